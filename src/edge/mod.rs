@@ -1,0 +1,2 @@
+//! Agents' side.
+pub mod params;

@@ -1,0 +1,9 @@
+//! Seawall: a gateway between large fleets of OpAMP agents and the OpAMP servers that manage them.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod edge;
+pub mod ident;
+pub mod opamp;
+pub mod sessions;
+pub mod upstream;

@@ -1,0 +1,4 @@
+//! The `seawall` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

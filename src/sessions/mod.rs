@@ -1,0 +1,2 @@
+//! The table of sessions.
+pub mod params;

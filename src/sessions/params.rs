@@ -1,0 +1,39 @@
+//! Limits and settings of the sessions, already validated. `config` builds them.
+
+use std::time::Duration;
+
+/// What the table of sessions needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionsParams {
+    /// Sessions at one time, connected and lingering.
+    pub sessions_max: u32,
+    /// How long a session outlives its connection before the server is told (R8).
+    pub linger: Duration,
+    /// How long an agent waits for the server's own reply before it gets an acknowledgement (R5).
+    pub reply_wait: Duration,
+    /// One heartbeat in each such interval goes on to the server; zero forwards all (R9).
+    pub heartbeat_forward_interval: Duration,
+    /// A plain-HTTP agent that has not polled for this long counts as disconnected.
+    pub poll_timeout: Duration,
+    /// Bytes that may wait for one agent to read them; one message is always allowed.
+    pub outbox_bytes_max: usize,
+    /// Bytes that may wait for all agents together.
+    pub outbox_total_bytes_max: usize,
+    /// Custom messages that may wait for one absent or polling agent.
+    pub custom_messages_max: usize,
+}
+
+impl Default for SessionsParams {
+    fn default() -> Self {
+        Self {
+            sessions_max: 1_000_000,
+            linger: Duration::from_secs(60),
+            reply_wait: Duration::from_secs(2),
+            heartbeat_forward_interval: Duration::from_secs(60),
+            poll_timeout: Duration::from_secs(90),
+            outbox_bytes_max: 1 << 20,
+            outbox_total_bytes_max: 512 << 20,
+            custom_messages_max: 64,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Servers' side.
+pub mod params;

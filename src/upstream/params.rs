@@ -1,0 +1,87 @@
+//! Settings of the servers and the links to them, already validated. `config` builds them.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+
+/// How agents share connections to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All agents over a fixed number of WebSockets.
+    Multiplexed {
+        /// How many.
+        links: NonZeroU16,
+    },
+    /// One WebSocket an agent, for servers whose pushes carry no uid or that key state by
+    /// connection.
+    PerAgent,
+}
+
+/// One OpAMP server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerParams {
+    /// Its name in logs, metrics and placement: renaming a server moves its agents.
+    pub name: String,
+    /// `ws://` or `wss://` address of its OpAMP endpoint.
+    pub url: Uri,
+    /// How agents share connections.
+    pub mode: Mode,
+    /// Headers added to each dial, values read from the configuration, the environment or a file.
+    /// Marked sensitive, so that no log shows them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What holds for all servers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamParams {
+    /// The servers; an agent goes to one of them by rendezvous hashing.
+    pub servers: Vec<ServerParams>,
+    /// How long a dial may take, TLS and upgrade included.
+    pub dial_timeout: Duration,
+    /// Dials in progress at one time for one server in `per-agent` mode.
+    pub dials_max: NonZeroU16,
+    /// First wait after a failed dial or a lost link; grows by half each time, with jitter.
+    pub backoff_initial: Duration,
+    /// Longest wait between dials, unless the server's `Retry-After` names a longer one.
+    pub backoff_max: Duration,
+    /// How long a link must hold before the next loss starts from the first wait again.
+    pub stable_after: Duration,
+    /// Bytes that may wait to be written on one link.
+    pub queue_bytes_max: usize,
+    /// Messages that may wait to be written on one link.
+    pub queue_messages_max: usize,
+    /// Sessions a second that are reintroduced to one server after it was away or refused them.
+    pub resync_rate: NonZeroU32,
+    /// How long a server may be away before its agents move to the next one.
+    pub failover_after: Duration,
+    /// Largest message accepted from a server, in bytes.
+    pub message_bytes_max: usize,
+    /// Silence on a link after which it is pinged.
+    pub ping_interval: Duration,
+    /// Silence after that ping which makes the link dead.
+    pub ping_timeout: Duration,
+}
+
+impl Default for UpstreamParams {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            dial_timeout: Duration::from_secs(10),
+            dials_max: NonZeroU16::new(64).expect("not zero"),
+            backoff_initial: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            stable_after: Duration::from_secs(10),
+            queue_bytes_max: 16 << 20,
+            queue_messages_max: 65_536,
+            resync_rate: NonZeroU32::new(2_000).expect("not zero"),
+            failover_after: Duration::from_secs(30),
+            message_bytes_max: 64 << 20,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
