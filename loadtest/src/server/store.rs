@@ -249,7 +249,7 @@ impl Agent {
         let Some(offered) = &self.offered else { return false };
         let status = self.fields[StatusField::RemoteConfigStatus.index()].as_deref();
         // The hash is the first field of the status, as every encoder writes it.
-        !status.is_some_and(|bytes| bytes.get(2..2 + offered.len()) == Some(offered))
+        status.is_none_or(|bytes| bytes.get(2..2 + offered.len()) != Some(offered))
     }
 }
 
