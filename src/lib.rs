@@ -7,3 +7,4 @@ pub mod ident;
 pub mod opamp;
 pub mod sessions;
 pub mod upstream;
+pub mod websocket;
