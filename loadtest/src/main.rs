@@ -2,10 +2,15 @@
 //! the oracle that says whether what a server believes is true.
 #![forbid(unsafe_code)]
 
+mod crew;
+mod fleet;
+mod gateway;
 mod http1;
 mod human;
 mod oracle;
+mod procfs;
 mod server;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -23,11 +28,18 @@ struct Cli {
 enum Command {
     /// Run an OpAMP server stand-in that keeps every agent's state and can misbehave
     Server(server::ServerArgs),
+    /// Connect agents, cut them all off at one instant, and measure how they come back
+    Storm(Box<storm::args::StormArgs>),
+    /// One of the processes of a large fleet
+    #[command(hide = true)]
+    Worker,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Server(args) => server::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Storm(args) => storm::run(&args),
+        Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("loadtest: {error}");

@@ -63,6 +63,8 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) struct Agent {
     uid: InstanceUid,
+    /// The uid before the last `new_instance_uid`: answers to it may still be on their way.
+    former_uid: Option<InstanceUid>,
     facts: Facts,
     /// The number of the next message.
     next_number: u64,
@@ -94,6 +96,7 @@ impl Agent {
         Mix::new(profile.seed, u64::from(index), u64::from_be_bytes(*b"agentuid")).fill(&mut uid);
         Self {
             uid: InstanceUid::from_bytes(uid),
+            former_uid: None,
             facts: Facts::new(index),
             next_number: 0,
             pending: Pending::default(),
@@ -185,7 +188,7 @@ impl Agent {
             && let Ok(uid) = InstanceUid::from_wire(&new.new_instance_uid)
         {
             // The number goes on, and nothing is sent.
-            self.uid = uid;
+            self.former_uid = Some(std::mem::replace(&mut self.uid, uid));
         }
         Ok(reaction)
     }
@@ -193,13 +196,13 @@ impl Agent {
     /// By the uid on the envelope, and by the one that the stand-in puts into what it pushes: a
     /// gateway might have rewritten the envelope.
     fn is_for_me(&self, message: &ServerToAgent) -> bool {
-        let wire = self.uid.to_wire();
-        let envelope = message.instance_uid.is_empty() || *message.instance_uid == *wire;
-        let custom = message.custom_message.as_ref().is_none_or(|custom| custom.data.starts_with(&wire));
-        let config = message
-            .remote_config
-            .as_ref()
-            .is_none_or(|config| config.config_hash.starts_with(&wire));
+        let is_mine = |start: &[u8]| {
+            start.starts_with(&self.uid.to_wire())
+                || self.former_uid.is_some_and(|uid| start.starts_with(&uid.to_wire()))
+        };
+        let envelope = message.instance_uid.is_empty() || is_mine(&message.instance_uid);
+        let custom = message.custom_message.as_ref().is_none_or(|custom| is_mine(&custom.data));
+        let config = message.remote_config.as_ref().is_none_or(|c| is_mine(&c.config_hash));
         envelope && custom && config
     }
 

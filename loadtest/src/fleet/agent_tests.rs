@@ -1,9 +1,7 @@
 //! Shapes of reports, and obedience.
 
 use super::*;
-use seawall::opamp::proto::{
-    AgentIdentification, AgentRemoteConfig, AgentToServer, CustomMessage,
-};
+use seawall::opamp::proto::{AgentIdentification, AgentRemoteConfig, AgentToServer, CustomMessage};
 
 fn read(agent: &mut Agent, profile: &Profile) -> (AgentToServer, Vec<u8>) {
     let mut out = Vec::new();
@@ -28,8 +26,8 @@ fn a_first_report_is_of_a_real_size_and_shape() {
         let components = message.available_components.unwrap();
         assert!(components.components.is_empty() && components.hash.len() == 32);
         let description = message.agent_description.unwrap();
-        let attributes = description.identifying_attributes.len()
-            + description.non_identifying_attributes.len();
+        let attributes =
+            description.identifying_attributes.len() + description.non_identifying_attributes.len();
         assert_eq!(attributes, 14);
         let health = message.health.unwrap();
         assert_eq!(health.component_health_map.len(), 3);
@@ -70,10 +68,7 @@ fn reconnects_follow_the_behaviour() {
         agent.on_open(behaviour);
         let (again, _) = read(&mut agent, &profile);
         assert_eq!(again.sequence_num, 1);
-        assert_eq!(
-            again.effective_config.is_some(),
-            behaviour == Behaviour::FullOnReconnect
-        );
+        assert_eq!(again.effective_config.is_some(), behaviour == Behaviour::FullOnReconnect);
         assert!(again.health.is_none());
         agent.change_health();
         agent.on_open(behaviour);
@@ -115,11 +110,8 @@ fn offers_are_applied_and_strangers_mail_is_noticed() {
     assert!(tell(&mut agent, stranger).misrouted);
     // The envelope says it is ours, the letter does not.
     let custom = CustomMessage { data: vec![9; 20], ..Default::default() };
-    let wrong = ServerToAgent {
-        instance_uid: mine,
-        custom_message: Some(custom),
-        ..Default::default()
-    };
+    let wrong =
+        ServerToAgent { instance_uid: mine, custom_message: Some(custom), ..Default::default() };
     assert!(tell(&mut agent, wrong).misrouted);
 }
 

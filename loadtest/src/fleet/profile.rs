@@ -7,8 +7,13 @@ use super::protobuf::{bytes, entry, message};
 /// Distinct effective configurations in a fleet.
 const CONFIGS: usize = 50;
 /// The kinds of components, and how many there are of each: about 60 in all.
-const KINDS: [(&str, usize); 5] =
-    [("receivers", 20), ("processors", 14), ("exporters", 15), ("extensions", 7), ("connectors", 4)];
+const KINDS: [(&str, usize); 5] = [
+    ("receivers", 20),
+    ("processors", 14),
+    ("exporters", 15),
+    ("extensions", 7),
+    ("connectors", 4),
+];
 /// Longest and shortest main file of a configuration, in bytes.
 const CONFIG_BYTES: std::ops::Range<usize> = 4_000..8_000;
 
@@ -87,7 +92,8 @@ fn component_kind(kind: &str, count: usize) -> Vec<u8> {
     let mut out = Vec::new();
     entry(1, kind, &mut out, |out| {
         for number in 0..count {
-            let module = format!("go.opentelemetry.io/contrib/{kind}/{kind}{number:02} v0.139.{number}");
+            let module =
+                format!("go.opentelemetry.io/contrib/{kind}/{kind}{number:02} v0.139.{number}");
             entry(2, &format!("{kind}{number:02}"), out, |out| {
                 message(1, out, |out| {
                     bytes(1, "code.namespace", out);

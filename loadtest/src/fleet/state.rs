@@ -92,13 +92,23 @@ impl Facts {
         attribute(1, "service.version", format_args!("0.139.{}", index % 3));
         attribute(1, "service.instance.id", format_args!("{id:016x}-{index:08x}"));
         attribute(1, "service.namespace", format_args!("telemetry-{}", index % 7));
-        attribute(2, "host.name", format_args!("node-{index:06}.rack{rack}.zone{zone}.example.net"));
+        attribute(
+            2,
+            "host.name",
+            format_args!("node-{index:06}.rack{rack}.zone{zone}.example.net"),
+        );
         attribute(2, "host.id", format_args!("{id:016x}{index:016x}"));
         attribute(2, "host.arch", format_args!("{}", ["amd64", "arm64"][(id & 1) as usize]));
         let [a, b, c, _] = index.to_le_bytes();
         attribute(2, "host.ip", format_args!("10.{c}.{b}.{a}"));
         attribute(2, "os.type", format_args!("linux"));
-        attribute(2, "os.description", format_args!("Debian GNU/Linux 13 (trixie) (Linux node-{index:06} 6.12.{rack}-amd64 #1 SMP PREEMPT_DYNAMIC x86_64)"));
+        attribute(
+            2,
+            "os.description",
+            format_args!(
+                "Debian GNU/Linux 13 (trixie) (Linux node-{index:06} 6.12.{rack}-amd64 #1 SMP PREEMPT_DYNAMIC x86_64)"
+            ),
+        );
         attribute(2, "cloud.provider", format_args!("example"));
         attribute(2, "cloud.region", format_args!("region-{}", rack % 5));
         attribute(2, "cloud.availability_zone", format_args!("region-{}{}", rack % 5, zone));
