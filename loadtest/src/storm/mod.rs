@@ -13,11 +13,11 @@ use seawall::clock;
 
 use crate::crew::Crew;
 use crate::fleet::{Options, Request, to_unix_us};
+use crate::gateway;
 use crate::oracle::judge::Verdict;
-use crate::{gateway, procfs};
 use args::{POLL, StormArgs};
 use outcome::{Gateway, Outcome, round};
-use progress::Progress;
+pub(crate) use progress::Progress;
 use server::Server;
 
 /// How far ahead the cut is announced, so that it reaches all processes before it falls due.
@@ -62,14 +62,14 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
     if let Some(server) = &server {
         let verdict = server.settle(&mut crew, args.settle.0).await?;
         if !verdict.holds() {
-            return Ok(failed_before_the_cut(args, &mut crew, verdict).await?);
+            return failed_before_the_cut(args, &mut crew, verdict).await;
         }
         server.reset().await?;
     }
     let start = gateway::sample(&args.gateway_metrics).await;
-    let cpu_start = procfs::cpu_seconds(std::process::id());
+    let cpu_start = crew.cpu_seconds().await?;
     cut(&mut crew, args.timeout.0, &mut progress).await?;
-    let cpu_end = procfs::cpu_seconds(std::process::id());
+    let cpu_end = crew.cpu_seconds().await?;
     let end = gateway::sample(&args.gateway_metrics).await;
     tokio::time::sleep(args.hold.0).await;
     let settled = match &server {
@@ -84,7 +84,7 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
         outcome.with_server(counts, verdict);
     }
     outcome.gateway = Gateway::between(start, end, args.agents.into());
-    outcome.client_cpu_seconds = cpu_start.zip(cpu_end).map(|(start, end)| round(end - start));
+    outcome.client_cpu_seconds = Some(round(cpu_end - cpu_start));
     outcome.judge();
     Ok(outcome)
 }
