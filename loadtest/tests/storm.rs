@@ -1,6 +1,7 @@
 //! The instrument against its own server stand-in, as processes: a storm must pass the oracle, and
 //! a server that believes something untrue must not.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
