@@ -6,4 +6,5 @@ pub mod edge;
 pub mod ident;
 pub mod opamp;
 pub mod sessions;
+pub mod telemetry;
 pub mod upstream;
