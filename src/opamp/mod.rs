@@ -1,4 +1,25 @@
-//! OpAMP's bytes: header, scan, splice, replies. Rank 1: no tokio, no policy.
+//! OpAMP's bytes: header, field scan, splice, replies, waiting offers. Rank 1.
+//!
+//! Messages are forwarded as bytes, so that fields of newer versions survive and nothing is decoded
+//! in order to be encoded again. Knows no tokio, no clock and no policy: what to send is decided
+//! elsewhere, how it is written is decided here.
+
+pub mod agent;
+pub mod field_set;
+pub mod fields;
+pub mod header;
+mod kept;
+pub mod offers;
+pub mod server;
+pub mod splice;
+mod wire;
+
+pub use agent::AgentScan;
+pub use field_set::{FieldSet, agent_field, server_field};
+pub use fields::{Field, ScanError, WireType, fields};
+pub use offers::{Absorbed, Offers, OffersLimits};
+pub use server::{ErrorKind, ServerError, ServerScan};
+pub use splice::Additions;
 
 /// The generated message types (`proto/opamp/v1`), for what is read inside and for tests.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

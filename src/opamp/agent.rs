@@ -1,0 +1,161 @@
+//! What the gateway reads of an AgentToServer: who speaks, its number, and which fields are there.
+//!
+//! Everything else stays bytes. Knows nothing of sessions, and does not judge the uid: its form is
+//! `ident`'s concern.
+
+use super::field_set::{FieldSet, agent_field};
+use super::fields::{Field, ScanError, WireType, fields};
+use crate::ident::SequenceNum;
+
+/// `AgentToServerFlags_RequestInstanceUid`: the agent wants a uid from the server.
+pub const REQUEST_INSTANCE_UID: u64 = 1;
+
+/// The top level of an AgentToServer (OpAMP specification, "AgentToServer Message").
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentScan<'a> {
+    /// The message, without the WebSocket header.
+    pub bytes: &'a [u8],
+    /// `instance_uid` as it stands; empty if absent.
+    pub uid: &'a [u8],
+    /// `sequence_num`; 0 if absent.
+    pub sequence_num: SequenceNum,
+    /// `capabilities`, a bit mask of `AgentCapabilities`; 0 if absent.
+    pub capabilities: u64,
+    /// `flags`, a bit mask of `AgentToServerFlags`; 0 if absent.
+    pub flags: u64,
+    /// Which fields are there, also those with a default value.
+    pub present: FieldSet,
+}
+
+impl<'a> AgentScan<'a> {
+    /// Scans a message without its WebSocket header ([`super::header::strip`]).
+    ///
+    /// Of a field that stands more than once the last value counts, as in every protobuf decoder.
+    ///
+    /// # Errors
+    /// If the bytes are no protobuf message, or a field of the schema has the wrong wire type: the
+    /// agent's fault.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ScanError> {
+        let mut scan = Self {
+            bytes,
+            uid: &[],
+            sequence_num: SequenceNum(0),
+            capabilities: 0,
+            flags: 0,
+            present: FieldSet::EMPTY,
+        };
+        for field in fields(bytes) {
+            scan.note(&field?)?;
+        }
+        Ok(scan)
+    }
+
+    #[inline]
+    fn note(&mut self, field: &Field) -> Result<(), ScanError> {
+        use agent_field::{
+            CAPABILITIES, CONNECTION_SETTINGS_STATUS, FLAGS, INSTANCE_UID, SEQUENCE_NUM,
+        };
+        match field.number {
+            SEQUENCE_NUM | CAPABILITIES | FLAGS => {
+                field.expect(WireType::Varint)?;
+                match field.number {
+                    SEQUENCE_NUM => self.sequence_num = SequenceNum(field.varint()),
+                    CAPABILITIES => self.capabilities = field.varint(),
+                    _ => self.flags = field.varint(),
+                }
+            }
+            INSTANCE_UID..=CONNECTION_SETTINGS_STATUS => {
+                field.expect(WireType::Len)?;
+                if field.number == INSTANCE_UID {
+                    self.uid = &self.bytes[field.value.clone()];
+                }
+            }
+            _ => {
+                self.present.insert(FieldSet::OTHER);
+                return Ok(());
+            }
+        }
+        self.present.insert(field.number);
+        Ok(())
+    }
+
+    /// Whether the message says nothing but that the agent is alive: uid, number, capabilities and
+    /// no flag ("OpAMPConnectionSettings.heartbeat_interval_seconds").
+    pub const fn is_heartbeat(&self) -> bool {
+        self.present.is_subset(agent_field::HEARTBEAT) && self.flags == 0
+    }
+
+    /// Whether the message carries `agent_description`, which only full reports do ("Agent Status
+    /// Compression").
+    pub const fn is_full(&self) -> bool {
+        self.present.contains(agent_field::AGENT_DESCRIPTION)
+    }
+
+    /// Whether this is the agent's last message before it leaves for good ("AgentDisconnect").
+    pub const fn disconnects(&self) -> bool {
+        self.present.contains(agent_field::AGENT_DISCONNECT)
+    }
+
+    /// Whether the agent wants a uid of the server's choosing.
+    pub const fn requests_uid(&self) -> bool {
+        self.flags & REQUEST_INSTANCE_UID != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::opamp::proto;
+    use prost::Message;
+
+    #[test]
+    fn values_are_those_of_the_message() {
+        let message = proto::AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: 300,
+            capabilities: 0x1805,
+            flags: 1,
+            agent_description: Some(proto::AgentDescription::default()),
+            ..Default::default()
+        };
+        let bytes = message.encode_to_vec();
+        let scan = AgentScan::parse(&bytes).unwrap();
+        assert_eq!(scan.uid, [7; 16]);
+        assert_eq!(scan.sequence_num, SequenceNum(300));
+        assert_eq!(scan.capabilities, 0x1805);
+        assert!(scan.is_full() && scan.requests_uid());
+        assert!(!scan.is_heartbeat() && !scan.disconnects());
+        assert_eq!(scan.present, FieldSet::of(&[1, 2, 3, 4, 10]));
+    }
+
+    #[test]
+    fn a_heartbeat_says_nothing_else() {
+        let mut message = proto::AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: 1,
+            ..Default::default()
+        };
+        assert!(AgentScan::parse(&message.encode_to_vec()).unwrap().is_heartbeat());
+        message.flags = 1;
+        assert!(!AgentScan::parse(&message.encode_to_vec()).unwrap().is_heartbeat());
+        message.flags = 0;
+        message.agent_disconnect = Some(proto::AgentDisconnect {});
+        let bytes = message.encode_to_vec();
+        let scan = AgentScan::parse(&bytes).unwrap();
+        assert!(scan.disconnects() && !scan.is_heartbeat());
+        // Field 20, which no version knows: it may mean something to the server.
+        assert!(!AgentScan::parse(&[0xa0, 0x01, 1]).unwrap().is_heartbeat());
+        assert!(AgentScan::parse(&[]).unwrap().is_heartbeat());
+    }
+
+    #[test]
+    fn the_last_value_counts_and_the_wire_type_must_fit() {
+        let scan = AgentScan::parse(&[0x10, 5, 0x10, 6]).unwrap();
+        assert_eq!(scan.sequence_num, SequenceNum(6));
+        assert_eq!(AgentScan::parse(&[0x12, 0]), Err(ScanError::Mismatch { number: 2, offset: 0 }));
+        assert_eq!(
+            AgentScan::parse(&[0x10, 5, 0x18, 0]),
+            Err(ScanError::Mismatch { number: 3, offset: 2 })
+        );
+    }
+}

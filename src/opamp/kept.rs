@@ -1,0 +1,122 @@
+//! Fields kept for later, the latest of each number (and map key), as bytes.
+//!
+//! Within one message the occurrences of a field are kept together, as a protobuf decoder would merge
+//! them; a later message's replace an earlier one's. Knows nothing of what the fields mean.
+
+use std::collections::BTreeMap;
+
+use super::fields::{ScanError, WireType, fields};
+
+/// What one kept field costs beside its bytes: its place in the map. An estimate, in bytes.
+pub(super) const OVERHEAD_BYTES: usize = 64;
+
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    /// Which message it came with.
+    generation: u32,
+    /// Tag, length and value; several times if the message had it so.
+    whole: Vec<u8>,
+}
+
+/// The latest of each field. Costs no heap while empty.
+#[derive(Debug, Default, Clone)]
+pub(super) struct KeptFields {
+    /// In the order of numbers; the second half of the key is that of a map entry, or empty.
+    items: BTreeMap<(u32, Box<[u8]>), Kept>,
+    bytes: usize,
+}
+
+impl KeptFields {
+    /// Keeps a field of the message `generation`.
+    pub(super) fn put(&mut self, number: u32, map_key: &[u8], generation: u32, whole: &[u8]) {
+        let kept = self.items.entry((number, map_key.into())).or_insert_with(|| {
+            self.bytes += OVERHEAD_BYTES + map_key.len();
+            Kept { generation, whole: Vec::new() }
+        });
+        if kept.generation != generation {
+            self.bytes -= kept.whole.len();
+            *kept = Kept { generation, whole: Vec::new() };
+        }
+        self.bytes += whole.len();
+        kept.whole.reserve_exact(whole.len());
+        kept.whole.extend_from_slice(whole);
+    }
+
+    /// Takes one field out.
+    pub(super) fn remove(&mut self, number: u32) -> Option<Vec<u8>> {
+        let kept = self.items.remove(&(number, Box::default()))?;
+        self.bytes -= OVERHEAD_BYTES + kept.whole.len();
+        Some(kept.whole)
+    }
+
+    pub(super) fn contains(&self, number: u32) -> bool {
+        self.items.contains_key(&(number, Box::default()))
+    }
+
+    /// Drops what came with the message `generation`; returns how many bytes that frees and how many
+    /// fields it were.
+    pub(super) fn drop_generation(&mut self, generation: u32) -> (usize, u32) {
+        let before = self.bytes;
+        let mut dropped = 0;
+        self.items.retain(|(_, map_key), kept| {
+            let stays = kept.generation != generation;
+            if !stays {
+                self.bytes -= OVERHEAD_BYTES + map_key.len() + kept.whole.len();
+                dropped += 1;
+            }
+            stays
+        });
+        (before - self.bytes, dropped)
+    }
+
+    /// Whether anything came with the message `generation`.
+    pub(super) fn any_of(&self, generation: u32) -> bool {
+        self.items.values().any(|kept| kept.generation == generation)
+    }
+
+    /// Whether everything came with the message `generation`.
+    pub(super) fn all_of(&self, generation: u32) -> bool {
+        self.items.values().all(|kept| kept.generation == generation)
+    }
+
+    /// Bytes written by [`KeptFields::write`].
+    pub(super) fn written_bytes(&self) -> usize {
+        self.items.values().map(|kept| kept.whole.len()).sum()
+    }
+
+    /// Appends all fields in the order of their numbers.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for kept in self.items.values() {
+            out.extend_from_slice(&kept.whole);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes held, overhead included.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The key of a map entry whose keys are strings: field 1 of the entry, empty if absent.
+///
+/// # Errors
+/// If the entry is malformed.
+pub(super) fn map_key(entry: &[u8]) -> Result<&[u8], ScanError> {
+    let mut key: &[u8] = &[];
+    for field in fields(entry) {
+        let field = field?;
+        if field.number == 1 {
+            field.expect(WireType::Len)?;
+            key = &entry[field.value];
+        }
+    }
+    Ok(key)
+}
