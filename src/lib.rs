@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod core;
 pub mod edge;
 pub mod ident;
 pub mod opamp;

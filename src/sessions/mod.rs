@@ -17,17 +17,14 @@ mod sweep;
 mod uplink;
 mod view;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use dashmap::DashMap;
 
-pub use agent_side::{Received, Rejected};
+pub use agent_side::{Received, Rejected, Waiting};
 pub use outbox::Outgoing;
 pub use seat::Seat;
-pub use server_side::Delivered;
+pub use server_side::{Delivered, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
 pub use view::SessionInfo;
 
@@ -93,7 +90,7 @@ impl Sessions {
         }
         let slot = self.table.entry(uid).or_insert_with(|| {
             self.tally.opened();
-            crate::telemetry::events::sessions::Opened.emit();
+            crate::telemetry::events::sessions::SessionOpened { uid }.emit();
             Arc::new(Slot::new(uid))
         });
         Some(Arc::clone(&slot))

@@ -173,6 +173,16 @@ impl Session {
         Expiry::Ended(reason)
     }
 
+    /// Whether the agent is on a WebSocket.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.presence, Presence::Connected { .. })
+    }
+
+    /// Whether nothing is left to do for the session.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Gone)
+    }
+
     /// Whether the agent can be spoken to now or at its next poll.
     pub(super) const fn is_present(&self) -> bool {
         matches!(self.presence, Presence::Connected { .. } | Presence::Polling { .. })

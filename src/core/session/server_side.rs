@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Presence, Route, Session};
-use crate::opamp::server::{ErrorKind, ServerScan};
+use crate::opamp::server::{ErrorKind, REPORT_FULL_STATE, ServerScan};
 
 /// What becomes of a server's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,11 @@ impl Session {
 
     fn destination(&mut self, scan: &ServerScan<'_>, stripped: bool) -> FromServer {
         let reply = self.reply_taken();
-        // What is left when the only flag is taken out is an acknowledgement.
-        let only_flag = stripped && scan.says_only_full_state();
+        let only_flag = stripped && {
+            let mut rest = scan.clone();
+            rest.flags &= !REPORT_FULL_STATE;
+            rest.is_empty_ack()
+        };
         match self.presence {
             Presence::Connected { .. } if reply => FromServer::Reply,
             Presence::Polling { .. } if reply => FromServer::Keep(true),

@@ -47,7 +47,7 @@ pub enum Turn {
     AskAgent,
     /// Introduce the agent to this incarnation of the server.
     Touch,
-    /// Send what waited: the encoded one-shot fields of one message.
+    /// Send what waited: a message with one-shot fields, whose number is to be replaced.
     OneShot(Vec<u8>),
     /// Tell the server that the agent has left.
     Disconnect,
@@ -101,7 +101,7 @@ impl Session {
             return true;
         }
         let mut fields = Vec::new();
-        splice::fields_only(scan, ONE_SHOT, &mut fields);
+        splice::forward_fields(scan, ONE_SHOT, SequenceNum(0), &mut fields);
         self.pending.get_or_insert_default().try_push(fields, policy)
     }
 

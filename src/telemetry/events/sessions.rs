@@ -98,7 +98,6 @@ impl SessionOpened {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_opened.increment(1);
-        metrics().sessions.with(SessionState::Connected).increment(1.0);
         debug!(uid = %self.uid, "session opened");
     }
 }
@@ -112,8 +111,6 @@ pub struct SessionLingers {
 impl SessionLingers {
     /// Logs and counts it.
     pub fn emit(self) {
-        metrics().sessions.with(SessionState::Connected).decrement(1.0);
-        metrics().sessions.with(SessionState::Lingering).increment(1.0);
         debug!(uid = %self.uid, "session lingers");
     }
 }
@@ -128,8 +125,6 @@ impl SessionResumed {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_resumed.increment(1);
-        metrics().sessions.with(SessionState::Lingering).decrement(1.0);
-        metrics().sessions.with(SessionState::Connected).increment(1.0);
         debug!(uid = %self.uid, "session resumed");
     }
 }
@@ -138,8 +133,6 @@ impl SessionResumed {
 pub struct SessionEnded {
     /// Whose.
     pub uid: InstanceUid,
-    /// The state it was in.
-    pub was: SessionState,
     /// Why.
     pub reason: EndReason,
 }
@@ -147,9 +140,28 @@ pub struct SessionEnded {
 impl SessionEnded {
     /// Logs and counts it.
     pub fn emit(self) {
-        metrics().sessions.with(self.was).decrement(1.0);
         metrics().sessions_ended.with(self.reason).increment(1);
         debug!(uid = %self.uid, reason = %self.reason, "session ended");
+    }
+}
+
+/// The sums over all sessions, taken a few times a second.
+pub struct Counted {
+    /// Sessions whose agent is there.
+    pub connected: i64,
+    /// Sessions whose agent is away, or whose end the server has not been told.
+    pub lingering: i64,
+    /// Bytes that wait for agents to read them.
+    pub outbox_bytes: usize,
+}
+
+impl Counted {
+    /// Sets the gauges.
+    #[allow(clippy::cast_precision_loss)] // counts far below 2^52
+    pub fn emit(self) {
+        metrics().sessions.with(SessionState::Connected).set(self.connected as f64);
+        metrics().sessions.with(SessionState::Lingering).set(self.lingering as f64);
+        metrics().outbox_bytes.set(self.outbox_bytes as f64);
     }
 }
 
