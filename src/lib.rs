@@ -9,3 +9,4 @@ pub mod opamp;
 pub mod sessions;
 pub mod telemetry;
 pub mod upstream;
+pub mod websocket;

@@ -183,8 +183,7 @@ fn put_error(
     }
     let retry = retry_after.map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
     let retry_bytes = retry.map(|nanoseconds| 1 + varint_bytes(nanoseconds));
-    let bytes =
-        2 + len_field_bytes(text.len()) + retry_bytes.map_or(0, |bytes| len_field_bytes(bytes));
+    let bytes = 2 + len_field_bytes(text.len()) + retry_bytes.map_or(0, len_field_bytes);
     put_len_head(server_field::ERROR_RESPONSE, bytes, out);
     put_varint_field(TYPE, kind, out);
     put_len_field(ERROR_MESSAGE, text.as_bytes(), out);

@@ -1,0 +1,402 @@
+//! From bytes as they were read to whole messages.
+//!
+//! A message that stands whole and unfragmented in what was read is unmasked in place and handed out
+//! without a copy; only what is incomplete is kept. Memory follows what has arrived, never what a
+//! peer has announced. Knows nothing of sockets, time, or what messages mean.
+
+use std::io::Cursor;
+use std::ops::Range;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::mask::apply_mask;
+use super::{Fault, Role};
+
+/// The longest frame header: two bytes, eight of length, four of mask.
+const HEADER_BYTES_MAX: usize = 14;
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+/// Empty fragments accepted in one message. All others bring a byte at least, so that the limit on
+/// the message bounds them.
+const EMPTY_FRAGMENTS_MAX: u8 = 64;
+/// The first buffer of an incomplete message, unless the message is shorter.
+const BUFFER_BYTES_MIN: usize = 1024;
+
+/// What arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A whole binary message, its fragments joined.
+    Message(&'a [u8]),
+    /// A ping, to be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong(&'a [u8]),
+    /// The peer closes; with its code, if it gave one. Nothing that follows is taken in. The text
+    /// that may come with the code is not looked at.
+    Close(Option<u16>),
+}
+
+/// Takes in what a peer sends. 16 bytes while no message is under way.
+#[derive(Debug)]
+pub struct Decoder {
+    role: Role,
+    closed: bool,
+    partial: Option<Box<Partial>>,
+}
+
+/// What is kept of an incomplete frame or message.
+#[derive(Debug, Default)]
+struct Partial {
+    header: [u8; HEADER_BYTES_MAX],
+    header_bytes: usize,
+    frame: Option<Frame>,
+    /// A data frame that is not the last of its message has begun.
+    fragmented: bool,
+    empty_fragments: u8,
+    message: Vec<u8>,
+    control: Vec<u8>,
+    handed_out: Option<Kind>,
+}
+
+/// A frame whose header has been read.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    kind: Kind,
+    is_final: bool,
+    mask: Option<[u8; 4]>,
+    /// Payload bytes taken in so far.
+    taken: usize,
+    /// Payload bytes still to come.
+    missing: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Data,
+    Ping,
+    Pong,
+    Close,
+}
+
+/// Where the payload of something complete stands.
+enum Place {
+    Input(Range<usize>),
+    Kept,
+}
+
+impl Decoder {
+    /// A decoder for a connection whose handshake is done.
+    pub const fn new(role: Role) -> Self {
+        Self { role, closed: false, partial: None }
+    }
+
+    /// Takes in `input` from `position` on and returns the next thing that is complete.
+    ///
+    /// To be called until it returns `None`; by then all of `input` has been taken in, and the buffer
+    /// may be used again. `limit` is the most bytes that a message may have, the OpAMP header
+    /// included; it may change from call to call.
+    ///
+    /// # Errors
+    /// What the peer did wrong; the connection must be closed with [`Fault::close_code`].
+    pub fn feed<'a>(
+        &'a mut self,
+        input: &'a mut [u8],
+        position: &mut usize,
+        limit: usize,
+    ) -> Result<Option<Incoming<'a>>, Fault> {
+        self.release();
+        let next = self.advance(input, position, limit).and_then(|next| {
+            next.map(|(kind, place)| self.hand_out(kind, place, input)).transpose()
+        });
+        match next {
+            Err(fault) => {
+                self.close();
+                Err(fault)
+            }
+            Ok(None) => Ok(None),
+            Ok(Some(Ready::Close(code))) => {
+                self.close();
+                *position = input.len();
+                Ok(Some(Incoming::Close(code)))
+            }
+            Ok(Some(Ready::Input(kind, range))) => Ok(Some(incoming(kind, &input[range]))),
+            Ok(Some(Ready::Kept(kind))) => {
+                let bytes = self.partial.as_ref().map_or(&[][..], |partial| partial.payload(kind));
+                Ok(Some(incoming(kind, bytes)))
+            }
+        }
+    }
+
+    /// Bytes held for what is incomplete; what counts against a budget.
+    pub fn buffered(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            size_of::<Partial>() + partial.message.capacity() + partial.control.capacity()
+        })
+    }
+
+    /// Whether no frame and no message is under way.
+    pub const fn is_idle(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.partial = None;
+    }
+
+    /// Lets go of what the previous call handed out.
+    fn release(&mut self) {
+        let Some(partial) = &mut self.partial else { return };
+        match partial.handed_out.take() {
+            None => return,
+            Some(Kind::Data) => {
+                partial.message = Vec::new();
+                partial.fragmented = false;
+                partial.empty_fragments = 0;
+            }
+            Some(_) => partial.control = Vec::new(),
+        }
+        self.drop_if_idle();
+    }
+
+    fn drop_if_idle(&mut self) {
+        self.partial.take_if(|partial| partial.is_idle());
+    }
+
+    /// Checks what is complete, and notes what has to be released later.
+    fn hand_out(&mut self, kind: Kind, place: Place, input: &[u8]) -> Result<Ready, Fault> {
+        if kind == Kind::Close {
+            let bytes = match &place {
+                Place::Input(range) => &input[range.clone()],
+                Place::Kept => self.partial.as_ref().map_or(&[][..], |kept| kept.payload(kind)),
+            };
+            return close_code(bytes).map(Ready::Close);
+        }
+        match place {
+            Place::Input(range) => Ok(Ready::Input(kind, range)),
+            Place::Kept => {
+                if let Some(partial) = &mut self.partial {
+                    partial.handed_out = Some(kind);
+                }
+                Ok(Ready::Kept(kind))
+            }
+        }
+    }
+
+    /// Goes on until something is complete or the input is used up. Each turn uses up a header or
+    /// ends the input, so that the work is bounded by the input.
+    fn advance(
+        &mut self,
+        input: &mut [u8],
+        position: &mut usize,
+        limit: usize,
+    ) -> Result<Option<(Kind, Place)>, Fault> {
+        loop {
+            if self.closed {
+                *position = input.len();
+                return Ok(None);
+            }
+            let unfinished = self.partial.as_mut().and_then(|partial| partial.frame.take());
+            let mut frame = match unfinished {
+                Some(frame) => frame,
+                None => match self.next_header(input, position, limit)? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            let length = frame.missing.min(input.len() - *position);
+            let range = *position..*position + length;
+            *position = range.end;
+            let piece = &mut input[range.clone()];
+            if let Some(mask) = frame.mask {
+                apply_mask(piece, mask, frame.taken);
+            }
+            let joined = self.partial.as_ref().is_some_and(|partial| partial.fragmented);
+            let whole = frame.taken == 0 && length == frame.missing;
+            if whole && (frame.kind != Kind::Data || (frame.is_final && !joined)) {
+                self.drop_if_idle();
+                return Ok(Some((frame.kind, Place::Input(range))));
+            }
+            let partial = self.partial.get_or_insert_default();
+            partial.append(&frame, piece);
+            frame.taken += length;
+            frame.missing -= length;
+            if frame.missing > 0 {
+                partial.frame = Some(frame);
+                return Ok(None);
+            }
+            if frame.kind != Kind::Data || frame.is_final {
+                return Ok(Some((frame.kind, Place::Kept)));
+            }
+            partial.fragmented = true;
+        }
+    }
+
+    /// Reads a frame's header, which may have begun in an earlier input.
+    fn next_header(
+        &mut self,
+        input: &[u8],
+        position: &mut usize,
+        limit: usize,
+    ) -> Result<Option<Frame>, Fault> {
+        let fresh = &input[*position..];
+        if fresh.is_empty() {
+            return Ok(None);
+        }
+        let held = self.partial.as_ref().map_or(0, |partial| partial.header_bytes);
+        let mut joined = [0; HEADER_BYTES_MAX];
+        let (bytes, copied) = if held == 0 {
+            (fresh, fresh.len())
+        } else {
+            let copied = fresh.len().min(HEADER_BYTES_MAX - held);
+            if let Some(partial) = &self.partial {
+                joined[..held].copy_from_slice(&partial.header[..held]);
+            }
+            joined[held..held + copied].copy_from_slice(&fresh[..copied]);
+            (&joined[..held + copied], copied)
+        };
+        match parse_header(bytes)? {
+            Some((header, length, header_bytes)) => {
+                *position += header_bytes - held;
+                if let Some(partial) = &mut self.partial {
+                    partial.header_bytes = 0;
+                }
+                self.check(&header, length, limit).map(Some)
+            }
+            None => {
+                *position += copied;
+                let partial = self.partial.get_or_insert_default();
+                partial.header[..bytes.len()].copy_from_slice(bytes);
+                partial.header_bytes = bytes.len();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Judges a frame by its header, before a byte of its payload is kept.
+    fn check(&mut self, header: &FrameHeader, length: u64, limit: usize) -> Result<Frame, Fault> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Fault::ReservedBits);
+        }
+        match (self.role, header.mask) {
+            (Role::Server, None) => return Err(Fault::Unmasked),
+            (Role::Client, Some(_)) => return Err(Fault::Masked),
+            _ => {}
+        }
+        let kind = match header.opcode {
+            OpCode::Control(control) => {
+                if !header.is_final {
+                    return Err(Fault::ControlFragmented);
+                }
+                if length > CONTROL_BYTES_MAX {
+                    return Err(Fault::ControlTooLong);
+                }
+                match control {
+                    Control::Close => Kind::Close,
+                    Control::Ping => Kind::Ping,
+                    Control::Pong => Kind::Pong,
+                    Control::Reserved(_) => return Err(Fault::Opcode),
+                }
+            }
+            OpCode::Data(data) => {
+                self.check_data(data, header.is_final, length)?;
+                Kind::Data
+            }
+        };
+        let before = self.partial.as_ref().map_or(0, |partial| partial.message.len());
+        let room = if kind == Kind::Data { limit.saturating_sub(before) } else { usize::MAX };
+        let missing =
+            usize::try_from(length).ok().filter(|length| *length <= room).ok_or(Fault::TooBig)?;
+        Ok(Frame { kind, is_final: header.is_final, mask: header.mask, taken: 0, missing })
+    }
+
+    fn check_data(&mut self, data: Data, is_final: bool, length: u64) -> Result<(), Fault> {
+        let fragmented = self.partial.as_ref().is_some_and(|partial| partial.fragmented);
+        match (data, fragmented) {
+            (Data::Reserved(_), _) => return Err(Fault::Opcode),
+            (Data::Text, false) => return Err(Fault::Text),
+            (Data::Continue, false) => return Err(Fault::Continuation),
+            (Data::Text | Data::Binary, true) => return Err(Fault::Interleaved),
+            (Data::Binary, false) | (Data::Continue, true) => {}
+        }
+        if length == 0 && !is_final {
+            let partial = self.partial.get_or_insert_default();
+            partial.empty_fragments += 1;
+            if partial.empty_fragments > EMPTY_FRAGMENTS_MAX {
+                return Err(Fault::EmptyFragments);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`Decoder::feed`] is about to return, without borrowing anything yet.
+enum Ready {
+    Close(Option<u16>),
+    Input(Kind, Range<usize>),
+    Kept(Kind),
+}
+
+impl Partial {
+    const fn is_idle(&self) -> bool {
+        self.header_bytes == 0
+            && self.frame.is_none()
+            && !self.fragmented
+            && self.message.is_empty()
+            && self.control.is_empty()
+    }
+
+    fn payload(&self, kind: Kind) -> &[u8] {
+        if kind == Kind::Data { &self.message } else { &self.control }
+    }
+
+    /// Keeps a piece of the frame. The buffer grows by doubling, but not beyond the frame's end: it
+    /// is never more than twice what has arrived, save for the first kilobyte.
+    fn append(&mut self, frame: &Frame, piece: &[u8]) {
+        let buffer = if frame.kind == Kind::Data { &mut self.message } else { &mut self.control };
+        let needed = buffer.len() + piece.len();
+        if needed > buffer.capacity() {
+            let frame_end = buffer.len() + frame.missing;
+            let doubled = needed.max(buffer.len() * 2).max(BUFFER_BYTES_MIN);
+            // Of a fragmented message the end is not known: the next fragment needs room as well.
+            let target = if frame.is_final { doubled.min(frame_end) } else { doubled };
+            buffer.reserve_exact(target - buffer.len());
+        }
+        buffer.extend_from_slice(piece);
+    }
+}
+
+fn incoming(kind: Kind, bytes: &[u8]) -> Incoming<'_> {
+    match kind {
+        Kind::Data => Incoming::Message(bytes),
+        Kind::Ping => Incoming::Ping(bytes),
+        Kind::Pong => Incoming::Pong(bytes),
+        Kind::Close => Incoming::Close(None),
+    }
+}
+
+/// The header, the payload's length and the header's own; `None` while it is incomplete.
+fn parse_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Fault> {
+    let mut cursor = Cursor::new(&bytes[..bytes.len().min(HEADER_BYTES_MAX)]);
+    // The only error that reading from memory can meet is an undefined opcode.
+    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Fault::Opcode)?;
+    let header_bytes = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
+    Ok(parsed.map(|(header, length)| (header, length, header_bytes)))
+}
+
+/// The code of a close frame (RFC 6455, sections 5.5.1 and 7.4).
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
+    match payload {
+        [] => Ok(None),
+        [high, low, ..] => match u16::from_be_bytes([*high, *low]) {
+            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Ok(Some(code)),
+            _ => Err(Fault::CloseCode),
+        },
+        [_] => Err(Fault::CloseCode),
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

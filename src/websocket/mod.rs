@@ -1,0 +1,34 @@
+//! WebSocket (RFC 6455) as bytes, without sockets: frames, messages, the opening handshake. Rank 1.
+//!
+//! Written so that an idle peer holds no buffer, which tungstenite's stream cannot do; frame headers
+//! and the handshake's digest are tungstenite's. Extensions are never negotiated. Knows no tokio, no
+//! clock, no policy, and nothing of OpAMP but the one byte in front of its messages.
+
+mod decode;
+mod encode;
+mod fault;
+mod head;
+mod mask;
+mod request;
+mod response;
+
+pub use decode::{Decoder, Incoming};
+pub use encode::{
+    OpenFrame, begin_message, encode_close, encode_message, encode_ping, encode_pong,
+    finish_message,
+};
+pub use fault::Fault;
+pub use head::{HEADERS_MAX, HeadFault, Headers};
+pub use mask::apply_mask;
+pub use request::{Key, RequestHead, UpgradeFault, accept_response, check_upgrade};
+pub use response::{ClientRequest, Refused, ResponseHead, check_response, client_request};
+pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+
+/// Which end of the connection this process is (RFC 6455, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The server's end: what the peer sends must be masked.
+    Server,
+    /// The client's end: what the peer sends must not be masked.
+    Client,
+}

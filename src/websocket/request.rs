@@ -1,0 +1,160 @@
+//! The server's side of the opening handshake (RFC 6455, section 4.2).
+//!
+//! Says whether a request asks for a WebSocket and what is wrong with it. Path, authentication and
+//! limits are the edge's concern.
+
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::head::{HeadFault, Headers, has_token};
+
+/// The head of an HTTP/1 request.
+#[derive(Debug, Clone)]
+pub struct RequestHead<'a> {
+    /// As it stands: `GET`, `POST`.
+    pub method: &'a str,
+    /// The request target as it stands: path and query.
+    pub target: &'a str,
+    /// The minor version of HTTP/1: 0 or 1.
+    pub minor_version: u8,
+    /// The headers.
+    pub headers: Headers<'a>,
+    /// How long the head is, in bytes; what follows is the body, or frames.
+    pub head_bytes: usize,
+}
+
+impl<'a> RequestHead<'a> {
+    /// Finds the head at the beginning of `bytes`; `None` while it is incomplete. How long it may
+    /// become is for the caller to bound.
+    ///
+    /// # Errors
+    /// If the bytes cannot be the beginning of a request; see [`HeadFault`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, HeadFault> {
+        let mut headers = Headers::new();
+        let mut request = httparse::Request::new(&mut headers.all);
+        match request.parse(bytes).map_err(HeadFault::from_httparse)? {
+            httparse::Status::Partial => Ok(None),
+            httparse::Status::Complete(head_bytes) => {
+                let (method, target) =
+                    (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+                let (minor_version, count) =
+                    (request.version.unwrap_or_default(), request.headers.len());
+                headers.count = count;
+                Ok(Some(Self { method, target, minor_version, headers, head_bytes }))
+            }
+        }
+    }
+
+    /// The target without its query.
+    pub fn path(&self) -> &'a str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// Checks that the request asks for a WebSocket; see [`check_upgrade`].
+    ///
+    /// # Errors
+    /// What is missing or wrong.
+    pub fn upgrade(&self) -> Result<Key, UpgradeFault> {
+        let key = check_upgrade(self.method, self.headers.iter())?;
+        if self.minor_version == 0 { Err(UpgradeFault::HttpVersion) } else { Ok(key) }
+    }
+}
+
+/// A client's `Sec-WebSocket-Key`: 16 bytes in base 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 24]);
+
+impl Key {
+    fn parse(value: &[u8]) -> Option<Self> {
+        let key: [u8; 24] = value.trim_ascii().try_into().ok()?;
+        let digits =
+            key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte));
+        (digits && key.ends_with(b"==")).then_some(Self(key))
+    }
+}
+
+/// Why a request does not open a WebSocket. The client's fault; retrying does not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeFault {
+    /// It does not ask for one: `Upgrade: websocket` is missing.
+    #[error("the request does not ask for a WebSocket")]
+    NotAsked,
+    /// The method is not GET.
+    #[error("a WebSocket is opened with GET")]
+    Method,
+    /// HTTP/1.0 has no upgrade.
+    #[error("a WebSocket is opened with HTTP/1.1")]
+    HttpVersion,
+    /// `Connection: Upgrade` is missing.
+    #[error("the header Connection: Upgrade is missing")]
+    Connection,
+    /// `Sec-WebSocket-Version` is not 13.
+    #[error("the header Sec-WebSocket-Version is not 13")]
+    Version,
+    /// `Sec-WebSocket-Key` is missing, there twice, or not 16 bytes in base 64.
+    #[error("the header Sec-WebSocket-Key is not 16 bytes in base 64")]
+    Key,
+}
+
+impl UpgradeFault {
+    /// The status that answers the request. 426 goes with `Upgrade: websocket`, and for
+    /// [`UpgradeFault::Version`] with `Sec-WebSocket-Version: 13` (RFC 6455, section 4.4).
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NotAsked | Self::Version => 426,
+            Self::Method => 405,
+            Self::HttpVersion | Self::Connection | Self::Key => 400,
+        }
+    }
+}
+
+/// Checks that a request asks for a WebSocket as RFC 6455, section 4.2.1, says. Extensions and
+/// subprotocols that it offers are not accepted, and need not be mentioned in the answer.
+///
+/// # Errors
+/// What is missing or wrong; [`UpgradeFault::NotAsked`] tells plain HTTP from a faulty upgrade.
+pub fn check_upgrade<'a>(
+    method: &str,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<Key, UpgradeFault> {
+    let (mut upgrade, mut connection, mut version) = (false, false, false);
+    let mut keys = 0;
+    let mut key = None;
+    for (name, value) in headers {
+        if name.eq_ignore_ascii_case("upgrade") {
+            upgrade |= has_token(value, "websocket");
+        } else if name.eq_ignore_ascii_case("connection") {
+            connection |= has_token(value, "upgrade");
+        } else if name.eq_ignore_ascii_case("sec-websocket-version") {
+            version |= has_token(value, "13");
+        } else if name.eq_ignore_ascii_case("sec-websocket-key") {
+            keys += 1;
+            key = Key::parse(value);
+        }
+    }
+    if !upgrade {
+        return Err(UpgradeFault::NotAsked);
+    }
+    if method != "GET" {
+        return Err(UpgradeFault::Method);
+    }
+    if !connection {
+        return Err(UpgradeFault::Connection);
+    }
+    if !version {
+        return Err(UpgradeFault::Version);
+    }
+    key.filter(|_| keys == 1).ok_or(UpgradeFault::Key)
+}
+
+/// Appends the answer that opens the WebSocket (RFC 6455, section 4.2.2).
+pub fn accept_response(key: &Key, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(derive_accept_key(&key.0).as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;
