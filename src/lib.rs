@@ -6,6 +6,7 @@ pub mod core;
 pub mod edge;
 pub mod ident;
 pub mod opamp;
+pub mod scratch;
 pub mod sessions;
 pub mod telemetry;
 pub mod upstream;

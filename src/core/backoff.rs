@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn grows_by_half_up_to_the_longest() {
         let mut backoff = Backoff::default();
-        let waits: Vec<u128> = (0..14).map(|_| backoff.failed(RULE, 0.5, None).as_millis()).collect();
+        let waits: Vec<u128> =
+            (0..14).map(|_| backoff.failed(RULE, 0.5, None).as_millis()).collect();
         assert_eq!(waits[..4], [500, 750, 1125, 1687]);
         assert_eq!(waits[13], 30_000);
     }

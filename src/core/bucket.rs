@@ -26,7 +26,8 @@ impl Bucket {
     /// The wait, from `now`.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let elapsed = now.saturating_duration_since(self.refilled);
-        self.tokens = elapsed.as_secs_f64().mul_add(self.rate_per_second, self.tokens).min(self.burst);
+        self.tokens =
+            elapsed.as_secs_f64().mul_add(self.rate_per_second, self.tokens).min(self.burst);
         self.refilled = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;

@@ -17,6 +17,9 @@ use crate::telemetry::events::sessions as events;
 use crate::telemetry::events::sessions::{CustomDrop, EndReason, HeartbeatRoute, ReplySource};
 use crate::websocket;
 
+/// About how long an acknowledgement is: a hint for the frame's header.
+const ACKNOWLEDGEMENT_BYTES: usize = 32;
+
 /// Why an agent's message was not taken. The agent's fault, but for the last.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
@@ -26,9 +29,14 @@ pub enum Rejected {
     /// Who speaks?
     #[error(transparent)]
     Uid(#[from] UidError),
-    /// Another live agent uses the uid (R10): the agent is to be given this one.
-    #[error("instance_uid {0} is in use by another agent")]
-    Cloned(InstanceUid),
+    /// Another live agent uses the uid (R10): the agent is to be given a fresh one.
+    #[error("instance_uid {uid} is in use by another agent")]
+    Cloned {
+        /// The uid that two agents use.
+        uid: InstanceUid,
+        /// The one for this agent.
+        fresh: InstanceUid,
+    },
     /// The table is full. The gateway's limit; retrying helps.
     #[error("too many agents")]
     Full,
@@ -79,9 +87,9 @@ impl Sessions {
         }
         let left = scan.disconnects();
         if self.take_report(&mut slot, &scan) == Reply::Now {
-            let start = websocket::begin_message(out);
+            let frame = websocket::begin_message(None, ACKNOWLEDGEMENT_BYTES, out);
             self.write_acknowledgement(&mut slot, 0, out);
-            websocket::finish_message(out, start);
+            websocket::finish_message(frame, out);
             events::Replied { source: ReplySource::Local, after: None }.emit();
         }
         if slot.session.has_offers() {
@@ -168,7 +176,11 @@ impl Sessions {
         }
     }
 
-    fn take_seat(self: &Arc<Self>, uid: InstanceUid, connection: ConnectionId) -> Result<Seat, Rejected> {
+    fn take_seat(
+        self: &Arc<Self>,
+        uid: InstanceUid,
+        connection: ConnectionId,
+    ) -> Result<Seat, Rejected> {
         loop {
             let Some(slot) = self.find_or_open(uid) else {
                 events::SessionRefused { uid }.emit();
@@ -183,7 +195,7 @@ impl Sessions {
                 Arrival::Admitted if known => events::SessionResumed { uid }.emit(),
                 Arrival::Admitted => {}
                 Arrival::Replaces(_) => self.displace(&mut locked),
-                Arrival::Cloned => return Err(Rejected::Cloned(fresh_uid())),
+                Arrival::Cloned => return Err(Rejected::Cloned { uid, fresh: fresh_uid() }),
             }
             locked.renamed = false;
             drop(locked);

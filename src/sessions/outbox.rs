@@ -105,7 +105,12 @@ impl Sessions {
     }
 
     /// An acknowledgement of the gateway's own, with the server's greeting if it is the first.
-    pub(super) fn write_acknowledgement(&self, slot: &mut SlotState, flags: u64, out: &mut Vec<u8>) {
+    pub(super) fn write_acknowledgement(
+        &self,
+        slot: &mut SlotState,
+        flags: u64,
+        out: &mut Vec<u8>,
+    ) {
         let greeting = self.greeting_for(slot, slot.session.sent_on());
         splice::acknowledge(slot.session.uid(), &additions(greeting.as_ref(), flags), out);
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());

@@ -85,7 +85,11 @@ impl Drop for Seat {
         }
         if renamed {
             slot.session.leave();
-            events::sessions::SessionEnded { uid: self.uid, reason: events::sessions::EndReason::ReplacedUid }.emit();
+            events::sessions::SessionEnded {
+                uid: self.uid,
+                reason: events::sessions::EndReason::ReplacedUid,
+            }
+            .emit();
         } else {
             events::sessions::SessionLingers { uid: self.uid }.emit();
         }

@@ -101,7 +101,13 @@ impl Sessions {
         }
     }
 
-    fn deliver(&self, slot: &mut SlotState, from: Route, scan: &ServerScan<'_>, how: (SendKind, bool)) {
+    fn deliver(
+        &self,
+        slot: &mut SlotState,
+        from: Route,
+        scan: &ServerScan<'_>,
+        how: (SendKind, bool),
+    ) {
         let (kind, strip) = how;
         let greeting = self.greeting_for(slot, Some(from));
         let mut message = Vec::with_capacity(scan.bytes.len() + 64);

@@ -41,6 +41,26 @@ impl Sessions {
         self.finish(uid, slot);
     }
 
+    /// A session's own link came back.
+    pub fn enlist_one(&self, uid: InstanceUid) {
+        let Some(slot) = self.find(uid) else { return };
+        let mut slot = slot.lock(&self.tally);
+        let stale = slot.session.sent_on().is_some_and(|on| Some(on) != self.uplink.route(uid));
+        let enlist = !slot.session.queued && (stale || slot.session.wants_turn());
+        slot.session.queued |= enlist;
+        drop(slot);
+        if enlist {
+            self.uplink.enlist(uid);
+        }
+    }
+
+    /// A session's turn came while its link was down.
+    pub fn skip_turn(&self, uid: InstanceUid) {
+        if let Some(slot) = self.find(uid) {
+            slot.lock(&self.tally).session.queued = false;
+        }
+    }
+
     /// Gives every session a turn whose messages took, or will take, a way that `concerned` names:
     /// after a link came back, or a server's agents moved.
     pub fn enlist_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
@@ -61,4 +81,3 @@ impl Sessions {
         enlisted
     }
 }
-

@@ -184,6 +184,8 @@ struct ServerMetrics ["server"] {
     queue_bytes: Gauge = QueueBytes "seawall_upstream_queue_bytes",
     /// Messages not taken because the link's queue was full; what they said is sent later.
     queue_refusals: Counter = QueueRefusals "seawall_upstream_queue_refusals_total",
+    /// Messages from the server that are malformed, or name no valid instance uid.
+    messages_malformed: Counter = UpstreamMessagesMalformed "seawall_upstream_malformed_messages_total",
     /// Messages without an instance uid on a shared link, which nobody can route.
     pushes_anonymous: Counter = PushesAnonymous "seawall_upstream_anonymous_pushes_total",
     /// Messages for agents that have no session here.

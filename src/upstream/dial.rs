@@ -86,8 +86,8 @@ impl Endpoint {
         let host = server.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let secure = server.url.scheme_str() == Some("wss");
         let tls = if secure {
-            let name = ServerName::try_from(host.clone())
-                .map_err(|_| TlsError::Name(host.clone()))?;
+            let name =
+                ServerName::try_from(host.clone()).map_err(|_| TlsError::Name(host.clone()))?;
             Some((TlsConnector::from(Arc::new(tls::client(server.ca_file.as_deref())?)), name))
         } else {
             None
@@ -118,8 +118,9 @@ impl Endpoint {
     }
 
     async fn open(&self) -> Result<Opened, DialError> {
-        let socket =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(DialError::Connect)?;
+        let socket = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(DialError::Connect)?;
         socket.set_nodelay(true).map_err(DialError::Connect)?;
         let mut stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(socket),
@@ -136,7 +137,10 @@ impl Endpoint {
         let key = websocket::generate_key();
         let mut request = Vec::new();
         let (authority, target, headers) = (&self.authority, &self.target, &self.headers);
-        websocket::client_request(&ClientRequest { authority, target, headers, key: &key }, &mut request);
+        websocket::client_request(
+            &ClientRequest { authority, target, headers, key: &key },
+            &mut request,
+        );
         stream.write_all(&request).await.map_err(DialError::Lost)?;
         stream.flush().await.map_err(DialError::Lost)?;
         let mut head = Vec::with_capacity(1024);

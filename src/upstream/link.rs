@@ -118,7 +118,8 @@ impl Link {
             State::Down | State::Closing => return Err(NotSent::Down),
         }
         // The last message may go over: one of any size always fits an empty queue.
-        if queue.bytes.len() >= self.bounds.bytes_max || queue.messages >= self.bounds.messages_max {
+        if queue.bytes.len() >= self.bounds.bytes_max || queue.messages >= self.bounds.messages_max
+        {
             return Err(NotSent::Full);
         }
         let before = queue.bytes.len();

@@ -34,7 +34,7 @@ pub use presence::{Arrival, EndReason, Expiry, Presence};
 pub use server_side::{FromServer, ServerVerdict};
 pub use upstream_side::{Pending, Turn};
 
-use crate::ident::{InstanceUid, Incarnation, LinkId, SequenceNum};
+use crate::ident::{Incarnation, InstanceUid, LinkId, SequenceNum};
 use crate::opamp::offers::Offers;
 
 /// What the configuration decides for every session.

@@ -164,7 +164,9 @@ impl Session {
         let (until, reason) = match self.presence {
             Presence::Lingering { until } => (until, EndReason::LingerExpired),
             Presence::Polling { heard } => (heard + policy.poll_timeout, EndReason::PollExpired),
-            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => return Expiry::Never,
+            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => {
+                return Expiry::Never;
+            }
         };
         if now < until {
             return Expiry::At(until);

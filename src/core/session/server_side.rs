@@ -41,7 +41,12 @@ pub const FULL_STATE_INTERVAL: Duration = Duration::from_secs(30);
 impl Session {
     /// A server's message whose uid is this agent's. A reply and a push look alike on the wire;
     /// while the server owes a reply, the first message counts as it.
-    pub fn from_server(&mut self, scan: &ServerScan<'_>, route: Route, now: Instant) -> ServerVerdict {
+    pub fn from_server(
+        &mut self,
+        scan: &ServerScan<'_>,
+        route: Route,
+        now: Instant,
+    ) -> ServerVerdict {
         if self.sent_on == Some(route) {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
@@ -53,7 +58,8 @@ impl Session {
             let then = FromServer::Unavailable { retry_after: error.retry_after, acknowledge };
             return ServerVerdict { then, strip_full_state: false };
         }
-        let strip_full_state = scan.reports_full_state_wanted() && !self.pass_full_state_on(route, now);
+        let strip_full_state =
+            scan.reports_full_state_wanted() && !self.pass_full_state_on(route, now);
         ServerVerdict { then: self.destination(scan, strip_full_state), strip_full_state }
     }
 

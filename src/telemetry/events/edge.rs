@@ -88,14 +88,12 @@ label! {
 label! {
     /// What is wrong with a message that was not taken.
     pub enum Fault("fault") {
-        /// The message header is not zero.
-        Header = "header",
         /// Not protobuf.
         Scan = "scan",
         /// The instance uid is missing or malformed.
         Uid = "uid",
-        /// The connection belongs to another uid.
-        UidChanged = "uid_changed",
+        /// Another live agent uses the uid.
+        ClonedUid = "cloned_uid",
         /// Over the size limit.
         TooBig = "too_big",
         /// Not gzip, although the request says so.

@@ -192,15 +192,48 @@ impl MessageReceived {
 
 /// A link's queue had no room for a message.
 pub struct QueueRefused<'a> {
-    /// Which link.
-    pub name: LinkName<'a>,
+    /// Which server.
+    pub server: &'a str,
 }
 
 impl QueueRefused<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_refusals.increment(1);
-        trace!(server = self.name.server, link = self.name.link, "queue full");
+        trace!(server = self.server, "queue full");
+    }
+}
+
+/// A server sent something that is no `ServerToAgent`, or not with a uid.
+pub struct MessageMalformed<'a> {
+    /// From where.
+    pub name: LinkName<'a>,
+    /// What is wrong.
+    pub fault: &'a dyn std::fmt::Display,
+}
+
+impl MessageMalformed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.messages_malformed.increment(1);
+        debug!(server = self.name.server, fault = %self.fault, "malformed message from the server");
+    }
+}
+
+/// What waits for a server, taken a few times a second.
+pub struct Measured {
+    /// Bytes on all links' queues.
+    pub queue_bytes: usize,
+    /// Sessions that wait for their turn.
+    pub backlog: usize,
+}
+
+impl Measured {
+    /// Sets the gauges.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.queue_bytes.set(self.queue_bytes as f64);
+        metrics.resync_sessions.set(self.backlog as f64);
     }
 }
 
