@@ -43,7 +43,9 @@ func main() {
 	log.SetFlags(log.Lmicroseconds)
 
 	settings := types.StartSettings{
-		OpAMPServerURL:        *url,
+		OpAMPServerURL: *url,
+		// SetCapabilities refuses package capabilities before Start, when it cannot know the store yet.
+		Capabilities:          capabilities,
 		PackagesStateProvider: &packageStore{},
 		HeartbeatInterval:     heartbeat,
 		EnableCompression:     *gzip,
@@ -63,7 +65,7 @@ func main() {
 	if err := agent.start(*name, settings); err != nil {
 		log.Fatalf("start: %v", err)
 	}
-	lines.Emit("started", lines.Event{"pid_uid": *uid})
+	lines.Emit("started", lines.Event{"uid": *uid})
 	if err := lines.Serve(agent.command); err != nil {
 		log.Fatalf("commands: %v", err)
 	}
@@ -71,7 +73,6 @@ func main() {
 
 // start gives the client its first state, complete as a collector's is, and lets it dial.
 func (a *agent) start(name string, settings types.StartSettings) error {
-	declared := capabilities
 	steps := []func() error{
 		func() error { return a.client.SetAgentDescription(description(name)) },
 		func() error {
@@ -81,7 +82,6 @@ func (a *agent) start(name string, settings types.StartSettings) error {
 		func() error {
 			return a.client.SetCustomCapabilities(&protobufs.CustomCapabilities{Capabilities: []string{customCapability}})
 		},
-		func() error { return a.client.SetCapabilities(&declared) },
 		func() error { return a.client.Start(context.Background(), settings) },
 	}
 	for _, step := range steps {

@@ -74,7 +74,7 @@ func (f *fleet) closed(link link) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	delete(f.connections, link.id)
-	var uids []string
+	uids := []string{}
 	for uid, agent := range f.agents {
 		if agent.link == link {
 			uids = append(uids, uid)
