@@ -39,7 +39,10 @@ pub(crate) async fn links_cut(setup: Setup) {
     let second = world.agent(world.options("second")).await;
     let marks = [first.mark(), second.mark()];
     let since = world.server.mark();
-    assert!(world.server.cut().await > 0, "there were links");
+    let links = world.server.cut().await;
+    assert!(links > 0, "there were links");
+    let closed = || world.server.process().log().events(since, "closed").len() as u64;
+    world.server.process().event(since, "closed", |_| closed() >= links).await;
     world.server.process().event(since, "connected", |_| true).await;
     settled(&mut world, [&first, &second], marks).await;
 }

@@ -13,7 +13,7 @@ use crate::support::log::{Event, Mark};
 const ROUNDS: usize = 50;
 
 /// Counts pushes that name no agent on a link that several share.
-const UNROUTABLE: &str = "seawall_unroutable_messages_total";
+const ANONYMOUS: &str = "seawall_upstream_anonymous_pushes_total";
 
 fn custom_push(data: &str) -> ServerToAgent {
     ServerToAgent { custom_message: Some(custom("for", data)), ..ServerToAgent::default() }
@@ -114,7 +114,7 @@ pub(crate) async fn push_without_uid_is_not_guessed(setup: Setup) {
         world.server.push(&agent.uid, &custom_push("for somebody")).await;
         world.server.push(&agent.uid, &config_offer("for somebody")).await;
     }
-    world.gateway().wait_metric(UNROUTABLE, &[], |count| count >= 4.0).await;
+    world.gateway().wait_metric(ANONYMOUS, &[], |count| count >= 4.0).await;
     for agent in &mut agents {
         // Replies name their agent. They come after the pushes on the same link.
         let since = agent.mark();

@@ -51,12 +51,16 @@ pub(crate) fn peers() -> Option<Peers> {
     })
 }
 
-/// The Go tool, from the path or from where it is usually put.
+/// The Go tool: what the environment variable `GO` names, or from the path, or from where it is
+/// usually put.
 fn go() -> Option<PathBuf> {
     let works = |go: &PathBuf| {
         let version = Command::new(go).arg("version").output();
         version.is_ok_and(|output| output.status.success())
     };
+    if let Some(named) = std::env::var_os("GO") {
+        return Some(PathBuf::from(named)).filter(works);
+    }
     ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"].map(PathBuf::from).into_iter().find(works)
 }
 
