@@ -10,7 +10,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,7 +44,16 @@ pub(super) struct AgentSocket<S> {
     /// When the incomplete message began.
     message_since: Option<Instant>,
     reply_due: Option<Instant>,
-    closing: Option<(CloseReason, Instant)>,
+    closing: Option<Closing>,
+}
+
+/// The way out.
+#[derive(Clone, Copy)]
+struct Closing {
+    reason: CloseReason,
+    since: Instant,
+    /// Both sides have said it.
+    answered: bool,
 }
 
 /// Whether a step found something to do.
@@ -114,15 +123,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             Poll::Ready(Err(_)) => return Step::Over(self.reason_or(CloseReason::Reset)),
             Poll::Pending => false,
         };
-        if self.closing.is_none() && self.look_at_session(context, writable) {
+        if let Some(closing) = self.closing {
+            if closing.answered && writable {
+                return Step::Over(closing.reason);
+            }
+        } else if self.look_at_session(context, writable) {
             return Step::Again;
         }
+        // An agent that does not read is not read either: its answers would only pile up.
         if !writable {
             return Step::Idle;
-        }
-        if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
-            return self.take_in(context, |take| Poll::Ready(Ok(take(&mut early))));
         }
         self.read(context)
     }
@@ -131,22 +141,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.unwritten.len() {
             let rest = &self.unwritten[self.written..];
-            match Pin::new(&mut self.socket).poll_write(context, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.flush = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
+            self.written += ready!(write_some(&mut self.socket, context, rest))?;
+            self.flush = true;
         }
         if !self.unwritten.is_empty() {
             self.unwritten = Vec::new();
             self.written = 0;
         }
         if self.flush {
-            std::task::ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+            ready!(Pin::new(&mut self.socket).poll_flush(context))?;
             self.flush = false;
         }
         Poll::Ready(Ok(()))
@@ -174,20 +177,155 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         true
     }
 
+    /// Reads once, deals with what came, and writes the answers, if the socket takes them.
     fn read(&mut self, context: &mut Context<'_>) -> Step {
-        // The socket is lent to the read, the conversation to what is read.
-        let mut socket = Pin::new(&mut self.socket);
-        let (conversation, closing) = (&mut self.conversation, self.closing.is_some());
-        let (taken, rest) = scratch::with_output(|out| {
-            let taken = scratch::poll_read(socket.as_mut(), context, |bytes| {
-                if bytes.is_empty() {
-                    return Heard::End;
-                }
-                if closing { Heard::closing(conversation, bytes) } else { Heard::Said(conversation.take(bytes, out)) }
-            });
-            (taken, self.unwritten_of(context, out))
+        let closing = self.closing.is_some();
+        let mut early = std::mem::take(&mut self.early);
+        let (heard, sent) = scratch::with_output(|out| {
+            let heard = if early.is_empty() {
+                let socket = Pin::new(&mut self.socket);
+                scratch::poll_read(socket, context, |bytes| {
+                    listen(&mut self.conversation, closing, bytes, out)
+                })
+            } else {
+                Poll::Ready(Ok(listen(&mut self.conversation, closing, &mut early, out)))
+            };
+            (heard, self.answer(context, out))
         });
-        let _ = rest;
-        self.conclude(taken)
+        if sent.is_err() {
+            return Step::Over(self.reason_or(CloseReason::Reset));
+        }
+        match heard {
+            Poll::Pending => return Step::Idle,
+            Poll::Ready(Err(_)) => return Step::Over(self.reason_or(CloseReason::Reset)),
+            Poll::Ready(Ok(None)) => return Step::Over(self.reason_or(CloseReason::AgentClosed)),
+            Poll::Ready(Ok(Some(Taken::On))) => self.note_heard(),
+            Poll::Ready(Ok(Some(Taken::PeerCloses))) => self.peer_closes(),
+            Poll::Ready(Ok(Some(Taken::Close(ending)))) => self.close(ending),
+        }
+        Step::Again
+    }
+
+    fn note_heard(&mut self) {
+        let now = clock::now();
+        self.heard = now;
+        self.pinged = None;
+        if self.conversation.is_between() {
+            self.message_since = None;
+        } else {
+            self.message_since.get_or_insert(now);
+        }
+    }
+
+    /// Writes at once what can be written and keeps the rest. Nothing waits before it: reading
+    /// stops while something does.
+    fn answer(&mut self, context: &mut Context<'_>, out: &[u8]) -> io::Result<()> {
+        let mut rest = out;
+        while !rest.is_empty() {
+            match write_some(&mut self.socket, context, rest) {
+                Poll::Ready(count) => {
+                    rest = &rest[count?..];
+                    self.flush = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        self.unwritten.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// We close: the Close goes behind what waits.
+    fn close(&mut self, ending: Ending) {
+        websocket::encode_close(None, ending.code, &mut self.unwritten);
+        let Ending { reason, .. } = ending;
+        self.closing = Some(Closing { reason, since: clock::now(), answered: false });
+    }
+
+    /// The agent's Close: the answer to ours, or its own, which is answered.
+    fn peer_closes(&mut self) {
+        let reason = self.reason_or(CloseReason::AgentClosed);
+        if self.closing.is_none() {
+            websocket::encode_close(None, 1000, &mut self.unwritten);
+        } else if reason == CloseReason::Replaced
+            && let Some(seat) = &self.conversation.seat
+        {
+            seat.replaced_was_alive();
+        }
+        self.closing = Some(Closing { reason, since: clock::now(), answered: true });
+    }
+
+    fn reason_or(&self, otherwise: CloseReason) -> CloseReason {
+        self.closing.map_or(otherwise, |closing| closing.reason)
+    }
+
+    /// When there is something to decide without anybody's doing.
+    fn deadline(&self) -> Instant {
+        if let Some(closing) = self.closing {
+            return closing.since + CLOSE_PATIENCE;
+        }
+        let params = &self.conversation.edge().params;
+        let silence = match self.pinged {
+            Some(at) => at + params.ping_timeout,
+            None => self.heard + params.ping_interval,
+        };
+        let message = self.message_since.map(|since| since + params.message_timeout);
+        [message, self.reply_due].into_iter().flatten().fold(silence, Instant::min)
+    }
+
+    /// A deadline has passed. What the session owes, [`Self::look_at_session`] finds.
+    fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
+        if let Some(closing) = self.closing {
+            return (closing.since + CLOSE_PATIENCE <= now).then_some(closing.reason);
+        }
+        let params = &self.conversation.edge().params;
+        let (interval, timeout) = (params.ping_interval, params.ping_timeout);
+        if self.message_since.is_some_and(|since| since + params.message_timeout <= now) {
+            self.close(Ending { code: 1008, reason: CloseReason::MessageTimeout });
+            return None;
+        }
+        match self.pinged {
+            Some(at) if at + timeout <= now => {
+                let stuck = !self.unwritten.is_empty();
+                return Some(if stuck {
+                    CloseReason::SlowReader
+                } else {
+                    CloseReason::PingTimeout
+                });
+            }
+            None if self.heard + interval <= now => {
+                self.pinged = Some(now);
+                // What the agent has not taken yet serves as well as a ping.
+                if self.unwritten.is_empty() {
+                    websocket::encode_ping(None, &[], &mut self.unwritten);
+                    PingSent { silent: now - self.heard }.emit();
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// Deals with what was read; `None`: the stream has ended.
+fn listen(
+    conversation: &mut Conversation,
+    closing: bool,
+    bytes: &mut [u8],
+    out: &mut Vec<u8>,
+) -> Option<Taken> {
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(if closing { conversation.await_close(bytes) } else { conversation.take(bytes, out) })
+}
+
+fn write_some<S: AsyncWrite + Unpin>(
+    socket: &mut S,
+    context: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(socket).poll_write(context, bytes)) {
+        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        other => Poll::Ready(other),
     }
 }

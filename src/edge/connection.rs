@@ -1,11 +1,11 @@
 //! A connection's first bytes: the request head, within its bound and its time, and what it asks
 //! for.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::future::poll_fn;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -114,7 +114,9 @@ where
         });
         read.await.map_err(|_: io::Error| CloseReason::Reset)??;
         match RequestHead::parse(head) {
-            Ok(None) if head.len() >= edge.params.head_bytes_max => return Err(CloseReason::TooBig),
+            Ok(None) if head.len() >= edge.params.head_bytes_max => {
+                return Err(CloseReason::TooBig);
+            }
             Ok(None) => {}
             Err(_) => return Ok(Asked::Other),
             Ok(Some(request)) => {

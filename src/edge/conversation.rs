@@ -3,13 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Edge;
 use super::budget::Share;
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::splice::{self, Additions};
-use crate::sessions::{Received, Rejected, Seat};
+use crate::sessions::{Rejected, Seat};
 use crate::telemetry::events::edge::{
     CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
 };
@@ -42,8 +41,8 @@ pub(super) struct Conversation {
 /// What taking in bytes came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Go on; the session is to be looked at by then, if a time is given.
-    On(Option<Instant>),
+    /// Go on.
+    On,
     /// The agent closes.
     PeerCloses,
     /// We close.
@@ -74,29 +73,39 @@ impl Conversation {
     pub(super) fn take(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
         let taken = self.take_all(bytes, out);
         let fits = self.share.set(self.decoder.buffered(), &self.edge.buffered);
-        if !fits && matches!(taken, Taken::On(_)) {
+        if !fits && taken == Taken::On {
             return Taken::Close(Ending { code: 1013, reason: CloseReason::OverLimit });
         }
         taken
     }
 
+    /// Takes in what the agent still says after our Close; only its own Close matters.
+    pub(super) fn await_close(&mut self, bytes: &mut [u8]) -> Taken {
+        let mut position = 0;
+        let limit = self.edge.params.message_bytes_max.saturating_add(1);
+        loop {
+            match self.decoder.feed(bytes, &mut position, limit) {
+                Ok(Some(Incoming::Close(_))) | Err(_) => return Taken::PeerCloses,
+                Ok(Some(_)) => {}
+                Ok(None) => return Taken::On,
+            }
+        }
+    }
+
     fn take_all(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
         let mut position = 0;
-        let mut due = None;
         // One byte more than the message: the header in front of it.
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
             // Taken apart, because a message borrows from the decoder while it is dealt with.
             let Self { edge, decoder, seat, connection, peer, rejected, .. } = self;
             match decoder.feed(bytes, &mut position, limit) {
-                Ok(None) => return Taken::On(due),
+                Ok(None) => return Taken::On,
                 Ok(Some(Incoming::Message(message))) => {
-                    MessageReceived { transport: Transport::WebSocket, bytes: message.len() }.emit();
+                    MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
+                        .emit();
                     match edge.sessions.receive(seat, *connection, message, out) {
-                        Ok(Received { reply_due, .. }) => {
-                            *rejected = 0;
-                            due = reply_due;
-                        }
+                        Ok(()) => *rejected = 0,
                         Err(why) => {
                             *rejected += 1;
                             if let Some(ending) = reject(why, (*peer, *rejected), out) {

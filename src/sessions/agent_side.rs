@@ -42,15 +42,6 @@ pub enum Rejected {
     Full,
 }
 
-/// What the reception of a message left to do on a WebSocket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// When the task must look at the session again, to answer in the server's place.
-    pub reply_due: Option<Instant>,
-    /// The agent said that it leaves.
-    pub left: bool,
-}
-
 /// A plain-HTTP request whose reply is awaited.
 pub struct Waiting {
     sessions: Arc<Sessions>,
@@ -69,7 +60,7 @@ impl Sessions {
         connection: ConnectionId,
         bytes: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Received, Rejected> {
+    ) -> Result<(), Rejected> {
         let scan = AgentScan::parse(header::strip(bytes))?;
         let uid = InstanceUid::from_wire(scan.uid)?;
         if seat.as_ref().is_none_or(|seat| seat.uid != uid) {
@@ -83,9 +74,8 @@ impl Sessions {
         {
             // Replaced a moment ago: what a stale connection still says is not taken, its task
             // will find out. An agent that spoke after it left starts anew with its next message.
-            return Ok(Received { reply_due: None, left: slot.removed });
+            return Ok(());
         }
-        let left = scan.disconnects();
         if self.take_report(&mut slot, &scan) == Reply::Now {
             let frame = websocket::begin_message(None, ACKNOWLEDGEMENT_BYTES, out);
             self.write_acknowledgement(&mut slot, 0, out);
@@ -95,9 +85,8 @@ impl Sessions {
         if slot.session.has_offers() {
             self.flush_offers(&mut slot);
         }
-        let reply_due = slot.session.reply_due();
         self.finish(uid, slot);
-        Ok(Received { reply_due, left })
+        Ok(())
     }
 
     /// A message in a plain-HTTP request. The reply comes from [`Waiting`].

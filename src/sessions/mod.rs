@@ -18,10 +18,11 @@ mod uplink;
 mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
 
-pub use agent_side::{Received, Rejected, Waiting};
+pub use agent_side::{Rejected, Waiting};
 pub use outbox::Outgoing;
 pub use seat::Seat;
 pub use server_side::{Delivered, TurnTaken};
@@ -48,6 +49,7 @@ pub struct Sessions {
     params: SessionsParams,
     deadlines: Deadlines,
     tally: Tally,
+    stopping: AtomicBool,
 }
 
 impl Sessions {
@@ -68,12 +70,23 @@ impl Sessions {
             params,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
+            stopping: AtomicBool::new(false),
         }
     }
 
     /// How many sessions there are: connected, and lingering or leaving.
     pub fn count(&self) -> (i64, i64) {
         (self.tally.connected(), self.tally.lingering())
+    }
+
+    /// Tells every connection to close. They find out when they are woken.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for entry in &self.table {
+            if let Some(waker) = entry.value().lock(&self.tally).waker.take() {
+                waker.wake();
+            }
+        }
     }
 
     fn find(&self, uid: InstanceUid) -> Option<Arc<Slot>> {

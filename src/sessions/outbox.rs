@@ -28,6 +28,8 @@ pub enum Outgoing {
     Replaced,
     /// More waits for the agent than may: close.
     Overflowed,
+    /// Seawall is stopping: close.
+    Stopping,
     /// The agent said that it leaves, or its session is over: nothing more comes.
     Left,
 }

@@ -25,8 +25,10 @@ impl Seat {
         self.uid
     }
 
-    /// What the task has to do now; without anything, `context` is woken when there is.
-    pub fn poll_outgoing(&self, context: &Context<'_>) -> Outgoing {
+    /// What the task has to do now; without anything, `context` is woken when there is. Bytes are
+    /// handed out only if `writable`: while earlier ones wait they gather here, where they are
+    /// bounded.
+    pub fn poll_outgoing(&self, context: &Context<'_>, writable: bool) -> Outgoing {
         let mut slot = self.slot.lock(&self.sessions.tally);
         let here = Presence::Connected { connection: self.connection };
         match slot.session.presence() {
@@ -37,9 +39,12 @@ impl Seat {
         if slot.overflowed {
             return Outgoing::Overflowed;
         }
+        if self.sessions.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+            return Outgoing::Stopping;
+        }
         let overdue = slot.session.reply_overdue(clock::now());
         self.sessions.acknowledge(&mut slot, overdue);
-        if !slot.outbox.is_empty() {
+        if writable && !slot.outbox.is_empty() {
             let bytes = std::mem::take(&mut slot.outbox);
             self.sessions.tally.outbox_taken(bytes.len());
             return Outgoing::Bytes(bytes);
