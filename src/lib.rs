@@ -1,8 +1,11 @@
 //! Seawall: a gateway between large fleets of OpAMP agents and the OpAMP servers that manage them.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod clock;
+pub mod config;
 pub mod edge;
+pub mod gateway;
 pub mod ident;
 pub mod opamp;
 pub mod sessions;
