@@ -11,7 +11,7 @@ use crate::ident::InstanceUid;
 
 /// A session and its lock. The lock is held for microseconds, never across an await.
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     state: Mutex<SlotState>,
 }
 

@@ -85,7 +85,7 @@ pub(super) fn register<T>(
 }
 
 /// Creates every handle, so that all series are there, at 0, from the first scrape on. May be
-/// called more than once, and need not be: [`metrics`] does it when first used.
+/// called more than once, and need not be: [`metrics()`] does it when first used.
 pub fn install() -> &'static Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| register(None, Metrics::register))

@@ -18,7 +18,7 @@ use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 
 /// An agent that was asked and sends something else for this long is asked again.
-pub const ASK_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// See the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub struct ServerVerdict {
 }
 
 /// A server that asks for full state on every reply gets one report in this time, not a loop.
-pub const FULL_STATE_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const FULL_STATE_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Session {
     /// A server's message whose uid is this agent's. A reply and a push look alike on the wire;

@@ -10,7 +10,7 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice;
 
 /// Fields that no later report repeats: if their message cannot be sent, they wait.
-pub const ONE_SHOT: FieldSet =
+pub(super) const ONE_SHOT: FieldSet =
     FieldSet::of(&[agent_field::CUSTOM_MESSAGE, agent_field::CONNECTION_SETTINGS_REQUEST]);
 
 /// One-shot fields that wait for the server, in order, bounded in count and bytes.
