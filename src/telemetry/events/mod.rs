@@ -4,6 +4,7 @@
 //! server is one line at `info` (`warn` if an operator may have to act); what one agent does is
 //! `debug`, one message is `trace`. What a peer does wrong is never `error`.
 
+pub mod admin;
 pub mod edge;
 pub mod sessions;
 pub mod upstream;
