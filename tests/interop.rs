@@ -4,6 +4,8 @@
 //! same scenario without Seawall, so that a fault of the peers or of the test is told from one of
 //! the gateway. `v022` and `latest` are releases of the client (see `support::interop::Version`).
 
+#![forbid(unsafe_code)]
+
 mod support;
 
 #[path = "interop/http.rs"]

@@ -3,13 +3,14 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two of the same rank do not know each other.
-pub(crate) const RANKS: [(&str, u8); 14] = [
+pub(crate) const RANKS: [(&str, u8); 15] = [
     ("ident", 0),
     ("clock", 0),
     ("opamp", 1),
     ("websocket", 1),
     ("core", 2),
     ("telemetry", 3),
+    ("scratch", 3),
     ("ownership", 4),
     ("sessions", 4),
     ("edge", 5),

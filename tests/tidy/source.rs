@@ -60,11 +60,23 @@ impl Source {
         blocks.collect()
     }
 
+    /// The attributes in front of a `mod`, nearest first.
+    fn attributes(&self, offset: usize) -> Vec<std::ops::Range<usize>> {
+        let mut end = offset;
+        let mut found = Vec::new();
+        loop {
+            let before = self.code[..end].trim_end();
+            let before = before.trim_end_matches("pub(crate)").trim_end_matches("pub(super)");
+            let before = before.trim_end_matches("pub").trim_end();
+            let start = before.rfind("#[").filter(|_| before.ends_with(']'));
+            let Some(start) = start else { return found };
+            found.push(start..before.len());
+            end = start;
+        }
+    }
+
     fn is_after_cfg_test(&self, offset: usize) -> bool {
-        let before = self.code[..offset].trim_end();
-        let before = before.trim_end_matches("pub(crate)").trim_end_matches("pub(super)");
-        let before = before.trim_end().trim_end_matches("pub").trim_end();
-        before.ends_with("#[cfg(test)]")
+        self.attributes(offset).into_iter().any(|range| &self.code[range] == "#[cfg(test)]")
     }
 
     /// Whether the code at `offset` is only compiled for tests.
@@ -80,10 +92,18 @@ impl Source {
             Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder.to_owned(),
             _ => self.path.trim_end_matches(".rs").to_owned(),
         };
-        let declared = words(&self.code, "mod").filter_map(|offset| {
+        let declared = words(&self.code, "mod").filter(|offset| self.is_after_cfg_test(*offset));
+        let declared = declared.filter_map(|offset| {
+            let path = self.attributes(offset).into_iter().find_map(|range| {
+                self.text[range].strip_prefix("#[path = \"")?.strip_suffix(".rs\"]")
+            });
+            if let Some(path) = path {
+                let (folder, _) = self.path.rsplit_once('/')?;
+                return Some(format!("{folder}/{path}"));
+            }
             let rest = &self.code[offset + "mod".len()..];
             let name = rest[..rest.find([';', '{'])?].trim();
-            self.is_after_cfg_test(offset).then(|| format!("{folder}/{name}"))
+            Some(format!("{folder}/{name}"))
         });
         declared.collect()
     }

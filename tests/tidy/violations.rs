@@ -56,6 +56,7 @@ fn files_and_functions_that_are_too_long() {
 fn a_core_that_knows_too_much() {
     is_reported("src/core/a.rs", "use tokio::time;", 2, "`tokio`");
     is_reported("src/core/a.rs", "fn f() { Instant::now() }", 2, "`Instant::now`");
+    is_fine("src/core/a.rs", "fn f(now: Instant, date: SystemTime) {}");
     is_reported("src/opamp/a.rs", "use crate::clock::now;", 2, "`crate::clock`");
     is_reported("src/core/a.rs", "use tokio_tungstenite::tungstenite;", 2, "`tokio_tungstenite`");
     is_reported("src/websocket/a.rs", "use tokio_tungstenite::connect;", 2, "`tokio_tungstenite`");
@@ -89,11 +90,13 @@ fn leftovers_outside_tests() {
 fn files_declared_for_tests_are_tests() {
     let mut sources = [
         Source::new("src/core/mod.rs", "#[cfg(test)]\nmod sim;\nmod real;\n"),
+        Source::new("src/opamp/a.rs", "#[cfg(test)]\n#[path = \"a_tests.rs\"]\nmod tests;\n"),
+        Source::new("src/opamp/a_tests.rs", ""),
         Source::new("src/core/sim/net.rs", ""),
         Source::new("src/core/real.rs", ""),
     ];
     mark_test_files(&mut sources);
-    assert_eq!(sources.map(|source| source.is_test), [false, true, false]);
+    assert_eq!(sources.map(|source| source.is_test), [false, false, true, true, false]);
 }
 
 #[test]
