@@ -49,7 +49,7 @@ interop: ## Tests against the real OpAMP client and server (opamp-go) alone.
 
 tests: ## All tests: unit, property, style, sockets, interop.
 	@mkdir -p $(TARGET)
-	GO="$$(.ci/go)" $(CARGO) test --workspace 2>&1 | tee $(RESULTS)
+	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
 
 summary: ## Sums the results of the last `make tests` up.
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } \

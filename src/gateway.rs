@@ -6,7 +6,10 @@
 //! stop:  not ready → no new agents → agents are closed → links write what waits → admin
 //! ```
 
+mod view;
+
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +17,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
 use crate::edge::{BindError, Edge};
 use crate::sessions::Sessions;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
+use view::{Phase, Window};
 
 /// Why the gateway cannot start. The configuration's or the machine's fault.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,14 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The operators' address cannot be listened on.
+    #[error("cannot listen for operators on {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
 }
 
 /// Agents that come before the links are up would be asked for their state twice.
@@ -52,24 +65,35 @@ const DESCRIPTORS_RESERVED: u64 = 256;
 /// If it cannot start.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let connections_max = connections_max(&config.upstream);
+    let admin = bind_admin(&config.admin).await?;
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
     let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
+    let window = Window::new(&sessions, &upstream);
     let mut tasks = JoinSet::new();
+    // Ends last, with the set: until then it says how far the gateway is.
+    tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
     let links = upstream.start(&sessions);
     tasks.spawn(sweep(Arc::clone(&sessions)));
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     let (_addresses, listeners) = edge.listen()?;
+    window.enter(Phase::Serving);
     info!(connections_max, "ready for agents");
 
     shutdown.await;
+    window.enter(Phase::Stopping);
     drop(listeners);
     sessions.stop();
     close_agents(&sessions).await;
     upstream.stop(STOP_PATIENCE).await;
     drop((links, tasks));
     Ok(())
+}
+
+async fn bind_admin(params: &AdminParams) -> Result<Admin, StartError> {
+    let refused = |source| StartError::Admin { address: params.listen, source };
+    Admin::bind(params).await.map_err(refused)
 }
 
 /// Waits for the links, but not for long: without any server agents are taken all the same.

@@ -22,6 +22,7 @@ fn session(number: u8) -> SessionView {
         server: Some("main".to_owned()),
         link: Some(1),
         unanswered: 0,
+        full_state: "reported",
         waiting_bytes: 0,
         resync_queued: false,
     }
@@ -34,7 +35,12 @@ struct Fake {
 
 impl View for Fake {
     fn readiness(&self) -> Readiness {
-        let server = ServerView { name: "main".to_owned(), healthy: true, links: 4 };
+        let server = ServerView {
+            name: "main".to_owned(),
+            reachable: true,
+            available: true,
+            resync_sessions: 0,
+        };
         Readiness { reasons: self.reasons.lock().clone(), servers: vec![server] }
     }
 
@@ -103,7 +109,9 @@ async fn metrics_and_health_are_text() {
 #[tokio::test]
 async fn readiness_gives_its_reasons() {
     let running = start(HEAD_TIMEOUT).await;
-    let servers = json!([{ "name": "main", "healthy": true, "links": 4 }]);
+    let servers = json!([
+        { "name": "main", "reachable": true, "available": true, "resync_sessions": 0 }
+    ]);
     let expected = json!({ "ready": true, "reasons": [], "servers": servers });
     assert_eq!(get(running.address, "/readyz").await, (200, expected));
     running.view.reasons.lock().push("no server is reached".to_owned());
@@ -135,7 +143,7 @@ async fn one_session_is_shown_whole() {
     let expected = json!({
         "uid": uid(2).to_string(), "state": "connected", "capabilities": 0x2007,
         "agent_sequence_num": 3, "server_sequence_num": null, "server": "main", "link": 1,
-        "unanswered": 0, "waiting_bytes": 0, "resync_queued": false,
+        "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "resync_queued": false,
     });
     assert_eq!((status, shown), (200, expected));
 }

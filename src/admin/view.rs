@@ -39,10 +39,12 @@ impl Readiness {
 pub struct ServerView {
     /// Its name in the configuration.
     pub name: String,
+    /// Whether a link to it is up, or the last dial succeeded.
+    pub reachable: bool,
     /// Whether agents are sent to it.
-    pub healthy: bool,
-    /// Links now up.
-    pub links: usize,
+    pub available: bool,
+    /// Sessions that wait for their turn to be introduced to it again.
+    pub resync_sessions: usize,
 }
 
 /// One session.
@@ -51,7 +53,7 @@ pub struct SessionView {
     /// The agent's instance uid.
     #[serde(serialize_with = "as_text")]
     pub uid: InstanceUid,
-    /// `connected`, `lingering`, ...
+    /// `connected`, `polling`, `lingering`, `leaving` or `gone`.
     pub state: &'static str,
     /// `AgentToServer.capabilities`.
     pub capabilities: u64,
@@ -65,6 +67,8 @@ pub struct SessionView {
     pub link: Option<u16>,
     /// Messages that the server has not answered yet.
     pub unanswered: u32,
+    /// Whether the server has all that the agent reported: `reported`, `wanted` or `asked`.
+    pub full_state: &'static str,
     /// Bytes that wait for the agent to read them.
     pub waiting_bytes: usize,
     /// Whether it waits for its turn to be introduced to its server again.
