@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use tracing::{info, warn};
 
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::admin";
+
 /// Operators can ask.
 pub struct Listening {
     /// Where.
@@ -13,7 +16,7 @@ pub struct Listening {
 impl Listening {
     /// Logs it.
     pub fn emit(self) {
-        info!(address = %self.address, "listening for operators");
+        info!(target: TARGET, address = %self.address, "listening for operators");
     }
 }
 
@@ -26,6 +29,6 @@ pub struct AcceptFailed<'a> {
 impl AcceptFailed<'_> {
     /// Logs it.
     pub fn emit(self) {
-        warn!(error = %self.error, "an operator's connection cannot be accepted");
+        warn!(target: TARGET, error = %self.error, "an operator's connection cannot be accepted");
     }
 }

@@ -9,6 +9,9 @@ use crate::ident::InstanceUid;
 use crate::telemetry::label::label;
 use crate::telemetry::metrics;
 
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::edge";
+
 label! {
     /// Which of OpAMP's transports a message came on.
     pub enum Transport("transport") {
@@ -142,7 +145,7 @@ pub struct Listening {
 impl Listening {
     /// Logs it.
     pub fn emit(self) {
-        info!(address = %self.address, sockets = self.sockets, "listening for agents");
+        info!(target: TARGET, address = %self.address, sockets = self.sockets, "listening for agents");
     }
 }
 
@@ -157,7 +160,7 @@ impl ConnectionAccepted {
     pub fn emit(self) {
         metrics().connections_accepted.increment(1);
         metrics().connections_open.increment(1.0);
-        trace!(peer = %self.peer, "connection accepted");
+        trace!(target: TARGET, peer = %self.peer, "connection accepted");
     }
 }
 
@@ -171,7 +174,7 @@ impl ConnectionUpgraded {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().connections_upgraded.increment(1);
-        trace!(peer = %self.peer, "connection upgraded");
+        trace!(target: TARGET, peer = %self.peer, "connection upgraded");
     }
 }
 
@@ -191,7 +194,7 @@ impl ConnectionClosed {
         metrics().connections_open.decrement(1.0);
         metrics().connections_closed.with(self.reason).increment(1);
         let uid = self.uid.map(tracing::field::display);
-        debug!(peer = %self.peer, uid, reason = %self.reason, "connection closed");
+        debug!(target: TARGET, peer = %self.peer, uid, reason = %self.reason, "connection closed");
     }
 }
 
@@ -210,9 +213,9 @@ impl AcceptFailed<'_> {
     pub fn emit(self) {
         metrics().accept_errors.with(self.kind).increment(1);
         if self.first {
-            warn!(error = %self.error, kind = %self.kind, "connections cannot be accepted");
+            warn!(target: TARGET, error = %self.error, kind = %self.kind, "connections cannot be accepted");
         } else {
-            debug!(error = %self.error, kind = %self.kind, "connection not accepted");
+            debug!(target: TARGET, error = %self.error, kind = %self.kind, "connection not accepted");
         }
     }
 }
@@ -229,7 +232,7 @@ impl RequestRefused {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().requests_refused.with(self.reason).increment(1);
-        debug!(peer = %self.peer, reason = %self.reason, "request refused");
+        debug!(target: TARGET, peer = %self.peer, reason = %self.reason, "request refused");
     }
 }
 
@@ -277,7 +280,7 @@ impl MessageRejected {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().messages_rejected.with(self.fault).increment(1);
-        debug!(peer = %self.peer, fault = %self.fault, "message rejected");
+        debug!(target: TARGET, peer = %self.peer, fault = %self.fault, "message rejected");
     }
 }
 
@@ -291,6 +294,6 @@ impl PingSent {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().pings_sent.increment(1);
-        trace!(silent = ?self.silent, "ping sent");
+        trace!(target: TARGET, silent = ?self.silent, "ping sent");
     }
 }

@@ -8,6 +8,9 @@ use crate::ident::InstanceUid;
 use crate::telemetry::label::label;
 use crate::telemetry::metrics;
 
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::sessions";
+
 label! {
     /// Whether a session's agent is there.
     pub enum SessionState("state") {
@@ -98,7 +101,7 @@ impl SessionOpened {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_opened.increment(1);
-        debug!(uid = %self.uid, "session opened");
+        debug!(target: TARGET, uid = %self.uid, "session opened");
     }
 }
 
@@ -111,7 +114,7 @@ pub struct SessionLingers {
 impl SessionLingers {
     /// Logs and counts it.
     pub fn emit(self) {
-        debug!(uid = %self.uid, "session lingers");
+        debug!(target: TARGET, uid = %self.uid, "session lingers");
     }
 }
 
@@ -125,7 +128,7 @@ impl SessionResumed {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_resumed.increment(1);
-        debug!(uid = %self.uid, "session resumed");
+        debug!(target: TARGET, uid = %self.uid, "session resumed");
     }
 }
 
@@ -141,7 +144,7 @@ impl SessionEnded {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_ended.with(self.reason).increment(1);
-        debug!(uid = %self.uid, reason = %self.reason, "session ended");
+        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "session ended");
     }
 }
 
@@ -175,7 +178,7 @@ impl SessionRefused {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_refused.increment(1);
-        debug!(uid = %self.uid, "session refused: the table is full");
+        debug!(target: TARGET, uid = %self.uid, "session refused: the table is full");
     }
 }
 
@@ -189,7 +192,7 @@ impl ConnectionReplaced {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().connections_replaced.increment(1);
-        debug!(uid = %self.uid, "connection replaced by a newer one");
+        debug!(target: TARGET, uid = %self.uid, "connection replaced by a newer one");
     }
 }
 
@@ -203,7 +206,7 @@ impl ReportForwarded {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().reports_forwarded.increment(1);
-        trace!(uid = %self.uid, "report forwarded");
+        trace!(target: TARGET, uid = %self.uid, "report forwarded");
     }
 }
 
@@ -263,7 +266,7 @@ impl GapDetected {
     pub fn emit(self) {
         metrics().gaps.increment(1);
         let (expected, received) = (self.expected, self.received);
-        debug!(uid = %self.uid, expected, received, "messages lost on the way");
+        debug!(target: TARGET, uid = %self.uid, expected, received, "messages lost on the way");
     }
 }
 
@@ -279,7 +282,7 @@ impl FullStateAsked {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().full_states_asked.with(self.by).increment(1);
-        debug!(uid = %self.uid, by = %self.by, "full state asked");
+        debug!(target: TARGET, uid = %self.uid, by = %self.by, "full state asked");
     }
 }
 
@@ -293,7 +296,7 @@ impl OfferKept {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().offers_kept.increment(1);
-        debug!(uid = %self.uid, "offer kept");
+        debug!(target: TARGET, uid = %self.uid, "offer kept");
     }
 }
 
@@ -309,7 +312,7 @@ impl OfferDropped {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().offers_dropped.with(self.reason).increment(1);
-        debug!(uid = %self.uid, reason = %self.reason, "offer dropped");
+        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "offer dropped");
     }
 }
 
@@ -325,6 +328,6 @@ impl CustomMessageDropped {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().custom_messages_dropped.with(self.reason).increment(1);
-        debug!(uid = %self.uid, reason = %self.reason, "custom message dropped");
+        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "custom message dropped");
     }
 }

@@ -9,6 +9,9 @@ use crate::ident::InstanceUid;
 use crate::telemetry::ServerMetrics;
 use crate::telemetry::label::label;
 
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::upstream";
+
 label! {
     /// How a dial ended.
     pub enum DialResult("result") {
@@ -86,9 +89,9 @@ impl DialFailed<'_> {
         let LinkName { server, link, shared } = self.name;
         let (error, retry_after) = (self.error, self.retry_after);
         if shared && self.failures <= 1 {
-            warn!(server, link, %error, ?retry_after, "server cannot be reached");
+            warn!(target: TARGET, server, link, %error, ?retry_after, "server cannot be reached");
         } else {
-            debug!(server, link, %error, ?retry_after, failures = self.failures, "dial failed");
+            debug!(target: TARGET, server, link, %error, ?retry_after, failures = self.failures, "dial failed");
         }
     }
 }
@@ -106,9 +109,9 @@ impl LinkUp<'_> {
         metrics.links.increment(1.0);
         let LinkName { server, link, shared } = self.name;
         if shared {
-            info!(server, link, "link up");
+            info!(target: TARGET, server, link, "link up");
         } else {
-            debug!(server, "agent's link up");
+            debug!(target: TARGET, server, "agent's link up");
         }
     }
 }
@@ -131,9 +134,9 @@ impl LinkLost<'_> {
         let LinkName { server, link, shared } = self.name;
         let (reason, held) = (self.reason, self.held);
         if shared && reason != LossReason::Released {
-            info!(server, link, %reason, ?held, "link lost");
+            info!(target: TARGET, server, link, %reason, ?held, "link lost");
         } else {
-            debug!(server, link, %reason, ?held, "link ended");
+            debug!(target: TARGET, server, link, %reason, ?held, "link ended");
         }
     }
 }
@@ -155,9 +158,9 @@ impl ServerHealth<'_> {
         metrics.sessions_moved.increment(self.sessions as u64);
         let Self { server, sessions, .. } = self;
         if self.healthy {
-            info!(server, sessions, "server in use");
+            info!(target: TARGET, server, sessions, "server in use");
         } else {
-            warn!(server, sessions, "server away: its agents go to the next one");
+            warn!(target: TARGET, server, sessions, "server away: its agents go to the next one");
         }
     }
 }
@@ -200,7 +203,7 @@ impl QueueRefused<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_refusals.increment(1);
-        trace!(server = self.server, "queue full");
+        trace!(target: TARGET, server = self.server, "queue full");
     }
 }
 
@@ -216,7 +219,7 @@ impl MessageMalformed<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_malformed.increment(1);
-        debug!(server = self.name.server, fault = %self.fault, "malformed message from the server");
+        debug!(target: TARGET, server = self.name.server, fault = %self.fault, "malformed message from the server");
     }
 }
 
@@ -250,7 +253,7 @@ impl PushAnonymous<'_> {
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.pushes_anonymous.increment(1);
         if self.first {
-            warn!(
+            warn!(target: TARGET,
                 server = self.name.server,
                 "the server pushes without an instance uid, which cannot be routed on a shared \
                  link; set `mode = \"per-agent\"` for it"
@@ -271,7 +274,7 @@ impl PushUnroutable<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.pushes_unroutable.increment(1);
-        debug!(server = self.name.server, uid = %self.uid, "message for an agent not here");
+        debug!(target: TARGET, server = self.name.server, uid = %self.uid, "message for an agent not here");
     }
 }
 
@@ -287,7 +290,7 @@ impl ServerErrorReceived<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.server_errors.with(self.kind).increment(1);
-        debug!(server = self.server, kind = %self.kind, "error response");
+        debug!(target: TARGET, server = self.server, kind = %self.kind, "error response");
     }
 }
 
@@ -303,7 +306,7 @@ impl Paused<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.pauses.increment(1);
-        debug!(server = self.server, pause = ?self.pause, "reintroduction paused");
+        debug!(target: TARGET, server = self.server, pause = ?self.pause, "reintroduction paused");
     }
 }
 
@@ -317,6 +320,6 @@ impl Touched {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.touches.increment(1);
-        trace!(uid = %self.uid, "touch sent");
+        trace!(target: TARGET, uid = %self.uid, "touch sent");
     }
 }
