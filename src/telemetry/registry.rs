@@ -182,4 +182,13 @@ mod tests {
             assert_eq!(listed, reference(), "run `make docs-update`");
         }
     }
+
+    #[test]
+    fn the_readme_names_metrics_that_exist() {
+        let text = include_str!("../../README.md");
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("seawall_")) {
+            assert!(Metric::ALL.iter().any(|metric| metric.name() == word), "{word}");
+        }
+    }
 }
