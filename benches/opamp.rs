@@ -2,6 +2,7 @@
 //!
 //! Absolute figures drift with the machine; the ratio to the yardstick in the same group counts.
 //! `cargo bench --bench opamp`.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

@@ -300,5 +300,4 @@ fn incoming(kind: Kind, bytes: &[u8]) -> Incoming<'_> {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

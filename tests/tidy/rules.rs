@@ -40,7 +40,7 @@ const IMPURE: [(&str, &str); 10] = [
     ("tokio_tungstenite", "tokio_tungstenite::tungstenite"),
     ("crate::clock", ""),
     ("Instant::now", ""),
-    ("SystemTime", ""),
+    ("SystemTime::now", ""),
     ("std::fs", ""),
     ("std::thread", ""),
     ("TcpStream", ""),
