@@ -194,5 +194,4 @@ fn put_error(
 }
 
 #[cfg(test)]
-#[path = "splice_tests.rs"]
 mod tests;
