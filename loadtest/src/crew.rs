@@ -1,0 +1,217 @@
+//! A fleet larger than one process may have descriptors for: worker processes of this same program,
+//! which are asked over their standard input and answer on their standard output, a line of JSON
+//! each. A small fleet lives in this process, and is asked the same way.
+
+use std::io::{self, BufRead, Write};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::fleet::measured::Measured;
+use crate::fleet::{Fleet, Options, Request, Response, Stats};
+use crate::oracle::judge::AgentLine;
+
+/// Descriptors kept for other things than agents.
+const RESERVE: u64 = 1_000;
+/// The most agents in one process, however many descriptors there are: more would queue for the
+/// few threads.
+const AGENTS_MAX: u32 = 18_000;
+
+/// The processes of a fleet.
+pub(crate) struct Crew {
+    members: Vec<Member>,
+    /// How many agents there are in all.
+    pub(crate) agents: u32,
+}
+
+enum Member {
+    Here(Arc<Fleet>),
+    Worker(Box<Worker>),
+}
+
+/// A worker process. It ends when its standard input does, so it cannot outlive this one.
+struct Worker {
+    _child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Crew {
+    /// Starts as many processes as the agents need, and the agents with them.
+    ///
+    /// # Errors
+    /// When a process or its threads cannot be started.
+    pub(crate) async fn hire(options: &Options) -> io::Result<Self> {
+        let each = agents_per_process();
+        let processes = options.agents.div_ceil(each).max(1);
+        if processes == 1 {
+            let members = vec![Member::Here(Fleet::start(options.clone())?)];
+            return Ok(Self { members, agents: options.agents });
+        }
+        let mut members = Vec::new();
+        for number in 0..processes {
+            let first = share(options.agents, processes, number);
+            let part = Options {
+                first: options.first + first,
+                agents: share(options.agents, processes, number + 1) - first,
+                dial_rate: options.dial_rate / f64::from(processes),
+                ..options.clone()
+            };
+            members.push(Member::Worker(Box::new(Worker::start(&part).await?)));
+        }
+        Ok(Self { members, agents: options.agents })
+    }
+
+    /// Asks every process.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn ask(&mut self, request: &Request) -> io::Result<Vec<Response>> {
+        for member in &mut self.members {
+            if let Member::Worker(worker) = member {
+                worker.tell(request).await?;
+            }
+        }
+        let mut answers = Vec::with_capacity(self.members.len());
+        for member in &mut self.members {
+            answers.push(match member {
+                Member::Here(fleet) => fleet.ask(request),
+                Member::Worker(worker) => worker.answer().await?,
+            });
+        }
+        Ok(answers)
+    }
+
+    /// The gauges of all.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn stats(&mut self) -> io::Result<Stats> {
+        let mut sum = Stats::default();
+        for answer in self.ask(&Request::Stats).await? {
+            if let Response::Stats(stats) = answer {
+                sum.connected += stats.connected;
+                sum.answered += stats.answered;
+                sum.back += stats.back;
+                sum.refusals += stats.refusals;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The measurements of all, as one.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn measured(&mut self) -> io::Result<Measured> {
+        let mut whole = Measured::default();
+        for answer in self.ask(&Request::Measured).await? {
+            if let Response::Measured(part) = answer {
+                whole.merge(&part);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// What is true of every agent.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn truth(&mut self) -> io::Result<Vec<AgentLine>> {
+        let mut all = Vec::new();
+        for answer in self.ask(&Request::Truth).await? {
+            if let Response::Truth(mut part) = answer {
+                all.append(&mut part);
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Worker {
+    async fn start(options: &Options) -> io::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = pipes.ok_or_else(|| io::Error::other("a worker has no pipes"))?;
+        let mut worker = Self { _child: child, input, output: BufReader::new(output) };
+        worker.tell(options).await?;
+        worker.answer().await?;
+        Ok(worker)
+    }
+
+    async fn tell(&mut self, what: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(what)?;
+        line.push(b'\n');
+        self.input.write_all(&line).await
+    }
+
+    async fn answer(&mut self) -> io::Result<Response> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line).await? == 0 {
+            return Err(io::Error::other("a worker process has died"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// `loadtest worker`: the other end. Ends with its standard input.
+///
+/// # Errors
+/// When what it reads makes no sense, or its threads cannot be started.
+pub(crate) fn work() -> io::Result<()> {
+    agents_per_process();
+    let mut lines = io::stdin().lock().lines();
+    let mut output = io::stdout().lock();
+    let Some(first) = lines.next() else { return Ok(()) };
+    let fleet = Fleet::start(serde_json::from_str(&first?)?)?;
+    let mut answer = Response::Done;
+    loop {
+        serde_json::to_writer(&mut output, &answer)?;
+        output.write_all(b"\n")?;
+        output.flush()?;
+        let Some(line) = lines.next() else { return Ok(()) };
+        answer = fleet.ask(&serde_json::from_str(&line?)?);
+    }
+}
+
+/// How many agents this process has descriptors for, after asking for as many as it may have.
+fn agents_per_process() -> u32 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, wanted).is_ok() {
+            limit = wanted;
+        }
+    }
+    let room = limit.current.unwrap_or(u64::MAX).saturating_sub(RESERVE).max(1);
+    u32::try_from(room).unwrap_or(u32::MAX).min(AGENTS_MAX)
+}
+
+/// Where part `number` of `parts` begins.
+fn share(total: u32, parts: u32, number: u32) -> u32 {
+    let start = u64::from(total) * u64::from(number) / u64::from(parts.max(1));
+    u32::try_from(start).unwrap_or(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_the_whole() {
+        assert_eq!(
+            (0..=3).map(|number| share(100, 3, number)).collect::<Vec<_>>(),
+            [0, 33, 66, 100]
+        );
+        assert!(agents_per_process() >= 1);
+    }
+}

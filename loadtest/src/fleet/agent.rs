@@ -1,0 +1,229 @@
+//! One agent as a state machine: what it reports and when, what it does with what it is told.
+//! Follows opamp-go's client. Knows nothing of sockets.
+
+use std::time::Duration;
+
+use prost::Message;
+use seawall::ident::InstanceUid;
+use seawall::opamp::proto::ServerToAgent;
+use serde::{Deserialize, Serialize};
+
+use super::mix::Mix;
+use super::profile::Profile;
+use super::protobuf::{bytes, uint};
+use super::state::{Facts, Sending};
+use crate::oracle::digest::{View, of_components, of_field};
+use crate::oracle::fields::{ReportShape, StatusField};
+use crate::oracle::judge::AgentLine;
+
+/// What an agent reports when it reconnects: opamp-go up to v0.22, and from v0.23 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub(crate) enum Behaviour {
+    /// Its full state again, each time
+    FullOnReconnect,
+    /// Only what has changed meanwhile
+    DeltaOnReconnect,
+}
+
+/// `AgentCapabilities`: status, remote config, effective config, package statuses, own connection
+/// settings, restart, health, heartbeats, components.
+const CAPABILITIES: u64 =
+    0x1 | 0x2 | 0x4 | 0x10 | 0x100 | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000;
+
+const REPORT_FULL_STATE: u64 = 1;
+const REPORT_AVAILABLE_COMPONENTS: u64 = 2;
+
+/// Fields of the next report, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Pending(u16);
+
+impl Pending {
+    /// The component map, with `available_components`.
+    const MAP: Self = Self(1 << StatusField::COUNT);
+    const ALL: Self = Self((1 << StatusField::COUNT) - 1);
+
+    const fn of(field: StatusField) -> Self {
+        Self(1 << field.index())
+    }
+
+    const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// An agent. About 100 bytes.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    uid: InstanceUid,
+    /// The uid before the last `new_instance_uid`: answers to it may still be on their way.
+    former_uid: Option<InstanceUid>,
+    facts: Facts,
+    /// The number of the next message.
+    next_number: u64,
+    pending: Pending,
+    connected_before: bool,
+}
+
+/// What a message from the server led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reaction {
+    /// It was meant for somebody else.
+    pub(crate) misrouted: bool,
+    /// A report must go out now.
+    pub(crate) report: bool,
+    /// It carried an error.
+    pub(crate) error: bool,
+    /// It carried a custom message.
+    pub(crate) custom: bool,
+    /// It carried an offer (configuration, settings) or a command.
+    pub(crate) offer: bool,
+    /// The heartbeat interval to use from now on; zero for none.
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+impl Agent {
+    /// A process just started.
+    pub(crate) fn new(profile: &Profile, index: u32) -> Self {
+        let mut uid = [0; 16];
+        Mix::new(profile.seed, u64::from(index), u64::from_be_bytes(*b"agentuid")).fill(&mut uid);
+        Self {
+            uid: InstanceUid::from_bytes(uid),
+            former_uid: None,
+            facts: Facts::new(index),
+            next_number: 0,
+            pending: Pending::default(),
+            connected_before: false,
+        }
+    }
+
+    /// The connection is open: what has to be in the first report of it.
+    pub(crate) fn on_open(&mut self, behaviour: Behaviour) {
+        let health = Pending::of(StatusField::Health);
+        if !self.connected_before {
+            self.pending = Pending::ALL;
+        } else if behaviour == Behaviour::FullOnReconnect {
+            // Health only if it has changed.
+            self.pending = self.pending.with(Pending::ALL.without(health));
+        }
+        self.connected_before = true;
+    }
+
+    /// The agent's health has changed.
+    pub(crate) fn change_health(&mut self) {
+        self.facts.health_changes += 1;
+        self.pending = self.pending.with(Pending::of(StatusField::Health));
+    }
+
+    /// Somebody has edited the agent's configuration on the spot.
+    pub(crate) fn change_config(&mut self) {
+        self.facts.config_changes += 1;
+        self.pending = self.pending.with(Pending::of(StatusField::EffectiveConfig));
+    }
+
+    /// Appends the next message (without the header byte). What was pending counts as sent, even if
+    /// the connection fails: that is how opamp-go loses messages.
+    pub(crate) fn report(&mut self, profile: &Profile, out: &mut Vec<u8>) {
+        bytes(1, &*self.uid.to_wire(), out);
+        uint(2, self.next_number, out);
+        let pending = std::mem::take(&mut self.pending);
+        let with_components = pending.has(Pending::MAP);
+        let index = u64::from(self.facts.index);
+        let mix = Mix::new(profile.seed, index, self.next_number ^ (1 << 63));
+        let sending = Sending { profile, mix, with_components };
+        self.next_number += 1;
+        for field in StatusField::ALL {
+            if field == StatusField::Health {
+                uint(4, CAPABILITIES, out);
+            }
+            if pending.has(Pending::of(field)) {
+                self.facts.encode(field, sending, out);
+            }
+        }
+    }
+
+    /// Takes in a message from the server (with or without the header byte).
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn on_message(&mut self, message: &[u8]) -> Result<Reaction, prost::DecodeError> {
+        let body = message.strip_prefix(&[0]).unwrap_or(message);
+        let message = ServerToAgent::decode(body)?;
+        let mut reaction = Reaction {
+            misrouted: !self.is_for_me(&message),
+            error: message.error_response.is_some(),
+            custom: message.custom_message.is_some(),
+            offer: message.command.is_some(),
+            ..Reaction::default()
+        };
+        let before = self.pending;
+        if message.flags & REPORT_FULL_STATE != 0 {
+            self.pending = self.pending.with(Pending::ALL).with(Pending::MAP);
+        }
+        if message.flags & REPORT_AVAILABLE_COMPONENTS != 0 {
+            let components = Pending::of(StatusField::AvailableComponents);
+            self.pending = self.pending.with(components).with(Pending::MAP);
+        }
+        if let Some(config) = message.remote_config {
+            reaction.offer = true;
+            self.facts.remote_config = Some(config.config_hash.into());
+            self.pending = self.pending.with(Pending::of(StatusField::RemoteConfigStatus));
+        }
+        if let Some(settings) = message.connection_settings {
+            reaction.offer = true;
+            self.facts.settings = Some(settings.hash.into());
+            self.pending = self.pending.with(Pending::of(StatusField::ConnectionSettingsStatus));
+            reaction.heartbeat =
+                settings.opamp.map(|opamp| Duration::from_secs(opamp.heartbeat_interval_seconds));
+        }
+        reaction.report = self.pending != before;
+        if let Some(new) = message.agent_identification
+            && let Ok(uid) = InstanceUid::from_wire(&new.new_instance_uid)
+        {
+            // The number goes on, and nothing is sent.
+            self.former_uid = Some(std::mem::replace(&mut self.uid, uid));
+        }
+        Ok(reaction)
+    }
+
+    /// By the uid on the envelope, and by the one that the stand-in puts into what it pushes: a
+    /// gateway might have rewritten the envelope.
+    fn is_for_me(&self, message: &ServerToAgent) -> bool {
+        let is_mine = |start: &[u8]| {
+            start.starts_with(&self.uid.to_wire())
+                || self.former_uid.is_some_and(|uid| start.starts_with(&uid.to_wire()))
+        };
+        let envelope = message.instance_uid.is_empty() || is_mine(&message.instance_uid);
+        let custom = message.custom_message.as_ref().is_none_or(|custom| is_mine(&custom.data));
+        let config = message.remote_config.as_ref().is_none_or(|c| is_mine(&c.config_hash));
+        envelope && custom && config
+    }
+
+    /// What is true of this agent, for the oracle.
+    pub(crate) fn truth(&self, profile: &Profile) -> AgentLine {
+        let mut view = View { capabilities: CAPABILITIES, ..View::default() };
+        let mix = Mix::new(0, 0, 0);
+        let mut out = Vec::with_capacity(16 << 10);
+        for field in StatusField::ALL {
+            self.facts.encode(field, Sending { profile, mix, with_components: true }, &mut out);
+        }
+        // Read back as a server reads it. It was written just now, so it can be read.
+        let shape = ReportShape::decode(&out[..]).expect("an agent's report is well-formed");
+        for (field, bytes) in StatusField::ALL.into_iter().zip(shape.status_fields()) {
+            view.fields[field.index()] = bytes.map_or(0, |bytes| of_field(field, bytes));
+        }
+        view.components = shape.available_components.as_deref().map_or(0, of_components);
+        AgentLine { uid: self.uid.to_string(), view, disconnected: false, routed: true }
+    }
+}
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

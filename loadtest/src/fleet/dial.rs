@@ -1,0 +1,100 @@
+//! One dial: TCP, then the upgrade.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use seawall::clock;
+use seawall::websocket::{ResponseHead, check_response};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{Fleet, scratch};
+
+/// gorilla's handshake timeout.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(45);
+/// The longest answer to an upgrade.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// A WebSocket just opened.
+pub(crate) struct Open {
+    pub(crate) stream: TcpStream,
+    /// What came right behind the handshake.
+    pub(crate) early: Vec<u8>,
+}
+
+/// Why there is none.
+pub(crate) enum Failure {
+    /// The other side said no; with the `Retry-After` that opamp-go obeys.
+    Refused(Option<Duration>),
+    /// Anything else.
+    Failed,
+}
+
+impl From<io::Error> for Failure {
+    fn from(_: io::Error) -> Self {
+        Self::Failed
+    }
+}
+
+/// Dials the fleet's target number `target` for the agent with this number in the whole fleet.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) async fn dial(fleet: &Fleet, target: usize, index: u32) -> Result<Open, Failure> {
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, target, index))
+        .await
+        .unwrap_or(Err(Failure::Failed))
+}
+
+async fn open(fleet: &Fleet, target: usize, index: u32) -> Result<Open, Failure> {
+    let goal = &fleet.options.targets[target];
+    let (request, key) = &fleet.requests[target];
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    if let Some(source) = goal.source(index) {
+        socket.bind(source)?;
+    }
+    let mut stream = socket.connect(goal.address).await?;
+    let mut unsent = Vec::new();
+    scratch::write(&stream, request, &mut unsent)?;
+    let mut held = Vec::new();
+    loop {
+        let count = poll_fn(|cx| scratch::poll_io(&mut stream, &mut unsent, cx)).await?;
+        if count == 0 {
+            return Err(Failure::Failed);
+        }
+        let answer = scratch::with(|scratch| {
+            if held.is_empty() {
+                let (answer, used) = judge(&scratch.read[..count], key)?;
+                held.extend_from_slice(&scratch.read[used..count]);
+                Ok::<bool, Failure>(answer)
+            } else {
+                held.extend_from_slice(&scratch.read[..count]);
+                let (answer, used) = judge(&held, key)?;
+                held.drain(..used);
+                Ok(answer)
+            }
+        })?;
+        if answer {
+            return Ok(Open { stream, early: held });
+        }
+        if held.len() > HEAD_BYTES_MAX {
+            return Err(Failure::Failed);
+        }
+    }
+}
+
+/// Whether the handshake is done, and how many bytes it took.
+fn judge(bytes: &[u8], key: &str) -> Result<(bool, usize), Failure> {
+    let Some(head) = ResponseHead::parse(bytes).map_err(|_| Failure::Failed)? else {
+        return Ok((false, 0));
+    };
+    let length = head.head_bytes;
+    match check_response(&head, key, clock::wall()) {
+        Ok(()) => Ok((true, length)),
+        Err(refused) if refused.status == 101 => Err(Failure::Failed),
+        Err(refused) => {
+            Err(Failure::Refused(super::backoff::obeyed(refused.status, refused.retry_after)))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a fleet measures, and how the parts of several threads and processes become one.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Serializer as _;
+use serde::{Deserialize, Serialize};
+
+/// Latencies in microseconds: exact to a thousandth, up to an hour.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies(Histogram<u64>);
+
+const HIGHEST_US: u64 = 3_600_000_000;
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(
+            Histogram::new_with_bounds(1, HIGHEST_US, 3)
+                .expect("the bounds are constant and valid"),
+        )
+    }
+}
+
+impl Latencies {
+    /// Notes one. What is beyond an hour counts as an hour.
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(HIGHEST_US);
+        self.0.saturating_record(us.clamp(1, HIGHEST_US));
+    }
+
+    /// The latency that this share (0..1) of all stay within, in milliseconds; `None` of nothing.
+    pub(crate) fn quantile_ms(&self, share: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(share) as f64 / 1000.0)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms have the same bounds");
+    }
+}
+
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        hdrhistogram::serialization::V2Serializer::new()
+            .serialize(&self.0, &mut bytes)
+            .map_err(serde::ser::Error::custom)?;
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        hdrhistogram::serialization::Deserializer::new()
+            .deserialize(&mut &bytes[..])
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! measured {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Everything counted and timed. Counts run from the start of the fleet unless they say
+        /// otherwise.
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        pub(crate) struct Measured {
+            /// From the cut to the first reply afterwards, for each agent that is back.
+            pub(crate) back_us: Vec<u64>,
+            /// Dials from the cut to being back, likewise.
+            pub(crate) attempts: Vec<u64>,
+            /// Refusals in each second after the cut.
+            pub(crate) refused_per_second: Vec<u64>,
+            /// From the intended instant of the dial that succeeded to the first reply on it.
+            pub(crate) first_reply: Latencies,
+            /// From the intended instant of a message under load to the reply.
+            pub(crate) load: Latencies,
+            $($(#[$doc])* pub(crate) $name: u64,)*
+        }
+
+        impl Measured {
+            fn merge_counts(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+measured! {
+    /// Dials.
+    dials,
+    /// Answers to an upgrade other than 101.
+    refusals,
+    /// Dials that failed in another way: reset, timeout, nonsense.
+    dial_failures,
+    /// Connections that the other side ended.
+    closed_by_peer,
+    /// Messages for somebody else.
+    misrouted,
+    /// Messages that could not be read, or broke the WebSocket protocol.
+    malformed,
+    /// Messages with an error_response.
+    error_responses,
+    /// Custom messages received.
+    custom_messages,
+    /// Offers and commands received.
+    offers,
+    /// Messages received, all told.
+    received,
+    /// Messages sent, all told.
+    sent,
+    /// Replies to messages sent under load.
+    load_replies,
+}
+
+impl Measured {
+    /// Adds what another thread or process has measured.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.back_us.extend_from_slice(&other.back_us);
+        self.attempts.extend_from_slice(&other.attempts);
+        let seconds = self.refused_per_second.len().max(other.refused_per_second.len());
+        self.refused_per_second.resize(seconds, 0);
+        for (mine, theirs) in self.refused_per_second.iter_mut().zip(&other.refused_per_second) {
+            *mine += theirs;
+        }
+        self.first_reply.merge(&other.first_reply);
+        self.load.merge(&other.load);
+        self.merge_counts(other);
+    }
+
+    /// Notes a refusal this long after the cut. Seconds beyond a day are the last one's.
+    pub(crate) fn refused(&mut self, after: Duration) {
+        let second = usize::try_from(after.as_secs()).unwrap_or(usize::MAX).min(86_400);
+        if self.refused_per_second.len() <= second {
+            self.refused_per_second.resize(second + 1, 0);
+        }
+        self.refused_per_second[second] += 1;
+    }
+}
+
+/// The value that a share (0..1) of `sorted` stays within; `None` of nothing.
+pub(crate) fn quantile(sorted: &[u64], share: f64) -> Option<u64> {
+    let count = sorted.len();
+    // The smallest rank that covers the share.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=count")]
+    let rank = ((share * count as f64).ceil() as usize).clamp(1, count.max(1));
+    sorted.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_become_one_across_json() {
+        let mut whole = Measured::default();
+        for part in 0..3u64 {
+            let mut measured = Measured { dials: 2, ..Measured::default() };
+            measured.back_us.push(part * 10);
+            measured.refused(Duration::from_secs(part));
+            measured.first_reply.record(Duration::from_millis(part + 1));
+            let text = serde_json::to_string(&measured).unwrap();
+            whole.merge(&serde_json::from_str(&text).unwrap());
+        }
+        assert_eq!((whole.dials, whole.first_reply.count()), (6, 3));
+        assert_eq!(whole.back_us, [0, 10, 20]);
+        assert_eq!(whole.refused_per_second, [1, 1, 1]);
+        let median = whole.first_reply.quantile_ms(0.5).unwrap();
+        assert!((median - 2.0).abs() < 0.01, "{median}");
+        assert_eq!(whole.load.quantile_ms(0.5), None);
+    }
+
+    #[test]
+    fn quantiles_are_ranks() {
+        let sorted: Vec<u64> = (1..=100).collect();
+        assert_eq!(quantile(&sorted, 0.5), Some(50));
+        assert_eq!(quantile(&sorted, 0.99), Some(99));
+        assert_eq!(quantile(&sorted, 1.0), Some(100));
+        assert_eq!(quantile(&sorted[..1], 0.99), Some(1));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

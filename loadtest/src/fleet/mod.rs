@@ -1,0 +1,244 @@
+//! A fleet of simulated agents in one process: a few threads, each with a single-threaded runtime
+//! and its share of the agents, one task an agent. Agents hold no buffers: bytes are read into, and
+//! messages built in, scratch space of the thread.
+
+pub(crate) mod agent;
+mod backoff;
+mod dial;
+mod frame;
+pub(crate) mod load;
+pub(crate) mod measured;
+mod mix;
+mod profile;
+mod protobuf;
+mod scratch;
+mod session;
+mod state;
+pub(crate) mod target;
+mod task;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, RwLock};
+use seawall::clock;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use crate::human::Human;
+use crate::oracle::judge::AgentLine;
+use agent::{Agent, Behaviour};
+use load::LoadOrder;
+use measured::Measured;
+use profile::Profile;
+use target::Target;
+
+/// How connections are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub(crate) enum CutWith {
+    /// Reset, as when a balancer's process dies
+    Rst,
+    /// End of stream without a close frame
+    Fin,
+}
+
+/// What a fleet is to be. Sent to workers as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Options {
+    /// From which every agent follows.
+    pub(crate) seed: u64,
+    /// The number of the first agent.
+    pub(crate) first: u32,
+    /// How many agents.
+    pub(crate) agents: u32,
+    /// Where they dial, at random.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) heartbeat: Human,
+    /// First dials a second.
+    pub(crate) dial_rate: f64,
+    /// The share of agents whose state changes while they are cut off.
+    pub(crate) changed: f64,
+    pub(crate) cut_with: CutWith,
+    pub(crate) threads: u16,
+}
+
+/// What a fleet can be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// How are things?
+    Stats,
+    /// Cut all connections at this instant (microseconds of Unix time).
+    Cut { at_unix_us: u64 },
+    /// Let all agents send.
+    Load(LoadOrder),
+    /// What is true of each agent?
+    Truth,
+    /// What has been measured?
+    Measured,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Response {
+    Stats(Stats),
+    Done,
+    Truth(Vec<AgentLine>),
+    Measured(Box<Measured>),
+}
+
+/// Gauges, cheap to ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stats {
+    /// Agents with an open WebSocket.
+    pub(crate) connected: u64,
+    /// Of these, those that have got a reply on it.
+    pub(crate) answered: u64,
+    /// Agents that have got a reply since the cut.
+    pub(crate) back: u64,
+    /// Upgrades refused since the start.
+    pub(crate) refusals: u64,
+}
+
+/// What agents are told all at once.
+#[derive(Debug, Clone, Default)]
+struct Orders {
+    cut_at: Option<Instant>,
+    load: Option<LoadOrder>,
+}
+
+/// One thread's share.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Wakes every agent of the thread; what for stands in [`Fleet::orders`].
+    signal: Notify,
+    measured: Mutex<Measured>,
+}
+
+/// All agents of the process.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    options: Options,
+    profile: Profile,
+    /// The upgrade request for each target, and its key.
+    requests: Vec<(Vec<u8>, String)>,
+    agents: Box<[Mutex<Agent>]>,
+    lanes: Vec<Lane>,
+    orders: RwLock<Orders>,
+    /// When the next order is to be carried out.
+    conductor: watch::Sender<Option<Instant>>,
+    connected: AtomicU64,
+    answered: AtomicU64,
+    back: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// How soon a fleet begins to dial.
+const LEAD: Duration = Duration::from_millis(20);
+
+impl Fleet {
+    /// Creates the agents and lets them dial. They go on until the process ends.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be had.
+    pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
+        let profile = Profile::new(options.seed);
+        let lanes = usize::from(options.threads.max(1));
+        let numbers = options.first..options.first.saturating_add(options.agents);
+        let fleet = Arc::new(Self {
+            requests: options.targets.iter().map(Target::request).collect(),
+            agents: numbers.map(|index| Mutex::new(Agent::new(&profile, index))).collect(),
+            profile,
+            options,
+            lanes: (0..lanes).map(|_| Lane::default()).collect(),
+            orders: RwLock::default(),
+            conductor: watch::Sender::new(None),
+            connected: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            back: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+        });
+        let start = clock::now() + LEAD;
+        for lane in 0..lanes {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let fleet = fleet.clone();
+            std::thread::Builder::new()
+                .name(format!("agents-{lane}"))
+                .spawn(move || runtime.block_on(run_lane(fleet, lane, start)))?;
+        }
+        Ok(fleet)
+    }
+
+    /// Answers.
+    pub(crate) fn ask(&self, request: &Request) -> Response {
+        match request {
+            Request::Stats => Response::Stats(self.stats()),
+            Request::Cut { at_unix_us } => {
+                let at = from_unix_us(*at_unix_us);
+                *self.orders.write() = Orders { cut_at: Some(at), load: None };
+                self.conductor.send_replace(Some(at));
+                Response::Done
+            }
+            Request::Load(order) => {
+                for lane in &self.lanes {
+                    lane.measured.lock().load = measured::Latencies::default();
+                    lane.measured.lock().load_replies = 0;
+                }
+                self.orders.write().load = Some(order.clone());
+                self.conductor.send_replace(Some(clock::now()));
+                Response::Done
+            }
+            Request::Truth => {
+                let truth = |agent: &Mutex<Agent>| agent.lock().truth(&self.profile);
+                Response::Truth(self.agents.iter().map(truth).collect())
+            }
+            Request::Measured => {
+                let mut whole = Measured::default();
+                for lane in &self.lanes {
+                    whole.merge(&lane.measured.lock());
+                }
+                Response::Measured(Box::new(whole))
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            connected: self.connected.load(Ordering::Relaxed),
+            answered: self.answered.load(Ordering::Relaxed),
+            back: self.back.load(Ordering::Relaxed),
+            refusals: self.refusals.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Starts a lane's agents, then wakes them all whenever an order falls due.
+async fn run_lane(fleet: Arc<Fleet>, lane: usize, start: Instant) {
+    let rate = fleet.options.dial_rate.max(0.001);
+    for local in (lane..fleet.agents.len()).step_by(fleet.lanes.len()) {
+        let first_dial = start + Duration::from_secs_f64(local as f64 / rate);
+        tokio::spawn(task::live(fleet.clone(), lane, local, first_dial));
+    }
+    let mut orders = fleet.conductor.subscribe();
+    while orders.changed().await.is_ok() {
+        let due = *orders.borrow_and_update();
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+            fleet.lanes[lane].signal.notify_waiters();
+        }
+    }
+}
+
+/// An instant as other processes understand it.
+pub(crate) fn to_unix_us(instant: Instant) -> u64 {
+    let ahead = instant.saturating_duration_since(clock::now());
+    let since = (clock::wall() + ahead).duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn from_unix_us(us: u64) -> Instant {
+    let at: SystemTime = UNIX_EPOCH + Duration::from_micros(us);
+    clock::now() + at.duration_since(clock::wall()).unwrap_or_default()
+}

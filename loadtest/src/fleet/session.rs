@@ -1,0 +1,277 @@
+//! One connection of an agent, from the open WebSocket to its end.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use seawall::clock;
+use seawall::websocket::{Decoder, Incoming, Role, encode_pong};
+use tokio::net::TcpStream;
+
+use super::dial::Open;
+use super::load::{Load, LoadKind, LoadOrder};
+use super::task::Life;
+use super::{CutWith, frame, scratch};
+
+/// The longest message taken.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// "No heartbeat", as a deadline.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
+/// How a connection ended.
+pub(crate) enum End {
+    /// By order, at this instant.
+    Cut(Instant),
+    /// By the other side, or the network.
+    Lost,
+}
+
+/// What happens on a connection.
+enum Event {
+    Read(io::Result<usize>),
+    Signal,
+    Timer,
+}
+
+/// A connection. Idle, it holds a socket, a timer, and a place in the thread's list of those to be
+/// signalled.
+pub(crate) struct Session<'a> {
+    life: &'a mut Life,
+    stream: TcpStream,
+    early: Vec<u8>,
+    unsent: Vec<u8>,
+    decoder: Decoder,
+    answered: bool,
+    heartbeat: Duration,
+    last_sent: Instant,
+    load: Option<Box<Load>>,
+}
+
+/// The connection broke, or the other side broke the protocol.
+struct Broken;
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+impl<'a> Session<'a> {
+    /// For a connection just opened.
+    pub(crate) fn new(life: &'a mut Life, open: Open) -> Self {
+        let heartbeat = life.fleet.options.heartbeat.0;
+        life.fleet.connected.fetch_add(1, Ordering::Relaxed);
+        Self {
+            life,
+            stream: open.stream,
+            early: open.early,
+            unsent: Vec::new(),
+            decoder: Decoder::new(Role::Client),
+            answered: false,
+            heartbeat,
+            last_sent: clock::now(),
+            load: None,
+        }
+    }
+
+    /// Serves it to its end.
+    pub(crate) async fn run(mut self) -> End {
+        let fleet = self.life.fleet.clone();
+        let end = match self.serve().await {
+            Ok(cut_at) => {
+                self.cut();
+                End::Cut(cut_at)
+            }
+            Err(Broken) => {
+                self.life.lane().measured.lock().closed_by_peer += 1;
+                End::Lost
+            }
+        };
+        fleet.connected.fetch_sub(1, Ordering::Relaxed);
+        if self.answered {
+            fleet.answered.fetch_sub(1, Ordering::Relaxed);
+        }
+        end
+    }
+
+    fn cut(&self) {
+        if self.life.fleet.options.cut_with == CutWith::Rst {
+            // Closing a socket that does not linger resets the connection.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Returns when the connection is to be cut.
+    async fn serve(&mut self) -> Result<Instant, Broken> {
+        let fleet = self.life.fleet.clone();
+        let lane = &fleet.lanes[self.life.lane];
+        let mut signal = pin!(lane.signal.notified());
+        let opened = clock::now();
+        let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
+        fleet.agents[self.life.local].lock().on_open(fleet.options.behaviour);
+        self.report()?;
+        let mut early = std::mem::take(&mut self.early);
+        self.take_in(&mut early)?;
+        loop {
+            let event = tokio::select! {
+                read = poll_fn(|cx| scratch::poll_io(&mut self.stream, &mut self.unsent, cx)) => Event::Read(read),
+                () = &mut signal => Event::Signal,
+                () = &mut timer => Event::Timer,
+            };
+            match event {
+                Event::Read(count) => self.on_read(count?)?,
+                Event::Signal => {
+                    signal.set(lane.signal.notified());
+                    let orders = fleet.orders.read().clone();
+                    if let Some(at) = orders.cut_at.filter(|at| *at > opened) {
+                        return Ok(at);
+                    }
+                    if let Some(order) = orders.load {
+                        self.begin_load(&order)?;
+                    }
+                    timer.as_mut().reset(self.deadline().into());
+                }
+                Event::Timer => {
+                    self.on_timer(clock::now())?;
+                    timer.as_mut().reset(self.deadline().into());
+                }
+            }
+        }
+    }
+
+    fn on_read(&mut self, count: usize) -> Result<(), Broken> {
+        if count == 0 {
+            return Err(Broken);
+        }
+        // Taken out, so that answers can be built in the rest of the scratch space meanwhile.
+        let mut read = scratch::with(|scratch| std::mem::take(&mut scratch.read));
+        let outcome = self.take_in(&mut read[..count]);
+        scratch::with(|scratch| scratch.read = read);
+        outcome
+    }
+
+    fn take_in(&mut self, bytes: &mut [u8]) -> Result<(), Broken> {
+        let mut position = 0;
+        loop {
+            let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(Role::Client));
+            let outcome = match decoder.feed(bytes, &mut position, MESSAGE_BYTES_MAX) {
+                Ok(None) => Ok(false),
+                Ok(Some(Incoming::Message(message))) => self.on_message(message).map(|()| true),
+                Ok(Some(Incoming::Ping(payload))) => self.pong(payload).map(|()| true),
+                Ok(Some(Incoming::Pong(_))) => Ok(true),
+                Ok(Some(Incoming::Close(_))) => Err(Broken),
+                Err(_) => {
+                    self.life.lane().measured.lock().malformed += 1;
+                    Err(Broken)
+                }
+            };
+            self.decoder = decoder;
+            if !outcome? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: &[u8]) -> Result<(), Broken> {
+        let reaction = self.life.fleet.agents[self.life.local].lock().on_message(message);
+        let now = clock::now();
+        let timed = self.load.as_mut().and_then(|load| load.on_reply(now));
+        {
+            let mut measured = self.life.lane().measured.lock();
+            measured.received += 1;
+            let Ok(reaction) = reaction else {
+                measured.malformed += 1;
+                return Err(Broken);
+            };
+            measured.misrouted += u64::from(reaction.misrouted);
+            measured.error_responses += u64::from(reaction.error);
+            measured.custom_messages += u64::from(reaction.custom);
+            measured.offers += u64::from(reaction.offer);
+            if let Some((latency, _)) = timed {
+                measured.load_replies += 1;
+                measured.load.record(latency);
+            }
+        }
+        let Ok(reaction) = reaction else { return Err(Broken) };
+        if !self.answered {
+            self.answered = true;
+            self.life.fleet.answered.fetch_add(1, Ordering::Relaxed);
+            self.life.on_first_reply(now);
+        }
+        if let Some(heartbeat) = reaction.heartbeat {
+            self.heartbeat = if heartbeat.is_zero() { FAR } else { heartbeat };
+        }
+        if reaction.report {
+            self.report()?;
+        }
+        if timed.is_some_and(|(_, again)| again) {
+            self.send_load(1)?;
+        }
+        self.load.take_if(|load| load.is_over(now));
+        Ok(())
+    }
+
+    fn on_timer(&mut self, now: Instant) -> Result<(), Broken> {
+        let due = self.load.as_mut().map_or(0, |load| load.on_time(now));
+        if due > 0 {
+            return self.send_load(due);
+        }
+        if now >= self.last_sent + self.heartbeat {
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    /// The timer is not moved with each message: it may find that there is nothing to do yet.
+    fn deadline(&self) -> Instant {
+        let heartbeat = self.last_sent + self.heartbeat;
+        match self.load.as_ref().and_then(|load| load.due()) {
+            Some(due) => due.min(heartbeat),
+            None => heartbeat,
+        }
+    }
+
+    fn begin_load(&mut self, order: &LoadOrder) -> Result<(), Broken> {
+        let (load, at_once) = Load::begin(order, clock::now(), &mut self.life.mix);
+        self.load = Some(load);
+        self.send_load(at_once)
+    }
+
+    fn send_load(&mut self, count: u32) -> Result<(), Broken> {
+        let changes = self.load.as_ref().is_some_and(|load| load.kind() == LoadKind::Health);
+        for _ in 0..count {
+            if changes {
+                self.life.fleet.agents[self.life.local].lock().change_health();
+            }
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    /// Sends whatever is pending; a heartbeat if that is nothing.
+    fn report(&mut self) -> Result<(), Broken> {
+        self.last_sent = clock::now();
+        self.life.lane().measured.lock().sent += 1;
+        let fleet = &self.life.fleet;
+        scratch::with(|scratch| {
+            let scratch::Scratch { message, frames, mix, .. } = scratch;
+            message.clear();
+            frames.clear();
+            message.push(0);
+            fleet.agents[self.life.local].lock().report(&fleet.profile, message);
+            frame::binary(message, mix, frames);
+            scratch::write(&self.stream, frames, &mut self.unsent)
+        })?;
+        Ok(())
+    }
+
+    fn pong(&mut self, payload: &[u8]) -> Result<(), Broken> {
+        let mut out = Vec::new();
+        let [a, b, c, d, ..] = self.life.mix.next().to_le_bytes();
+        encode_pong(Some([a, b, c, d]), payload, &mut out);
+        scratch::write(&self.stream, &out, &mut self.unsent)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Where agents dial, and from which address.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+use seawall::websocket::{ClientRequest, client_request, generate_key};
+use serde::{Deserialize, Serialize};
+
+/// A WebSocket URL whose host has been looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Target {
+    url: String,
+    authority: String,
+    path: String,
+    /// The address to connect to.
+    pub(crate) address: SocketAddr,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("ws://").ok_or_else(|| {
+            format!("`{url}` is not a target; write for example ws://127.0.0.1:4320/v1/opamp")
+        })?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, "v1/opamp"));
+        let address = authority
+            .to_socket_addrs()
+            .map_err(|error| format!("`{authority}` is not a host and port: {error}"))?
+            .find(SocketAddr::is_ipv4)
+            .ok_or_else(|| format!("`{authority}` has no IPv4 address"))?;
+        Ok(Self {
+            url: url.to_owned(),
+            authority: authority.to_owned(),
+            path: format!("/{path}"),
+            address,
+        })
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        url.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.url
+    }
+}
+
+impl Target {
+    /// The upgrade request that all agents send to it, and the key in it.
+    pub(crate) fn request(&self) -> (Vec<u8>, String) {
+        let key = generate_key();
+        let mut out = Vec::new();
+        let headers = [("User-Agent".to_owned(), "loadtest".to_owned())];
+        let request = ClientRequest {
+            authority: &self.authority,
+            target: &self.path,
+            headers: &headers,
+            key: &key,
+        };
+        client_request(&request, &mut out);
+        (out, key)
+    }
+
+    /// An address of its own for each agent, from 127.1.0.0 on, so that more of them fit than one
+    /// address has ports. Only this machine's own addresses can be chosen from.
+    pub(crate) fn source(&self, index: u32) -> Option<SocketAddr> {
+        let base = u32::from(Ipv4Addr::new(127, 1, 0, 0));
+        let address = Ipv4Addr::from(base.checked_add(index)?);
+        (self.address.ip().is_loopback() && address.octets()[0] == 127 && index < 0x00fe_0000)
+            .then_some(SocketAddr::new(IpAddr::V4(address), 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_checked() {
+        let target: Target = "ws://127.0.0.1:4320/v1/opamp".parse().unwrap();
+        assert_eq!(target.address.port(), 4320);
+        assert_eq!(target.source(0).unwrap().to_string(), "127.1.0.0:0");
+        assert_eq!(target.source(257).unwrap().to_string(), "127.1.1.1:0");
+        let (request, key) = target.request();
+        let text = String::from_utf8(request).unwrap();
+        assert!(text.starts_with("GET /v1/opamp HTTP/1.1\r\n") && text.contains(&key));
+        for wrong in ["http://127.0.0.1:1/", "ws://127.0.0.1", "nonsense"] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The comparison of what is true with what the server believes.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::{ABSENT, View};
+use super::fields::StatusField;
+
+/// What one side says about one agent: a line of the server's `/agents`, or of a worker's truth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentLine {
+    /// The instance uid as text.
+    pub(crate) uid: String,
+    /// The state.
+    pub(crate) view: View,
+    /// The server: `agent_disconnect` was the last thing heard. The truth: the agent is stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) disconnected: bool,
+    /// The server: there is a connection on which this agent can be reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) routed: bool,
+}
+
+/// The outcome. `missing` and `wrong` must be 0.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Verdict {
+    /// Agents the server does not know, or believes disconnected.
+    pub(crate) missing: u64,
+    /// Agents of which the server believes something untrue.
+    pub(crate) wrong: u64,
+    /// Agents the server knows but could send nothing to.
+    pub(crate) unrouted: u64,
+    /// Agents the server knows of which nobody else knows: earlier runs, uids given up.
+    pub(crate) extra: u64,
+    /// A few of the faults in words.
+    pub(crate) examples: Vec<String>,
+}
+
+/// How many faults are described.
+const EXAMPLES_MAX: usize = 5;
+
+impl Verdict {
+    /// Whether the server believes the truth.
+    pub(crate) fn holds(&self) -> bool {
+        self.missing == 0 && self.wrong == 0
+    }
+
+    fn describe(&mut self, uid: &str, fault: impl fmt::Display) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(format!("agent {uid}: {fault}"));
+        }
+    }
+}
+
+/// Compares. `truth` decides which agents there are.
+pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> Verdict {
+    let by_uid: HashMap<&str, &AgentLine> =
+        believed.iter().map(|line| (line.uid.as_str(), line)).collect();
+    let mut verdict = Verdict::default();
+    let mut known = 0;
+    for line in truth {
+        let Some(server) = by_uid.get(line.uid.as_str()) else {
+            verdict.missing += 1;
+            verdict.describe(&line.uid, "the server does not know it");
+            continue;
+        };
+        known += 1;
+        if server.disconnected {
+            verdict.missing += 1;
+            verdict.describe(&line.uid, "the server believes it disconnected");
+            continue;
+        }
+        verdict.unrouted += u64::from(!server.routed);
+        let differing = differences(&line.view, &server.view);
+        if !differing.is_empty() {
+            verdict.wrong += 1;
+            verdict.describe(&line.uid, format_args!("the server is wrong about {differing:?}"));
+        }
+    }
+    verdict.extra = (by_uid.len() as u64).saturating_sub(known);
+    verdict
+}
+
+/// The names of what differs.
+fn differences(truth: &View, believed: &View) -> Vec<&'static str> {
+    let mut names: Vec<_> = StatusField::ALL
+        .iter()
+        .filter(|field| truth.fields[field.index()] != believed.fields[field.index()])
+        .map(|field| field.name())
+        .collect();
+    if truth.capabilities != believed.capabilities {
+        names.push("capabilities");
+    }
+    // A server that has not asked for the map need not have it; one that has it must have it right.
+    if believed.components != ABSENT && believed.components != truth.components {
+        names.push("components");
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(uid: &str, view: View) -> AgentLine {
+        AgentLine { uid: uid.to_owned(), view, disconnected: false, routed: true }
+    }
+
+    fn view() -> View {
+        View { fields: [1, 2, 3, 4, 5, 6, 7, 8], components: 9, capabilities: 10 }
+    }
+
+    #[test]
+    fn the_truth_is_accepted() {
+        let without_map = View { components: ABSENT, ..view() };
+        let truth = [line("a", view()), line("b", view())];
+        let verdict = judge(&truth, &[line("b", without_map), line("a", view())]);
+        assert_eq!(verdict, Verdict::default());
+        assert!(verdict.holds());
+    }
+
+    #[test]
+    fn each_fault_is_found() {
+        let truth = [line("a", view())];
+        assert_eq!(judge(&truth, &[]).missing, 1);
+        assert_eq!(judge(&truth, &[line("b", view())]).extra, 1);
+        let gone = AgentLine { disconnected: true, ..line("a", view()) };
+        assert_eq!(judge(&truth, &[gone]).missing, 1);
+        let unrouted = AgentLine { routed: false, ..line("a", view()) };
+        assert_eq!(judge(&truth, &[unrouted]).unrouted, 1);
+        for index in 0..StatusField::COUNT {
+            let mut other = view();
+            other.fields[index] = ABSENT;
+            assert_eq!(judge(&truth, &[line("a", other)]).wrong, 1, "field {index}");
+        }
+        for other in [View { components: 1, ..view() }, View { capabilities: 1, ..view() }] {
+            let verdict = judge(&truth, &[line("a", other)]);
+            assert!(verdict.wrong == 1 && !verdict.holds() && verdict.examples.len() == 1);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Pushes: what the server tells agents unasked. Ordered by `POST /push`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use seawall::clock;
+use seawall::ident::InstanceUid;
+use seawall::opamp::proto::{
+    AgentConfigFile, AgentConfigMap, AgentIdentification, AgentRemoteConfig,
+    ConnectionSettingsOffers, CustomMessage, OpAmpConnectionSettings, ServerToAgent,
+    ServerToAgentCommand,
+};
+use serde::Deserialize;
+
+use super::reply::{CUSTOM_CAPABILITY, Server, encode};
+
+/// The number of a field that no specification knows: pushes of unknown content.
+const UNKNOWN_FIELD: u32 = 9000;
+/// The largest push.
+const SIZE_MAX: usize = 64 << 20;
+
+/// What is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// A remote configuration of `size` bytes; its hash begins with the uid it is meant for.
+    RemoteConfig,
+    /// A custom message of `size` bytes, beginning with the uid it is meant for.
+    Custom,
+    /// A field unknown to everybody, of `size` bytes.
+    Bytes,
+    /// Connection settings with a heartbeat interval of `size` seconds.
+    HeartbeatInterval,
+    /// A new instance uid.
+    NewInstanceUid,
+    /// The restart command.
+    Restart,
+}
+
+/// An order to push.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    /// To this agent.
+    uid: Option<String>,
+    /// To every agent that can be reached.
+    #[serde(default)]
+    all: bool,
+    kind: Kind,
+    #[serde(default)]
+    size: usize,
+    /// How many for each agent.
+    #[serde(default = "one")]
+    count: u32,
+    /// How many a second, over all agents; 0: as fast as connections take them.
+    #[serde(default)]
+    rate: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl Order {
+    /// Reads the body of `POST /push` and finds out whom it concerns.
+    ///
+    /// # Errors
+    /// Says what is wrong with the order.
+    pub(crate) fn read(body: &[u8], server: &Server) -> Result<(Self, Vec<InstanceUid>), String> {
+        let order: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if order.size > SIZE_MAX {
+            return Err(format!("size is at most {SIZE_MAX} bytes"));
+        }
+        let targets = match (&order.uid, order.all) {
+            (None, true) => server.store.reachable(),
+            (Some(uid), false) => {
+                vec![InstanceUid::parse(uid).ok_or_else(|| format!("`{uid}` is not a uid"))?]
+            }
+            _ => return Err("either `uid` or `\"all\": true` is needed".to_owned()),
+        };
+        Ok((order, targets))
+    }
+
+    /// Carries it out. A connection that takes nothing more holds the rest up.
+    pub(crate) async fn carry_out(self, server: Arc<Server>, targets: Vec<InstanceUid>) {
+        let start = clock::now();
+        let mut sent = 0u32;
+        for _ in 0..self.count {
+            for uid in &targets {
+                if let Some(offset) = Duration::from_secs(1)
+                    .checked_mul(sent)
+                    .and_then(|total| total.checked_div(self.rate))
+                {
+                    tokio::time::sleep_until((start + offset).into()).await;
+                }
+                self.push(&server, *uid).await;
+                sent = sent.saturating_add(1);
+            }
+        }
+    }
+
+    async fn push(&self, server: &Server, uid: InstanceUid) {
+        let mut message = self.message(uid);
+        let hash = message.remote_config.as_ref().map(|config| config.config_hash.clone());
+        let Some(route) = server.store.offer(uid, hash.as_deref()) else {
+            server.counts.pushes_unroutable.one();
+            return;
+        };
+        if server.faults.current().push_without_uid {
+            message.instance_uid.clear();
+        }
+        let mut bytes = encode(&message);
+        if self.kind == Kind::Bytes {
+            bytes = with_unknown_field(&bytes, self.size);
+        }
+        match route.outbox.send(bytes).await {
+            Ok(()) => server.counts.pushes.one(),
+            Err(_) => server.counts.pushes_unroutable.one(),
+        }
+    }
+
+    fn message(&self, uid: InstanceUid) -> ServerToAgent {
+        static PUSHES: AtomicU64 = AtomicU64::new(1);
+        let number = PUSHES.fetch_add(1, Ordering::Relaxed);
+        let wire = uid.to_wire().to_vec();
+        let mut message = ServerToAgent { instance_uid: wire.clone(), ..Default::default() };
+        match self.kind {
+            Kind::RemoteConfig => {
+                let body = vec![b'#'; self.size];
+                let file = AgentConfigFile { body, content_type: "text/yaml".to_owned() };
+                let config_map = [("collector.yaml".to_owned(), file)].into();
+                let config_hash = [&wire[..], &number.to_be_bytes()].concat();
+                let config = Some(AgentConfigMap { config_map });
+                message.remote_config = Some(AgentRemoteConfig { config, config_hash });
+            }
+            Kind::Custom => {
+                let mut data = wire;
+                data.resize(self.size.max(data.len()), b'x');
+                let capability = CUSTOM_CAPABILITY.to_owned();
+                let r#type = "push".to_owned();
+                message.custom_message = Some(CustomMessage { capability, r#type, data });
+            }
+            Kind::Bytes => {}
+            Kind::HeartbeatInterval => {
+                let opamp = Some(OpAmpConnectionSettings {
+                    heartbeat_interval_seconds: self.size as u64,
+                    ..Default::default()
+                });
+                let hash = number.to_be_bytes().to_vec();
+                message.connection_settings =
+                    Some(ConnectionSettingsOffers { hash, opamp, ..Default::default() });
+            }
+            Kind::NewInstanceUid => {
+                let new_instance_uid = rand::random::<[u8; 16]>().to_vec();
+                message.agent_identification = Some(AgentIdentification { new_instance_uid });
+            }
+            Kind::Restart => message.command = Some(ServerToAgentCommand::default()),
+        }
+        message
+    }
+}
+
+fn with_unknown_field(message: &Bytes, size: usize) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len() + size + 16);
+    out.put_slice(message);
+    prost::encoding::bytes::encode(UNKNOWN_FIELD, &vec![b'x'; size], &mut out);
+    out.freeze()
+}

@@ -1,0 +1,228 @@
+//! One message in, one reply out: what the stand-in says to a report.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use seawall::ident::InstanceUid;
+use seawall::opamp::proto::{
+    CustomCapabilities, RetryInfo, ServerErrorResponse, ServerToAgent,
+    server_error_response::Details,
+};
+
+use super::counts::Counts;
+use super::misbehave::{Faults, Misbehaviour};
+use super::store::{Outcome, Route, Store};
+use crate::oracle::fields::ReportShape;
+
+/// `ServerCapabilities`: accepts status, offers remote configuration, accepts effective
+/// configuration, package statuses, offers connection settings.
+const CAPABILITIES: u64 = 0x1 | 0x2 | 0x4 | 0x10 | 0x20;
+/// What the first reply of a connection says besides; also the capability of custom pushes.
+pub(crate) const CUSTOM_CAPABILITY: &str = "org.seawall.loadtest";
+
+const REPORT_FULL_STATE: u64 = 1;
+const REPORT_AVAILABLE_COMPONENTS: u64 = 2;
+const BAD_REQUEST: i32 = 1;
+const UNAVAILABLE: i32 = 2;
+
+/// The whole server, shared by its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// What it believes.
+    pub(crate) store: Store,
+    /// What it counts.
+    pub(crate) counts: Counts,
+    /// What is wrong with it.
+    pub(crate) faults: Faults,
+    connections: AtomicU64,
+    corrupted: OnceLock<InstanceUid>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    /// The reply, header included.
+    pub(crate) reply: Bytes,
+    /// Whose connection this is from now on, if it was not known to be.
+    pub(crate) new_here: Option<InstanceUid>,
+}
+
+impl Server {
+    /// Knows nobody yet.
+    pub(crate) fn new(faults: Misbehaviour) -> Self {
+        Self {
+            store: Store::new(),
+            counts: Counts::default(),
+            faults: Faults::new(faults),
+            connections: AtomicU64::new(0),
+            corrupted: OnceLock::new(),
+        }
+    }
+
+    /// A number for a new connection.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Works through one message. `first` says that it is the first of its connection.
+    pub(crate) fn handle(&self, message: &Bytes, route: Option<&Route>, first: bool) -> Handled {
+        self.counts.messages.one();
+        self.counts.bytes.more(message.len() as u64);
+        self.counts.replies.one();
+        let faults = self.faults.current();
+        let mut reply = ServerToAgent { capabilities: CAPABILITIES, ..Default::default() };
+        if first {
+            let capabilities = vec![CUSTOM_CAPABILITY.to_owned()];
+            reply.custom_capabilities = Some(CustomCapabilities { capabilities });
+        }
+        let (uid, report) = match read(message) {
+            Ok(read) => read,
+            Err(fault) => {
+                self.counts.malformed.one();
+                reply.error_response = Some(error(BAD_REQUEST, &fault));
+                return Handled { reply: encode(&reply), new_here: None };
+            }
+        };
+        reply.instance_uid = report.instance_uid.to_vec();
+        if self.faults.is_unavailable(&faults) {
+            // Not applied, and the number is used up: the next message shows a gap.
+            self.counts.unavailable.one();
+            let mut answer = error(UNAVAILABLE, "busy");
+            let wait = faults.retry_after.map_or(0, |wait| wait.0.as_nanos());
+            let retry_after_nanoseconds = u64::try_from(wait).unwrap_or(u64::MAX);
+            answer.details = Some(Details::RetryInfo(RetryInfo { retry_after_nanoseconds }));
+            reply.error_response = Some(answer);
+            return Handled { reply: encode(&reply), new_here: None };
+        }
+        let outcome = self.store.apply(uid, &report, route);
+        self.count(&report, outcome);
+        if report.agent_disconnect.is_some() && faults.forget_disconnected {
+            self.store.forget(uid);
+        }
+        if faults.corrupt_one {
+            self.corrupt(uid, &report);
+        }
+        reply.flags = self.questions(&faults, outcome, &report);
+        Handled { reply: encode(&reply), new_here: outcome.new_here.then_some(uid) }
+    }
+
+    fn questions(&self, faults: &Misbehaviour, outcome: Outcome, report: &ReportShape) -> u64 {
+        let mut flags = 0;
+        if report.agent_disconnect.is_some() {
+            return flags;
+        }
+        if outcome.wants_full || faults.always_full_state {
+            self.counts.full_state_requests.one();
+            flags |= REPORT_FULL_STATE;
+        }
+        if faults.ask_components && outcome.wants_components {
+            self.counts.component_requests.one();
+            flags |= REPORT_AVAILABLE_COMPONENTS;
+        }
+        flags
+    }
+
+    fn count(&self, report: &ReportShape, outcome: Outcome) {
+        let counts = &self.counts;
+        if outcome.unknown {
+            counts.unknown_agents.one();
+        }
+        if outcome.gap {
+            counts.gaps.one();
+        }
+        if report.custom_message.is_some() {
+            counts.custom_messages.one();
+        }
+        if report.agent_disconnect.is_some() {
+            counts.disconnects.one();
+        } else if report.agent_description.is_some() && report.effective_config.is_some() {
+            counts.full_states.one();
+        } else if report.status_fields().iter().all(Option::is_none)
+            && report.custom_message.is_none()
+        {
+            if outcome.new_here { counts.touches.one() } else { counts.heartbeats.one() }
+        }
+    }
+
+    /// Always the same agent: the first to report a configuration.
+    fn corrupt(&self, uid: InstanceUid, report: &ReportShape) {
+        if report.effective_config.is_some() && *self.corrupted.get_or_init(|| uid) == uid {
+            self.store.corrupt(uid);
+        }
+    }
+}
+
+/// Cuts a message open, or says what is wrong with it.
+fn read(message: &Bytes) -> Result<(InstanceUid, ReportShape), String> {
+    // The header is one zero byte; old agents leave it out, and no message begins with a zero.
+    let body = match message.first() {
+        Some(0) => message.slice(1..),
+        _ => message.clone(),
+    };
+    let report = ReportShape::decode(body).map_err(|error| error.to_string())?;
+    let uid = InstanceUid::from_wire(&report.instance_uid).map_err(|error| error.to_string())?;
+    Ok((uid, report))
+}
+
+fn error(kind: i32, message: &str) -> ServerErrorResponse {
+    ServerErrorResponse { r#type: kind, error_message: message.to_owned(), details: None }
+}
+
+/// The bytes of a message with the header in front.
+pub(crate) fn encode(message: &ServerToAgent) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + message.encoded_len());
+    out.put_u8(0);
+    // A `BytesMut` grows, so encoding cannot fail.
+    message.encode(&mut out).expect("room for the message");
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall::opamp::proto::AgentToServer;
+
+    fn message(number: u64) -> Bytes {
+        let message =
+            AgentToServer { instance_uid: vec![1; 16], sequence_num: number, ..Default::default() };
+        [&[0][..], &message.encode_to_vec()].concat().into()
+    }
+
+    fn reply(handled: &Handled) -> ServerToAgent {
+        assert_eq!(handled.reply[0], 0);
+        ServerToAgent::decode(&handled.reply[1..]).unwrap()
+    }
+
+    #[test]
+    fn every_reply_names_its_agent_and_the_first_introduces_the_server() {
+        let server = Server::new(Misbehaviour::default());
+        let first = reply(&server.handle(&message(0), None, true));
+        assert_eq!(first.instance_uid, vec![1; 16]);
+        assert!(first.custom_capabilities.is_some() && first.capabilities == CAPABILITIES);
+        assert_eq!(first.flags, REPORT_FULL_STATE);
+        let second = reply(&server.handle(&message(1), None, false));
+        assert!(second.custom_capabilities.is_none() && second.capabilities == CAPABILITIES);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_bad_request() {
+        let server = Server::new(Misbehaviour::default());
+        for wrong in [&b"\x00\x0a\x03abc"[..], b"\x00\xff\xff", b""] {
+            let answer = reply(&server.handle(&Bytes::copy_from_slice(wrong), None, false));
+            assert_eq!(answer.error_response.unwrap().r#type, BAD_REQUEST);
+        }
+    }
+
+    #[test]
+    fn an_unavailable_server_loses_the_report_and_asks_later() {
+        let faults = Misbehaviour { unavailable_every: Some(2), ..Default::default() };
+        let server = Server::new(faults);
+        server.handle(&message(0), None, true);
+        let refused = reply(&server.handle(&message(1), None, false)).error_response.unwrap();
+        assert_eq!(refused.r#type, UNAVAILABLE);
+        assert_eq!(reply(&server.handle(&message(2), None, false)).flags, REPORT_FULL_STATE);
+        assert_eq!(server.store.totals().agents, 1);
+    }
+}

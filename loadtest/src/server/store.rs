@@ -1,0 +1,267 @@
+//! What the server believes about each agent: the merge rules of a correct OpAMP server.
+//!
+//! Knows nothing of sockets. Fields are kept as the bytes that came; their digests are made when
+//! somebody asks.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use seawall::ident::InstanceUid;
+use tokio::sync::mpsc;
+
+use crate::oracle::digest::{ABSENT, View, of_components, of_field};
+use crate::oracle::fields::{ReportShape, StatusField};
+use crate::oracle::judge::AgentLine;
+
+/// Where to reach an agent: the connection it last spoke on.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// The connection.
+    pub(crate) connection: u64,
+    /// Messages for it, encoded.
+    pub(crate) outbox: mpsc::Sender<Bytes>,
+}
+
+/// One agent as the server sees it.
+#[derive(Debug, Default)]
+struct Agent {
+    fields: [Option<Box<[u8]>>; StatusField::COUNT],
+    components: Option<Box<[u8]>>,
+    capabilities: u64,
+    last_number: u64,
+    /// Something is missing or may be stale; a full report will tell.
+    wants_full: bool,
+    disconnected: bool,
+    route: Option<Route>,
+    /// Of `fields` and `components`; `None` where it has yet to be made.
+    digests: [Option<u64>; StatusField::COUNT + 1],
+    offered: Option<Vec<u8>>,
+}
+
+/// What a report meant to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Outcome {
+    /// The agent was not known.
+    pub(crate) unknown: bool,
+    /// Its number was not the expected one.
+    pub(crate) gap: bool,
+    /// It has to be asked for its full state.
+    pub(crate) wants_full: bool,
+    /// Its component map is not known.
+    pub(crate) wants_components: bool,
+    /// It had not spoken on this connection before.
+    pub(crate) new_here: bool,
+}
+
+/// How many locks the agents are spread over.
+const SHARDS: usize = 64;
+
+/// All agents.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shards: [Mutex<HashMap<InstanceUid, Agent>>; SHARDS],
+}
+
+/// Gauges of the report.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Totals {
+    /// Agents known.
+    pub(crate) agents: u64,
+    /// Of these, those whose state is complete.
+    pub(crate) agents_complete: u64,
+    /// Those with a connection to reach them on.
+    pub(crate) agents_routed: u64,
+    /// Those that said goodbye.
+    pub(crate) agents_disconnected: u64,
+    /// Those that have not (yet) reported the hash of the remote configuration last offered.
+    pub(crate) offers_open: u64,
+}
+
+impl Store {
+    /// Nobody known.
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    fn shard(&self, uid: &InstanceUid) -> &Mutex<HashMap<InstanceUid, Agent>> {
+        &self.shards[usize::from(uid.as_bytes()[15]) % SHARDS]
+    }
+
+    /// Applies a report that came on the connection `route`.
+    pub(crate) fn apply(
+        &self,
+        uid: InstanceUid,
+        report: &ReportShape,
+        route: Option<&Route>,
+    ) -> Outcome {
+        let mut shard = self.shard(&uid).lock();
+        let mut outcome = Outcome { unknown: !shard.contains_key(&uid), ..Outcome::default() };
+        let agent = shard.entry(uid).or_default();
+        outcome.gap = !outcome.unknown && report.sequence_num != agent.last_number.wrapping_add(1);
+        agent.last_number = report.sequence_num;
+        agent.disconnected = report.agent_disconnect.is_some();
+        outcome.new_here = agent.follow(route);
+        agent.wants_full =
+            (agent.wants_full || outcome.unknown || outcome.gap) && !report.is_full();
+        agent.merge(report);
+        outcome.wants_full = agent.wants_full;
+        outcome.wants_components = agent.components.is_none();
+        outcome
+    }
+
+    /// What is to be done when a report says goodbye and the server forgets such agents.
+    pub(crate) fn forget(&self, uid: InstanceUid) {
+        self.shard(&uid).lock().remove(&uid);
+    }
+
+    /// The connection has ended; agents that have not spoken elsewhere meanwhile lose their route.
+    pub(crate) fn lose_route(&self, uid: InstanceUid, connection: u64) {
+        if let Some(agent) = self.shard(&uid).lock().get_mut(&uid)
+            && agent.route.as_ref().is_some_and(|route| route.connection == connection)
+        {
+            agent.route = None;
+        }
+    }
+
+    /// How to reach an agent, and a note of the hash it is about to be offered.
+    pub(crate) fn offer(&self, uid: InstanceUid, hash: Option<&[u8]>) -> Option<Route> {
+        let mut shard = self.shard(&uid).lock();
+        let agent = shard.get_mut(&uid)?;
+        if let (Some(hash), true) = (hash, agent.route.is_some()) {
+            agent.offered = Some(hash.to_vec());
+        }
+        agent.route.clone()
+    }
+
+    /// Everybody who can be reached, in no particular order.
+    pub(crate) fn reachable(&self) -> Vec<InstanceUid> {
+        let of_shard = |shard: &Mutex<HashMap<InstanceUid, Agent>>| {
+            let shard = shard.lock();
+            let routed = shard.iter().filter(|(_, agent)| agent.route.is_some());
+            routed.map(|(uid, _)| *uid).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
+    /// Counts them.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for shard in &self.shards {
+            for agent in shard.lock().values() {
+                totals.agents += 1;
+                totals.agents_complete += u64::from(!agent.wants_full);
+                totals.agents_routed += u64::from(agent.route.is_some());
+                totals.agents_disconnected += u64::from(agent.disconnected);
+                totals.offers_open += u64::from(agent.has_open_offer());
+            }
+        }
+        totals
+    }
+
+    /// What is believed about everybody, one shard at a time so that the others go on.
+    pub(crate) fn lines(&self, mut each: impl FnMut(AgentLine)) {
+        for shard in &self.shards {
+            for (uid, agent) in shard.lock().iter_mut() {
+                each(AgentLine {
+                    uid: uid.to_string(),
+                    view: agent.view(),
+                    disconnected: agent.disconnected,
+                    routed: agent.route.is_some(),
+                });
+            }
+        }
+    }
+
+    /// Falsifies one byte of what is kept of one agent, for `--corrupt-one`.
+    pub(crate) fn corrupt(&self, uid: InstanceUid) {
+        if let Some(agent) = self.shard(&uid).lock().get_mut(&uid) {
+            let index = StatusField::EffectiveConfig.index();
+            if let Some(last) = agent.fields[index].as_mut().and_then(|bytes| bytes.last_mut()) {
+                *last ^= 1;
+                agent.digests[index] = None;
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// Notes the connection; true if it is another one than before.
+    fn follow(&mut self, route: Option<&Route>) -> bool {
+        let before = self.route.as_ref().map(|route| route.connection);
+        if before == route.map(|route| route.connection) {
+            return false;
+        }
+        self.route = route.cloned();
+        true
+    }
+
+    /// Takes over the fields that are there; what is absent has not changed (OpAMP specification,
+    /// "Agent Status Compression").
+    fn merge(&mut self, report: &ReportShape) {
+        self.capabilities = report.capabilities;
+        for (index, field) in report.status_fields().into_iter().enumerate() {
+            if let Some(bytes) = field {
+                if index == StatusField::AvailableComponents.index() {
+                    self.merge_components(bytes);
+                }
+                if replace(&mut self.fields[index], bytes) {
+                    self.digests[index] = None;
+                }
+            }
+        }
+    }
+
+    /// A map stays valid as long as the hash does.
+    fn merge_components(&mut self, bytes: &Bytes) {
+        if of_components(bytes) != ABSENT {
+            if replace(&mut self.components, bytes) {
+                self.digests[StatusField::COUNT] = None;
+            }
+        } else if self.components.is_some() {
+            let field = StatusField::AvailableComponents;
+            let kept = self.fields[field.index()].as_deref().map(|kept| of_field(field, kept));
+            if kept != Some(of_field(field, bytes)) {
+                self.components = None;
+                self.digests[StatusField::COUNT] = None;
+            }
+        }
+    }
+
+    fn view(&mut self) -> View {
+        let mut view = View { capabilities: self.capabilities, ..View::default() };
+        for field in StatusField::ALL {
+            let index = field.index();
+            view.fields[index] = match (&self.fields[index], self.digests[index]) {
+                (None, _) => ABSENT,
+                (Some(_), Some(digest)) => digest,
+                (Some(bytes), None) => *self.digests[index].insert(of_field(field, bytes)),
+            };
+        }
+        if let Some(bytes) = &self.components {
+            let made = &mut self.digests[StatusField::COUNT];
+            view.components = *made.get_or_insert_with(|| of_components(bytes));
+        }
+        view
+    }
+
+    fn has_open_offer(&self) -> bool {
+        let Some(offered) = &self.offered else { return false };
+        let status = self.fields[StatusField::RemoteConfigStatus.index()].as_deref();
+        // The hash is the first field of the status, as every encoder writes it.
+        status.is_none_or(|bytes| bytes.get(2..2 + offered.len()) != Some(offered))
+    }
+}
+
+/// Puts `bytes` into the slot unless they are there already; true if they were not.
+fn replace(slot: &mut Option<Box<[u8]>>, bytes: &Bytes) -> bool {
+    if slot.as_deref() == Some(bytes) {
+        return false;
+    }
+    *slot = Some(Box::from(&bytes[..]));
+    true
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

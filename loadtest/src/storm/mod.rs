@@ -1,0 +1,163 @@
+//! `loadtest storm`: fill, cut all at one instant, watch them come back, and ask the oracle.
+
+pub(crate) mod args;
+pub(crate) mod outcome;
+mod progress;
+pub(crate) mod server;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use seawall::clock;
+
+use crate::crew::Crew;
+use crate::fleet::{Options, Request, to_unix_us};
+use crate::oracle::judge::Verdict;
+use crate::{gateway, procfs};
+use args::{POLL, StormArgs};
+use outcome::{Gateway, Outcome, round};
+use progress::Progress;
+use server::Server;
+
+/// How far ahead the cut is announced, so that it reaches all processes before it falls due.
+const CUT_LEAD: Duration = Duration::from_millis(300);
+
+/// Runs one storm, and prints and writes its figures.
+///
+/// # Errors
+/// When the instrument itself fails: no server to ask, a worker dead, a file that cannot be written.
+pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(storm(args))?;
+    let json = serde_json::to_string_pretty(&outcome)? + "\n";
+    match &args.json {
+        Some(path) if path.as_os_str() == "-" => io::stdout().write_all(json.as_bytes())?,
+        Some(path) => {
+            outcome.print();
+            std::fs::write(path, json)?;
+        }
+        None => outcome.print(),
+    }
+    for fault in &outcome.faults {
+        eprintln!("FAULT: {fault}");
+    }
+    Ok(if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one storm.
+///
+/// # Errors
+/// When the instrument itself fails.
+pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
+    let server = (!args.no_oracle).then(|| Server::new(&args.server_report));
+    if let Some(server) = &server {
+        server.counts().await.map_err(|error| {
+            io::Error::new(error.kind(), format!("no server stand-in to ask ({error}); start one with `loadtest server`, name it with --server-report, or do without the oracle with --no-oracle"))
+        })?;
+    }
+    let options = args.fleet.options(&args.targets, args.agents);
+    let mut progress = Progress::new();
+    let mut crew = fill(&options, args.timeout.0, &mut progress).await?;
+    if let Some(server) = &server {
+        let verdict = server.settle(&mut crew, args.settle.0).await?;
+        if !verdict.holds() {
+            return Ok(failed_before_the_cut(args, &mut crew, verdict).await?);
+        }
+        server.reset().await?;
+    }
+    let start = gateway::sample(&args.gateway_metrics).await;
+    let cpu_start = procfs::cpu_seconds(std::process::id());
+    cut(&mut crew, args.timeout.0, &mut progress).await?;
+    let cpu_end = procfs::cpu_seconds(std::process::id());
+    let end = gateway::sample(&args.gateway_metrics).await;
+    tokio::time::sleep(args.hold.0).await;
+    let settled = match &server {
+        Some(server) => {
+            let verdict = server.settle(&mut crew, args.settle.0).await?;
+            Some((server.counts().await?, verdict))
+        }
+        None => None,
+    };
+    let mut outcome = Outcome::new(args.agents.into(), crew.measured().await?);
+    if let Some((counts, verdict)) = settled {
+        outcome.with_server(counts, verdict);
+    }
+    outcome.gateway = Gateway::between(start, end, args.agents.into());
+    outcome.client_cpu_seconds = cpu_start.zip(cpu_end).map(|(start, end)| round(end - start));
+    outcome.judge();
+    Ok(outcome)
+}
+
+/// Starts a fleet and waits until every agent has its first reply.
+///
+/// # Errors
+/// When that does not come about in time.
+pub(crate) async fn fill(
+    options: &Options,
+    patience: Duration,
+    progress: &mut Progress,
+) -> io::Result<Crew> {
+    let mut crew = Crew::hire(options).await?;
+    let deadline = clock::now() + patience;
+    loop {
+        let stats = crew.stats().await?;
+        progress.show("connected", stats.answered, options.agents.into(), stats.refusals);
+        if stats.answered >= options.agents.into() {
+            progress.clear();
+            return Ok(crew);
+        }
+        if clock::now() >= deadline {
+            let measured = crew.measured().await?;
+            return Err(io::Error::other(format!(
+                "after {}s only {} of {} agents are connected and answered ({} dials, {} refused, {} failed)",
+                patience.as_secs(),
+                stats.answered,
+                options.agents,
+                measured.dials,
+                measured.refusals,
+                measured.dial_failures
+            )));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Cuts all connections and waits until everybody is back, or the time is over; the outcome shows
+/// which.
+///
+/// # Errors
+/// When a worker has died.
+pub(crate) async fn cut(
+    crew: &mut Crew,
+    patience: Duration,
+    progress: &mut Progress,
+) -> io::Result<Instant> {
+    let at = clock::now() + CUT_LEAD;
+    crew.ask(&Request::Cut { at_unix_us: to_unix_us(at) }).await?;
+    tokio::time::sleep_until(at.into()).await;
+    loop {
+        let stats = crew.stats().await?;
+        progress.show("back", stats.back, crew.agents.into(), stats.refusals);
+        if stats.back >= crew.agents.into() || clock::now() >= at + patience {
+            progress.clear();
+            return Ok(at);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// There is no point in a storm whose beginning is wrong already.
+async fn failed_before_the_cut(
+    args: &StormArgs,
+    crew: &mut Crew,
+    verdict: Verdict,
+) -> io::Result<Outcome> {
+    let counts = Server::new(&args.server_report).counts().await?;
+    let mut outcome = Outcome::new(args.agents.into(), crew.measured().await?);
+    outcome.with_server(counts, verdict);
+    outcome
+        .faults
+        .push("the server's view was wrong before the cut; there was no storm".to_owned());
+    Ok(outcome)
+}

@@ -1,0 +1,233 @@
+//! A storm's figures, as JSON and as text. The keys are an interface: do not rename them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::fleet::measured::{Measured, quantile};
+use crate::gateway::Sample;
+use crate::oracle::judge::Verdict;
+
+/// Everything a storm found out.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) agents: u64,
+    /// From the cut until 50, 99 and 100 % of all agents have got a reply; null if that never came.
+    pub(crate) seconds_to_50: Option<f64>,
+    pub(crate) seconds_to_99: Option<f64>,
+    pub(crate) seconds_to_100: Option<f64>,
+    /// 99 % of the agents over `seconds_to_99`: a single lost packet (a second, in Linux) would
+    /// otherwise decide the figure.
+    pub(crate) sessions_per_second: Option<f64>,
+    /// Dials of an agent from the cut to its first reply.
+    pub(crate) attempts_mean: Option<f64>,
+    pub(crate) attempts_p99: Option<u64>,
+    /// Refused upgrades in the worst second after the cut.
+    pub(crate) refused_peak_per_second: u64,
+    /// From the intended instant of the dial that succeeded (the cut, for the first one) to the
+    /// first reply.
+    pub(crate) first_reply_ms_p50: Option<f64>,
+    pub(crate) first_reply_ms_p99: Option<f64>,
+    pub(crate) agents_back: u64,
+    pub(crate) refusals: u64,
+    pub(crate) dials: u64,
+    pub(crate) dial_failures: u64,
+    pub(crate) connections_closed_by_gateway: u64,
+    pub(crate) misrouted: u64,
+    pub(crate) malformed: u64,
+    pub(crate) error_responses: u64,
+    pub(crate) custom_messages: u64,
+    pub(crate) offers: u64,
+    /// Processor time of this process from the cut until everybody was back; workers not included.
+    pub(crate) client_cpu_seconds: Option<f64>,
+    /// From the cut on, as the server stand-in reports it; null without one.
+    pub(crate) server: Option<Map<String, Value>>,
+    pub(crate) gateway: Gateway,
+    /// Some of the faults, in words.
+    pub(crate) faults: Vec<String>,
+}
+
+/// The gateway's part; null without one.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Gateway {
+    pub(crate) rss_bytes: Option<f64>,
+    pub(crate) rss_bytes_per_agent: Option<f64>,
+    /// From the cut until everybody was back.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+impl Gateway {
+    /// From samples at the cut and when everybody was back.
+    pub(crate) fn between(start: Option<Sample>, end: Option<Sample>, agents: u64) -> Self {
+        let (Some(start), Some(end)) = (start, end) else { return Self::default() };
+        Self {
+            rss_bytes: Some(end.rss_bytes),
+            rss_bytes_per_agent: Some(round(end.rss_bytes / agents.max(1) as f64)),
+            cpu_seconds: Some(round(end.cpu_seconds - start.cpu_seconds)),
+        }
+    }
+}
+
+impl Outcome {
+    /// Works the figures out.
+    pub(crate) fn new(agents: u64, mut measured: Measured) -> Self {
+        measured.back_us.sort_unstable();
+        measured.attempts.sort_unstable();
+        let seconds_to = |share| seconds_to(&measured.back_us, agents, share);
+        let back = measured.back_us.len() as u64;
+        let attempts: u64 = measured.attempts.iter().sum();
+        let in_milliseconds = |share| measured.first_reply.quantile_ms(share).map(round);
+        Self {
+            agents,
+            seconds_to_50: seconds_to(0.5),
+            seconds_to_99: seconds_to(0.99),
+            seconds_to_100: seconds_to(1.0),
+            sessions_per_second: seconds_to(0.99)
+                .map(|seconds| round(0.99 * agents as f64 / seconds.max(1e-3))),
+            attempts_mean: (back > 0).then(|| round(attempts as f64 / back as f64)),
+            attempts_p99: quantile(&measured.attempts, 0.99),
+            refused_peak_per_second: measured.refused_per_second.iter().copied().max().unwrap_or(0),
+            first_reply_ms_p50: in_milliseconds(0.5),
+            first_reply_ms_p99: in_milliseconds(0.99),
+            agents_back: back,
+            refusals: measured.refusals,
+            dials: measured.dials,
+            dial_failures: measured.dial_failures,
+            connections_closed_by_gateway: measured.closed_by_peer,
+            misrouted: measured.misrouted,
+            malformed: measured.malformed,
+            error_responses: measured.error_responses,
+            custom_messages: measured.custom_messages,
+            offers: measured.offers,
+            client_cpu_seconds: None,
+            server: None,
+            gateway: Gateway::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Adds what the server counted, and the oracle's verdict on it.
+    pub(crate) fn with_server(&mut self, mut counts: Map<String, Value>, verdict: Verdict) {
+        counts.insert("agents_missing".to_owned(), verdict.missing.into());
+        counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
+        counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
+        counts.insert("agents_extra".to_owned(), verdict.extra.into());
+        self.server = Some(counts);
+        self.faults.extend(verdict.examples);
+        if verdict.missing + verdict.wrong > 0 {
+            self.faults.push(format!(
+                "the server is missing {} agents and wrong about {}",
+                verdict.missing, verdict.wrong
+            ));
+        }
+    }
+
+    /// Looks for what must not be.
+    pub(crate) fn judge(&mut self) {
+        if self.agents_back < self.agents {
+            let missing = self.agents - self.agents_back;
+            self.faults.push(format!("{missing} agents have not come back"));
+        }
+        if self.misrouted > 0 {
+            self.faults.push(format!("{} messages reached the wrong agent", self.misrouted));
+        }
+        if self.malformed > 0 {
+            self.faults.push(format!("{} messages could not be read", self.malformed));
+        }
+    }
+
+    /// A count of the server's report.
+    pub(crate) fn of_server(&self, key: &str) -> Option<u64> {
+        self.server.as_ref()?.get(key)?.as_u64()
+    }
+
+    /// The figures for a reader.
+    pub(crate) fn print(&self) {
+        let line = |name: &str, value: String| println!("{name:<34} {value}");
+        let seconds = |value| shown(value, " s");
+        line("agents", self.agents.to_string());
+        line("50 % back after", seconds(self.seconds_to_50));
+        line("99 % back after", seconds(self.seconds_to_99));
+        line("100 % back after", seconds(self.seconds_to_100));
+        line("sessions per second", shown(self.sessions_per_second, ""));
+        line("dials per agent, mean", shown(self.attempts_mean, ""));
+        line("dials per agent, p99", shown(self.attempts_p99, ""));
+        line("refusals in the worst second", self.refused_peak_per_second.to_string());
+        line("first reply, p50", shown(self.first_reply_ms_p50, " ms"));
+        line("first reply, p99", shown(self.first_reply_ms_p99, " ms"));
+        line("connections closed on agents", self.connections_closed_by_gateway.to_string());
+        for (name, key) in [
+            ("server: messages", "messages"),
+            ("server: bytes", "bytes"),
+            ("server: full states", "full_states"),
+            ("server: agents missing", "agents_missing"),
+            ("server: agents wrong", "agents_wrong"),
+        ] {
+            line(name, shown(self.of_server(key), ""));
+        }
+        line("gateway: memory", shown(self.gateway.rss_bytes.map(|b| round(b / 1e6)), " MB"));
+        line("gateway: memory per agent", shown(self.gateway.rss_bytes_per_agent, " bytes"));
+        line("gateway: processor time", seconds(self.gateway.cpu_seconds));
+        line("load generator: processor time", seconds(self.client_cpu_seconds));
+    }
+}
+
+/// When this share of all agents was back. `sorted` holds those that are.
+fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most agents")]
+    let rank = ((share * agents as f64).ceil() as usize).max(1);
+    let us = sorted.get(rank - 1)?;
+    Some(round(Duration::from_micros(*us).as_secs_f64()))
+}
+
+/// To a thousandth: more digits would pretend to a precision that is not there.
+pub(crate) fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// The value and its unit, or a dash.
+pub(crate) fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value}{unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_all_agents_not_of_those_that_are_back() {
+        let back: Vec<u64> = (1..=99).map(|n| n * 1_000_000).collect();
+        assert_eq!(seconds_to(&back, 100, 0.5), Some(50.0));
+        assert_eq!(seconds_to(&back, 100, 0.99), Some(99.0));
+        assert_eq!(seconds_to(&back, 100, 1.0), None);
+    }
+
+    #[test]
+    fn the_keys_are_those_promised() {
+        let mut outcome = Outcome::new(1, Measured::default());
+        outcome.with_server(Map::new(), Verdict::default());
+        outcome.judge();
+        assert_eq!(outcome.faults.len(), 1);
+        let json = serde_json::to_value(&outcome).unwrap();
+        for key in [
+            "agents",
+            "seconds_to_50",
+            "seconds_to_99",
+            "seconds_to_100",
+            "sessions_per_second",
+            "attempts_mean",
+            "attempts_p99",
+            "refused_peak_per_second",
+            "first_reply_ms_p50",
+            "first_reply_ms_p99",
+        ] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        for key in ["rss_bytes", "rss_bytes_per_agent", "cpu_seconds"] {
+            assert!(json["gateway"].get(key).is_some(), "{key}");
+        }
+        assert_eq!(json["server"]["agents_missing"], 0);
+        assert_eq!(json["server"]["agents_wrong"], 0);
+    }
+}
