@@ -1,10 +1,16 @@
 //! Seawall: a gateway between large fleets of OpAMP agents and the OpAMP servers that manage them.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod clock;
+pub mod config;
+pub mod core;
 pub mod edge;
+pub mod gateway;
 pub mod ident;
 pub mod opamp;
+pub mod scratch;
 pub mod sessions;
+pub mod telemetry;
 pub mod upstream;
 pub mod websocket;

@@ -1,4 +1,150 @@
-//! The `seawall` command.
+//! The `seawall` command: arguments, runtime, signals, exit code. What a gateway is made of is
+//! known by `seawall::gateway`.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use seawall::config::{self, Config, Mistakes};
+use seawall::telemetry::{self, logging};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// Something that was needed to start could not be had, such as an address to listen on.
+const EXIT_START: u8 = 1;
+/// The configuration or the command line is wrong (clap exits with the same).
+const EXIT_USAGE: u8 = 2;
+/// A second signal cut an orderly stop short.
+const EXIT_CUT_SHORT: u8 = 3;
+
+/// A gateway between large fleets of OpAMP agents and their servers, which absorbs reconnect
+/// storms.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped in order, 1 could not start, 2 wrong \
+    configuration or arguments, 3 stopped at once by a second signal."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the gateway until SIGTERM or SIGINT; a second one stops it at once.
+    Run(Source),
+    /// Says everything that is wrong with a configuration, or what it means.
+    Check(Source),
+}
+
+/// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATH=/x`) win over the file.
+#[derive(clap::Args)]
+struct Source {
+    /// The configuration file; without one, the defaults hold.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let (source, run_it) = match Arguments::parse().command {
+        Command::Run(source) => (source, true),
+        Command::Check(source) => (source, false),
+    };
+    let file = source.config.as_deref();
+    match config::load(file, &config::variables()) {
+        Err(mistakes) => explain(file, &mistakes),
+        Ok(config) if run_it => run(config),
+        Ok(config) => {
+            println!("ok\n{config}");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Prints mistakes as compilers do, `file: line: key: what`, so that an editor can jump to them.
+fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
+    let name = file.map_or_else(|| "configuration".to_owned(), |file| file.display().to_string());
+    for mistake in &mistakes.0 {
+        eprintln!("{name}: {mistake}");
+    }
+    let count = mistakes.0.len();
+    eprintln!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn run(config: Config) -> ExitCode {
+    if let Err(error) = logging::start(&config.log) {
+        eprintln!("logging cannot be set up: {error}");
+        return ExitCode::from(EXIT_START);
+    }
+    telemetry::install();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.runtime.worker_threads {
+        builder.worker_threads(threads.get());
+    }
+    let outcome = builder.enable_all().thread_name("seawall").build();
+    let runtime = match outcome {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let code = runtime.block_on(serve(config));
+    // Whatever still blocks (a name lookup, say) must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let (mut terminate, mut interrupt) = match signals() {
+        Ok(both) => both,
+        Err(error) => return fail(&error),
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async move {
+        // An error says that the sender is gone, which also means stop.
+        let _ = stopped.await;
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let mut gateway = std::pin::pin!(seawall::gateway::run(config, shutdown));
+    let mut stop = Some(stop);
+    loop {
+        let name = tokio::select! {
+            outcome = &mut gateway => return match outcome {
+                Ok(()) => {
+                    info!("stopped");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(&error),
+            },
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        match stop.take() {
+            Some(stop) => {
+                info!(signal = name, "stopping");
+                // An error says that the gateway has ended, which the next turn sees.
+                let _ = stop.send(());
+            }
+            None => {
+                warn!(signal = name, "stopping at once");
+                return ExitCode::from(EXIT_CUT_SHORT);
+            }
+        }
+    }
+}
+
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    tracing::error!(error = text, "cannot run");
+    ExitCode::from(EXIT_START)
+}

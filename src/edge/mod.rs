@@ -1,2 +1,76 @@
-//! Agents' side.
+//! Towards the agents: from an accepted socket to the reason why it closed. Rank 5: knows sessions,
+//! and nothing of servers.
+//!
+//! - `listen`: sockets, accepting, the bound on connections.
+//! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
+//! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
+//! - `http`, `body`: plain HTTP (hyper).
+
+mod agent;
+mod body;
+mod budget;
+mod connection;
+mod conversation;
+mod http;
+mod listen;
 pub mod params;
+mod prefixed;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub use listen::BindError;
+
+use crate::ident::ConnectionId;
+use crate::sessions::Sessions;
+use budget::Budget;
+use params::EdgeParams;
+
+/// The agents' side, listening.
+pub struct Edge {
+    params: EdgeParams,
+    sessions: Arc<Sessions>,
+    /// One permit a connection.
+    room: Arc<Semaphore>,
+    connections: AtomicU64,
+    /// Bytes of incomplete messages of all agents.
+    buffered: Budget,
+}
+
+impl Edge {
+    /// `connections_max` is what the process can bear; the parameters may ask for less.
+    pub fn new(params: EdgeParams, sessions: Arc<Sessions>, connections_max: u32) -> Arc<Self> {
+        let room = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let buffered = Budget::new(params.buffered_bytes_max);
+        Arc::new(Self {
+            params,
+            sessions,
+            room: Arc::new(Semaphore::new(room)),
+            connections: AtomicU64::new(0),
+            buffered,
+        })
+    }
+
+    /// Binds all addresses and accepts until the set is dropped. Returns the addresses bound, with
+    /// the ports that the system chose where 0 was asked for.
+    ///
+    /// # Errors
+    /// If an address cannot be bound.
+    pub fn listen(self: &Arc<Self>) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
+        listen::start(self)
+    }
+
+    /// Bytes of incomplete messages held now.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered.used()
+    }
+
+    fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+}

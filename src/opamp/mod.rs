@@ -7,9 +7,13 @@
 pub mod agent;
 pub mod field_set;
 pub mod fields;
+#[cfg(test)]
+mod generate;
 pub mod header;
 mod kept;
 pub mod offers;
+#[cfg(test)]
+mod property_tests;
 pub mod server;
 pub mod splice;
 mod wire;

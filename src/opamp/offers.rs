@@ -241,5 +241,4 @@ impl Offers {
 }
 
 #[cfg(test)]
-#[path = "offers_tests.rs"]
 mod tests;

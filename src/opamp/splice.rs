@@ -123,6 +123,16 @@ pub fn to_agent(
     true
 }
 
+/// Replaces the flags of the `ServerToAgent` that has just been appended.
+pub fn set_flags(flags: u64, out: &mut Vec<u8>) {
+    put_varint_field(server_field::FLAGS, flags, out);
+}
+
+/// Replaces the number of the `AgentToServer` that has just been appended.
+pub fn set_sequence_num(seq: SequenceNum, out: &mut Vec<u8>) {
+    put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
+}
+
 /// A reply of the gateway's own that only acknowledges.
 pub fn acknowledge(uid: InstanceUid, additions: &Additions<'_>, out: &mut Vec<u8>) {
     put_len_field(server_field::INSTANCE_UID, &uid.to_wire(), out);
@@ -184,5 +194,4 @@ fn put_error(
 }
 
 #[cfg(test)]
-#[path = "splice_tests.rs"]
 mod tests;

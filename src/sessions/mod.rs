@@ -1,2 +1,171 @@
-//! The table of sessions.
+//! The table of sessions: where agents' connections and servers' links meet. Rank 4: knows
+//! neither sockets nor the wire below OpAMP messages (WebSocket framing apart, because what waits
+//! for an agent waits as the frames its task will write).
+//!
+//! Every decision is `core::session`'s. What is here carries it out under the session's lock, in
+//! this order: decide, hand to the link, answer the agent. The lock makes that order the order on
+//! both wires.
+
+mod agent_side;
+mod deadlines;
+mod outbox;
 pub mod params;
+mod seat;
+mod server_side;
+mod slot;
+mod sweep;
+mod uplink;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dashmap::DashMap;
+
+pub use agent_side::{Rejected, Waiting};
+pub use outbox::Outgoing;
+pub use seat::Seat;
+pub use server_side::{Delivered, TurnTaken};
+pub use uplink::{Greeting, NotSent, Uplink};
+pub use view::SessionInfo;
+
+use crate::core::session::{Policy, Presence, Route};
+use crate::ident::InstanceUid;
+use crate::opamp::offers::OffersLimits;
+use crate::opamp::splice::Additions;
+use deadlines::Deadlines;
+use params::SessionsParams;
+use slot::{Slot, SlotState, Tally};
+
+/// One-shot messages of one agent that may wait for its server, and their bytes.
+const PENDING_MAX: usize = 64;
+const PENDING_BYTES_MAX: usize = 256 << 10;
+
+/// The table. One for a process; shared by every connection and link.
+pub struct Sessions {
+    table: DashMap<InstanceUid, Arc<Slot>>,
+    uplink: Arc<dyn Uplink>,
+    policy: Policy,
+    params: SessionsParams,
+    deadlines: Deadlines,
+    tally: Tally,
+    stopping: AtomicBool,
+}
+
+impl Sessions {
+    /// An empty table whose messages go to `uplink`.
+    pub fn new(params: SessionsParams, uplink: Arc<dyn Uplink>) -> Self {
+        let policy = Policy {
+            linger: params.linger,
+            reply_wait: params.reply_wait,
+            heartbeat_forward_interval: params.heartbeat_forward_interval,
+            poll_timeout: params.poll_timeout,
+            pending_max: PENDING_MAX,
+            pending_bytes_max: PENDING_BYTES_MAX,
+        };
+        Self {
+            table: DashMap::new(),
+            uplink,
+            policy,
+            params,
+            deadlines: Deadlines::default(),
+            tally: Tally::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// How many sessions there are: connected, and lingering or leaving.
+    pub fn count(&self) -> (i64, i64) {
+        (self.tally.connected(), self.tally.lingering())
+    }
+
+    /// Tells every connection to close. They find out when they are woken.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for entry in &self.table {
+            if let Some(waker) = entry.value().lock(&self.tally).waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn find(&self, uid: InstanceUid) -> Option<Arc<Slot>> {
+        self.table.get(&uid).map(|slot| Arc::clone(&slot))
+    }
+
+    fn find_or_open(&self, uid: InstanceUid) -> Option<Arc<Slot>> {
+        if let Some(slot) = self.find(uid) {
+            return Some(slot);
+        }
+        // The bound may be passed by as many as there are threads here at one instant.
+        if self.table.len() >= self.params.sessions_max as usize {
+            return None;
+        }
+        let slot = self.table.entry(uid).or_insert_with(|| {
+            self.tally.opened();
+            crate::telemetry::events::sessions::SessionOpened { uid }.emit();
+            Arc::new(Slot::new(uid))
+        });
+        Some(Arc::clone(&slot))
+    }
+
+    /// What the end of every change to a session has in common. `true`: the caller has to
+    /// [`Self::enlist`] it once the lock is gone.
+    fn settle(&self, slot: &mut SlotState) -> bool {
+        let session = &mut slot.session;
+        if session.presence() == Presence::Gone {
+            slot.removed = true;
+        }
+        if !session.expiry_armed
+            && let Some(at) = session.deadline(&self.policy)
+        {
+            session.expiry_armed = true;
+            self.deadlines.push(at, session.uid());
+        }
+        let wants = session.wants_turn();
+        session.queued |= wants;
+        wants
+    }
+
+    /// Follows [`Self::settle`] without the lock.
+    fn conclude(&self, uid: InstanceUid, removed: bool, enlist: bool) {
+        if removed {
+            self.table.remove_if(&uid, |_, slot| slot.peek().removed);
+            self.uplink.release(uid);
+        } else if enlist {
+            self.uplink.enlist(uid);
+        }
+    }
+
+    /// What an agent's first reply on a connection carries besides.
+    fn greeting_for(&self, slot: &SlotState, route: Option<Route>) -> Option<Arc<Greeting>> {
+        if slot.session.greeted {
+            return None;
+        }
+        route.map(|route| self.uplink.greeting(route.link.server))
+    }
+
+    fn offers_limits(&self) -> OffersLimits {
+        OffersLimits {
+            bytes_max: self.params.outbox_bytes_max,
+            custom_messages_max: self.params.custom_messages_max,
+        }
+    }
+}
+
+/// `ServerCapabilities_AcceptsStatus`: all that can be promised in the name of a server that has
+/// not spoken yet.
+const ACCEPTS_STATUS: u64 = 1;
+
+/// The greeting as additions to a reply. A server that has not spoken yet does not count: the
+/// agent is greeted again when it has.
+fn additions<'a>(greeting: Option<&'a Arc<Greeting>>, flags: u64) -> Additions<'a> {
+    greeting.map_or_else(
+        || Additions { flags, ..Additions::default() },
+        |greeting| Additions {
+            flags,
+            capabilities: Some(greeting.capabilities.unwrap_or(ACCEPTS_STATUS)),
+            custom_capabilities: greeting.custom_capabilities.as_deref(),
+        },
+    )
+}

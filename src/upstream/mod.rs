@@ -1,2 +1,266 @@
-//! Servers' side.
+//! Towards the servers: who is there, which links lead to them, what waits on each. Rank 5: knows
+//! sessions, and nothing of agents' sockets.
+//!
+//! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
+//! - `connection`, `dial`, `tls`: that WebSocket's bytes.
+//! - `server`, `backlog`: one server; sessions that wait for their turn at it.
+//! - `tasks`: what runs. `incoming`: where a server's message goes.
+
+mod backlog;
+mod connection;
+mod dial;
+mod incoming;
+mod link;
 pub mod params;
+mod server;
+mod tasks;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::Entry;
+use tokio::task::JoinSet;
+
+pub use tls::TlsError;
+
+use crate::clock;
+use crate::core::backoff;
+use crate::core::placement;
+use crate::core::session::Route;
+use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
+use crate::sessions::{Greeting, NotSent, Sessions, Uplink};
+use crate::telemetry::events::upstream as events;
+use link::Link;
+use params::{Mode, UpstreamParams};
+use server::Server;
+
+/// All servers. Cheap to share; [`Upstream::start`] makes it live.
+pub struct Upstream {
+    params: UpstreamParams,
+    servers: Vec<Arc<Server>>,
+    /// Starts the task of an agent's own link; set by [`Upstream::start`].
+    starter: std::sync::OnceLock<Starter>,
+    weak: std::sync::Weak<Self>,
+}
+
+struct Starter {
+    sessions: Arc<Sessions>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// One server as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// A link is up, or the last dial succeeded.
+    pub reachable: bool,
+    /// Agents are placed on it.
+    pub available: bool,
+    /// Sessions that wait for their turn at it.
+    pub backlog: usize,
+}
+
+impl Upstream {
+    /// # Errors
+    /// If a server cannot be dialled as configured; see [`TlsError`].
+    pub fn new(params: UpstreamParams) -> Result<Arc<Self>, (String, TlsError)> {
+        let now = clock::now();
+        let mut servers = Vec::with_capacity(params.servers.len());
+        for (index, server) in params.servers.iter().enumerate() {
+            let id = ServerId(u16::try_from(index).unwrap_or(u16::MAX));
+            let server = Server::new(id, server, &params, now)
+                .map_err(|error| (server.name.clone(), error))?;
+            servers.push(Arc::new(server));
+        }
+        Ok(Arc::new_cyclic(|weak| Self {
+            params,
+            servers,
+            starter: std::sync::OnceLock::new(),
+            weak: weak.clone(),
+        }))
+    }
+
+    /// Starts dialling. The tasks end when the set is dropped.
+    pub fn start(self: &Arc<Self>, sessions: &Arc<Sessions>) -> JoinSet<()> {
+        let runtime = tokio::runtime::Handle::current();
+        let _ = self.starter.set(Starter { sessions: Arc::clone(sessions), runtime });
+        let mut tasks = JoinSet::new();
+        for server in &self.servers {
+            let shared = || (Arc::clone(self), Arc::clone(server), Arc::clone(sessions));
+            for link in &server.shared {
+                let (up, server, sessions) = shared();
+                tasks.spawn(tasks::keep_link(up, server, Arc::clone(link), sessions));
+            }
+            let (up, server, sessions) = shared();
+            tasks.spawn(tasks::give_turns(up, server, sessions));
+            let (up, server, sessions) = shared();
+            tasks.spawn(tasks::watch(up, server, sessions));
+        }
+        tasks
+    }
+
+    /// Ends every link once what waits on it is written, waiting at most `patience`.
+    pub async fn stop(&self, patience: Duration) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        let links: Vec<Arc<Link>> = self
+            .servers
+            .iter()
+            .flat_map(|server| {
+                let owned = server.owned.iter().map(|link| Arc::clone(&link));
+                server.shared.iter().cloned().chain(owned).collect::<Vec<_>>()
+            })
+            .collect();
+        let written = async {
+            while links.iter().any(|link| link.is_up() && link.waiting_bytes() > 0) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            for link in &links {
+                link.release();
+            }
+            while self.servers.iter().any(|server| server.has_links_up()) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, written).await;
+    }
+
+    /// The state of every server.
+    pub fn status(&self) -> Vec<ServerStatus> {
+        let of = |server: &Arc<Server>| ServerStatus {
+            name: server.params.name.clone(),
+            reachable: server.is_reachable(),
+            available: server.is_available(),
+            backlog: server.backlog.len(),
+        };
+        self.servers.iter().map(of).collect()
+    }
+
+    /// Whether every shared link is up, or there is none to wait for: at the start, agents are let
+    /// in when this is so, for what comes earlier has to be asked for again.
+    pub fn is_settled(&self) -> bool {
+        self.servers.iter().all(|server| server.shared.iter().all(|link| link.is_up()))
+    }
+
+    fn backoff_rule(&self) -> backoff::Rule {
+        backoff::Rule {
+            initial: self.params.backoff_initial,
+            max: self.params.backoff_max,
+            stable_after: self.params.stable_after,
+        }
+    }
+
+    /// The server an agent belongs to: by weight among those in use; if none is, among all, so that
+    /// everybody is where it will be when they return.
+    fn place(&self, uid: InstanceUid) -> Option<&Arc<Server>> {
+        if let [only] = self.servers.as_slice() {
+            return Some(only);
+        }
+        let all = || self.servers.iter().map(|server| server.seed).enumerate();
+        let index = placement::choose(uid, all().filter(|(i, _)| self.servers[*i].is_available()))
+            .or_else(|| placement::choose(uid, all()))?;
+        self.servers.get(index)
+    }
+
+    /// After a change of `server`'s availability: gives every session that is now elsewhere a turn
+    /// there. Returns how many.
+    fn move_agents(&self, server: &Server, sessions: &Sessions) -> usize {
+        for uid in server.backlog.drain() {
+            self.enlist(uid);
+        }
+        if self.servers.len() == 1 {
+            return 0;
+        }
+        sessions.enlist_all(&|_| true)
+    }
+
+    /// Sets the gauges of one server.
+    fn measure(&self, server: &Server) {
+        let shared: usize = server.shared.iter().map(|link| link.waiting_bytes()).sum();
+        let owned: usize = server.owned.iter().map(|link| link.waiting_bytes()).sum();
+        events::Measured { queue_bytes: shared + owned, backlog: server.backlog.len() }
+            .emit(&server.metrics);
+    }
+
+    /// An agent's own link, made and dialled when it is first needed.
+    fn own_link(&self, server: &Arc<Server>, uid: InstanceUid) -> Arc<Link> {
+        let mut made = false;
+        let mut make = || {
+            made = true;
+            let id = LinkId { server: server.id, index: 0 };
+            Arc::new(Link::new(id, Some(uid), server.bounds))
+        };
+        let link = match server.owned.entry(uid) {
+            Entry::Vacant(place) => Arc::clone(&place.insert(make())),
+            // The agent left and is back before its old link has ended.
+            Entry::Occupied(mut place) if place.get().is_released() => {
+                place.insert(make());
+                Arc::clone(place.get())
+            }
+            Entry::Occupied(place) => Arc::clone(place.get()),
+        };
+        if made && let (Some(starter), Some(up)) = (self.starter.get(), self.weak.upgrade()) {
+            let (server, sessions) = (Arc::clone(server), Arc::clone(&starter.sessions));
+            starter.runtime.spawn(tasks::keep_link(up, server, Arc::clone(&link), sessions));
+        }
+        link
+    }
+}
+
+impl Uplink for Upstream {
+    fn route(&self, uid: InstanceUid) -> Option<Route> {
+        let server = self.place(uid)?;
+        let first =
+            Route { link: LinkId { server: server.id, index: 0 }, incarnation: Incarnation(1) };
+        Some(
+            server
+                .link_of(uid)
+                .filter(|link| !link.is_released())
+                .map_or(first, |link| link.route()),
+        )
+    }
+
+    fn send(
+        &self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let server = self.servers.get(usize::from(route.link.server.0)).ok_or(NotSent::Stale)?;
+        let sent = match (&server.params.mode, server.shared.get(usize::from(route.link.index))) {
+            (Mode::Multiplexed { .. }, Some(link)) => link.send(route.incarnation, write),
+            (Mode::Multiplexed { .. }, None) => Err(NotSent::Stale),
+            (Mode::PerAgent, _) => self.own_link(server, uid).send(route.incarnation, write),
+        };
+        match sent {
+            Ok(bytes) => events::MessageSent { bytes }.emit(&server.metrics),
+            Err(NotSent::Full) => {
+                let server_name = &server.params.name;
+                events::QueueRefused { server: server_name }.emit(&server.metrics);
+            }
+            Err(NotSent::Down | NotSent::Stale) => {}
+        }
+        sent.map(|_| ())
+    }
+
+    fn greeting(&self, server: ServerId) -> Arc<Greeting> {
+        self.servers
+            .get(usize::from(server.0))
+            .map_or_else(Arc::default, |server| server.greeting())
+    }
+
+    fn enlist(&self, uid: InstanceUid) {
+        if let Some(server) = self.place(uid) {
+            server.backlog.push(uid);
+        }
+    }
+
+    fn release(&self, uid: InstanceUid) {
+        for server in &self.servers {
+            if let Some(link) = server.owned.get(&uid) {
+                link.release();
+            }
+        }
+    }
+}

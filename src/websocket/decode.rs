@@ -4,19 +4,12 @@
 //! without a copy; only what is incomplete is kept. Memory follows what has arrived, never what a
 //! peer has announced. Knows nothing of sockets, time, or what messages mean.
 
-use std::io::Cursor;
 use std::ops::Range;
 
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
+use super::frame::{Context, Frame, HEADER_BYTES_MAX, Kind, close_code};
 use super::mask::apply_mask;
 use super::{Fault, Role};
 
-/// The longest frame header: two bytes, eight of length, four of mask.
-const HEADER_BYTES_MAX: usize = 14;
-/// The longest payload of a control frame (RFC 6455, section 5.5).
-const CONTROL_BYTES_MAX: u64 = 125;
 /// Empty fragments accepted in one message. All others bring a byte at least, so that the limit on
 /// the message bounds them.
 const EMPTY_FRAGMENTS_MAX: u8 = 64;
@@ -57,26 +50,6 @@ struct Partial {
     message: Vec<u8>,
     control: Vec<u8>,
     handed_out: Option<Kind>,
-}
-
-/// A frame whose header has been read.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    kind: Kind,
-    is_final: bool,
-    mask: Option<[u8; 4]>,
-    /// Payload bytes taken in so far.
-    taken: usize,
-    /// Payload bytes still to come.
-    missing: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Data,
-    Ping,
-    Pong,
-    Close,
 }
 
 /// Where the payload of something complete stands.
@@ -244,7 +217,9 @@ impl Decoder {
         if fresh.is_empty() {
             return Ok(None);
         }
-        let held = self.partial.as_ref().map_or(0, |partial| partial.header_bytes);
+        let (held, kept, fragmented) = self.partial.as_ref().map_or((0, 0, false), |partial| {
+            (partial.header_bytes, partial.message.len(), partial.fragmented)
+        });
         let mut joined = [0; HEADER_BYTES_MAX];
         let (bytes, copied) = if held == 0 {
             (fresh, fresh.len())
@@ -256,78 +231,26 @@ impl Decoder {
             joined[held..held + copied].copy_from_slice(&fresh[..copied]);
             (&joined[..held + copied], copied)
         };
-        match parse_header(bytes)? {
-            Some((header, length, header_bytes)) => {
-                *position += header_bytes - held;
-                if let Some(partial) = &mut self.partial {
-                    partial.header_bytes = 0;
-                }
-                self.check(&header, length, limit).map(Some)
-            }
-            None => {
-                *position += copied;
-                let partial = self.partial.get_or_insert_default();
-                partial.header[..bytes.len()].copy_from_slice(bytes);
-                partial.header_bytes = bytes.len();
-                Ok(None)
-            }
-        }
-    }
-
-    /// Judges a frame by its header, before a byte of its payload is kept.
-    fn check(&mut self, header: &FrameHeader, length: u64, limit: usize) -> Result<Frame, Fault> {
-        if header.rsv1 || header.rsv2 || header.rsv3 {
-            return Err(Fault::ReservedBits);
-        }
-        match (self.role, header.mask) {
-            (Role::Server, None) => return Err(Fault::Unmasked),
-            (Role::Client, Some(_)) => return Err(Fault::Masked),
-            _ => {}
-        }
-        let kind = match header.opcode {
-            OpCode::Control(control) => {
-                if !header.is_final {
-                    return Err(Fault::ControlFragmented);
-                }
-                if length > CONTROL_BYTES_MAX {
-                    return Err(Fault::ControlTooLong);
-                }
-                match control {
-                    Control::Close => Kind::Close,
-                    Control::Ping => Kind::Ping,
-                    Control::Pong => Kind::Pong,
-                    Control::Reserved(_) => return Err(Fault::Opcode),
-                }
-            }
-            OpCode::Data(data) => {
-                self.check_data(data, header.is_final, length)?;
-                Kind::Data
-            }
+        let context = Context { role: self.role, fragmented, room: limit.saturating_sub(kept) };
+        let Some((frame, header_bytes)) = Frame::read(bytes, context)? else {
+            *position += copied;
+            let partial = self.partial.get_or_insert_default();
+            partial.header[..bytes.len()].copy_from_slice(bytes);
+            partial.header_bytes = bytes.len();
+            return Ok(None);
         };
-        let before = self.partial.as_ref().map_or(0, |partial| partial.message.len());
-        let room = if kind == Kind::Data { limit.saturating_sub(before) } else { usize::MAX };
-        let missing =
-            usize::try_from(length).ok().filter(|length| *length <= room).ok_or(Fault::TooBig)?;
-        Ok(Frame { kind, is_final: header.is_final, mask: header.mask, taken: 0, missing })
-    }
-
-    fn check_data(&mut self, data: Data, is_final: bool, length: u64) -> Result<(), Fault> {
-        let fragmented = self.partial.as_ref().is_some_and(|partial| partial.fragmented);
-        match (data, fragmented) {
-            (Data::Reserved(_), _) => return Err(Fault::Opcode),
-            (Data::Text, false) => return Err(Fault::Text),
-            (Data::Continue, false) => return Err(Fault::Continuation),
-            (Data::Text | Data::Binary, true) => return Err(Fault::Interleaved),
-            (Data::Binary, false) | (Data::Continue, true) => {}
+        *position += header_bytes - held;
+        if let Some(partial) = &mut self.partial {
+            partial.header_bytes = 0;
         }
-        if length == 0 && !is_final {
+        if frame.kind == Kind::Data && frame.missing == 0 && !frame.is_final {
             let partial = self.partial.get_or_insert_default();
             partial.empty_fragments += 1;
             if partial.empty_fragments > EMPTY_FRAGMENTS_MAX {
                 return Err(Fault::EmptyFragments);
             }
         }
-        Ok(())
+        Ok(Some(frame))
     }
 }
 
@@ -376,27 +299,5 @@ fn incoming(kind: Kind, bytes: &[u8]) -> Incoming<'_> {
     }
 }
 
-/// The header, the payload's length and the header's own; `None` while it is incomplete.
-fn parse_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Fault> {
-    let mut cursor = Cursor::new(&bytes[..bytes.len().min(HEADER_BYTES_MAX)]);
-    // The only error that reading from memory can meet is an undefined opcode.
-    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Fault::Opcode)?;
-    let header_bytes = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
-    Ok(parsed.map(|(header, length)| (header, length, header_bytes)))
-}
-
-/// The code of a close frame (RFC 6455, sections 5.5.1 and 7.4).
-fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
-    match payload {
-        [] => Ok(None),
-        [high, low, ..] => match u16::from_be_bytes([*high, *low]) {
-            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Ok(Some(code)),
-            _ => Err(Fault::CloseCode),
-        },
-        [_] => Err(Fault::CloseCode),
-    }
-}
-
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

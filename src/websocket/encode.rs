@@ -109,5 +109,4 @@ fn format(header: &FrameHeader, length: usize, mut room: &mut [u8]) {
 }
 
 #[cfg(test)]
-#[path = "encode_tests.rs"]
 mod tests;

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod fault;
+mod frame;
 mod head;
 mod mask;
 mod request;

@@ -156,5 +156,4 @@ pub fn accept_response(key: &Key, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

@@ -131,5 +131,4 @@ pub fn check_response(head: &ResponseHead<'_>, key: &str, now: SystemTime) -> Re
 }
 
 #[cfg(test)]
-#[path = "response_tests.rs"]
 mod tests;

@@ -1,6 +1,10 @@
 //! The decoder: any boundaries give the same messages, faults are named, nothing is held for long.
 
+use std::io::Cursor;
+
 use proptest::prelude::*;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 use tokio_tungstenite::tungstenite::protocol::{self, WebSocket};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 

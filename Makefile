@@ -1,0 +1,83 @@
+# One command for each thing; CI runs these same ones (`.ci/run`).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RESULTS := $(TARGET)/test-results.log
+# Agents of `make demo`.
+AGENTS ?= 10000
+# Executions of each fuzz target of `make fuzz`.
+RUNS ?= 10000000
+
+.PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
+	bench-build fuzz-build fuzz release demo smoke
+
+help: ## Shows what there is.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+setup: ## Installs and fetches what building and testing need (Debian, with a Rust toolchain).
+	@.ci/setup
+
+demo: release ## Shows a storm: a server, Seawall and AGENTS=10000 agents, with a table at the end.
+	$(TARGET)/release/loadtest demo --agents $(AGENTS)
+
+test: ## Everything that CI runs, `make setup` included.
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory fmt clippy doc deny
+	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory bench-build smoke
+	@$(MAKE) --no-print-directory fuzz-build
+	@$(MAKE) --no-print-directory summary
+
+check: ## The compiler's opinion, and nothing else.
+	$(CARGO) check --workspace --all-targets
+
+fmt: ## Is everything formatted?
+	$(CARGO) fmt --all --check
+
+clippy: ## Lints, as errors.
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+unit: ## Unit and property tests alone.
+	$(CARGO) test --workspace --lib --bins
+
+interop: ## Tests against the real OpAMP client and server (opamp-go) alone.
+	GO="$$(.ci/go)" $(CARGO) test --test interop
+
+tests: ## All tests: unit, property, style, sockets, interop.
+	@mkdir -p $(TARGET)
+	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
+
+summary: ## Sums the results of the last `make tests` up.
+	@awk '/^test result:/ { passed += $$4; failed += $$6 } \
+		END { printf "%d passed, %d failed\n", passed, failed }' $(RESULTS)
+
+doc: ## The documentation, warnings as errors.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+docs-update: ## Writes the table of docs/METRICS.md anew.
+	UPDATE_DOCS=1 $(CARGO) test --lib docs_list_every_metric
+
+deny: ## Licences, sources, duplicate versions, advisories.
+	@.ci/deny
+
+bench: ## Benchmarks (docs/PERFORMANCE.md says what they mean).
+	$(CARGO) bench --workspace
+
+bench-build: ## Do the benchmarks compile?
+	$(CARGO) bench --workspace --no-run
+
+release: ## Optimised binaries in target/release.
+	$(CARGO) build --workspace --bins --release
+
+smoke: ## A small demo, to see that it works.
+	@$(MAKE) --no-print-directory demo AGENTS=1000
+
+fuzz-build: ## Do the fuzz targets compile? Needs a nightly compiler.
+	@.ci/fuzz build
+
+fuzz: ## Runs each fuzz target RUNS=10000000 times. Needs a nightly compiler.
+	@.ci/fuzz run $(RUNS)

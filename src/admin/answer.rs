@@ -1,0 +1,119 @@
+//! From a request's method and target to the answer: no socket, no task.
+
+use http::{Method, Response, StatusCode, Uri, header};
+use serde::Serialize;
+
+use super::view::{SessionView, View};
+use crate::ident::InstanceUid;
+use crate::telemetry;
+
+/// Sessions on a page unless `limit` says otherwise.
+const PAGE_DEFAULT: usize = 100;
+/// Most sessions on a page, whatever `limit` says.
+const PAGE_MAX: usize = 1000;
+
+const INDEX: &str = "Seawall\n\n\
+    /metrics                           for Prometheus\n\
+    /healthz                           200 while the process is alive\n\
+    /readyz                            200 if agents should be sent here, else 503\n\
+    /sessions?limit=100&after=UID      the agents known here\n\
+    /sessions/UID                      one of them\n";
+
+/// A page of sessions.
+#[derive(Serialize)]
+struct Page {
+    sessions: Vec<SessionView>,
+    /// What to give as `after` for the next page; none: this was the last.
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    #[serde(flatten)]
+    readiness: &'a super::view::Readiness,
+}
+
+/// Answers a request. May take milliseconds: it renders metrics and walks sessions.
+pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match uri.path() {
+        "/" => text(StatusCode::OK, "text/plain; charset=utf-8", INDEX.to_owned()),
+        "/healthz" => text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned()),
+        "/metrics" => {
+            text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", telemetry::render())
+        }
+        "/readyz" => {
+            let readiness = view.readiness();
+            let ready = readiness.is_ready();
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            json(status, &Ready { ready, readiness: &readiness })
+        }
+        "/sessions" => page(uri.query().unwrap_or_default(), view),
+        path => match path.strip_prefix("/sessions/") {
+            Some(uid) => session(uid, view),
+            None => fault(StatusCode::NOT_FOUND, "nothing is here; / lists what there is"),
+        },
+    }
+}
+
+fn page(query: &str, view: &dyn View) -> Response<String> {
+    let (mut limit, mut after) = (PAGE_DEFAULT, None);
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match key.as_ref() {
+            "limit" => match value.parse::<usize>() {
+                Ok(count) if count > 0 => limit = count.min(PAGE_MAX),
+                _ => return fault(StatusCode::BAD_REQUEST, "limit must be 1 or more"),
+            },
+            "after" => match InstanceUid::parse(&value) {
+                Some(uid) => after = Some(uid),
+                None => return fault(StatusCode::BAD_REQUEST, "after must be an instance uid"),
+            },
+            _ => {
+                return fault(StatusCode::BAD_REQUEST, "the parameters are limit and after");
+            }
+        }
+    }
+    let sessions = view.sessions(after, limit);
+    let last = sessions.last().filter(|_| sessions.len() >= limit);
+    let next = last.map(|session| session.uid.to_string());
+    json(StatusCode::OK, &Page { sessions, next })
+}
+
+fn session(uid: &str, view: &dyn View) -> Response<String> {
+    let Some(uid) = InstanceUid::parse(uid) else {
+        return fault(StatusCode::BAD_REQUEST, "not an instance uid: a UUID or a ULID is wanted");
+    };
+    match view.session(uid) {
+        Some(session) => json(StatusCode::OK, &session),
+        None => fault(StatusCode::NOT_FOUND, "no session of this agent is here"),
+    }
+}
+
+/// An answer that says what is wrong.
+pub(super) fn fault(status: StatusCode, error: &str) -> Response<String> {
+    json(status, &serde_json::json!({ "error": error }))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<String> {
+    match serde_json::to_string(value) {
+        Ok(body) => text(status, "application/json", body + "\n"),
+        Err(error) => {
+            let body = format!("{error}\n");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", body)
+        }
+    }
+}
+
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,140 @@
+//! Administration: what an operator asks a running gateway, on a listener of its own.
+//!
+//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`. Nobody is authenticated, so it
+//! listens on the machine alone by default, and nothing here changes anything. It must never hold
+//! the data path up: few connections, small requests, and whatever takes long runs on threads of
+//! its own.
+
+mod answer;
+pub mod params;
+mod view;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+pub use params::AdminParams;
+pub use view::{Readiness, ServerView, SessionView, View};
+
+use crate::telemetry::events::admin::{AcceptFailed, Listening};
+
+/// Connections at one time; more wait in the accept queue.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a request head may take, and how long a connection may be idle between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is kept before its next answer is its last. Bounds a peer that does not
+/// read, too.
+const CONNECTION_TIME: Duration = Duration::from_secs(60);
+/// How long an answer may then still take.
+const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// Largest request head, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Wait after a failure to accept, which would come again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    head_timeout: Duration,
+}
+
+impl Admin {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// The system's, such as an address in use.
+    pub async fn bind(params: &AdminParams) -> io::Result<Self> {
+        let listener = TcpListener::bind(params.listen).await?;
+        Listening { address: listener.local_addr()? }.emit();
+        Ok(Self { listener, head_timeout: HEAD_TIMEOUT })
+    }
+
+    /// Where it listens: the port that the kernel chose, if 0 was asked for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` completes. Connections then open are not waited for.
+    pub async fn serve(self, view: Arc<dyn View>, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let (outcome, slot) = tokio::select! {
+                () = &mut shutdown => return,
+                event = accept(&self.listener, &slots) => event,
+            };
+            match outcome {
+                Ok(stream) => {
+                    let connection = carry(stream, Arc::clone(&view), self.head_timeout);
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    AcceptFailed { error: &error }.emit();
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a free slot first, so that connections beyond the bound wait in the kernel.
+/// Cancel-safe: a slot that was had goes back when the future is dropped.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (io::Result<TcpStream>, Option<tokio::sync::OwnedSemaphorePermit>) {
+    // The semaphore is never closed; without a permit the connection would merely go uncounted.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    (listener.accept().await.map(|(stream, _)| stream), slot)
+}
+
+/// Carries one connection to its end. What is wrong with it is its peer's affair.
+async fn carry(stream: TcpStream, view: Arc<dyn View>, head_timeout: Duration) {
+    let service = service_fn(move |request| respond(request, Arc::clone(&view)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    if timeout(CONNECTION_TIME, &mut connection).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        // If it is still not over, dropping it ends it.
+        let _ = timeout(CLOSING_TIME, connection).await;
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    view: Arc<dyn View>,
+) -> Result<Response<String>, Infallible> {
+    let (parts, _) = request.into_parts();
+    let work = move || answer::answer(&parts.method, &parts.uri, &*view);
+    // The answer fails only if it panicked, which the panic's own message tells of.
+    Ok(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        answer::fault(StatusCode::INTERNAL_SERVER_ERROR, "Seawall failed to answer")
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Real requests over real sockets, against a view that knows five agents.
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::ident::InstanceUid;
+
+fn uid(number: u8) -> InstanceUid {
+    InstanceUid::from_bytes([number; 16])
+}
+
+fn session(number: u8) -> SessionView {
+    SessionView {
+        uid: uid(number),
+        state: "connected",
+        capabilities: 0x2007,
+        agent_sequence_num: Some(3),
+        server_sequence_num: None,
+        server: Some("main".to_owned()),
+        link: Some(1),
+        unanswered: 0,
+        full_state: "reported",
+        waiting_bytes: 0,
+        resync_queued: false,
+    }
+}
+
+#[derive(Default)]
+struct Fake {
+    reasons: Mutex<Vec<String>>,
+}
+
+impl View for Fake {
+    fn readiness(&self) -> Readiness {
+        let server = ServerView {
+            name: "main".to_owned(),
+            reachable: true,
+            available: true,
+            resync_sessions: 0,
+        };
+        Readiness { reasons: self.reasons.lock().clone(), servers: vec![server] }
+    }
+
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView> {
+        let follows = |view: &SessionView| after.is_none_or(|after| view.uid > after);
+        (1..=5).map(session).filter(follows).take(limit).collect()
+    }
+
+    fn session(&self, wanted: InstanceUid) -> Option<SessionView> {
+        assert_ne!(wanted, uid(99), "a view that fails");
+        (1..=5).map(session).find(|view| view.uid == wanted)
+    }
+}
+
+/// A running listener.
+struct Running {
+    address: SocketAddr,
+    view: Arc<Fake>,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start(head_timeout: Duration) -> Running {
+    let params = AdminParams { listen: SocketAddr::from(([127, 0, 0, 1], 0)) };
+    let mut admin = Admin::bind(&params).await.unwrap();
+    admin.head_timeout = head_timeout;
+    let address = admin.address().unwrap();
+    let view = Arc::new(Fake::default());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async move { drop(stopped.await) };
+    let task = tokio::spawn(admin.serve(Arc::clone(&view) as Arc<dyn View>, shutdown));
+    Running { address, view, stop, task }
+}
+
+/// The status, head and body of the answer to one request.
+async fn ask(address: SocketAddr, method: &str, target: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), body.to_owned())
+}
+
+async fn get(address: SocketAddr, target: &str) -> (u16, Value) {
+    let (status, _, body) = ask(address, "GET", target).await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test]
+async fn metrics_and_health_are_text() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (status, head, body) = ask(running.address, "GET", "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("\nseawall_edge_accepted_connections_total "), "{body}");
+    assert!(body.contains("\nprocess_resident_memory_bytes "), "{body}");
+    let (status, _, body) = ask(running.address, "GET", "/healthz").await;
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
+    let (status, _, body) = ask(running.address, "HEAD", "/healthz").await;
+    assert_eq!((status, body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn readiness_gives_its_reasons() {
+    let running = start(HEAD_TIMEOUT).await;
+    let servers = json!([
+        { "name": "main", "reachable": true, "available": true, "resync_sessions": 0 }
+    ]);
+    let expected = json!({ "ready": true, "reasons": [], "servers": servers });
+    assert_eq!(get(running.address, "/readyz").await, (200, expected));
+    running.view.reasons.lock().push("no server is reached".to_owned());
+    let (status, body) = get(running.address, "/readyz").await;
+    assert_eq!((status, &body["ready"]), (503, &json!(false)));
+    assert_eq!(body["reasons"], json!(["no server is reached"]));
+}
+
+#[tokio::test]
+async fn sessions_come_in_pages() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (mut target, mut seen) = ("/sessions?limit=2".to_owned(), Vec::new());
+    loop {
+        let (status, page) = get(running.address, &target).await;
+        assert_eq!(status, 200);
+        let sessions = page["sessions"].as_array().unwrap();
+        assert!(sessions.len() <= 2);
+        seen.extend(sessions.iter().map(|session| session["uid"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        target = format!("/sessions?limit=2&after={next}");
+    }
+    assert_eq!(seen, (1..=5).map(|n| json!(uid(n).to_string())).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_session_is_shown_whole() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (status, shown) = get(running.address, &format!("/sessions/{}", uid(2))).await;
+    let expected = json!({
+        "uid": uid(2).to_string(), "state": "connected", "capabilities": 0x2007,
+        "agent_sequence_num": 3, "server_sequence_num": null, "server": "main", "link": 1,
+        "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "resync_queued": false,
+    });
+    assert_eq!((status, shown), (200, expected));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let running = start(HEAD_TIMEOUT).await;
+    let missing = format!("/sessions/{}", uid(77));
+    let failing = format!("/sessions/{}", uid(99));
+    for (target, expected) in [
+        ("/nowhere", 404),
+        ("/sessions/nobody", 400),
+        (missing.as_str(), 404),
+        (failing.as_str(), 500),
+        ("/sessions?limit=0", 400),
+        ("/sessions?limit=many", 400),
+        ("/sessions?after=x", 400),
+        ("/sessions?page=2", 400),
+    ] {
+        let (status, body) = get(running.address, target).await;
+        assert_eq!(status, expected, "{target}");
+        assert!(body["error"].is_string(), "{target}: {body}");
+    }
+    let (status, head, _) = ask(running.address, "POST", "/metrics").await;
+    assert_eq!(status, 405);
+    assert!(head.contains("allow: GET, HEAD"), "{head}");
+    let long = format!("/{}", "x".repeat(HEAD_BYTES_MAX));
+    assert_eq!(ask(running.address, "GET", &long).await.0, 431);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_and_holds_nobody_up() {
+    let running = start(Duration::from_millis(50)).await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    // All slots are taken: this one is answered when the silent ones have been closed.
+    let (status, _, _) = ask(running.address, "GET", "/healthz").await;
+    assert_eq!(status, 200);
+    for mut stream in silent {
+        // An error, a 408 or an end: but not silence.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+}
+
+#[tokio::test]
+async fn it_stops_when_told() {
+    let running = start(HEAD_TIMEOUT).await;
+    running.stop.send(()).unwrap();
+    running.task.await.unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}

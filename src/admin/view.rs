@@ -1,0 +1,80 @@
+//! What administration asks of the gateway: a small window, so that it need not know what is behind.
+
+use serde::Serialize;
+
+use crate::ident::InstanceUid;
+
+/// Answers an operator's questions. Called on threads that may block, never on those that carry
+/// agents; an answer is a copy, taken at one instant.
+pub trait View: Send + Sync + 'static {
+    /// Whether agents should be sent here.
+    fn readiness(&self) -> Readiness;
+
+    /// Up to `limit` sessions in the order of their uids, the first being the one that follows
+    /// `after`.
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView>;
+
+    /// One session.
+    fn session(&self, uid: InstanceUid) -> Option<SessionView>;
+}
+
+/// Whether agents should be sent here, and if not, why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Why not, in sentences for people. None: ready.
+    pub reasons: Vec<String>,
+    /// The servers, as in the configuration.
+    pub servers: Vec<ServerView>,
+}
+
+impl Readiness {
+    /// Whether nothing speaks against it.
+    pub fn is_ready(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerView {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether a link to it is up, or the last dial succeeded.
+    pub reachable: bool,
+    /// Whether agents are sent to it.
+    pub available: bool,
+    /// Sessions that wait for their turn to be introduced to it again.
+    pub resync_sessions: usize,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionView {
+    /// The agent's instance uid.
+    #[serde(serialize_with = "as_text")]
+    pub uid: InstanceUid,
+    /// `connected`, `polling`, `lingering`, `leaving` or `gone`.
+    pub state: &'static str,
+    /// `AgentToServer.capabilities`.
+    pub capabilities: u64,
+    /// The agent's last sequence number.
+    pub agent_sequence_num: Option<u64>,
+    /// The last sequence number sent to the server.
+    pub server_sequence_num: Option<u64>,
+    /// The server that its last message went to.
+    pub server: Option<String>,
+    /// That server's link.
+    pub link: Option<u16>,
+    /// Messages that the server has not answered yet.
+    pub unanswered: u32,
+    /// Whether the server has all that the agent reported: `reported`, `wanted` or `asked`.
+    pub full_state: &'static str,
+    /// Bytes that wait for the agent to read them.
+    pub waiting_bytes: usize,
+    /// Whether it waits for its turn to be introduced to its server again.
+    pub resync_queued: bool,
+}
+
+fn as_text<S: serde::Serializer>(uid: &InstanceUid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(uid)
+}

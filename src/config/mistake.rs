@@ -1,0 +1,44 @@
+//! Mistakes in the configuration: what is wrong, at which key, and where it was written.
+
+use std::fmt;
+
+/// Where a value was written. Ordered as an operator reads: down the file, then the rest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A line of the file, from 1.
+    Line(usize),
+    /// An environment variable.
+    Variable(String),
+    /// Nowhere: the value is missing, or follows from several.
+    None,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The key's path, such as `upstream.servers[0].url`; empty if the file itself is wrong.
+    pub key: String,
+    /// Where the value was written.
+    pub origin: Origin,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Line(line) => write!(f, "line {line}: ")?,
+            Origin::Variable(name) => write!(f, "variable {name}: ")?,
+            Origin::None => {}
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong, one a line. The operator's fault; retrying does not help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Mistakes(pub Vec<Mistake>);

@@ -1,0 +1,111 @@
+//! From file and environment to validated parameters, every mistake reported at once.
+//!
+//! `config/seawall.toml` shows every key; a test holds it to the defaults. Must not know tasks.
+
+mod environment;
+mod mistake;
+mod params;
+mod section;
+mod servers;
+mod suggest;
+mod summary;
+mod tree;
+mod units;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use crate::admin::AdminParams;
+use crate::edge::params::EdgeParams;
+use crate::sessions::params::SessionsParams;
+use crate::telemetry::logging::LogParams;
+use crate::upstream::params::UpstreamParams;
+
+pub use mistake::{Mistake, Mistakes, Origin};
+
+use section::{Findings, Section};
+
+/// Everything that Seawall can be told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Agents' side.
+    pub edge: EdgeParams,
+    /// The table of sessions.
+    pub sessions: SessionsParams,
+    /// Servers' side.
+    pub upstream: UpstreamParams,
+    /// The administration listener.
+    pub admin: AdminParams,
+    /// Logging.
+    pub log: LogParams,
+    /// The runtime.
+    pub runtime: RuntimeParams,
+}
+
+/// What the runtime needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuntimeParams {
+    /// Threads that carry agents; `None`: one a core.
+    pub worker_threads: Option<NonZeroUsize>,
+}
+
+/// Environment variables as text; those that are not text cannot be ours.
+pub fn variables() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// Reads the configuration: the file, if there is one, with `variables` laid over it.
+///
+/// # Errors
+/// Everything that is wrong, the file's being unreadable included.
+pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Config, Mistakes> {
+    let text = match file.map(std::fs::read_to_string).transpose() {
+        Ok(text) => text.unwrap_or_default(),
+        Err(error) => {
+            let key = String::new();
+            let message = format!("the file cannot be read: {error}");
+            return Err(Mistakes(vec![Mistake { key, origin: Origin::None, message }]));
+        }
+    };
+    parse(&text, variables)
+}
+
+/// Reads the configuration from the text of a file.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn parse(text: &str, variables: &[(String, String)]) -> Result<Config, Mistakes> {
+    let (config, mistakes, _) = read(text, variables);
+    if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
+}
+
+/// The configuration as far as it can be read, what is wrong with it, and every known key.
+fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BTreeSet<String>) {
+    let findings = Findings::default();
+    let mut tree = tree::parse(text, &mut findings.mistakes.borrow_mut());
+    environment::overlay(variables, &mut tree, &mut findings.mistakes.borrow_mut());
+    let mut root = Section::root(tree, &findings);
+    let config = Config {
+        edge: params::edge(root.section("edge")),
+        sessions: params::sessions(root.section("sessions")),
+        upstream: servers::upstream(root.section("upstream"), variables),
+        admin: params::admin(root.section("admin")),
+        log: params::log(root.section("log")),
+        runtime: params::runtime(root.section("runtime")),
+    };
+    params::check_across(&config, &findings);
+    drop(root);
+    findings.report_unknown();
+    let known = findings.known.take();
+    let mut mistakes = findings.mistakes.take();
+    mistakes.extend(environment::misspelt(variables, &known));
+    mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
+    (config, mistakes, known)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Each section's keys, with the bounds of their values. Defaults are the parameters' own.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::mistake::Origin;
+use super::section::{Findings, Section};
+use super::{Config, RuntimeParams};
+use crate::admin::AdminParams;
+use crate::edge::params::EdgeParams;
+use crate::sessions::params::SessionsParams;
+use crate::telemetry::logging::{LogFormat, LogParams};
+
+/// Longest time that makes sense anywhere; keeps sums of times far from overflow.
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+/// A time that may be nothing.
+pub(super) const ANY_TIME: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
+/// A time that must pass.
+pub(super) const SOME_TIME: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
+/// A message's size: an OpAMP header and a uid must fit; one allocation must hold it.
+pub(super) const MESSAGE: RangeInclusive<usize> = 1024..=1 << 30;
+/// Bytes held in memory.
+pub(super) const MEMORY: RangeInclusive<usize> = 4096..=1 << 46;
+
+/// `field <- section.read("field", bounds)` for fields whose key is their name.
+macro_rules! set {
+    ($params:ident, $section:ident, $( $field:ident: $read:ident($bounds:expr) ),+ $(,)?) => {
+        $( if let Some(value) = $section.$read(stringify!($field), $bounds) {
+            $params.$field = value;
+        } )+
+    };
+}
+pub(super) use set;
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("\"{text}\" is not an address and port such as \"0.0.0.0:4320\" or \"[::]:4320\"")
+    })
+}
+
+/// `[edge]`.
+pub(super) fn edge(mut section: Section<'_>) -> EdgeParams {
+    let mut params = EdgeParams::default();
+    if let Some(listen) = section.list("listen", address) {
+        if listen.is_empty() {
+            section.report("listen", "names no address");
+        } else if listen.iter().collect::<HashSet<_>>().len() < listen.len() {
+            section.report("listen", "names an address twice");
+        }
+        params.listen = listen;
+    }
+    if let Some(path) = section.text("path", endpoint_path) {
+        params.path = path;
+    }
+    if let Some(count) = section.number("listeners", 0..=1024) {
+        params.listeners = Some(count).filter(|count| *count > 0);
+    }
+    if let Some(count) = section.number("connections_max", 0..=u32::MAX) {
+        params.connections_max = Some(count).filter(|count| *count > 0);
+    }
+    set!(params, section,
+        backlog: number(1..=1 << 20),
+        message_bytes_max: bytes(MESSAGE),
+        head_bytes_max: bytes(1024..=1 << 20),
+        head_timeout: duration(SOME_TIME),
+        message_timeout: duration(SOME_TIME),
+        ping_interval: duration(SOME_TIME),
+        ping_timeout: duration(SOME_TIME),
+        http_idle_timeout: duration(SOME_TIME),
+        gzip_ratio_max: number(1..=100_000),
+        buffered_bytes_max: bytes(MEMORY),
+    );
+    params
+}
+
+fn endpoint_path(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+    if text.starts_with('/') && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("\"{text}\" is not a path such as \"/v1/opamp\""))
+}
+
+/// `[sessions]`.
+pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
+    let mut params = SessionsParams::default();
+    set!(params, section,
+        sessions_max: number(1..=100_000_000),
+        linger: duration(ANY_TIME),
+        reply_wait: duration(ANY_TIME),
+        heartbeat_forward_interval: duration(ANY_TIME),
+        poll_timeout: duration(SOME_TIME),
+        outbox_bytes_max: bytes(MEMORY),
+        outbox_total_bytes_max: bytes(MEMORY),
+        custom_messages_max: number(0..=1 << 20),
+    );
+    params
+}
+
+/// `[admin]`.
+pub(super) fn admin(mut section: Section<'_>) -> AdminParams {
+    let mut params = AdminParams::default();
+    set!(params, section, listen: text(address));
+    params
+}
+
+/// `[log]`.
+pub(super) fn log(mut section: Section<'_>) -> LogParams {
+    let mut params = LogParams::default();
+    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    set!(params, section, format: choice(&formats));
+    let checked = |text: &str| {
+        let params = LogParams { level: text.to_owned(), ..LogParams::default() };
+        params.check().map(|()| params.level)
+    };
+    set!(params, section, level: text(checked));
+    params
+}
+
+/// `[runtime]`.
+pub(super) fn runtime(mut section: Section<'_>) -> RuntimeParams {
+    let threads = section.number("worker_threads", 0..=1024_usize);
+    RuntimeParams { worker_threads: threads.and_then(NonZeroUsize::new) }
+}
+
+/// What no section can check alone.
+pub(super) fn check_across(config: &Config, findings: &Findings) {
+    let Config { edge, sessions, upstream, admin, .. } = config;
+    let report = |key: &str, message: &str| findings.report(key.to_owned(), Origin::None, message);
+    if edge.message_bytes_max > edge.buffered_bytes_max {
+        let key = "edge.buffered_bytes_max";
+        report(key, "is less than edge.message_bytes_max: the largest message could never arrive");
+    }
+    if sessions.outbox_bytes_max > sessions.outbox_total_bytes_max {
+        let key = "sessions.outbox_total_bytes_max";
+        report(key, "is less than sessions.outbox_bytes_max, which is for one agent");
+    }
+    if upstream.message_bytes_max > sessions.outbox_total_bytes_max {
+        let key = "sessions.outbox_total_bytes_max";
+        report(
+            key,
+            "is less than upstream.message_bytes_max: the largest message could never be \
+             passed on",
+        );
+    }
+    if upstream.backoff_initial > upstream.backoff_max {
+        report("upstream.backoff_max", "is less than upstream.backoff_initial");
+    }
+    if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
+        report("admin.listen", "is one of edge.listen: agents must not see it");
+    }
+}

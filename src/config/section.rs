@@ -1,0 +1,287 @@
+//! Reads one section key by key, collecting every mistake.
+//!
+//! A key is known because somebody asks for it: what remains when all have asked is unknown. So
+//! there is no second list of keys to keep in step, and no first mistake that hides the others, as
+//! there would be with a derived deserialiser (`deny_unknown_fields` stops at the first).
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::mistake::{Mistake, Origin};
+use super::suggest;
+use super::tree::{Node, Table, Value};
+use super::units;
+
+/// What reading has found so far, shared by all sections.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) mistakes: RefCell<Vec<Mistake>>,
+    /// Every key asked for; `[]` stands for any place in a list.
+    pub(super) known: RefCell<BTreeSet<String>>,
+    unknown: RefCell<Vec<(String, Origin)>>,
+}
+
+impl Findings {
+    pub(super) fn report(&self, key: String, origin: Origin, message: impl Into<String>) {
+        self.mistakes.borrow_mut().push(Mistake { key, origin, message: message.into() });
+    }
+
+    /// Reports the keys that nobody asked for: only now is it known what there is.
+    pub(super) fn report_unknown(&self) {
+        let known = self.known.borrow();
+        for (key, origin) in self.unknown.take() {
+            let message = suggest::unknown(&without_places(&key), &known, suggest::RENAMED);
+            self.report(key, origin, message);
+        }
+    }
+}
+
+/// `servers[3].url` as `servers[].url`.
+fn without_places(path: &str) -> String {
+    match path.split_once('[') {
+        Some((list, rest)) => {
+            format!("{list}[{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => path.to_owned(),
+    }
+}
+
+/// One table of the configuration. Dropping it reports what nobody asked for.
+pub(super) struct Section<'a> {
+    path: String,
+    origin: Origin,
+    entries: Table,
+    findings: &'a Findings,
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        let unknown = entries.into_iter().map(|(key, node)| (self.key(&key), node.origin));
+        self.findings.unknown.borrow_mut().extend(unknown);
+    }
+}
+
+impl<'a> Section<'a> {
+    /// The whole configuration.
+    pub(super) fn root(entries: Table, findings: &'a Findings) -> Self {
+        Self { path: String::new(), origin: Origin::None, entries, findings }
+    }
+
+    /// The path of a key of this section.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Reports a mistake at a key of this section.
+    pub(super) fn report(&self, name: &str, message: impl Into<String>) {
+        self.findings.report(self.key(name), self.origin.clone(), message);
+    }
+
+    fn learn(&self, name: &str) {
+        self.findings.known.borrow_mut().insert(without_places(&self.key(name)));
+    }
+
+    fn take(&mut self, name: &str) -> Option<Node> {
+        self.learn(name);
+        self.entries.remove(name)
+    }
+
+    /// Learns the keys of a list's tables where there is none, by reading an empty one.
+    pub(super) fn learn_entry(&self, name: &str, read: impl FnOnce(&mut Section<'_>)) {
+        let aside = Findings::default();
+        let path = format!("{}[]", self.key(name));
+        let origin = Origin::None;
+        read(&mut Section { path, origin, entries: Table::new(), findings: &aside });
+        self.findings.known.borrow_mut().append(&mut aside.known.borrow_mut());
+    }
+
+    /// Whether a key of this section is written, rightly or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// A table within this one; empty if it is absent.
+    pub(super) fn section(&mut self, name: &str) -> Self {
+        let path = self.key(name);
+        let (entries, origin) = match self.entries.remove(name) {
+            None => (Table::new(), Origin::None),
+            Some(Node { value: Value::Table(entries), origin }) => (entries, origin),
+            Some(Node { value, origin }) => {
+                let message = format!("must be a table, not {}", value.kind());
+                self.findings.report(path.clone(), origin.clone(), message);
+                (Table::new(), origin)
+            }
+        };
+        Self { path, origin, entries, findings: self.findings }
+    }
+
+    /// The tables of a list of tables.
+    pub(super) fn sections(&mut self, name: &str) -> Vec<Self> {
+        let path = self.key(name);
+        let items = match self.entries.remove(name) {
+            None => Vec::new(),
+            Some(Node { value: Value::List(items), .. }) => items,
+            Some(Node { value, origin }) => {
+                let message =
+                    format!("must be a list of tables ([[{path}]]), not {}", value.kind());
+                self.findings.report(path.clone(), origin, message);
+                Vec::new()
+            }
+        };
+        let mut sections = Vec::with_capacity(items.len());
+        for (place, Node { value, origin }) in items.into_iter().enumerate() {
+            let path = format!("{path}[{place}]");
+            if let Value::Table(entries) = value {
+                sections.push(Self { path, origin, entries, findings: self.findings });
+            } else {
+                self.findings.report(
+                    path,
+                    origin,
+                    format!("must be a table, not {}", value.kind()),
+                );
+            }
+        }
+        sections
+    }
+
+    /// The entries of a table whose keys are the operator's own, such as header names.
+    pub(super) fn pairs(&mut self, name: &str) -> Vec<(String, String)> {
+        self.learn(name);
+        let mut inner = self.section(name);
+        let mut pairs = Vec::new();
+        for (key, node) in std::mem::take(&mut inner.entries) {
+            match node.value {
+                Value::Text(text) => pairs.push((key, text)),
+                other => {
+                    let message = format!("must be text, not {}", other.kind());
+                    self.findings.report(inner.key(&key), node.origin, message);
+                }
+            }
+        }
+        pairs
+    }
+
+    /// A value of any type, by a function that says what is wrong with it.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        let node = self.take(name)?;
+        match parse(&node.value) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.findings.report(self.key(name), node.origin, message);
+                None
+            }
+        }
+    }
+
+    /// Text, by a function that says what is wrong with it.
+    pub(super) fn text<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.parsed(name, |value| match value {
+            Value::Text(text) => parse(text),
+            other => Err(format!("must be text, not {}", other.kind())),
+        })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.text(name, |text| {
+            let chosen = choices.iter().find(|(word, _)| *word == text);
+            let words = || choices.iter().map(|(word, _)| format!("\"{word}\""));
+            chosen.map(|(_, value)| *value).ok_or_else(|| {
+                format!("must be one of {}, not \"{text}\"", words().collect::<Vec<_>>().join(", "))
+            })
+        })
+    }
+
+    /// A list of texts, or one text with commas (as an environment variable has it).
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        self.parsed(name, |value| match value {
+            Value::Text(text) => text.split(',').map(|part| parse(part.trim())).collect(),
+            Value::List(items) => {
+                let item = |item: &Node| match &item.value {
+                    Value::Text(text) => parse(text),
+                    other => Err(format!("must hold texts, not {}", other.kind())),
+                };
+                items.iter().map(item).collect()
+            }
+            other => Err(format!("must be a list, not {}", other.kind())),
+        })
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number<T>(&mut self, name: &str, bounds: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+    {
+        self.parsed(name, |value| {
+            let number = match value {
+                Value::Integer(number) => *number,
+                // An environment variable is always text.
+                Value::Text(text) => {
+                    text.trim().parse().map_err(|_| format!("\"{text}\" is not a whole number"))?
+                }
+                other => return Err(format!("must be a whole number, not {}", other.kind())),
+            };
+            let fits = T::try_from(number).ok().filter(|number| bounds.contains(number));
+            fits.ok_or_else(|| {
+                format!("must be {} to {}, not {number}", bounds.start(), bounds.end())
+            })
+        })
+    }
+
+    /// A length of time within bounds.
+    pub(super) fn duration(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        self.parsed(name, |value| {
+            let duration = match value {
+                Value::Text(text) => units::duration(text)?,
+                Value::Integer(number) => {
+                    return Err(format!("needs a unit, such as \"{number}s\" or \"{number}ms\""));
+                }
+                other => return Err(format!("must be a length of time, not {}", other.kind())),
+            };
+            let show = units::show_duration;
+            let (least, most) = (*bounds.start(), *bounds.end());
+            if bounds.contains(&duration) {
+                return Ok(duration);
+            }
+            Err(format!("must be {} to {}, not {}", show(least), show(most), show(duration)))
+        })
+    }
+
+    /// A size in bytes within bounds.
+    pub(super) fn bytes(&mut self, name: &str, bounds: RangeInclusive<usize>) -> Option<usize> {
+        self.parsed(name, |value| {
+            let size = match value {
+                Value::Text(text) => units::bytes(text)?,
+                Value::Integer(number) => {
+                    u64::try_from(*number).map_err(|_| "must not be negative".to_owned())?
+                }
+                other => return Err(format!("must be a size, not {}", other.kind())),
+            };
+            let fits = usize::try_from(size).ok().filter(|size| bounds.contains(size));
+            fits.ok_or_else(|| {
+                let show = |size: &usize| units::show_bytes(*size as u64);
+                let (least, most) = (show(bounds.start()), show(bounds.end()));
+                format!("must be {least} to {most}, not {}", units::show_bytes(size))
+            })
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! `[upstream]` and its servers: addresses, modes and the headers they want.
+
+use std::collections::HashSet;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::params::{ANY_TIME, MEMORY, MESSAGE, SOME_TIME, set};
+use super::section::Section;
+use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
+
+/// The path that the specification gives an OpAMP endpoint.
+const PATH_DEFAULT: &str = "/v1/opamp";
+const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
+/// More servers than this is a mistake; each brings a set of metrics with it.
+const SERVERS_MAX: usize = 1024;
+/// Headers that belong to the handshake: an operator's value would break it.
+const RESERVED: [&str; 6] =
+    ["host", "connection", "upgrade", "content-length", "transfer-encoding", "content-type"];
+
+/// `[upstream]`. `variables` is the environment, from which headers may take their values.
+pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)]) -> UpstreamParams {
+    let mut params = UpstreamParams::default();
+    set!(params, section,
+        dial_timeout: duration(SOME_TIME),
+        backoff_initial: duration(SOME_TIME),
+        backoff_max: duration(SOME_TIME),
+        stable_after: duration(ANY_TIME),
+        queue_bytes_max: bytes(MEMORY),
+        queue_messages_max: number(1..=1 << 30),
+        failover_after: duration(ANY_TIME),
+        message_bytes_max: bytes(MESSAGE),
+        ping_interval: duration(SOME_TIME),
+        ping_timeout: duration(SOME_TIME),
+    );
+    if let Some(count) = section.number("dials_max", 1..=u16::MAX).and_then(NonZeroU16::new) {
+        params.dials_max = count;
+    }
+    if let Some(rate) = section.number("resync_rate", 1..=u32::MAX).and_then(NonZeroU32::new) {
+        params.resync_rate = rate;
+    }
+    let sections = section.sections("servers");
+    if sections.is_empty() {
+        section.report("servers", "no [[upstream.servers]]: name at least one server, by `url`");
+        section.learn_entry("servers", |entry| drop(server(entry, variables)));
+    } else if sections.len() > SERVERS_MAX {
+        section.report("servers", format!("more than {SERVERS_MAX} servers"));
+    }
+    let mut names = HashSet::new();
+    for mut section in sections {
+        let server = server(&mut section, variables);
+        let Some(server) = server else { continue };
+        if !names.insert(server.name.clone()) {
+            section.report("name", format!("\"{}\" is the name of another server", server.name));
+        }
+        params.servers.push(server);
+    }
+    params
+}
+
+fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<ServerParams> {
+    let mode = mode(section);
+    let headers = headers(section, variables);
+    let ca_file = section.text("ca_file", authorities);
+    let name = section.text("name", name);
+    let given = section.has("url");
+    let url = section.text("url", address);
+    if !given {
+        section.report("url", "is missing: the server's address, such as \"ws://10.0.0.5:4320\"");
+    }
+    let url = url?;
+    if ca_file.is_some() && url.scheme_str() == Some("ws") {
+        section.report("ca_file", "has no meaning for ws://, which is not encrypted");
+    }
+    // The address names a server well enough, and stays the same when the list is reordered.
+    let name = name.unwrap_or_else(|| url.authority().map(ToString::to_string).unwrap_or_default());
+    Some(ServerParams { name, url, mode, headers, ca_file })
+}
+
+fn mode(section: &mut Section<'_>) -> Mode {
+    let links_given = section.has("links");
+    let links = section.number("links", 1..=1024).and_then(NonZeroU16::new);
+    let multiplexed = Mode::Multiplexed { links: links.unwrap_or(LINKS_DEFAULT) };
+    let choices = [("multiplexed", multiplexed), ("per-agent", Mode::PerAgent)];
+    let mode = section.choice("mode", &choices).unwrap_or(multiplexed);
+    if mode == Mode::PerAgent && links_given {
+        section.report("links", "has no meaning in mode \"per-agent\": each agent has its own");
+    }
+    mode
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 100 || text.chars().any(char::is_control) {
+        return Err("must be 1 to 100 characters, none of them a control character".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a server's address and gives it the path of the specification if it has none.
+fn address(text: &str) -> Result<Uri, String> {
+    let wrong = |why: &str| format!("\"{text}\" {why}");
+    let uri: Uri = text.parse().map_err(|error| wrong(&format!("is not an address: {error}")))?;
+    match uri.scheme_str() {
+        Some("ws" | "wss") => {}
+        Some("http") => return Err(wrong("must begin with ws://, not http://")),
+        Some("https") => return Err(wrong("must begin with wss://, not https://")),
+        _ => return Err(wrong("must begin with ws:// or wss://")),
+    }
+    let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
+    if authority.host().is_empty() {
+        return Err(wrong("names no host"));
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not hold a user or password: use headers_from_env or headers_from_file"
+            .to_owned());
+    }
+    if authority.port().is_some() && authority.port_u16().unwrap_or(0) == 0 {
+        return Err(wrong("names no valid port"));
+    }
+    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+    if after_scheme.contains(['/', '?']) {
+        return Ok(uri);
+    }
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static(PATH_DEFAULT));
+    Uri::from_parts(parts).map_err(|error| wrong(&error.to_string()))
+}
+
+/// Checks that a file of certificate authorities is there, so that it is not found out at the
+/// first dial.
+fn authorities(text: &str) -> Result<PathBuf, String> {
+    let pem = std::fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(format!("{text} holds no PEM certificate"));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// The headers of the three tables: literal, from the environment, from files.
+fn headers(
+    section: &mut Section<'_>,
+    variables: &[(String, String)],
+) -> Vec<(HeaderName, HeaderValue)> {
+    let from_env = |variable: &str| {
+        let found = variables.iter().find(|(name, _)| name == variable);
+        found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{variable} is not set"))
+    };
+    let from_file = |path: &str| {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(text.trim().to_owned())
+    };
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut read = |table: &str, value_of: &dyn Fn(&str) -> Result<String, String>| {
+        for (key, text) in section.pairs(table) {
+            let header = value_of(&text).and_then(|value| header(&key, &value));
+            let header = header.and_then(|(name, value)| {
+                let twice = headers.iter().any(|(other, _)| *other == name);
+                if twice { Err("is given twice".to_owned()) } else { Ok((name, value)) }
+            });
+            match header {
+                Ok(header) => headers.push(header),
+                Err(message) => section.report(&format!("{table}.{key}"), message),
+            }
+        }
+    };
+    read("headers", &|text| Ok(text.to_owned()));
+    read("headers_from_env", &from_env);
+    read("headers_from_file", &from_file);
+    headers
+}
+
+/// One header. What is wrong with the value is said without showing it: it may be a secret.
+fn header(key: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let name = HeaderName::try_from(key).map_err(|_| "is not a header's name".to_owned())?;
+    if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
+        return Err("is set by Seawall itself".to_owned());
+    }
+    let mut value = HeaderValue::try_from(value)
+        .map_err(|_| "the value holds characters that a header cannot have".to_owned())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}

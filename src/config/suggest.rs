@@ -1,0 +1,69 @@
+//! What to say about a key that nobody knows: its successor, its place, or the key it resembles.
+
+use std::collections::BTreeSet;
+
+/// Keys of earlier versions and their successors. An entry stays for good: it is what tells an
+/// operator, years later, what to write instead.
+pub(super) const RENAMED: &[(&str, &str)] = &[];
+
+/// Says what is wrong with the unknown key `path` (`[]` for any place in a list).
+pub(super) fn unknown(path: &str, known: &BTreeSet<String>, renamed: &[(&str, &str)]) -> String {
+    if let Some((_, successor)) = renamed.iter().find(|(old, _)| *old == path) {
+        return format!("was renamed: it is `{successor}` now");
+    }
+    let (section, word) = path.rsplit_once('.').unwrap_or(("", path));
+    let of = |key: &str| key.rsplit_once('.').map_or((String::new(), key.to_owned()), own);
+    let keys: Vec<(String, String)> = known.iter().map(|key| of(key)).collect();
+    let here = keys.iter().filter(|(place, _)| place == section);
+    let nearest = here.map(|(_, key)| (distance(word, key), key)).min();
+    match nearest {
+        Some((edits, key)) if edits <= 1 + word.len() / 4 => {
+            return format!("not a known key; did you mean `{key}`?");
+        }
+        _ => {}
+    }
+    match keys.iter().find(|(_, key)| key == word) {
+        Some((place, _)) => format!("not a known key here; it belongs in [{place}]"),
+        None => "not a known key".to_owned(),
+    }
+}
+
+fn own((place, key): (&str, &str)) -> (String, String) {
+    (place.to_owned(), key.to_owned())
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_told_where_to_go() {
+        let known = ["edge.path", "edge.ping_interval", "sessions.linger"];
+        let known = known.map(str::to_owned).into();
+        let say = |path| unknown(path, &known, &[("edge.pings", "edge.ping_interval")]);
+        assert_eq!(say("edge.ping_intervall"), "not a known key; did you mean `ping_interval`?");
+        assert_eq!(say("edge.pings"), "was renamed: it is `edge.ping_interval` now");
+        assert_eq!(say("edge.linger"), "not a known key here; it belongs in [sessions]");
+        assert_eq!(say("edge.colour"), "not a known key");
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

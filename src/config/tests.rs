@@ -1,0 +1,219 @@
+//! The sample against the defaults, and every kind of mistake.
+
+use std::io::Write as _;
+
+use super::*;
+use crate::upstream::params::Mode;
+
+const SAMPLE: &str = include_str!("../../config/seawall.toml");
+const SERVER: &str = "[[upstream.servers]]\nurl = \"ws://10.0.0.5:4320\"\n";
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The mistakes of `text`, one a line, after a server has been added to it.
+fn mistakes(text: &str) -> Vec<String> {
+    mistakes_with(&format!("{text}\n{SERVER}"), &[])
+}
+
+fn mistakes_with(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let outcome = parse(text, &variables(environment));
+    outcome.expect_err("is wrong").0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    let mut config = parse(SAMPLE, &[]).unwrap();
+    let [server] = config.upstream.servers.as_slice() else { panic!("one server") };
+    assert_eq!(server.name, "main");
+    assert_eq!(server.mode, Mode::Multiplexed { links: 4.try_into().unwrap() });
+    assert_eq!((server.headers.len(), &server.ca_file), (0, &None));
+    config.upstream.servers.clear();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_sample_shows_every_key() {
+    let (_, _, known) = read(SAMPLE, &[]);
+    assert!(known.len() > 40, "{known:?}");
+    let mut shown = BTreeSet::new();
+    let mut section = String::new();
+    for line in SAMPLE.lines().map(|line| line.trim_start_matches("# ")) {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_matches(['[', ']']).replace("servers", "servers[]");
+            shown.insert(section.clone());
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            shown.insert(format!("{section}.{key}"));
+        }
+    }
+    for key in known {
+        assert!(shown.contains(&key), "config/seawall.toml does not show {key}");
+    }
+}
+
+#[test]
+fn a_server_needs_no_more_than_an_address() {
+    let config = parse(SERVER, &[]).unwrap();
+    let server = &config.upstream.servers[0];
+    assert_eq!(server.url.to_string(), "ws://10.0.0.5:4320/v1/opamp");
+    assert_eq!(server.name, "10.0.0.5:4320");
+    let root = parse("[[upstream.servers]]\nurl = \"wss://host/\"", &[]).unwrap();
+    assert_eq!(root.upstream.servers[0].url.path(), "/");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_key_and_line() {
+    let text = "[edge]\nping_intervall = \"30s\"\nbacklog = \"many\"\nlinger = \"1s\"\n\
+                message_timeout = 60\n[sessions]\nlinger = \"soon\"\n[colours]\nx = 1\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "line 2: edge.ping_intervall: not a known key; did you mean `ping_interval`?",
+            "line 3: edge.backlog: \"many\" is not a whole number",
+            "line 4: edge.linger: not a known key here; it belongs in [sessions]",
+            "line 5: edge.message_timeout: needs a unit, such as \"60s\" or \"60ms\"",
+            "line 7: sessions.linger: \"soon\" is not a length of time such as \"500ms\", \
+             \"60s\", \"2m\"",
+            "line 8: colours: not a known key",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_does_not_hide_the_other_mistakes() {
+    let found = mistakes("[edge]\npath = \npings = 3\n");
+    assert!(found[0].starts_with("line 2: not TOML: "), "{found:?}");
+    assert!(found.iter().any(|line| line.starts_with("line 3: edge.pings: ")), "{found:?}");
+}
+
+#[test]
+fn values_out_of_bounds_name_the_bounds() {
+    for (text, expected) in [
+        ("edge.ping_timeout = \"0s\"", "edge.ping_timeout: must be 1ms to 8760h, not 0s"),
+        ("edge.head_bytes_max = 10", "edge.head_bytes_max: must be 1KiB to 1MiB, not 10B"),
+        ("edge.gzip_ratio_max = 0", "edge.gzip_ratio_max: must be 1 to 100000, not 0"),
+        ("edge.path = \"v1\"", "edge.path: \"v1\" is not a path such as \"/v1/opamp\""),
+        ("edge.listen = []", "edge.listen: names no address"),
+        ("edge.listen = [\"[::]:1\", \"[::]:1\"]", "edge.listen: names an address twice"),
+        ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),
+        ("log.level = \"seawall=loud\"", "log.level: "),
+        ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),
+        ("edge = 3", "edge: must be a table, not a number"),
+    ] {
+        let found = mistakes(text);
+        assert!(found.len() == 1 && found[0].contains(expected), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_named() {
+    for (text, expected) in [
+        ("upstream.backoff_initial = \"31s\"", "upstream.backoff_max: "),
+        ("edge.buffered_bytes_max = \"1MiB\"", "edge.buffered_bytes_max: "),
+        ("sessions.outbox_bytes_max = \"1GiB\"", "sessions.outbox_total_bytes_max: "),
+        ("admin.listen = \"0.0.0.0:4320\"", "admin.listen: "),
+    ] {
+        let found = mistakes(&format!("{text}\n"));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn servers_say_what_is_wrong_with_them() {
+    assert_eq!(
+        mistakes_with("", &[]),
+        ["upstream.servers: no [[upstream.servers]]: name at least one server, by `url`"]
+    );
+    for (text, expected) in [
+        ("name = \"a\"", "upstream.servers[0].url: is missing"),
+        ("url = \"http://h\"", "must begin with ws://, not http://"),
+        ("url = \"tcp://h\"", "must begin with ws:// or wss://"),
+        ("url = \"h:1\"", "must begin with ws:// or wss://"),
+        ("url = \"ws://u:p@h\"", "must not hold a user or password"),
+        ("url = \"ws://h:0\"", "names no valid port"),
+        ("url = \"ws://h\"\nmode = \"http\"", "\"multiplexed\", \"per-agent\", not \"http\""),
+        ("url = \"ws://h\"\nmode = \"per-agent\"\nlinks = 2", "servers[0].links: has no meaning"),
+        ("url = \"ws://h\"\nlinks = 0", "must be 1 to 1024, not 0"),
+        ("url = \"ws://h\"\nmod = \"x\"", "did you mean `mode`?"),
+        ("url = \"wss://h\"\nca_file = \"/nowhere\"", "servers[0].ca_file: /nowhere: "),
+        ("url = \"ws://h\"\nheaders = { Host = \"x\" }", "headers.Host: is set by Seawall itself"),
+        ("url = \"ws://h\"\nheaders = { \"a b\" = \"x\" }", "is not a header's name"),
+        ("url = \"ws://h\"\nheaders = { a = \"x\\ny\" }", "holds characters that a header cannot"),
+        ("url = \"ws://h\"\nheaders_from_env = { a = \"NONE\" }", "env.a: NONE is not set"),
+        ("url = \"ws://h\"\nheaders = {a=\"x\"}\nheaders_from_env = {A=\"X\"}", "is given twice"),
+    ] {
+        let found = mistakes_with(&format!("[[upstream.servers]]\n{text}"), &[("X", "x")]);
+        assert!(found.len() == 1 && found[0].contains(expected), "{text}: {found:?}");
+    }
+    let found = mistakes(SERVER);
+    assert!(found[0].contains("servers[1].name: \"10.0.0.5:4320\" is the name of"), "{found:?}");
+}
+
+#[test]
+fn headers_come_from_all_three_places_and_stay_secret() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "  from a file ").unwrap();
+    let text = format!(
+        "{SERVER}headers = {{ X-A = \"literal\" }}\nheaders_from_env = {{ X-B = \"TOKEN\" }}\n\
+         headers_from_file = {{ X-C = {:?} }}",
+        file.path()
+    );
+    let config = parse(&text, &variables(&[("TOKEN", "from the environment")])).unwrap();
+    let headers = &config.upstream.servers[0].headers;
+    let values: Vec<_> = headers.iter().map(|(_, value)| value.to_str().unwrap()).collect();
+    assert_eq!(values, ["literal", "from the environment", "from a file"]);
+    assert!(headers.iter().all(|(_, value)| value.is_sensitive()));
+    let shown = format!("{config} {config:?}");
+    assert!(shown.contains("x-b") && !shown.contains("from the"), "{shown}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let environment = variables(&[
+        ("SEAWALL_EDGE__PATH", "/other"),
+        ("SEAWALL_EDGE__LISTEN", "127.0.0.1:1, 127.0.0.1:2"),
+        ("SEAWALL_EDGE__BACKLOG", "99"),
+        ("SEAWALL_SESSIONS__LINGER", "5s"),
+        ("SEAWALL_UPSTREAM__SERVERS__0__URL", "ws://replaced:1/"),
+        ("SEAWALL_UPSTREAM__SERVERS__1__URL", "ws://added:1/"),
+        ("SEAWALL_UPSTREAM__SERVERS__1__HEADERS__X_A", "1"),
+    ]);
+    let config = parse(SERVER, &environment).unwrap();
+    assert_eq!((config.edge.path.as_str(), config.edge.listen.len()), ("/other", 2));
+    assert_eq!((config.edge.backlog, config.sessions.linger.as_secs()), (99, 5));
+    let names: Vec<_> = config.upstream.servers.iter().map(|server| &server.name).collect();
+    assert_eq!(names, ["replaced:1", "added:1"]);
+}
+
+#[test]
+fn variables_that_mean_nothing_are_mistakes_but_those_of_others_are_not() {
+    let found = mistakes_with(
+        SERVER,
+        &[
+            ("SEAWALL_EDGE__PAHT", "/x"),
+            ("SEAWALL_EDGE_PATH", "/x"),
+            ("SEAWALL_UPSTREAM__SERVERS__7__URL", "ws://h"),
+            // What Kubernetes sets in each pod beside a service named `seawall`.
+            ("SEAWALL_SERVICE_HOST", "10.0.0.1"),
+            ("SEAWALL_PORT_4320_TCP", "tcp://10.0.0.1:4320"),
+        ],
+    );
+    assert_eq!(
+        found,
+        [
+            "variable SEAWALL_EDGE_PATH: not a known variable; did you mean SEAWALL_EDGE__PATH?",
+            "variable SEAWALL_EDGE__PAHT: edge.paht: not a known key; did you mean `path`?",
+            "variable SEAWALL_UPSTREAM__SERVERS__7__URL: upstream.servers.7.url: place 7 leaves a \
+             gap: the list has 1 entries",
+        ]
+    );
+    let found = mistakes_with("", &[("SEAWALL_UPSTREAM_SERVERS_0_URL", "ws://h")]);
+    assert!(found[0].contains("did you mean SEAWALL_UPSTREAM__SERVERS__0__URL?"), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake() {
+    let found = load(Some(Path::new("/nowhere/seawall.toml")), &[]).unwrap_err();
+    assert!(found.to_string().starts_with("the file cannot be read: "), "{found}");
+}

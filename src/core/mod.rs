@@ -1,0 +1,10 @@
+//! Every decision Seawall takes, as pure functions of (state, event, now). Rank 2.
+//!
+//! Nothing here knows a socket, a task, a clock, a configuration file or a random source: what is
+//! needed of them comes in as an argument. That is what lets a whole cluster run in one thread on
+//! a simulated clock.
+
+pub mod backoff;
+pub mod bucket;
+pub mod placement;
+pub mod session;

@@ -1,0 +1,122 @@
+//! What an agent's message leads to: sent on or answered here, and when it is answered.
+
+use std::time::Instant;
+
+use super::full_state::is_complete;
+use super::{Policy, Presence, Route, Session};
+use crate::ident::SequenceNum;
+use crate::opamp::agent::AgentScan;
+
+/// When the agent gets its reply (R5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// The gateway answers at once.
+    Now,
+    /// The server's own reply is awaited until [`Session::reply_due`].
+    Wait,
+}
+
+/// What is to be done with an agent's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportVerdict {
+    /// Whether it goes on to the server; a heartbeat may be answered here (R9).
+    pub send: bool,
+    /// The agent's own numbers jumped: messages were lost before they came here (R3).
+    pub gap: bool,
+    /// The agent's process is a new one.
+    pub new_process: bool,
+}
+
+/// First numbers in use: 0 (opamp-go) and 1 (Java, New Relic).
+const FIRST_NUMBER_MAX: SequenceNum = SequenceNum(1);
+
+impl Session {
+    /// An agent's message, before it is sent anywhere. `route` is where it would go.
+    pub fn report(
+        &mut self,
+        scan: &AgentScan<'_>,
+        route: Option<Route>,
+        now: Instant,
+        policy: &Policy,
+    ) -> ReportVerdict {
+        let (gap, new_process) = self.count(scan);
+        self.capabilities = scan.capabilities;
+        self.heard(now);
+        self.full_state = self.full_state.after_report(now);
+        if scan.disconnects() {
+            // Whether it goes on now or later: `sent` and `not_sent` say.
+            self.presence = Presence::Leaving;
+            self.offers = None;
+        }
+        let send = !scan.is_heartbeat() || self.heartbeat_goes_on(route, now, policy);
+        ReportVerdict { send, gap, new_process }
+    }
+
+    /// Follows the agent's numbers. A message that is not the next one is either a new process's
+    /// first or the sign of a loss, which only a full report mends.
+    fn count(&mut self, scan: &AgentScan<'_>) -> (bool, bool) {
+        let number = scan.sequence_num;
+        let first = number <= FIRST_NUMBER_MAX;
+        let (gap, new_process) = match self.agent_number {
+            None => {
+                // Whatever the agent said to somebody else before, the gateway has not seen.
+                // Upstream numbers start from the agent's.
+                self.upstream_number = SequenceNum(number.0.wrapping_sub(1));
+                if !(is_complete(scan) || first && scan.is_full()) {
+                    self.want_full_state();
+                }
+                (false, false)
+            }
+            Some(last) if number == last.next() => (false, false),
+            Some(_) if first => {
+                if !scan.is_full() {
+                    self.want_full_state();
+                }
+                (false, true)
+            }
+            Some(_) => {
+                if !is_complete(scan) {
+                    self.want_full_state();
+                }
+                (true, false)
+            }
+        };
+        if new_process && let Some(offers) = &mut self.offers {
+            // R7: a restart meant for the process that is gone.
+            offers.clear_command();
+        }
+        self.agent_number = Some(number);
+        (gap, new_process)
+    }
+
+    /// R9. A heartbeat also goes on when this incarnation of the link has not seen the agent: it
+    /// is the touch that introduces it.
+    fn heartbeat_goes_on(&self, route: Option<Route>, now: Instant, policy: &Policy) -> bool {
+        let (Some(route), Some(sent_at)) = (route, self.sent_at) else {
+            return route.is_some();
+        };
+        self.sent_on != Some(route)
+            || now.saturating_duration_since(sent_at) >= policy.heartbeat_forward_interval
+    }
+
+    /// The message was answered here, or went on and the server's reply is awaited.
+    pub fn owe_reply(&mut self, sent: bool, now: Instant, policy: &Policy) -> Reply {
+        if !sent || policy.reply_wait.is_zero() {
+            return Reply::Now;
+        }
+        self.owed = self.owed.saturating_add(1);
+        if self.reply_due.is_none() {
+            self.reply_due = Some(now + policy.reply_wait);
+        }
+        Reply::Wait
+    }
+
+    /// How many acknowledgements the gateway owes in the server's place, now that its time is up.
+    pub fn reply_overdue(&mut self, now: Instant) -> u32 {
+        if self.reply_due.is_some_and(|due| due <= now) {
+            self.reply_due = None;
+            return std::mem::take(&mut self.owed);
+        }
+        0
+    }
+}

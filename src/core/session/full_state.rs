@@ -1,0 +1,75 @@
+//! Whether the agent must be asked for its full state, on the gateway's own account.
+//!
+//! ```text
+//!              a gap, a message lost or refused, an unknown agent's delta
+//!   Reported ───────────────────────────────────────────────────────────► Wanted
+//!      ▲                                                                  │  ▲
+//!      │ a full report went to the server                 its turn, paced │  │ no answer
+//!      └──────────────────────────────────── Asked ◄──────────────────────┘  │ in ASK_AGAIN
+//!                                              └─────────────────────────────┘
+//! ```
+//!
+//! Wanting is not asking: the question goes out when the session's turn comes ([`super::Turn`]), so
+//! that a server's restart is not answered with a storm of the gateway's making.
+
+use std::time::{Duration, Instant};
+
+use crate::opamp::agent::AgentScan;
+use crate::opamp::field_set::{FieldSet, agent_field};
+
+/// An agent that was asked and sends something else for this long is asked again.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullState {
+    /// Everything the agent reported went to the server, as far as the gateway can know.
+    Reported,
+    /// Something is missing.
+    Wanted,
+    /// The agent has been asked.
+    Asked(Instant),
+}
+
+impl FullState {
+    /// An agent that does not answer the question is asked again, but not at once.
+    pub(super) fn after_report(self, now: Instant) -> Self {
+        match self {
+            Self::Asked(at) if now.saturating_duration_since(at) >= ASK_AGAIN => Self::Wanted,
+            other => other,
+        }
+    }
+
+    /// Whether this report, once sent, makes the server's picture whole. An agent that was asked
+    /// sends all it has, even where that is less than its capabilities promise.
+    pub(super) fn made_whole_by(self, scan: &AgentScan<'_>) -> bool {
+        match self {
+            Self::Reported => true,
+            Self::Wanted => is_complete(scan),
+            Self::Asked(_) => scan.is_full(),
+        }
+    }
+}
+
+/// `AgentCapabilities` that promise a status field, and the field.
+const PROMISES: [(u64, u32); 6] = [
+    (0x0004, agent_field::EFFECTIVE_CONFIG),
+    (0x0010, agent_field::PACKAGE_STATUSES),
+    (0x0800, agent_field::HEALTH),
+    (0x1000, agent_field::REMOTE_CONFIG_STATUS),
+    (0x4000, agent_field::AVAILABLE_COMPONENTS),
+    (0x8000, agent_field::CONNECTION_SETTINGS_STATUS),
+];
+
+/// Whether a report carries every field that the agent's capabilities promise. The first report of
+/// a connection often does not (opamp-go leaves out health): it is the agent's word on what it
+/// carries, and says nothing of the rest.
+pub(super) fn is_complete(scan: &AgentScan<'_>) -> bool {
+    let mut promised = FieldSet::of(&[agent_field::AGENT_DESCRIPTION]);
+    for (capability, field) in PROMISES {
+        if scan.capabilities & capability != 0 {
+            promised.insert(field);
+        }
+    }
+    promised.is_subset(scan.present)
+}

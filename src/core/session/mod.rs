@@ -1,0 +1,190 @@
+//! What the gateway knows of one agent, and every decision that follows from it.
+//!
+//! A session outlives the agent's connection. It is a value: events go in with the time, what is
+//! to be done comes out, and the shells (`sessions`, `edge`, `upstream`) do it while they hold the
+//! session's lock, so that numbers and bytes leave in the same order.
+//!
+//! ```text
+//!              first message                    lost (R8)
+//!   ─────────────────────────► Connected ─────────────────► Lingering
+//!                               ▲  │ ▲ agent_disconnect      │  │ until
+//!                 a new         │  │ └────────── returns ─────┘  │
+//!                 connection ───┘  ▼                             ▼
+//!   removed ◄── the server knows ── Leaving ◄────────────────────┘
+//! ```
+//!
+//! `Polling` is `Connected` over plain HTTP, where the absence of polls is the only sign of loss.
+//!
+//! The rules R1 to R11 are those of docs/ARCHITECTURE.md.
+
+mod agent_side;
+mod full_state;
+mod presence;
+mod server_side;
+mod upstream_side;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+pub use agent_side::{Reply, ReportVerdict};
+pub use full_state::FullState;
+pub use presence::{Arrival, EndReason, Expiry, Presence};
+pub use server_side::{FromServer, ServerVerdict};
+pub use upstream_side::{Pending, Turn};
+
+use crate::ident::{Incarnation, InstanceUid, LinkId, SequenceNum};
+use crate::opamp::offers::Offers;
+
+/// What the configuration decides for every session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a session outlives its connection before the server is told (R8).
+    pub linger: Duration,
+    /// How long an agent waits for the server's own reply (R5).
+    pub reply_wait: Duration,
+    /// One heartbeat in each such interval goes on; zero forwards all (R9).
+    pub heartbeat_forward_interval: Duration,
+    /// Silence after which a polling agent counts as disconnected.
+    pub poll_timeout: Duration,
+    /// One-shot messages that may wait for the server.
+    pub pending_max: usize,
+    /// Bytes of such messages.
+    pub pending_bytes_max: usize,
+}
+
+/// The link an agent's messages take now, and for the how-manieth time it was established. What
+/// went out on an earlier incarnation and was not answered may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The link.
+    pub link: LinkId,
+    /// Its establishment: the present one, or the coming one while it is down.
+    pub incarnation: Incarnation,
+}
+
+/// One agent's session. See the module's text.
+#[derive(Debug)]
+pub struct Session {
+    uid: InstanceUid,
+    presence: Presence,
+    /// `AgentToServer.capabilities` as last reported.
+    capabilities: u64,
+    /// The agent's last number; none before its first message.
+    agent_number: Option<SequenceNum>,
+    /// The last number used towards the server (R3). Set by the first message.
+    upstream_number: SequenceNum,
+    /// Where the last message upstream went.
+    sent_on: Option<Route>,
+    /// When it went.
+    sent_at: Option<Instant>,
+    /// Messages sent on `sent_on` that the server has not answered.
+    unanswered: u32,
+    /// Replies the agent is still owed on its present connection (R5).
+    owed: u32,
+    /// When the gateway answers in the server's place; set while `owed` is not 0.
+    reply_due: Option<Instant>,
+    full_state: FullState,
+    /// When a server's wish for full state was last passed on, and on which incarnation (R4).
+    ask_passed: Option<(Instant, Route)>,
+    /// When content was last written to the agent without proof since that it arrived.
+    in_doubt: Option<Instant>,
+    /// What waits for an agent that is away or polls (R7).
+    offers: Option<Box<Offers>>,
+    /// One-shot messages that wait for the server; see [`Pending`].
+    pending: Option<Box<Pending>>,
+    /// Times in a row that a replaced connection proved to be alive: a cloned uid (R10).
+    live_replacements: u8,
+    /// When that last happened.
+    replaced_alive_at: Option<Instant>,
+    /// The agent has the server's capabilities on this connection.
+    pub greeted: bool,
+    /// The session stands in its server's queue of turns: kept so that it stands there once.
+    pub queued: bool,
+    /// The session stands in the list of deadlines: kept so that it stands there once.
+    pub expiry_armed: bool,
+}
+
+impl Session {
+    /// A session for an agent not heard of before; [`Session::arrive`] comes next.
+    pub const fn new(uid: InstanceUid, now: Instant) -> Self {
+        Self {
+            uid,
+            presence: Presence::Lingering { until: now },
+            capabilities: 0,
+            agent_number: None,
+            upstream_number: SequenceNum(0),
+            sent_on: None,
+            sent_at: None,
+            unanswered: 0,
+            owed: 0,
+            reply_due: None,
+            full_state: FullState::Reported,
+            ask_passed: None,
+            in_doubt: None,
+            offers: None,
+            pending: None,
+            live_replacements: 0,
+            replaced_alive_at: None,
+            greeted: false,
+            queued: false,
+            expiry_armed: false,
+        }
+    }
+
+    /// The agent's uid, in the agent's own form.
+    pub const fn uid(&self) -> InstanceUid {
+        self.uid
+    }
+
+    /// Whether the agent is there.
+    pub const fn presence(&self) -> Presence {
+        self.presence
+    }
+
+    /// `AgentToServer.capabilities` as last reported.
+    pub const fn capabilities(&self) -> u64 {
+        self.capabilities
+    }
+
+    /// The agent's last number, and the last one sent upstream.
+    pub const fn numbers(&self) -> (Option<SequenceNum>, SequenceNum) {
+        (self.agent_number, self.upstream_number)
+    }
+
+    /// Where the last message upstream went.
+    pub const fn sent_on(&self) -> Option<Route> {
+        self.sent_on
+    }
+
+    /// Messages the server has not answered.
+    pub const fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// Replies the agent is owed.
+    pub const fn owed(&self) -> u32 {
+        self.owed
+    }
+
+    /// When the gateway answers in the server's place.
+    pub const fn reply_due(&self) -> Option<Instant> {
+        self.reply_due
+    }
+
+    /// Whether the gateway knows that the server has the agent's whole state.
+    pub const fn full_state(&self) -> FullState {
+        self.full_state
+    }
+
+    /// What waits for the agent.
+    pub const fn offers_mut(&mut self) -> &mut Option<Box<Offers>> {
+        &mut self.offers
+    }
+
+    /// Whether anything waits for the agent.
+    pub fn has_offers(&self) -> bool {
+        self.offers.as_ref().is_some_and(|offers| !offers.is_empty())
+    }
+}

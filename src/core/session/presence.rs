@@ -1,0 +1,209 @@
+//! Whether the agent is there: arrival, loss, linger, leaving for good (R8, R10).
+
+use std::time::{Duration, Instant};
+
+use super::{FullState, Policy, Session};
+use crate::ident::ConnectionId;
+
+/// Whether the agent is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// On a WebSocket.
+    Connected {
+        /// Which one: an older connection's end must not end the newer one's session.
+        connection: ConnectionId,
+    },
+    /// Over plain HTTP.
+    Polling {
+        /// When it was last heard.
+        heard: Instant,
+    },
+    /// Its connection is gone; the server has not been told.
+    Lingering {
+        /// When the server will be told.
+        until: Instant,
+    },
+    /// It will not come back; the server is yet to be told.
+    Leaving,
+    /// The server has been told, or never knew: the session may go.
+    Gone,
+}
+
+/// What the arrival of a connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Nobody was there.
+    Admitted,
+    /// The newest wins: the named connection is to be closed (R10).
+    Replaces(ConnectionId),
+    /// Two live agents use this uid: the newcomer needs another (R10).
+    Cloned,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The agent said so.
+    AgentDisconnect,
+    /// It did not return in time.
+    LingerExpired,
+    /// It stopped polling.
+    PollExpired,
+}
+
+/// What a deadline's passing means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Look again then.
+    At(Instant),
+    /// The agent is there, or leaving already: no deadline.
+    Never,
+    /// The session has just ended; the server is to be told.
+    Ended(EndReason),
+}
+
+/// A uid counts as cloned when this many replaced connections in a row turned out to be alive.
+const LIVE_REPLACEMENTS_MAX: u8 = 2;
+/// A longer pause between two of them starts the count again.
+const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
+/// Content written to an agent counts as arrived when the agent is heard this much later.
+const DOUBT_CLEARED_AFTER: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// A WebSocket speaks for this agent for the first time.
+    pub fn arrive(&mut self, connection: ConnectionId, now: Instant) -> Arrival {
+        let before = self.presence;
+        if let Presence::Connected { connection: old } = before {
+            if old == connection {
+                return Arrival::Admitted;
+            }
+            if self.is_cloned(now) {
+                return Arrival::Cloned;
+            }
+        }
+        self.presence = Presence::Connected { connection };
+        // Replies were owed on the old connection; this one is owed none yet.
+        self.owed = 0;
+        self.reply_due = None;
+        self.greeted = false;
+        if self.in_doubt.take().is_some() {
+            // An offer may have died with the old connection. The agent's full report shows the
+            // server which configuration it really has.
+            self.want_full_state();
+        }
+        if let Presence::Connected { connection: old } = before {
+            return Arrival::Replaces(old);
+        }
+        Arrival::Admitted
+    }
+
+    /// A plain-HTTP request speaks for this agent.
+    pub fn poll(&mut self, now: Instant) -> Arrival {
+        let before = self.presence;
+        self.presence = Presence::Polling { heard: now };
+        match before {
+            Presence::Connected { connection } => {
+                self.greeted = false;
+                Arrival::Replaces(connection)
+            }
+            Presence::Polling { .. } => Arrival::Admitted,
+            Presence::Lingering { .. } | Presence::Leaving | Presence::Gone => {
+                self.greeted = false;
+                Arrival::Admitted
+            }
+        }
+    }
+
+    fn is_cloned(&self, now: Instant) -> bool {
+        let recent = self
+            .replaced_alive_at
+            .is_some_and(|at| now.saturating_duration_since(at) < LIVE_REPLACEMENT_MEMORY);
+        recent && self.live_replacements >= LIVE_REPLACEMENTS_MAX
+    }
+
+    /// The connection that was replaced answered its Close: the agent behind it was alive. A stale
+    /// socket, the usual case, never answers.
+    pub fn replaced_was_alive(&mut self, now: Instant) {
+        let fresh = self
+            .replaced_alive_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= LIVE_REPLACEMENT_MEMORY);
+        self.live_replacements = if fresh { 1 } else { self.live_replacements.saturating_add(1) };
+        self.replaced_alive_at = Some(now);
+    }
+
+    /// A connection ended. Returns whether it was this session's: then the session lingers.
+    pub fn lost(&mut self, connection: ConnectionId, now: Instant, policy: &Policy) -> bool {
+        if self.presence != (Presence::Connected { connection }) {
+            return false;
+        }
+        self.presence = Presence::Lingering { until: now + policy.linger };
+        self.owed = 0;
+        self.reply_due = None;
+        true
+    }
+
+    /// The agent was told to use another uid and does: the old one is no more.
+    pub fn leave(&mut self) {
+        self.presence = if self.sent_on.is_some() { Presence::Leaving } else { Presence::Gone };
+        self.owed = 0;
+        self.reply_due = None;
+        self.offers = None;
+    }
+
+    /// When [`Session::expire`] has to look at this session, if it has.
+    pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
+        match self.presence {
+            Presence::Lingering { until } => Some(until),
+            Presence::Polling { heard } => Some(heard + policy.poll_timeout),
+            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => None,
+        }
+    }
+
+    /// Looks whether the agent has been away too long.
+    pub fn expire(&mut self, now: Instant, policy: &Policy) -> Expiry {
+        let (until, reason) = match self.presence {
+            Presence::Lingering { until } => (until, EndReason::LingerExpired),
+            Presence::Polling { heard } => (heard + policy.poll_timeout, EndReason::PollExpired),
+            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => {
+                return Expiry::Never;
+            }
+        };
+        if now < until {
+            return Expiry::At(until);
+        }
+        self.leave();
+        Expiry::Ended(reason)
+    }
+
+    /// Whether the agent is on a WebSocket.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.presence, Presence::Connected { .. })
+    }
+
+    /// Whether nothing is left to do for the session.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Gone)
+    }
+
+    /// Whether the agent can be spoken to now or at its next poll.
+    pub(super) const fn is_present(&self) -> bool {
+        matches!(self.presence, Presence::Connected { .. } | Presence::Polling { .. })
+    }
+
+    /// Content, not only an acknowledgement, was written to the agent's socket.
+    pub const fn content_written(&mut self, now: Instant) {
+        self.in_doubt = Some(now);
+    }
+
+    /// The agent was heard: what was written well before has arrived.
+    pub fn heard(&mut self, now: Instant) {
+        if self.in_doubt.is_some_and(|at| now.saturating_duration_since(at) > DOUBT_CLEARED_AFTER) {
+            self.in_doubt = None;
+        }
+    }
+
+    /// Something is missing upstream that only the agent has.
+    pub fn want_full_state(&mut self) {
+        self.full_state = FullState::Wanted;
+    }
+}

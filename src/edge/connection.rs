@@ -1,0 +1,172 @@
+//! A connection's first bytes: the request head, within its bound and its time, and what it asks
+//! for.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::agent::AgentSocket;
+use super::conversation::Conversation;
+use super::{Edge, http};
+use crate::ident::InstanceUid;
+use crate::scratch;
+use crate::telemetry::events::edge::{
+    CloseReason, ConnectionAccepted, ConnectionClosed, ConnectionUpgraded, RefuseReason,
+    RequestRefused,
+};
+use crate::websocket::{self, Key, RequestHead};
+
+/// One connection from first byte to last.
+pub(super) async fn serve(
+    edge: Arc<Edge>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    _room: OwnedSemaphorePermit,
+) {
+    let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
+    ConnectionAccepted { peer }.emit();
+    // Boxed: what the handshake needs is gone when the connection idles.
+    match Box::pin(open(&edge, socket, peer)).await {
+        Opened::Agent(agent) => {
+            let (uid, reason) = agent.run().await;
+            closed.uid = uid;
+            closed.reason = reason;
+        }
+        Opened::Done(reason) => closed.reason = reason,
+    }
+}
+
+/// Says on every path, a panic's too, that the connection is over.
+struct Closed {
+    peer: SocketAddr,
+    uid: Option<InstanceUid>,
+    reason: CloseReason,
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        ConnectionClosed { peer: self.peer, uid: self.uid, reason: self.reason }.emit();
+    }
+}
+
+/// What became of the handshake.
+enum Opened<S> {
+    /// A WebSocket.
+    Agent(AgentSocket<S>),
+    /// It was plain HTTP, served to its end, or came to nothing.
+    Done(CloseReason),
+}
+
+async fn open<S>(edge: &Arc<Edge>, mut socket: S, peer: SocketAddr) -> Opened<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut head = Vec::new();
+    let reading = read_head(edge, &mut socket, &mut head);
+    let asked = match tokio::time::timeout(edge.params.head_timeout, reading).await {
+        Ok(Ok(asked)) => asked,
+        Ok(Err(reason)) => {
+            if reason == CloseReason::TooBig {
+                RequestRefused { peer, reason: RefuseReason::TooLarge }.emit();
+                refuse(&mut socket, "431 Request Header Fields Too Large").await;
+            }
+            return Opened::Done(reason);
+        }
+        Err(_) => {
+            RequestRefused { peer, reason: RefuseReason::HeaderTimeout }.emit();
+            refuse(&mut socket, "408 Request Timeout").await;
+            return Opened::Done(CloseReason::HeadTimeout);
+        }
+    };
+    match asked {
+        Asked::WebSocket(key) => upgrade(edge, socket, &key, (head, peer)).await,
+        Asked::Other => Opened::Done(http::serve(edge, socket, head, peer).await),
+    }
+}
+
+enum Asked {
+    /// What is left in the head's buffer belongs to the WebSocket.
+    WebSocket(Key),
+    /// Anything else, faults included, is hyper's to answer.
+    Other,
+}
+
+/// Reads until the head is complete.
+async fn read_head<S>(edge: &Edge, socket: &mut S, head: &mut Vec<u8>) -> Result<Asked, CloseReason>
+where
+    S: AsyncRead + Unpin,
+{
+    loop {
+        let read = poll_fn(|context| {
+            scratch::poll_read(Pin::new(&mut *socket), context, |bytes| {
+                if bytes.is_empty() {
+                    return Err(CloseReason::AgentClosed);
+                }
+                head.extend_from_slice(bytes);
+                Ok(())
+            })
+        });
+        read.await.map_err(|_: io::Error| CloseReason::Reset)??;
+        match RequestHead::parse(head) {
+            Ok(None) if head.len() >= edge.params.head_bytes_max => {
+                return Err(CloseReason::TooBig);
+            }
+            Ok(None) => {}
+            Err(_) => return Ok(Asked::Other),
+            Ok(Some(request)) => {
+                if request.head_bytes > edge.params.head_bytes_max {
+                    return Err(CloseReason::TooBig);
+                }
+                if request.path() != edge.params.path {
+                    return Ok(Asked::Other);
+                }
+                let Ok(key) = request.upgrade() else { return Ok(Asked::Other) };
+                let end = request.head_bytes;
+                head.drain(..end);
+                return Ok(Asked::WebSocket(key));
+            }
+        }
+    }
+}
+
+async fn upgrade<S>(
+    edge: &Arc<Edge>,
+    mut socket: S,
+    key: &Key,
+    (early, peer): (Vec<u8>, SocketAddr),
+) -> Opened<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut answer = Vec::new();
+    websocket::accept_response(key, &mut answer);
+    let written = async {
+        socket.write_all(&answer).await?;
+        socket.flush().await
+    };
+    match tokio::time::timeout(edge.params.head_timeout, written).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Opened::Done(CloseReason::Reset),
+        Err(_) => return Opened::Done(CloseReason::SlowReader),
+    }
+    ConnectionUpgraded { peer }.emit();
+    let conversation = Conversation::new(Arc::clone(edge), peer);
+    Opened::Agent(AgentSocket::new(socket, conversation, early))
+}
+
+/// Answers without a body and closes. A peer that does not take it at once gets nothing.
+async fn refuse<S: AsyncWrite + Unpin>(socket: &mut S, status: &str) {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let written = async {
+        socket.write_all(answer.as_bytes()).await?;
+        socket.shutdown().await
+    };
+    let _ = tokio::time::timeout(PATIENCE, written).await;
+}

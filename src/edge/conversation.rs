@@ -1,0 +1,175 @@
+//! What the bytes of an agent's WebSocket mean: messages for the sessions, answers for the agent.
+//! Knows no socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Edge;
+use super::budget::Share;
+use crate::ident::{ConnectionId, InstanceUid};
+use crate::opamp::splice::{self, Additions};
+use crate::sessions::{Rejected, Seat};
+use crate::telemetry::events::edge::{
+    CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
+};
+use crate::websocket::{self, Decoder, Incoming, Role};
+
+/// Messages in a row that may be rejected before the agent is taken for something else.
+const REJECTED_MAX: u8 = 16;
+/// How long an agent should wait that found the table full. The specification's minimum.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How a connection ends: with a code for the agent, and a reason for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// RFC 6455, section 7.4.1.
+    pub(super) code: u16,
+    pub(super) reason: CloseReason,
+}
+
+/// One agent's side of the talk.
+pub(super) struct Conversation {
+    edge: Arc<Edge>,
+    peer: SocketAddr,
+    connection: ConnectionId,
+    decoder: Decoder,
+    pub(super) seat: Option<Seat>,
+    share: Share,
+    rejected: u8,
+}
+
+/// What taking in bytes came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Go on.
+    On,
+    /// The agent closes.
+    PeerCloses,
+    /// We close.
+    Close(Ending),
+}
+
+impl Conversation {
+    pub(super) fn new(edge: Arc<Edge>, peer: SocketAddr) -> Self {
+        let connection = edge.next_connection();
+        let decoder = Decoder::new(Role::Server);
+        Self { edge, peer, connection, decoder, seat: None, share: Share::default(), rejected: 0 }
+    }
+
+    pub(super) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    pub(super) fn uid(&self) -> Option<InstanceUid> {
+        self.seat.as_ref().map(Seat::uid)
+    }
+
+    /// Whether part of a message is here.
+    pub(super) const fn is_between(&self) -> bool {
+        self.decoder.is_idle()
+    }
+
+    /// Takes in what was read; answers go to `out`.
+    pub(super) fn take(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
+        let taken = self.take_all(bytes, out);
+        let fits = self.share.set(self.decoder.buffered(), &self.edge.buffered);
+        if !fits && taken == Taken::On {
+            return Taken::Close(Ending { code: 1013, reason: CloseReason::OverLimit });
+        }
+        taken
+    }
+
+    /// Takes in what the agent still says after our Close; only its own Close matters.
+    pub(super) fn await_close(&mut self, bytes: &mut [u8]) -> Taken {
+        let mut position = 0;
+        let limit = self.edge.params.message_bytes_max.saturating_add(1);
+        loop {
+            match self.decoder.feed(bytes, &mut position, limit) {
+                Ok(Some(Incoming::Close(_))) | Err(_) => return Taken::PeerCloses,
+                Ok(Some(_)) => {}
+                Ok(None) => return Taken::On,
+            }
+        }
+    }
+
+    fn take_all(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
+        let mut position = 0;
+        // One byte more than the message: the header in front of it.
+        let limit = self.edge.params.message_bytes_max.saturating_add(1);
+        loop {
+            // Taken apart, because a message borrows from the decoder while it is dealt with.
+            let Self { edge, decoder, seat, connection, peer, rejected, .. } = self;
+            match decoder.feed(bytes, &mut position, limit) {
+                Ok(None) => return Taken::On,
+                Ok(Some(Incoming::Message(message))) => {
+                    MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
+                        .emit();
+                    match edge.sessions.receive(seat, *connection, message, out) {
+                        Ok(()) => *rejected = 0,
+                        Err(why) => {
+                            *rejected += 1;
+                            if let Some(ending) = reject(why, (*peer, *rejected), out) {
+                                return Taken::Close(ending);
+                            }
+                        }
+                    }
+                }
+                Ok(Some(Incoming::Ping(payload))) => websocket::encode_pong(None, payload, out),
+                Ok(Some(Incoming::Pong(_))) => {
+                    if let Some(seat) = seat {
+                        seat.heard();
+                    }
+                }
+                Ok(Some(Incoming::Close(_))) => return Taken::PeerCloses,
+                Err(fault) => return Taken::Close(broken(fault, *peer)),
+            }
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.share.set(0, &self.edge.buffered);
+    }
+}
+
+/// The agent broke the WebSocket protocol.
+fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
+    let (reason, label) = match fault {
+        websocket::Fault::Text => (CloseReason::UnsupportedData, Fault::Text),
+        websocket::Fault::TooBig => (CloseReason::TooBig, Fault::TooBig),
+        _ => (CloseReason::ProtocolFault, Fault::Frame),
+    };
+    MessageRejected { peer, fault: label }.emit();
+    Ending { code: fault.close_code(), reason }
+}
+
+/// Answers a message that was not taken; the agent learns what is wrong with it.
+fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) -> Option<Ending> {
+    let frame = websocket::begin_message(None, 100, out);
+    let (fault, ending) = match &why {
+        Rejected::Malformed(_) => {
+            splice::bad_request(None, &why.to_string(), out);
+            (Fault::Scan, None)
+        }
+        Rejected::Uid(_) => {
+            splice::bad_request(None, &why.to_string(), out);
+            (Fault::Uid, None)
+        }
+        Rejected::Cloned { uid, fresh } => {
+            splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
+            (Fault::ClonedUid, None)
+        }
+        Rejected::Full => {
+            splice::unavailable(None, &why.to_string(), RETRY_AFTER, out);
+            (Fault::SessionsFull, Some(Ending { code: 1013, reason: CloseReason::OverLimit }))
+        }
+    };
+    websocket::finish_message(frame, out);
+    MessageRejected { peer, fault }.emit();
+    MessageSent { kind: SendKind::Error, bytes: out.len() }.emit();
+    if in_a_row >= REJECTED_MAX {
+        return Some(Ending { code: 1002, reason: CloseReason::ProtocolFault });
+    }
+    ending
+}

@@ -1,0 +1,91 @@
+//! Listening sockets and the accept loops.
+//!
+//! One `SO_REUSEPORT` socket a core, drained eagerly: an accept queue that overflows costs an agent
+//! a second. When the bound on connections or descriptors is reached, accepting stops and the
+//! kernel's queue waits.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::{Edge, connection};
+use crate::telemetry::events::edge::{AcceptError, AcceptFailed, Listening};
+
+/// An address cannot be bound. The configuration's or the machine's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let sockets = edge.params.listeners.map_or(cores, usize::from).max(1);
+    let mut bound = Vec::new();
+    let mut tasks = JoinSet::new();
+    for wanted in &edge.params.listen {
+        let mut address = *wanted;
+        for _ in 0..sockets {
+            let listener = bind(address, edge.params.backlog)
+                .map_err(|source| BindError { address, source })?;
+            // Port 0: the first socket gets one, the others share it.
+            address = listener.local_addr().map_err(|source| BindError { address, source })?;
+            tasks.spawn(accept(listener, Arc::clone(edge)));
+        }
+        Listening { address, sockets }.emit();
+        bound.push(address);
+    }
+    Ok((bound, tasks))
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    // Inherited by accepted sockets: one system call less for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept(listener: TcpListener, edge: Arc<Edge>) {
+    /// How long to wait when there are no descriptors: until some connection ends.
+    const RESPITE: Duration = Duration::from_millis(50);
+    let mut failing = false;
+    loop {
+        let Ok(permit) = Arc::clone(&edge.room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                failing = false;
+                tokio::spawn(connection::serve(Arc::clone(&edge), socket, peer, permit));
+            }
+            Err(error) => {
+                let exhausted = is_exhaustion(&error);
+                let kind = if exhausted { AcceptError::Descriptors } else { AcceptError::Other };
+                AcceptFailed { error: &error, kind, first: !failing }.emit();
+                failing = true;
+                if exhausted {
+                    tokio::time::sleep(RESPITE).await;
+                } else {
+                    // The peer gave up in the queue, most likely: the next one is waiting.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// Descriptors or memory are used up, the process's or the system's.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|e| e.raw_os_error() == code))
+}

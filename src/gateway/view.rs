@@ -1,0 +1,132 @@
+//! What an operator sees: the gateway's parts, in administration's words.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::admin::{Readiness, ServerView, SessionView, View};
+use crate::core::session::{FullState, Presence};
+use crate::ident::InstanceUid;
+use crate::sessions::{SessionInfo, Sessions};
+use crate::upstream::{ServerStatus, Upstream};
+
+/// Where in its life the gateway is. Only moves down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Agents are not let in yet.
+    Starting,
+    /// Agents are served.
+    Serving,
+    /// Agents are no longer let in.
+    Stopping,
+}
+
+/// The window through which administration looks.
+pub(super) struct Window {
+    sessions: Arc<Sessions>,
+    upstream: Arc<Upstream>,
+    phase: AtomicU8,
+}
+
+impl Window {
+    pub(super) fn new(sessions: &Arc<Sessions>, upstream: &Arc<Upstream>) -> Arc<Self> {
+        let phase = AtomicU8::new(Phase::Starting as u8);
+        let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
+        Arc::new(Self { sessions, upstream, phase })
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+/// Why agents should not be sent here: none, if they should.
+fn reasons(phase: u8, servers: &[ServerStatus]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if phase == Phase::Starting as u8 {
+        reasons.push("starting: agents are not let in yet".to_owned());
+    } else if phase == Phase::Stopping as u8 {
+        reasons.push("stopping: agents are no longer let in".to_owned());
+    }
+    // One server that is away is no reason: its agents go to the next.
+    if !servers.iter().any(|server| server.reachable) {
+        let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+        reasons.push(format!("no server is reached: {}", names.join(", ")));
+    }
+    reasons
+}
+
+impl View for Window {
+    fn readiness(&self) -> Readiness {
+        let status = self.upstream.status();
+        let reasons = reasons(self.phase.load(Ordering::Relaxed), &status);
+        let server = |server: ServerStatus| ServerView {
+            name: server.name,
+            reachable: server.reachable,
+            available: server.available,
+            resync_sessions: server.backlog,
+        };
+        Readiness { reasons, servers: status.into_iter().map(server).collect() }
+    }
+
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView> {
+        let names = self.names();
+        let sessions = self.sessions.list(after, limit);
+        sessions.into_iter().map(|info| describe(info, &names)).collect()
+    }
+
+    fn session(&self, uid: InstanceUid) -> Option<SessionView> {
+        self.sessions.info(uid).map(|info| describe(info, &self.names()))
+    }
+}
+
+impl Window {
+    fn names(&self) -> Vec<String> {
+        self.upstream.status().into_iter().map(|server| server.name).collect()
+    }
+}
+
+fn describe(info: SessionInfo, names: &[String]) -> SessionView {
+    let link = info.sent_on.map(|route| route.link);
+    SessionView {
+        uid: info.uid,
+        state: match info.presence {
+            Presence::Connected { .. } => "connected",
+            Presence::Polling { .. } => "polling",
+            Presence::Lingering { .. } => "lingering",
+            Presence::Leaving => "leaving",
+            Presence::Gone => "gone",
+        },
+        capabilities: info.capabilities,
+        agent_sequence_num: info.agent_number,
+        server_sequence_num: link.map(|_| info.upstream_number),
+        server: link.and_then(|link| names.get(usize::from(link.server.0)).cloned()),
+        link: link.map(|link| link.index),
+        unanswered: info.unanswered,
+        full_state: match info.full_state {
+            FullState::Reported => "reported",
+            FullState::Wanted => "wanted",
+            FullState::Asked(_) => "asked",
+        },
+        waiting_bytes: info.waiting_bytes,
+        resync_queued: info.queued,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, reachable: bool) -> ServerStatus {
+        ServerStatus { name: name.to_owned(), reachable, available: reachable, backlog: 0 }
+    }
+
+    #[test]
+    fn one_server_is_enough_to_be_ready() {
+        let serving = Phase::Serving as u8;
+        let (up, down) = (server("a", true), server("b", false));
+        assert_eq!(reasons(serving, &[up.clone(), down.clone()]), [""; 0]);
+        assert_eq!(reasons(serving, &[down]), ["no server is reached: b"]);
+        assert_eq!(reasons(Phase::Starting as u8, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(Phase::Stopping as u8, &[up]).len(), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! Reading without a buffer of one's own: bytes are read into scratch space of the thread and dealt
+//! with before the poll returns. What an idle connection holds for reading is nothing.
+//!
+//! Shared by both sides' connections (rank 3); knows neither.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Bytes read at once. A full state of 10 KB and its neighbours fit; larger messages take several
+/// reads and are gathered by the decoder.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    static WRITE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads once and hands the bytes to `take`; no bytes mean the end of the stream. `take` must not
+/// read itself: the space is lent.
+///
+/// # Errors
+/// What the read returned.
+pub fn poll_read<S, T>(
+    stream: Pin<&mut S>,
+    context: &mut Context<'_>,
+    take: impl FnOnce(&mut [u8]) -> T,
+) -> Poll<io::Result<T>>
+where
+    S: AsyncRead + ?Sized,
+{
+    READ.with_borrow_mut(|space| {
+        let mut buffer = ReadBuf::new(space);
+        ready!(stream.poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(take(buffer.filled_mut())))
+    })
+}
+
+/// Lends the thread's space for what is about to be written, empty.
+pub fn with_output<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    WRITE.with_borrow_mut(|space| {
+        space.clear();
+        let result = write(space);
+        // One large message must not make the thread keep its size for ever.
+        if space.capacity() > 4 * SCRATCH_BYTES {
+            *space = Vec::new();
+        }
+        result
+    })
+}

@@ -1,0 +1,211 @@
+//! A server's message, on its way to the one agent it is for; and the session's turn at its server.
+
+use std::time::Duration;
+
+use super::slot::{Locked, SlotState};
+use super::{NotSent, Sessions, additions};
+use crate::clock;
+use crate::core::session::{FromServer, Route, ServerVerdict, Turn};
+use crate::ident::InstanceUid;
+use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
+use crate::opamp::splice;
+use crate::telemetry::events::edge::SendKind;
+use crate::telemetry::events::sessions as events;
+use crate::telemetry::events::sessions::{Asker, ReplySource};
+
+/// What became of a server's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// It went to its agent, is kept for it, or was an acknowledgement already given.
+    Done,
+    /// No session has this uid.
+    Unknown,
+    /// The server did not take the agent's message and wants peace for this long, if it said so.
+    Unavailable(Option<Duration>),
+}
+
+/// What came of a session's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnTaken {
+    /// There was nothing to do: the turn costs the server nothing.
+    Idle,
+    /// Messages went to the server or a question to the agent.
+    Used,
+    /// The link had no room: the session wants another turn.
+    Again,
+}
+
+impl Sessions {
+    /// A message for `uid` that came on `from`.
+    pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivered {
+        let Some(slot) = self.find(uid) else { return Delivered::Unknown };
+        let mut slot = slot.lock(&self.tally);
+        if slot.removed {
+            return Delivered::Unknown;
+        }
+        let ServerVerdict { then, strip_full_state } =
+            slot.session.from_server(scan, from, clock::now());
+        if scan.reports_full_state_wanted() && !strip_full_state {
+            events::FullStateAsked { uid, by: Asker::Server }.emit();
+        }
+        let done = self.carry_out(&mut slot, from, scan, then, strip_full_state);
+        self.finish(uid, slot);
+        done
+    }
+
+    fn carry_out(
+        &self,
+        slot: &mut Locked<'_>,
+        from: Route,
+        scan: &ServerScan<'_>,
+        then: FromServer,
+        strip: bool,
+    ) -> Delivered {
+        match then {
+            FromServer::Reply => self.deliver(slot, from, scan, (SendKind::Reply, strip)),
+            FromServer::Push => self.deliver(slot, from, scan, (SendKind::Push, strip)),
+            FromServer::Keep(reply) => {
+                if strip {
+                    let mut rest = scan.clone();
+                    rest.flags &= !REPORT_FULL_STATE;
+                    self.keep(slot, &rest);
+                } else {
+                    self.keep(slot, scan);
+                }
+                if reply {
+                    events::Replied { source: ReplySource::Server, after: None }.emit();
+                    if slot.session.owed() == 0
+                        && let Some(waker) = slot.waker.take()
+                    {
+                        waker.wake();
+                    }
+                }
+            }
+            FromServer::Swallow => events::AcknowledgementSwallowed.emit(),
+            FromServer::Unavailable { retry_after, acknowledge } => {
+                if acknowledge {
+                    self.acknowledge_one(slot);
+                }
+                return Delivered::Unavailable(retry_after);
+            }
+        }
+        Delivered::Done
+    }
+
+    fn acknowledge_one(&self, slot: &mut SlotState) {
+        if slot.session.is_connected() {
+            self.acknowledge(slot, 1);
+        } else if let Some(waker) = slot.waker.take() {
+            // A waiting request writes its own acknowledgement.
+            waker.wake();
+        }
+    }
+
+    fn deliver(
+        &self,
+        slot: &mut SlotState,
+        from: Route,
+        scan: &ServerScan<'_>,
+        how: (SendKind, bool),
+    ) {
+        let (kind, strip) = how;
+        let greeting = self.greeting_for(slot, Some(from));
+        let mut message = Vec::with_capacity(scan.bytes.len() + 64);
+        let with = additions(greeting.as_ref(), 0);
+        let greeted = splice::to_agent(scan, slot.session.uid(), &with, &mut message);
+        if strip {
+            splice::set_flags(scan.flags & !REPORT_FULL_STATE, &mut message);
+        }
+        slot.session.greeted |= greeted && greeting.is_some_and(|g| g.capabilities.is_some());
+        slot.renamed |= scan.new_instance_uid().is_some();
+        if !scan.is_empty_ack() {
+            slot.session.content_written(clock::now());
+        }
+        if kind == SendKind::Reply {
+            events::Replied { source: ReplySource::Server, after: None }.emit();
+        }
+        self.put(slot, kind, &message);
+    }
+
+    /// The session's turn at its server has come.
+    pub fn turn(&self, uid: InstanceUid) -> TurnTaken {
+        let Some(slot) = self.find(uid) else { return TurnTaken::Idle };
+        let mut slot = slot.lock(&self.tally);
+        slot.session.queued = false;
+        let Some(route) = self.uplink.route(uid) else { return TurnTaken::Idle };
+        self.take_leave_of_old_server(&slot, route);
+        let mut taken = TurnTaken::Idle;
+        loop {
+            let turn = slot.session.turn(route, clock::now());
+            match self.take_turn(&mut slot, route, turn) {
+                Ok(true) => taken = TurnTaken::Used,
+                Ok(false) => break,
+                Err(NotSent::Full) => {
+                    taken = TurnTaken::Again;
+                    break;
+                }
+                // The link's return brings every session its turn.
+                Err(NotSent::Down | NotSent::Stale) => break,
+            }
+        }
+        if taken == TurnTaken::Again {
+            slot.session.queued = true;
+        }
+        let removed = slot.session.is_gone();
+        if removed {
+            slot.removed = true;
+        }
+        drop(slot);
+        self.conclude(uid, removed, false);
+        taken
+    }
+
+    /// Does one thing; `Ok(false)` when there is nothing left to do.
+    fn take_turn(&self, slot: &mut SlotState, route: Route, turn: Turn) -> Result<bool, NotSent> {
+        let uid = slot.session.uid();
+        let number = slot.session.next_number();
+        let capabilities = slot.session.capabilities();
+        match turn {
+            Turn::Nothing => return Ok(false),
+            Turn::AskAgent => {
+                self.ask_agent(slot);
+                return Ok(true);
+            }
+            Turn::Touch => {
+                let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
+                self.uplink.send(uid, route, &mut write)?;
+            }
+            Turn::Disconnect => {
+                let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
+                self.uplink.send(uid, route, &mut write)?;
+                slot.session.disconnect_sent(route, clock::now());
+                return Ok(false);
+            }
+            Turn::OneShot(fields) => {
+                let mut write = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(&fields);
+                    splice::set_sequence_num(number, out);
+                };
+                if let Err(why) = self.uplink.send(uid, route, &mut write) {
+                    slot.session.put_back(fields);
+                    return Err(why);
+                }
+            }
+        }
+        slot.session.sent(route, None, clock::now());
+        Ok(true)
+    }
+
+    /// After a failover or failback the server the agent came from, if it still lives, is told
+    /// that the agent is no longer its.
+    fn take_leave_of_old_server(&self, slot: &SlotState, route: Route) {
+        let Some(old) = slot.session.sent_on() else { return };
+        if old.link.server == route.link.server {
+            return;
+        }
+        let (uid, number) = (slot.session.uid(), slot.session.next_number());
+        let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
+        // Not sent means not there: a server that lost its links has lost its agents too.
+        let _ = self.uplink.send(uid, old, &mut write);
+    }
+}

@@ -1,0 +1,139 @@
+//! One session's place in the table: the state machine, and what waits for the agent's task.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::clock;
+use crate::core::session::{Presence, Session};
+use crate::ident::InstanceUid;
+
+/// A session and its lock. The lock is held for microseconds, never across an await.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<SlotState>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct SlotState {
+    pub(super) session: Session,
+    /// Encoded WebSocket frames for the agent's present connection.
+    pub(super) outbox: Vec<u8>,
+    /// The task to wake: the agent's connection, or its waiting request.
+    pub(super) waker: Option<Waker>,
+    /// The outbox went over its bound: the connection must close.
+    pub(super) overflowed: bool,
+    /// The agent was told to use another uid.
+    pub(super) renamed: bool,
+    /// Taken out of the table: whoever still finds it must look again.
+    pub(super) removed: bool,
+}
+
+impl Slot {
+    pub(super) fn new(uid: InstanceUid) -> Self {
+        Self {
+            state: Mutex::new(SlotState {
+                session: Session::new(uid, clock::now()),
+                outbox: Vec::new(),
+                waker: None,
+                overflowed: false,
+                renamed: false,
+                removed: false,
+            }),
+        }
+    }
+
+    pub(super) fn lock<'a>(&'a self, tally: &'a Tally) -> Locked<'a> {
+        let state = self.state.lock();
+        let before = Standing::of(state.session.presence());
+        Locked { state, before, tally }
+    }
+
+    /// Without the counting: for readers.
+    pub(super) fn peek(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock()
+    }
+}
+
+/// How a session counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Connected,
+    Lingering,
+    Over,
+}
+
+impl Standing {
+    const fn of(presence: Presence) -> Self {
+        match presence {
+            Presence::Connected { .. } | Presence::Polling { .. } => Self::Connected,
+            Presence::Lingering { .. } | Presence::Leaving => Self::Lingering,
+            Presence::Gone => Self::Over,
+        }
+    }
+}
+
+/// Sums over all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    connected: AtomicI64,
+    lingering: AtomicI64,
+    /// Bytes in all outboxes.
+    pub(super) outbox_bytes: AtomicUsize,
+}
+
+impl Tally {
+    pub(super) fn connected(&self) -> i64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lingering(&self) -> i64 {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, standing: Standing, n: i64) {
+        match standing {
+            Standing::Connected => self.connected.fetch_add(n, Ordering::Relaxed),
+            Standing::Lingering => self.lingering.fetch_add(n, Ordering::Relaxed),
+            Standing::Over => return,
+        };
+    }
+
+    /// A new session, which counts as lingering until its agent arrives.
+    pub(super) fn opened(&self) {
+        self.add(Standing::Lingering, 1);
+    }
+}
+
+/// A locked slot that keeps the sums right, whichever way the session changed.
+pub(super) struct Locked<'a> {
+    state: MutexGuard<'a, SlotState>,
+    before: Standing,
+    tally: &'a Tally,
+}
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = SlotState;
+
+    fn deref(&self) -> &SlotState {
+        &self.state
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut SlotState {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let after = Standing::of(self.state.session.presence());
+        if after != self.before {
+            self.tally.add(self.before, -1);
+            self.tally.add(after, 1);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What the sessions need of the servers' side. `upstream` implements it; a test may too.
+
+use std::sync::Arc;
+
+use crate::core::session::Route;
+use crate::ident::{InstanceUid, ServerId};
+
+/// Why a message was not taken for sending. Nothing is lost by it: the session wants its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// The link is down.
+    Down,
+    /// As many messages or bytes wait on the link as may.
+    Full,
+    /// The route was of an earlier incarnation.
+    Stale,
+}
+
+/// What a server says of itself in the first reply of a connection. Every agent is to hear it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// `ServerToAgent.capabilities`; `None` before the server has spoken.
+    pub capabilities: Option<u64>,
+    /// The encoded `ServerToAgent.custom_capabilities`.
+    pub custom_capabilities: Option<Vec<u8>>,
+}
+
+/// The way to the servers. Called with a session locked: must not block, and must not call back
+/// into the sessions.
+pub trait Uplink: Send + Sync + 'static {
+    /// The link that an agent's messages take now; `None` if no server is configured.
+    fn route(&self, uid: InstanceUid) -> Option<Route>;
+
+    /// Takes one message: `write` appends the `AgentToServer` to the link's own buffer.
+    ///
+    /// # Errors
+    /// Says why the message was not taken; `write` has not been called then.
+    fn send(
+        &self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent>;
+
+    /// What the server says of itself.
+    fn greeting(&self, server: ServerId) -> Arc<Greeting>;
+
+    /// The session wants its turn at its server: [`super::Sessions::turn`] follows, paced.
+    fn enlist(&self, uid: InstanceUid);
+
+    /// The session is over: what was kept for it alone can go.
+    fn release(&self, uid: InstanceUid);
+}

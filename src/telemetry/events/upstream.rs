@@ -1,0 +1,325 @@
+//! What happens between Seawall and servers. Each event takes the server's handles, which its
+//! sender holds.
+
+use std::time::Duration;
+
+use tracing::{debug, info, trace, warn};
+
+use crate::ident::InstanceUid;
+use crate::telemetry::ServerMetrics;
+use crate::telemetry::label::label;
+
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::upstream";
+
+label! {
+    /// How a dial ended.
+    pub enum DialResult("result") {
+        /// The link is up.
+        Up = "up",
+        /// The server answered with something else than an upgrade.
+        Refused = "refused",
+        /// No connection, or no TLS.
+        Failed = "failed",
+        /// It took too long.
+        Timeout = "timeout",
+    }
+}
+
+label! {
+    /// Why a link was lost.
+    pub enum LossReason("reason") {
+        /// The server closed it.
+        Closed = "closed",
+        /// The connection broke.
+        Reset = "reset",
+        /// A ping was not answered in time.
+        PingTimeout = "ping_timeout",
+        /// The server broke the rules of WebSocket.
+        ProtocolFault = "protocol_fault",
+        /// A message over the limit.
+        TooBig = "too_big",
+        /// Its agent is gone (`per-agent` mode), or Seawall is stopping.
+        Released = "released",
+    }
+}
+
+label! {
+    /// `ServerErrorResponse.type`.
+    pub enum ServerErrorKind("kind") {
+        /// Unknown.
+        Unknown = "unknown",
+        /// The server does not understand the request.
+        BadRequest = "bad_request",
+        /// The server asks to be spared.
+        Unavailable = "unavailable",
+    }
+}
+
+/// Which link of which server, as the log shows it.
+#[derive(Clone, Copy)]
+pub struct LinkName<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// The link's number.
+    pub link: u16,
+    /// Whether many agents share it. One agent's own link is not news at the default level.
+    pub shared: bool,
+}
+
+/// A dial did not bring a link up.
+pub struct DialFailed<'a> {
+    /// Which link.
+    pub name: LinkName<'a>,
+    /// How it ended.
+    pub result: DialResult,
+    /// What was wrong, in words.
+    pub error: &'a dyn std::fmt::Display,
+    /// How many dials have failed in a row, this one included: the first is logged at the default
+    /// level.
+    pub failures: u32,
+    /// When the next is tried.
+    pub retry_after: Duration,
+}
+
+impl DialFailed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.dials.with(self.result).increment(1);
+        let LinkName { server, link, shared } = self.name;
+        let (error, retry_after) = (self.error, self.retry_after);
+        if shared && self.failures <= 1 {
+            warn!(target: TARGET, server, link, %error, ?retry_after, "server cannot be reached");
+        } else {
+            debug!(target: TARGET, server, link, %error, ?retry_after, failures = self.failures, "dial failed");
+        }
+    }
+}
+
+/// A link is up. Pairs with [`LinkLost`].
+pub struct LinkUp<'a> {
+    /// Which link.
+    pub name: LinkName<'a>,
+}
+
+impl LinkUp<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.dials.with(DialResult::Up).increment(1);
+        metrics.links.increment(1.0);
+        let LinkName { server, link, shared } = self.name;
+        if shared {
+            info!(target: TARGET, server, link, "link up");
+        } else {
+            debug!(target: TARGET, server, "agent's link up");
+        }
+    }
+}
+
+/// A link that was up is gone.
+pub struct LinkLost<'a> {
+    /// Which link.
+    pub name: LinkName<'a>,
+    /// Why.
+    pub reason: LossReason,
+    /// How long it had held.
+    pub held: Duration,
+}
+
+impl LinkLost<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.links.decrement(1.0);
+        metrics.links_lost.with(self.reason).increment(1);
+        let LinkName { server, link, shared } = self.name;
+        let (reason, held) = (self.reason, self.held);
+        if shared && reason != LossReason::Released {
+            info!(target: TARGET, server, link, %reason, ?held, "link lost");
+        } else {
+            debug!(target: TARGET, server, link, %reason, ?held, "link ended");
+        }
+    }
+}
+
+/// Agents are sent to a server, or no longer. One for each change.
+pub struct ServerHealth<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// Whether agents are sent to it from now on.
+    pub healthy: bool,
+    /// Sessions that move because of it.
+    pub sessions: usize,
+}
+
+impl ServerHealth<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.healthy.set(if self.healthy { 1.0 } else { 0.0 });
+        metrics.sessions_moved.increment(self.sessions as u64);
+        let Self { server, sessions, .. } = self;
+        if self.healthy {
+            info!(target: TARGET, server, sessions, "server in use");
+        } else {
+            warn!(target: TARGET, server, sessions, "server away: its agents go to the next one");
+        }
+    }
+}
+
+/// A message was written to a server.
+pub struct MessageSent {
+    /// Its size in bytes.
+    pub bytes: usize,
+}
+
+impl MessageSent {
+    /// Counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.messages_sent.increment(1);
+        metrics.bytes_sent.increment(self.bytes as u64);
+    }
+}
+
+/// A message arrived from a server.
+pub struct MessageReceived {
+    /// Its size in bytes.
+    pub bytes: usize,
+}
+
+impl MessageReceived {
+    /// Counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.messages_received.increment(1);
+        metrics.bytes_received.increment(self.bytes as u64);
+    }
+}
+
+/// A link's queue had no room for a message.
+pub struct QueueRefused<'a> {
+    /// Which server.
+    pub server: &'a str,
+}
+
+impl QueueRefused<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.queue_refusals.increment(1);
+        trace!(target: TARGET, server = self.server, "queue full");
+    }
+}
+
+/// A server sent something that is no `ServerToAgent`, or not with a uid.
+pub struct MessageMalformed<'a> {
+    /// From where.
+    pub name: LinkName<'a>,
+    /// What is wrong.
+    pub fault: &'a dyn std::fmt::Display,
+}
+
+impl MessageMalformed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.messages_malformed.increment(1);
+        debug!(target: TARGET, server = self.name.server, fault = %self.fault, "malformed message from the server");
+    }
+}
+
+/// What waits for a server, taken a few times a second.
+pub struct Measured {
+    /// Bytes on all links' queues.
+    pub queue_bytes: usize,
+    /// Sessions that wait for their turn.
+    pub backlog: usize,
+}
+
+impl Measured {
+    /// Sets the gauges.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.queue_bytes.set(self.queue_bytes as f64);
+        metrics.resync_sessions.set(self.backlog as f64);
+    }
+}
+
+/// A message without a uid came on a shared link.
+pub struct PushAnonymous<'a> {
+    /// Which link.
+    pub name: LinkName<'a>,
+    /// Whether it is the server's first: only that is logged at the default level.
+    pub first: bool,
+}
+
+impl PushAnonymous<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.pushes_anonymous.increment(1);
+        if self.first {
+            warn!(target: TARGET,
+                server = self.name.server,
+                "the server pushes without an instance uid, which cannot be routed on a shared \
+                 link; set `mode = \"per-agent\"` for it"
+            );
+        }
+    }
+}
+
+/// A message came for an agent that has no session here.
+pub struct PushUnroutable<'a> {
+    /// Which link.
+    pub name: LinkName<'a>,
+    /// For whom.
+    pub uid: InstanceUid,
+}
+
+impl PushUnroutable<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.pushes_unroutable.increment(1);
+        debug!(target: TARGET, server = self.name.server, uid = %self.uid, "message for an agent not here");
+    }
+}
+
+/// A server answered with an error.
+pub struct ServerErrorReceived<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// Its kind.
+    pub kind: ServerErrorKind,
+}
+
+impl ServerErrorReceived<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.server_errors.with(self.kind).increment(1);
+        debug!(target: TARGET, server = self.server, kind = %self.kind, "error response");
+    }
+}
+
+/// A server asked to be spared for a while.
+pub struct Paused<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// For how long.
+    pub pause: Duration,
+}
+
+impl Paused<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.pauses.increment(1);
+        debug!(target: TARGET, server = self.server, pause = ?self.pause, "reintroduction paused");
+    }
+}
+
+/// An agent was introduced to a server.
+pub struct Touched {
+    /// Which agent.
+    pub uid: InstanceUid,
+}
+
+impl Touched {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.touches.increment(1);
+        trace!(target: TARGET, uid = %self.uid, "touch sent");
+    }
+}

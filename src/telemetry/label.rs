@@ -1,0 +1,75 @@
+//! Labels: the bounded sets of values by which a metric is split.
+//!
+//! A label is an enum, so that no text of a peer (a uid, a path, an address) can become one: the
+//! number of series is known when the program is compiled.
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// The label's name in the exposition, such as `reason`.
+    const KEY: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The value's text in the exposition.
+    fn as_str(self) -> &'static str;
+    /// The value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum that is a [`Label`]: `pub enum Name("key") { Variant = "text", ... }`.
+macro_rules! label {
+    (
+        $(#[$outer:meta])*
+        $visibility:vis enum $name:ident($key:literal) {
+            $( $(#[$inner:meta])* $variant:ident = $text:literal, )+
+        }
+    ) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $visibility enum $name { $( $(#[$inner])* $variant, )+ }
+
+        impl $crate::telemetry::Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$( Self::$variant, )+];
+
+            fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $text, )+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str($crate::telemetry::Label::as_str(*self))
+            }
+        }
+    };
+}
+
+pub(crate) use label;
+
+#[cfg(test)]
+mod tests {
+    use super::Label;
+
+    label! {
+        /// A label of two.
+        enum Colour("colour") {
+            /// One.
+            Red = "red",
+            /// Two.
+            Green = "green",
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_value_is_its_index() {
+        for (place, colour) in Colour::ALL.iter().enumerate() {
+            assert_eq!(colour.index(), place);
+        }
+        assert_eq!(Colour::Green.to_string(), "green");
+        assert_eq!(Colour::KEY, "colour");
+    }
+}

@@ -1,0 +1,73 @@
+//! Sets logging up: text for a person at a terminal, JSON for a machine otherwise.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text if standard error is a terminal, else JSON.
+    #[default]
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What logging needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogParams {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is logged: a level, or directives as in `RUST_LOG` (`info,seawall::edge=debug`).
+    pub level: String,
+}
+
+impl Default for LogParams {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}
+
+impl LogParams {
+    /// Says what is wrong with `level`, so that configuration can report it with everything else.
+    ///
+    /// # Errors
+    /// The filter's own words.
+    pub fn check(&self) -> Result<(), String> {
+        EnvFilter::try_new(&self.level).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Starts logging to standard error, for the whole process. Standard output is for answers.
+///
+/// # Errors
+/// If `level` is malformed, or logging was already set up.
+pub fn start(params: &LogParams) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&params.level).map_err(|error| error.to_string())?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let outcome = match (params.format, terminal) {
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => {
+            builder.json().flatten_event(true).with_current_span(false).try_init()
+        }
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => builder.with_ansi(terminal).try_init(),
+    };
+    outcome.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_checked_before_it_is_used() {
+        assert_eq!(LogParams::default().check(), Ok(()));
+        let level = "info,seawall::edge=debug".to_owned();
+        assert_eq!(LogParams { level, ..Default::default() }.check(), Ok(()));
+        let level = "seawall=loud".to_owned();
+        assert!(LogParams { level, ..Default::default() }.check().is_err());
+    }
+}

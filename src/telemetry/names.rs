@@ -1,0 +1,235 @@
+//! The table of all metrics: one entry makes the name, the help text, the handle and the line in
+//! docs/METRICS.md. Names are `seawall_<noun>_<unit>[_total]`; labels are closed sets, except
+//! `server`, which the configuration bounds.
+
+use std::fmt;
+
+use metrics::{Counter, Gauge};
+
+use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
+use super::events::sessions::{
+    Asker, CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
+};
+use super::events::upstream::{DialResult, LossReason, ServerErrorKind};
+use super::handles::{Family, GaugeFamily, Handle, Histogram};
+use super::registry::{Registrar, register};
+
+/// What Prometheus is told a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        })
+    }
+}
+
+/// A label's key and its values; no values if the configuration names them.
+type Labels = Vec<(&'static str, Vec<&'static str>)>;
+
+macro_rules! table {
+    (
+        $( $(#[$outer:meta])* struct $set:ident $common:tt {
+            $( #[doc = $help:literal] $field:ident: $handle:ty = $variant:ident $name:literal, )+
+        } )+
+    ) => {
+        /// Every metric there is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Metric { $($( #[doc = $help] $variant, )+)+ }
+
+        impl Metric {
+            /// All of them, in the order of the table.
+            pub const ALL: &'static [Self] = &[$($( Self::$variant, )+)+];
+
+            /// The name in the exposition.
+            pub const fn name(self) -> &'static str {
+                match self { $($( Self::$variant => $name, )+)+ }
+            }
+
+            /// What it means, in one sentence.
+            pub fn help(self) -> &'static str {
+                match self { $($( Self::$variant => $help.trim_ascii(), )+)+ }
+            }
+
+            /// Counter, gauge or histogram.
+            pub const fn kind(self) -> Kind {
+                match self { $($( Self::$variant => <$handle as Handle>::KIND, )+)+ }
+            }
+
+            /// The labels' keys and values; no values where the configuration names them.
+            pub fn labels(self) -> Labels {
+                let (common, own): (&[&'static str], _) = match self {
+                    $($( Self::$variant => (&$common, <$handle as Handle>::label()), )+)+
+                };
+                common.iter().map(|key| (*key, Vec::new())).chain(own).collect()
+            }
+        }
+
+        $( $(#[$outer])* pub struct $set {
+            $( #[doc = $help] pub $field: $handle, )+
+        }
+
+        impl $set {
+            pub(super) fn register(registrar: &Registrar<'_>) -> Self {
+                Self { $( $field: Handle::register(registrar, Metric::$variant), )+ }
+            }
+        } )+
+    };
+}
+
+impl ServerMetrics {
+    /// The handles of one server, by its name in the configuration. Made once for each server:
+    /// a lookup by name, not for the data path.
+    pub fn new(server: &str) -> Self {
+        register(Some(("server", server)), Self::register)
+    }
+}
+
+table! {
+/// The handles of everything that is not about one server.
+struct Metrics [] {
+    /// Connections accepted from agents.
+    connections_accepted: Counter = ConnectionsAccepted "seawall_edge_accepted_connections_total",
+    /// Connections of agents now open.
+    connections_open: Gauge = ConnectionsOpen "seawall_edge_open_connections",
+    /// Connections upgraded to WebSocket.
+    connections_upgraded: Counter = ConnectionsUpgraded "seawall_edge_upgraded_connections_total",
+    /// Connections closed, by why.
+    connections_closed: Family<CloseReason> = ConnectionsClosed "seawall_edge_closed_connections_total",
+    /// Failures to accept a connection.
+    accept_errors: Family<AcceptError> = AcceptErrors "seawall_edge_accept_errors_total",
+    /// Requests (upgrades and POSTs) answered with a refusal.
+    requests_refused: Family<RefuseReason> = RequestsRefused "seawall_edge_refused_requests_total",
+    /// Messages received from agents.
+    messages_received: Family<Transport> = MessagesReceived "seawall_edge_received_messages_total",
+    /// Bytes of messages received from agents, after decompression.
+    bytes_received: Counter = BytesReceived "seawall_edge_received_bytes_total",
+    /// Messages sent to agents.
+    messages_sent: Family<SendKind> = MessagesSent "seawall_edge_sent_messages_total",
+    /// Bytes of messages sent to agents, before compression.
+    bytes_sent: Counter = BytesSent "seawall_edge_sent_bytes_total",
+    /// Messages from agents that were not taken, by what is wrong with them.
+    messages_rejected: Family<Fault> = MessagesRejected "seawall_edge_rejected_messages_total",
+    /// WebSocket pings sent to silent agents.
+    pings_sent: Counter = PingsSent "seawall_edge_sent_pings_total",
+    /// Bytes held of messages that have not wholly arrived.
+    buffered_bytes: Gauge = BufferedBytes "seawall_edge_buffered_bytes",
+
+    /// Sessions in the table.
+    sessions: GaugeFamily<SessionState> = Sessions "seawall_sessions",
+    /// Sessions created for agents not known before.
+    sessions_opened: Counter = SessionsOpened "seawall_opened_sessions_total",
+    /// Sessions whose agent came back while they lingered.
+    sessions_resumed: Counter = SessionsResumed "seawall_resumed_sessions_total",
+    /// Sessions ended, by why.
+    sessions_ended: Family<EndReason> = SessionsEnded "seawall_ended_sessions_total",
+    /// Agents refused because the table of sessions is full.
+    sessions_refused: Counter = SessionsRefused "seawall_refused_sessions_total",
+    /// Connections replaced by a newer one of the same agent.
+    connections_replaced: Counter = ConnectionsReplaced "seawall_replaced_connections_total",
+    /// Agents' reports sent on to a server, heartbeats apart.
+    reports_forwarded: Counter = ReportsForwarded "seawall_forwarded_reports_total",
+    /// Heartbeats of agents, by what became of them.
+    heartbeats: Family<HeartbeatRoute> = Heartbeats "seawall_heartbeats_total",
+    /// Replies given to agents, by who wrote them.
+    replies: Family<ReplySource> = Replies "seawall_replies_total",
+    /// Time from an agent's message to its reply.
+    reply_seconds: Histogram = ReplySeconds "seawall_reply_seconds",
+    /// Servers' late empty acknowledgements that were not passed on.
+    acknowledgements_swallowed: Counter = AcknowledgementsSwallowed "seawall_swallowed_acknowledgements_total",
+    /// Gaps in agents' sequence numbers: messages lost on the way here.
+    gaps: Counter = Gaps "seawall_sequence_gaps_total",
+    /// Full states asked of agents, by who wanted them.
+    full_states_asked: Family<Asker> = FullStatesAsked "seawall_asked_full_states_total",
+    /// Offers kept for agents that could not take them at once.
+    offers_kept: Counter = OffersKept "seawall_kept_offers_total",
+    /// Offers that will not reach their agent.
+    offers_dropped: Family<OfferDrop> = OffersDropped "seawall_dropped_offers_total",
+    /// Custom messages that will not reach their agent or server.
+    custom_messages_dropped: Family<CustomDrop> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
+    /// Bytes waiting for agents to read them.
+    outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+}
+
+/// The handles of one server.
+struct ServerMetrics ["server"] {
+    /// Dials, by how they ended.
+    dials: Family<DialResult> = Dials "seawall_upstream_dials_total",
+    /// Links now up.
+    links: Gauge = Links "seawall_upstream_links",
+    /// Links lost, by why.
+    links_lost: Family<LossReason> = LinksLost "seawall_upstream_lost_links_total",
+    /// 1 while agents are sent to this server, else 0.
+    healthy: Gauge = Healthy "seawall_upstream_healthy_servers",
+    /// Messages sent to the server.
+    messages_sent: Counter = UpstreamMessagesSent "seawall_upstream_sent_messages_total",
+    /// Bytes of messages sent to the server.
+    bytes_sent: Counter = UpstreamBytesSent "seawall_upstream_sent_bytes_total",
+    /// Messages received from the server.
+    messages_received: Counter = UpstreamMessagesReceived "seawall_upstream_received_messages_total",
+    /// Bytes of messages received from the server.
+    bytes_received: Counter = UpstreamBytesReceived "seawall_upstream_received_bytes_total",
+    /// Bytes waiting to be written to the server.
+    queue_bytes: Gauge = QueueBytes "seawall_upstream_queue_bytes",
+    /// Messages not taken because the link's queue was full; what they said is sent later.
+    queue_refusals: Counter = QueueRefusals "seawall_upstream_queue_refusals_total",
+    /// Messages from the server that are malformed, or name no valid instance uid.
+    messages_malformed: Counter = UpstreamMessagesMalformed "seawall_upstream_malformed_messages_total",
+    /// Messages without an instance uid on a shared link, which nobody can route.
+    pushes_anonymous: Counter = PushesAnonymous "seawall_upstream_anonymous_pushes_total",
+    /// Messages for agents that have no session here.
+    pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
+    /// Error responses from the server.
+    server_errors: Family<ServerErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
+    /// Sessions still to be reintroduced to the server.
+    resync_sessions: Gauge = ResyncSessions "seawall_upstream_resync_sessions",
+    /// Touches sent: an agent introduced by uid, number and capabilities alone.
+    touches: Counter = Touches "seawall_upstream_touches_total",
+    /// Pauses that the server asked for.
+    pauses: Counter = Pauses "seawall_upstream_pauses_total",
+    /// Sessions moved away because the server was gone too long, or back again.
+    sessions_moved: Counter = SessionsMoved "seawall_upstream_moved_sessions_total",
+}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_well_formed() {
+        let mut seen = HashSet::new();
+        for metric in Metric::ALL {
+            let name = metric.name();
+            assert!(seen.insert(name), "{name} is there twice");
+            assert!(name.starts_with("seawall_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
+            let help = metric.help();
+            assert!(help.ends_with('.'), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn label_values_are_unique_and_no_label_is_a_uid() {
+        for metric in Metric::ALL {
+            for (key, values) in metric.labels() {
+                assert!(!key.contains("uid"));
+                assert_eq!(values.iter().collect::<HashSet<_>>().len(), values.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The process's own figures, under the names that Prometheus' client libraries use, so that
+//! ready-made dashboards find them. Read from /proc when scraped; what cannot be read is left out.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Appends the figures to `output`.
+pub(super) fn render(output: &mut String) {
+    let figures = [
+        ("process_resident_memory_bytes", "gauge", resident_bytes()),
+        ("process_cpu_seconds_total", "counter", Some(cpu_seconds())),
+        ("process_open_fds", "gauge", open_descriptors()),
+        ("process_max_fds", "gauge", descriptors_max()),
+        ("process_start_time_seconds", "gauge", start_seconds()),
+    ];
+    for (name, kind, value) in figures {
+        if let Some(value) = value {
+            let _ = writeln!(output, "# TYPE {name} {kind}\n{name} {value}\n");
+        }
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let name = "seawall_build_info";
+    let _ = writeln!(output, "# TYPE {name} gauge\n{name}{{version=\"{version}\"}} 1\n");
+}
+
+/// Resident set, in bytes.
+#[allow(clippy::cast_precision_loss)] // Exact up to 8 PiB.
+fn resident_bytes() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some((pages * rustix::param::page_size() as u64) as f64)
+}
+
+/// CPU time of all threads, user and system, in seconds.
+#[allow(clippy::cast_precision_loss)] // Nanoseconds of a second are few.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn open_descriptors() -> Option<f64> {
+    // The directory itself is open while it is counted.
+    let count = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
+    u32::try_from(count).ok().map(f64::from)
+}
+
+#[allow(clippy::cast_precision_loss)] // A limit, not a sum.
+fn descriptors_max() -> Option<f64> {
+    getrlimit(Resource::Nofile).current.map(|limit| limit as f64)
+}
+
+/// Seconds since 1970 at which the process began.
+#[allow(clippy::cast_precision_loss)] // Clock ticks since boot: far below 2^53.
+fn start_seconds() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses that may hold anything; `starttime` is the 22nd.
+    let ticks: u64 = text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let boot: u64 = boot.trim().parse().ok()?;
+    Some(boot as f64 + ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_this_process_are_plausible() {
+        assert!(resident_bytes().unwrap() > 100_000.0);
+        assert!(cpu_seconds() > 0.0);
+        assert!(open_descriptors().unwrap() >= 3.0);
+        assert!(descriptors_max().unwrap() >= open_descriptors().unwrap());
+        assert!(start_seconds().unwrap() > 1.6e9);
+    }
+}

@@ -1,0 +1,163 @@
+//! From a server's address to an open WebSocket: TCP, TLS, upgrade.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::params::ServerParams;
+use super::tls::{self, TlsError};
+use crate::clock;
+use crate::telemetry::events::upstream::DialResult;
+use crate::websocket::{self, ClientRequest, ResponseHead};
+
+/// Both halves of a connection, whatever it runs over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// An open WebSocket, and what the server sent behind its handshake.
+pub(super) struct Opened {
+    pub(super) stream: Box<dyn Stream>,
+    pub(super) early: Vec<u8>,
+}
+
+/// Why a dial came to nothing. The server's or the network's fault; retrying may help.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// The address does not resolve, or nobody answers there.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// TLS: a certificate not trusted, or not TLS at all.
+    #[error("TLS handshake: {0}")]
+    Tls(#[source] io::Error),
+    /// The server answered the upgrade with something else.
+    #[error(transparent)]
+    Refused(#[from] websocket::Refused),
+    /// What answered does not speak HTTP.
+    #[error("the answer is not HTTP: {0}")]
+    NotHttp(#[from] websocket::HeadFault),
+    /// The connection broke, or the answer had no end.
+    #[error("connection lost during the handshake: {0}")]
+    Lost(#[source] io::Error),
+    /// It took too long.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl DialError {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after,
+            _ => None,
+        }
+    }
+
+    pub(super) const fn label(&self) -> DialResult {
+        match self {
+            Self::Refused(_) | Self::NotHttp(_) => DialResult::Refused,
+            Self::Connect(_) | Self::Tls(_) | Self::Lost(_) => DialResult::Failed,
+            Self::Timeout(_) => DialResult::Timeout,
+        }
+    }
+}
+
+/// Longest answer to an upgrade.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How to reach one server.
+pub(super) struct Endpoint {
+    host: String,
+    port: u16,
+    authority: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    timeout: Duration,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// If the trust store cannot be read, or the host is no name a certificate can have.
+    pub(super) fn new(server: &ServerParams, timeout: Duration) -> Result<Self, TlsError> {
+        let host = server.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let secure = server.url.scheme_str() == Some("wss");
+        let tls = if secure {
+            let name =
+                ServerName::try_from(host.clone()).map_err(|_| TlsError::Name(host.clone()))?;
+            Some((TlsConnector::from(Arc::new(tls::client(server.ca_file.as_deref())?)), name))
+        } else {
+            None
+        };
+        let headers = server
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect();
+        Ok(Self {
+            host,
+            port: server.url.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+            authority: server.url.authority().map(ToString::to_string).unwrap_or_default(),
+            target: server.url.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            headers,
+            tls,
+            timeout,
+        })
+    }
+
+    /// Opens a WebSocket.
+    pub(super) async fn dial(&self) -> Result<Opened, DialError> {
+        tokio::time::timeout(self.timeout, self.open())
+            .await
+            .unwrap_or(Err(DialError::Timeout(self.timeout)))
+    }
+
+    async fn open(&self) -> Result<Opened, DialError> {
+        let socket = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(DialError::Connect)?;
+        socket.set_nodelay(true).map_err(DialError::Connect)?;
+        let mut stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(socket),
+            Some((connector, name)) => {
+                let connected = connector.connect(name.clone(), socket).await;
+                Box::new(connected.map_err(DialError::Tls)?)
+            }
+        };
+        let early = self.upgrade(&mut stream).await?;
+        Ok(Opened { stream, early })
+    }
+
+    async fn upgrade(&self, stream: &mut Box<dyn Stream>) -> Result<Vec<u8>, DialError> {
+        let key = websocket::generate_key();
+        let mut request = Vec::new();
+        let (authority, target, headers) = (&self.authority, &self.target, &self.headers);
+        websocket::client_request(
+            &ClientRequest { authority, target, headers, key: &key },
+            &mut request,
+        );
+        stream.write_all(&request).await.map_err(DialError::Lost)?;
+        stream.flush().await.map_err(DialError::Lost)?;
+        let mut head = Vec::with_capacity(1024);
+        loop {
+            let read = stream.read_buf(&mut head).await.map_err(DialError::Lost)?;
+            if read == 0 {
+                return Err(DialError::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            if let Some(response) = ResponseHead::parse(&head)? {
+                websocket::check_response(&response, &key, clock::wall())?;
+                let end = response.head_bytes;
+                head.drain(..end);
+                return Ok(head);
+            }
+            if head.len() >= HEAD_BYTES_MAX {
+                return Err(DialError::Lost(io::ErrorKind::InvalidData.into()));
+            }
+        }
+    }
+}

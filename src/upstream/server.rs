@@ -1,0 +1,207 @@
+//! One server: its links, what it says of itself, whether it can be reached.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::backlog::Backlog;
+use super::dial::Endpoint;
+use super::link::{Bounds, Link};
+use super::params::{Mode, ServerParams, UpstreamParams};
+use super::tls::TlsError;
+use crate::core::placement::{Seed, link_of};
+use crate::ident::{InstanceUid, LinkId, ServerId};
+use crate::opamp::server::ServerScan;
+use crate::sessions::Greeting;
+use crate::telemetry::ServerMetrics;
+use crate::telemetry::events::upstream::LinkName;
+
+/// Bytes that may wait on one agent's own link.
+const AGENT_LINK_BYTES_MAX: usize = 1 << 20;
+
+pub(super) struct Server {
+    pub(super) id: ServerId,
+    pub(super) params: ServerParams,
+    pub(super) seed: Seed,
+    pub(super) metrics: ServerMetrics,
+    pub(super) endpoint: Endpoint,
+    pub(super) backlog: Backlog,
+    pub(super) dials: tokio::sync::Semaphore,
+    /// `multiplexed`: fixed. `per-agent`: empty.
+    pub(super) shared: Vec<Arc<Link>>,
+    /// `per-agent`: one an agent. `multiplexed`: empty.
+    pub(super) owned: DashMap<InstanceUid, Arc<Link>>,
+    pub(super) bounds: Bounds,
+    greeting: RwLock<Arc<Greeting>>,
+    links_up: AtomicUsize,
+    /// Whether agents are placed here.
+    available: AtomicBool,
+    /// A push that cannot be routed is worth one line in the log.
+    anonymous_logged: AtomicBool,
+    reach: Mutex<Reach>,
+}
+
+/// When the server could be reached.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    /// The last dial succeeded, or a link is up.
+    reachable: bool,
+    since: Instant,
+    paused_until: Option<Instant>,
+}
+
+impl Server {
+    pub(super) fn new(
+        id: ServerId,
+        params: &ServerParams,
+        all: &UpstreamParams,
+        now: Instant,
+    ) -> Result<Self, TlsError> {
+        let (count, bounds) = match params.mode {
+            Mode::Multiplexed { links } => (
+                links.get(),
+                Bounds { bytes_max: all.queue_bytes_max, messages_max: all.queue_messages_max },
+            ),
+            Mode::PerAgent => (
+                0,
+                Bounds {
+                    bytes_max: all.queue_bytes_max.min(AGENT_LINK_BYTES_MAX),
+                    messages_max: all.queue_messages_max,
+                },
+            ),
+        };
+        let shared = (0..count)
+            .map(|index| Arc::new(Link::new(LinkId { server: id, index }, None, bounds)))
+            .collect();
+        Ok(Self {
+            id,
+            params: params.clone(),
+            seed: Seed::of_name(&params.name),
+            metrics: ServerMetrics::new(&params.name),
+            endpoint: Endpoint::new(params, all.dial_timeout)?,
+            backlog: Backlog::default(),
+            dials: tokio::sync::Semaphore::new(usize::from(all.dials_max.get())),
+            shared,
+            owned: DashMap::new(),
+            bounds,
+            greeting: RwLock::default(),
+            links_up: AtomicUsize::new(0),
+            available: AtomicBool::new(true),
+            anonymous_logged: AtomicBool::new(false),
+            reach: Mutex::new(Reach { reachable: false, since: now, paused_until: None }),
+        })
+    }
+
+    /// The shared link an agent's messages take; `None` in `per-agent` mode.
+    pub(super) fn shared_link(&self, uid: InstanceUid) -> Option<&Arc<Link>> {
+        let count = u16::try_from(self.shared.len()).unwrap_or(u16::MAX);
+        self.shared.get(usize::from(link_of(uid, count)))
+    }
+
+    pub(super) fn link_of(&self, uid: InstanceUid) -> Option<Arc<Link>> {
+        self.shared_link(uid)
+            .cloned()
+            .or_else(|| self.owned.get(&uid).map(|link| Arc::clone(&link)))
+    }
+
+    pub(super) fn name<'a>(&'a self, link: &Link) -> LinkName<'a> {
+        LinkName { server: &self.params.name, link: link.id.index, shared: link.owner.is_none() }
+    }
+
+    pub(super) fn greeting(&self) -> Arc<Greeting> {
+        Arc::clone(&self.greeting.read())
+    }
+
+    /// Learns what the server says of itself: the first reply of a connection carries it.
+    pub(super) fn learn(&self, scan: &ServerScan<'_>) {
+        let custom = scan.custom_capabilities.clone().map(|range| &scan.bytes[range]);
+        if scan.capabilities.is_none() && custom.is_none() {
+            return;
+        }
+        let known = self.greeting();
+        let capabilities = scan.capabilities.or(known.capabilities);
+        if capabilities == known.capabilities
+            && (custom.is_none() || custom == known.custom_capabilities.as_deref())
+        {
+            return;
+        }
+        let custom_capabilities =
+            custom.map(<[u8]>::to_vec).or_else(|| known.custom_capabilities.clone());
+        *self.greeting.write() = Arc::new(Greeting { capabilities, custom_capabilities });
+    }
+
+    pub(super) fn link_came(&self, now: Instant) {
+        self.links_up.fetch_add(1, Ordering::Relaxed);
+        self.reached(true, now);
+    }
+
+    pub(super) fn link_went(&self, now: Instant) {
+        if self.links_up.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.reached(false, now);
+        }
+    }
+
+    pub(super) fn dial_failed(&self, now: Instant) {
+        if self.links_up.load(Ordering::Relaxed) == 0 {
+            self.reached(false, now);
+        }
+    }
+
+    fn reached(&self, reachable: bool, now: Instant) {
+        let mut reach = self.reach.lock();
+        if reach.reachable != reachable {
+            reach.reachable = reachable;
+            reach.since = now;
+        }
+    }
+
+    /// A dial that opened no link for anybody has shown that the server is there.
+    pub(super) fn probed(&self, now: Instant) {
+        self.reached(true, now);
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.reach.lock().reachable
+    }
+
+    pub(super) fn has_links_up(&self) -> bool {
+        self.links_up.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it can be reached, and for how long that has been so.
+    pub(super) fn reach(&self, now: Instant) -> (bool, Duration) {
+        let reach = *self.reach.lock();
+        (reach.reachable, now.saturating_duration_since(reach.since))
+    }
+
+    pub(super) fn is_available(&self) -> bool {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether that is a change.
+    pub(super) fn set_available(&self, available: bool) -> bool {
+        self.available.swap(available, Ordering::Relaxed) != available
+    }
+
+    /// The server wants peace.
+    pub(super) fn pause(&self, until: Instant) {
+        let mut reach = self.reach.lock();
+        if reach.paused_until.is_none_or(|before| before < until) {
+            reach.paused_until = Some(until);
+        }
+    }
+
+    /// For how much longer.
+    pub(super) fn paused(&self, now: Instant) -> Option<Duration> {
+        let until = self.reach.lock().paused_until?;
+        (until > now).then(|| until - now)
+    }
+
+    /// Whether an anonymous push is the first one.
+    pub(super) fn first_anonymous(&self) -> bool {
+        !self.anonymous_logged.swap(true, Ordering::Relaxed)
+    }
+}

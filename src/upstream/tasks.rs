@@ -1,0 +1,191 @@
+//! The tasks of a server: one a link, which dials and serves; one that gives sessions their turns;
+//! one that watches whether the server can be reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Upstream;
+use super::connection::Serve;
+use super::dial::DialError;
+use super::incoming;
+use super::link::Link;
+use super::server::Server;
+use crate::clock;
+use crate::core::backoff::Backoff;
+use crate::core::bucket::Bucket;
+use crate::sessions::{Sessions, TurnTaken};
+use crate::telemetry::events::upstream as events;
+
+/// Keeps one link up until it is released.
+pub(super) async fn keep_link(
+    up: Arc<Upstream>,
+    server: Arc<Server>,
+    link: Arc<Link>,
+    sessions: Arc<Sessions>,
+) {
+    let rule = up.backoff_rule();
+    let mut backoff = Backoff::default();
+    let mut failures = 0;
+    while !link.is_released() {
+        let wait = match dial(&server, &link).await {
+            Ok(opened) if link.up() => {
+                failures = 0;
+                let since = clock::now();
+                server.link_came(since);
+                events::LinkUp { name: server.name(&link) }.emit(&server.metrics);
+                reintroduce(&up, &server, &link, &sessions);
+                let route = link.route();
+                let take = |bytes: &[u8]| incoming::take(&server, &link, route, &sessions, bytes);
+                let serve = Serve {
+                    link: &link,
+                    message_bytes_max: up.params.message_bytes_max,
+                    ping_interval: up.params.ping_interval,
+                    ping_timeout: up.params.ping_timeout,
+                    take: &take,
+                };
+                let reason = serve.run(opened).await;
+                link.down();
+                let now = clock::now();
+                server.link_went(now);
+                let held = now.saturating_duration_since(since);
+                events::LinkLost { name: server.name(&link), reason, held }.emit(&server.metrics);
+                backoff.lost(rule, rand::random(), since, now)
+            }
+            Ok(_) => break,
+            Err(error) => {
+                server.dial_failed(clock::now());
+                failures += 1;
+                let wait = backoff.failed(rule, rand::random(), error.retry_after());
+                let (result, name) = (error.label(), server.name(&link));
+                events::DialFailed { name, result, error: &error, failures, retry_after: wait }
+                    .emit(&server.metrics);
+                wait
+            }
+        };
+        // A released link ends at once; any other notification is a message that waits.
+        let end = tokio::time::sleep(wait);
+        tokio::pin!(end);
+        while !link.is_released() {
+            tokio::select! {
+                () = &mut end => break,
+                () = link.wake.notified() => {}
+            }
+        }
+    }
+    if let Some(owner) = link.owner {
+        server.owned.remove_if(&owner, |_, current| Arc::ptr_eq(current, &link));
+    }
+}
+
+async fn dial(server: &Server, link: &Link) -> Result<super::dial::Opened, DialError> {
+    // Shared links are few; agents' own come in thousands and take turns.
+    let _turn = match link.owner {
+        Some(_) => server.dials.acquire().await.ok(),
+        None => None,
+    };
+    // Boxed: the handshake's state is gone when the link is up.
+    Box::pin(server.endpoint.dial()).await
+}
+
+/// A link is up: its agents are introduced to the server, each in its turn.
+fn reintroduce(
+    up: &Arc<Upstream>,
+    server: &Arc<Server>,
+    link: &Arc<Link>,
+    sessions: &Arc<Sessions>,
+) {
+    if let Some(owner) = link.owner {
+        sessions.enlist_one(owner);
+        return;
+    }
+    let (up, server, index) = (Arc::clone(up), server.id, link.id.index);
+    let sessions = Arc::clone(sessions);
+    // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
+    tokio::task::spawn_blocking(move || {
+        sessions.enlist_all(&|uid| {
+            up.place(uid).is_some_and(|place| {
+                place.id == server
+                    && place.shared_link(uid).is_some_and(|link| link.id.index == index)
+            })
+        });
+    });
+}
+
+/// Gives sessions their turns, no faster than the server is to be burdened.
+pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
+    /// How long to wait for a link, or for room on it, before looking again.
+    const LOOK_AGAIN: Duration = Duration::from_millis(10);
+    let mut bucket = Bucket::new(up.params.resync_rate, clock::now());
+    loop {
+        server.backlog.arrival().await;
+        if let Some(pause) = server.paused(clock::now()) {
+            tokio::time::sleep(pause).await;
+            continue;
+        }
+        if !server.is_reachable() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        let Some(uid) = server.backlog.try_pop() else { continue };
+        match server.link_of(uid) {
+            Some(link) if !link.is_up() => {
+                // Its return brings the session its turn.
+                sessions.skip_turn(uid);
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Some(link) if !link.has_room() => {
+                server.backlog.push(uid);
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            Some(_) | None => {}
+        }
+        match sessions.turn(uid) {
+            TurnTaken::Idle => tokio::task::yield_now().await,
+            TurnTaken::Again => server.backlog.push(uid),
+            TurnTaken::Used => {
+                while let Err(wait) = bucket.take(clock::now()) {
+                    tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+                }
+            }
+        }
+    }
+}
+
+/// Moves agents away from a server that has been out of reach for long, and back. A server that no
+/// link tries is probed: nobody else would notice its return.
+pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
+    const TICK: Duration = Duration::from_millis(250);
+    let rule = up.backoff_rule();
+    let mut backoff = Backoff::default();
+    let mut next_probe = clock::now();
+    loop {
+        let now = clock::now();
+        let (reachable, lasting) = server.reach(now);
+        if server.shared.is_empty() && !reachable && next_probe <= now {
+            match server.endpoint.dial().await {
+                Ok(_) => {
+                    backoff = Backoff::default();
+                    server.probed(clock::now());
+                }
+                Err(error) => {
+                    next_probe = now + backoff.failed(rule, rand::random(), error.retry_after());
+                }
+            }
+        }
+        let available = match (server.is_available(), reachable) {
+            (true, false) => lasting < up.params.failover_after,
+            (false, true) => lasting >= up.params.stable_after,
+            (unchanged, _) => unchanged,
+        };
+        if server.set_available(available) {
+            let moved = up.move_agents(&server, &sessions);
+            let name = &server.params.name;
+            events::ServerHealth { server: name, healthy: available, sessions: moved }
+                .emit(&server.metrics);
+        }
+        up.measure(&server);
+        tokio::time::sleep(TICK).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! The `seawall` command as an operator types it: answers, exit codes, signals.
+// Helpers of tests are tests: what they unwrap, they assert.
+#![allow(clippy::unwrap_used)]
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn seawall(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn check(text: &str) -> (Output, String) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let output = seawall(&["check", "--config", path]).output().unwrap();
+    (output, path.to_owned())
+}
+
+#[test]
+fn check_says_what_a_right_configuration_means() {
+    let (output, _) =
+        check("[[upstream.servers]]\nname = \"main\"\nurl = \"ws://10.0.0.5:4320\"\n");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.starts_with("ok\n"), "{text}");
+    assert!(
+        text.contains("main at ws://10.0.0.5:4320/v1/opamp, all agents over 4 links"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_says_every_mistake_and_exits_with_2() {
+    let (output, path) = check("[edge]\npaht = \"/x\"\n[sessions]\nlinger = 60\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "{path}: line 2: edge.paht: not a known key; did you mean `path`?\n\
+             {path}: line 4: sessions.linger: needs a unit, such as \"60s\" or \"60ms\"\n\
+             {path}: upstream.servers: no [[upstream.servers]]: name at least one server, by `url`\n\
+             3 mistakes\n"
+        )
+    );
+}
+
+#[test]
+fn the_sample_is_a_right_configuration() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/seawall.toml");
+    let output = seawall(&["check", "--config", sample]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    assert_eq!(seawall(&["walk"]).output().unwrap().status.code(), Some(2));
+    assert_eq!(seawall(&["run"]).output().unwrap().status.code(), Some(2));
+}
+
+/// A gateway on ports of the kernel's choice, whose server is not there.
+fn start() -> Child {
+    seawall(&["run"])
+        .env("SEAWALL_EDGE__LISTEN", "127.0.0.1:0")
+        .env("SEAWALL_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("SEAWALL_UPSTREAM__SERVERS__0__URL", "ws://127.0.0.1:1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_signal_stops_it_in_order_and_logs_are_json_without_a_terminal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut child = start();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first: serde_json::Value =
+            serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&first["message"], &first["level"]), (&"starting".into(), &"INFO".into()));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+        assert!(rest.iter().any(|line| line.contains("\"stopping\"")), "{rest:?}");
+        assert!(rest.last().unwrap().contains("\"stopped\""), "{rest:?}");
+    }
+}

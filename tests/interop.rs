@@ -1,0 +1,98 @@
+//! Real OpAMP clients and a real OpAMP server (opamp-go), with Seawall between them.
+//!
+//! Each scenario runs in every topology where it means something. `direct` is the self-check: the
+//! same scenario without Seawall, so that a fault of the peers or of the test is told from one of
+//! the gateway. `v022` and `latest` are releases of the client (see `support::interop::Version`).
+
+#![forbid(unsafe_code)]
+
+mod support;
+
+#[path = "interop/http.rs"]
+mod http;
+#[path = "interop/lifecycle.rs"]
+mod lifecycle;
+#[path = "interop/offers.rs"]
+mod offers;
+#[path = "interop/outages.rs"]
+mod outages;
+#[path = "interop/reports.rs"]
+mod reports;
+#[path = "interop/routing.rs"]
+mod routing;
+
+use std::future::Future;
+use std::time::Duration;
+
+use support::interop::peers;
+use support::interop::world::{Setup, Topology};
+
+use support::interop::Version;
+
+/// No scenario takes longer; the waits in it are shorter.
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Runs one scenario, if there is Go to build its peers with.
+async fn run<F: Future<Output = ()>>(
+    topology: Topology,
+    version: Version,
+    scenario: impl FnOnce(Setup) -> F,
+) {
+    let Some(peers) = peers() else { return };
+    let setup = Setup { peers, topology, version };
+    let ran = tokio::time::timeout(SCENARIO_TIMEOUT, scenario(setup)).await;
+    assert!(ran.is_ok(), "not done after {SCENARIO_TIMEOUT:?}");
+}
+
+/// Makes tests of scenarios: `module::scenario in [topologies] with [versions]`.
+macro_rules! scenarios {
+    ($($module:ident :: $scenario:ident in [$($topology:ident),*] with $versions:tt;)*) => {
+        $(mod $scenario { $(scenarios!(@topology $module $scenario $topology $versions);)* })*
+    };
+    (@topology $module:ident $scenario:ident $topology:ident [$($version:ident),*]) => {
+        #[allow(non_snake_case)]
+        mod $topology {
+            $(#[tokio::test]
+            #[allow(non_snake_case)]
+            async fn $version() {
+                use crate::support::interop::{Version, world::Topology};
+                crate::run(Topology::$topology, Version::$version, crate::$module::$scenario).await;
+            })*
+        }
+    };
+}
+
+scenarios! {
+    reports::first_report in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    reports::changes in [Direct, Multiplexed, PerAgent] with [Latest];
+    reports::unknown_fields in [Direct, Multiplexed, PerAgent] with [Latest];
+    reports::one_reply_each in [Direct, Multiplexed, PerAgent] with [Latest];
+    reports::silent_server in [Multiplexed, PerAgent] with [Latest];
+    reports::heartbeats_held in [Multiplexed, PerAgent] with [Latest];
+
+    offers::remote_config in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    offers::offer_in_reply in [Direct, Multiplexed, PerAgent] with [Latest];
+    offers::custom_messages in [Direct, Multiplexed, PerAgent] with [Latest];
+    offers::heartbeat_interval in [Direct, Multiplexed, PerAgent] with [Latest];
+    offers::restart_command in [Direct, Multiplexed, PerAgent] with [Latest];
+    offers::packages in [Direct, Multiplexed, PerAgent] with [Latest];
+    offers::new_instance_uid in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+
+    lifecycle::clean_disconnect in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    lifecycle::agent_cut_and_back in [Multiplexed, PerAgent] with [V022, Latest];
+    lifecycle::agent_killed in [Multiplexed, PerAgent] with [Latest];
+    lifecycle::agent_reborn in [Direct, Multiplexed, PerAgent] with [Latest];
+
+    outages::server_restart in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    outages::links_cut in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    outages::late_server in [Multiplexed, PerAgent] with [Latest];
+
+    routing::two_agents in [Direct, Multiplexed, PerAgent] with [Latest];
+    routing::all_learn_custom_capabilities in [Direct, Multiplexed, PerAgent] with [Latest];
+    routing::push_without_uid in [Direct, PerAgent] with [Latest];
+    routing::push_without_uid_is_not_guessed in [Multiplexed] with [Latest];
+
+    http::polling in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    http::gzip in [Direct, Multiplexed, PerAgent] with [V022, Latest];
+    http::agent_gone in [Multiplexed, PerAgent] with [Latest];
+}

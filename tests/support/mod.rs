@@ -1,0 +1,21 @@
+//! What scenario tests share: real processes with their logs, a gateway builder, a metrics reader,
+//! and the opamp-go peers.
+//!
+//! Nothing here sleeps to wait for readiness: every wait is for an event, with a timeout that fails
+//! the test and prints what the processes said.
+
+// Every test binary compiles the whole of it and uses a part.
+#![allow(dead_code)]
+
+pub(crate) mod gateway;
+pub(crate) mod http;
+pub(crate) mod interop;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod ports;
+pub(crate) mod process;
+
+use std::time::Duration;
+
+/// How long a test waits for one thing. Generous: builds and other tests share the cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
