@@ -7,7 +7,7 @@ pub(crate) mod server;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use seawall::clock;
 
@@ -66,11 +66,20 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
         }
         server.reset().await?;
     }
+    let announce = |stage: &str| {
+        if args.announce {
+            eprintln!("{stage}");
+        }
+    };
+    announce("filled");
     let start = gateway::sample(&args.gateway_metrics).await;
     let cpu_start = crew.cpu_seconds().await?;
-    cut(&mut crew, args.timeout.0, &mut progress).await?;
+    send_cut(&mut crew).await?;
+    announce("cut");
+    wait_until_back(&mut crew, args.timeout.0, &mut progress).await?;
     let cpu_end = crew.cpu_seconds().await?;
     let end = gateway::sample(&args.gateway_metrics).await;
+    announce("back");
     tokio::time::sleep(args.hold.0).await;
     let settled = match &server {
         Some(server) => {
@@ -79,6 +88,7 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
         }
         None => None,
     };
+    announce("settled");
     let mut outcome = Outcome::new(args.agents.into(), crew.measured().await?);
     if let Some((counts, verdict)) = settled {
         outcome.with_server(counts, verdict);
@@ -123,25 +133,33 @@ pub(crate) async fn fill(
     }
 }
 
-/// Cuts all connections and waits until everybody is back, or the time is over; the outcome shows
-/// which.
+/// Cuts all connections at one instant, which has come when this returns.
 ///
 /// # Errors
 /// When a worker has died.
-pub(crate) async fn cut(
-    crew: &mut Crew,
-    patience: Duration,
-    progress: &mut Progress,
-) -> io::Result<Instant> {
+pub(crate) async fn send_cut(crew: &mut Crew) -> io::Result<()> {
     let at = clock::now() + CUT_LEAD;
     crew.ask(&Request::Cut { at_unix_us: to_unix_us(at) }).await?;
     tokio::time::sleep_until(at.into()).await;
+    Ok(())
+}
+
+/// Waits until everybody is back, or the time is over; the outcome shows which.
+///
+/// # Errors
+/// When a worker has died.
+pub(crate) async fn wait_until_back(
+    crew: &mut Crew,
+    patience: Duration,
+    progress: &mut Progress,
+) -> io::Result<()> {
+    let deadline = clock::now() + patience;
     loop {
         let stats = crew.stats().await?;
         progress.show("back", stats.back, crew.agents.into(), stats.refusals);
-        if stats.back >= crew.agents.into() || clock::now() >= at + patience {
+        if stats.back >= crew.agents.into() || clock::now() >= deadline {
             progress.clear();
-            return Ok(at);
+            return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }

@@ -138,7 +138,8 @@ async fn round_of(args: &YardstickArgs, target: &Target, pid: Option<u32>) -> io
         let replies = crew.measured().await?.load_replies;
         (replies, replies as f64 / args.seconds as f64)
     } else {
-        storm::cut(&mut crew, PATIENCE, &mut progress).await?;
+        storm::send_cut(&mut crew).await?;
+        storm::wait_until_back(&mut crew, PATIENCE, &mut progress).await?;
         let outcome = Outcome::new(agents.into(), crew.measured().await?);
         let rate = outcome.sessions_per_second;
         let rate = rate.ok_or_else(|| io::Error::other("not all agents came back in time"))?;
