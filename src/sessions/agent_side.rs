@@ -145,8 +145,11 @@ impl Sessions {
         route: Option<Route>,
     ) -> Result<(), NotSent> {
         let uid = slot.session.uid();
-        let number = slot.session.next_number();
         let taken = route.ok_or(NotSent::Down).and_then(|route| {
+            if slot.session.must_queue(scan) {
+                self.send_pending(slot, route)?;
+            }
+            let number = slot.session.next_number();
             let mut write = |out: &mut Vec<u8>| splice::forward(scan, number, out);
             self.uplink.send(uid, route, &mut write).map(|()| route)
         });

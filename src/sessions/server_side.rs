@@ -181,19 +181,28 @@ impl Sessions {
                 slot.session.disconnect_sent(route, clock::now());
                 return Ok(false);
             }
-            Turn::OneShot(fields) => {
-                let mut write = |out: &mut Vec<u8>| {
-                    out.extend_from_slice(&fields);
-                    splice::set_sequence_num(number, out);
-                };
-                if let Err(why) = self.uplink.send(uid, route, &mut write) {
-                    slot.session.put_back(fields);
-                    return Err(why);
-                }
+            Turn::OneShot => {
+                self.send_pending(slot, route)?;
+                return Ok(true);
             }
         }
         slot.session.sent(route, None, clock::now());
         Ok(true)
+    }
+
+    /// Sends what waited, in its order, as far as there is room.
+    pub(super) fn send_pending(&self, slot: &mut SlotState, route: Route) -> Result<(), NotSent> {
+        let uid = slot.session.uid();
+        loop {
+            let number = slot.session.next_number();
+            let Some(fields) = slot.session.first_pending() else { return Ok(()) };
+            let mut write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(fields);
+                splice::set_sequence_num(number, out);
+            };
+            self.uplink.send(uid, route, &mut write)?;
+            slot.session.pending_sent(route, clock::now());
+        }
     }
 
     /// After a failover or failback the server the agent came from, if it still lives, is told
