@@ -177,6 +177,7 @@ impl Sessions {
     ) -> Result<(), NotSent> {
         let uid = slot.session.uid();
         let taken = route.ok_or(NotSent::Down).and_then(|route| {
+            self.leave_old_server(slot, route);
             if slot.session.must_queue(scan) {
                 self.send_pending(slot, route)?;
             }

@@ -130,7 +130,7 @@ impl Sessions {
         let mut slot = slot.lock(&self.tally);
         slot.session.queued = false;
         let Some(route) = self.uplink.route(uid) else { return TurnTaken::Idle };
-        self.take_leave_of_old_server(&slot, route);
+        self.leave_old_server(&mut slot, route);
         let mut taken = TurnTaken::Idle;
         loop {
             let turn = slot.session.turn(route, clock::now());
@@ -199,14 +199,13 @@ impl Sessions {
 
     /// After a failover or failback the server the agent came from, if it still lives, is told
     /// that the agent is no longer its.
-    fn take_leave_of_old_server(&self, slot: &SlotState, route: Route) {
-        let Some(old) = slot.session.sent_on() else { return };
-        if old.link.server == route.link.server {
-            return;
-        }
+    pub(super) fn leave_old_server(&self, slot: &mut SlotState, route: Route) {
+        let Some(old) = slot.session.leave_server(route) else { return };
         let (uid, number) = (slot.session.uid(), slot.session.next_number());
         let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
         // Not sent means not there: a server that lost its links has lost its agents too.
-        let _ = self.uplink.send(uid, old, &mut write);
+        if self.uplink.send(uid, old, &mut write).is_ok() {
+            slot.session.told_old_server();
+        }
     }
 }

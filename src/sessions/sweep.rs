@@ -72,7 +72,7 @@ impl Sessions {
 
     fn enlist_concerned(&self, uid: InstanceUid, slot: &Slot) -> bool {
         let mut slot = slot.lock(&self.tally);
-        let stale = slot.session.sent_on() != self.uplink.route(uid);
+        let stale = !slot.session.is_introduced(self.uplink.route(uid));
         let enlist = !slot.session.queued && (stale || slot.session.wants_turn());
         slot.session.queued |= enlist;
         drop(slot);

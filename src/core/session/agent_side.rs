@@ -95,7 +95,7 @@ impl Session {
         let (Some(route), Some(sent_at)) = (route, self.sent_at) else {
             return route.is_some();
         };
-        self.sent_on != Some(route)
+        !self.is_introduced(Some(route))
             || now.saturating_duration_since(sent_at) >= policy.heartbeat_forward_interval
     }
 

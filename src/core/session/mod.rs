@@ -101,6 +101,8 @@ pub struct Session {
     live_replacements: u8,
     /// When that last happened.
     replaced_alive_at: Option<Instant>,
+    /// The server behind `sent_on` has been told that the agent left it for another.
+    left_server: bool,
     /// The agent has the server's capabilities on this connection.
     pub greeted: bool,
     /// The session stands in its server's queue of turns: kept so that it stands there once.
@@ -131,6 +133,7 @@ impl Session {
             pending: None,
             live_replacements: 0,
             replaced_alive_at: None,
+            left_server: false,
             greeted: false,
             queued: false,
             look_at: None,

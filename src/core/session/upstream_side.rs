@@ -71,6 +71,7 @@ impl Session {
         self.note_incarnation(route);
         self.upstream_number = self.upstream_number.next();
         self.sent_on = Some(route);
+        self.left_server = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
         let Some(scan) = report else { return };
@@ -82,9 +83,31 @@ impl Session {
         }
     }
 
+    /// After a failover or failback: where the server can be told, before anything goes out on
+    /// `route`, that the agent is no longer its. It is not told twice; if it hears of it,
+    /// [`Session::told_old_server`] follows. An agent that is leaving need not be introduced to the
+    /// other server for that.
+    pub fn leave_server(&mut self, route: Route) -> Option<Route> {
+        let old = self.sent_on.filter(|old| old.link.server != route.link.server)?;
+        if self.presence == Presence::Leaving && !self.has_pending() {
+            self.presence = Presence::Gone;
+        }
+        (!std::mem::replace(&mut self.left_server, true)).then_some(old)
+    }
+
+    /// The old server has been told, with the next number.
+    pub const fn told_old_server(&mut self) {
+        self.upstream_number = self.upstream_number.next();
+    }
+
+    /// Whether this incarnation of the server knows the agent, as far as messages sent go.
+    pub fn is_introduced(&self, route: Option<Route>) -> bool {
+        self.sent_on == route && !self.left_server
+    }
+
     /// Messages that an earlier incarnation left unanswered may be lost.
     fn note_incarnation(&mut self, route: Route) {
-        if self.sent_on.is_some_and(|before| before != route) {
+        if self.sent_on.is_some() && !self.is_introduced(Some(route)) {
             if self.unanswered > 0 && self.full_state == FullState::Reported {
                 self.want_full_state();
             }
@@ -174,7 +197,7 @@ impl Session {
             return Turn::AskAgent;
         }
         let asked = matches!(self.full_state, FullState::Asked(_)) && self.is_present();
-        if self.sent_on.is_some() && self.sent_on != Some(route) && !asked {
+        if self.sent_on.is_some() && !self.is_introduced(Some(route)) && !asked {
             return Turn::Touch;
         }
         Turn::Nothing
