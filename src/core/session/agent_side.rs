@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::full_state::is_complete;
 use super::{Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
