@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_same_on_every_node_and_version() {
-        let weights = [(1, "a"), (2, "opamp-1")].map(|(n, name)| weight(uid(n), Seed::of_name(name)));
+        let weights =
+            [(1, "a"), (2, "opamp-1")].map(|(n, name)| weight(uid(n), Seed::of_name(name)));
         assert_eq!(format!("{weights:x?}"), "[8b02635c65a4f16e, 2e7417b66c8fdd81]");
         let links = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| link_of(uid(n), 4));
         assert_eq!(format!("{links:?}"), "[2, 2, 1, 0, 1, 2, 2, 2]");

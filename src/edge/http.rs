@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Edge;
 use super::body::{self, BodyError, BodyLimits};
 use super::budget::Share;
+use super::linger;
 use super::prefixed::Prefixed;
 use crate::clock;
 use crate::opamp::splice;
@@ -50,16 +51,21 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(|request| respond(edge, request, peer));
-    let served = hyper::server::conn::http1::Builder::new()
+    let service = service_fn(|request| Box::pin(respond(edge, request, peer)));
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
-        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service)
-        .await;
+        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service);
+    let served = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    linger::close(connection.into_parts().io.inner_mut()).await;
     match served {
         Ok(()) => CloseReason::AgentClosed,
         Err(error) if error.is_timeout() => CloseReason::HttpIdle,
+        Err(error) if error.is_parse_too_large() => {
+            RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
+            CloseReason::TooBig
+        }
         Err(error) if error.is_parse() => {
             RequestRefused { peer, reason: RefuseReason::BadRequest }.emit();
             CloseReason::ProtocolFault
