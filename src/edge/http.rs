@@ -148,18 +148,18 @@ async fn exchange(
         bytes_max: edge.params.message_bytes_max,
         gzip_ratio_max: edge.params.gzip_ratio_max,
     };
-    let collecting = body::collect(request.into_body(), limits);
+    let mut held = Held { edge, share: Share::default() };
+    let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
     let collected = tokio::time::timeout(edge.params.message_timeout, collecting)
         .await
         .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, RefuseReason::BodyTimeout))?;
-    let body = collected.map_err(|fault| unreadable(&fault, peer))?;
-    let held = Held::take(edge, body.len())?;
-    let message = if gzipped {
-        let message = body::gunzip(&body, limits).map_err(|fault| unreadable(&fault, peer))?;
-        Bytes::from(message)
-    } else {
-        body
-    };
+    let mut message = collected.map_err(|fault| unreadable(&fault, peer))?;
+    if gzipped {
+        message = body::gunzip(&message, limits).map_err(|fault| unreadable(&fault, peer))?;
+        if !held.set(message.len()) {
+            return Err(overloaded());
+        }
+    }
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
@@ -220,6 +220,7 @@ fn unreadable(fault: &BodyError, peer: SocketAddr) -> Refusal {
             (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
         }
         BodyError::Broken(_) => (StatusCode::BAD_REQUEST, RefuseReason::BadRequest),
+        BodyError::NoRoom => return overloaded(),
     };
     Refusal::bad(status, reason, &fault.to_string())
 }
@@ -251,10 +252,10 @@ struct Held<'a> {
     share: Share,
 }
 
-impl<'a> Held<'a> {
-    fn take(edge: &'a Edge, bytes: usize) -> Result<Self, Refusal> {
-        let mut held = Self { edge, share: Share::default() };
-        if held.share.set(bytes, &edge.buffered) { Ok(held) } else { Err(overloaded()) }
+impl Held<'_> {
+    /// It is this many now. `false`: that is more than there is.
+    fn set(&mut self, bytes: usize) -> bool {
+        self.share.set(bytes, &self.edge.buffered)
     }
 }
 

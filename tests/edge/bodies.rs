@@ -43,6 +43,35 @@ async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
     world.counts(REJECTED, ("fault", "too_big"), 1).await;
 }
 
+/// Bodies that are on their way count as what they are: memory.
+#[tokio::test]
+async fn bodies_under_way_are_bounded_for_all_agents_together() {
+    let world = World::with(|gateway| {
+        gateway.set("edge", "message_bytes_max", "\"64KiB\"").set(
+            "edge",
+            "buffered_bytes_max",
+            "\"96KiB\"",
+        )
+    })
+    .await;
+    let mut slow = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: seawall\r\nContent-Type: application/x-protobuf\r\n\
+         Content-Length: 65536\r\n\r\n"
+    );
+    slow.write_all(&[head.as_bytes(), &[7; 60 << 10]].concat()).await.unwrap();
+    let held = |bytes: f64| bytes >= f64::from(60 << 10);
+    world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], held).await;
+    // 503 with Retry-After: the agent keeps its message and comes again.
+    let answer = post(&world, &[], &[7; 60 << 10]).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("30")));
+    world.counts(REFUSED, ("reason", "overloaded"), 1).await;
+    drop(slow);
+    world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], |bytes| bytes == 0.0).await;
+    let report = full_report(&uid(1), 0).encode_to_vec();
+    assert_eq!(post(&world, &[], &report).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_the_answer_arrives() {
     let world = small_world().await;
