@@ -8,7 +8,7 @@ mod generate;
 use std::sync::LazyLock;
 
 use generate::{Choices, Schema};
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{Corpus, fuzz_target};
 use prost::Message;
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
@@ -18,6 +18,11 @@ static SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| Schema::read(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
 
 const UID: InstanceUid = InstanceUid::from_bytes(*b"0123456789abcdef");
+
+/// Bytes of the input for each message: its choices, or the message itself.
+const CHOICES_BYTES: usize = 48;
+/// Longer inputs show nothing new, and cost the time of many short ones.
+const INPUT_BYTES_MAX: usize = 2 + 8 * CHOICES_BYTES;
 
 /// Takes one message out; says whether more is left and whether a custom message was in it.
 fn take(offers: &mut Offers, out: &mut Vec<u8>) -> (bool, bool) {
@@ -36,9 +41,12 @@ fn offered(bytes: &[u8]) -> Option<[Option<Vec<u8>>; 2]> {
     ])
 }
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(|data: &[u8]| -> Corpus {
+    if data.len() > INPUT_BYTES_MAX {
+        return Corpus::Reject;
+    }
     let Some((&[bytes_max, custom_messages_max], rest)) = data.split_first_chunk::<2>() else {
-        return;
+        return Corpus::Reject;
     };
     let limits = OffersLimits {
         bytes_max: usize::from(bytes_max) * 64,
@@ -49,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut largest, mut came, mut dropped, mut went) = (0, 0, 0, 0);
     // What the next messages out must offer; `None` once something unclear has come.
     let mut expected = Some([None, None]);
-    for part in rest.chunks(64) {
+    for part in rest.chunks(CHOICES_BYTES) {
         let made;
         let bytes = match part {
             [0, raw @ ..] => raw,
@@ -96,4 +104,5 @@ fuzz_target!(|data: &[u8]| {
     if let Some(expected) = expected {
         assert_eq!(seen.expect("decodable messages came in"), expected);
     }
+    Corpus::Keep
 });

@@ -117,6 +117,15 @@ impl Crew {
         Ok(whole)
     }
 
+    /// The processor time of all processes with agents in them.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn cpu_seconds(&mut self) -> io::Result<f64> {
+        let parts = self.ask(&Request::CpuSeconds).await?;
+        Ok(parts.iter().map(|part| if let Response::CpuSeconds(s) = part { *s } else { 0.0 }).sum())
+    }
+
     /// What is true of every agent.
     ///
     /// # Errors
@@ -129,6 +138,17 @@ impl Crew {
             }
         }
         Ok(all)
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for member in &self.members {
+            // Workers are killed when their handles go.
+            if let Member::Here(fleet) = member {
+                fleet.stop();
+            }
+        }
     }
 }
 

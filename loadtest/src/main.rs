@@ -2,15 +2,20 @@
 //! the oracle that says whether what a server believes is true.
 #![forbid(unsafe_code)]
 
+mod children;
 mod crew;
+mod demo;
 mod fleet;
 mod gateway;
 mod http1;
 mod human;
+mod idle;
 mod oracle;
 mod procfs;
+mod roundtrip;
 mod server;
 mod storm;
+mod yardstick;
 
 use std::process::ExitCode;
 
@@ -30,6 +35,17 @@ enum Command {
     Server(server::ServerArgs),
     /// Connect agents, cut them all off at one instant, and measure how they come back
     Storm(Box<storm::args::StormArgs>),
+    /// Measure what the machine can do at best, and what share of it a gateway reaches
+    Yardstick(yardstick::YardstickArgs),
+    /// Measure forwarded messages: how many, how quick, at what cost
+    Roundtrip(roundtrip::RoundtripArgs),
+    /// Measure what idle agents cost the gateway
+    Idle(idle::IdleArgs),
+    /// Run a server, a gateway and a storm, and tell what happened
+    Demo(demo::DemoArgs),
+    /// The server of a yardstick
+    #[command(hide = true)]
+    Bare(yardstick::BareArgs),
     /// One of the processes of a large fleet
     #[command(hide = true)]
     Worker,
@@ -39,6 +55,11 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Server(args) => server::run(args).map(|()| ExitCode::SUCCESS),
         Command::Storm(args) => storm::run(&args),
+        Command::Yardstick(args) => yardstick::run(&args),
+        Command::Roundtrip(args) => roundtrip::run(&args),
+        Command::Idle(args) => idle::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     }
 
     /// Runs the connection to its end.
-    pub(super) async fn run(mut self) -> (Option<InstanceUid>, CloseReason) {
+    pub(super) async fn run(mut self: Box<Self>) -> (Option<InstanceUid>, CloseReason) {
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
         let reason = poll_fn(|context| self.poll(context, timer.as_mut())).await;
         if !self.unwritten.is_empty()

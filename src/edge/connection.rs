@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
     ConnectionAccepted { peer }.emit();
     // Boxed: what the handshake needs is gone when the connection idles.
-    match Box::pin(open(&edge, socket, peer)).await {
+    match Box::pin(open(edge, socket, peer)).await {
         Opened::Agent(agent) => {
             let (uid, reason) = agent.run().await;
             closed.uid = uid;
@@ -58,17 +58,17 @@ impl Drop for Closed {
 /// What became of the handshake.
 enum Opened<S> {
     /// A WebSocket.
-    Agent(AgentSocket<S>),
+    Agent(Box<AgentSocket<S>>),
     /// It was plain HTTP, served to its end, or came to nothing.
     Done(CloseReason),
 }
 
-async fn open<S>(edge: &Arc<Edge>, mut socket: S, peer: SocketAddr) -> Opened<S>
+async fn open<S>(edge: Arc<Edge>, mut socket: S, peer: SocketAddr) -> Opened<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut head = Vec::new();
-    let reading = read_head(edge, &mut socket, &mut head);
+    let reading = read_head(&edge, &mut socket, &mut head);
     let asked = match tokio::time::timeout(edge.params.head_timeout, reading).await {
         Ok(Ok(asked)) => asked,
         Ok(Err(reason)) => {
@@ -85,8 +85,8 @@ where
         }
     };
     match asked {
-        Asked::WebSocket(key) => upgrade(edge, socket, &key, (head, peer)).await,
-        Asked::Other => Opened::Done(http::serve(edge, socket, head, peer).await),
+        Asked::WebSocket(key) => upgrade(&edge, socket, &key, (head, peer)).await,
+        Asked::Other => Opened::Done(http::serve(&edge, socket, head, peer).await),
     }
 }
 
@@ -157,7 +157,7 @@ where
     }
     ConnectionUpgraded { peer }.emit();
     let conversation = Conversation::new(Arc::clone(edge), peer);
-    Opened::Agent(AgentSocket::new(socket, conversation, early))
+    Opened::Agent(Box::new(AgentSocket::new(socket, conversation, early)))
 }
 
 /// Answers without a body and closes. A peer that does not take it at once gets nothing.
@@ -166,5 +166,29 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str)
     let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
     if let Ok(Ok(())) = written.await {
         linger::close(socket).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::Sessions;
+    use crate::upstream::Upstream;
+
+    /// What an idle agent costs beside its socket and session is this one allocation and the boxed
+    /// [`AgentSocket`]: a field or a future added without thought shows here first.
+    #[tokio::test]
+    async fn an_idle_agents_task_is_small() {
+        let uplink = Upstream::new(Default::default()).unwrap();
+        let sessions = Arc::new(Sessions::new(Default::default(), uplink));
+        let edge = Edge::new(Default::default(), sessions, 1);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(peer).await.unwrap();
+        let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
+        let task = size_of_val(&serve(edge, socket, peer, room));
+        assert!(task <= 400, "the task has {task} bytes");
+        let agent = size_of::<AgentSocket<TcpStream>>();
+        assert!(agent <= 320, "the agent's socket has {agent} bytes");
     }
 }

@@ -50,7 +50,7 @@ impl<'a> AgentScan<'a> {
         Ok(scan)
     }
 
-    #[inline]
+    #[inline(always)]
     fn note(&mut self, field: &Field) -> Result<(), ScanError> {
         use agent_field::{
             CAPABILITIES, CONNECTION_SETTINGS_STATUS, FLAGS, INSTANCE_UID, SEQUENCE_NUM,

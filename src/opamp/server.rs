@@ -93,7 +93,7 @@ impl<'a> ServerScan<'a> {
         Ok(scan)
     }
 
-    #[inline]
+    #[inline(always)]
     fn note(&mut self, field: &Field) -> Result<(), ScanError> {
         use server_field::{CAPABILITIES, CUSTOM_MESSAGE, FLAGS, INSTANCE_UID};
         match field.number {

@@ -225,5 +225,4 @@ impl Agent {
 }
 
 #[cfg(test)]
-#[path = "agent_tests.rs"]
 mod tests;

@@ -33,11 +33,6 @@ impl Latencies {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(share) as f64 / 1000.0)
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
     fn merge(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
@@ -113,7 +108,9 @@ measured! {
     received,
     /// Messages sent, all told.
     sent,
-    /// Replies to messages sent under load.
+    /// Messages sent under load.
+    load_sent,
+    /// Replies to them.
     load_replies,
 }
 
@@ -166,7 +163,7 @@ mod tests {
             let text = serde_json::to_string(&measured).unwrap();
             whole.merge(&serde_json::from_str(&text).unwrap());
         }
-        assert_eq!((whole.dials, whole.first_reply.count()), (6, 3));
+        assert_eq!((whole.dials, whole.first_reply.0.len()), (6, 3));
         assert_eq!(whole.back_us, [0, 10, 20]);
         assert_eq!(whole.refused_per_second, [1, 1, 1]);
         let median = whole.first_reply.quantile_ms(0.5).unwrap();

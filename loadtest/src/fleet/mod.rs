@@ -20,6 +20,7 @@ mod task;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::human::Human;
 use crate::oracle::judge::AgentLine;
+use crate::procfs;
 use agent::{Agent, Behaviour};
 use load::LoadOrder;
 use measured::Measured;
@@ -78,6 +80,8 @@ pub(crate) enum Request {
     Truth,
     /// What has been measured?
     Measured,
+    /// How much processor time has the process used?
+    CpuSeconds,
 }
 
 /// The answer.
@@ -87,6 +91,7 @@ pub(crate) enum Response {
     Done,
     Truth(Vec<AgentLine>),
     Measured(Box<Measured>),
+    CpuSeconds(f64),
 }
 
 /// Gauges, cheap to ask for.
@@ -107,6 +112,8 @@ pub(crate) struct Stats {
 struct Orders {
     cut_at: Option<Instant>,
     load: Option<LoadOrder>,
+    /// The threads are to end, and all connections with them.
+    stop: bool,
 }
 
 /// One thread's share.
@@ -129,6 +136,7 @@ pub(crate) struct Fleet {
     orders: RwLock<Orders>,
     /// When the next order is to be carried out.
     conductor: watch::Sender<Option<Instant>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     connected: AtomicU64,
     answered: AtomicU64,
     back: AtomicU64,
@@ -139,7 +147,7 @@ pub(crate) struct Fleet {
 const LEAD: Duration = Duration::from_millis(20);
 
 impl Fleet {
-    /// Creates the agents and lets them dial. They go on until the process ends.
+    /// Creates the agents and lets them dial. They go on until they are stopped.
     ///
     /// # Errors
     /// When a thread or its runtime cannot be had.
@@ -155,6 +163,7 @@ impl Fleet {
             lanes: (0..lanes).map(|_| Lane::default()).collect(),
             orders: RwLock::default(),
             conductor: watch::Sender::new(None),
+            threads: Mutex::default(),
             connected: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             back: AtomicU64::new(0),
@@ -163,10 +172,11 @@ impl Fleet {
         let start = clock::now() + LEAD;
         for lane in 0..lanes {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let fleet = fleet.clone();
-            std::thread::Builder::new()
+            let agents = fleet.clone();
+            let thread = std::thread::Builder::new()
                 .name(format!("agents-{lane}"))
-                .spawn(move || runtime.block_on(run_lane(fleet, lane, start)))?;
+                .spawn(move || runtime.block_on(run_lane(agents, lane, start)))?;
+            fleet.threads.lock().push(thread);
         }
         Ok(fleet)
     }
@@ -177,14 +187,16 @@ impl Fleet {
             Request::Stats => Response::Stats(self.stats()),
             Request::Cut { at_unix_us } => {
                 let at = from_unix_us(*at_unix_us);
-                *self.orders.write() = Orders { cut_at: Some(at), load: None };
+                *self.orders.write() = Orders { cut_at: Some(at), ..Orders::default() };
                 self.conductor.send_replace(Some(at));
                 Response::Done
             }
             Request::Load(order) => {
                 for lane in &self.lanes {
-                    lane.measured.lock().load = measured::Latencies::default();
-                    lane.measured.lock().load_replies = 0;
+                    let mut measured = lane.measured.lock();
+                    measured.load = measured::Latencies::default();
+                    measured.load_sent = 0;
+                    measured.load_replies = 0;
                 }
                 self.orders.write().load = Some(order.clone());
                 self.conductor.send_replace(Some(clock::now()));
@@ -201,6 +213,19 @@ impl Fleet {
                 }
                 Response::Measured(Box::new(whole))
             }
+            Request::CpuSeconds => {
+                Response::CpuSeconds(procfs::cpu_seconds(std::process::id()).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Ends the threads, and with them all connections, and waits until that is done.
+    pub(crate) fn stop(&self) {
+        self.orders.write().stop = true;
+        self.conductor.send_replace(Some(clock::now()));
+        for thread in self.threads.lock().drain(..) {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
         }
     }
 
@@ -224,6 +249,9 @@ async fn run_lane(fleet: Arc<Fleet>, lane: usize, start: Instant) {
     let mut orders = fleet.conductor.subscribe();
     while orders.changed().await.is_ok() {
         let due = *orders.borrow_and_update();
+        if fleet.orders.read().stop {
+            return;
+        }
         if let Some(due) = due {
             tokio::time::sleep_until(due.into()).await;
             fleet.lanes[lane].signal.notify_waiters();

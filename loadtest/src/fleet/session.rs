@@ -240,6 +240,7 @@ impl<'a> Session<'a> {
     }
 
     fn send_load(&mut self, count: u32) -> Result<(), Broken> {
+        self.life.lane().measured.lock().load_sent += u64::from(count);
         let changes = self.load.as_ref().is_some_and(|load| load.kind() == LoadKind::Health);
         for _ in 0..count {
             if changes {

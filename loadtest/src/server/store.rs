@@ -263,5 +263,4 @@ fn replace(slot: &mut Option<Box<[u8]>>, bytes: &Bytes) -> bool {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

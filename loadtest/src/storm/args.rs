@@ -75,6 +75,9 @@ pub(crate) struct StormArgs {
     /// Write the figures to this file as JSON (`-`: standard output)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write a line to standard error at each stage (filled, cut, back, settled), for scripts
+    #[arg(long)]
+    pub(crate) announce: bool,
     /// Stay connected for so long after everybody is back
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub(crate) hold: Human,

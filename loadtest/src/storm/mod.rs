@@ -7,17 +7,17 @@ pub(crate) mod server;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use seawall::clock;
 
 use crate::crew::Crew;
 use crate::fleet::{Options, Request, to_unix_us};
+use crate::gateway;
 use crate::oracle::judge::Verdict;
-use crate::{gateway, procfs};
 use args::{POLL, StormArgs};
 use outcome::{Gateway, Outcome, round};
-use progress::Progress;
+pub(crate) use progress::Progress;
 use server::Server;
 
 /// How far ahead the cut is announced, so that it reaches all processes before it falls due.
@@ -62,15 +62,24 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
     if let Some(server) = &server {
         let verdict = server.settle(&mut crew, args.settle.0).await?;
         if !verdict.holds() {
-            return Ok(failed_before_the_cut(args, &mut crew, verdict).await?);
+            return failed_before_the_cut(args, &mut crew, verdict).await;
         }
         server.reset().await?;
     }
+    let announce = |stage: &str| {
+        if args.announce {
+            eprintln!("{stage}");
+        }
+    };
+    announce("filled");
     let start = gateway::sample(&args.gateway_metrics).await;
-    let cpu_start = procfs::cpu_seconds(std::process::id());
-    cut(&mut crew, args.timeout.0, &mut progress).await?;
-    let cpu_end = procfs::cpu_seconds(std::process::id());
+    let cpu_start = crew.cpu_seconds().await?;
+    send_cut(&mut crew).await?;
+    announce("cut");
+    wait_until_back(&mut crew, args.timeout.0, &mut progress).await?;
+    let cpu_end = crew.cpu_seconds().await?;
     let end = gateway::sample(&args.gateway_metrics).await;
+    announce("back");
     tokio::time::sleep(args.hold.0).await;
     let settled = match &server {
         Some(server) => {
@@ -79,12 +88,13 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
         }
         None => None,
     };
+    announce("settled");
     let mut outcome = Outcome::new(args.agents.into(), crew.measured().await?);
     if let Some((counts, verdict)) = settled {
         outcome.with_server(counts, verdict);
     }
     outcome.gateway = Gateway::between(start, end, args.agents.into());
-    outcome.client_cpu_seconds = cpu_start.zip(cpu_end).map(|(start, end)| round(end - start));
+    outcome.client_cpu_seconds = Some(round(cpu_end - cpu_start));
     outcome.judge();
     Ok(outcome)
 }
@@ -123,25 +133,33 @@ pub(crate) async fn fill(
     }
 }
 
-/// Cuts all connections and waits until everybody is back, or the time is over; the outcome shows
-/// which.
+/// Cuts all connections at one instant, which has come when this returns.
 ///
 /// # Errors
 /// When a worker has died.
-pub(crate) async fn cut(
-    crew: &mut Crew,
-    patience: Duration,
-    progress: &mut Progress,
-) -> io::Result<Instant> {
+pub(crate) async fn send_cut(crew: &mut Crew) -> io::Result<()> {
     let at = clock::now() + CUT_LEAD;
     crew.ask(&Request::Cut { at_unix_us: to_unix_us(at) }).await?;
     tokio::time::sleep_until(at.into()).await;
+    Ok(())
+}
+
+/// Waits until everybody is back, or the time is over; the outcome shows which.
+///
+/// # Errors
+/// When a worker has died.
+pub(crate) async fn wait_until_back(
+    crew: &mut Crew,
+    patience: Duration,
+    progress: &mut Progress,
+) -> io::Result<()> {
+    let deadline = clock::now() + patience;
     loop {
         let stats = crew.stats().await?;
         progress.show("back", stats.back, crew.agents.into(), stats.refusals);
-        if stats.back >= crew.agents.into() || clock::now() >= at + patience {
+        if stats.back >= crew.agents.into() || clock::now() >= deadline {
             progress.clear();
-            return Ok(at);
+            return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }

@@ -39,7 +39,7 @@ pub(crate) struct Outcome {
     pub(crate) error_responses: u64,
     pub(crate) custom_messages: u64,
     pub(crate) offers: u64,
-    /// Processor time of this process from the cut until everybody was back; workers not included.
+    /// Processor time of the agents' processes from the cut until everybody was back.
     pub(crate) client_cpu_seconds: Option<f64>,
     /// From the cut on, as the server stand-in reports it; null without one.
     pub(crate) server: Option<Map<String, Value>>,

@@ -18,6 +18,8 @@ pub(crate) struct Server {
 
 /// How often the oracle looks while the server has yet to settle.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a restart of the server may take.
+const RESTART: Duration = Duration::from_secs(10);
 
 impl Server {
     /// At this URL.
@@ -34,12 +36,19 @@ impl Server {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    /// Puts them to zero.
+    /// Puts them to zero. A server that is being restarted counts from there anyway, so it is asked
+    /// again for a while.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not answer to the end.
     pub(crate) async fn reset(&self) -> io::Result<()> {
-        http1::fetch(&format!("{}/reset", self.url), Some("")).await.map(drop)
+        let deadline = clock::now() + RESTART;
+        loop {
+            match http1::fetch(&format!("{}/reset", self.url), Some("")).await {
+                Err(_) if clock::now() < deadline => tokio::time::sleep(LOOK).await,
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 
     async fn agents(&self) -> io::Result<Vec<AgentLine>> {

@@ -1,0 +1,85 @@
+//! Processes that a command starts and that must not outlive it.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// What becomes of what a process writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// [`Kept::line`] reads a line of it.
+    Line,
+    /// The reader of this process's own output sees it.
+    Shown,
+    /// Nobody sees it.
+    Dropped,
+}
+
+/// A process that is killed when this goes.
+pub(crate) struct Kept {
+    child: Child,
+    name: &'static str,
+}
+
+impl Kept {
+    /// Starts it with nothing to read; its standard input ends when this process does.
+    ///
+    /// # Errors
+    /// When the program cannot be started; the message names it.
+    pub(crate) fn start(
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        output: Output,
+    ) -> io::Result<Self> {
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(match output {
+                Output::Line => Stdio::piped(),
+                Output::Shown => Stdio::inherit(),
+                Output::Dropped => Stdio::null(),
+            })
+            .stderr(if output == Output::Dropped { Stdio::null() } else { Stdio::inherit() })
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot start {}: {error}", program.display()))
+            })?;
+        Ok(Self { child, name })
+    }
+
+    /// The first line that it writes; to be asked once, with [`Output::Line`].
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub(crate) async fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if let Some(output) = &mut self.child.stdout {
+            BufReader::new(output).read_line(&mut line).await?;
+        }
+        if line.is_empty() {
+            return Err(io::Error::other(format!("the {} ended without a word", self.name)));
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Whether it is still there; if not, that is an error that says how it ended.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn check(&mut self) -> io::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(io::Error::other(format!("the {} has ended: {status}", self.name))),
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+}
