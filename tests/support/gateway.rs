@@ -194,6 +194,12 @@ impl Gateway {
         until_answer(&mut self.process, self.admin, "/readyz", |answer| answer.status == 200).await;
     }
 
+    /// Waits until it listens for agents, whether or not it reaches a server.
+    pub(crate) async fn wait_listening(&mut self) {
+        let listens = |answer: &Answer| !answer.text().contains("starting");
+        until_answer(&mut self.process, self.admin, "/readyz", listens).await;
+    }
+
     /// Waits until `/readyz` says no.
     pub(crate) async fn wait_unready(&mut self) {
         until_answer(&mut self.process, self.admin, "/readyz", |answer| answer.status == 503).await;

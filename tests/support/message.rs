@@ -3,7 +3,7 @@
 use prost::Message as _;
 use seawall::opamp::proto::{
     AgentConfigFile, AgentConfigMap, AgentDescription, AgentToServer, AnyValue, ComponentHealth,
-    EffectiveConfig, KeyValue, ServerToAgent, any_value,
+    CustomMessage, EffectiveConfig, KeyValue, ServerToAgent, any_value,
 };
 
 /// Reports status, effective configuration and health.
@@ -55,6 +55,20 @@ pub(crate) fn config(body: &[u8]) -> EffectiveConfig {
     let file = AgentConfigFile { body: body.to_vec(), ..AgentConfigFile::default() };
     let config_map = [(String::new(), file)].into_iter().collect();
     EffectiveConfig { config_map: Some(AgentConfigMap { config_map }) }
+}
+
+/// A server's custom message with so many bytes of data.
+pub(crate) fn custom(uid: &[u8], bytes: usize) -> ServerToAgent {
+    let message = CustomMessage {
+        capability: "test.scene".to_owned(),
+        r#type: "filler".to_owned(),
+        data: vec![b'.'; bytes],
+    };
+    ServerToAgent {
+        instance_uid: uid.to_vec(),
+        custom_message: Some(message),
+        ..ServerToAgent::default()
+    }
 }
 
 /// A message as a WebSocket carries it, behind the header byte.

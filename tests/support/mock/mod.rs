@@ -128,7 +128,8 @@ impl Mock {
     /// Sends a message on the connection that its agent was heard on last.
     pub(crate) async fn push(&self, message: &ServerToAgent) {
         let uid = message.instance_uid.clone();
-        let writer = self.with(|state| state.writer_of(&uid)).expect("the agent is known");
+        self.wait("the agent", |state| state.writer_of(&uid).is_some()).await;
+        let writer = self.with(|state| state.writer_of(&uid)).expect("it was just there");
         self.write(&writer, message).await;
     }
 
@@ -138,7 +139,15 @@ impl Mock {
         self.write(&writer, message).await;
     }
 
-    async fn write(&self, writer: &mpsc::Sender<Vec<u8>>, message: &ServerToAgent) {
+    /// Says on every connection that it closes, as the protocol wants it.
+    pub(crate) async fn close(&self) {
+        for writer in self.with(|state| state.writers()) {
+            writer.send(Message::Close(None)).await.expect("the connection stands");
+        }
+    }
+
+    /// Sends a message on a connection.
+    pub(crate) async fn write(&self, writer: &mpsc::Sender<Message>, message: &ServerToAgent) {
         writer.send(encode(message)).await.expect("the connection stands");
     }
 
@@ -166,10 +175,10 @@ impl Drop for Mock {
     }
 }
 
-fn encode(message: &ServerToAgent) -> Vec<u8> {
+fn encode(message: &ServerToAgent) -> Message {
     let mut bytes = vec![0];
     message.encode(&mut bytes).expect("a vector grows");
-    bytes
+    Message::Binary(bytes.into())
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
@@ -254,21 +263,28 @@ async fn refuse(stream: &mut Box<dyn Stream>, answer: &str) {
     let _ = stream.shutdown().await;
 }
 
-async fn write(mut sink: SplitSink<Upgraded, Message>, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(payload) = queue.recv().await {
-        if sink.send(Message::Binary(payload.into())).await.is_err() {
+async fn write(mut sink: SplitSink<Upgraded, Message>, mut queue: mpsc::Receiver<Message>) {
+    while let Some(message) = queue.recv().await {
+        if sink.send(message).await.is_err() {
             return;
         }
     }
 }
 
-async fn read(open: &Open, mut source: SplitStream<Upgraded>, writer: mpsc::Sender<Vec<u8>>) {
+async fn read(open: &Open, mut source: SplitStream<Upgraded>, writer: mpsc::Sender<Message>) {
     let mut changed = open.shared.changed.subscribe();
     loop {
         let moving = changed.wait_for(|_| !open.shared.state.lock().behaviour.stalled);
         drop(moving.await);
         let Some(Ok(message)) = source.next().await else { return };
-        let Message::Binary(payload) = message else { continue };
+        let payload = match message {
+            Message::Binary(payload) => payload,
+            Message::Close(Some(close)) => {
+                open.shared.change(|state| state.closes.push(close.code.into()));
+                continue;
+            }
+            _ => continue,
+        };
         let report = payload.strip_prefix(&[0]).expect("the gateway writes the header");
         let report = AgentToServer::decode(report).expect("an AgentToServer");
         let Some((delay, reply)) = open.shared.change(|state| state.take(open.id, report)) else {
@@ -278,7 +294,7 @@ async fn read(open: &Open, mut source: SplitStream<Upgraded>, writer: mpsc::Send
     }
 }
 
-async fn answer(writer: &mpsc::Sender<Vec<u8>>, delay: Duration, reply: Vec<u8>) {
+async fn answer(writer: &mpsc::Sender<Message>, delay: Duration, reply: Message) {
     if delay.is_zero() {
         let _ = writer.send(reply).await;
         return;

@@ -8,6 +8,7 @@ use seawall::opamp::proto::{
     AgentToServer, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
 };
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 
 use super::super::message::REPORT_FULL_STATE;
@@ -76,7 +77,9 @@ pub(crate) struct State {
     pub(crate) agents: HashMap<Vec<u8>, Known>,
     /// Those who said that they leave.
     pub(crate) left: Vec<Vec<u8>>,
-    writers: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
+    /// Codes of the gateway's Closes.
+    pub(crate) closes: Vec<u16>,
+    writers: BTreeMap<u64, mpsc::Sender<Message>>,
 }
 
 impl State {
@@ -87,7 +90,7 @@ impl State {
         self.dials.len() as u64
     }
 
-    pub(super) fn opened(&mut self, connection: u64, writer: mpsc::Sender<Vec<u8>>) {
+    pub(super) fn opened(&mut self, connection: u64, writer: mpsc::Sender<Message>) {
         self.writers.insert(connection, writer);
     }
 
@@ -96,12 +99,17 @@ impl State {
         self.writers.remove(&connection);
     }
 
-    pub(super) fn writer_of(&self, uid: &[u8]) -> Option<mpsc::Sender<Vec<u8>>> {
+    /// What writes to the connection that an agent was heard on last.
+    pub(crate) fn writer_of(&self, uid: &[u8]) -> Option<mpsc::Sender<Message>> {
         self.writers.get(&self.agents.get(uid)?.connection).cloned()
     }
 
-    pub(super) fn any_writer(&self) -> Option<mpsc::Sender<Vec<u8>>> {
+    pub(super) fn any_writer(&self) -> Option<mpsc::Sender<Message>> {
         self.writers.values().next().cloned()
+    }
+
+    pub(super) fn writers(&self) -> Vec<mpsc::Sender<Message>> {
+        self.writers.values().cloned().collect()
     }
 
     /// Upgraded connections that stand.
