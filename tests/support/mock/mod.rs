@@ -35,6 +35,8 @@ type Upgraded = WebSocketStream<Box<dyn Stream>>;
 /// The server. What it knows outlives [`Mock::stop`], unless it is told to forget.
 pub(crate) struct Mock {
     address: SocketAddr,
+    /// Bound for as long as the server may come back, so that nobody else takes its port.
+    _port: TcpSocket,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
@@ -65,7 +67,8 @@ impl Mock {
             cuts: watch::Sender::new(0),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        Self { address, tls: None, shared: Arc::new(shared), accepting: None }
+        let port = bind(address);
+        Self { address, _port: port, tls: None, shared: Arc::new(shared), accepting: None }
     }
 
     /// A server that listens.
@@ -85,11 +88,9 @@ impl Mock {
 
     /// Comes (back).
     pub(crate) async fn listen(&mut self) {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("an option");
+        let socket = bind(self.address);
         // Accepted sockets inherit it: a server that stalls is felt soon.
         socket.set_recv_buffer_size(64 << 10).expect("a buffer's size");
-        socket.bind(self.address).expect("the port is free");
         let listener = socket.listen(1024).expect("a bound socket listens");
         let task = accept(listener, Arc::clone(&self.shared), self.tls.clone());
         self.accepting = Some(tokio::spawn(task));
@@ -173,6 +174,14 @@ impl Drop for Mock {
             task.abort();
         }
     }
+}
+
+/// A socket that shares its port with others made here, and with nobody else.
+fn bind(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseport(true).expect("an option");
+    socket.bind(address).expect("the port is free");
+    socket
 }
 
 fn encode(message: &ServerToAgent) -> Message {
