@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::{Edge, http};
+use super::{Edge, http, linger};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::telemetry::events::edge::{
@@ -73,7 +73,7 @@ where
         Ok(Ok(asked)) => asked,
         Ok(Err(reason)) => {
             if reason == CloseReason::TooBig {
-                RequestRefused { peer, reason: RefuseReason::TooLarge }.emit();
+                RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
                 refuse(&mut socket, "431 Request Header Fields Too Large").await;
             }
             return Opened::Done(reason);
@@ -161,14 +161,12 @@ where
 }
 
 /// Answers without a body and closes. A peer that does not take it at once gets nothing.
-async fn refuse<S: AsyncWrite + Unpin>(socket: &mut S, status: &str) {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str) {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let written = async {
-        socket.write_all(answer.as_bytes()).await?;
-        socket.shutdown().await
-    };
-    let _ = tokio::time::timeout(PATIENCE, written).await;
+    let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
+    if let Ok(Ok(())) = written.await {
+        linger::close(socket).await;
+    }
 }
 
 #[cfg(test)]
