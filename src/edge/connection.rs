@@ -172,15 +172,38 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::session::Route;
+    use crate::ident::ServerId;
     use crate::sessions::Sessions;
-    use crate::upstream::Upstream;
+    use crate::sessions::{Greeting, NotSent, Uplink};
+
+    /// No servers at all.
+    struct Nowhere;
+
+    impl Uplink for Nowhere {
+        fn route(&self, _: InstanceUid) -> Option<Route> {
+            None
+        }
+        fn send(
+            &self,
+            _: InstanceUid,
+            _: Route,
+            _: &mut dyn FnMut(&mut Vec<u8>),
+        ) -> Result<(), NotSent> {
+            Err(NotSent::Down)
+        }
+        fn greeting(&self, _: ServerId) -> Arc<Greeting> {
+            Arc::default()
+        }
+        fn enlist(&self, _: InstanceUid) {}
+        fn release(&self, _: InstanceUid) {}
+    }
 
     /// What an idle agent costs beside its socket and session is this one allocation and the boxed
     /// [`AgentSocket`]: a field or a future added without thought shows here first.
     #[tokio::test]
     async fn an_idle_agents_task_is_small() {
-        let uplink = Upstream::new(Default::default()).unwrap();
-        let sessions = Arc::new(Sessions::new(Default::default(), uplink));
+        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
         let edge = Edge::new(Default::default(), sessions, 1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();

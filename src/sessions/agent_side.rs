@@ -8,14 +8,20 @@ use super::seat::Seat;
 use super::slot::{Locked, Slot, SlotState};
 use super::{NotSent, Presence, Sessions, additions};
 use crate::clock;
-use crate::core::session::{Arrival, Reply, ReportVerdict, Route};
+use crate::core::session::{Arrival, Policy, Reply, ReportVerdict, Route};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
+use crate::opamp::splice::Additions;
 use crate::opamp::{header, splice};
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{CustomDrop, EndReason, HeartbeatRoute, ReplySource};
+use crate::telemetry::events::sessions::{
+    CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource,
+};
 use crate::websocket;
+
+/// One-shot messages of all agents that may wait for their servers, in bytes.
+const PENDING_TOTAL_BYTES_MAX: usize = 64 << 20;
 
 /// About how long an acknowledgement is: a hint for the frame's header.
 const ACKNOWLEDGEMENT_BYTES: usize = 32;
@@ -46,6 +52,8 @@ pub enum Rejected {
 pub struct Waiting {
     sessions: Arc<Sessions>,
     slot: Arc<Slot>,
+    request: u32,
+    reply_due: Option<Instant>,
 }
 
 impl Sessions {
@@ -64,9 +72,10 @@ impl Sessions {
         let scan = AgentScan::parse(header::strip(bytes))?;
         let uid = InstanceUid::from_wire(scan.uid)?;
         if seat.as_ref().is_none_or(|seat| seat.uid != uid) {
-            // Also when the agent goes on under another uid: dropping the old seat ends or
-            // suspends the session of the old one.
-            *seat = Some(self.take_seat(uid, connection)?);
+            let taken = self.take_seat(uid, connection)?;
+            if let Some(old) = seat.replace(taken) {
+                old.hand_over(out);
+            }
         }
         let Some(seat) = seat else { return Err(Rejected::Full) };
         let mut slot = seat.slot.lock(&self.tally);
@@ -82,7 +91,9 @@ impl Sessions {
             websocket::finish_message(frame, out);
             events::Replied { source: ReplySource::Local, after: None }.emit();
         }
-        if slot.session.has_offers() {
+        if scan.disconnects() {
+            self.say_farewell(&mut slot, out);
+        } else {
             self.flush_offers(&mut slot);
         }
         self.finish(uid, slot);
@@ -96,23 +107,40 @@ impl Sessions {
     pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
-        let slot = loop {
-            let slot = self.find_or_open(uid).ok_or(Rejected::Full)?;
-            if !slot.peek().removed {
-                break slot;
+        loop {
+            let slot = self.find_or_open(uid)?;
+            let mut locked = slot.lock(&self.tally);
+            if locked.removed {
+                continue;
             }
-        };
-        let mut locked = slot.lock(&self.tally);
-        let was = locked.session.presence();
-        if let Arrival::Replaces(_) = locked.session.poll(clock::now()) {
-            self.displace(&mut locked);
-        } else if !matches!(was, Presence::Polling { .. }) {
+            let was = locked.session.presence();
+            if let Arrival::Replaces(_) = locked.session.poll(clock::now()) {
+                events::ConnectionReplaced { uid }.emit();
+            } else if !matches!(was, Presence::Polling { .. }) {
+                self.note_arrival(&locked, was);
+            }
+            if locked.vacate() {
+                locked.session.want_full_state();
+            }
+            // An answer of the gateway's own is there already.
+            let _ = self.take_report(&mut locked, &scan);
+            let (request, reply_due) = (locked.session.request(), locked.session.reply_due());
+            self.finish(uid, locked);
+            return Ok(Waiting { sessions: Arc::clone(self), slot, request, reply_due });
+        }
+    }
+
+    fn note_arrival(&self, slot: &SlotState, was: Presence) {
+        let uid = slot.session.uid();
+        if slot.session.numbers().0.is_none() {
+            return;
+        }
+        if was == Presence::Leaving {
+            // Its end has been counted.
+            events::SessionOpened { uid }.emit();
+        } else {
             events::SessionResumed { uid }.emit();
         }
-        // A local answer is a reply that is there already.
-        let _ = self.take_report(&mut locked, &scan);
-        self.finish(uid, locked);
-        Ok(Waiting { sessions: Arc::clone(self), slot })
     }
 
     /// Sends the message on or not; says whether the agent is answered at once.
@@ -121,8 +149,11 @@ impl Sessions {
         let uid = slot.session.uid();
         let route = self.uplink.route(uid);
         let expected = slot.session.numbers().0;
-        let ReportVerdict { send, gap, new_process: _ } =
+        let ReportVerdict { send, gap, restart_dropped } =
             slot.session.report(scan, route, now, &self.policy);
+        if restart_dropped {
+            events::OfferDropped { uid, reason: OfferDrop::NewProcess }.emit();
+        }
         if gap && let Some(last) = expected {
             let (expected, received) = (last.next().0, scan.sequence_num.0);
             events::GapDetected { uid, expected, received }.emit();
@@ -145,8 +176,12 @@ impl Sessions {
         route: Option<Route>,
     ) -> Result<(), NotSent> {
         let uid = slot.session.uid();
-        let number = slot.session.next_number();
         let taken = route.ok_or(NotSent::Down).and_then(|route| {
+            self.leave_old_server(slot, route);
+            if slot.session.must_queue(scan) {
+                self.send_pending(slot, route)?;
+            }
+            let number = slot.session.next_number();
             let mut write = |out: &mut Vec<u8>| splice::forward(scan, number, out);
             self.uplink.send(uid, route, &mut write).map(|()| route)
         });
@@ -157,7 +192,9 @@ impl Sessions {
                 Ok(())
             }
             Err(why) => {
-                if !slot.session.not_sent(scan, &self.policy) {
+                let room = PENDING_TOTAL_BYTES_MAX.saturating_sub(self.tally.server_bytes());
+                let pending_bytes_max = self.policy.pending_bytes_max.min(room);
+                if !slot.session.not_sent(scan, &Policy { pending_bytes_max, ..self.policy }) {
                     events::CustomMessageDropped { uid, reason: CustomDrop::OverBudget }.emit();
                 }
                 Err(why)
@@ -171,47 +208,25 @@ impl Sessions {
         connection: ConnectionId,
     ) -> Result<Seat, Rejected> {
         loop {
-            let Some(slot) = self.find_or_open(uid) else {
-                events::SessionRefused { uid }.emit();
-                return Err(Rejected::Full);
-            };
+            let slot = self.find_or_open(uid)?;
             let mut locked = slot.lock(&self.tally);
             if locked.removed {
                 continue;
             }
-            let known = locked.session.numbers().0.is_some();
+            let was = locked.session.presence();
             match locked.session.arrive(connection, clock::now()) {
-                Arrival::Admitted if known => events::SessionResumed { uid }.emit(),
-                Arrival::Admitted => {}
-                Arrival::Replaces(_) => self.displace(&mut locked),
+                Arrival::Admitted => self.note_arrival(&locked, was),
+                Arrival::Replaces(_) => events::ConnectionReplaced { uid }.emit(),
                 Arrival::Cloned => return Err(Rejected::Cloned { uid, fresh: fresh_uid() }),
+            }
+            if locked.vacate() {
+                // An offer may have been among it.
+                locked.session.want_full_state();
             }
             locked.renamed = false;
             drop(locked);
             return Ok(Seat { sessions: Arc::clone(self), slot, uid, connection });
         }
-    }
-
-    /// The old connection's task finds out when it wakes; what waited for it is void.
-    fn displace(&self, slot: &mut SlotState) {
-        events::ConnectionReplaced { uid: slot.session.uid() }.emit();
-        let unread = std::mem::take(&mut slot.outbox);
-        self.tally.outbox_taken(unread.len());
-        slot.overflowed = false;
-        if !unread.is_empty() {
-            slot.session.content_written(clock::now());
-        }
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// The end of every change: put down what follows from it, then act without the lock.
-    pub(super) fn finish(&self, uid: InstanceUid, mut slot: Locked<'_>) {
-        let enlist = self.settle(&mut slot);
-        let removed = slot.removed;
-        drop(slot);
-        self.conclude(uid, removed, enlist);
     }
 }
 
@@ -220,40 +235,49 @@ impl Waiting {
     /// agent has waited long enough and is answered in the server's place.
     pub fn poll_reply(&self, context: &Context<'_>, expired: bool) -> Poll<Vec<u8>> {
         let mut slot = self.slot.lock(&self.sessions.tally);
-        if expired {
-            slot.session.reply_overdue(clock::now());
+        if !slot.session.is_answered_by(self.request) {
+            // What waits for the agent is for its newer request or connection.
+            let mut message = Vec::new();
+            splice::acknowledge(slot.session.uid(), &Additions::default(), &mut message);
+            return Poll::Ready(message);
+        }
+        if expired && slot.session.waive_replies() > 0 {
+            events::Replied { source: ReplySource::Local, after: None }.emit();
         }
         if slot.session.owed() > 0 {
-            if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                slot.waker = Some(context.waker().clone());
-            }
+            slot.wake_next(context.waker());
             return Poll::Pending;
         }
         slot.waker = None;
         Poll::Ready(self.write_reply(&mut slot))
     }
 
-    /// When the agent has waited long enough.
-    pub fn reply_due(&self) -> Option<Instant> {
-        self.slot.peek().session.reply_due()
+    /// When the agent has waited long enough; `None` if its reply is there.
+    pub const fn reply_due(&self) -> Option<Instant> {
+        self.reply_due
     }
 
     fn write_reply(&self, slot: &mut SlotState) -> Vec<u8> {
         let mut message = Vec::new();
-        let uid = slot.session.uid();
-        let greeting = self.sessions.greeting_for(slot, slot.session.sent_on());
-        let with = additions(greeting.as_ref(), 0);
-        match slot.session.offers_mut() {
-            Some(offers) => {
-                if !offers.take(uid, &with, &mut message) {
-                    *slot.session.offers_mut() = None;
-                }
-                slot.session.content_written(clock::now());
-            }
-            None => splice::acknowledge(uid, &with, &mut message),
+        if !slot.session.has_offers() {
+            self.sessions.write_acknowledgement(slot, 0, &mut message);
+            return message;
         }
+        let greeting = self.sessions.greeting_for(slot, slot.session.sent_on());
+        slot.session.take_offer(&additions(greeting.as_ref(), 0), &mut message);
+        slot.session.content_written(clock::now());
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
         message
+    }
+}
+
+impl Drop for Waiting {
+    /// The agent may have given up: nothing must keep its task.
+    fn drop(&mut self) {
+        let mut slot = self.slot.lock(&self.sessions.tally);
+        if slot.session.is_answered_by(self.request) {
+            slot.waker = None;
+        }
     }
 }
 

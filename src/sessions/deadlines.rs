@@ -1,5 +1,5 @@
-//! When to look at sessions whose agents are away. One entry a session at most, so the list is
-//! bounded by the table.
+//! When to look at sessions whose agents are away. One entry a session at most (`look_at`), so the
+//! list is bounded by the table; that of a session which has ended stays until it is due.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,11 +21,11 @@ impl Deadlines {
     }
 
     /// Takes what is due, at most `max` sessions.
-    pub(super) fn due(&self, now: Instant, max: usize) -> Vec<InstanceUid> {
+    pub(super) fn due(&self, now: Instant, max: usize) -> Vec<(Instant, InstanceUid)> {
         let mut heap = self.heap.lock();
         let mut due = Vec::new();
         while due.len() < max && heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            due.extend(heap.pop().map(|Reverse((_, uid))| uid));
+            due.extend(heap.pop().map(|Reverse(entry)| entry));
         }
         due
     }
@@ -39,14 +39,15 @@ mod tests {
     #[test]
     fn soonest_first_and_no_more_than_asked() {
         let start = crate::clock::now();
-        let uid = |n: u8| InstanceUid::from_bytes([n; 16]);
+        let entry =
+            |n: u8| (start + Duration::from_secs(u64::from(n)), InstanceUid::from_bytes([n; 16]));
         let deadlines = Deadlines::default();
-        for n in [3, 1, 2, 9] {
-            deadlines.push(start + Duration::from_secs(u64::from(n)), uid(n));
+        for (at, uid) in [3, 1, 2, 9].map(entry) {
+            deadlines.push(at, uid);
         }
         let later = start + Duration::from_secs(5);
         assert_eq!(deadlines.due(start, 10), []);
-        assert_eq!(deadlines.due(later, 2), [uid(1), uid(2)]);
-        assert_eq!(deadlines.due(later, 2), [uid(3)]);
+        assert_eq!(deadlines.due(later, 2), [entry(1), entry(2)]);
+        assert_eq!(deadlines.due(later, 2), [entry(3)]);
     }
 }

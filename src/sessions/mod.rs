@@ -33,9 +33,18 @@ use crate::core::session::{Policy, Presence, Route};
 use crate::ident::InstanceUid;
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::splice::Additions;
+use crate::telemetry::events::sessions as events;
+use crate::telemetry::events::sessions::{CustomDrop, OfferDrop};
 use deadlines::Deadlines;
 use params::SessionsParams;
-use slot::{Slot, SlotState, Tally};
+use slot::{Locked, Slot, SlotState, Tally};
+
+/// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
+enum Then {
+    Nothing,
+    Enlist,
+    Remove,
+}
 
 /// One-shot messages of one agent that may wait for its server, and their bytes.
 const PENDING_MAX: usize = 64;
@@ -83,9 +92,7 @@ impl Sessions {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for entry in &self.table {
-            if let Some(waker) = entry.value().lock(&self.tally).waker.take() {
-                waker.wake();
-            }
+            entry.value().lock(&self.tally).wake();
         }
     }
 
@@ -93,48 +100,65 @@ impl Sessions {
         self.table.get(&uid).map(|slot| Arc::clone(&slot))
     }
 
-    fn find_or_open(&self, uid: InstanceUid) -> Option<Arc<Slot>> {
+    fn find_or_open(&self, uid: InstanceUid) -> Result<Arc<Slot>, Rejected> {
         if let Some(slot) = self.find(uid) {
-            return Some(slot);
+            return Ok(slot);
         }
         // The bound may be passed by as many as there are threads here at one instant.
         if self.table.len() >= self.params.sessions_max as usize {
-            return None;
+            events::SessionRefused { uid }.emit();
+            return Err(Rejected::Full);
         }
         let slot = self.table.entry(uid).or_insert_with(|| {
             self.tally.opened();
-            crate::telemetry::events::sessions::SessionOpened { uid }.emit();
+            events::SessionOpened { uid }.emit();
             Arc::new(Slot::new(uid))
         });
-        Some(Arc::clone(&slot))
+        Ok(Arc::clone(&slot))
     }
 
-    /// What the end of every change to a session has in common. `true`: the caller has to
-    /// [`Self::enlist`] it once the lock is gone.
-    fn settle(&self, slot: &mut SlotState) -> bool {
-        let session = &mut slot.session;
-        if session.presence() == Presence::Gone {
-            slot.removed = true;
+    /// The end of every change: what follows from it is put down, then done without the lock.
+    fn finish(&self, uid: InstanceUid, mut slot: Locked<'_>) {
+        let then = self.settle(uid, &mut slot);
+        drop(slot);
+        match then {
+            Then::Nothing => {}
+            Then::Enlist => self.uplink.enlist(uid),
+            Then::Remove => {
+                // In this order: once its place is free, a new session may want a link.
+                self.uplink.release(uid);
+                self.table.remove_if(&uid, |_, slot| slot.peek().removed);
+            }
         }
-        if !session.expiry_armed
+    }
+
+    fn settle(&self, uid: InstanceUid, slot: &mut SlotState) -> Then {
+        if slot.removed {
+            return Then::Nothing;
+        }
+        let session = &mut slot.session;
+        if matches!(session.presence(), Presence::Leaving | Presence::Gone) && session.drop_offers()
+        {
+            events::OfferDropped { uid, reason: OfferDrop::SessionEnded }.emit();
+        }
+        if session.is_gone() {
+            for _ in 0..session.drop_pending() {
+                events::CustomMessageDropped { uid, reason: CustomDrop::SessionEnded }.emit();
+            }
+            slot.removed = true;
+            return Then::Remove;
+        }
+        if session.look_at.is_none()
             && let Some(at) = session.deadline(&self.policy)
         {
-            session.expiry_armed = true;
-            self.deadlines.push(at, session.uid());
+            session.look_at = Some(at);
+            self.deadlines.push(at, uid);
         }
-        let wants = session.wants_turn();
-        session.queued |= wants;
-        wants
-    }
-
-    /// Follows [`Self::settle`] without the lock.
-    fn conclude(&self, uid: InstanceUid, removed: bool, enlist: bool) {
-        if removed {
-            self.table.remove_if(&uid, |_, slot| slot.peek().removed);
-            self.uplink.release(uid);
-        } else if enlist {
-            self.uplink.enlist(uid);
+        if !session.wants_turn() {
+            return Then::Nothing;
         }
+        session.queued = true;
+        Then::Enlist
     }
 
     /// What an agent's first reply on a connection carries besides.

@@ -1,8 +1,6 @@
 //! What waits for an agent's task: frames in the order they were put there, within bounds (R11).
 
-use std::sync::atomic::Ordering;
-
-use super::slot::{SlotState, Tally};
+use super::slot::SlotState;
 use super::{Sessions, additions};
 use crate::clock;
 use crate::core::session::Presence;
@@ -34,12 +32,6 @@ pub enum Outgoing {
     Left,
 }
 
-impl Tally {
-    pub(super) fn outbox_taken(&self, bytes: usize) {
-        self.outbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 impl Sessions {
     /// Puts one message (without the WebSocket header) where the agent's task will find it.
     pub(super) fn put(&self, slot: &mut SlotState, kind: SendKind, message: &[u8]) {
@@ -47,31 +39,32 @@ impl Sessions {
             return;
         }
         let waiting = slot.outbox.len();
-        let total = self.tally.outbox_bytes.load(Ordering::Relaxed);
+        // May be passed by what one lock adds to one agent's: that is not counted yet.
+        let total = self.tally.agent_bytes();
         // One message is always allowed to an agent, or a large configuration could never pass.
         let over = waiting > 0 && waiting + message.len() > self.params.outbox_bytes_max;
         if over || total + message.len() > self.params.outbox_total_bytes_max {
             slot.overflowed = true;
             slot.outbox = Vec::new();
-            self.tally.outbox_taken(waiting);
             slot.session.content_written(clock::now());
         } else {
             websocket::encode_message(true, message, &mut slot.outbox);
             let added = slot.outbox.len() - waiting;
-            self.tally.outbox_bytes.fetch_add(added, Ordering::Relaxed);
             MessageSent { kind, bytes: added }.emit();
         }
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
+        slot.wake();
     }
 
     /// Keeps a server's message for an agent that is away or polls.
     pub(super) fn keep(&self, slot: &mut SlotState, scan: &ServerScan<'_>) {
-        let limits = self.offers_limits();
         let uid = slot.session.uid();
-        let offers = slot.session.offers_mut().get_or_insert_default();
-        let Absorbed { dropped_custom, dropped_offers, .. } = offers.absorb(scan, limits);
+        let limits = self.offers_limits();
+        if self.tally.agent_bytes() + scan.bytes.len() > self.params.outbox_total_bytes_max {
+            slot.session.want_full_state();
+            events::OfferDropped { uid, reason: OfferDrop::OverBudget }.emit();
+            return;
+        }
+        let Absorbed { dropped_custom, dropped_offers, .. } = slot.session.keep_offer(scan, limits);
         for _ in 0..dropped_custom {
             events::CustomMessageDropped { uid, reason: CustomDrop::OverBudget }.emit();
         }
@@ -85,12 +78,10 @@ impl Sessions {
 
     /// Everything that waited for an agent goes to its WebSocket.
     pub(super) fn flush_offers(&self, slot: &mut SlotState) {
-        let Some(mut offers) = slot.session.offers_mut().take() else { return };
         let mut message = Vec::new();
-        let mut more = !offers.is_empty();
-        while more {
+        while slot.session.has_offers() {
             message.clear();
-            more = offers.take(slot.session.uid(), &additions(None, 0), &mut message);
+            slot.session.take_offer(&additions(None, 0), &mut message);
             self.put(slot, SendKind::Push, &message);
             slot.session.content_written(clock::now());
         }
@@ -106,6 +97,15 @@ impl Sessions {
         }
     }
 
+    /// The agent goes, but its connection has not closed: `out` takes every reply it is owed, and
+    /// what was put there for it already.
+    pub(super) fn say_farewell(&self, slot: &mut SlotState, out: &mut Vec<u8>) {
+        let owed = slot.session.waive_replies();
+        self.acknowledge(slot, owed);
+        out.append(&mut slot.outbox);
+        slot.vacate();
+    }
+
     /// An acknowledgement of the gateway's own, with the server's greeting if it is the first.
     pub(super) fn write_acknowledgement(
         &self,
@@ -113,7 +113,8 @@ impl Sessions {
         flags: u64,
         out: &mut Vec<u8>,
     ) {
-        let greeting = self.greeting_for(slot, slot.session.sent_on());
+        let route = slot.session.sent_on().or_else(|| self.uplink.route(slot.session.uid()));
+        let greeting = self.greeting_for(slot, route);
         splice::acknowledge(slot.session.uid(), &additions(greeting.as_ref(), flags), out);
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
     }

@@ -45,13 +45,9 @@ impl Seat {
         let overdue = slot.session.reply_overdue(clock::now());
         self.sessions.acknowledge(&mut slot, overdue);
         if writable && !slot.outbox.is_empty() {
-            let bytes = std::mem::take(&mut slot.outbox);
-            self.sessions.tally.outbox_taken(bytes.len());
-            return Outgoing::Bytes(bytes);
+            return Outgoing::Bytes(std::mem::take(&mut slot.outbox));
         }
-        if !slot.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            slot.waker = Some(context.waker().clone());
-        }
+        slot.wake_next(context.waker());
         Outgoing::Nothing { reply_due: slot.session.reply_due() }
     }
 
@@ -68,7 +64,26 @@ impl Seat {
     /// Bytes the task took were not all written when the connection ended.
     pub fn content_unwritten(&self) {
         let mut slot = self.slot.lock(&self.sessions.tally);
-        slot.session.content_written(clock::now());
+        // A newer connection has found out when it came.
+        if slot.session.presence() == (Presence::Connected { connection: self.connection }) {
+            slot.session.content_written(clock::now());
+        }
+    }
+
+    /// The agent goes on under another uid on the same connection: `out` takes what it is still
+    /// owed under this one. If a server told it to, this uid is no more (R10).
+    pub(super) fn hand_over(&self, out: &mut Vec<u8>) {
+        let mut slot = self.slot.lock(&self.sessions.tally);
+        if slot.session.presence() != (Presence::Connected { connection: self.connection }) {
+            return;
+        }
+        self.sessions.say_farewell(&mut slot, out);
+        if slot.renamed {
+            slot.session.leave();
+            let reason = events::sessions::EndReason::ReplacedUid;
+            events::sessions::SessionEnded { uid: self.uid, reason }.emit();
+        }
+        self.sessions.finish(self.uid, slot);
     }
 }
 
@@ -76,31 +91,14 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let now = clock::now();
         let mut slot = self.slot.lock(&self.sessions.tally);
-        let renamed = slot.renamed;
         if !slot.session.lost(self.connection, now, &self.sessions.policy) {
-            // A newer connection has the session, or it is over.
+            // A newer connection has the session, or it is over and nothing waits.
             return;
         }
-        slot.waker = None;
-        slot.overflowed = false;
-        let unread = std::mem::take(&mut slot.outbox);
-        if !unread.is_empty() {
-            self.sessions.tally.outbox_taken(unread.len());
+        if slot.vacate() {
             slot.session.content_written(now);
         }
-        if renamed {
-            slot.session.leave();
-            events::sessions::SessionEnded {
-                uid: self.uid,
-                reason: events::sessions::EndReason::ReplacedUid,
-            }
-            .emit();
-        } else {
-            events::sessions::SessionLingers { uid: self.uid }.emit();
-        }
-        let enlist = self.sessions.settle(&mut slot);
-        let removed = slot.removed;
-        drop(slot);
-        self.sessions.conclude(self.uid, removed, enlist);
+        events::sessions::SessionLingers { uid: self.uid }.emit();
+        self.sessions.finish(self.uid, slot);
     }
 }

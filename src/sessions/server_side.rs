@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::slot::{Locked, SlotState};
+use super::slot::SlotState;
 use super::{NotSent, Sessions, additions};
 use crate::clock;
 use crate::core::session::{FromServer, Route, ServerVerdict, Turn};
@@ -11,7 +11,7 @@ use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
 use crate::opamp::splice;
 use crate::telemetry::events::edge::SendKind;
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{Asker, ReplySource};
+use crate::telemetry::events::sessions::{Asker, OfferDrop, ReplySource};
 
 /// What became of a server's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,20 @@ pub enum TurnTaken {
     Again,
 }
 
+/// A server's message, and where it came from.
+struct Message<'a> {
+    from: Route,
+    scan: &'a ServerScan<'a>,
+    /// `ReportFullState` is taken out.
+    strip: bool,
+}
+
+impl Message<'_> {
+    const fn flags(&self) -> u64 {
+        if self.strip { self.scan.flags & !REPORT_FULL_STATE } else { self.scan.flags }
+    }
+}
+
 impl Sessions {
     /// A message for `uid` that came on `from`.
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivered {
@@ -48,43 +62,41 @@ impl Sessions {
         if scan.reports_full_state_wanted() && !strip_full_state {
             events::FullStateAsked { uid, by: Asker::Server }.emit();
         }
-        let done = self.carry_out(&mut slot, from, scan, then, strip_full_state);
+        let message = Message { from, scan, strip: strip_full_state };
+        let done = self.carry_out(&mut slot, &message, then);
         self.finish(uid, slot);
         done
     }
 
     fn carry_out(
         &self,
-        slot: &mut Locked<'_>,
-        from: Route,
-        scan: &ServerScan<'_>,
+        slot: &mut SlotState,
+        message: &Message<'_>,
         then: FromServer,
-        strip: bool,
     ) -> Delivered {
         match then {
-            FromServer::Reply => self.deliver(slot, from, scan, (SendKind::Reply, strip)),
-            FromServer::Push => self.deliver(slot, from, scan, (SendKind::Push, strip)),
+            FromServer::Reply => self.deliver(slot, message, SendKind::Reply),
+            FromServer::Push => self.deliver(slot, message, SendKind::Push),
             FromServer::Keep(reply) => {
-                if strip {
-                    let mut rest = scan.clone();
-                    rest.flags &= !REPORT_FULL_STATE;
-                    self.keep(slot, &rest);
-                } else {
-                    self.keep(slot, scan);
-                }
+                let mut rest = message.scan.clone();
+                rest.flags = message.flags();
+                self.keep(slot, &rest);
                 if reply {
                     events::Replied { source: ReplySource::Server, after: None }.emit();
-                    if slot.session.owed() == 0
-                        && let Some(waker) = slot.waker.take()
-                    {
-                        waker.wake();
-                    }
+                    slot.wake();
                 }
             }
             FromServer::Swallow => events::AcknowledgementSwallowed.emit(),
+            FromServer::TooLate => {
+                let (uid, reason) = (slot.session.uid(), OfferDrop::SessionEnded);
+                events::OfferDropped { uid, reason }.emit();
+            }
             FromServer::Unavailable { retry_after, acknowledge } => {
-                if acknowledge {
-                    self.acknowledge_one(slot);
+                if acknowledge && slot.session.is_connected() {
+                    self.acknowledge(slot, 1);
+                } else if acknowledge {
+                    // A waiting request writes its own acknowledgement.
+                    slot.wake();
                 }
                 return Delivered::Unavailable(retry_after);
             }
@@ -92,29 +104,14 @@ impl Sessions {
         Delivered::Done
     }
 
-    fn acknowledge_one(&self, slot: &mut SlotState) {
-        if slot.session.is_connected() {
-            self.acknowledge(slot, 1);
-        } else if let Some(waker) = slot.waker.take() {
-            // A waiting request writes its own acknowledgement.
-            waker.wake();
-        }
-    }
-
-    fn deliver(
-        &self,
-        slot: &mut SlotState,
-        from: Route,
-        scan: &ServerScan<'_>,
-        how: (SendKind, bool),
-    ) {
-        let (kind, strip) = how;
-        let greeting = self.greeting_for(slot, Some(from));
-        let mut message = Vec::with_capacity(scan.bytes.len() + 64);
+    fn deliver(&self, slot: &mut SlotState, message: &Message<'_>, kind: SendKind) {
+        let scan = message.scan;
+        let greeting = self.greeting_for(slot, Some(message.from));
+        let mut bytes = Vec::with_capacity(scan.bytes.len() + 64);
         let with = additions(greeting.as_ref(), 0);
-        let greeted = splice::to_agent(scan, slot.session.uid(), &with, &mut message);
-        if strip {
-            splice::set_flags(scan.flags & !REPORT_FULL_STATE, &mut message);
+        let greeted = splice::to_agent(scan, slot.session.uid(), &with, &mut bytes);
+        if message.strip {
+            splice::set_flags(message.flags(), &mut bytes);
         }
         slot.session.greeted |= greeted && greeting.is_some_and(|g| g.capabilities.is_some());
         slot.renamed |= scan.new_instance_uid().is_some();
@@ -124,7 +121,7 @@ impl Sessions {
         if kind == SendKind::Reply {
             events::Replied { source: ReplySource::Server, after: None }.emit();
         }
-        self.put(slot, kind, &message);
+        self.put(slot, kind, &bytes);
     }
 
     /// The session's turn at its server has come.
@@ -133,7 +130,7 @@ impl Sessions {
         let mut slot = slot.lock(&self.tally);
         slot.session.queued = false;
         let Some(route) = self.uplink.route(uid) else { return TurnTaken::Idle };
-        self.take_leave_of_old_server(&slot, route);
+        self.leave_old_server(&mut slot, route);
         let mut taken = TurnTaken::Idle;
         loop {
             let turn = slot.session.turn(route, clock::now());
@@ -151,12 +148,7 @@ impl Sessions {
         if taken == TurnTaken::Again {
             slot.session.queued = true;
         }
-        let removed = slot.session.is_gone();
-        if removed {
-            slot.removed = true;
-        }
-        drop(slot);
-        self.conclude(uid, removed, false);
+        self.finish(uid, slot);
         taken
     }
 
@@ -181,31 +173,39 @@ impl Sessions {
                 slot.session.disconnect_sent(route, clock::now());
                 return Ok(false);
             }
-            Turn::OneShot(fields) => {
-                let mut write = |out: &mut Vec<u8>| {
-                    out.extend_from_slice(&fields);
-                    splice::set_sequence_num(number, out);
-                };
-                if let Err(why) = self.uplink.send(uid, route, &mut write) {
-                    slot.session.put_back(fields);
-                    return Err(why);
-                }
+            Turn::OneShot => {
+                self.send_pending(slot, route)?;
+                return Ok(true);
             }
         }
         slot.session.sent(route, None, clock::now());
         Ok(true)
     }
 
+    /// Sends what waited, in its order, as far as there is room.
+    pub(super) fn send_pending(&self, slot: &mut SlotState, route: Route) -> Result<(), NotSent> {
+        let uid = slot.session.uid();
+        loop {
+            let number = slot.session.next_number();
+            let Some(fields) = slot.session.first_pending() else { return Ok(()) };
+            let mut write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(fields);
+                splice::set_sequence_num(number, out);
+            };
+            self.uplink.send(uid, route, &mut write)?;
+            slot.session.pending_sent(route, clock::now());
+        }
+    }
+
     /// After a failover or failback the server the agent came from, if it still lives, is told
     /// that the agent is no longer its.
-    fn take_leave_of_old_server(&self, slot: &SlotState, route: Route) {
-        let Some(old) = slot.session.sent_on() else { return };
-        if old.link.server == route.link.server {
-            return;
-        }
+    pub(super) fn leave_old_server(&self, slot: &mut SlotState, route: Route) {
+        let Some(old) = slot.session.leave_server(route) else { return };
         let (uid, number) = (slot.session.uid(), slot.session.next_number());
         let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
         // Not sent means not there: a server that lost its links has lost its agents too.
-        let _ = self.uplink.send(uid, old, &mut write);
+        if self.uplink.send(uid, old, &mut write).is_ok() {
+            slot.session.told_old_server();
+        }
     }
 }

@@ -47,13 +47,42 @@ impl Slot {
 
     pub(super) fn lock<'a>(&'a self, tally: &'a Tally) -> Locked<'a> {
         let state = self.state.lock();
-        let before = Standing::of(state.session.presence());
+        let before = Share::of(&state);
         Locked { state, before, tally }
     }
 
     /// Without the counting: for readers.
     pub(super) fn peek(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock()
+    }
+}
+
+impl SlotState {
+    /// Bytes that wait for the agent, whether it is there or not.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.outbox.len() + self.session.offers_bytes()
+    }
+
+    /// Wakes whoever waits for something to be said to the agent.
+    pub(super) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Has `waker` woken by the next [`Self::wake`].
+    pub(super) fn wake_next(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    /// What waited in vain for a connection that is no longer the agent's; its task or request is
+    /// woken to find out. Returns whether anything did.
+    pub(super) fn vacate(&mut self) -> bool {
+        self.overflowed = false;
+        self.wake();
+        !std::mem::take(&mut self.outbox).is_empty()
     }
 }
 
@@ -80,8 +109,8 @@ impl Standing {
 pub(super) struct Tally {
     connected: AtomicI64,
     lingering: AtomicI64,
-    /// Bytes in all outboxes.
-    pub(super) outbox_bytes: AtomicUsize,
+    agent_bytes: AtomicUsize,
+    server_bytes: AtomicUsize,
 }
 
 impl Tally {
@@ -91,6 +120,16 @@ impl Tally {
 
     pub(super) fn lingering(&self) -> i64 {
         self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait for agents.
+    pub(super) fn agent_bytes(&self) -> usize {
+        self.agent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one-shot messages that wait for servers.
+    pub(super) fn server_bytes(&self) -> usize {
+        self.server_bytes.load(Ordering::Relaxed)
     }
 
     fn add(&self, standing: Standing, n: i64) {
@@ -107,10 +146,28 @@ impl Tally {
     }
 }
 
+/// What one session adds to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    standing: Standing,
+    agent_bytes: usize,
+    server_bytes: usize,
+}
+
+impl Share {
+    fn of(state: &SlotState) -> Self {
+        Self {
+            standing: Standing::of(state.session.presence()),
+            agent_bytes: state.waiting_bytes(),
+            server_bytes: state.session.pending().1,
+        }
+    }
+}
+
 /// A locked slot that keeps the sums right, whichever way the session changed.
 pub(super) struct Locked<'a> {
     state: MutexGuard<'a, SlotState>,
-    before: Standing,
+    before: Share,
     tally: &'a Tally,
 }
 
@@ -130,10 +187,20 @@ impl std::ops::DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let after = Standing::of(self.state.session.presence());
-        if after != self.before {
-            self.tally.add(self.before, -1);
-            self.tally.add(after, 1);
+        let (before, after) = (self.before, Share::of(&self.state));
+        if after.standing != before.standing {
+            self.tally.add(before.standing, -1);
+            self.tally.add(after.standing, 1);
         }
+        adjust(&self.tally.agent_bytes, before.agent_bytes, after.agent_bytes);
+        adjust(&self.tally.server_bytes, before.server_bytes, after.server_bytes);
     }
+}
+
+fn adjust(sum: &AtomicUsize, before: usize, after: usize) {
+    match after.cmp(&before) {
+        std::cmp::Ordering::Greater => sum.fetch_add(after - before, Ordering::Relaxed),
+        std::cmp::Ordering::Less => sum.fetch_sub(before - after, Ordering::Relaxed),
+        std::cmp::Ordering::Equal => return,
+    };
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Sessions;
+use super::slot::Slot;
 use crate::core::session::{EndReason, Expiry};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions as events;
@@ -16,19 +17,23 @@ impl Sessions {
     pub fn sweep(&self, now: Instant) -> bool {
         let due = self.deadlines.due(now, SWEEP_MAX);
         let full = due.len() == SWEEP_MAX;
-        for uid in due {
-            self.look_at(uid, now);
+        for (at, uid) in due {
+            self.look_at(uid, at, now);
         }
         let (connected, lingering) = self.count();
-        let outbox_bytes = self.tally.outbox_bytes.load(std::sync::atomic::Ordering::Relaxed);
+        let outbox_bytes = self.tally.agent_bytes();
         events::Counted { connected, lingering, outbox_bytes }.emit();
         full
     }
 
-    fn look_at(&self, uid: InstanceUid, now: Instant) {
+    fn look_at(&self, uid: InstanceUid, at: Instant, now: Instant) {
         let Some(slot) = self.find(uid) else { return };
         let mut slot = slot.lock(&self.tally);
-        slot.session.expiry_armed = false;
+        if slot.session.look_at != Some(at) {
+            // Noted for an earlier session of the uid.
+            return;
+        }
+        slot.session.look_at = None;
         if let Expiry::Ended(reason) = slot.session.expire(now, &self.policy) {
             let reason = match reason {
                 EndReason::AgentDisconnect => events::EndReason::AgentDisconnect,
@@ -43,41 +48,37 @@ impl Sessions {
 
     /// A session's own link came back.
     pub fn enlist_one(&self, uid: InstanceUid) {
-        let Some(slot) = self.find(uid) else { return };
+        if let Some(slot) = self.find(uid) {
+            self.enlist_concerned(uid, &slot);
+        }
+    }
+
+    /// A session's turn came while its link was down. `false`: it is not, by now, and the session
+    /// keeps its turn. Asked with the session locked, or the link's return might pass by unseen.
+    pub fn skip_turn(&self, uid: InstanceUid, is_down: &dyn Fn() -> bool) -> bool {
+        let Some(slot) = self.find(uid) else { return true };
         let mut slot = slot.lock(&self.tally);
-        let stale = slot.session.sent_on().is_some_and(|on| Some(on) != self.uplink.route(uid));
+        let skipped = is_down();
+        slot.session.queued &= !skipped;
+        skipped
+    }
+
+    /// Gives every session a turn whose messages took, or will take, a way that `concerned` names:
+    /// after a link came back, or a server's agents moved.
+    pub fn enlist_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
+        let concerned = self.table.iter().filter(|entry| concerned(*entry.key()));
+        concerned.filter(|entry| self.enlist_concerned(*entry.key(), entry.value())).count()
+    }
+
+    fn enlist_concerned(&self, uid: InstanceUid, slot: &Slot) -> bool {
+        let mut slot = slot.lock(&self.tally);
+        let stale = !slot.session.is_introduced(self.uplink.route(uid));
         let enlist = !slot.session.queued && (stale || slot.session.wants_turn());
         slot.session.queued |= enlist;
         drop(slot);
         if enlist {
             self.uplink.enlist(uid);
         }
-    }
-
-    /// A session's turn came while its link was down.
-    pub fn skip_turn(&self, uid: InstanceUid) {
-        if let Some(slot) = self.find(uid) {
-            slot.lock(&self.tally).session.queued = false;
-        }
-    }
-
-    /// Gives every session a turn whose messages took, or will take, a way that `concerned` names:
-    /// after a link came back, or a server's agents moved.
-    pub fn enlist_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
-        let mut enlisted = 0;
-        for entry in &self.table {
-            let uid = *entry.key();
-            if !concerned(uid) {
-                continue;
-            }
-            let mut slot = entry.value().lock(&self.tally);
-            if !slot.session.queued && slot.session.sent_on() != self.uplink.route(uid) {
-                slot.session.queued = true;
-                drop(slot);
-                self.uplink.enlist(uid);
-                enlisted += 1;
-            }
-        }
-        enlisted
+        enlist
     }
 }

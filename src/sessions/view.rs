@@ -61,8 +61,7 @@ impl Sessions {
 }
 
 fn describe(slot: &Slot) -> SessionInfo {
-    let mut slot = slot.peek();
-    let kept = slot.session.offers_mut().as_ref().map_or(0, |offers| offers.bytes());
+    let slot = slot.peek();
     let (agent, upstream) = slot.session.numbers();
     SessionInfo {
         uid: slot.session.uid(),
@@ -75,7 +74,7 @@ fn describe(slot: &Slot) -> SessionInfo {
         owed: slot.session.owed(),
         reply_due: slot.session.reply_due(),
         full_state: slot.session.full_state(),
-        waiting_bytes: kept + slot.outbox.len(),
+        waiting_bytes: slot.waiting_bytes(),
         queued: slot.session.queued,
     }
 }

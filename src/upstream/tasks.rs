@@ -145,7 +145,9 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
         match server.link_of(uid) {
             Some(link) if !link.is_up() => {
                 // Its return brings the session its turn.
-                sessions.skip_turn(uid);
+                if !sessions.skip_turn(uid, &|| !link.is_up()) {
+                    server.backlog.push(uid);
+                }
                 tokio::task::yield_now().await;
                 continue;
             }

@@ -23,8 +23,9 @@ pub struct ReportVerdict {
     pub send: bool,
     /// The agent's own numbers jumped: messages were lost before they came here (R3).
     pub gap: bool,
-    /// The agent's process is a new one.
-    pub new_process: bool,
+    /// The agent's process is a new one, and a restart command that waited for the old one is
+    /// dropped (R7).
+    pub restart_dropped: bool,
 }
 
 /// First numbers in use: 0 (opamp-go) and 1 (Java, New Relic).
@@ -39,17 +40,18 @@ impl Session {
         now: Instant,
         policy: &Policy,
     ) -> ReportVerdict {
+        let changed = self.agent_number.is_some() && self.capabilities != scan.capabilities;
         let (gap, new_process) = self.count(scan);
+        let restart_dropped = new_process && self.drop_restart();
         self.capabilities = scan.capabilities;
         self.heard(now);
-        self.full_state = self.full_state.after_report(now);
+        self.full_state = self.full_state.after_report(self.has_offers(), now);
         if scan.disconnects() {
             // Whether it goes on now or later: `sent` and `not_sent` say.
             self.presence = Presence::Leaving;
-            self.offers = None;
         }
-        let send = !scan.is_heartbeat() || self.heartbeat_goes_on(route, now, policy);
-        ReportVerdict { send, gap, new_process }
+        let send = !scan.is_heartbeat() || changed || self.heartbeat_goes_on(route, now, policy);
+        ReportVerdict { send, gap, restart_dropped }
     }
 
     /// Follows the agent's numbers. A message that is not the next one is either a new process's
@@ -74,17 +76,15 @@ impl Session {
                 }
                 (false, true)
             }
+            // Also the same number again, which is what an agent sends over plain HTTP that has not
+            // got the reply: what the reply offered is then seen missing in its full report.
             Some(_) => {
-                if !is_complete(scan) {
+                if !self.full_state.is_mended_by(scan) {
                     self.want_full_state();
                 }
                 (true, false)
             }
         };
-        if new_process && let Some(offers) = &mut self.offers {
-            // R7: a restart meant for the process that is gone.
-            offers.clear_command();
-        }
         self.agent_number = Some(number);
         (gap, new_process)
     }
@@ -95,7 +95,7 @@ impl Session {
         let (Some(route), Some(sent_at)) = (route, self.sent_at) else {
             return route.is_some();
         };
-        self.sent_on != Some(route)
+        !self.is_introduced(Some(route))
             || now.saturating_duration_since(sent_at) >= policy.heartbeat_forward_interval
     }
 
@@ -113,10 +113,12 @@ impl Session {
 
     /// How many acknowledgements the gateway owes in the server's place, now that its time is up.
     pub fn reply_overdue(&mut self, now: Instant) -> u32 {
-        if self.reply_due.is_some_and(|due| due <= now) {
-            self.reply_due = None;
-            return std::mem::take(&mut self.owed);
-        }
-        0
+        if self.reply_due.is_some_and(|due| due <= now) { self.waive_replies() } else { 0 }
+    }
+
+    /// The server's own replies are no longer waited for; says how many the gateway has to give.
+    pub const fn waive_replies(&mut self) -> u32 {
+        self.reply_due = None;
+        std::mem::replace(&mut self.owed, 0)
     }
 }

@@ -4,8 +4,8 @@
 //!              a gap, a message lost or refused, an unknown agent's delta
 //!   Reported ───────────────────────────────────────────────────────────► Wanted
 //!      ▲                                                                  │  ▲
-//!      │ a full report went to the server                 its turn, paced │  │ no answer
-//!      └──────────────────────────────────── Asked ◄──────────────────────┘  │ in ASK_AGAIN
+//!      │ a full report went to the server                 its turn, paced │  │ no answer in ASK_AGAIN,
+//!      └──────────────────────────────────── Asked ◄──────────────────────┘  │ or another connection
 //!                                              └─────────────────────────────┘
 //! ```
 //!
@@ -32,22 +32,34 @@ pub enum FullState {
 }
 
 impl FullState {
-    /// An agent that does not answer the question is asked again, but not at once.
-    pub(super) fn after_report(self, now: Instant) -> Self {
+    /// An agent that does not answer the question is asked again, but not at once. `unheard`: the
+    /// question still waits for the agent's poll.
+    pub(super) fn after_report(self, unheard: bool, now: Instant) -> Self {
         match self {
+            Self::Asked(_) if unheard => Self::Asked(now),
             Self::Asked(at) if now.saturating_duration_since(at) >= ASK_AGAIN => Self::Wanted,
             other => other,
         }
     }
 
-    /// Whether this report, once sent, makes the server's picture whole. An agent that was asked
-    /// sends all it has, even where that is less than its capabilities promise.
-    pub(super) fn made_whole_by(self, scan: &AgentScan<'_>) -> bool {
+    /// A new connection of the agent: the question may have died with the old one.
+    pub(super) const fn after_arrival(self) -> Self {
         match self {
-            Self::Reported => true,
-            Self::Wanted => is_complete(scan),
-            Self::Asked(_) => scan.is_full(),
+            Self::Asked(_) => Self::Wanted,
+            other => other,
         }
+    }
+
+    /// Whether this report, once sent, makes the server's picture whole.
+    pub(super) fn made_whole_by(self, scan: &AgentScan<'_>) -> bool {
+        self == Self::Reported || self.is_mended_by(scan)
+    }
+
+    /// Whether this report makes up for everything that was lost before it. An agent that was
+    /// asked sends all it has, even where that is less than its capabilities promise: were it asked
+    /// for more, one that miscounts its messages would be asked for ever.
+    pub(super) fn is_mended_by(self, scan: &AgentScan<'_>) -> bool {
+        is_complete(scan) || matches!(self, Self::Asked(_)) && scan.is_full()
     }
 }
 

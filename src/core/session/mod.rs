@@ -19,6 +19,7 @@
 
 mod agent_side;
 mod full_state;
+mod offered;
 mod presence;
 mod server_side;
 mod upstream_side;
@@ -85,6 +86,8 @@ pub struct Session {
     owed: u32,
     /// When the gateway answers in the server's place; set while `owed` is not 0.
     reply_due: Option<Instant>,
+    /// Counts plain-HTTP requests, to tell the latest from one it has overtaken.
+    request: u32,
     full_state: FullState,
     /// When a server's wish for full state was last passed on, and on which incarnation (R4).
     ask_passed: Option<(Instant, Route)>,
@@ -98,12 +101,14 @@ pub struct Session {
     live_replacements: u8,
     /// When that last happened.
     replaced_alive_at: Option<Instant>,
+    /// The server behind `sent_on` has been told that the agent left it for another.
+    left_server: bool,
     /// The agent has the server's capabilities on this connection.
     pub greeted: bool,
     /// The session stands in its server's queue of turns: kept so that it stands there once.
     pub queued: bool,
-    /// The session stands in the list of deadlines: kept so that it stands there once.
-    pub expiry_armed: bool,
+    /// When the list of deadlines brings it to attention: kept so that it stands there once.
+    pub look_at: Option<Instant>,
 }
 
 impl Session {
@@ -120,6 +125,7 @@ impl Session {
             unanswered: 0,
             owed: 0,
             reply_due: None,
+            request: 0,
             full_state: FullState::Reported,
             ask_passed: None,
             in_doubt: None,
@@ -127,9 +133,10 @@ impl Session {
             pending: None,
             live_replacements: 0,
             replaced_alive_at: None,
+            left_server: false,
             greeted: false,
             queued: false,
-            expiry_armed: false,
+            look_at: None,
         }
     }
 
@@ -176,15 +183,5 @@ impl Session {
     /// Whether the gateway knows that the server has the agent's whole state.
     pub const fn full_state(&self) -> FullState {
         self.full_state
-    }
-
-    /// What waits for the agent.
-    pub const fn offers_mut(&mut self) -> &mut Option<Box<Offers>> {
-        &mut self.offers
-    }
-
-    /// Whether anything waits for the agent.
-    pub fn has_offers(&self) -> bool {
-        self.offers.as_ref().is_some_and(|offers| !offers.is_empty())
     }
 }

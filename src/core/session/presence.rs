@@ -82,35 +82,51 @@ impl Session {
             }
         }
         self.presence = Presence::Connected { connection };
-        // Replies were owed on the old connection; this one is owed none yet.
-        self.owed = 0;
-        self.reply_due = None;
-        self.greeted = false;
-        if self.in_doubt.take().is_some() {
-            // An offer may have died with the old connection. The agent's full report shows the
-            // server which configuration it really has.
-            self.want_full_state();
-        }
+        self.begin_anew();
         if let Presence::Connected { connection: old } = before {
             return Arrival::Replaces(old);
         }
         Arrival::Admitted
     }
 
-    /// A plain-HTTP request speaks for this agent.
+    /// A plain-HTTP request speaks for this agent: [`Session::request`] is its number. One that is
+    /// still waiting is answered by the gateway: an agent has one request under way at a time, so
+    /// it has most likely given up the older.
     pub fn poll(&mut self, now: Instant) -> Arrival {
         let before = self.presence;
         self.presence = Presence::Polling { heard: now };
-        match before {
-            Presence::Connected { connection } => {
-                self.greeted = false;
-                Arrival::Replaces(connection)
-            }
-            Presence::Polling { .. } => Arrival::Admitted,
-            Presence::Lingering { .. } | Presence::Leaving | Presence::Gone => {
-                self.greeted = false;
-                Arrival::Admitted
-            }
+        self.request = self.request.wrapping_add(1);
+        if let Presence::Polling { .. } = before {
+            self.waive_replies();
+            return Arrival::Admitted;
+        }
+        self.begin_anew();
+        if let Presence::Connected { connection } = before {
+            return Arrival::Replaces(connection);
+        }
+        Arrival::Admitted
+    }
+
+    /// The latest plain-HTTP request.
+    pub const fn request(&self) -> u32 {
+        self.request
+    }
+
+    /// Whether it is this plain-HTTP request that gets what the server says.
+    pub const fn is_answered_by(&self, request: u32) -> bool {
+        matches!(self.presence, Presence::Polling { .. }) && self.request == request
+    }
+
+    /// The agent is there over another connection than before.
+    fn begin_anew(&mut self) {
+        // Replies were owed on the old connection; this one is owed none yet.
+        self.waive_replies();
+        self.greeted = false;
+        self.full_state = self.full_state.after_arrival();
+        if self.in_doubt.take().is_some() {
+            // An offer may have died with the old connection. The agent's full report shows the
+            // server which configuration it really has.
+            self.want_full_state();
         }
     }
 
@@ -137,17 +153,14 @@ impl Session {
             return false;
         }
         self.presence = Presence::Lingering { until: now + policy.linger };
-        self.owed = 0;
-        self.reply_due = None;
+        self.waive_replies();
         true
     }
 
-    /// The agent was told to use another uid and does: the old one is no more.
-    pub fn leave(&mut self) {
+    /// The agent is no more under this uid. A server that never heard of it need not be told.
+    pub const fn leave(&mut self) {
         self.presence = if self.sent_on.is_some() { Presence::Leaving } else { Presence::Gone };
-        self.owed = 0;
-        self.reply_due = None;
-        self.offers = None;
+        self.waive_replies();
     }
 
     /// When [`Session::expire`] has to look at this session, if it has.

@@ -16,6 +16,8 @@ pub enum FromServer {
     Keep(bool),
     /// An acknowledgement of something already acknowledged here (R5).
     Swallow,
+    /// The agent has left: nobody will come for it.
+    TooLate,
     /// The server is overloaded and did not take the agent's message. The agent is not told: it
     /// cannot act on it (field-notes.md). `true`: it is owed an acknowledgement.
     Unavailable {
@@ -74,10 +76,12 @@ impl Session {
             Presence::Connected { .. } if reply => FromServer::Reply,
             Presence::Polling { .. } if reply => FromServer::Keep(true),
             _ if scan.is_empty_ack() || only_flag => FromServer::Swallow,
-            Presence::Connected { .. } => FromServer::Push,
-            Presence::Polling { .. } | Presence::Lingering { .. } => FromServer::Keep(false),
-            // Nobody will come for it.
-            Presence::Leaving | Presence::Gone => FromServer::Swallow,
+            Presence::Connected { .. } if !self.has_offers() => FromServer::Push,
+            // Connected, but its first report is yet to be taken: what waited longer goes first.
+            Presence::Connected { .. } | Presence::Polling { .. } | Presence::Lingering { .. } => {
+                FromServer::Keep(false)
+            }
+            Presence::Leaving | Presence::Gone => FromServer::TooLate,
         }
     }
 

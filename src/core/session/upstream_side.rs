@@ -10,8 +10,14 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice;
 
 /// Fields that no later report repeats: if their message cannot be sent, they wait.
-pub(super) const ONE_SHOT: FieldSet =
+const ONE_SHOT: FieldSet =
     FieldSet::of(&[agent_field::CUSTOM_MESSAGE, agent_field::CONNECTION_SETTINGS_REQUEST]);
+
+/// The one-shot fields of a message. A flag is one: the agent sets it once.
+fn one_shot(scan: &AgentScan<'_>) -> FieldSet {
+    let flags = FieldSet::of(if scan.flags == 0 { &[] } else { &[agent_field::FLAGS] });
+    scan.present.intersection(ONE_SHOT.union(flags))
+}
 
 /// One-shot fields that wait for the server, in order, bounded in count and bytes.
 #[derive(Debug, Default)]
@@ -31,15 +37,15 @@ impl Pending {
         true
     }
 
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.len();
-        Some(message)
+    fn pop(&mut self) {
+        if let Some(message) = self.messages.pop_front() {
+            self.bytes -= message.len();
+        }
     }
 }
 
 /// What a session does when its turn comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing is left to do.
     Nothing,
@@ -47,8 +53,8 @@ pub enum Turn {
     AskAgent,
     /// Introduce the agent to this incarnation of the server.
     Touch,
-    /// Send what waited: a message with one-shot fields, whose number is to be replaced.
-    OneShot(Vec<u8>),
+    /// Send what waited: [`Session::first_pending`].
+    OneShot,
     /// Tell the server that the agent has left.
     Disconnect,
 }
@@ -65,6 +71,7 @@ impl Session {
         self.note_incarnation(route);
         self.upstream_number = self.upstream_number.next();
         self.sent_on = Some(route);
+        self.left_server = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
         let Some(scan) = report else { return };
@@ -76,9 +83,31 @@ impl Session {
         }
     }
 
+    /// After a failover or failback: where the server can be told, before anything goes out on
+    /// `route`, that the agent is no longer its. It is not told twice; if it hears of it,
+    /// [`Session::told_old_server`] follows. An agent that is leaving need not be introduced to the
+    /// other server for that.
+    pub fn leave_server(&mut self, route: Route) -> Option<Route> {
+        let old = self.sent_on.filter(|old| old.link.server != route.link.server)?;
+        if self.presence == Presence::Leaving && !self.has_pending() {
+            self.presence = Presence::Gone;
+        }
+        (!std::mem::replace(&mut self.left_server, true)).then_some(old)
+    }
+
+    /// The old server has been told, with the next number.
+    pub const fn told_old_server(&mut self) {
+        self.upstream_number = self.upstream_number.next();
+    }
+
+    /// Whether this incarnation of the server knows the agent, as far as messages sent go.
+    pub fn is_introduced(&self, route: Option<Route>) -> bool {
+        self.sent_on == route && !self.left_server
+    }
+
     /// Messages that an earlier incarnation left unanswered may be lost.
     fn note_incarnation(&mut self, route: Route) {
-        if self.sent_on.is_some_and(|before| before != route) {
+        if self.sent_on.is_some() && !self.is_introduced(Some(route)) {
             if self.unanswered > 0 && self.full_state == FullState::Reported {
                 self.want_full_state();
             }
@@ -89,69 +118,89 @@ impl Session {
     /// A message could not be sent: no number is used up, and what it said is wanted again.
     /// Returns `false` if a one-shot field found no room and is lost.
     pub fn not_sent(&mut self, scan: &AgentScan<'_>, policy: &Policy) -> bool {
+        let once = one_shot(scan);
+        let mut kept = true;
+        if !once.is_empty() {
+            let mut fields = Vec::new();
+            splice::forward_fields(scan, once, SequenceNum(0), &mut fields);
+            kept = self.pending.get_or_insert_default().try_push(fields, policy);
+        }
         if scan.disconnects() {
             // `turn` will say it.
             self.leave();
-            return true;
-        }
-        if !scan.present.minus(ONE_SHOT).is_subset(agent_field::HEARTBEAT) {
+        } else if !scan.present.minus(ONE_SHOT).is_subset(agent_field::HEARTBEAT) {
             self.want_full_state();
         }
-        if scan.present.minus(ONE_SHOT) == scan.present {
-            return true;
+        kept
+    }
+
+    /// Whether a message must wait for what [`Session::first_pending`] holds: one-shot fields
+    /// keep their order, and nothing follows a disconnect.
+    pub fn must_queue(&self, scan: &AgentScan<'_>) -> bool {
+        self.has_pending() && (scan.disconnects() || !one_shot(scan).is_empty())
+    }
+
+    fn has_pending(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| !pending.messages.is_empty())
+    }
+
+    /// One-shot messages that wait for the server, and their bytes.
+    pub fn pending(&self) -> (usize, usize) {
+        self.pending.as_ref().map_or((0, 0), |pending| (pending.messages.len(), pending.bytes))
+    }
+
+    /// The one-shot fields whose turn is next: a message whose number is to be replaced. When it
+    /// is out, [`Session::pending_sent`] follows.
+    pub fn first_pending(&self) -> Option<&[u8]> {
+        self.pending.as_ref()?.messages.front().map(Vec::as_slice)
+    }
+
+    /// What [`Session::first_pending`] gave went out on `route`.
+    pub fn pending_sent(&mut self, route: Route, now: Instant) {
+        if let Some(pending) = &mut self.pending {
+            pending.pop();
+            if pending.messages.is_empty() {
+                self.pending = None;
+            }
         }
-        let mut fields = Vec::new();
-        splice::forward_fields(scan, ONE_SHOT, SequenceNum(0), &mut fields);
-        self.pending.get_or_insert_default().try_push(fields, policy)
+        self.sent(route, None, now);
+    }
+
+    /// Forgets what waits for a server that will not hear it; says how many messages that were.
+    pub fn drop_pending(&mut self) -> usize {
+        self.pending.take().map_or(0, |pending| pending.messages.len())
     }
 
     /// Whether the session has to be put into its server's queue.
-    pub const fn wants_turn(&self) -> bool {
-        if self.queued {
+    pub fn wants_turn(&self) -> bool {
+        if self.queued || self.is_gone() {
             return false;
         }
         let asks = matches!(self.full_state, FullState::Wanted) && self.is_present();
-        asks || self.pending.is_some() || matches!(self.presence, Presence::Leaving)
+        asks || self.has_pending() || matches!(self.presence, Presence::Leaving)
     }
 
     /// The session's turn has come on a link that is up. Called again until nothing is left.
     pub fn turn(&mut self, route: Route, now: Instant) -> Turn {
+        self.note_incarnation(route);
+        if self.is_gone() {
+            return Turn::Nothing;
+        }
+        if self.has_pending() {
+            return Turn::OneShot;
+        }
         if self.presence == Presence::Leaving {
             return Turn::Disconnect;
-        }
-        self.note_lost(route);
-        if let Some(pending) = &mut self.pending {
-            if let Some(fields) = pending.pop() {
-                return Turn::OneShot(fields);
-            }
-            self.pending = None;
         }
         if self.full_state == FullState::Wanted && self.is_present() {
             self.full_state = FullState::Asked(now);
             return Turn::AskAgent;
         }
         let asked = matches!(self.full_state, FullState::Asked(_)) && self.is_present();
-        if self.sent_on.is_some() && self.sent_on != Some(route) && !asked {
+        if self.sent_on.is_some() && !self.is_introduced(Some(route)) && !asked {
             return Turn::Touch;
         }
         Turn::Nothing
-    }
-
-    /// Before anything is sent on a new incarnation: what the old one may have lost.
-    fn note_lost(&mut self, route: Route) {
-        if self.sent_on.is_some_and(|before| before != route)
-            && self.unanswered > 0
-            && self.full_state == FullState::Reported
-        {
-            self.want_full_state();
-        }
-    }
-
-    /// A turn's one-shot message found no room after all: it keeps its place.
-    pub fn put_back(&mut self, fields: Vec<u8>) {
-        let pending = self.pending.get_or_insert_default();
-        pending.bytes += fields.len();
-        pending.messages.push_front(fields);
     }
 
     /// The server has been told that the agent left.
