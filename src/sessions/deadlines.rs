@@ -20,6 +20,11 @@ impl Deadlines {
         self.heap.lock().push(Reverse((at, uid)));
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.lock().len()
+    }
+
     /// Takes what is due, at most `max` sessions.
     pub(super) fn due(&self, now: Instant, max: usize) -> Vec<(Instant, InstanceUid)> {
         let mut heap = self.heap.lock();

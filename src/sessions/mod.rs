@@ -14,6 +14,8 @@ mod seat;
 mod server_side;
 mod slot;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod uplink;
 mod view;
 

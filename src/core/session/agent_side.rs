@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::full_state::is_complete;
 use super::{Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
@@ -58,33 +57,26 @@ impl Session {
     /// first or the sign of a loss, which only a full report mends.
     fn count(&mut self, scan: &AgentScan<'_>) -> (bool, bool) {
         let number = scan.sequence_num;
-        let first = number <= FIRST_NUMBER_MAX;
         let (gap, new_process) = match self.agent_number {
             None => {
-                // Whatever the agent said to somebody else before, the gateway has not seen.
                 // Upstream numbers start from the agent's.
                 self.upstream_number = SequenceNum(number.0.wrapping_sub(1));
-                if !(is_complete(scan) || first && scan.is_full()) {
-                    self.want_full_state();
-                }
                 (false, false)
             }
-            Some(last) if number == last.next() => (false, false),
-            Some(_) if first => {
-                if !scan.is_full() {
-                    self.want_full_state();
-                }
-                (false, true)
+            Some(last) if number == last.next() => {
+                self.agent_number = Some(number);
+                return (false, false);
             }
             // Also the same number again, which is what an agent sends over plain HTTP that has not
             // got the reply: what the reply offered is then seen missing in its full report.
-            Some(_) => {
-                if !self.full_state.is_mended_by(scan) {
-                    self.want_full_state();
-                }
-                (true, false)
-            }
+            Some(_) => (number > FIRST_NUMBER_MAX, number <= FIRST_NUMBER_MAX),
         };
+        // Whatever the agent said before, to this gateway or another, may be lost. Before 0 it has
+        // said nothing; 1 is the first number of some, and the second of others.
+        let says_all = self.full_state.is_mended_by(scan) || number.0 == 0 && scan.is_full();
+        if !says_all {
+            self.want_full_state();
+        }
         self.agent_number = Some(number);
         (gap, new_process)
     }

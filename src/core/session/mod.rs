@@ -21,6 +21,7 @@ mod agent_side;
 mod full_state;
 mod offered;
 mod presence;
+mod rare;
 mod server_side;
 mod upstream_side;
 
@@ -35,8 +36,9 @@ pub use presence::{Arrival, EndReason, Expiry, Presence};
 pub use server_side::{FromServer, ServerVerdict};
 pub use upstream_side::{Pending, Turn};
 
+use rare::Rare;
+
 use crate::ident::{Incarnation, InstanceUid, LinkId, SequenceNum};
-use crate::opamp::offers::Offers;
 
 /// What the configuration decides for every session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,18 +91,7 @@ pub struct Session {
     /// Counts plain-HTTP requests, to tell the latest from one it has overtaken.
     request: u32,
     full_state: FullState,
-    /// When a server's wish for full state was last passed on, and on which incarnation (R4).
-    ask_passed: Option<(Instant, Route)>,
-    /// When content was last written to the agent without proof since that it arrived.
-    in_doubt: Option<Instant>,
-    /// What waits for an agent that is away or polls (R7).
-    offers: Option<Box<Offers>>,
-    /// One-shot messages that wait for the server; see [`Pending`].
-    pending: Option<Box<Pending>>,
-    /// Times in a row that a replaced connection proved to be alive: a cloned uid (R10).
-    live_replacements: u8,
-    /// When that last happened.
-    replaced_alive_at: Option<Instant>,
+    rare: Option<Box<Rare>>,
     /// The server behind `sent_on` has been told that the agent left it for another.
     left_server: bool,
     /// The agent has the server's capabilities on this connection.
@@ -127,12 +118,7 @@ impl Session {
             reply_due: None,
             request: 0,
             full_state: FullState::Reported,
-            ask_passed: None,
-            in_doubt: None,
-            offers: None,
-            pending: None,
-            live_replacements: 0,
-            replaced_alive_at: None,
+            rare: None,
             left_server: false,
             greeted: false,
             queued: false,

@@ -1,25 +1,33 @@
 //! What waits for an agent that is away or polls (R7).
 
 use super::Session;
-use crate::opamp::offers::{Absorbed, OffersLimits};
+use crate::opamp::offers::{Absorbed, Offers, OffersLimits};
 use crate::opamp::server::ServerScan;
 use crate::opamp::splice::{self, Additions};
 
 impl Session {
     /// Whether anything waits for the agent.
     pub fn has_offers(&self) -> bool {
-        self.offers.as_ref().is_some_and(|offers| !offers.is_empty())
+        self.offers().is_some_and(|offers| !offers.is_empty())
+    }
+
+    fn offers(&self) -> Option<&Offers> {
+        self.rare.as_ref()?.offers.as_deref()
+    }
+
+    fn offers_mut(&mut self) -> Option<&mut Offers> {
+        self.rare.as_mut()?.offers.as_deref_mut()
     }
 
     /// Bytes that wait for the agent.
     pub fn offers_bytes(&self) -> usize {
-        self.offers.as_ref().map_or(0, |offers| offers.bytes())
+        self.offers().map_or(0, Offers::bytes)
     }
 
     /// Keeps a server's message. What finds no room is lost; the agent's full report then shows
     /// the server what the agent does not have.
     pub fn keep_offer(&mut self, scan: &ServerScan<'_>, limits: OffersLimits) -> Absorbed {
-        let absorbed = self.offers.get_or_insert_default().absorb(scan, limits);
+        let absorbed = self.rare_mut().offers.get_or_insert_default().absorb(scan, limits);
         if absorbed.dropped_offers > 0 {
             self.want_full_state();
         }
@@ -31,7 +39,7 @@ impl Session {
     /// whether more is left. The additions are in it, or go with the next.
     pub fn take_offer(&mut self, additions: &Additions<'_>, out: &mut Vec<u8>) -> bool {
         let uid = self.uid;
-        let Some(offers) = &mut self.offers else {
+        let Some(offers) = self.offers_mut() else {
             splice::acknowledge(uid, additions, out);
             return false;
         };
@@ -42,17 +50,20 @@ impl Session {
 
     /// Forgets what waits for an agent that will not come; returns whether that was anything.
     pub fn drop_offers(&mut self) -> bool {
-        self.offers.take().is_some_and(|offers| !offers.is_empty())
+        let offers = self.rare.as_mut().and_then(|rare| rare.offers.take());
+        offers.is_some_and(|offers| !offers.is_empty())
     }
 
     /// R7: a restart meant for the process that is gone.
     pub(super) fn drop_restart(&mut self) -> bool {
-        let dropped = self.offers.as_mut().is_some_and(|offers| offers.clear_command());
+        let dropped = self.offers_mut().is_some_and(Offers::clear_command);
         self.forget_empty_offers();
         dropped
     }
 
     fn forget_empty_offers(&mut self) {
-        self.offers.take_if(|offers| offers.is_empty());
+        if let Some(rare) = &mut self.rare {
+            rare.offers.take_if(|offers| offers.is_empty());
+        }
     }
 }

@@ -25,7 +25,7 @@ pub enum Presence {
     },
     /// It will not come back; the server is yet to be told.
     Leaving,
-    /// The server has been told, or never knew: the session may go.
+    /// The server has been told: the session may go.
     Gone,
 }
 
@@ -65,7 +65,7 @@ pub enum Expiry {
 /// A uid counts as cloned when this many replaced connections in a row turned out to be alive.
 const LIVE_REPLACEMENTS_MAX: u8 = 2;
 /// A longer pause between two of them starts the count again.
-const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
+pub(super) const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
 /// Content written to an agent counts as arrived when the agent is heard this much later.
 const DOUBT_CLEARED_AFTER: Duration = Duration::from_secs(5);
 
@@ -123,7 +123,7 @@ impl Session {
         self.waive_replies();
         self.greeted = false;
         self.full_state = self.full_state.after_arrival();
-        if self.in_doubt.take().is_some() {
+        if self.rare.as_mut().is_some_and(|rare| rare.in_doubt.take().is_some()) {
             // An offer may have died with the old connection. The agent's full report shows the
             // server which configuration it really has.
             self.want_full_state();
@@ -131,20 +131,22 @@ impl Session {
     }
 
     fn is_cloned(&self, now: Instant) -> bool {
-        let recent = self
+        let Some(rare) = &self.rare else { return false };
+        let recent = rare
             .replaced_alive_at
             .is_some_and(|at| now.saturating_duration_since(at) < LIVE_REPLACEMENT_MEMORY);
-        recent && self.live_replacements >= LIVE_REPLACEMENTS_MAX
+        recent && rare.live_replacements >= LIVE_REPLACEMENTS_MAX
     }
 
     /// The connection that was replaced answered its Close: the agent behind it was alive. A stale
     /// socket, the usual case, never answers.
     pub fn replaced_was_alive(&mut self, now: Instant) {
-        let fresh = self
+        let rare = self.rare_mut();
+        let fresh = rare
             .replaced_alive_at
             .is_none_or(|at| now.saturating_duration_since(at) >= LIVE_REPLACEMENT_MEMORY);
-        self.live_replacements = if fresh { 1 } else { self.live_replacements.saturating_add(1) };
-        self.replaced_alive_at = Some(now);
+        rare.live_replacements = if fresh { 1 } else { rare.live_replacements.saturating_add(1) };
+        rare.replaced_alive_at = Some(now);
     }
 
     /// A connection ended. Returns whether it was this session's: then the session lingers.
@@ -157,9 +159,10 @@ impl Session {
         true
     }
 
-    /// The agent is no more under this uid. A server that never heard of it need not be told.
+    /// The agent is no more under this uid. The server is told even if nothing has been sent to it
+    /// yet: it may know the agent from before this process.
     pub const fn leave(&mut self) {
-        self.presence = if self.sent_on.is_some() { Presence::Leaving } else { Presence::Gone };
+        self.presence = Presence::Leaving;
         self.waive_replies();
     }
 
@@ -204,14 +207,15 @@ impl Session {
     }
 
     /// Content, not only an acknowledgement, was written to the agent's socket.
-    pub const fn content_written(&mut self, now: Instant) {
-        self.in_doubt = Some(now);
+    pub fn content_written(&mut self, now: Instant) {
+        self.rare_mut().in_doubt = Some(now);
     }
 
     /// The agent was heard: what was written well before has arrived.
     pub fn heard(&mut self, now: Instant) {
-        if self.in_doubt.is_some_and(|at| now.saturating_duration_since(at) > DOUBT_CLEARED_AFTER) {
-            self.in_doubt = None;
+        if let Some(rare) = &mut self.rare {
+            rare.in_doubt.take_if(|at| now.saturating_duration_since(*at) > DOUBT_CLEARED_AFTER);
+            self.tidy(now);
         }
     }
 

@@ -99,13 +99,13 @@ impl Session {
 
     /// R4: the question is passed on once in a while for each incarnation.
     fn pass_full_state_on(&mut self, route: Route, now: Instant) -> bool {
-        let just_passed = self.ask_passed.is_some_and(|(at, on)| {
+        let passed = &mut self.rare_mut().ask_passed;
+        let just_passed = passed.is_some_and(|(at, on)| {
             on == route && now.saturating_duration_since(at) < FULL_STATE_INTERVAL
         });
-        if just_passed {
-            return false;
+        if !just_passed {
+            *passed = Some((now, route));
         }
-        self.ask_passed = Some((now, route));
-        true
+        !just_passed
     }
 }

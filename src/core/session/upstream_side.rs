@@ -37,9 +37,16 @@ impl Pending {
         true
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     fn pop(&mut self) {
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= message.len();
+        }
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
         }
     }
 }
@@ -123,7 +130,7 @@ impl Session {
         if !once.is_empty() {
             let mut fields = Vec::new();
             splice::forward_fields(scan, once, SequenceNum(0), &mut fields);
-            kept = self.pending.get_or_insert_default().try_push(fields, policy);
+            kept = self.rare_mut().pending.try_push(fields, policy);
         }
         if scan.disconnects() {
             // `turn` will say it.
@@ -141,34 +148,29 @@ impl Session {
     }
 
     fn has_pending(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| !pending.messages.is_empty())
+        self.rare.as_ref().is_some_and(|rare| !rare.pending.is_empty())
     }
 
     /// One-shot messages that wait for the server, and their bytes.
     pub fn pending(&self) -> (usize, usize) {
-        self.pending.as_ref().map_or((0, 0), |pending| (pending.messages.len(), pending.bytes))
+        self.rare.as_ref().map_or((0, 0), |rare| (rare.pending.messages.len(), rare.pending.bytes))
     }
 
     /// The one-shot fields whose turn is next: a message whose number is to be replaced. When it
     /// is out, [`Session::pending_sent`] follows.
     pub fn first_pending(&self) -> Option<&[u8]> {
-        self.pending.as_ref()?.messages.front().map(Vec::as_slice)
+        self.rare.as_ref()?.pending.messages.front().map(Vec::as_slice)
     }
 
     /// What [`Session::first_pending`] gave went out on `route`.
     pub fn pending_sent(&mut self, route: Route, now: Instant) {
-        if let Some(pending) = &mut self.pending {
-            pending.pop();
-            if pending.messages.is_empty() {
-                self.pending = None;
-            }
-        }
+        self.rare_mut().pending.pop();
         self.sent(route, None, now);
     }
 
     /// Forgets what waits for a server that will not hear it; says how many messages that were.
     pub fn drop_pending(&mut self) -> usize {
-        self.pending.take().map_or(0, |pending| pending.messages.len())
+        self.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.pending).messages.len())
     }
 
     /// Whether the session has to be put into its server's queue.

@@ -1,0 +1,284 @@
+//! A gateway of one session, on a clock that the test moves: the shell's part in as few lines as
+//! it takes, with wires that lose what is on them. The seed of a simulation of whole clusters.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::core::session::{
+    FromServer, Policy, Presence, Reply, ReportVerdict, Route, ServerVerdict, Session, Turn,
+};
+use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::offers::OffersLimits;
+use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
+use crate::opamp::splice::{self, Additions};
+
+pub(super) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
+
+pub(super) const POLICY: Policy = Policy {
+    linger: Duration::from_secs(60),
+    reply_wait: Duration::from_secs(2),
+    heartbeat_forward_interval: Duration::from_secs(60),
+    poll_timeout: Duration::from_secs(90),
+    pending_max: 4,
+    pending_bytes_max: 1 << 10,
+};
+
+const LIMITS: OffersLimits = OffersLimits { bytes_max: 1 << 10, custom_messages_max: 4 };
+
+pub(super) const fn route(incarnation: u32) -> Route {
+    let link = LinkId { server: ServerId(0), index: 0 };
+    Route { link, incarnation: Incarnation(incarnation) }
+}
+
+/// The way to the server.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) incarnation: u32,
+    pub(super) is_up: bool,
+    /// Messages it takes before it is full.
+    pub(super) room: usize,
+}
+
+/// One message on its way to an agent.
+#[derive(Debug)]
+pub(super) struct ToAgent {
+    pub(super) connection: ConnectionId,
+    /// It answers one of the agent's messages.
+    pub(super) is_reply: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) now: Instant,
+    pub(super) session: Option<Session>,
+    pub(super) link: Link,
+    pub(super) to_server: VecDeque<(Route, Vec<u8>)>,
+    pub(super) to_agent: VecDeque<ToAgent>,
+}
+
+impl Gateway {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            now,
+            session: None,
+            link: Link { incarnation: 1, is_up: true, room: usize::MAX },
+            to_server: VecDeque::new(),
+            to_agent: VecDeque::new(),
+        }
+    }
+
+    fn route(&self) -> Route {
+        route(self.link.incarnation)
+    }
+
+    /// A message on a WebSocket.
+    pub(super) fn from_agent(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        let scan = AgentScan::parse(bytes).unwrap();
+        let mut session = self.session.take().unwrap_or_else(|| Session::new(UID, self.now));
+        if session.presence() != (Presence::Connected { connection }) {
+            session.arrive(connection, self.now);
+        }
+        let route = self.route();
+        let ReportVerdict { send, .. } = session.report(&scan, Some(route), self.now, &POLICY);
+        let sent = send && self.forward(&mut session, &scan);
+        let reply = session.owe_reply(sent && !scan.disconnects(), self.now, &POLICY);
+        let mut due = u32::from(reply == Reply::Now);
+        if scan.disconnects() {
+            due += session.waive_replies();
+        }
+        self.acknowledge(connection, due);
+        while session.is_connected() && session.has_offers() {
+            let mut bytes = Vec::new();
+            session.take_offer(&Additions::default(), &mut bytes);
+            session.content_written(self.now);
+            self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
+        }
+        self.finish(session);
+    }
+
+    fn forward(&mut self, session: &mut Session, scan: &AgentScan<'_>) -> bool {
+        let route = self.route();
+        let first = !session.must_queue(scan) || self.send_pending(session);
+        let number = session.next_number();
+        if first && self.send(|out| splice::forward(scan, number, out)) {
+            session.sent(route, Some(scan), self.now);
+            return true;
+        }
+        session.not_sent(scan, &POLICY);
+        let (count, bytes) = session.pending();
+        assert!(count <= POLICY.pending_max && bytes <= POLICY.pending_bytes_max);
+        false
+    }
+
+    fn send_pending(&mut self, session: &mut Session) -> bool {
+        while let Some(fields) = session.first_pending().map(<[u8]>::to_vec) {
+            let number = session.next_number();
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(&fields);
+                splice::set_sequence_num(number, out);
+            };
+            if !self.send(write) {
+                return false;
+            }
+            session.pending_sent(self.route(), self.now);
+        }
+        true
+    }
+
+    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if !self.link.is_up || self.to_server.len() >= self.link.room {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.to_server.push_back((self.route(), bytes));
+        true
+    }
+
+    fn acknowledge(&mut self, connection: ConnectionId, count: u32) {
+        for _ in 0..count {
+            let mut bytes = Vec::new();
+            splice::acknowledge(UID, &Additions::default(), &mut bytes);
+            self.to_agent.push_back(ToAgent { connection, is_reply: true, bytes });
+        }
+    }
+
+    /// A message of the server's.
+    pub(super) fn from_server(&mut self, route: Route, bytes: &[u8]) {
+        let Some(mut session) = self.session.take() else { return };
+        let scan = ServerScan::parse(bytes).unwrap();
+        let ServerVerdict { then, strip_full_state } = session.from_server(&scan, route, self.now);
+        let mut scan = scan;
+        if strip_full_state {
+            scan.flags &= !REPORT_FULL_STATE;
+        }
+        match (then, session.presence()) {
+            (FromServer::Reply | FromServer::Push, Presence::Connected { connection }) => {
+                let mut bytes = bytes.to_vec();
+                splice::set_flags(scan.flags, &mut bytes);
+                if !scan.is_empty_ack() {
+                    session.content_written(self.now);
+                }
+                let is_reply = then == FromServer::Reply;
+                self.to_agent.push_back(ToAgent { connection, is_reply, bytes });
+            }
+            (FromServer::Unavailable { acknowledge, .. }, Presence::Connected { connection }) => {
+                self.acknowledge(connection, u32::from(acknowledge));
+            }
+            (FromServer::Reply | FromServer::Push, presence) => panic!("{then:?} for {presence:?}"),
+            (FromServer::Keep(_), _) => {
+                session.keep_offer(&scan, LIMITS);
+                assert!(session.offers_bytes() <= LIMITS.bytes_max);
+            }
+            (FromServer::Swallow | FromServer::TooLate | FromServer::Unavailable { .. }, _) => {}
+        }
+        self.finish(session);
+    }
+
+    /// The session's turn, if it stands in the queue and its link is up.
+    pub(super) fn turn(&mut self) {
+        let Some(mut session) = self.session.take_if(|session| session.queued) else { return };
+        session.queued = false;
+        let route = self.route();
+        while self.link.is_up {
+            let number = session.next_number();
+            let sent = match session.turn(route, self.now) {
+                Turn::Nothing => break,
+                Turn::OneShot => self.send_pending(&mut session),
+                Turn::AskAgent => {
+                    let Presence::Connected { connection } = session.presence() else { panic!() };
+                    let mut bytes = Vec::new();
+                    let additions = Additions { flags: REPORT_FULL_STATE, ..Additions::default() };
+                    splice::acknowledge(UID, &additions, &mut bytes);
+                    self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
+                    true
+                }
+                Turn::Touch => {
+                    let capabilities = session.capabilities();
+                    let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
+                    if sent {
+                        session.sent(route, None, self.now);
+                    }
+                    sent
+                }
+                Turn::Disconnect => {
+                    let sent = self.send(|out| splice::disconnect(UID, number, out));
+                    if sent {
+                        session.disconnect_sent(route, self.now);
+                    }
+                    sent
+                }
+            };
+            if !sent {
+                session.queued = true;
+                break;
+            }
+        }
+        self.finish(session);
+    }
+
+    /// The agent's connection is gone, and what was on its way.
+    pub(super) fn lost(&mut self, connection: ConnectionId) {
+        self.to_agent.retain(|message| message.connection != connection);
+        if let Some(mut session) = self.session.take() {
+            session.lost(connection, self.now, &POLICY);
+            self.finish(session);
+        }
+    }
+
+    /// Time passes.
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        let Some(mut session) = self.session.take() else { return };
+        if let Presence::Connected { connection } = session.presence() {
+            let due = session.reply_overdue(self.now);
+            self.acknowledge(connection, due);
+        }
+        session.expire(self.now, &POLICY);
+        self.finish(session);
+    }
+
+    /// The link is lost, and what was on its way.
+    pub(super) fn link_down(&mut self) {
+        if self.link.is_up {
+            self.link.is_up = false;
+            self.link.incarnation += 1;
+            self.to_server.clear();
+        }
+    }
+
+    pub(super) fn link_up(&mut self) {
+        self.link.is_up = true;
+        let route = self.route();
+        if let Some(session) = &mut self.session {
+            session.queued |= !session.is_introduced(Some(route)) || session.wants_turn();
+        }
+    }
+
+    /// The process dies and starts again.
+    pub(super) fn restart(&mut self) {
+        self.session = None;
+        self.to_agent.clear();
+        self.link_down();
+        self.link_up();
+    }
+
+    fn finish(&mut self, mut session: Session) {
+        if !session.is_connected() {
+            assert_eq!(session.owed(), 0, "{session:?}");
+        }
+        assert_eq!(session.owed() > 0, session.reply_due().is_some(), "{session:?}");
+        if matches!(session.presence(), Presence::Leaving | Presence::Gone) {
+            session.drop_offers();
+        }
+        if session.is_gone() {
+            assert!(!session.wants_turn());
+            return;
+        }
+        session.queued |= session.wants_turn();
+        self.session = Some(session);
+    }
+}

@@ -1,0 +1,260 @@
+//! Everything that can happen, in any order: then, once it has stopped happening, what the server
+//! believes about the agent is the truth.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::harness::Gateway;
+use super::message::{self, Status};
+use super::peers::{Agent, Server};
+use crate::core::session::Route;
+use crate::opamp::agent::AgentScan;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Change(Status),
+    Custom,
+    Heartbeat,
+    Wait(Duration),
+    /// The agent reads some of what waits for it.
+    AgentReads(usize),
+    /// The agent's connection is lost after so many of its messages came through.
+    ConnectionLost(usize),
+    Connects,
+    AgentRestarts,
+    AgentLeaves,
+    ServerReads(usize),
+    ServerPushes,
+    /// The gateway reads some of what the server said.
+    RepliesArrive(usize),
+    LinkDown,
+    LinkUp,
+    Room(usize),
+    ServerRestarts,
+    Overloaded(bool),
+    Turn,
+    GatewayRestarts,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let few = 0_usize..4;
+    let changed = proptest::option::of(0_u32..100);
+    let change = (changed.clone(), changed.clone(), changed);
+    prop_oneof![
+        4 => change.prop_map(|(description, health, config)| {
+            Event::Change(Status { description, health, config, remote: None })
+        }),
+        2 => Just(Event::Custom),
+        2 => Just(Event::Heartbeat),
+        2 => (0_u64..50_000).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
+        2 => (0_u64..100).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
+        6 => few.clone().prop_map(Event::AgentReads),
+        3 => few.clone().prop_map(Event::ConnectionLost),
+        4 => Just(Event::Connects),
+        1 => Just(Event::AgentRestarts),
+        1 => Just(Event::AgentLeaves),
+        6 => few.clone().prop_map(Event::ServerReads),
+        1 => Just(Event::ServerPushes),
+        6 => few.clone().prop_map(Event::RepliesArrive),
+        2 => Just(Event::LinkDown),
+        3 => Just(Event::LinkUp),
+        1 => few.prop_map(Event::Room),
+        1 => Just(Event::ServerRestarts),
+        1 => any::<bool>().prop_map(Event::Overloaded),
+        4 => Just(Event::Turn),
+        1 => Just(Event::GatewayRestarts),
+    ]
+}
+
+struct World {
+    gateway: Gateway,
+    agent: Agent,
+    server: Server,
+    /// On the way from the server to the gateway.
+    said: VecDeque<(Route, Vec<u8>)>,
+    /// The agent has said that it leaves.
+    leaving: bool,
+    /// The server may not learn that the agent left: the gateway has restarted and the agent has
+    /// not spoken since, or the link took the message with it.
+    forgotten: bool,
+}
+
+impl World {
+    fn new(full_on_reconnect: bool, always_asks: bool) -> Self {
+        let gateway = Gateway::new(crate::clock::now());
+        let agent = Agent::new(full_on_reconnect);
+        let server = Server { always_asks, ..Server::default() };
+        Self { gateway, agent, server, said: VecDeque::new(), leaving: false, forgotten: false }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let lives = !self.leaving;
+        match event {
+            Event::Change(with) if lives => self.agent.change(with),
+            Event::Custom if lives => self.agent.custom(),
+            Event::Heartbeat if lives => self.agent.heartbeat(),
+            Event::AgentLeaves if self.agent.connection.is_some() && lives => {
+                self.agent.leave();
+                self.leaving = true;
+            }
+            Event::Change(_) | Event::Custom | Event::Heartbeat | Event::AgentLeaves => {}
+            Event::Wait(time) => self.gateway.wait(time),
+            Event::AgentReads(count) => self.agent_reads(count),
+            Event::ConnectionLost(arrive) => {
+                self.agent.out.truncate(arrive);
+                self.deliver();
+                self.connection_lost();
+            }
+            Event::Connects => self.connect(),
+            Event::AgentRestarts => {
+                self.connection_lost();
+                self.agent.restart();
+            }
+            Event::ServerReads(count) => self.server_reads(count),
+            Event::ServerPushes => {
+                self.server.desired += 1;
+                if let Some((route, _)) = self.said.back().cloned() {
+                    let offer = message::offer(self.server.desired);
+                    self.said.push_back((route, message::bytes(&offer)));
+                }
+            }
+            Event::RepliesArrive(count) => self.replies_arrive(count),
+            Event::LinkDown => self.link_down(),
+            Event::LinkUp => self.gateway.link_up(),
+            Event::Room(room) => self.gateway.link.room = room,
+            Event::ServerRestarts => {
+                self.link_down();
+                self.server.restart();
+            }
+            Event::Overloaded(is_overloaded) => self.server.is_overloaded = is_overloaded,
+            Event::Turn => self.gateway.turn(),
+            Event::GatewayRestarts => {
+                self.said.clear();
+                self.agent.disconnected();
+                self.gateway.restart();
+                self.forgotten = true;
+                self.connection_lost();
+            }
+        }
+        self.deliver();
+    }
+
+    fn connect(&mut self) {
+        if std::mem::take(&mut self.leaving) {
+            // Its process ended; this is another.
+            self.connection_lost();
+            self.agent.restart();
+        }
+        self.agent.connect();
+    }
+
+    /// What the agent has written arrives.
+    fn deliver(&mut self) {
+        while let (Some(connection), Some(bytes)) =
+            (self.agent.connection, self.agent.out.pop_front())
+        {
+            self.gateway.from_agent(connection, &bytes);
+            self.forgotten = false;
+        }
+    }
+
+    fn agent_reads(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(message) = self.gateway.to_agent.pop_front() else { return };
+            assert_eq!(Some(message.connection), self.agent.connection);
+            if self.leaving {
+                self.agent.replied += u32::from(message.is_reply);
+                assert!(self.agent.replied <= self.agent.sent, "R5: a reply too many");
+            } else {
+                self.agent.receive(message.is_reply, &message.bytes);
+                self.deliver();
+            }
+        }
+    }
+
+    fn connection_lost(&mut self) {
+        if let Some(connection) = self.agent.connection {
+            self.gateway.lost(connection);
+        }
+        self.agent.disconnected();
+    }
+
+    fn server_reads(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((route, bytes)) = self.gateway.to_server.pop_front() else { return };
+            self.said.push_back((route, self.server.receive(route, &bytes)));
+        }
+    }
+
+    fn replies_arrive(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((route, bytes)) = self.said.pop_front() else { return };
+            self.gateway.from_server(route, &bytes);
+        }
+    }
+
+    fn link_down(&mut self) {
+        let mut lost = self.gateway.to_server.iter();
+        self.forgotten |= lost.any(|(_, bytes)| AgentScan::parse(bytes).unwrap().disconnects());
+        self.gateway.link_down();
+        self.said.clear();
+    }
+
+    /// Everything works from now on, for longer than any patience lasts.
+    fn quiesce(&mut self) {
+        self.gateway.link.room = usize::MAX;
+        self.server.is_overloaded = false;
+        self.gateway.link_up();
+        for second in 0..200 {
+            for _ in 0..6 {
+                self.gateway.turn();
+                self.server_reads(100);
+                self.replies_arrive(100);
+                self.agent_reads(100);
+            }
+            self.gateway.wait(Duration::from_secs(1));
+            if second % 10 == 0 && !self.leaving {
+                self.agent.heartbeat();
+                self.deliver();
+            }
+        }
+        self.gateway.turn();
+        self.server_reads(100);
+        self.replies_arrive(100);
+        self.agent_reads(100);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_server_learns_the_truth(
+        full_on_reconnect: bool,
+        always_asks: bool,
+        stays: bool,
+        events in proptest::collection::vec(event(), 1..80),
+    ) {
+        let mut world = World::new(full_on_reconnect, always_asks);
+        for event in events {
+            world.happen(event);
+        }
+        if stays {
+            world.connect();
+            world.deliver();
+            world.quiesce();
+            prop_assert_eq!(world.server.status(), Some(world.agent.status));
+            prop_assert_eq!(world.agent.status.remote, Some(world.server.desired), "R7");
+            prop_assert_eq!(world.agent.replied, world.agent.sent, "R5");
+        } else {
+            world.connection_lost();
+            world.quiesce();
+            if !world.forgotten {
+                prop_assert_eq!(world.server.status(), None, "R8: the server is told");
+            }
+            prop_assert!(world.gateway.session.is_none());
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
+
+mod hammer;
+mod http;
+mod turns;
+mod websocket;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use parking_lot::Mutex;
+use prost::Message;
+
+use super::*;
+use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
+use crate::opamp::header;
+use crate::opamp::proto::{
+    AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
+    CustomMessage, ServerToAgent,
+};
+use crate::opamp::server::ServerScan;
+use crate::websocket::{Decoder, Incoming, Role};
+
+/// One server with one link, whose state the test decides.
+#[derive(Debug)]
+pub(super) struct FakeUplink {
+    state: Mutex<FakeState>,
+}
+
+#[derive(Debug)]
+struct FakeState {
+    route: Route,
+    /// Why nothing is taken, if nothing is.
+    refuses: Option<NotSent>,
+    sent: Vec<(InstanceUid, AgentToServer)>,
+    enlisted: Vec<InstanceUid>,
+    released: Vec<InstanceUid>,
+    greeting: Arc<Greeting>,
+}
+
+const fn route(incarnation: u32) -> Route {
+    let link = LinkId { server: ServerId(0), index: 0 };
+    Route { link, incarnation: Incarnation(incarnation) }
+}
+
+impl Uplink for FakeUplink {
+    fn route(&self, _: InstanceUid) -> Option<Route> {
+        Some(self.state.lock().route)
+    }
+
+    fn send(
+        &self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let mut state = self.state.lock();
+        if let Some(why) = state.refuses {
+            return Err(why);
+        }
+        if route != state.route {
+            return Err(NotSent::Stale);
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let message = AgentToServer::decode(&bytes[..]).unwrap();
+        assert_eq!(message.instance_uid, &*uid.to_wire());
+        state.sent.push((uid, message));
+        Ok(())
+    }
+
+    fn greeting(&self, _: ServerId) -> Arc<Greeting> {
+        Arc::clone(&self.state.lock().greeting)
+    }
+
+    fn enlist(&self, uid: InstanceUid) {
+        self.state.lock().enlisted.push(uid);
+    }
+
+    fn release(&self, uid: InstanceUid) {
+        self.state.lock().released.push(uid);
+    }
+}
+
+/// The table and what is around it.
+pub(super) struct Bench {
+    sessions: Arc<Sessions>,
+    uplink: Arc<FakeUplink>,
+}
+
+impl Bench {
+    fn new(params: SessionsParams) -> Self {
+        let uplink = Arc::new(FakeUplink {
+            state: Mutex::new(FakeState {
+                route: route(1),
+                refuses: None,
+                sent: Vec::new(),
+                enlisted: Vec::new(),
+                released: Vec::new(),
+                greeting: Arc::default(),
+            }),
+        });
+        Self { sessions: Arc::new(Sessions::new(params, Arc::clone(&uplink) as _)), uplink }
+    }
+
+    fn refuse(&self, why: impl Into<Option<NotSent>>) {
+        self.uplink.state.lock().refuses = why.into();
+    }
+
+    /// The link is lost and comes back.
+    fn relink(&self) {
+        let mut state = self.uplink.state.lock();
+        let incarnation = state.route.incarnation.0 + 1;
+        state.route = route(incarnation);
+        state.refuses = None;
+        drop(state);
+        self.sessions.enlist_all(&|_| true);
+    }
+
+    fn sent(&self) -> Vec<(InstanceUid, AgentToServer)> {
+        std::mem::take(&mut self.uplink.state.lock().sent)
+    }
+
+    /// Gives everybody who stands in the queue a turn; says what came of them.
+    fn turns(&self) -> Vec<TurnTaken> {
+        let enlisted = std::mem::take(&mut self.uplink.state.lock().enlisted);
+        let turn = |uid| {
+            let taken = self.sessions.turn(uid);
+            if taken == TurnTaken::Again {
+                self.uplink.enlist(uid);
+            }
+            taken
+        };
+        enlisted.into_iter().map(turn).collect()
+    }
+
+    fn says(&self, n: u8, message: &ServerToAgent) -> Delivered {
+        let message = ServerToAgent { instance_uid: vec![n; 16], ..message.clone() };
+        let bytes = message.encode_to_vec();
+        let from = self.uplink.state.lock().route;
+        self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap())
+    }
+
+    /// Nothing waits anywhere, and nobody is counted who is not there.
+    fn assert_empty(&self) {
+        assert_eq!(self.sessions.count(), (0, 0));
+        assert_eq!(self.sessions.table.len(), 0);
+        assert_eq!((self.sessions.tally.agent_bytes(), self.sessions.tally.server_bytes()), (0, 0));
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new(SessionsParams::default())
+    }
+}
+
+/// An agent's WebSocket.
+pub(super) struct Agent<'a> {
+    bench: &'a Bench,
+    n: u8,
+    number: u64,
+    connection: ConnectionId,
+    seat: Option<Seat>,
+    woken: Arc<Woken>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Woken {
+    fn is_set(&self) -> bool {
+        self.0.swap(0, Ordering::SeqCst) > 0
+    }
+}
+
+impl<'a> Agent<'a> {
+    fn new(bench: &'a Bench, n: u8, connection: u64) -> Self {
+        let (connection, woken) = (ConnectionId(connection), Arc::default());
+        Self { bench, n, number: 0, connection, seat: None, woken }
+    }
+
+    /// Sends its first report; the server's acknowledgement is there.
+    fn first(bench: &'a Bench, n: u8, connection: u64) -> Self {
+        let mut agent = Self::new(bench, n, connection);
+        assert_eq!(agent.says(full()), []);
+        bench.says(n, &ServerToAgent::default());
+        assert_eq!(agent.reads(), [ack(n)]);
+        bench.sent();
+        agent
+    }
+
+    /// The same agent on another connection.
+    fn returns(&self, connection: u64) -> Self {
+        Self { number: self.number, ..Self::new(self.bench, self.n, connection) }
+    }
+
+    /// Sends a message; the answers that are there at once.
+    fn says(&mut self, message: AgentToServer) -> Vec<ServerToAgent> {
+        self.tries_to_say(message).unwrap()
+    }
+
+    fn tries_to_say(&mut self, message: AgentToServer) -> Result<Vec<ServerToAgent>, Rejected> {
+        let bytes = addressed(message, self.n, self.number);
+        self.number += 1;
+        let mut out = Vec::new();
+        let sessions = &self.bench.sessions;
+        sessions.receive(&mut self.seat, self.connection, &bytes, &mut out)?;
+        Ok(messages(out))
+    }
+
+    fn looks(&self) -> Outgoing {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        self.seat.as_ref().unwrap().poll_outgoing(&Context::from_waker(&waker), true)
+    }
+
+    /// What waits for it.
+    fn reads(&self) -> Vec<ServerToAgent> {
+        let mut all = Vec::new();
+        loop {
+            match self.looks() {
+                Outgoing::Bytes(bytes) => all.extend(messages(bytes)),
+                Outgoing::Nothing { .. } => return all,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+const fn uid(n: u8) -> InstanceUid {
+    InstanceUid::from_bytes([n; 16])
+}
+
+fn addressed(message: AgentToServer, n: u8, number: u64) -> Vec<u8> {
+    let instance_uid = vec![n; 16];
+    AgentToServer { instance_uid, sequence_num: number, ..message }.encode_to_vec()
+}
+
+fn full() -> AgentToServer {
+    AgentToServer { agent_description: Some(AgentDescription::default()), ..heartbeat() }
+}
+
+fn health() -> AgentToServer {
+    AgentToServer { health: Some(ComponentHealth::default()), ..heartbeat() }
+}
+
+fn heartbeat() -> AgentToServer {
+    AgentToServer { capabilities: 1, ..AgentToServer::default() }
+}
+
+fn goodbye() -> AgentToServer {
+    AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..heartbeat() }
+}
+
+fn custom(data: &[u8]) -> AgentToServer {
+    let message = CustomMessage { data: data.to_vec().into(), ..CustomMessage::default() };
+    AgentToServer { custom_message: Some(message), ..heartbeat() }
+}
+
+fn ack(n: u8) -> ServerToAgent {
+    ServerToAgent { instance_uid: vec![n; 16], ..ServerToAgent::default() }
+}
+
+fn offer(hash: &[u8]) -> ServerToAgent {
+    let config = AgentRemoteConfig { config: None, config_hash: hash.to_vec().into() };
+    ServerToAgent { remote_config: Some(config), ..ServerToAgent::default() }
+}
+
+fn ask() -> ServerToAgent {
+    ServerToAgent { flags: 1, ..ServerToAgent::default() }
+}
+
+/// `message` as agent `n` sees it from a server that has said what it can. 1: it accepts status.
+fn to(n: u8, message: ServerToAgent) -> ServerToAgent {
+    ServerToAgent { instance_uid: vec![n; 16], ..message }
+}
+
+/// The messages in WebSocket frames, without what the gateway says of the server.
+fn messages(mut frames: Vec<u8>) -> Vec<ServerToAgent> {
+    let (mut decoder, mut position, mut all) = (Decoder::new(Role::Client), 0, Vec::new());
+    while let Some(incoming) = decoder.feed(&mut frames, &mut position, 1 << 24).unwrap() {
+        let Incoming::Message(bytes) = incoming else { panic!("{incoming:?}") };
+        let message = ServerToAgent::decode(header::strip(bytes)).unwrap();
+        all.push(ServerToAgent { capabilities: 0, ..message });
+    }
+    all
+}

@@ -1,0 +1,93 @@
+//! Turns: what waits for a server is sent when its link is there, and nobody is forgotten.
+
+use super::*;
+
+#[test]
+fn what_could_not_be_sent_is_asked_for_when_the_link_is_back() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    bench.refuse(NotSent::Down);
+    assert_eq!(agent.says(health()), [ack(1)], "acknowledged all the same");
+    assert_eq!(bench.turns(), [TurnTaken::Used], "the question costs the server nothing yet");
+    assert_eq!(agent.reads(), [to(1, ask())]);
+    assert_eq!(agent.says(full()), [ack(1)]);
+    bench.relink();
+    bench.turns();
+    assert_eq!(agent.reads(), [to(1, ask())], "again, for its answer was not sent either");
+    agent.says(full());
+    assert!(bench.sent()[0].1.agent_description.is_some());
+}
+
+#[test]
+fn custom_messages_wait_in_order_and_are_counted() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    bench.refuse(NotSent::Full);
+    for data in [b"1", b"2", b"3"] {
+        agent.says(custom(data));
+    }
+    assert!(bench.sessions.tally.server_bytes() > 0);
+    assert_eq!(bench.turns(), [TurnTaken::Again]);
+    bench.refuse(None);
+    agent.says(custom(b"4"));
+    let sent = bench.sent();
+    let data = sent.iter().map(|(_, m)| &m.custom_message.as_ref().unwrap().data[..]);
+    assert_eq!(data.collect::<Vec<_>>(), [b"1", b"2", b"3", b"4"]);
+    let numbers: Vec<_> = sent.iter().map(|(_, m)| m.sequence_num).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert_eq!(bench.sessions.tally.server_bytes(), 0);
+}
+
+#[test]
+fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    bench.refuse(NotSent::Down);
+    agent.says(custom(b"last words"));
+    agent.says(goodbye());
+    drop(agent);
+    assert_eq!(bench.sessions.count(), (0, 1));
+    bench.turns();
+    assert!(bench.sent().is_empty());
+    bench.relink();
+    bench.turns();
+    let sent = bench.sent();
+    assert!(sent[0].1.custom_message.is_some() && sent[1].1.agent_disconnect.is_some());
+    bench.assert_empty();
+}
+
+#[test]
+fn a_turn_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    bench.refuse(NotSent::Down);
+    agent.says(health());
+    assert!(bench.sessions.info(uid(1)).unwrap().queued);
+    // It has come back between the look that made its turn be skipped, and the skipping.
+    assert!(!bench.sessions.skip_turn(uid(1), &|| false));
+    assert!(bench.sessions.info(uid(1)).unwrap().queued, "it still has its turn");
+    assert!(bench.sessions.skip_turn(uid(1), &|| true));
+    assert!(!bench.sessions.info(uid(1)).unwrap().queued);
+    assert_eq!(bench.sessions.enlist_all(&|_| true), 1, "the link's return brings it another");
+    assert_eq!(bench.sessions.enlist_all(&|_| true), 0, "and one only");
+}
+
+#[test]
+fn agents_are_introduced_to_a_server_that_is_back() {
+    let bench = Bench::default();
+    let _here = Agent::first(&bench, 1, 1);
+    Agent::first(&bench, 2, 2).seat = None;
+    bench.relink();
+    assert_eq!(bench.turns(), [TurnTaken::Used; 2], "also one that is away for a moment");
+    let mut sent: Vec<_> = bench.sent().into_iter().map(|(uid, m)| (uid, m.sequence_num)).collect();
+    sent.sort();
+    assert_eq!(sent, [(uid(1), 1), (uid(2), 1)]);
+    assert_eq!(bench.sessions.enlist_all(&|_| true), 0);
+}
+
+#[test]
+fn a_turn_for_somebody_unknown_is_idle() {
+    let bench = Bench::default();
+    assert_eq!(bench.sessions.turn(uid(1)), TurnTaken::Idle);
+    assert!(bench.sessions.skip_turn(uid(1), &|| true));
+}
