@@ -4,10 +4,13 @@
 use std::time::{Duration, Instant};
 
 use seawall::clock;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::gateway::{Gateway, Mode};
 use crate::support::message::custom;
-use crate::support::mock::{Accept, Mock};
+use crate::support::mock::Mock;
+use crate::support::mock::state::Accept;
 use crate::{agents, assert_connected, before, refs};
 
 /// How long dials are counted.
@@ -38,6 +41,21 @@ async fn dials_of(accept: Accept, links: u16) -> usize {
     dials
 }
 
+/// How often a server that closes at once can be dialled in a tenth of a second, without any waiting.
+async fn dials_without_backoff() -> usize {
+    let server = Mock::start().await;
+    server.behave(|behaviour| behaviour.accept = Accept::CutBeforeUpgrade);
+    let dialling = async {
+        loop {
+            let mut socket = TcpStream::connect(server.address()).await.unwrap();
+            // Until it closes.
+            let _ = socket.read_u8().await;
+        }
+    };
+    let _ = tokio::time::timeout(WATCHED / 60, dialling).await;
+    server.with(|state| state.dials.len())
+}
+
 /// A server that closes each connection at once: issue 2, point 7. Without a backoff that covers it, it
 /// would be dialled thousands of times (field-notes.md, section 3).
 #[tokio::test]
@@ -52,6 +70,8 @@ async fn accept_and_close_is_dialled_no_more_than_the_backoff_allows() {
         assert!(dials <= bound, "{dials} dials, the rule allows {bound}");
         assert!(dials >= 2 * usize::from(LINKS), "{dials} dials: it is tried again");
     }
+    let otherwise = 60 * dials_without_backoff().await;
+    assert!(otherwise > 10 * bound, "{otherwise} dials otherwise: the test proves nothing");
 }
 
 /// Links fail at different times, and wait for different times; when one of them is told to wait, all are.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::message::REPORT_FULL_STATE;
-use crate::support::mock::{Mock, Reply};
+use crate::support::mock::Mock;
+use crate::support::mock::state::Reply;
 use crate::{agents, assert_connected, before, refs};
 
 /// An agent cannot act on UNAVAILABLE (field-notes.md): the gateway does, in its place.

@@ -1,7 +1,7 @@
 //! An OpAMP server in the test's own process: it behaves until told otherwise, and counts who dials
 //! it. Independent of the gateway's code below OpAMP messages: its WebSocket is tungstenite's.
 
-mod state;
+pub(crate) mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use super::PATIENCE;
 use super::agent::Agent;
 use super::ports::free_port;
-pub(crate) use state::{Accept, Behaviour, Reply, State};
+use state::{Accept, Behaviour, State};
 
 /// Either kind of stream.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -109,6 +109,10 @@ impl Mock {
     /// Cuts every connection, and listens on.
     pub(crate) fn cut(&self) {
         self.shared.cuts.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn url(&self) -> String {
