@@ -3,6 +3,7 @@
 
 pub(crate) mod state;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +67,7 @@ impl Mock {
             changed: watch::Sender::new(0),
             cuts: watch::Sender::new(0),
         };
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let port = bind(address);
+        let (address, port) = reserve();
         Self { address, _port: port, tls: None, shared: Arc::new(shared), accepting: None }
     }
 
@@ -88,7 +88,7 @@ impl Mock {
 
     /// Comes (back).
     pub(crate) async fn listen(&mut self) {
-        let socket = bind(self.address);
+        let socket = bind(self.address).expect("the port is kept");
         // Accepted sockets inherit it: a server that stalls is felt soon.
         socket.set_recv_buffer_size(64 << 10).expect("a buffer's size");
         let listener = socket.listen(1024).expect("a bound socket listens");
@@ -180,12 +180,22 @@ impl Drop for Mock {
     }
 }
 
+/// A port, and what keeps it. Connections of an earlier run may linger on one that nobody listens on.
+fn reserve() -> (SocketAddr, TcpSocket) {
+    const ATTEMPTS: usize = 1000;
+    let attempt = |_| {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        bind(address).ok().map(|socket| (address, socket))
+    };
+    (0..ATTEMPTS).find_map(attempt).expect("some port is free")
+}
+
 /// A socket that shares its port with others made here, and with nobody else.
-fn bind(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseport(true).expect("an option");
-    socket.bind(address).expect("the port is free");
-    socket
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 fn encode(message: &ServerToAgent) -> Message {
