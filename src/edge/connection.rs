@@ -192,6 +192,7 @@ mod tests {
         ) -> Result<(), NotSent> {
             Err(NotSent::Down)
         }
+        fn touched(&self, _: InstanceUid, _: ServerId) {}
         fn greeting(&self, _: ServerId) -> Arc<Greeting> {
             Arc::default()
         }

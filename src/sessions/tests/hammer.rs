@@ -58,7 +58,7 @@ impl Hammer<'_> {
         for request in &self.requests {
             let mut context = Context::from_waker(Waker::noop());
             let expired = self.random.random();
-            let reply = request.poll_reply(&mut context, expired);
+            let reply = request.poll_reply(&context, expired);
             assert!(!expired || matches!(reply, Poll::Ready(_)), "late, and not answered");
         }
     }

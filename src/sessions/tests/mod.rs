@@ -70,6 +70,8 @@ impl Uplink for FakeUplink {
         Ok(())
     }
 
+    fn touched(&self, _: InstanceUid, _: ServerId) {}
+
     fn greeting(&self, _: ServerId) -> Arc<Greeting> {
         Arc::clone(&self.state.lock().greeting)
     }
@@ -260,7 +262,7 @@ fn goodbye() -> AgentToServer {
 }
 
 fn custom(data: &[u8]) -> AgentToServer {
-    let message = CustomMessage { data: data.to_vec().into(), ..CustomMessage::default() };
+    let message = CustomMessage { data: data.to_vec(), ..CustomMessage::default() };
     AgentToServer { custom_message: Some(message), ..heartbeat() }
 }
 
@@ -269,7 +271,7 @@ fn ack(n: u8) -> ServerToAgent {
 }
 
 fn offer(hash: &[u8]) -> ServerToAgent {
-    let config = AgentRemoteConfig { config: None, config_hash: hash.to_vec().into() };
+    let config = AgentRemoteConfig { config: None, config_hash: hash.to_vec() };
     ServerToAgent { remote_config: Some(config), ..ServerToAgent::default() }
 }
 

@@ -65,7 +65,7 @@ fn offers_are_kept_and_delivered_on_return_to_the_new_connection_only() {
     agent.seat = None;
     assert_eq!(bench.sessions.count(), (0, 1));
     for data in [b"1", b"2"] {
-        let message = CustomMessage { data: data.to_vec().into(), ..CustomMessage::default() };
+        let message = CustomMessage { data: data.to_vec(), ..CustomMessage::default() };
         let message = ServerToAgent { custom_message: Some(message), ..offer(data) };
         bench.says(1, &message);
     }
@@ -215,7 +215,7 @@ fn a_uid_in_two_hands_is_given_to_one() {
 fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
-    let identification = AgentIdentification { new_instance_uid: vec![2; 16].into() };
+    let identification = AgentIdentification { new_instance_uid: vec![2; 16] };
     let rename =
         ServerToAgent { agent_identification: Some(identification), ..ServerToAgent::default() };
     bench.says(1, &rename);

@@ -75,7 +75,7 @@ impl Gateway {
     }
 
     /// A message on a WebSocket.
-    pub(super) fn from_agent(&mut self, connection: ConnectionId, bytes: &[u8]) {
+    pub(super) fn agent_says(&mut self, connection: ConnectionId, bytes: &[u8]) {
         let scan = AgentScan::parse(bytes).unwrap();
         let mut session = self.session.take().unwrap_or_else(|| Session::new(UID, self.now));
         if session.presence() != (Presence::Connected { connection }) {
@@ -147,7 +147,7 @@ impl Gateway {
     }
 
     /// A message of the server's.
-    pub(super) fn from_server(&mut self, route: Route, bytes: &[u8]) {
+    pub(super) fn server_says(&mut self, route: Route, bytes: &[u8]) {
         let Some(mut session) = self.session.take() else { return };
         let scan = ServerScan::parse(bytes).unwrap();
         let ServerVerdict { then, strip_full_state } = session.from_server(&scan, route, self.now);

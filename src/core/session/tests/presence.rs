@@ -13,8 +13,8 @@ const fn connection(number: u64) -> ConnectionId {
 
 fn gateway() -> Gateway {
     let mut gateway = Gateway::new(crate::clock::now());
-    gateway.from_agent(connection(1), &bytes(&message::report(0, Status::FIRST)));
-    gateway.from_server(route(1), &bytes(&message::ack()));
+    gateway.agent_says(connection(1), &bytes(&message::report(0, Status::FIRST)));
+    gateway.server_says(route(1), &bytes(&message::ack()));
     gateway.to_server.clear();
     gateway
 }
@@ -26,7 +26,7 @@ fn r8_a_lost_connection_lingers_and_the_server_is_told_nothing() {
     gateway.wait(POLICY.linger - Duration::from_secs(1));
     gateway.turn();
     assert!(gateway.to_server.is_empty());
-    gateway.from_agent(connection(2), &bytes(&message::heartbeat(1)));
+    gateway.agent_says(connection(2), &bytes(&message::heartbeat(1)));
     assert!(gateway.to_server.is_empty(), "an absence within the linger costs the server nothing");
     assert!(gateway.session.unwrap().is_connected());
 }
@@ -44,7 +44,7 @@ fn r8_the_end_of_the_linger_is_told() {
 #[test]
 fn r8_a_clean_disconnect_is_passed_on_at_once() {
     let mut gateway = gateway();
-    gateway.from_agent(connection(1), &bytes(&message::disconnect(1)));
+    gateway.agent_says(connection(1), &bytes(&message::disconnect(1)));
     assert_eq!(gateway.to_server.len(), 1);
     assert!(gateway.session.is_none());
 }
@@ -53,7 +53,7 @@ fn r8_a_clean_disconnect_is_passed_on_at_once() {
 fn r8_a_clean_disconnect_waits_for_a_link_that_is_down() {
     let mut gateway = gateway();
     gateway.link_down();
-    gateway.from_agent(connection(1), &bytes(&message::disconnect(1)));
+    gateway.agent_says(connection(1), &bytes(&message::disconnect(1)));
     assert_eq!(gateway.session.as_ref().unwrap().presence(), Presence::Leaving);
     gateway.link_up();
     gateway.turn();
@@ -65,8 +65,8 @@ fn r8_a_clean_disconnect_waits_for_a_link_that_is_down() {
 fn r8_an_agent_that_returns_before_its_end_was_told_has_not_left() {
     let mut gateway = gateway();
     gateway.link_down();
-    gateway.from_agent(connection(1), &bytes(&message::disconnect(1)));
-    gateway.from_agent(connection(2), &bytes(&message::report(0, Status::FIRST)));
+    gateway.agent_says(connection(1), &bytes(&message::disconnect(1)));
+    gateway.agent_says(connection(2), &bytes(&message::report(0, Status::FIRST)));
     gateway.link_up();
     gateway.turn();
     let disconnects =

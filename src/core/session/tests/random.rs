@@ -155,7 +155,7 @@ impl World {
         while let (Some(connection), Some(bytes)) =
             (self.agent.connection, self.agent.out.pop_front())
         {
-            self.gateway.from_agent(connection, &bytes);
+            self.gateway.agent_says(connection, &bytes);
             self.forgotten = false;
         }
     }
@@ -191,7 +191,7 @@ impl World {
     fn replies_arrive(&mut self, count: usize) {
         for _ in 0..count {
             let Some((route, bytes)) = self.said.pop_front() else { return };
-            self.gateway.from_server(route, &bytes);
+            self.gateway.server_says(route, &bytes);
         }
     }
 

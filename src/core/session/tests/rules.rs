@@ -23,7 +23,7 @@ fn health(number: u64) -> Vec<u8> {
 
 fn gateway() -> Gateway {
     let mut gateway = Gateway::new(crate::clock::now());
-    gateway.from_agent(HERE, &full(0));
+    gateway.agent_says(HERE, &full(0));
     gateway
 }
 
@@ -43,10 +43,10 @@ fn replies(gateway: &mut Gateway) -> usize {
 #[test]
 fn r3_the_number_rises_by_one_for_each_message_sent_on() {
     let mut gateway = gateway();
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(1)));
-    gateway.from_agent(HERE, &health(2));
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(3)));
-    gateway.from_agent(HERE, &health(4));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(1)));
+    gateway.agent_says(HERE, &health(2));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(3)));
+    gateway.agent_says(HERE, &health(4));
     let numbers: Vec<u64> = std::iter::from_fn(|| next_upstream(&mut gateway))
         .map(|message| message.sequence_num)
         .collect();
@@ -56,13 +56,13 @@ fn r3_the_number_rises_by_one_for_each_message_sent_on() {
 #[test]
 fn r3_a_gap_on_the_agents_side_means_lost_messages_and_the_gateway_asks() {
     let mut gateway = gateway();
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(2)));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(2)));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
     gateway.to_agent.clear();
     gateway.turn();
     let asked = ServerToAgent::decode(&gateway.to_agent[0].bytes[..]).unwrap();
     assert_eq!(asked.flags, 1);
-    gateway.from_agent(HERE, &full(3));
+    gateway.agent_says(HERE, &full(3));
     assert_eq!(session(&gateway).full_state(), FullState::Reported);
 }
 
@@ -70,9 +70,9 @@ fn r3_a_gap_on_the_agents_side_means_lost_messages_and_the_gateway_asks() {
 fn r3_an_agent_that_miscounts_is_not_asked_for_more_than_it_has() {
     let mut gateway = gateway();
     let description = Status { description: Some(1), ..Status::default() };
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(9)));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(9)));
     gateway.turn();
-    gateway.from_agent(HERE, &bytes(&message::report(19, description)));
+    gateway.agent_says(HERE, &bytes(&message::report(19, description)));
     assert_eq!(session(&gateway).full_state(), FullState::Reported);
 }
 
@@ -81,11 +81,11 @@ fn r4_a_server_that_always_asks_makes_no_loop() {
     let mut gateway = gateway();
     let mut asked = 0;
     for number in 1..=100 {
-        gateway.from_server(route(1), &bytes(&message::ask()));
+        gateway.server_says(route(1), &bytes(&message::ask()));
         for sent in gateway.to_agent.drain(..) {
             asked += ServerToAgent::decode(&sent.bytes[..]).unwrap().flags & 1;
         }
-        gateway.from_agent(HERE, &full(number));
+        gateway.agent_says(HERE, &full(number));
         gateway.wait(Duration::from_millis(500));
     }
     assert_eq!(asked, 2, "in 50 seconds");
@@ -94,23 +94,23 @@ fn r4_a_server_that_always_asks_makes_no_loop() {
 #[test]
 fn r5_every_message_gets_exactly_one_reply() {
     let mut gateway = gateway();
-    gateway.from_agent(HERE, &health(1));
+    gateway.agent_says(HERE, &health(1));
     assert_eq!(session(&gateway).owed(), 2);
-    gateway.from_server(route(1), &bytes(&message::ack()));
+    gateway.server_says(route(1), &bytes(&message::ack()));
     gateway.wait(POLICY.reply_wait);
     assert_eq!(replies(&mut gateway), 2, "one the server's, one the gateway's");
     // What the server says late: an empty acknowledgement is swallowed, an offer pushed.
-    gateway.from_server(route(1), &bytes(&message::ack()));
+    gateway.server_says(route(1), &bytes(&message::ack()));
     assert!(gateway.to_agent.is_empty());
-    gateway.from_server(route(1), &bytes(&message::offer(1)));
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
     assert!(!gateway.to_agent.pop_front().unwrap().is_reply);
 }
 
 #[test]
 fn r5_an_agent_that_leaves_has_its_replies() {
     let mut gateway = gateway();
-    gateway.from_agent(HERE, &health(1));
-    gateway.from_agent(HERE, &bytes(&message::disconnect(2)));
+    gateway.agent_says(HERE, &health(1));
+    gateway.agent_says(HERE, &bytes(&message::disconnect(2)));
     assert_eq!(replies(&mut gateway), 3);
     assert!(gateway.session.is_none());
 }
@@ -138,8 +138,8 @@ fn r6_what_was_lost_with_a_link_is_asked_for() {
     gateway.turn();
     assert!(matches!(session(&gateway).full_state(), FullState::Asked(_)));
     // Answered messages have arrived: then the agent is only introduced.
-    gateway.from_agent(HERE, &full(1));
-    gateway.from_server(route(2), &bytes(&message::ack()));
+    gateway.agent_says(HERE, &full(1));
+    gateway.server_says(route(2), &bytes(&message::ack()));
     gateway.link_down();
     gateway.link_up();
     gateway.turn();
@@ -151,7 +151,7 @@ fn r6_what_was_lost_with_a_link_is_asked_for() {
 fn r6_what_found_no_room_is_asked_for() {
     let mut gateway = gateway();
     gateway.link.room = 0;
-    gateway.from_agent(HERE, &health(1));
+    gateway.agent_says(HERE, &health(1));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
     assert_eq!(replies(&mut gateway), 1, "it is acknowledged all the same");
 }
@@ -159,7 +159,7 @@ fn r6_what_found_no_room_is_asked_for() {
 #[test]
 fn r6_what_an_overloaded_server_did_not_take_is_asked_for() {
     let mut gateway = gateway();
-    gateway.from_server(route(1), &bytes(&message::unavailable()));
+    gateway.server_says(route(1), &bytes(&message::unavailable()));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
     assert_eq!(replies(&mut gateway), 1);
 }
@@ -167,12 +167,12 @@ fn r6_what_an_overloaded_server_did_not_take_is_asked_for() {
 #[test]
 fn r6_a_question_dies_with_its_connection() {
     let mut gateway = gateway();
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(2)));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(2)));
     gateway.turn();
     gateway.lost(HERE);
     // As opamp-go up to v0.22 comes back: everything but health, and not because it was asked.
     let status = Status { health: None, ..Status::FIRST };
-    gateway.from_agent(ConnectionId(2), &bytes(&message::report(3, status)));
+    gateway.agent_says(ConnectionId(2), &bytes(&message::report(3, status)));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
 }
 
@@ -180,19 +180,19 @@ fn r6_a_question_dies_with_its_connection() {
 fn r6_a_report_numbered_1_may_be_the_second() {
     let mut gateway = Gateway::new(crate::clock::now());
     let status = Status { health: None, ..Status::FIRST };
-    gateway.from_agent(HERE, &bytes(&message::report(1, status)));
+    gateway.agent_says(HERE, &bytes(&message::report(1, status)));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
     gateway.restart();
-    gateway.from_agent(HERE, &bytes(&message::report(0, status)));
+    gateway.agent_says(HERE, &bytes(&message::report(0, status)));
     assert_eq!(session(&gateway).full_state(), FullState::Reported);
 }
 
 #[test]
 fn r6_an_offer_that_may_have_died_with_its_connection_is_found_missing() {
     let mut gateway = gateway();
-    gateway.from_server(route(1), &bytes(&message::offer(1)));
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
     gateway.lost(HERE);
-    gateway.from_agent(ConnectionId(2), &bytes(&message::heartbeat(1)));
+    gateway.agent_says(ConnectionId(2), &bytes(&message::heartbeat(1)));
     assert_eq!(session(&gateway).full_state(), FullState::Wanted);
 }
 
@@ -200,14 +200,14 @@ fn r6_an_offer_that_may_have_died_with_its_connection_is_found_missing() {
 fn r7_offers_are_kept_until_the_agent_is_there_and_then_in_order() {
     let mut gateway = gateway();
     gateway.lost(HERE);
-    gateway.from_server(route(1), &bytes(&message::offer(1)));
-    gateway.from_server(route(1), &bytes(&message::offer(2)));
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    gateway.server_says(route(1), &bytes(&message::offer(2)));
     // Its connection is there, its report not yet: a push must not overtake what waits.
     let now = gateway.now;
     gateway.session.as_mut().unwrap().arrive(ConnectionId(2), now);
-    gateway.from_server(route(1), &bytes(&message::offer(3)));
+    gateway.server_says(route(1), &bytes(&message::offer(3)));
     assert!(gateway.to_agent.is_empty());
-    gateway.from_agent(ConnectionId(2), &full(1));
+    gateway.agent_says(ConnectionId(2), &full(1));
     let offers: Vec<_> = gateway
         .to_agent
         .drain(..)
@@ -221,7 +221,7 @@ fn r7_a_restart_for_a_process_that_is_gone_is_dropped() {
     let mut gateway = gateway();
     gateway.lost(HERE);
     let command = Some(ServerToAgentCommand::default());
-    gateway.from_server(route(1), &bytes(&ServerToAgent { command, ..message::ack() }));
+    gateway.server_says(route(1), &bytes(&ServerToAgent { command, ..message::ack() }));
     let mut session = gateway.session.take().unwrap();
     session.arrive(ConnectionId(2), gateway.now);
     let report = full(0);
@@ -236,17 +236,17 @@ fn r9_one_heartbeat_in_each_interval_goes_on() {
     gateway.to_server.clear();
     for number in 1..=13 {
         gateway.wait(Duration::from_secs(10));
-        gateway.from_agent(HERE, &bytes(&message::heartbeat(number)));
+        gateway.agent_says(HERE, &bytes(&message::heartbeat(number)));
     }
     assert_eq!(gateway.to_server.len(), 2, "in 130 seconds");
     // One that introduces the agent, or says something new, goes on at once.
     gateway.link_down();
     gateway.link_up();
-    gateway.from_agent(HERE, &bytes(&message::heartbeat(14)));
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(14)));
     assert_eq!(gateway.to_server.len(), 1);
     let capabilities = message::CAPABILITIES | 0x2000;
     let changed = AgentToServer { capabilities, ..message::heartbeat(15) };
-    gateway.from_agent(HERE, &bytes(&changed));
+    gateway.agent_says(HERE, &bytes(&changed));
     assert_eq!(gateway.to_server.len(), 2);
 }
 
@@ -269,12 +269,12 @@ fn one_shot_fields_keep_their_order_and_their_bound() {
     let mut gateway = gateway();
     gateway.link_down();
     for data in 0..6 {
-        gateway.from_agent(HERE, &bytes(&message::custom(u64::from(data) + 1, data)));
+        gateway.agent_says(HERE, &bytes(&message::custom(u64::from(data) + 1, data)));
     }
     assert_eq!(session(&gateway).pending().0, POLICY.pending_max);
     gateway.link_up();
     // Not in the queue's turn yet: what waited goes first all the same.
-    gateway.from_agent(HERE, &bytes(&message::custom(7, 9)));
+    gateway.agent_says(HERE, &bytes(&message::custom(7, 9)));
     let data: Vec<_> = std::iter::from_fn(|| next_upstream(&mut gateway))
         .map(|sent| String::from_utf8(sent.custom_message.unwrap().data.clone()).unwrap())
         .collect();
@@ -287,7 +287,7 @@ fn a_wish_for_a_uid_waits_for_the_server() {
     let mut gateway = gateway();
     gateway.link_down();
     let wish = AgentToServer { flags: 1, ..message::heartbeat(1) };
-    gateway.from_agent(HERE, &bytes(&wish));
+    gateway.agent_says(HERE, &bytes(&wish));
     gateway.link_up();
     gateway.turn();
     assert_eq!(next_upstream(&mut gateway).unwrap().flags, 1);
@@ -297,8 +297,8 @@ fn a_wish_for_a_uid_waits_for_the_server() {
 fn what_waited_goes_before_a_disconnect() {
     let mut gateway = gateway();
     gateway.link_down();
-    gateway.from_agent(HERE, &bytes(&message::custom(1, 1)));
-    gateway.from_agent(HERE, &bytes(&message::disconnect(2)));
+    gateway.agent_says(HERE, &bytes(&message::custom(1, 1)));
+    gateway.agent_says(HERE, &bytes(&message::disconnect(2)));
     gateway.link_up();
     gateway.turn();
     assert!(next_upstream(&mut gateway).unwrap().custom_message.is_some());
