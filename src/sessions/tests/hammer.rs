@@ -56,7 +56,7 @@ impl Hammer<'_> {
             _ => self.talk(),
         }
         for request in &self.requests {
-            let mut context = Context::from_waker(Waker::noop());
+            let context = Context::from_waker(Waker::noop());
             let expired = self.random.random();
             let reply = request.poll_reply(&context, expired);
             assert!(!expired || matches!(reply, Poll::Ready(_)), "late, and not answered");
