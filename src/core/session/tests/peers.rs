@@ -139,6 +139,10 @@ pub(super) struct Server {
     pub(super) is_overloaded: bool,
     /// Asks for full state on every reply.
     pub(super) always_asks: bool,
+    /// Finds by their numbers that messages were lost.
+    pub(super) counts: bool,
+    /// The configuration it has offered, as far as it knows.
+    pub(super) offered: u32,
     /// R3: the last number, and where it came.
     pub(super) counted: Option<(Route, u64)>,
     pub(super) last_custom: u32,
@@ -153,6 +157,17 @@ impl Server {
     /// It starts again, having forgotten everything.
     pub(super) fn restart(&mut self) {
         self.known = None;
+    }
+
+    /// What it offered may have been lost with the link: it is offered again.
+    pub(super) fn link_lost(&mut self) {
+        self.offered = 0;
+    }
+
+    /// Offers what the agent should have.
+    pub(super) fn offer(&mut self) -> Vec<u8> {
+        self.offered = self.desired;
+        message::bytes(&message::offer(self.desired))
     }
 
     pub(super) fn receive(&mut self, route: Route, bytes: &[u8]) -> Vec<u8> {
@@ -181,7 +196,7 @@ impl Server {
             status: Status::default(),
             wants_all: true,
         });
-        known.wants_all |= !is_new && number != known.last.wrapping_add(1);
+        known.wants_all |= self.counts && !is_new && number != known.last.wrapping_add(1);
         known.last = number;
         if self.is_overloaded {
             return message::bytes(&message::unavailable());
@@ -190,7 +205,9 @@ impl Server {
         known.status.update(status);
         known.wants_all &= !status.is_complete();
         let wants_all = known.wants_all || self.always_asks;
-        let reply = if known.status.remote.is_some_and(|hash| hash != self.desired) {
+        let lacks = status.remote.is_some_and(|hash| hash != self.desired);
+        let reply = if lacks || self.offered != self.desired {
+            self.offered = self.desired;
             message::offer(self.desired)
         } else {
             message::ack()
