@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 
 /// Why a body is not taken. The agent's fault.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub(super) enum BodyError {
     /// Not gzip, although the request says so.
     #[error("the body is not valid gzip: {0}")]
     Gzip(#[source] io::Error),
+    /// As many bytes are held as may be. The gateway's limit.
+    #[error("no room for the body now")]
+    NoRoom,
     /// The connection broke.
     #[error("the body ended early: {0}")]
     Broken(String),
@@ -33,15 +36,31 @@ pub(super) struct BodyLimits {
 /// A small body may grow to this size whatever the ratio: empty fields compress well.
 const RATIO_EXEMPT_BYTES: usize = 64 << 10;
 
-/// Collects a body as it was sent. Many agents send no length (chunked), so bytes are counted.
-pub(super) async fn collect(body: Incoming, limits: BodyLimits) -> Result<Bytes, BodyError> {
-    match Limited::new(body, limits.bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(BodyError::TooLarge { bytes_max: limits.bytes_max })
-        }
-        Err(error) => Err(BodyError::Broken(error.to_string())),
+/// Collects a body as it was sent. Many agents send no length (chunked), so bytes are counted; where
+/// the length says it all, not a byte is read. `hold` is told how many bytes are held, and may refuse.
+pub(super) async fn collect(
+    mut body: Incoming,
+    limits: BodyLimits,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, BodyError> {
+    let too_large = BodyError::TooLarge { bytes_max: limits.bytes_max };
+    if body.size_hint().lower() > limits.bytes_max as u64 {
+        return Err(too_large);
     }
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
+        // Trailers say nothing to us.
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > limits.bytes_max - whole.len() {
+            return Err(too_large);
+        }
+        if !hold(whole.len() + piece.len()) {
+            return Err(BodyError::NoRoom);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
 }
 
 /// Undoes gzip (RFC 1952), reading no further than the limits go.

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::{Edge, http};
+use super::{Edge, http, linger};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::telemetry::events::edge::{
@@ -73,7 +73,7 @@ where
         Ok(Ok(asked)) => asked,
         Ok(Err(reason)) => {
             if reason == CloseReason::TooBig {
-                RequestRefused { peer, reason: RefuseReason::TooLarge }.emit();
+                RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
                 refuse(&mut socket, "431 Request Header Fields Too Large").await;
             }
             return Opened::Done(reason);
@@ -161,28 +161,50 @@ where
 }
 
 /// Answers without a body and closes. A peer that does not take it at once gets nothing.
-async fn refuse<S: AsyncWrite + Unpin>(socket: &mut S, status: &str) {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str) {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let written = async {
-        socket.write_all(answer.as_bytes()).await?;
-        socket.shutdown().await
-    };
-    let _ = tokio::time::timeout(PATIENCE, written).await;
+    let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
+    if let Ok(Ok(())) = written.await {
+        linger::close(socket).await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::session::Route;
+    use crate::ident::ServerId;
     use crate::sessions::Sessions;
-    use crate::upstream::Upstream;
+    use crate::sessions::{Greeting, NotSent, Uplink};
+
+    /// No servers at all.
+    struct Nowhere;
+
+    impl Uplink for Nowhere {
+        fn route(&self, _: InstanceUid) -> Option<Route> {
+            None
+        }
+        fn send(
+            &self,
+            _: InstanceUid,
+            _: Route,
+            _: &mut dyn FnMut(&mut Vec<u8>),
+        ) -> Result<(), NotSent> {
+            Err(NotSent::Down)
+        }
+        fn touched(&self, _: InstanceUid, _: ServerId) {}
+        fn greeting(&self, _: ServerId) -> Arc<Greeting> {
+            Arc::default()
+        }
+        fn enlist(&self, _: InstanceUid) {}
+        fn release(&self, _: InstanceUid) {}
+    }
 
     /// What an idle agent costs beside its socket and session is this one allocation and the boxed
     /// [`AgentSocket`]: a field or a future added without thought shows here first.
     #[tokio::test]
     async fn an_idle_agents_task_is_small() {
-        let uplink = Upstream::new(Default::default()).unwrap();
-        let sessions = Arc::new(Sessions::new(Default::default(), uplink));
+        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
         let edge = Edge::new(Default::default(), sessions, 1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();

@@ -146,6 +146,7 @@ fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
 
 /// Answers a message that was not taken; the agent learns what is wrong with it.
 fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) -> Option<Ending> {
+    let before = out.len();
     let frame = websocket::begin_message(None, 100, out);
     let (fault, ending) = match &why {
         Rejected::Malformed(_) => {
@@ -167,7 +168,7 @@ fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) 
     };
     websocket::finish_message(frame, out);
     MessageRejected { peer, fault }.emit();
-    MessageSent { kind: SendKind::Error, bytes: out.len() }.emit();
+    MessageSent { kind: SendKind::Error, bytes: out.len() - before }.emit();
     if in_a_row >= REJECTED_MAX {
         return Some(Ending { code: 1002, reason: CloseReason::ProtocolFault });
     }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Edge;
 use super::body::{self, BodyError, BodyLimits};
 use super::budget::Share;
+use super::linger;
 use super::prefixed::Prefixed;
 use crate::clock;
 use crate::opamp::splice;
@@ -50,16 +51,21 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(|request| respond(edge, request, peer));
-    let served = hyper::server::conn::http1::Builder::new()
+    let service = service_fn(|request| Box::pin(respond(edge, request, peer)));
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
-        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service)
-        .await;
+        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service);
+    let served = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    linger::close(connection.into_parts().io.inner_mut()).await;
     match served {
         Ok(()) => CloseReason::AgentClosed,
         Err(error) if error.is_timeout() => CloseReason::HttpIdle,
+        Err(error) if error.is_parse_too_large() => {
+            RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
+            CloseReason::TooBig
+        }
         Err(error) if error.is_parse() => {
             RequestRefused { peer, reason: RefuseReason::BadRequest }.emit();
             CloseReason::ProtocolFault
@@ -142,18 +148,18 @@ async fn exchange(
         bytes_max: edge.params.message_bytes_max,
         gzip_ratio_max: edge.params.gzip_ratio_max,
     };
-    let collecting = body::collect(request.into_body(), limits);
+    let mut held = Held { edge, share: Share::default() };
+    let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
     let collected = tokio::time::timeout(edge.params.message_timeout, collecting)
         .await
         .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, RefuseReason::BodyTimeout))?;
-    let body = collected.map_err(|fault| unreadable(&fault, peer))?;
-    let held = Held::take(edge, body.len())?;
-    let message = if gzipped {
-        let message = body::gunzip(&body, limits).map_err(|fault| unreadable(&fault, peer))?;
-        Bytes::from(message)
-    } else {
-        body
-    };
+    let mut message = collected.map_err(|fault| unreadable(&fault, peer))?;
+    if gzipped {
+        message = body::gunzip(&message, limits).map_err(|fault| unreadable(&fault, peer))?;
+        if !held.set(message.len()) {
+            return Err(overloaded());
+        }
+    }
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
@@ -214,6 +220,7 @@ fn unreadable(fault: &BodyError, peer: SocketAddr) -> Refusal {
             (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
         }
         BodyError::Broken(_) => (StatusCode::BAD_REQUEST, RefuseReason::BadRequest),
+        BodyError::NoRoom => return overloaded(),
     };
     Refusal::bad(status, reason, &fault.to_string())
 }
@@ -245,10 +252,10 @@ struct Held<'a> {
     share: Share,
 }
 
-impl<'a> Held<'a> {
-    fn take(edge: &'a Edge, bytes: usize) -> Result<Self, Refusal> {
-        let mut held = Self { edge, share: Share::default() };
-        if held.share.set(bytes, &edge.buffered) { Ok(held) } else { Err(overloaded()) }
+impl Held<'_> {
+    /// It is this many now. `false`: that is more than there is.
+    fn set(&mut self, bytes: usize) -> bool {
+        self.share.set(bytes, &self.edge.buffered)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{Edge, connection};
-use crate::telemetry::events::edge::{AcceptError, AcceptFailed, Listening};
+use crate::telemetry::events::edge::{AcceptError, AcceptFailed, Listening, Measured};
 
 /// An address cannot be bound. The configuration's or the machine's fault.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,17 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
         Listening { address, sockets }.emit();
         bound.push(address);
     }
+    tasks.spawn(measure(Arc::clone(edge)));
     Ok((bound, tasks))
+}
+
+/// Shows what is held. Counted where it changes, but shown only so often: it changes with every read.
+async fn measure(edge: Arc<Edge>) {
+    const INTERVAL: Duration = Duration::from_millis(250);
+    loop {
+        Measured { buffered_bytes: edge.buffered_bytes() }.emit();
+        tokio::time::sleep(INTERVAL).await;
+    }
 }
 
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

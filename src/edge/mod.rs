@@ -4,7 +4,7 @@
 //! - `listen`: sockets, accepting, the bound on connections.
 //! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
-//! - `http`, `body`: plain HTTP (hyper).
+//! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
 
 mod agent;
 mod body;
@@ -12,6 +12,7 @@ mod budget;
 mod connection;
 mod conversation;
 mod http;
+mod linger;
 mod listen;
 pub mod params;
 mod prefixed;

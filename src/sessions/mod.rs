@@ -168,6 +168,8 @@ impl Sessions {
         if slot.session.greeted {
             return None;
         }
+        // Nothing was sent yet: the server that it will be.
+        let route = route.or_else(|| self.uplink.route(slot.session.uid()));
         route.map(|route| self.uplink.greeting(route.link.server))
     }
 

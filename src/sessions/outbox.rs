@@ -113,8 +113,7 @@ impl Sessions {
         flags: u64,
         out: &mut Vec<u8>,
     ) {
-        let route = slot.session.sent_on().or_else(|| self.uplink.route(slot.session.uid()));
-        let greeting = self.greeting_for(slot, route);
+        let greeting = self.greeting_for(slot, slot.session.sent_on());
         splice::acknowledge(slot.session.uid(), &additions(greeting.as_ref(), flags), out);
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
     }

@@ -41,6 +41,8 @@ struct Message<'a> {
     scan: &'a ServerScan<'a>,
     /// `ReportFullState` is taken out.
     strip: bool,
+    /// For how long the agent has been waiting for a reply.
+    waited: Option<Duration>,
 }
 
 impl Message<'_> {
@@ -57,12 +59,13 @@ impl Sessions {
         if slot.removed {
             return Delivered::Unknown;
         }
-        let ServerVerdict { then, strip_full_state } =
-            slot.session.from_server(scan, from, clock::now());
+        let now = clock::now();
+        let waited = slot.session.waited(now, &self.policy);
+        let ServerVerdict { then, strip_full_state } = slot.session.from_server(scan, from, now);
         if scan.reports_full_state_wanted() && !strip_full_state {
             events::FullStateAsked { uid, by: Asker::Server }.emit();
         }
-        let message = Message { from, scan, strip: strip_full_state };
+        let message = Message { from, scan, strip: strip_full_state, waited };
         let done = self.carry_out(&mut slot, &message, then);
         self.finish(uid, slot);
         done
@@ -82,7 +85,7 @@ impl Sessions {
                 rest.flags = message.flags();
                 self.keep(slot, &rest);
                 if reply {
-                    events::Replied { source: ReplySource::Server, after: None }.emit();
+                    events::Replied { source: ReplySource::Server, after: message.waited }.emit();
                     slot.wake();
                 }
             }
@@ -119,7 +122,7 @@ impl Sessions {
             slot.session.content_written(clock::now());
         }
         if kind == SendKind::Reply {
-            events::Replied { source: ReplySource::Server, after: None }.emit();
+            events::Replied { source: ReplySource::Server, after: message.waited }.emit();
         }
         self.put(slot, kind, &bytes);
     }
@@ -166,6 +169,7 @@ impl Sessions {
             Turn::Touch => {
                 let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
                 self.uplink.send(uid, route, &mut write)?;
+                self.uplink.touched(uid, route.link.server);
             }
             Turn::Disconnect => {
                 let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);

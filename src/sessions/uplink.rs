@@ -42,6 +42,9 @@ pub trait Uplink: Send + Sync + 'static {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), NotSent>;
 
+    /// An agent has been introduced to the server without a message of its own: for the count.
+    fn touched(&self, uid: InstanceUid, server: ServerId);
+
     /// What the server says of itself.
     fn greeting(&self, server: ServerId) -> Arc<Greeting>;
 

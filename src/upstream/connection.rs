@@ -16,7 +16,7 @@ use super::link::{Link, Next};
 use crate::clock;
 use crate::scratch;
 use crate::telemetry::events::upstream::LossReason;
-use crate::websocket::{self, Decoder, Incoming, Role};
+use crate::websocket::{self, Decoder, Fault, Incoming, Role};
 
 /// What the connection needs of its surroundings.
 pub(super) struct Serve<'a> {
@@ -88,7 +88,10 @@ impl Serve<'_> {
                 Ok(Some(Incoming::Close(_))) => return Err(LossReason::Closed),
                 Err(fault) => {
                     tracing::debug!(%fault, "the server broke the WebSocket protocol");
-                    return Err(LossReason::ProtocolFault);
+                    return Err(match fault {
+                        Fault::TooBig => LossReason::TooBig,
+                        _ => LossReason::ProtocolFault,
+                    });
                 }
             }
         }
@@ -139,9 +142,11 @@ impl Serve<'_> {
         /// How long a server may take to accept a few bytes.
         const PATIENCE: Duration = Duration::from_secs(1);
         let code = match reason {
-            LossReason::Released => 1000,
+            // A server's own Close is answered.
+            LossReason::Released | LossReason::Closed => 1000,
             LossReason::ProtocolFault => 1002,
-            _ => return,
+            LossReason::TooBig => 1009,
+            LossReason::Reset | LossReason::PingTimeout => return,
         };
         let mut frame = Vec::new();
         websocket::encode_close(Some(rand::random()), code, &mut frame);

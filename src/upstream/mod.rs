@@ -244,6 +244,12 @@ impl Uplink for Upstream {
         sent.map(|_| ())
     }
 
+    fn touched(&self, uid: InstanceUid, server: ServerId) {
+        if let Some(server) = self.servers.get(usize::from(server.0)) {
+            events::Touched { uid }.emit(&server.metrics);
+        }
+    }
+
     fn greeting(&self, server: ServerId) -> Arc<Greeting> {
         self.servers
             .get(usize::from(server.0))

@@ -12,6 +12,7 @@ use super::dial::Endpoint;
 use super::link::{Bounds, Link};
 use super::params::{Mode, ServerParams, UpstreamParams};
 use super::tls::TlsError;
+use crate::core::backoff::RETRY_AFTER_MAX;
 use crate::core::placement::{Seed, link_of};
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
@@ -51,6 +52,8 @@ struct Reach {
     reachable: bool,
     since: Instant,
     paused_until: Option<Instant>,
+    /// No dial before then: the server answered one with `Retry-After`.
+    held_until: Option<Instant>,
 }
 
 impl Server {
@@ -91,7 +94,12 @@ impl Server {
             links_up: AtomicUsize::new(0),
             available: AtomicBool::new(true),
             anonymous_logged: AtomicBool::new(false),
-            reach: Mutex::new(Reach { reachable: false, since: now, paused_until: None }),
+            reach: Mutex::new(Reach {
+                reachable: false,
+                since: now,
+                paused_until: None,
+                held_until: None,
+            }),
         })
     }
 
@@ -144,10 +152,22 @@ impl Server {
         }
     }
 
-    pub(super) fn dial_failed(&self, now: Instant) {
+    /// What one link is told by `Retry-After` holds for all.
+    pub(super) fn dial_failed(&self, now: Instant, retry_after: Option<Duration>) {
         if self.links_up.load(Ordering::Relaxed) == 0 {
             self.reached(false, now);
         }
+        if let Some(asked) = retry_after {
+            let until = Some(now + asked.min(RETRY_AFTER_MAX));
+            let mut reach = self.reach.lock();
+            reach.held_until = reach.held_until.max(until);
+        }
+    }
+
+    /// For how much longer nobody may dial.
+    pub(super) fn held(&self, now: Instant) -> Option<Duration> {
+        let until = self.reach.lock().held_until?;
+        (until > now).then(|| until - now)
     }
 
     fn reached(&self, reachable: bool, now: Instant) {

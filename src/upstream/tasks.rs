@@ -27,8 +27,15 @@ pub(super) async fn keep_link(
     let mut backoff = Backoff::default();
     let mut failures = 0;
     while !link.is_released() {
+        if let Some(hold) = server.held(clock::now()) {
+            // Those who wait for the same moment do not dial at the same moment.
+            rest(&link, hold + rule.initial.mul_f64(rand::random())).await;
+            continue;
+        }
         let wait = match dial(&server, &link).await {
-            Ok(opened) if link.up() => {
+            // Told to wait while it waited for its turn.
+            None => continue,
+            Some(Ok(opened)) if link.up() => {
                 failures = 0;
                 let since = clock::now();
                 server.link_came(since);
@@ -51,9 +58,9 @@ pub(super) async fn keep_link(
                 events::LinkLost { name: server.name(&link), reason, held }.emit(&server.metrics);
                 backoff.lost(rule, rand::random(), since, now)
             }
-            Ok(_) => break,
-            Err(error) => {
-                server.dial_failed(clock::now());
+            Some(Ok(_)) => break,
+            Some(Err(error)) => {
+                server.dial_failed(clock::now(), error.retry_after());
                 failures += 1;
                 let wait = backoff.failed(rule, rand::random(), error.retry_after());
                 let (result, name) = (error.label(), server.name(&link));
@@ -62,29 +69,37 @@ pub(super) async fn keep_link(
                 wait
             }
         };
-        // A released link ends at once; any other notification is a message that waits.
-        let end = tokio::time::sleep(wait);
-        tokio::pin!(end);
-        while !link.is_released() {
-            tokio::select! {
-                () = &mut end => break,
-                () = link.wake.notified() => {}
-            }
-        }
+        rest(&link, wait).await;
     }
     if let Some(owner) = link.owner {
         server.owned.remove_if(&owner, |_, current| Arc::ptr_eq(current, &link));
     }
 }
 
-async fn dial(server: &Server, link: &Link) -> Result<super::dial::Opened, DialError> {
+/// A released link ends at once; any other notification is a message that waits.
+async fn rest(link: &Link, wait: Duration) {
+    let end = tokio::time::sleep(wait);
+    tokio::pin!(end);
+    while !link.is_released() {
+        tokio::select! {
+            () = &mut end => break,
+            () = link.wake.notified() => {}
+        }
+    }
+}
+
+/// `None`: nobody may dial now.
+async fn dial(server: &Server, link: &Link) -> Option<Result<super::dial::Opened, DialError>> {
     // Shared links are few; agents' own come in thousands and take turns.
     let _turn = match link.owner {
         Some(_) => server.dials.acquire().await.ok(),
         None => None,
     };
+    if server.held(clock::now()).is_some() {
+        return None;
+    }
     // Boxed: the handshake's state is gone when the link is up.
-    Box::pin(server.endpoint.dial()).await
+    Some(Box::pin(server.endpoint.dial()).await)
 }
 
 /// A link is up: its agents are introduced to the server, each in its turn.
@@ -165,13 +180,15 @@ pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<
     loop {
         let now = clock::now();
         let (reachable, lasting) = server.reach(now);
-        if server.shared.is_empty() && !reachable && next_probe <= now {
+        let may_probe = next_probe <= now && server.held(now).is_none();
+        if server.shared.is_empty() && !reachable && may_probe {
             match server.endpoint.dial().await {
                 Ok(_) => {
                     backoff = Backoff::default();
                     server.probed(clock::now());
                 }
                 Err(error) => {
+                    server.dial_failed(clock::now(), error.retry_after());
                     next_probe = now + backoff.failed(rule, rand::random(), error.retry_after());
                 }
             }

@@ -27,20 +27,35 @@ pub(crate) enum Mode {
     PerAgent,
 }
 
+/// A server in the configuration.
+#[derive(Debug)]
+struct Server {
+    url: String,
+    mode: Mode,
+    /// Further keys, their values as TOML writes them.
+    keys: Vec<(&'static str, String)>,
+}
+
 /// A configuration in the making. Every port is a free one of 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct GatewayBuilder {
     edge: SocketAddr,
     admin: SocketAddr,
     tables: BTreeMap<&'static str, BTreeMap<String, String>>,
-    servers: Vec<(String, Mode)>,
+    servers: Vec<Server>,
     environment: Vec<(String, String)>,
 }
 
 impl GatewayBuilder {
     /// Adds a server; they are named "a", "b" and so on.
     pub(crate) fn server(mut self, url: &str, mode: Mode) -> Self {
-        self.servers.push((url.to_owned(), mode));
+        self.servers.push(Server { url: url.to_owned(), mode, keys: Vec::new() });
+        self
+    }
+
+    /// Sets a key of the server added last.
+    pub(crate) fn server_key(mut self, key: &'static str, value: &str) -> Self {
+        self.servers.last_mut().expect("a server").keys.push((key, value.to_owned()));
         self
     }
 
@@ -65,13 +80,16 @@ impl GatewayBuilder {
                 writeln!(text, "{key} = {value}").expect("text grows");
             }
         }
-        for (name, (url, mode)) in ('a'..).zip(&self.servers) {
+        for (name, Server { url, mode, keys }) in ('a'..).zip(&self.servers) {
             let mode = match mode {
                 Mode::Multiplexed(links) => format!("mode = \"multiplexed\"\nlinks = {links}"),
                 Mode::PerAgent => "mode = \"per-agent\"".to_owned(),
             };
             writeln!(text, "[[upstream.servers]]\nname = \"{name}\"\nurl = \"{url}\"\n{mode}")
                 .expect("text grows");
+            for (key, value) in keys {
+                writeln!(text, "{key} = {value}").expect("text grows");
+            }
         }
         text
     }
@@ -174,6 +192,12 @@ impl Gateway {
     /// Waits until `/readyz` says so.
     pub(crate) async fn wait_ready(&mut self) {
         until_answer(&mut self.process, self.admin, "/readyz", |answer| answer.status == 200).await;
+    }
+
+    /// Waits until it listens for agents, whether or not it reaches a server.
+    pub(crate) async fn wait_listening(&mut self) {
+        let listens = |answer: &Answer| !answer.text().contains("starting");
+        until_answer(&mut self.process, self.admin, "/readyz", listens).await;
     }
 
     /// Waits until `/readyz` says no.

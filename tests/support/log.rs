@@ -75,12 +75,12 @@ pub(crate) struct Mark(usize);
 pub(crate) struct Log {
     name: String,
     lines: Mutex<Vec<(String, Option<Event>)>>,
-    count: watch::Sender<usize>,
+    length: watch::Sender<usize>,
 }
 
 impl Log {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), lines: Mutex::default(), count: watch::Sender::new(0) }
+        Self { name: name.to_owned(), lines: Mutex::default(), length: watch::Sender::new(0) }
     }
 
     pub(crate) fn push(&self, line: String) {
@@ -90,7 +90,7 @@ impl Log {
             lines.push((line, event));
             lines.len()
         };
-        self.count.send_replace(count);
+        self.length.send_replace(count);
     }
 
     /// Here and now.
@@ -100,7 +100,7 @@ impl Log {
 
     /// Wakes whenever a line has come.
     pub(crate) fn watch(&self) -> watch::Receiver<usize> {
-        self.count.subscribe()
+        self.length.subscribe()
     }
 
     /// The events of one name since a mark.
@@ -130,6 +130,11 @@ impl Log {
             }
         };
         tokio::time::timeout(timeout, found).await.ok()
+    }
+
+    /// How many lines contain this text.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.lines.lock().iter().filter(|(line, _)| line.contains(text)).count()
     }
 
     /// Shows the whole log; long lines are cut.

@@ -13,11 +13,11 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A port of 127.0.0.1 that nobody listens on and that this process has not handed out before.
 pub(crate) fn free_port() -> u16 {
-    // Test binaries that run at the same time start at different places.
+    // Test binaries that run at the same time, whose ids are neighbours, start far apart.
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-        let offset = (u32::from(start) * 7 + u32::from(step)) % u32::from(COUNT);
+        let offset = (u32::from(start) * 7919 + u32::from(step)) % u32::from(COUNT);
         let port = FIRST + u16::try_from(offset).expect("below COUNT");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

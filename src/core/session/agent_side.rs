@@ -1,6 +1,6 @@
 //! What an agent's message leads to: sent on or answered here, and when it is answered.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
@@ -101,6 +101,12 @@ impl Session {
             self.reply_due = Some(now + policy.reply_wait);
         }
         Reply::Wait
+    }
+
+    /// For how long the agent has been waiting for the oldest reply it is owed.
+    pub fn waited(&self, now: Instant, policy: &Policy) -> Option<Duration> {
+        let left = self.reply_due?.saturating_duration_since(now);
+        Some(policy.reply_wait.saturating_sub(left))
     }
 
     /// How many acknowledgements the gateway owes in the server's place, now that its time is up.

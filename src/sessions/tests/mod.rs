@@ -70,6 +70,8 @@ impl Uplink for FakeUplink {
         Ok(())
     }
 
+    fn touched(&self, _: InstanceUid, _: ServerId) {}
+
     fn greeting(&self, _: ServerId) -> Arc<Greeting> {
         Arc::clone(&self.state.lock().greeting)
     }

@@ -297,3 +297,17 @@ impl PingSent {
         trace!(target: TARGET, silent = ?self.silent, "ping sent");
     }
 }
+
+/// What the edge holds, taken a few times a second.
+pub struct Measured {
+    /// Bytes of messages that have not wholly arrived.
+    pub buffered_bytes: usize,
+}
+
+impl Measured {
+    /// Sets the gauge.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn emit(self) {
+        metrics().buffered_bytes.set(self.buffered_bytes as f64);
+    }
+}

@@ -1,0 +1,203 @@
+//! What a mock server believes and counts, and how it answers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use seawall::opamp::proto::server_error_response::Details;
+use seawall::opamp::proto::{
+    AgentToServer, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
+};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::http::HeaderMap;
+
+use super::super::message::REPORT_FULL_STATE;
+
+/// `AcceptsStatus`, `OffersRemoteConfig`, `AcceptsEffectiveConfig`.
+pub(crate) const SERVER_CAPABILITIES: u64 = 0x7;
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Accept {
+    #[default]
+    Serve,
+    CutBeforeUpgrade,
+    CutAfterUpgrade,
+    /// The upgrade is answered with these bytes.
+    Refuse(String),
+}
+
+/// How reports are answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Reply {
+    /// As a correct server does: asks for full state if it misses something.
+    #[default]
+    Correct,
+    /// Asks for full state every time.
+    AlwaysAsk,
+    /// Takes nothing, and wants peace for this long.
+    Unavailable(Duration),
+    /// Correct, but late.
+    Late(Duration),
+}
+
+/// How the server behaves.
+#[derive(Debug, Default)]
+pub(crate) struct Behaviour {
+    pub(crate) accept: Accept,
+    pub(crate) reply: Reply,
+    /// Reads nothing.
+    pub(crate) stalled: bool,
+}
+
+/// An agent as the server knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The connection it was heard on last.
+    connection: u64,
+    number: u64,
+    /// Everything it reported, put together.
+    pub(crate) view: AgentToServer,
+    pub(crate) full_reports: usize,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) behaviour: Behaviour,
+    /// When it was dialled.
+    pub(crate) dials: Vec<Instant>,
+    /// Headers of each upgrade.
+    pub(crate) heads: Vec<HeaderMap>,
+    /// Connections open now, and most at one time.
+    pub(crate) open: usize,
+    pub(crate) open_max: usize,
+    /// What came, with its time.
+    pub(crate) received: Vec<(Instant, AgentToServer)>,
+    pub(crate) agents: HashMap<Vec<u8>, Known>,
+    /// Those who said that they leave.
+    pub(crate) left: Vec<Vec<u8>>,
+    /// Codes of the gateway's Closes.
+    pub(crate) closes: Vec<u16>,
+    writers: BTreeMap<u64, mpsc::Sender<Message>>,
+}
+
+impl State {
+    pub(super) fn accepted(&mut self, now: Instant) -> u64 {
+        self.dials.push(now);
+        self.open += 1;
+        self.open_max = self.open_max.max(self.open);
+        self.dials.len() as u64
+    }
+
+    pub(super) fn opened(&mut self, connection: u64, writer: mpsc::Sender<Message>) {
+        self.writers.insert(connection, writer);
+    }
+
+    pub(super) fn closed(&mut self, connection: u64) {
+        self.open -= 1;
+        self.writers.remove(&connection);
+    }
+
+    /// What writes to the connection that an agent was heard on last.
+    pub(crate) fn writer_of(&self, uid: &[u8]) -> Option<mpsc::Sender<Message>> {
+        self.writers.get(&self.agents.get(uid)?.connection).cloned()
+    }
+
+    pub(super) fn any_writer(&self) -> Option<mpsc::Sender<Message>> {
+        self.writers.values().next().cloned()
+    }
+
+    pub(super) fn writers(&self) -> Vec<mpsc::Sender<Message>> {
+        self.writers.values().cloned().collect()
+    }
+
+    /// Upgraded connections that stand.
+    pub(crate) fn links(&self) -> usize {
+        self.writers.len()
+    }
+
+    /// Loses all it knew of agents.
+    pub(crate) fn forget(&mut self) {
+        self.agents.clear();
+    }
+
+    /// Whether an agent's state is known as it is.
+    pub(crate) fn knows(&self, truth: &AgentToServer) -> bool {
+        self.agents.get(&truth.instance_uid).is_some_and(|known| {
+            known.view.agent_description == truth.agent_description
+                && known.view.health == truth.health
+                && known.view.effective_config == truth.effective_config
+        })
+    }
+
+    /// How often an agent has sent everything.
+    pub(crate) fn full_reports(&self, uid: &[u8]) -> usize {
+        self.agents.get(uid).map_or(0, |known| known.full_reports)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{} dials, {} open, {} messages, {} agents",
+            self.dials.len(),
+            self.open,
+            self.received.len(),
+            self.agents.len()
+        )
+    }
+
+    /// Takes a message; returns when to answer, and what.
+    pub(super) fn take(
+        &mut self,
+        connection: u64,
+        report: AgentToServer,
+    ) -> Option<(Duration, ServerToAgent)> {
+        self.received.push((seawall::clock::now(), report.clone()));
+        let mut reply = ServerToAgent {
+            instance_uid: report.instance_uid.clone(),
+            capabilities: SERVER_CAPABILITIES,
+            ..ServerToAgent::default()
+        };
+        if let Reply::Unavailable(pause) = self.behaviour.reply {
+            reply.error_response = Some(unavailable(pause));
+            return Some((Duration::ZERO, reply));
+        }
+        if report.agent_disconnect.is_some() {
+            self.agents.remove(&report.instance_uid);
+            self.left.push(report.instance_uid);
+            return Some((Duration::ZERO, reply));
+        }
+        let lacking = self.note(connection, report);
+        let asks = lacking || matches!(self.behaviour.reply, Reply::AlwaysAsk);
+        reply.flags = if asks { REPORT_FULL_STATE } else { 0 };
+        let delay = match self.behaviour.reply {
+            Reply::Late(delay) => delay,
+            _ => Duration::ZERO,
+        };
+        Some((delay, reply))
+    }
+
+    /// Puts a report to what is known; `true` if something is missing.
+    fn note(&mut self, connection: u64, report: AgentToServer) -> bool {
+        let full = report.agent_description.is_some();
+        let known = self.agents.entry(report.instance_uid.clone()).or_default();
+        let gap = report.sequence_num != known.number + 1;
+        known.connection = connection;
+        known.number = report.sequence_num;
+        known.full_reports += usize::from(full);
+        let view = &mut known.view;
+        view.agent_description = report.agent_description.or(view.agent_description.take());
+        view.health = report.health.or(view.health.take());
+        view.effective_config = report.effective_config.or(view.effective_config.take());
+        !full && (gap || view.agent_description.is_none())
+    }
+}
+
+fn unavailable(pause: Duration) -> ServerErrorResponse {
+    let nanos = u64::try_from(pause.as_nanos()).expect("a short pause");
+    ServerErrorResponse {
+        r#type: ServerErrorResponseType::Unavailable.into(),
+        error_message: "try again later".to_owned(),
+        details: Some(Details::RetryInfo(RetryInfo { retry_after_nanoseconds: nanos })),
+    }
+}

@@ -1,0 +1,158 @@
+//! How often a server is dialled, and with what: backoff, `Retry-After`, the cap on links, TLS, headers.
+//! The waits of the rule are those of `core::backoff`.
+
+use std::time::{Duration, Instant};
+
+use seawall::clock;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::gateway::{Gateway, Mode};
+use crate::support::message::custom;
+use crate::support::mock::Mock;
+use crate::support::mock::state::Accept;
+use crate::{agents, assert_connected, before, refs};
+
+/// How long dials are counted.
+const WATCHED: Duration = Duration::from_secs(6);
+
+/// Most dials in [`WATCHED`] on one link: the shortest waits that the rule allows (0.5 s x1.5, less a
+/// half), one after the other.
+fn dials_max() -> usize {
+    let (mut wait, mut at, mut dials) = (0.5, 0.0, 1);
+    while at + wait / 2.0 <= WATCHED.as_secs_f64() {
+        at += wait / 2.0;
+        wait *= 1.5;
+        dials += 1;
+    }
+    dials
+}
+
+async fn dials_of(accept: Accept, links: u16) -> usize {
+    let server = Mock::start().await;
+    server.behave(|behaviour| behaviour.accept = accept);
+    let since = clock::now();
+    let gateway =
+        Gateway::builder().server(&server.url(), Mode::Multiplexed(links)).start_unready().await;
+    // What is measured is what happens in a length of time.
+    tokio::time::sleep(WATCHED.saturating_sub(clock::now() - since)).await;
+    let dials = server.with(|state| state.dials.len());
+    drop(gateway);
+    dials
+}
+
+/// How often a server that closes at once can be dialled in a tenth of a second, without any waiting.
+async fn dials_without_backoff() -> usize {
+    let server = Mock::start().await;
+    server.behave(|behaviour| behaviour.accept = Accept::CutBeforeUpgrade);
+    let dialling = async {
+        loop {
+            let mut socket = TcpStream::connect(server.address()).await.unwrap();
+            // Until it closes.
+            let _ = socket.read_u8().await;
+        }
+    };
+    let _ = tokio::time::timeout(WATCHED / 60, dialling).await;
+    server.with(|state| state.dials.len())
+}
+
+/// A server that closes each connection at once: issue 2, point 7. Without a backoff that covers it, it
+/// would be dialled thousands of times (field-notes.md, section 3).
+#[tokio::test]
+async fn accept_and_close_is_dialled_no_more_than_the_backoff_allows() {
+    const LINKS: u16 = 4;
+    let bound = usize::from(LINKS) * dials_max();
+    let (before, after) = tokio::join!(
+        dials_of(Accept::CutBeforeUpgrade, LINKS),
+        dials_of(Accept::CutAfterUpgrade, LINKS),
+    );
+    for dials in [before, after] {
+        assert!(dials <= bound, "{dials} dials, the rule allows {bound}");
+        assert!(dials >= 2 * usize::from(LINKS), "{dials} dials: it is tried again");
+    }
+    let otherwise = 60 * dials_without_backoff().await;
+    assert!(otherwise > 10 * bound, "{otherwise} dials otherwise: the test proves nothing");
+}
+
+/// Links fail at different times, and wait for different times; when one of them is told to wait, all are.
+#[tokio::test]
+async fn retry_after_holds_for_every_link() {
+    let mut server = Mock::absent();
+    let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n";
+    server.behave(|behaviour| behaviour.accept = Accept::Refuse(answer.to_owned()));
+    let gateway = Gateway::builder()
+        .server(&server.url(), Mode::Multiplexed(8))
+        .set("upstream", "backoff_max", "\"600ms\"")
+        .start_unready()
+        .await;
+    let failed = ("result", "failed");
+    gateway.wait_metric("seawall_upstream_dials_total", &[failed], |dials| dials >= 16.0).await;
+    server.listen().await;
+    server.wait("a dial", |state| !state.dials.is_empty()).await;
+    let first = server.with(|state| state.dials[0]);
+    server.wait("a later dial", |state| later(&state.dials, first).is_some()).await;
+    let waited = server.with(|state| later(&state.dials, first)).unwrap();
+    assert!(waited >= Duration::from_millis(2_950), "dialled after {waited:?}");
+    gateway
+        .wait_metric("seawall_upstream_dials_total", &[("result", "refused")], |n| n >= 1.0)
+        .await;
+
+    server.behave(|behaviour| behaviour.accept = Accept::Serve);
+    server.wait("all links", |state| state.links() == 8).await;
+}
+
+/// How long after the first dial, and those under way at that moment, the next one came.
+fn later(dials: &[Instant], first: Instant) -> Option<Duration> {
+    const UNDER_WAY: Duration = Duration::from_millis(100);
+    dials.iter().map(|dial| *dial - first).find(|after| *after > UNDER_WAY)
+}
+
+#[tokio::test]
+async fn the_cap_on_links_holds_while_they_are_cut() {
+    const LINKS: u16 = 3;
+    let server = Mock::start().await;
+    let gateway = Gateway::builder()
+        .server(&server.url(), Mode::Multiplexed(LINKS))
+        .set("upstream", "backoff_initial", "\"50ms\"")
+        .set("upstream", "backoff_max", "\"100ms\"")
+        .start()
+        .await;
+    let agents = agents(&gateway, 12).await;
+    for round in 0..10 {
+        server.wait("all links", |state| state.links() == usize::from(LINKS)).await;
+        for agent in &agents {
+            agent.set_health(&format!("round {round}")).await;
+        }
+        server.cut();
+    }
+    server.converged(&refs(&agents)).await;
+    assert_eq!(server.with(|state| state.open_max), usize::from(LINKS));
+    assert_connected(&agents);
+}
+
+/// RFC 6455, section 5.5.1.
+#[tokio::test]
+async fn a_servers_close_is_answered() {
+    let server = Mock::start().await;
+    let gateway = before(&server).start().await;
+    server.close().await;
+    server.wait("the answer", |state| state.closes == [1000]).await;
+    let lost = "seawall_upstream_lost_links_total";
+    gateway.wait_metric(lost, &[("reason", "closed")], |links| links == 1.0).await;
+    server.wait("the link is back", |state| state.dials.len() == 2 && state.links() == 1).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_told_and_counted() {
+    let server = Mock::start().await;
+    let gateway = before(&server).set("upstream", "message_bytes_max", "4096").start().await;
+    let agents = agents(&gateway, 1).await;
+    server.converged(&refs(&agents)).await;
+    server.push(&custom(agents[0].uid(), 5000)).await;
+    let lost = "seawall_upstream_lost_links_total";
+    gateway.wait_metric(lost, &[("reason", "too_big")], |links| links == 1.0).await;
+    server.wait("the Close", |state| state.closes == [1009] && state.links() == 0).await;
+    server.push(&custom(agents[0].uid(), 3000)).await;
+    agents[0].wait(|seen| seen.messages.iter().any(|m| m.custom_message.is_some())).await;
+    assert_connected(&agents);
+}
