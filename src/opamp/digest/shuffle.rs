@@ -126,7 +126,7 @@ fn key_of(entry: &[u8]) -> Vec<u8> {
 /// The parts in another order: what has the same number keeps its order, save entries of a map, of
 /// which only those with the same key do.
 fn interleave(parts: Vec<Part>, choices: &mut Choices<'_>) -> Vec<u8> {
-    let mut lanes: BTreeMap<(u32, Option<Vec<u8>>), Vec<Vec<u8>>> = BTreeMap::new();
+    let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for part in parts {
         lanes.entry((part.number, part.key)).or_default().push(part.bytes);
     }
