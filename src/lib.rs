@@ -11,6 +11,7 @@ pub mod ident;
 pub mod opamp;
 pub mod scratch;
 pub mod sessions;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 pub mod websocket;

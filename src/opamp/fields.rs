@@ -154,6 +154,12 @@ fn read_field(bytes: &[u8], start: usize) -> Result<Field, ScanError> {
     Ok(Field { number, wire, whole: start..end, value: value_start..end, varint })
 }
 
+/// The value of a varint that a scan has found, from its bytes alone.
+#[inline]
+pub(super) fn varint(bytes: &[u8]) -> u64 {
+    read_varint(bytes, 0).map_or(0, |(value, _)| value)
+}
+
 /// Reads the varint at `start`; returns its value and where it ends.
 #[inline(always)]
 fn read_varint(bytes: &[u8], start: usize) -> Result<(u64, usize), ScanError> {

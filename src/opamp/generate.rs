@@ -15,7 +15,7 @@ const DEPTH_MAX: u32 = 6;
 const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The messages of the schema, by name.
-pub(super) struct Schema(HashMap<String, DescriptorProto>);
+pub(super) struct Schema(pub(super) HashMap<String, DescriptorProto>);
 
 /// Choices, read from a string of bytes; zero when it is used up.
 pub(super) struct Choices<'a>(&'a [u8]);

@@ -5,6 +5,7 @@
 //! elsewhere, how it is written is decided here.
 
 pub mod agent;
+pub mod digest;
 pub mod field_set;
 pub mod fields;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two of the same rank do not know each other.
-pub(crate) const RANKS: [(&str, u8); 15] = [
+pub(crate) const RANKS: [(&str, u8); 16] = [
     ("ident", 0),
     ("clock", 0),
     ("opamp", 1),
@@ -13,6 +13,7 @@ pub(crate) const RANKS: [(&str, u8); 15] = [
     ("scratch", 3),
     ("ownership", 4),
     ("sessions", 4),
+    ("store", 4),
     ("edge", 5),
     ("upstream", 5),
     ("admin", 6),

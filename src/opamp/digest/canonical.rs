@@ -1,0 +1,339 @@
+//! Canonical bytes: one form for all encodings of a message that mean the same.
+//!
+//! They are an encoding of the same message again, never longer than what they were made from:
+//! - fields in number order; those that the schema does not know behind them, as they stand, also
+//!   sorted by number, so that a version which learns a plain field makes the same bytes;
+//! - a repeated field's elements in their own order;
+//! - a map's entries sorted by key at every depth, the last one of each key alone;
+//! - of a scalar that stands more than once the last, of a sub-message all of it: a decoder merges
+//!   occurrences, and parsing their concatenation is the same ("Last One Wins" in protobuf's encoding
+//!   guide), so their fields are taken as the fields of one message;
+//! - of a oneof the member set last, even with its default value;
+//! - no other scalar with its default value: in proto3 it says the same as its absence. An empty
+//!   sub-message says more than its absence, and stays;
+//! - tags, lengths and numbers in as few bytes as they take.
+//!
+//! Each level is scanned once, its fields are noted, and the bytes are written from the end. What a
+//! hostile message costs is therefore bounded: each byte is looked at once and copied once, nesting by
+//! [`DEPTH_MAX`], notes by [`RECORDS_MAX`].
+
+use std::ops::Range;
+
+use super::schema::{AVAILABLE_COMPONENTS, COMPONENTS, COMPONENTS_HASH, Kind, Shape};
+use super::scratch::{Entry, Record, Scratch};
+use super::volatile::Volatile;
+use crate::opamp::fields::{ScanError, WireType, fields, varint};
+
+/// How deep messages may nest; an entry of a map is a level, as in prost.
+pub(super) const DEPTH_MAX: usize = 100;
+
+/// How many fields may be noted at one time. A part of the definition of digests: not to be changed.
+pub(super) const RECORDS_MAX: usize = 1 << 16;
+
+/// The bytes have no canonical form: malformed, too deep, too many fields in one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opaque;
+
+impl From<ScanError> for Opaque {
+    fn from(_: ScanError) -> Self {
+        Self
+    }
+}
+
+/// One pass over the occurrences of one status field.
+pub(super) struct Pass<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) volatile: &'a Volatile,
+    /// Whether components that have a hash are left out, for it stands for them.
+    pub(super) hash_for_components: bool,
+    /// How many records there may be: [`RECORDS_MAX`] more than before the pass.
+    pub(super) records_end: usize,
+}
+
+impl Pass<'_> {
+    /// Writes the message that the values of the records at `chunks` are together.
+    pub(super) fn message(
+        &mut self,
+        shape: &'static Shape,
+        chunks: Range<usize>,
+        depth: usize,
+    ) -> Result<(), Opaque> {
+        let base = self.scratch.records.len();
+        let in_order = self.note(shape, chunks, depth)?;
+        if shape.is_oneof {
+            self.keep_last_member(shape, base);
+        }
+        let records = &mut self.scratch.records[base..];
+        if !in_order {
+            records.sort_by_key(|record| record.number);
+        }
+        let left_out = u32::from(self.volatile.mask(shape)) | self.covered(shape, base);
+        let mut end = self.scratch.records.len();
+        while end > base {
+            let number = self.scratch.records[end - 1].number;
+            let mut start = end - 1;
+            while start > base && self.scratch.records[start - 1].number == number {
+                start -= 1;
+            }
+            match shape.kind(number) {
+                Some(_) if left_out >> number & 1 == 1 => {}
+                Some(kind) => self.field(shape, kind, start..end, depth)?,
+                None => self.verbatim(start..end),
+            }
+            end = start;
+        }
+        self.scratch.records.truncate(base);
+        Ok(())
+    }
+
+    /// Notes the fields of a message; whether they stand in number order.
+    fn note(
+        &mut self,
+        shape: &'static Shape,
+        chunks: Range<usize>,
+        depth: usize,
+    ) -> Result<bool, Opaque> {
+        if depth > DEPTH_MAX {
+            return Err(Opaque);
+        }
+        let (mut in_order, mut last) = (true, 0);
+        for chunk in chunks {
+            let chunk = self.scratch.records[chunk];
+            for field in fields(chunk.value(self.bytes)) {
+                let field = field?;
+                if let Some(kind) = shape.kind(field.number) {
+                    field.expect(kind.wire())?;
+                }
+                in_order &= field.number >= last;
+                last = field.number;
+                if self.scratch.records.len() >= self.records_end {
+                    return Err(Opaque);
+                }
+                self.scratch.records.push(Record::new(&field, chunk.base()));
+            }
+        }
+        Ok(in_order)
+    }
+
+    /// Of a oneof the last member counts; occurrences of it that nothing came between are merged.
+    fn keep_last_member(&mut self, shape: &'static Shape, base: usize) {
+        let records = &mut self.scratch.records;
+        let is_member = |record: &Record| shape.kind(record.number).is_some();
+        let Some(last) = records[base..].iter().rfind(|record| is_member(record)) else { return };
+        let last = last.number;
+        let other = |record: &Record| is_member(record) && record.number != last;
+        let Some(cut) = records[base..].iter().rposition(other) else { return };
+        let mut kept = base;
+        for index in base..records.len() {
+            let record = records[index];
+            if index > base + cut || !is_member(&record) {
+                records[kept] = record;
+                kept += 1;
+            }
+        }
+        records.truncate(kept);
+    }
+
+    /// The components, if their hash stands for them.
+    fn covered(&self, shape: &'static Shape, base: usize) -> u32 {
+        if !self.hash_for_components || shape.index != AVAILABLE_COMPONENTS.index {
+            return 0;
+        }
+        let hash = self.scratch.records[base..].iter().rfind(|r| r.number == COMPONENTS_HASH);
+        let has_hash = hash.is_some_and(|record| !record.value(self.bytes).is_empty());
+        u32::from(has_hash) << COMPONENTS
+    }
+
+    /// Writes one field: all that stands at `group`, which is not empty.
+    fn field(
+        &mut self,
+        shape: &'static Shape,
+        kind: Kind,
+        group: Range<usize>,
+        depth: usize,
+    ) -> Result<(), Opaque> {
+        let last = self.scratch.records[group.end - 1];
+        let number = last.number;
+        match kind {
+            Kind::Bool | Kind::Enum | Kind::Integer => {
+                let value = varint(last.value(self.bytes));
+                let value = match kind {
+                    Kind::Bool => u64::from(value != 0),
+                    Kind::Enum => value & u64::from(u32::MAX),
+                    _ => value,
+                };
+                if value != 0 || shape.is_oneof {
+                    self.scratch.out.put_varint(value);
+                    self.tag(number, WireType::Varint);
+                }
+            }
+            Kind::Fixed64 => {
+                let value = last.value(self.bytes);
+                if value != [0; 8] || shape.is_oneof {
+                    self.scratch.out.put(value);
+                    self.tag(number, WireType::Fixed64);
+                }
+            }
+            Kind::Text => {
+                let value = last.value(self.bytes);
+                if !value.is_empty() || shape.is_oneof {
+                    self.text(number, last);
+                }
+            }
+            Kind::Texts => {
+                for index in group.rev() {
+                    self.text(number, self.scratch.records[index]);
+                }
+            }
+            Kind::Message(inner) => self.nested(inner, number, group, depth)?,
+            Kind::Messages(inner) => {
+                for index in group.rev() {
+                    self.nested(inner, number, index..index + 1, depth)?;
+                }
+            }
+            Kind::Map(inner) => self.map(inner, group, depth)?,
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, number: u32, record: Record) {
+        let value = record.value(self.bytes);
+        self.scratch.out.put(value);
+        self.scratch.out.put_varint(value.len() as u64);
+        self.tag(number, WireType::Len);
+    }
+
+    fn verbatim(&mut self, group: Range<usize>) {
+        for index in group.rev() {
+            let record = self.scratch.records[index];
+            self.scratch.out.put(record.whole(self.bytes));
+        }
+    }
+
+    fn nested(
+        &mut self,
+        shape: &'static Shape,
+        number: u32,
+        chunks: Range<usize>,
+        depth: usize,
+    ) -> Result<(), Opaque> {
+        let mark = self.scratch.out.mark();
+        self.message(shape, chunks, depth + 1)?;
+        self.close(number, mark);
+        Ok(())
+    }
+
+    /// Puts length and tag before what has been written since `mark`.
+    fn close(&mut self, number: u32, mark: usize) {
+        let length = self.scratch.out.since(mark);
+        self.scratch.out.put_varint(length as u64);
+        self.tag(number, WireType::Len);
+    }
+
+    /// Writes the tag of a field of the schema, whose numbers are all below 16.
+    #[inline]
+    fn tag(&mut self, number: u32, wire: WireType) {
+        let wire = match wire {
+            WireType::Varint => 0,
+            WireType::Fixed64 => 1,
+            WireType::Len => 2,
+            WireType::Fixed32 => 5,
+        };
+        self.scratch.out.put_byte((number << 3).to_le_bytes()[0] | wire);
+    }
+
+    fn map(
+        &mut self,
+        values: &'static Shape,
+        group: Range<usize>,
+        depth: usize,
+    ) -> Result<(), Opaque> {
+        let number = self.scratch.records[group.start].number;
+        let (records_base, base) = (self.scratch.records.len(), self.scratch.entries.len());
+        let mut sorted = true;
+        for index in group {
+            let entry = self.entry(index, depth + 1)?;
+            if self.scratch.entries.len() > base {
+                let before = self.scratch.entries.last().map_or(&[][..], |e| self.key(e));
+                sorted &= before < self.key(&entry);
+            }
+            self.scratch.entries.push(entry);
+        }
+        if !sorted {
+            self.sort_entries(base);
+        }
+        for index in (base..self.scratch.entries.len()).rev() {
+            let entry = self.scratch.entries[index];
+            let mark = self.scratch.out.mark();
+            self.write_entry(values, entry, depth + 1)?;
+            self.close(number, mark);
+        }
+        self.scratch.entries.truncate(base);
+        self.scratch.records.truncate(records_base);
+        Ok(())
+    }
+
+    /// Notes the fields of an entry, in number order.
+    fn entry(&mut self, index: usize, depth: usize) -> Result<Entry, Opaque> {
+        let first = self.scratch.records.len();
+        let in_order = self.note(&ENTRY, index..index + 1, depth)?;
+        let records = &mut self.scratch.records[first..];
+        if !in_order {
+            records.sort_by_key(|record| record.number);
+        }
+        let key = records.iter().rfind(|record| record.number == ENTRY_KEY).copied();
+        Ok(Entry { key, first, last: self.scratch.records.len() })
+    }
+
+    fn key(&self, entry: &Entry) -> &[u8] {
+        entry.key.map_or(&[], |record| record.value(self.bytes))
+    }
+
+    /// Sorts entries by key and keeps the last of each.
+    fn sort_entries(&mut self, base: usize) {
+        let bytes = self.bytes;
+        let key = |entry: &Entry| entry.key.map_or(&[][..], |record| record.value(bytes));
+        let entries = &mut self.scratch.entries;
+        entries[base..].sort_by(|a, b| key(a).cmp(key(b)));
+        let mut kept = base;
+        for index in base..entries.len() {
+            if index > base && key(&entries[index]) != key(&entries[kept]) {
+                kept += 1;
+            }
+            entries[kept] = entries[index];
+        }
+        entries.truncate(kept + 1);
+    }
+
+    /// Writes what is in an entry; a key or value with nothing in it says the same as none.
+    fn write_entry(
+        &mut self,
+        values: &'static Shape,
+        entry: Entry,
+        depth: usize,
+    ) -> Result<(), Opaque> {
+        let records = &self.scratch.records[entry.first..entry.last];
+        let value_at = entry.first + records.partition_point(|r| r.number < ENTRY_VALUE);
+        let unknown_at = entry.first + records.partition_point(|r| r.number <= ENTRY_VALUE);
+        self.verbatim(unknown_at..entry.last);
+        let mark = self.scratch.out.mark();
+        if value_at < unknown_at {
+            self.message(values, value_at..unknown_at, depth + 1)?;
+        }
+        if self.scratch.out.since(mark) > 0 {
+            self.close(ENTRY_VALUE, mark);
+        }
+        if let Some(key) = entry.key.filter(|key| !key.value(self.bytes).is_empty()) {
+            self.text(ENTRY_KEY, key);
+        }
+        Ok(())
+    }
+}
+
+const ENTRY_KEY: u32 = 1;
+const ENTRY_VALUE: u32 = 2;
+
+/// What an entry of any map looks like, as far as wire types go.
+static ENTRY: Shape =
+    Shape { name: "entry", index: 0, is_oneof: false, fields: &[("key", Kind::Text); 2] };

@@ -1,0 +1,286 @@
+//! Digests of what agents report: equal if and only if nothing that counts has changed.
+//!
+//! A digest is XXH3-128, keyed with a secret of the cluster, of a status field's canonical bytes
+//! (`canonical`), without what is volatile ([`Volatile`]). It is stored, and compared between nodes and
+//! versions: tests hold it to golden values. Bytes without a canonical form, because they are malformed or
+//! nest too deep, have the digest of the bytes themselves, in a domain of its own: there is always a
+//! digest, and equal digests always mean equal content.
+//!
+//! XXH3 does not resist an agent that looks for collisions. A digest may therefore decide what is
+//! forwarded of the agent's *own* reports, and nothing else; bytes are never shared on its word.
+//! Knows nothing of sessions, servers or storage.
+
+mod canonical;
+#[cfg(test)]
+mod golden_tests;
+mod key;
+#[cfg(test)]
+mod property_tests;
+mod schema;
+mod scratch;
+#[cfg(test)]
+mod shuffle;
+#[cfg(test)]
+mod tests;
+mod volatile;
+
+use std::ops::Range;
+
+use canonical::{Opaque, Pass, RECORDS_MAX};
+use schema::{COMPONENTS, COMPONENTS_HASH, Shape, status_shape};
+use scratch::Record;
+
+pub use key::{Digest, DigestKey, RawHash};
+pub use scratch::Scratch;
+pub use volatile::{Volatile, VolatileError};
+
+use super::agent::AgentScan;
+use super::field_set::{FieldSet, agent_field};
+use super::fields::{Field, WireType, fields};
+
+/// What the hashed bytes begin with, so that equal bytes of different kinds differ in their digests.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Canonical = 0,
+    Opaque = 1,
+    Number = 2,
+}
+
+/// Bytes before the content: the field's number and the form.
+const HEAD_BYTES: usize = 5;
+
+/// What a digest depends on beside the report: the same on all nodes of a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Digester {
+    /// The cluster's secret.
+    pub key: DigestKey,
+    /// What does not count as change.
+    pub volatile: Volatile,
+}
+
+impl Digester {
+    /// The digest of one status field of an AgentToServer, from its value without tag and length.
+    ///
+    /// Components with a hash count by it alone, whether the map is there or not ("AvailableComponents
+    /// Message"). A number that is no status field's is taken as bytes without any structure.
+    pub fn field(&self, number: u32, value: &[u8], scratch: &mut Scratch) -> Digest {
+        scratch.records.clear();
+        if u32::try_from(value.len()).is_err() {
+            return self.too_long(number, value);
+        }
+        scratch.records.push(Record::value_only(number, value));
+        let digest = self.group(value, 0..1, scratch);
+        scratch.finish();
+        digest
+    }
+
+    /// The digest of a number that is state, such as `capabilities`.
+    pub fn number(&self, number: u32, value: u64) -> Digest {
+        let mut bytes = [0; HEAD_BYTES + 8];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        bytes[4] = Form::Number as u8;
+        bytes[HEAD_BYTES..].copy_from_slice(&value.to_le_bytes());
+        self.key.digest(&bytes)
+    }
+
+    /// Digests of all that is state in a report, in rising order of field number: capabilities (also if
+    /// absent, as 0), each status field that is there, and, as [`FieldSet::OTHER`], all fields together
+    /// that the schema does not know. A field that stands more than once counts as a decoder merges it.
+    ///
+    /// A message over all limits (4 GiB, 65,536 top-level fields) has one digest of everything, its
+    /// sequence number included, as [`FieldSet::OTHER`]: nothing of it will be taken for unchanged.
+    pub fn report(
+        &self,
+        scan: &AgentScan<'_>,
+        scratch: &mut Scratch,
+        mut each: impl FnMut(u32, Digest),
+    ) {
+        scratch.records.clear();
+        if !note_state(scan, &mut scratch.records) {
+            scratch.finish();
+            return each(FieldSet::OTHER, self.too_long(FieldSet::OTHER, scan.bytes));
+        }
+        let count = scratch.records.len();
+        let known = scratch.records.partition_point(|record| is_schemas(record.number));
+        if known < count {
+            each(FieldSet::OTHER, self.opaque(scan.bytes, known..count, Record::whole, scratch));
+        }
+        let capabilities = self.number(agent_field::CAPABILITIES, scan.capabilities);
+        let mut capabilities = Some(capabilities);
+        let mut start = 0;
+        while start < known {
+            let number = scratch.records[start].number;
+            if number > agent_field::CAPABILITIES
+                && let Some(capabilities) = capabilities.take()
+            {
+                each(agent_field::CAPABILITIES, capabilities);
+            }
+            let same = |record: &&Record| record.number == number;
+            let end = start + scratch.records[start..known].iter().take_while(same).count();
+            each(number, self.group(scan.bytes, start..end, scratch));
+            start = end;
+        }
+        if let Some(capabilities) = capabilities {
+            each(agent_field::CAPABILITIES, capabilities);
+        }
+        scratch.finish();
+    }
+
+    /// The digest of a field from its occurrences in `bytes`; `group` is not empty.
+    fn group(&self, bytes: &[u8], group: Range<usize>, scratch: &mut Scratch) -> Digest {
+        let number = scratch.records[group.start].number;
+        let Some(shape) = status_shape(number) else {
+            return self.opaque(bytes, group, Record::value, scratch);
+        };
+        let count = scratch.records.len();
+        if write(shape, bytes, group.clone(), (&self.volatile, true), scratch).is_err() {
+            scratch.records.truncate(count);
+            return self.opaque(bytes, group, Record::value, scratch);
+        }
+        self.seal(number, Form::Canonical, scratch)
+    }
+
+    /// The digest of bytes that are not looked into, each occurrence with its length.
+    fn opaque(
+        &self,
+        bytes: &[u8],
+        group: Range<usize>,
+        part: fn(Record, &[u8]) -> &[u8],
+        scratch: &mut Scratch,
+    ) -> Digest {
+        let number = scratch.records[group.start].number;
+        let number = if is_schemas(number) { number } else { FieldSet::OTHER };
+        let parts = scratch.records[group.clone()].iter();
+        let length: usize = parts.map(|record| part(*record, bytes).len() + 8).sum();
+        scratch.prepare(HEAD_BYTES + length);
+        for index in group.rev() {
+            let part = part(scratch.records[index], bytes);
+            scratch.out.put(part);
+            scratch.out.put(&(part.len() as u64).to_le_bytes());
+        }
+        self.seal(number, Form::Opaque, scratch)
+    }
+
+    fn seal(&self, number: u32, form: Form, scratch: &mut Scratch) -> Digest {
+        scratch.out.put_byte(form as u8);
+        scratch.out.put(&number.to_le_bytes());
+        self.key.digest(scratch.out.written())
+    }
+
+    /// Offsets of 32 bits do not reach: no limit for messages allows it.
+    fn too_long(&self, number: u32, value: &[u8]) -> Digest {
+        let RawHash(hash) = RawHash::of(&self.key, value);
+        let mut bytes = [0; HEAD_BYTES + 16];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        bytes[4] = Form::Opaque as u8;
+        bytes[HEAD_BYTES..].copy_from_slice(&hash.to_le_bytes());
+        self.key.digest(&bytes)
+    }
+}
+
+/// Writes canonical bytes to the end of `scratch.out`, with room for a head before them.
+fn write(
+    shape: &'static Shape,
+    bytes: &[u8],
+    group: Range<usize>,
+    (volatile, hash_for_components): (&Volatile, bool),
+    scratch: &mut Scratch,
+) -> Result<(), Opaque> {
+    let parts = scratch.records[group.clone()].iter();
+    let length: usize = parts.map(|record| record.value(bytes).len()).sum();
+    scratch.prepare(HEAD_BYTES + length);
+    let records_end = scratch.records.len() + RECORDS_MAX;
+    Pass { bytes, scratch, volatile, hash_for_components, records_end }.message(shape, group, 1)
+}
+
+/// Appends the canonical bytes of a status field, with all that is in it, volatile or not: another
+/// encoding of the same message. Whether there are any: malformed bytes are appended as they are.
+pub fn append_canonical(
+    number: u32,
+    value: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
+    scratch.records.clear();
+    let shape = status_shape(number).filter(|_| u32::try_from(value.len()).is_ok());
+    let written = shape.is_some_and(|shape| {
+        scratch.records.push(Record::value_only(number, value));
+        write(shape, value, 0..1, (&Volatile::NONE, false), scratch).is_ok()
+    });
+    out.extend_from_slice(if written { scratch.out.written() } else { value });
+    scratch.finish();
+    written
+}
+
+/// A hash of the bytes of a report that can be state: all but uid and sequence number. A report with
+/// the same hash as the last one has the same digests, and needs no canonical pass.
+pub fn report_hash(key: &DigestKey, scan: &AgentScan<'_>) -> RawHash {
+    let mut run = 0..0;
+    let mut hash = None;
+    let mut add = |run: Range<usize>| {
+        if !run.is_empty() {
+            let next = RawHash::of(key, &scan.bytes[run]);
+            hash = Some(hash.map_or(next, |hash: RawHash| hash.then(key, next)));
+        }
+    };
+    for field in fields(scan.bytes).map_while(Result::ok) {
+        if matches!(field.number, agent_field::INSTANCE_UID | agent_field::SEQUENCE_NUM) {
+            add(run);
+            run = field.whole.end..field.whole.end;
+        } else {
+            run.end = field.whole.end;
+        }
+    }
+    add(run);
+    hash.unwrap_or_else(|| RawHash::of(key, &[]))
+}
+
+/// The hash that an agent gives its components; none if it gives none, or the bytes are malformed. Not
+/// to be trusted beyond the scope of the agent's identity ("AvailableComponents Message").
+pub fn components_hash(available_components: &[u8]) -> Option<&[u8]> {
+    let mut hash = None;
+    for field in fields(available_components) {
+        let field = field.ok()?;
+        if field.number == COMPONENTS_HASH {
+            field.expect(WireType::Len).ok()?;
+            hash = Some(&available_components[field.value]);
+        }
+    }
+    hash.filter(|hash| !hash.is_empty())
+}
+
+/// Whether the components themselves are there, and not their hash alone. The digest does not say.
+pub fn has_components(available_components: &[u8]) -> bool {
+    let mut found = fields(available_components).map_while(Result::ok);
+    found.any(|field| field.number == COMPONENTS)
+}
+
+/// Notes where the fields are that can be state, in number order; `false` if there are too many.
+fn note_state(scan: &AgentScan<'_>, records: &mut Vec<Record>) -> bool {
+    if u32::try_from(scan.bytes.len()).is_err() {
+        return false;
+    }
+    let (mut last, mut in_order) = (0, true);
+    for field in fields(scan.bytes).map_while(Result::ok).filter(is_state) {
+        if records.len() >= RECORDS_MAX {
+            return false;
+        }
+        in_order &= field.number >= last;
+        last = field.number;
+        records.push(Record::new(&field, 0));
+    }
+    if !in_order {
+        records.sort_by_key(|record| record.number);
+    }
+    true
+}
+
+const fn is_schemas(number: u32) -> bool {
+    number <= agent_field::CONNECTION_SETTINGS_STATUS
+}
+
+/// Status fields, and what the schema does not know: it may be state, and must not be lost as unchanged.
+fn is_state(field: &Field) -> bool {
+    agent_field::STATUS.contains(field.number) && is_schemas(field.number)
+        || !is_schemas(field.number)
+}

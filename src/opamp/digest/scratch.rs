@@ -1,0 +1,164 @@
+//! Room to work in, used again for each report: what was found where, and the canonical bytes.
+//!
+//! Bytes are written from the end of the room to its front. A message's length stands before its
+//! contents and depends on them; so written, it is known when it is due, and nothing is moved however
+//! deep messages nest.
+
+use crate::opamp::fields::Field;
+
+/// Bytes kept between reports; what a larger report needed is given back.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Room for canonical bytes. One a thread is enough.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) records: Vec<Record>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) out: Tail,
+}
+
+impl Scratch {
+    /// Empties everything, and makes room for `bytes` of output.
+    pub(super) fn prepare(&mut self, bytes: usize) {
+        self.entries.clear();
+        self.out.prepare(bytes);
+    }
+
+    /// Gives back what an unusually large report needed.
+    pub(super) fn finish(&mut self) {
+        self.records.clear();
+        if self.out.buffer.len() > KEPT_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.records.shrink_to(KEPT_BYTES_MAX / size_of::<Record>());
+        self.entries.shrink_to(KEPT_BYTES_MAX / size_of::<Entry>());
+    }
+}
+
+/// Where a field stands; offsets into the bytes that are worked on. Small, because there are many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record {
+    pub(super) number: u32,
+    start: u32,
+    value: u32,
+    end: u32,
+}
+
+impl Record {
+    /// A field found in bytes that begin at `base`; both are checked to fit 32 bits by the caller.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    pub(super) const fn new(field: &Field, base: usize) -> Self {
+        Self {
+            number: field.number,
+            start: (base + field.whole.start) as u32,
+            value: (base + field.value.start) as u32,
+            end: (base + field.value.end) as u32,
+        }
+    }
+
+    /// All of `bytes` as the value of a field whose tag is not there.
+    #[allow(clippy::cast_possible_truncation)]
+    pub(super) const fn value_only(number: u32, bytes: &[u8]) -> Self {
+        Self { number, start: 0, value: 0, end: bytes.len() as u32 }
+    }
+
+    /// The value, without tag and length.
+    #[inline]
+    pub(super) fn value(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.value as usize..self.end as usize]
+    }
+
+    /// Where the value begins.
+    #[inline]
+    pub(super) const fn base(self) -> usize {
+        self.value as usize
+    }
+
+    /// Tag, length and value.
+    #[inline]
+    pub(super) fn whole(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end as usize]
+    }
+}
+
+/// An entry of a map: where its key is, and which records are its fields.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) key: Option<Record>,
+    pub(super) first: usize,
+    pub(super) last: usize,
+}
+
+/// Bytes written from the end to the front.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl Tail {
+    fn prepare(&mut self, bytes: usize) {
+        if self.buffer.len() < bytes {
+            self.buffer.resize(bytes, 0);
+        }
+        self.at = self.buffer.len();
+    }
+
+    /// Bytes written since [`Tail::mark`] gave `mark`.
+    #[inline]
+    pub(super) const fn since(&self, mark: usize) -> usize {
+        mark - self.at
+    }
+
+    /// The present place.
+    #[inline]
+    pub(super) const fn mark(&self) -> usize {
+        self.at
+    }
+
+    /// What has been written.
+    #[inline]
+    pub(super) fn written(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    /// Writes bytes before what has been written. There is room: canonical bytes are never more than
+    /// those they were made from.
+    #[inline]
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        let start = self.at - bytes.len();
+        self.buffer[start..self.at].copy_from_slice(bytes);
+        self.at = start;
+    }
+
+    #[inline]
+    pub(super) fn put_byte(&mut self, byte: u8) {
+        self.at -= 1;
+        self.buffer[self.at] = byte;
+    }
+
+    /// Writes a varint in as few bytes as it takes.
+    #[inline]
+    pub(super) fn put_varint(&mut self, value: u64) {
+        if value < 0x80 {
+            self.put_byte(value.to_le_bytes()[0]);
+        } else {
+            self.put_long_varint(value);
+        }
+    }
+
+    fn put_long_varint(&mut self, mut value: u64) {
+        let (mut bytes, mut length) = ([0; 10], 0);
+        loop {
+            let low = value.to_le_bytes()[0] & 0x7f;
+            value >>= 7;
+            bytes[length] = if value == 0 { low } else { low | 0x80 };
+            length += 1;
+            if value == 0 {
+                break;
+            }
+        }
+        self.put(&bytes[..length]);
+    }
+}

@@ -1,0 +1,193 @@
+//! The content store: what agents report, once for each content, within a budget of bytes.
+//!
+//! Ten thousand collectors with one configuration keep it once. Who holds a [`Content`] is a user of it;
+//! with its last user a content is gone. Over budget, the bytes least recently used go first: handles stay
+//! valid and read as nothing, which only means that the agent is asked, and whoever supplies the same
+//! bytes again supplies them to all users.
+//!
+//! Bytes are shared between agents only if they are equal, and that is found by comparing them, never on
+//! the word of a digest that an agent could have prepared. Evicted bytes cannot be compared: of them a
+//! SHA-256 is kept. Components are the exception that the specification makes, since their agents give
+//! them a hash of their own: they are given out by it within one identity's [`Scope`].
+//!
+//! Sharded: an operation takes one lock, briefly, in constant time; copies, hashes of evicted bytes and
+//! deallocation happen outside of it. Memory: a handle is 16 bytes; an entry, beside its bytes and what the
+//! allocator adds to them, a slot of 80 bytes and about 8 in the index, at most twice that after growth
+//! (slots are used again, but not given back). Knows nothing of sessions, sockets or metrics' names.
+
+mod figures;
+mod handle;
+mod shard;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+pub use figures::ContentFigures;
+pub use handle::Content;
+
+use crate::opamp::digest::{Digest, DigestKey, RawHash};
+use shard::{Ledger, Shard, Sharing};
+use slots::Fingerprint;
+
+/// Limits of the store, already validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreParams {
+    /// Bytes of contents, all together; what is behind them takes memory of its own (see the module).
+    pub bytes_max: usize,
+    /// Contents that may have users at one time, with their bytes or without.
+    pub entries_max: usize,
+    /// How many locks there are; rounded up to a power of two.
+    pub shards: usize,
+}
+
+impl Default for StoreParams {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30, entries_max: 8_000_000, shards: 64 }
+    }
+}
+
+/// Among whom contents are shared. Sixteen bytes of a cryptographic hash, so that no identity can take a
+/// name that falls into another's scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Scope([u8; 16]);
+
+impl Scope {
+    /// Among all agents. For contents alone, which are compared; never for components.
+    pub const SHARED: Self = Self([0; 16]);
+
+    /// Among the agents of one authenticated identity.
+    pub fn identity(name: &[u8]) -> Self {
+        Self(sha256(&[name]))
+    }
+}
+
+fn sha256<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let digest = context.finish();
+    let mut out = [0; N];
+    out.copy_from_slice(&digest.as_ref()[..N]);
+    out
+}
+
+/// What an entry is found by: a key, and a hash that also says in which shard.
+#[derive(Debug, Clone, Copy)]
+struct Address {
+    key: [u8; 16],
+    hash: u64,
+    sharing: Sharing,
+}
+
+/// The store. Cheap to share behind an `Arc`; see the module.
+#[derive(Debug)]
+pub struct ContentStore {
+    shards: Box<[Arc<Shard>]>,
+    ledger: Arc<Ledger>,
+    params: StoreParams,
+    /// Of this store alone, so that nobody can fill one place of the index.
+    key: DigestKey,
+}
+
+impl ContentStore {
+    /// An empty store.
+    pub fn new(params: StoreParams) -> Self {
+        let ledger = Arc::new(Ledger::default());
+        let count = params.shards.max(1).next_power_of_two();
+        let shards = (0..count).map(|_| Arc::new(Shard::new(Arc::clone(&ledger)))).collect();
+        let random: [u8; 32] = rand::random();
+        Self { shards, ledger, params, key: DigestKey::derive(&random) }
+    }
+
+    /// Keeps bytes that have this digest, or shares those that are there and equal.
+    ///
+    /// Nothing if there is no room for them at all (they alone are over the budget, or there are too many
+    /// entries): then they are not kept, as if they had been evicted at once.
+    pub fn put(&self, scope: Scope, digest: Digest, bytes: &[u8]) -> Option<Content> {
+        let mut scoped = [0; 32];
+        scoped[..16].copy_from_slice(&scope.0);
+        scoped[16..].copy_from_slice(&digest.0);
+        let key = RawHash::of(&self.key, &scoped).0.to_le_bytes();
+        let hash = low(RawHash::of(&self.key, bytes)) ^ low(RawHash::of(&self.key, &key));
+        self.keep(Address { key, hash, sharing: Sharing::Equal }, bytes)
+    }
+
+    /// Keeps components under the hash that their agent gives them; those that are there under it stay.
+    /// Nothing as in [`ContentStore::put`].
+    pub fn put_components(&self, scope: Scope, hash: &[u8], bytes: &[u8]) -> Option<Content> {
+        self.keep(self.components_address(scope, hash), bytes)
+    }
+
+    /// Components that an agent of the same scope has reported under this hash, if they are there.
+    pub fn find_components(&self, scope: Scope, hash: &[u8]) -> Option<Content> {
+        let address = self.components_address(scope, hash);
+        let shard = self.shard(address);
+        let slot = shard.find(&address)?;
+        Some(Content::new(Arc::clone(shard), slot))
+    }
+
+    /// What the store holds and has done.
+    pub fn figures(&self) -> ContentFigures {
+        let mut figures = ContentFigures {
+            bytes: self.ledger.bytes.load(Ordering::Relaxed),
+            refused: self.ledger.refused.load(Ordering::Relaxed),
+            ..ContentFigures::default()
+        };
+        self.shards.iter().for_each(|shard| figures.add(&shard.figures()));
+        figures
+    }
+
+    fn components_address(&self, scope: Scope, hash: &[u8]) -> Address {
+        let key = sha256(&[&scope.0, hash]);
+        Address { key, hash: low(RawHash::of(&self.key, &key)), sharing: Sharing::Named }
+    }
+
+    fn shard(&self, address: Address) -> &Arc<Shard> {
+        // The index itself uses the highest and the lowest bits.
+        let bits = usize::try_from(address.hash >> 32 & 0xffff).expect("16 bits");
+        &self.shards[bits & (self.shards.len() - 1)]
+    }
+
+    fn keep(&self, address: Address, bytes: &[u8]) -> Option<Content> {
+        let shard = self.shard(address);
+        let handle = |slot| Some(Content::new(Arc::clone(shard), slot));
+        let evicted = match shard.share(&address, bytes) {
+            shard::Shared::Slot(slot) => return handle(slot),
+            shard::Shared::Evicted => true,
+            shard::Shared::Unknown => false,
+        };
+        let full = self.ledger.entries.load(Ordering::Relaxed) >= self.params.entries_max;
+        if bytes.len() > self.params.bytes_max || full && !evicted {
+            self.ledger.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.reserve(bytes.len());
+        let fingerprint = evicted.then(|| Fingerprint::of(bytes));
+        handle(shard.insert(&address, Bytes::copy_from_slice(bytes), fingerprint))
+    }
+
+    /// Takes `bytes` from the budget; others go while that is more than there is.
+    fn reserve(&self, bytes: usize) {
+        let mut used = self.ledger.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        while used > self.params.bytes_max {
+            let now = self.ledger.now();
+            let age = |shard: &&Arc<Shard>| shard.oldest().map(|used| now.wrapping_sub(used));
+            let Some(oldest) = self.shards.iter().filter(|s| s.oldest().is_some()).max_by_key(age)
+            else {
+                // The rest is what other threads are about to insert.
+                return;
+            };
+            oldest.evict();
+            used = self.ledger.bytes.load(Ordering::Relaxed);
+        }
+    }
+}
+
+fn low(RawHash(hash): RawHash) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = hash.to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}

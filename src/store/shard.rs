@@ -1,0 +1,276 @@
+//! One part of the store behind one lock: an index, slots, and who uses them.
+//!
+//! ```text
+//!            put                 over budget             fingerprint taken
+//! (none) ─────────▶ Bytes ──────────────────▶ Nothing ────────────────────▶ Fingerprint
+//!                     ▲                                                           │
+//!                     └───────────────── the same bytes are put again ────────────┘
+//! ```
+//! From each state the last user's leaving goes back to (none).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+
+use super::Address;
+use super::figures::ContentFigures;
+use super::slots::{Fingerprint, Kept, Slot, Slots};
+
+/// What all shards share.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Bytes kept, and about to be kept.
+    pub(super) bytes: AtomicUsize,
+    pub(super) entries: AtomicUsize,
+    pub(super) refused: AtomicU64,
+    /// Moves with each use. Wraps; a content would have to be left alone for 2^32 uses of others to pass
+    /// for a new one, and would then only be evicted later.
+    clock: AtomicU32,
+}
+
+impl Ledger {
+    pub(super) fn now(&self) -> u32 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    fn tick(&self) -> u32 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// When an entry is another's as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// If the bytes are equal.
+    Equal,
+    /// If the key is: it stands for a name that was given within a scope.
+    Named,
+}
+
+/// What there is at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// The content; a use of it has been counted.
+    Slot(u32),
+    /// Something that has been evicted and may be the content.
+    Evicted,
+    /// Nothing.
+    Unknown,
+}
+
+/// No entry has bytes.
+const NOTHING_USED: u64 = u64::MAX;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shard {
+    state: Mutex<State>,
+    /// When the oldest bytes were used last, so that the oldest of all is found without any lock.
+    oldest: AtomicU64,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    index: HashTable<u32>,
+    slots: Slots,
+    figures: ContentFigures,
+}
+
+impl Shard {
+    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { state: Mutex::default(), oldest: AtomicU64::new(NOTHING_USED), ledger }
+    }
+
+    /// When the bytes that were not used for the longest time were used, if any are there.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        u32::try_from(self.oldest.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(super) fn figures(&self) -> ContentFigures {
+        self.state.lock().figures
+    }
+
+    /// Adds a use of the content at an address, if it is there and has its bytes.
+    pub(super) fn share(&self, address: &Address, bytes: &[u8]) -> Shared {
+        let mut state = self.state.lock();
+        if let Some(slot) = state.with_bytes(address, Some(bytes)) {
+            state.figures.shared += 1;
+            self.touch(&mut state, slot);
+            state.add_user(slot);
+            return Shared::Slot(slot);
+        }
+        let evicted = state.find(address, |slot| matches!(slot.kept, Kept::Fingerprint(_)));
+        evicted.map_or(Shared::Unknown, |_| Shared::Evicted)
+    }
+
+    /// Adds a use of what has been named at an address.
+    pub(super) fn find(&self, address: &Address) -> Option<u32> {
+        let mut state = self.state.lock();
+        let Some(slot) = state.with_bytes(address, None) else {
+            state.figures.misses += 1;
+            return None;
+        };
+        state.figures.hits += 1;
+        self.touch(&mut state, slot);
+        state.add_user(slot);
+        Some(slot)
+    }
+
+    /// Adds a content whose bytes are accounted for, or revives the one that has the fingerprint, or shares
+    /// what another thread has inserted meanwhile. Counts a use of it.
+    pub(super) fn insert(
+        &self,
+        address: &Address,
+        bytes: Bytes,
+        fingerprint: Option<Fingerprint>,
+    ) -> u32 {
+        let mut state = self.state.lock();
+        if let Some(slot) = state.with_bytes(address, Some(&bytes)) {
+            self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            state.figures.shared += 1;
+            self.touch(&mut state, slot);
+            state.add_user(slot);
+            return slot;
+        }
+        let revived = state.find(address, |slot| match (&slot.kept, address.sharing) {
+            (Kept::Fingerprint(own), Sharing::Equal) => fingerprint.as_ref() == Some(own),
+            (Kept::Fingerprint(_), Sharing::Named) => true,
+            _ => false,
+        });
+        let slot = if let Some(slot) = revived {
+            state.figures.revived += 1;
+            state.figures.entries_evicted -= 1;
+            slot
+        } else {
+            state.figures.stored += 1;
+            self.ledger.entries.fetch_add(1, Ordering::Relaxed);
+            state.add(address)
+        };
+        state.slots.supply(slot, bytes, self.ledger.tick());
+        self.publish(&state);
+        state.add_user(slot);
+        slot
+    }
+
+    /// The oldest bytes go. Their fingerprint is taken outside of the lock, for they may be large; until
+    /// then nobody can revive them.
+    pub(super) fn evict(&self) {
+        let mut state = self.state.lock();
+        let Some(slot) = state.slots.oldest() else { return };
+        let Kept::Bytes(bytes) = state.slots.take(slot) else { return };
+        let evicted_at = self.ledger.tick();
+        state.slots.get_mut(slot).used_at = evicted_at;
+        state.figures.evictions += 1;
+        state.figures.entries_evicted += 1;
+        self.publish(&state);
+        drop(state);
+        self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let fingerprint = Fingerprint::of(&bytes);
+        let mut state = self.state.lock();
+        let entry = state.slots.get_mut(slot);
+        // By now the slot can be another's, who has not been evicted at the same moment.
+        let is_same = entry.users > 0 && entry.used_at == evicted_at;
+        if is_same && matches!(entry.kept, Kept::Nothing) {
+            entry.kept = Kept::Fingerprint(fingerprint);
+        }
+    }
+
+    /// Reads a content's bytes, which counts as a use of them.
+    pub(super) fn read<T>(&self, slot: u32, read: impl FnOnce(&Bytes) -> T) -> Option<T> {
+        let mut state = self.state.lock();
+        let Kept::Bytes(bytes) = &state.slots.get(slot).kept else {
+            state.figures.misses += 1;
+            return None;
+        };
+        let value = read(bytes);
+        state.figures.hits += 1;
+        self.touch(&mut state, slot);
+        Some(value)
+    }
+
+    pub(super) fn is_kept(&self, slot: u32) -> bool {
+        matches!(self.state.lock().slots.get(slot).kept, Kept::Bytes(_))
+    }
+
+    pub(super) fn add_user(&self, slot: u32) {
+        self.state.lock().add_user(slot);
+    }
+
+    /// Ends a use; with the last, the content goes.
+    pub(super) fn remove_user(&self, slot: u32) {
+        let mut state = self.state.lock();
+        state.figures.handles -= 1;
+        let entry = state.slots.get_mut(slot);
+        entry.users -= 1;
+        if entry.users > 0 {
+            return;
+        }
+        let kept = state.remove(slot);
+        self.publish(&state);
+        drop(state);
+        self.ledger.entries.fetch_sub(1, Ordering::Relaxed);
+        if let Kept::Bytes(bytes) = kept {
+            self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+    }
+
+    fn touch(&self, state: &mut State, slot: u32) {
+        state.slots.touch(slot, self.ledger.tick());
+        self.publish(state);
+    }
+
+    fn publish(&self, state: &State) {
+        let oldest = state.slots.oldest().map(|slot| u64::from(state.slots.get(slot).used_at));
+        self.oldest.store(oldest.unwrap_or(NOTHING_USED), Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn find(&self, address: &Address, is_it: impl Fn(&Slot) -> bool) -> Option<u32> {
+        let found = self.index.find(address.hash, |index| {
+            let slot = self.slots.get(*index);
+            slot.hash == address.hash && slot.key == address.key && is_it(slot)
+        });
+        found.copied()
+    }
+
+    /// The content at an address that has its bytes: these, unless its name is enough.
+    fn with_bytes(&self, address: &Address, bytes: Option<&[u8]>) -> Option<u32> {
+        self.find(address, |slot| match &slot.kept {
+            Kept::Bytes(_) if address.sharing == Sharing::Named => true,
+            Kept::Bytes(own) => Some(&own[..]) == bytes,
+            _ => false,
+        })
+    }
+
+    fn add(&mut self, address: &Address) -> u32 {
+        let slot = self.slots.add(address.hash, address.key);
+        let slots = &self.slots;
+        self.index.insert_unique(address.hash, slot, |slot| slots.get(*slot).hash);
+        self.figures.entries += 1;
+        slot
+    }
+
+    fn remove(&mut self, slot: u32) -> Kept {
+        let hash = self.slots.get(slot).hash;
+        if let Ok(entry) = self.index.find_entry(hash, |own| *own == slot) {
+            entry.remove();
+        }
+        let kept = self.slots.remove(slot);
+        self.figures.entries -= 1;
+        if !matches!(kept, Kept::Bytes(_)) {
+            self.figures.entries_evicted -= 1;
+        }
+        kept
+    }
+
+    fn add_user(&mut self, slot: u32) {
+        let entry = self.slots.get_mut(slot);
+        entry.users = entry.users.checked_add(1).expect("fewer handles than fit in memory");
+        self.figures.handles += 1;
+    }
+}

@@ -1,0 +1,198 @@
+//! Slots of one shard: entries in a vector, and the order in which their bytes were used.
+//!
+//! The order is a list through the slots, from the newest to the oldest, of those that have bytes. Links are
+//! numbers, so that a slot stays small and nothing is unsafe. Knows nothing of keys' meaning or budgets.
+
+use bytes::Bytes;
+
+use super::sha256;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// What is kept of evicted bytes, to recognise them: their SHA-256, with which nobody can prepare others.
+/// Takes no more room than the bytes' own handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(sha256(&[bytes]))
+    }
+}
+
+/// What a slot has of its content.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Bytes(Bytes),
+    Fingerprint(Fingerprint),
+    /// Neither: they have just been evicted, and their fingerprint is being taken. Free slots, too.
+    Nothing,
+}
+
+/// One content.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) hash: u64,
+    pub(super) key: [u8; 16],
+    pub(super) users: u32,
+    /// When the bytes were last used, or evicted, on the store's own clock.
+    pub(super) used_at: u32,
+    pub(super) kept: Kept,
+    newer: u32,
+    /// The next in the order of use; of a free slot, the next free one.
+    older: u32,
+}
+
+/// All slots of a shard.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    free: u32,
+    newest: u32,
+    oldest: u32,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: NONE, newest: NONE, oldest: NONE }
+    }
+}
+
+impl Slots {
+    pub(super) fn get(&self, index: u32) -> &Slot {
+        &self.slots[index as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> &mut Slot {
+        &mut self.slots[index as usize]
+    }
+
+    /// The slot whose bytes have not been used for the longest time.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    /// A slot without users or bytes.
+    pub(super) fn add(&mut self, hash: u64, key: [u8; 16]) -> u32 {
+        let slot =
+            Slot { hash, key, users: 0, used_at: 0, kept: Kept::Nothing, newer: NONE, older: NONE };
+        if self.free != NONE {
+            let index = self.free;
+            self.free = self.get(index).older;
+            *self.get_mut(index) = slot;
+            return index;
+        }
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
+        self.slots.push(slot);
+        index.expect("a shard's slots take more memory than there is before their numbers run out")
+    }
+
+    /// Frees a slot; returns what it had, to be dropped where no lock is held.
+    pub(super) fn remove(&mut self, index: u32) -> Kept {
+        let kept = self.take(index);
+        let free = self.free;
+        self.get_mut(index).older = free;
+        self.free = index;
+        kept
+    }
+
+    /// Gives a slot its bytes, as the newest.
+    pub(super) fn supply(&mut self, index: u32, bytes: Bytes, now: u32) {
+        self.get_mut(index).kept = Kept::Bytes(bytes);
+        self.link(index, now);
+    }
+
+    /// Takes what a slot has, and takes it out of the order of use.
+    pub(super) fn take(&mut self, index: u32) -> Kept {
+        let kept = std::mem::replace(&mut self.get_mut(index).kept, Kept::Nothing);
+        if matches!(kept, Kept::Bytes(_)) {
+            self.unlink(index);
+        }
+        kept
+    }
+
+    /// A slot that has bytes becomes the newest.
+    pub(super) fn touch(&mut self, index: u32, now: u32) {
+        if self.newest == index {
+            self.get_mut(index).used_at = now;
+        } else {
+            self.unlink(index);
+            self.link(index, now);
+        }
+    }
+
+    fn link(&mut self, index: u32, now: u32) {
+        let newest = std::mem::replace(&mut self.newest, index);
+        let slot = self.get_mut(index);
+        (slot.used_at, slot.newer, slot.older) = (now, NONE, newest);
+        match newest {
+            NONE => self.oldest = index,
+            newest => self.get_mut(newest).newer = index,
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let (newer, older) = (self.get(index).newer, self.get(index).older);
+        match newer {
+            NONE => self.newest = older,
+            newer => self.get_mut(newer).older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            older => self.get_mut(older).newer = newer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(slots: &Slots) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut at = slots.newest;
+        while at != NONE {
+            found.push(at);
+            at = slots.get(at).older;
+        }
+        let mut backwards = Vec::new();
+        let mut at = slots.oldest;
+        while at != NONE {
+            backwards.push(at);
+            at = slots.get(at).newer;
+        }
+        backwards.reverse();
+        assert_eq!(found, backwards);
+        found
+    }
+
+    #[test]
+    fn a_slot_is_small() {
+        assert_eq!(size_of::<Slot>(), 80);
+    }
+
+    #[test]
+    fn the_order_is_that_of_use() {
+        let mut slots = Slots::default();
+        for index in 0..4 {
+            assert_eq!(slots.add(0, [0; 16]), index);
+            slots.supply(index, Bytes::from_static(b"x"), index);
+        }
+        assert_eq!(order(&slots), [3, 2, 1, 0]);
+        slots.touch(1, 4);
+        slots.touch(1, 5);
+        slots.touch(0, 6);
+        assert_eq!(order(&slots), [0, 1, 3, 2]);
+        assert!(matches!(slots.take(3), Kept::Bytes(_)));
+        assert_eq!((order(&slots), slots.oldest()), (vec![0, 1, 2], Some(2)));
+        slots.remove(3);
+        slots.remove(2);
+        assert_eq!(order(&slots), [0, 1]);
+        assert_eq!((slots.add(0, [0; 16]), slots.add(0, [0; 16])), (2, 3));
+        assert_eq!(slots.add(0, [0; 16]), 4);
+        slots.remove(0);
+        slots.remove(1);
+        assert_eq!((order(&slots), slots.oldest()), (vec![], None));
+    }
+}
