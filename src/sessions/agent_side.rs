@@ -1,5 +1,6 @@
 //! An agent's message, from its bytes to the link and the reply.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -8,9 +9,10 @@ use super::seat::Seat;
 use super::slot::{Locked, Slot, SlotState};
 use super::{NotSent, Presence, Sessions, additions};
 use crate::clock;
-use crate::core::session::{Arrival, Policy, Reply, ReportVerdict, Route};
+use crate::core::session::{Arrival, Carry, Policy, Reply, ReportVerdict, Route};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
+use crate::opamp::digest::Scratch;
 use crate::opamp::fields::ScanError;
 use crate::opamp::splice::Additions;
 use crate::opamp::{header, splice};
@@ -22,6 +24,11 @@ use crate::websocket;
 
 /// One-shot messages of all agents that may wait for their servers, in bytes.
 const PENDING_TOTAL_BYTES_MAX: usize = 64 << 20;
+
+thread_local! {
+    /// Space for canonical bytes; given back by the digester when it grew large.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
 
 /// About how long an acknowledgement is: a hint for the frame's header.
 const ACKNOWLEDGEMENT_BYTES: usize = 32;
@@ -162,18 +169,44 @@ impl Sessions {
             let route = if send { HeartbeatRoute::Forwarded } else { HeartbeatRoute::Local };
             events::Heartbeat { route }.emit();
         }
-        let sent = send && self.forward(slot, scan, route).is_ok();
+        let sent = send && self.forward_news(slot, scan, route);
         if scan.disconnects() {
             events::SessionEnded { uid, reason: EndReason::AgentDisconnect }.emit();
         }
         slot.session.owe_reply(sent && !scan.disconnects(), now, &self.policy)
     }
 
-    fn forward(
+    /// Sends on what the server does not have of a report (R1, R2). Returns whether anything went.
+    fn forward_news(
         &self,
         slot: &mut SlotState,
         scan: &AgentScan<'_>,
         route: Option<Route>,
+    ) -> bool {
+        if scan.is_heartbeat() {
+            return self.forward(slot, scan, (route, Carry::Whole)).is_ok();
+        }
+        let news =
+            SCRATCH.with_borrow_mut(|scratch| slot.session.news(scan, &self.digester, scratch));
+        let carry = slot.session.carry(scan, &news, route);
+        if carry == Carry::Nothing {
+            slot.session.suppressed(scan);
+            slot.session.learn(news);
+            events::ReportSuppressed { bytes: scan.bytes.len() }.emit();
+            return false;
+        }
+        let sent = self.forward(slot, scan, (route, carry)).is_ok();
+        if sent {
+            slot.session.learn(news);
+        }
+        sent
+    }
+
+    fn forward(
+        &self,
+        slot: &mut SlotState,
+        scan: &AgentScan<'_>,
+        (route, carry): (Option<Route>, Carry),
     ) -> Result<(), NotSent> {
         let uid = slot.session.uid();
         let taken = route.ok_or(NotSent::Down).and_then(|route| {
@@ -182,7 +215,10 @@ impl Sessions {
                 self.send_pending(slot, route)?;
             }
             let number = slot.session.next_number();
-            let mut write = |out: &mut Vec<u8>| splice::forward(scan, number, out);
+            let mut write = |out: &mut Vec<u8>| match carry {
+                Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
+                Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
+            };
             self.uplink.send(uid, route, &mut write).map(|()| route)
         });
         match taken {

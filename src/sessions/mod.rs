@@ -33,6 +33,7 @@ pub use view::SessionInfo;
 
 use crate::core::session::{Policy, Presence, Route};
 use crate::ident::InstanceUid;
+use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::splice::Additions;
 use crate::telemetry::events::sessions as events;
@@ -61,6 +62,7 @@ pub struct Sessions {
     deadlines: Deadlines,
     tally: Tally,
     stopping: AtomicBool,
+    digester: Digester,
 }
 
 impl Sessions {
@@ -82,6 +84,11 @@ impl Sessions {
             deadlines: Deadlines::default(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
+            // One node: nobody else reads its digests, and nobody else can know its secret.
+            digester: Digester {
+                key: DigestKey::derive(&rand::random::<[u8; 32]>()),
+                ..Digester::default()
+            },
         }
     }
 

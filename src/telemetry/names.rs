@@ -140,6 +140,10 @@ struct Metrics [] {
     connections_replaced: Counter = ConnectionsReplaced "seawall_replaced_connections_total",
     /// Agents' reports sent on to a server, heartbeats apart.
     reports_forwarded: Counter = ReportsForwarded "seawall_forwarded_reports_total",
+    /// Reports that said nothing new to the server, and were answered here.
+    reports_suppressed: Counter = ReportsSuppressed "seawall_suppressed_reports_total",
+    /// Bytes of those reports.
+    bytes_suppressed: Counter = BytesSuppressed "seawall_suppressed_bytes_total",
     /// Heartbeats of agents, by what became of them.
     heartbeats: Family<HeartbeatRoute> = Heartbeats "seawall_heartbeats_total",
     /// Replies given to agents, by who wrote them.

@@ -19,6 +19,7 @@
 
 mod agent_side;
 mod full_state;
+mod known;
 mod offered;
 mod presence;
 mod rare;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 
 pub use agent_side::{Reply, ReportVerdict};
 pub use full_state::FullState;
+pub use known::{Carry, News};
 pub use presence::{Arrival, EndReason, Expiry, Presence};
 pub use server_side::{FromServer, ServerVerdict};
 pub use upstream_side::{Pending, Turn};
@@ -91,6 +93,8 @@ pub struct Session {
     /// Counts plain-HTTP requests, to tell the latest from one it has overtaken.
     request: u32,
     full_state: FullState,
+    /// What the server has of the agent's state; none before anything was sent to it.
+    known: Option<Box<known::Known>>,
     rare: Option<Box<Rare>>,
     /// The server behind `sent_on` has been told that the agent left it for another.
     left_server: bool,
@@ -118,6 +122,7 @@ impl Session {
             reply_due: None,
             request: 0,
             full_state: FullState::Reported,
+            known: None,
             rare: None,
             left_server: false,
             greeted: false,

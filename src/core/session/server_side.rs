@@ -52,7 +52,12 @@ impl Session {
         if self.sent_on == Some(route) {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
-        if let Some(error) = scan.error()
+        let error = scan.error();
+        if error.is_some() {
+            // Which message it refused, the server does not say.
+            self.forget_known();
+        }
+        if let Some(error) = error
             && error.kind == ErrorKind::Unavailable
         {
             self.want_full_state();
@@ -62,6 +67,12 @@ impl Session {
         }
         let strip_full_state =
             scan.reports_full_state_wanted() && !self.pass_full_state_on(route, now);
+        if scan.reports_full_state_wanted() && !strip_full_state {
+            self.forget_known();
+        }
+        if scan.available_components_wanted() {
+            self.forget_components();
+        }
         ServerVerdict { then: self.destination(scan, strip_full_state), strip_full_state }
     }
 

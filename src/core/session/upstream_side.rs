@@ -14,7 +14,7 @@ const ONE_SHOT: FieldSet =
     FieldSet::of(&[agent_field::CUSTOM_MESSAGE, agent_field::CONNECTION_SETTINGS_REQUEST]);
 
 /// The one-shot fields of a message. A flag is one: the agent sets it once.
-fn one_shot(scan: &AgentScan<'_>) -> FieldSet {
+pub(super) fn one_shot(scan: &AgentScan<'_>) -> FieldSet {
     let flags = FieldSet::of(if scan.flags == 0 { &[] } else { &[agent_field::FLAGS] });
     scan.present.intersection(ONE_SHOT.union(flags))
 }
@@ -119,6 +119,9 @@ impl Session {
                 self.want_full_state();
             }
             self.unanswered = 0;
+        }
+        if !self.is_introduced(Some(route)) {
+            self.forget_known();
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod hammer;
 mod http;
+mod news;
 mod turns;
 mod websocket;
 
@@ -17,7 +18,7 @@ use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
     AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
-    CustomMessage, ServerToAgent,
+    CustomMessage, KeyValue, ServerToAgent,
 };
 use crate::opamp::server::ServerScan;
 use crate::websocket::{Decoder, Incoming, Role};
@@ -240,8 +241,16 @@ const fn uid(n: u8) -> InstanceUid {
     InstanceUid::from_bytes([n; 16])
 }
 
-fn addressed(message: AgentToServer, n: u8, number: u64) -> Vec<u8> {
+/// What `message` reports is new each time, or nobody would be told of it again.
+fn addressed(mut message: AgentToServer, n: u8, number: u64) -> Vec<u8> {
     let instance_uid = vec![n; 16];
+    if let Some(health) = &mut message.health {
+        health.start_time_unix_nano = number;
+    }
+    if let Some(description) = &mut message.agent_description {
+        let key = number.to_string();
+        description.identifying_attributes.push(KeyValue { key, value: None });
+    }
     AgentToServer { instance_uid, sequence_num: number, ..message }.encode_to_vec()
 }
 

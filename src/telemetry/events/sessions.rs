@@ -210,6 +210,20 @@ impl ReportForwarded {
     }
 }
 
+/// A report said nothing that the server does not have.
+pub struct ReportSuppressed {
+    /// Its length.
+    pub bytes: usize,
+}
+
+impl ReportSuppressed {
+    /// Counts it.
+    pub fn emit(self) {
+        metrics().reports_suppressed.increment(1);
+        metrics().bytes_suppressed.increment(self.bytes as u64);
+    }
+}
+
 /// A heartbeat was dealt with.
 pub struct Heartbeat {
     /// How.

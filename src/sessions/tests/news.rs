@@ -1,0 +1,136 @@
+//! R1 and R2: the server gets what changed, and nothing else; and gets all of it when it may have
+//! lost it.
+
+use super::*;
+use crate::opamp::proto::{AvailableComponents, EffectiveConfig, ServerErrorResponse};
+
+/// A report with an unchanging description and configuration, and a health of one's choice.
+fn report(started: u64, looked_at: u64) -> AgentToServer {
+    let health = ComponentHealth {
+        start_time_unix_nano: started,
+        status_time_unix_nano: looked_at,
+        ..ComponentHealth::default()
+    };
+    AgentToServer {
+        agent_description: Some(AgentDescription::default()),
+        effective_config: Some(EffectiveConfig::default()),
+        health: Some(health),
+        ..heartbeat()
+    }
+}
+
+/// Says it as it is; [`Agent::says`] would make it new each time.
+fn says(agent: &mut Agent<'_>, message: AgentToServer) -> Vec<ServerToAgent> {
+    let (instance_uid, sequence_num) = (vec![agent.n; 16], agent.number);
+    agent.number += 1;
+    let bytes = AgentToServer { instance_uid, sequence_num, ..message }.encode_to_vec();
+    let mut out = Vec::new();
+    agent.bench.sessions.receive(&mut agent.seat, agent.connection, &bytes, &mut out).unwrap();
+    messages(out)
+}
+
+/// An agent whose report the server has.
+fn reported(bench: &Bench) -> Agent<'_> {
+    let mut agent = Agent::first(bench, 1, 1);
+    says(&mut agent, report(1, 1));
+    bench.says(1, &ServerToAgent::default());
+    assert_eq!(agent.reads(), [ack(1)]);
+    bench.sent();
+    agent
+}
+
+#[test]
+fn an_unchanged_report_is_answered_here() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    assert_eq!(says(&mut agent, report(1, 1)), [ack(1)], "the same bytes");
+    assert_eq!(says(&mut agent, report(1, 2)), [ack(1)], "only the time of looking has moved");
+    let mut back = agent.returns(2);
+    assert_eq!(says(&mut back, report(1, 3)), [ack(1)], "also on another connection");
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
+fn only_what_changed_goes_on() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    says(&mut agent, report(2, 2));
+    let sent = bench.sent();
+    let [(_, message)] = &sent[..] else { panic!("{sent:?}") };
+    assert!(message.health.is_some());
+    assert!(message.agent_description.is_none() && message.effective_config.is_none());
+    assert_eq!(message.sequence_num, 2, "numbers rise by one for each message sent on (R3)");
+    says(&mut agent, report(1, 2));
+    assert!(bench.sent()[0].1.health.is_some(), "back again is a change, too");
+}
+
+#[test]
+fn what_was_not_sent_is_not_known() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    bench.refuse(NotSent::Full);
+    says(&mut agent, report(2, 2));
+    bench.refuse(None);
+    says(&mut agent, report(2, 2));
+    assert!(bench.sent()[0].1.health.is_some());
+}
+
+#[test]
+fn a_server_that_may_have_lost_it_gets_all_of_it() {
+    let lost: [(&str, fn(&Bench)); 3] = [
+        ("a new incarnation of the link", |bench| bench.relink()),
+        ("a wish for full state", |bench| {
+            bench.says(1, &ask());
+        }),
+        ("an error", |bench| {
+            let error_response = Some(ServerErrorResponse::default());
+            bench.says(1, &ServerToAgent { error_response, ..ServerToAgent::default() });
+        }),
+    ];
+    for (why, happens) in lost {
+        let bench = Bench::default();
+        let mut agent = reported(&bench);
+        happens(&bench);
+        says(&mut agent, report(1, 1));
+        let sent = bench.sent();
+        let whole = sent.iter().any(|(_, message)| {
+            message.agent_description.is_some()
+                && message.effective_config.is_some()
+                && message.health.is_some()
+        });
+        assert!(whole, "{why}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_component_map_goes_on_when_the_server_asks_for_it() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    let components = |hash: &[u8], map: &[&str]| AgentToServer {
+        available_components: Some(AvailableComponents {
+            hash: hash.to_vec(),
+            components: map.iter().map(|name| ((*name).to_owned(), Default::default())).collect(),
+        }),
+        ..heartbeat()
+    };
+    says(&mut agent, components(b"h", &[]));
+    assert_eq!(bench.sent().len(), 1);
+    says(&mut agent, components(b"h", &["otlp"]));
+    assert_eq!(bench.sent(), [], "the hash says that nothing has changed");
+    bench.says(1, &ServerToAgent { flags: 2, ..ServerToAgent::default() });
+    says(&mut agent, components(b"h", &["otlp"]));
+    let sent = bench.sent();
+    assert!(sent[0].1.available_components.as_ref().is_some_and(|c| c.components.len() == 1));
+}
+
+#[test]
+fn custom_messages_are_never_taken_for_unchanged() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    for _ in 0..2 {
+        says(&mut agent, AgentToServer { health: report(1, 1).health, ..custom(b"same") });
+    }
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|(_, m)| m.custom_message.is_some() && m.health.is_none()));
+}
