@@ -127,7 +127,7 @@ impl Sessions {
                 self.note_arrival(&locked, was);
             }
             if locked.vacate() {
-                locked.session.want_full_state();
+                locked.session.offer_may_be_lost();
             }
             // An answer of the gateway's own is there already.
             let _ = self.take_report(&mut locked, &scan);
@@ -257,7 +257,7 @@ impl Sessions {
             }
             if locked.vacate() {
                 // An offer may have been among it.
-                locked.session.want_full_state();
+                locked.session.offer_may_be_lost();
             }
             locked.renamed = false;
             drop(locked);

@@ -60,7 +60,7 @@ impl Sessions {
         let uid = slot.session.uid();
         let limits = self.offers_limits();
         if self.tally.agent_bytes() + scan.bytes.len() > self.params.outbox_total_bytes_max {
-            slot.session.want_full_state();
+            slot.session.offer_may_be_lost();
             events::OfferDropped { uid, reason: OfferDrop::OverBudget }.emit();
             return;
         }

@@ -69,7 +69,14 @@ impl Session {
             }
             // Also the same number again, which is what an agent sends over plain HTTP that has not
             // got the reply: what the reply offered is then seen missing in its full report.
-            Some(_) => (number > FIRST_NUMBER_MAX, number <= FIRST_NUMBER_MAX),
+            Some(last) => {
+                let new_process = number <= FIRST_NUMBER_MAX;
+                if new_process || number == last {
+                    // A new process may have forgotten what the old one had taken from the server.
+                    self.forget_known();
+                }
+                (!new_process, new_process)
+            }
         };
         // Whatever the agent said before, to this gateway or another, may be lost. Before 0 it has
         // said nothing; 1 is the first number of some, and the second of others.

@@ -29,7 +29,7 @@ impl Session {
     pub fn keep_offer(&mut self, scan: &ServerScan<'_>, limits: OffersLimits) -> Absorbed {
         let absorbed = self.rare_mut().offers.get_or_insert_default().absorb(scan, limits);
         if absorbed.dropped_offers > 0 {
-            self.want_full_state();
+            self.offer_may_be_lost();
         }
         self.forget_empty_offers();
         absorbed

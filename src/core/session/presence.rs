@@ -126,7 +126,7 @@ impl Session {
         if self.rare.as_mut().is_some_and(|rare| rare.in_doubt.take().is_some()) {
             // An offer may have died with the old connection. The agent's full report shows the
             // server which configuration it really has.
-            self.want_full_state();
+            self.offer_may_be_lost();
         }
     }
 
@@ -217,6 +217,13 @@ impl Session {
             rare.in_doubt.take_if(|at| now.saturating_duration_since(*at) > DOUBT_CLEARED_AFTER);
             self.tidy(now);
         }
+    }
+
+    /// An offer may not have reached the agent: what it reports then is news, also where it is
+    /// what it reported before, for that is how the server finds out.
+    pub fn offer_may_be_lost(&mut self) {
+        self.forget_known();
+        self.want_full_state();
     }
 
     /// Something is missing upstream that only the agent has.

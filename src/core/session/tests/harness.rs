@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::core::session::{
-    FromServer, Policy, Presence, Reply, ReportVerdict, Route, ServerVerdict, Session, Turn,
+    Carry, FromServer, Policy, Presence, Reply, ReportVerdict, Route, ServerVerdict, Session, Turn,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
+use crate::opamp::digest::{Digester, Scratch};
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
 use crate::opamp::splice::{self, Additions};
@@ -57,6 +58,7 @@ pub(super) struct Gateway {
     pub(super) link: Link,
     pub(super) to_server: VecDeque<(Route, Vec<u8>)>,
     pub(super) to_agent: VecDeque<ToAgent>,
+    digester: Digester,
 }
 
 impl Gateway {
@@ -67,6 +69,7 @@ impl Gateway {
             link: Link { incarnation: 1, is_up: true, room: usize::MAX },
             to_server: VecDeque::new(),
             to_agent: VecDeque::new(),
+            digester: Digester::default(),
         }
     }
 
@@ -83,7 +86,7 @@ impl Gateway {
         }
         let route = self.route();
         let ReportVerdict { send, .. } = session.report(&scan, Some(route), self.now, &POLICY);
-        let sent = send && self.forward(&mut session, &scan);
+        let sent = send && self.forward_news(&mut session, &scan);
         let reply = session.owe_reply(sent && !scan.disconnects(), self.now, &POLICY);
         let mut due = u32::from(reply == Reply::Now);
         if scan.disconnects() {
@@ -99,11 +102,32 @@ impl Gateway {
         self.finish(session);
     }
 
-    fn forward(&mut self, session: &mut Session, scan: &AgentScan<'_>) -> bool {
+    /// What the server does not have (R1, R2).
+    fn forward_news(&mut self, session: &mut Session, scan: &AgentScan<'_>) -> bool {
+        if scan.is_heartbeat() {
+            return self.forward(session, scan, Carry::Whole);
+        }
+        let news = session.news(scan, &self.digester, &mut Scratch::default());
+        let carry = session.carry(scan, &news, Some(self.route()));
+        let sent = carry != Carry::Nothing && self.forward(session, scan, carry);
+        if carry == Carry::Nothing {
+            session.suppressed(scan);
+        }
+        if sent || carry == Carry::Nothing {
+            session.learn(news);
+        }
+        sent
+    }
+
+    fn forward(&mut self, session: &mut Session, scan: &AgentScan<'_>, carry: Carry) -> bool {
         let route = self.route();
         let first = !session.must_queue(scan) || self.send_pending(session);
         let number = session.next_number();
-        if first && self.send(|out| splice::forward(scan, number, out)) {
+        let write = |out: &mut Vec<u8>| match carry {
+            Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
+            Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
+        };
+        if first && self.send(write) {
             session.sent(route, Some(scan), self.now);
             return true;
         }

@@ -18,7 +18,12 @@ fn full(number: u64) -> Vec<u8> {
 }
 
 fn health(number: u64) -> Vec<u8> {
-    bytes(&message::report(number, Status { health: Some(1), ..Status::default() }))
+    bytes(&message::report(number, Status { health: Some(health_of(number)), ..Status::default() }))
+}
+
+/// New with each message, or it would not go on.
+fn health_of(number: u64) -> u32 {
+    100 + u32::try_from(number).unwrap()
 }
 
 fn gateway() -> Gateway {
