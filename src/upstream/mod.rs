@@ -166,13 +166,21 @@ impl Upstream {
     /// After a change of `server`'s availability: gives every session that is now elsewhere a turn
     /// there. Returns how many.
     fn move_agents(&self, server: &Server, sessions: &Sessions) -> usize {
-        for uid in server.backlog.drain() {
-            self.enlist(uid);
-        }
         if self.servers.len() == 1 {
             return 0;
         }
+        self.pass_backlog_on(server);
         sessions.enlist_all(&|_| true)
+    }
+
+    /// Sessions that wait at `server` go to wherever they belong now.
+    fn pass_backlog_on(&self, server: &Server) {
+        if self.servers.len() == 1 {
+            return;
+        }
+        for uid in server.backlog.drain() {
+            self.enlist(uid);
+        }
     }
 
     /// Sets the gauges of one server.

@@ -42,6 +42,7 @@ pub(super) struct Server {
     available: AtomicBool,
     /// A push that cannot be routed is worth one line in the log.
     anonymous_logged: AtomicBool,
+    failure_logged: AtomicBool,
     reach: Mutex<Reach>,
 }
 
@@ -94,6 +95,7 @@ impl Server {
             links_up: AtomicUsize::new(0),
             available: AtomicBool::new(true),
             anonymous_logged: AtomicBool::new(false),
+            failure_logged: AtomicBool::new(false),
             reach: Mutex::new(Reach {
                 reachable: false,
                 since: now,
@@ -141,7 +143,13 @@ impl Server {
         *self.greeting.write() = Arc::new(Greeting { capabilities, custom_capabilities });
     }
 
+    /// Whether a failed dial is the first since the server was last there: worth a line in the log.
+    pub(super) fn first_failure(&self) -> bool {
+        !self.failure_logged.swap(true, Ordering::Relaxed)
+    }
+
     pub(super) fn link_came(&self, now: Instant) {
+        self.failure_logged.store(false, Ordering::Relaxed);
         self.links_up.fetch_add(1, Ordering::Relaxed);
         self.reached(true, now);
     }

@@ -25,7 +25,6 @@ pub(super) async fn keep_link(
 ) {
     let rule = up.backoff_rule();
     let mut backoff = Backoff::default();
-    let mut failures = 0;
     while !link.is_released() {
         if let Some(hold) = server.held(clock::now()) {
             // Those who wait for the same moment do not dial at the same moment.
@@ -36,7 +35,6 @@ pub(super) async fn keep_link(
             // Told to wait while it waited for its turn.
             None => continue,
             Some(Ok(opened)) if link.up() => {
-                failures = 0;
                 let since = clock::now();
                 server.link_came(since);
                 events::LinkUp { name: server.name(&link) }.emit(&server.metrics);
@@ -61,10 +59,10 @@ pub(super) async fn keep_link(
             Some(Ok(_)) => break,
             Some(Err(error)) => {
                 server.dial_failed(clock::now(), error.retry_after());
-                failures += 1;
                 let wait = backoff.failed(rule, rand::random(), error.retry_after());
                 let (result, name) = (error.label(), server.name(&link));
-                events::DialFailed { name, result, error: &error, failures, retry_after: wait }
+                let first = server.first_failure();
+                events::DialFailed { name, result, error: &error, first, retry_after: wait }
                     .emit(&server.metrics);
                 wait
             }
@@ -203,6 +201,10 @@ pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<
             let name = &server.params.name;
             events::ServerHealth { server: name, healthy: available, sessions: moved }
                 .emit(&server.metrics);
+        }
+        if !available {
+            // What was enlisted here while the agents were moving.
+            up.pass_backlog_on(&server);
         }
         up.measure(&server);
         tokio::time::sleep(TICK).await;

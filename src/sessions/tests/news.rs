@@ -77,7 +77,8 @@ fn what_was_not_sent_is_not_known() {
 
 #[test]
 fn a_server_that_may_have_lost_it_gets_all_of_it() {
-    let lost: [(&str, fn(&Bench)); 3] = [
+    type Happens = fn(&Bench);
+    let lost: [(&str, Happens); 3] = [
         ("a new incarnation of the link", |bench| bench.relink()),
         ("a wish for full state", |bench| {
             bench.says(1, &ask());

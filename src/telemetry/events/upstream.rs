@@ -75,9 +75,8 @@ pub struct DialFailed<'a> {
     pub result: DialResult,
     /// What was wrong, in words.
     pub error: &'a dyn std::fmt::Display,
-    /// How many dials have failed in a row, this one included: the first is logged at the default
-    /// level.
-    pub failures: u32,
+    /// The first since the server was last there is logged at the default level.
+    pub first: bool,
     /// When the next is tried.
     pub retry_after: Duration,
 }
@@ -86,12 +85,12 @@ impl DialFailed<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.dials.with(self.result).increment(1);
-        let LinkName { server, link, shared } = self.name;
+        let LinkName { server, link, .. } = self.name;
         let (error, retry_after) = (self.error, self.retry_after);
-        if shared && self.failures <= 1 {
+        if self.first {
             warn!(target: TARGET, server, link, %error, ?retry_after, "server cannot be reached");
         } else {
-            debug!(target: TARGET, server, link, %error, ?retry_after, failures = self.failures, "dial failed");
+            debug!(target: TARGET, server, link, %error, ?retry_after, "dial failed");
         }
     }
 }
