@@ -83,7 +83,9 @@ impl Session {
                 changed.insert(number);
             }
         });
-        News { changed, taken: Some(taken) }
+        // A message over all limits has no digests of its parts: they count as changed.
+        let without = scan.present.intersection(agent_field::STATUS).minus(taken.parts);
+        News { changed: changed.union(without), taken: Some(taken) }
     }
 
     /// What of a report that goes on has to.

@@ -135,3 +135,22 @@ fn custom_messages_are_never_taken_for_unchanged() {
     assert_eq!(sent.len(), 2);
     assert!(sent.iter().all(|(_, m)| m.custom_message.is_some() && m.health.is_none()));
 }
+
+#[test]
+fn a_message_without_digests_goes_on_whole() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    let AgentToServer { agent_description, health, effective_config, .. } = report(1, 1);
+    let number = agent.number;
+    let known = AgentToServer { agent_description, health, effective_config, ..heartbeat() };
+    let mut bytes =
+        AgentToServer { instance_uid: vec![1; 16], sequence_num: number, ..known }.encode_to_vec();
+    // More top-level fields than are looked at: an unknown one (number 20), over and over.
+    for _ in 0..70_000 {
+        bytes.extend_from_slice(&[0xa0, 0x01, 1]);
+    }
+    let mut out = Vec::new();
+    bench.sessions.receive(&mut agent.seat, agent.connection, &bytes, &mut out).unwrap();
+    let sent = bench.sent();
+    assert!(sent[0].1.agent_description.is_some() && sent[0].1.health.is_some());
+}
