@@ -107,6 +107,8 @@ impl Serve<'_> {
                         buffer = Vec::new();
                     }
                     self.link.wake.notified().await;
+                    // Whoever else is ready to run may have a message for the same write.
+                    tokio::task::yield_now().await;
                 }
                 Next::Close => return LossReason::Released,
                 Next::Write => {
