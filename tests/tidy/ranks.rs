@@ -13,7 +13,7 @@ pub(crate) const RANKS: [(&str, u8); 16] = [
     ("scratch", 3),
     ("ownership", 4),
     ("sessions", 4),
-    ("store", 4),
+    ("store", 3),
     ("edge", 5),
     ("upstream", 5),
     ("admin", 6),
