@@ -11,6 +11,7 @@ use super::section::{Findings, Section};
 use super::{Config, RuntimeParams};
 use crate::admin::AdminParams;
 use crate::edge::params::EdgeParams;
+use crate::opamp::digest::Volatile;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::{LogFormat, LogParams};
 
@@ -97,6 +98,18 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
         outbox_total_bytes_max: bytes(MEMORY),
         custom_messages_max: number(0..=1 << 20),
     );
+    let path = |text: &str| match Volatile::parse([text]) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(mistakes) => {
+            Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+    };
+    // Each path has been looked at on its own: together they cannot fail.
+    if let Some(paths) = section.list("volatile", path)
+        && let Ok(volatile) = Volatile::parse(paths)
+    {
+        params.volatile = volatile;
+    }
     params
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::opamp::digest::Volatile;
 use crate::upstream::params::Mode;
 
 const SAMPLE: &str = include_str!("../../config/seawall.toml");
@@ -88,6 +89,19 @@ fn broken_toml_does_not_hide_the_other_mistakes() {
 }
 
 #[test]
+fn what_does_not_count_as_change_can_be_chosen() {
+    let with = |list: &str| {
+        let servers = "[[upstream.servers]]\nurl = \"ws://a\"\nname = \"a\"\n";
+        parse(&format!("{servers}[sessions]\nvolatile = {list}\n"), &[]).unwrap().sessions.volatile
+    };
+    assert_eq!(with("[]"), Volatile::NONE);
+    let paths = ["health.status", "effective_config.config_map.config_map.content_type"];
+    let list = format!("[\"{}\", \"{}\"]", paths[0], paths[1]);
+    let volatile = Volatile::parse(paths).ok();
+    assert_eq!(volatile, Some(with(&list)));
+}
+
+#[test]
 fn values_out_of_bounds_name_the_bounds() {
     for (text, expected) in [
         ("edge.ping_timeout = \"0s\"", "edge.ping_timeout: must be 1ms to 8760h, not 0s"),
@@ -96,6 +110,7 @@ fn values_out_of_bounds_name_the_bounds() {
         ("edge.path = \"v1\"", "edge.path: \"v1\" is not a path such as \"/v1/opamp\""),
         ("edge.listen = []", "edge.listen: names no address"),
         ("edge.listen = [\"[::]:1\", \"[::]:1\"]", "edge.listen: names an address twice"),
+        ("sessions.volatile = [\"helth.status\"]", "sessions.volatile: `helth.status`: `helth` is"),
         ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),
         ("log.level = \"seawall=loud\"", "log.level: "),
         ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),

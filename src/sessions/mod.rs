@@ -76,6 +76,11 @@ impl Sessions {
             pending_max: PENDING_MAX,
             pending_bytes_max: PENDING_BYTES_MAX,
         };
+        // One node: nobody else reads its digests, and nobody else can know its secret.
+        let digester = Digester {
+            key: DigestKey::derive(&rand::random::<[u8; 32]>()),
+            volatile: params.volatile.clone(),
+        };
         Self {
             table: DashMap::new(),
             uplink,
@@ -84,11 +89,7 @@ impl Sessions {
             deadlines: Deadlines::default(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
-            // One node: nobody else reads its digests, and nobody else can know its secret.
-            digester: Digester {
-                key: DigestKey::derive(&rand::random::<[u8; 32]>()),
-                ..Digester::default()
-            },
+            digester,
         }
     }
 

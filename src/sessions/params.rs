@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::opamp::digest::Volatile;
+
 /// What the table of sessions needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionsParams {
@@ -21,6 +23,8 @@ pub struct SessionsParams {
     pub outbox_total_bytes_max: usize,
     /// Custom messages that may wait for one absent or polling agent.
     pub custom_messages_max: usize,
+    /// Parts of what agents report that do not count as change (R1).
+    pub volatile: Volatile,
 }
 
 impl Default for SessionsParams {
@@ -34,6 +38,7 @@ impl Default for SessionsParams {
             outbox_bytes_max: 1 << 20,
             outbox_total_bytes_max: 512 << 20,
             custom_messages_max: 64,
+            volatile: Volatile::default(),
         }
     }
 }
