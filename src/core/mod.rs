@@ -6,5 +6,6 @@
 
 pub mod backoff;
 pub mod bucket;
+pub mod pacing;
 pub mod placement;
 pub mod session;

@@ -172,6 +172,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::pacing::{Admission, Class};
     use crate::core::session::Route;
     use crate::ident::ServerId;
     use crate::sessions::Sessions;
@@ -184,6 +185,14 @@ mod tests {
         fn route(&self, _: InstanceUid) -> Option<Route> {
             None
         }
+        fn admit(&self, _: InstanceUid, _: Route) -> Admission {
+            Admission::Go
+        }
+
+        fn presumed_ignorant(&self, _: Route) -> bool {
+            false
+        }
+
         fn send(
             &self,
             _: InstanceUid,
@@ -196,7 +205,7 @@ mod tests {
         fn greeting(&self, _: ServerId) -> Arc<Greeting> {
             Arc::default()
         }
-        fn enlist(&self, _: InstanceUid) {}
+        fn enlist(&self, _: InstanceUid, _: Class) {}
         fn release(&self, _: InstanceUid) {}
     }
 

@@ -27,10 +27,11 @@ use dashmap::DashMap;
 pub use agent_side::{Rejected, Waiting};
 pub use outbox::Outgoing;
 pub use seat::Seat;
-pub use server_side::{Delivered, TurnTaken};
+pub use server_side::{Answer, Delivered, Delivery, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
 pub use view::SessionInfo;
 
+use crate::core::pacing::Class;
 use crate::core::session::{Policy, Presence, Route};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
@@ -133,7 +134,7 @@ impl Sessions {
         drop(slot);
         match then {
             Then::Nothing => {}
-            Then::Enlist => self.uplink.enlist(uid),
+            Then::Enlist => self.uplink.enlist(uid, Class::FullState),
             Then::Remove => {
                 // In this order: once its place is free, a new session may want a link.
                 self.uplink.release(uid);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::slot::SlotState;
 use super::{NotSent, Sessions, additions};
 use crate::clock;
+use crate::core::pacing::Class;
 use crate::core::session::{FromServer, Route, ServerVerdict, Turn};
 use crate::ident::InstanceUid;
 use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
@@ -22,6 +23,24 @@ pub enum Delivered {
     Unknown,
     /// The server did not take the agent's message and wants peace for this long, if it said so.
     Unavailable(Option<Duration>),
+}
+
+/// A server's message, dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// What became of it.
+    pub delivered: Delivered,
+    /// What it says about the server as an answer; `None` if it was none.
+    pub answer: Option<Answer>,
+}
+
+/// An answer of the server's, as its pace is judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// How long the server took, if that can be told.
+    pub after: Option<Duration>,
+    /// It answers an introduction without state: whether it asked for the full state.
+    pub introduction: Option<bool>,
 }
 
 /// What came of a session's turn.
@@ -53,11 +72,12 @@ impl Message<'_> {
 
 impl Sessions {
     /// A message for `uid` that came on `from`.
-    pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivered {
-        let Some(slot) = self.find(uid) else { return Delivered::Unknown };
+    pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
+        const UNKNOWN: Delivery = Delivery { delivered: Delivered::Unknown, answer: None };
+        let Some(slot) = self.find(uid) else { return UNKNOWN };
         let mut slot = slot.lock(&self.tally);
         if slot.removed {
-            return Delivered::Unknown;
+            return UNKNOWN;
         }
         let now = clock::now();
         let waited = slot.session.waited(now, &self.policy);
@@ -66,9 +86,9 @@ impl Sessions {
             events::FullStateAsked { uid, by: Asker::Server }.emit();
         }
         let message = Message { from, scan, strip: strip_full_state, waited };
-        let done = self.carry_out(&mut slot, &message, then);
+        let delivered = self.carry_out(&mut slot, &message, then);
         self.finish(uid, slot);
-        done
+        Delivery { delivered, answer: None }
     }
 
     fn carry_out(
@@ -128,7 +148,7 @@ impl Sessions {
     }
 
     /// The session's turn at its server has come.
-    pub fn turn(&self, uid: InstanceUid) -> TurnTaken {
+    pub fn turn(&self, uid: InstanceUid, _: Class) -> TurnTaken {
         let Some(slot) = self.find(uid) else { return TurnTaken::Idle };
         let mut slot = slot.lock(&self.tally);
         slot.session.queued = false;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Sessions;
 use super::slot::Slot;
+use crate::core::pacing::Class;
 use crate::core::session::{EndReason, Expiry};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions as events;
@@ -77,7 +78,7 @@ impl Sessions {
         slot.session.queued |= enlist;
         drop(slot);
         if enlist {
-            self.uplink.enlist(uid);
+            self.uplink.enlist(uid, Class::FullState);
         }
         enlist
     }

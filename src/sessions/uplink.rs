@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::core::pacing::{Admission, Class};
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, ServerId};
 
@@ -31,6 +32,14 @@ pub trait Uplink: Send + Sync + 'static {
     /// The link that an agent's messages take now; `None` if no server is configured.
     fn route(&self, uid: InstanceUid) -> Option<Route>;
 
+    /// Asked before a message that has just come is sent on `route`; what waits for its turn has been
+    /// admitted by the turn.
+    fn admit(&self, uid: InstanceUid, route: Route) -> Admission;
+
+    /// The server has asked for the full state of all agents that were introduced to this
+    /// incarnation lately: introducing the next one by its full state spares everybody a question.
+    fn presumed_ignorant(&self, route: Route) -> bool;
+
     /// Takes one message: `write` appends the `AgentToServer` to the link's own buffer.
     ///
     /// # Errors
@@ -48,8 +57,9 @@ pub trait Uplink: Send + Sync + 'static {
     /// What the server says of itself.
     fn greeting(&self, server: ServerId) -> Arc<Greeting>;
 
-    /// The session wants its turn at its server: [`super::Sessions::turn`] follows, paced.
-    fn enlist(&self, uid: InstanceUid);
+    /// The session wants its turn at its server: [`super::Sessions::turn`] follows, paced. Stands in
+    /// each class once at most.
+    fn enlist(&self, uid: InstanceUid, class: Class);
 
     /// The session is over: what was kept for it alone can go.
     fn release(&self, uid: InstanceUid);

@@ -41,8 +41,11 @@ pub(super) fn take(server: &Server, link: &Link, route: Route, sessions: &Sessio
     };
     // A link of one agent's own must not reach another: what is not for its owner is for nobody.
     let foreign = link.owner.is_some_and(|owner| owner != uid);
-    let delivered =
-        if foreign { Delivered::Unknown } else { sessions.from_server(uid, route, &scan) };
+    let delivered = if foreign {
+        Delivered::Unknown
+    } else {
+        sessions.from_server(uid, route, &scan).delivered
+    };
     match delivered {
         Delivered::Done => {}
         Delivered::Unknown if scan.is_empty_ack() => {}

@@ -26,6 +26,7 @@ pub use tls::TlsError;
 
 use crate::clock;
 use crate::core::backoff;
+use crate::core::pacing::{Admission, Class};
 use crate::core::placement;
 use crate::core::session::Route;
 use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
@@ -179,7 +180,7 @@ impl Upstream {
             return;
         }
         for uid in server.backlog.drain() {
-            self.enlist(uid);
+            self.enlist(uid, Class::FullState);
         }
     }
 
@@ -229,6 +230,14 @@ impl Uplink for Upstream {
         )
     }
 
+    fn admit(&self, _: InstanceUid, _: Route) -> Admission {
+        Admission::Go
+    }
+
+    fn presumed_ignorant(&self, _: Route) -> bool {
+        false
+    }
+
     fn send(
         &self,
         uid: InstanceUid,
@@ -264,7 +273,7 @@ impl Uplink for Upstream {
             .map_or_else(Arc::default, |server| server.greeting())
     }
 
-    fn enlist(&self, uid: InstanceUid) {
+    fn enlist(&self, uid: InstanceUid, _: Class) {
         if let Some(server) = self.place(uid) {
             server.backlog.push(uid);
         }

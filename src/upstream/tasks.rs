@@ -13,6 +13,7 @@ use super::server::Server;
 use crate::clock;
 use crate::core::backoff::Backoff;
 use crate::core::bucket::Bucket;
+use crate::core::pacing::Class;
 use crate::sessions::{Sessions, TurnTaken};
 use crate::telemetry::events::upstream as events;
 
@@ -156,7 +157,7 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
             }
             Some(_) | None => {}
         }
-        match sessions.turn(uid) {
+        match sessions.turn(uid, Class::FullState) {
             TurnTaken::Idle => tokio::task::yield_now().await,
             TurnTaken::Again => server.backlog.push(uid),
             TurnTaken::Used => {

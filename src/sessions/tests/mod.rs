@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::*;
+use crate::core::pacing::{Admission, Class};
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
@@ -50,6 +51,14 @@ impl Uplink for FakeUplink {
         Some(self.state.lock().route)
     }
 
+    fn admit(&self, _: InstanceUid, _: Route) -> Admission {
+        Admission::Go
+    }
+
+    fn presumed_ignorant(&self, _: Route) -> bool {
+        false
+    }
+
     fn send(
         &self,
         uid: InstanceUid,
@@ -77,7 +86,7 @@ impl Uplink for FakeUplink {
         Arc::clone(&self.state.lock().greeting)
     }
 
-    fn enlist(&self, uid: InstanceUid) {
+    fn enlist(&self, uid: InstanceUid, _: Class) {
         self.state.lock().enlisted.push(uid);
     }
 
@@ -129,9 +138,9 @@ impl Bench {
     fn turns(&self) -> Vec<TurnTaken> {
         let enlisted = std::mem::take(&mut self.uplink.state.lock().enlisted);
         let turn = |uid| {
-            let taken = self.sessions.turn(uid);
+            let taken = self.sessions.turn(uid, Class::FullState);
             if taken == TurnTaken::Again {
-                self.uplink.enlist(uid);
+                self.uplink.enlist(uid, Class::FullState);
             }
             taken
         };
@@ -142,7 +151,7 @@ impl Bench {
         let message = ServerToAgent { instance_uid: vec![n; 16], ..message.clone() };
         let bytes = message.encode_to_vec();
         let from = self.uplink.state.lock().route;
-        self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap())
+        self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap()).delivered
     }
 
     /// Nothing waits anywhere, and nobody is counted who is not there.

@@ -88,6 +88,6 @@ fn agents_are_introduced_to_a_server_that_is_back() {
 #[test]
 fn a_turn_for_somebody_unknown_is_idle() {
     let bench = Bench::default();
-    assert_eq!(bench.sessions.turn(uid(1)), TurnTaken::Idle);
+    assert_eq!(bench.sessions.turn(uid(1), Class::FullState), TurnTaken::Idle);
     assert!(bench.sessions.skip_turn(uid(1), &|| true));
 }
