@@ -14,6 +14,7 @@ mod seat;
 mod server_side;
 mod slot;
 mod sweep;
+mod table;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -21,8 +22,6 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use dashmap::DashMap;
 
 pub use agent_side::{Rejected, Waiting};
 pub use outbox::Outgoing;
@@ -42,6 +41,7 @@ use crate::telemetry::events::sessions::{CustomDrop, OfferDrop};
 use deadlines::Deadlines;
 use params::SessionsParams;
 use slot::{Locked, Slot, SlotState, Tally};
+use table::Table;
 
 /// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
 enum Then {
@@ -56,7 +56,7 @@ const PENDING_BYTES_MAX: usize = 256 << 10;
 
 /// The table. One for a process; shared by every connection and link.
 pub struct Sessions {
-    table: DashMap<InstanceUid, Arc<Slot>>,
+    table: Table,
     uplink: Arc<dyn Uplink>,
     policy: Policy,
     params: SessionsParams,
@@ -79,11 +79,11 @@ impl Sessions {
         };
         // One node: nobody else reads its digests, and nobody else can know its secret.
         let digester = Digester {
-            key: DigestKey::derive(&rand::random::<[u8; 32]>()),
+            key: DigestKey::derive(&table::secret()),
             volatile: params.volatile.clone(),
         };
         Self {
-            table: DashMap::new(),
+            table: table::empty(),
             uplink,
             policy,
             params,
