@@ -14,7 +14,7 @@ use crate::clock;
 use crate::core::backoff::Backoff;
 use crate::core::bucket::Bucket;
 use crate::core::pacing::Class;
-use crate::sessions::{Sessions, TurnTaken};
+use crate::sessions::{Sessions, TurnTaken, Uplink};
 use crate::telemetry::events::upstream as events;
 
 /// Keeps one link up until it is released.
@@ -141,6 +141,11 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
             continue;
         }
         let Some(uid) = server.backlog.try_pop() else { continue };
+        if up.place(uid).is_some_and(|place| place.id != server.id) {
+            // It has moved since. Here its link may be down, and would not bring it its turn.
+            up.enlist(uid, Class::FullState);
+            continue;
+        }
         match server.link_of(uid) {
             Some(link) if !link.is_up() => {
                 // Its return brings the session its turn.

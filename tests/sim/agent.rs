@@ -204,6 +204,12 @@ impl Agent {
                 status.set(part, version);
             }
         }
+        let promised = |part: &Part| *part == Part::Description || part.capability() != 0;
+        let has = |part: &Part| self.truth.get(*part).is_some();
+        if Part::ALL.iter().filter(|p| promised(p) && has(p)).all(|p| status.get(*p).is_some()) {
+            // Nobody could tell it from a full report, so it is one.
+            status.parts = self.truth.parts;
+        }
         status.map = asked && status.get(Part::Components).is_some();
         (self.unreported, self.asked, self.due) = ([false; PARTS], (false, false), false);
         let number = self.next_number;

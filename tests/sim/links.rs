@@ -288,6 +288,13 @@ impl World {
             return self.after(wait, Event::Turn(server));
         }
         let Some((uid, class)) = end.turns.pop() else { return };
+        if ends.place(uid) != server {
+            // It has moved since: its turn is elsewhere.
+            drop(ends);
+            seawall::sessions::Uplink::enlist(&*gateway.wires, uid, class);
+            self.turn_is_due(server);
+            return self.settle(Cause::Turn);
+        }
         let key = ends.link_of(server, uid);
         let down = key.is_some_and(|key| ends.links[&key].state != State::Up);
         let full = !down && key.is_some_and(|key| !ends.has_room(key));

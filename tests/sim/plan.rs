@@ -11,8 +11,8 @@ use crate::server::Traits;
 use crate::status::{PARTS, Part};
 
 /// Known, and to be mended: an agent that comes back to a server after it was at another is only
-/// introduced. A server that kept what it knew of it, and does not count, believes that nothing has
-/// changed.
+/// introduced. A server that kept what it knew of it believes that nothing has changed, unless it
+/// counts and the numbers show it.
 const MOVED_AGENTS_ARE_ONLY_TOUCHED: bool = true;
 
 /// A kind of fault.
@@ -88,7 +88,9 @@ impl Plan {
         };
         let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
         if MOVED_AGENTS_ARE_ONLY_TOUCHED && traits.len() > 1 {
-            traits.iter_mut().for_each(|server| server.counts = true);
+            for server in &mut traits {
+                (server.forgets_leavers, server.forgets_with_link) = (true, true);
+            }
         }
         Self {
             agents: (0..agents).map(|_| kind(random)).collect(),

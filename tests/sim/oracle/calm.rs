@@ -21,6 +21,7 @@ impl World {
             if here {
                 present.insert(InstanceUid::from_bytes(uid_bytes(index)));
                 if agent.kind.accepts_config
+                    && !self.oracle.agents[index].covert
                     && agent.truth.get(Part::Remote) != Some(self.desired[index])
                 {
                     let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);
@@ -64,6 +65,9 @@ impl World {
             });
         };
         let (truth, believed) = (&self.agents[agent].truth, record.status);
+        if self.oracle.agents[agent].covert {
+            return;
+        }
         for part in Part::ALL {
             if truth.get(part) != believed.get(part) {
                 let (is, says) = (truth.get(part), believed.get(part));

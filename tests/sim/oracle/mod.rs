@@ -68,6 +68,9 @@ struct Seen {
     customs: Customs,
     /// The last number of the agent's that the gateway heard, and in which process.
     heard: Option<(u64, u32)>,
+    /// A new process's first messages were lost, and its number followed the old one's: nobody can
+    /// know what is missing.
+    covert: bool,
     /// Whether each server may have it for present, and where that was said last.
     told: BTreeMap<usize, Told>,
 }
@@ -142,6 +145,7 @@ impl Oracle {
         let last = seen.heard.map(|(number, _)| number);
         let jumps = last.is_some_and(|last| report.number != last + 1);
         if seen.heard.is_none_or(|(_, before)| before != process) {
+            seen.covert = seen.heard.is_some() && !jumps;
             seen.offers.new_process(report.number <= 1 && jumps);
         }
         // A new process, or the same request again: neither may have what it was offered.
@@ -294,7 +298,7 @@ impl Oracle {
             seen.beats.forget();
             seen.offers.gateway_died();
             seen.customs.forget();
-            seen.heard = None;
+            (seen.heard, seen.covert) = (None, false);
             for told in seen.told.values_mut() {
                 told.excused = true;
             }

@@ -34,7 +34,9 @@ impl Mirror {
         }
         let report = &sent.report;
         if report.disconnects {
-            *self = Self { in_doubt: self.in_doubt, ..Self::default() };
+            let moves = sent.server != sent.place;
+            let met = self.met.filter(|_| moves);
+            *self = Self { in_doubt: self.in_doubt, met, ..Self::default() };
             return Ok(());
         }
         let known: Vec<Part> = report
