@@ -110,6 +110,9 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
     {
         params.volatile = volatile;
     }
+    if let Some(bytes_max) = section.bytes("store_bytes_max", MEMORY) {
+        params.store.bytes_max = bytes_max;
+    }
     params
 }
 

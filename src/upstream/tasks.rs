@@ -144,7 +144,7 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
         match server.link_of(uid) {
             Some(link) if !link.is_up() => {
                 // Its return brings the session its turn.
-                if !sessions.skip_turn(uid, &|| !link.is_up()) {
+                if !sessions.skip_turn(uid, Class::FullState, &|| !link.is_up()) {
                     server.backlog.push(uid);
                 }
                 tokio::task::yield_now().await;
