@@ -128,6 +128,14 @@ impl Picture {
         self.owe_all();
     }
 
+    /// The server has refused something: of what is on its way, or, not `awaited`, of anything.
+    pub(super) const fn refused(&mut self, awaited: bool, again: bool) {
+        if !awaited {
+            self.in_flight = self.held;
+        }
+        self.not_taken(again);
+    }
+
     /// The server owes no answer.
     pub(super) const fn all_answered(&mut self) {
         self.in_flight = FieldSet::EMPTY;

@@ -66,8 +66,9 @@ impl Session {
         if let Some(error) = scan.error() {
             let unavailable = error.kind == ErrorKind::Unavailable;
             if let Some(picture) = &mut self.picture {
-                // Which message it refused, the server does not say.
-                picture.not_taken(unavailable);
+                // Which message it refused, the server does not say. If none was awaited, another
+                // message passed for its answer, and what it brought is no longer known.
+                picture.refused(answer.is_some(), unavailable);
             }
             if unavailable {
                 // It may have been the touch that was refused.
