@@ -165,6 +165,9 @@ pub(super) fn check_across(config: &Config, findings: &Findings) {
     if upstream.backoff_initial > upstream.backoff_max {
         report("upstream.backoff_max", "is less than upstream.backoff_initial");
     }
+    if upstream.pace_min > upstream.pace_max {
+        report("upstream.pace_max", "is less than upstream.pace_min");
+    }
     if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
         report("admin.listen", "is one of edge.listen: agents must not see it");
     }

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
 
+pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use outbox::Outgoing;
 pub use seat::Seat;

@@ -13,6 +13,7 @@ use super::events::sessions::{
 use super::events::upstream::{DialResult, LossReason, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
+use crate::core::pacing::Class;
 
 /// What Prometheus is told a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,8 +223,16 @@ struct ServerMetrics ["server"] {
     pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
     /// Error responses from the server.
     server_errors: Family<ServerErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
-    /// Sessions still to be reintroduced to the server.
-    resync_sessions: Gauge = ResyncSessions "seawall_upstream_resync_sessions",
+    /// Sessions that wait for their turn at the server, by what they have to say.
+    resync_sessions: GaugeFamily<Class> = ResyncSessions "seawall_upstream_resync_sessions",
+    /// Messages sent to the server and not answered yet.
+    in_flight: Gauge = InFlight "seawall_upstream_in_flight_messages",
+    /// How many messages may be in flight, as the server's answer times have it.
+    window: Gauge = Window "seawall_upstream_window_messages",
+    /// Messages that the pace let through in the last second.
+    pace: Gauge = Pace "seawall_upstream_pace_messages_per_second",
+    /// Seconds left of the pause that the server asked for; 0 without one.
+    pause_seconds: Gauge = PauseSeconds "seawall_upstream_pause_seconds",
     /// Touches sent: an agent introduced by uid, number and capabilities alone.
     touches: Counter = Touches "seawall_upstream_touches_total",
     /// Pauses that the server asked for.
