@@ -24,7 +24,8 @@ fn session(number: u8) -> SessionView {
         unanswered: 0,
         full_state: "reported",
         waiting_bytes: 0,
-        resync_queued: false,
+        server_lacks: Vec::new(),
+        queued: false,
     }
 }
 
@@ -143,7 +144,7 @@ async fn one_session_is_shown_whole() {
     let expected = json!({
         "uid": uid(2).to_string(), "state": "connected", "capabilities": 0x2007,
         "agent_sequence_num": 3, "server_sequence_num": null, "server": "main", "link": 1,
-        "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "resync_queued": false,
+        "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "server_lacks": [], "queued": false,
     });
     assert_eq!((status, shown), (200, expected));
 }

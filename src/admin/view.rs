@@ -67,12 +67,14 @@ pub struct SessionView {
     pub link: Option<u16>,
     /// Messages that the server has not answered yet.
     pub unanswered: u32,
-    /// Whether the server has all that the agent reported: `reported`, `wanted` or `asked`.
+    /// Whether Seawall has all of the agent's state: `reported`, or `wanted` of the agent, or `asked`.
     pub full_state: &'static str,
+    /// The fields of the agent's state that wait to be sent to the server.
+    pub server_lacks: Vec<&'static str>,
     /// Bytes that wait for the agent to read them.
     pub waiting_bytes: usize,
-    /// Whether it waits for its turn to be introduced to its server again.
-    pub resync_queued: bool,
+    /// Whether it waits for its turn at its server.
+    pub queued: bool,
 }
 
 fn as_text<S: serde::Serializer>(uid: &InstanceUid, serializer: S) -> Result<S::Ok, S::Error> {

@@ -110,6 +110,9 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
     {
         params.volatile = volatile;
     }
+    if let Some(bytes_max) = section.bytes("store_bytes_max", MEMORY) {
+        params.store.bytes_max = bytes_max;
+    }
     params
 }
 
@@ -161,6 +164,9 @@ pub(super) fn check_across(config: &Config, findings: &Findings) {
     }
     if upstream.backoff_initial > upstream.backoff_max {
         report("upstream.backoff_max", "is less than upstream.backoff_initial");
+    }
+    if upstream.pace_min > upstream.pace_max {
+        report("upstream.pace_max", "is less than upstream.pace_min");
     }
     if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
         report("admin.listen", "is one of edge.listen: agents must not see it");

@@ -16,6 +16,8 @@ const PATH_DEFAULT: &str = "/v1/opamp";
 const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
 /// More servers than this is a mistake; each brings a set of metrics with it.
 const SERVERS_MAX: usize = 1024;
+/// A faster pace than any server's, or more in flight, is a mistake in the zeros.
+const PACE_MAX: u32 = 10_000_000;
 /// Headers that belong to the handshake: an operator's value would break it.
 const RESERVED: [&str; 6] =
     ["host", "connection", "upgrade", "content-length", "transfer-encoding", "content-type"];
@@ -38,8 +40,14 @@ pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)])
     if let Some(count) = section.number("dials_max", 1..=u16::MAX).and_then(NonZeroU16::new) {
         params.dials_max = count;
     }
-    if let Some(rate) = section.number("resync_rate", 1..=u32::MAX).and_then(NonZeroU32::new) {
-        params.resync_rate = rate;
+    for (key, value) in [
+        ("pace_max", &mut params.pace_max),
+        ("pace_min", &mut params.pace_min),
+        ("in_flight_max", &mut params.in_flight_max),
+    ] {
+        if let Some(number) = section.number(key, 1..=PACE_MAX).and_then(NonZeroU32::new) {
+            *value = number;
+        }
     }
     let sections = section.sections("servers");
     if sections.is_empty() {

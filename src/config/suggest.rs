@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Keys of earlier versions and their successors. An entry stays for good: it is what tells an
 /// operator, years later, what to write instead.
-pub(super) const RENAMED: &[(&str, &str)] = &[];
+pub(super) const RENAMED: &[(&str, &str)] = &[("upstream.resync_rate", "upstream.pace_max")];
 
 /// Says what is wrong with the unknown key `path` (`[]` for any place in a list).
 pub(super) fn unknown(path: &str, known: &BTreeSet<String>, renamed: &[(&str, &str)]) -> String {

@@ -82,6 +82,12 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
 }
 
 #[test]
+fn a_renamed_key_names_its_successor() {
+    let found = mistakes("[upstream]\nresync_rate = 2000\n");
+    assert_eq!(found, ["line 2: upstream.resync_rate: was renamed: it is `upstream.pace_max` now"]);
+}
+
+#[test]
 fn broken_toml_does_not_hide_the_other_mistakes() {
     let found = mistakes("[edge]\npath = \npings = 3\n");
     assert!(found[0].starts_with("line 2: not TOML: "), "{found:?}");
@@ -114,6 +120,7 @@ fn values_out_of_bounds_name_the_bounds() {
         ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),
         ("log.level = \"seawall=loud\"", "log.level: "),
         ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),
+        ("upstream.pace_min = 0", "upstream.pace_min: must be 1 to 10000000, not 0"),
         ("edge = 3", "edge: must be a table, not a number"),
     ] {
         let found = mistakes(text);
@@ -125,6 +132,7 @@ fn values_out_of_bounds_name_the_bounds() {
 fn keys_that_contradict_each_other_are_named() {
     for (text, expected) in [
         ("upstream.backoff_initial = \"31s\"", "upstream.backoff_max: "),
+        ("upstream.pace_min = 30000", "upstream.pace_max: is less than upstream.pace_min"),
         ("edge.buffered_bytes_max = \"1MiB\"", "edge.buffered_bytes_max: "),
         ("sessions.outbox_bytes_max = \"1GiB\"", "sessions.outbox_total_bytes_max: "),
         ("admin.listen = \"0.0.0.0:4320\"", "admin.listen: "),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::admin::{Readiness, ServerView, SessionView, View};
 use crate::core::session::{FullState, Presence};
 use crate::ident::InstanceUid;
+use crate::opamp::field_set::agent_field;
 use crate::sessions::{SessionInfo, Sessions};
 use crate::upstream::{ServerStatus, Upstream};
 
@@ -108,7 +109,8 @@ fn describe(info: SessionInfo, names: &[String]) -> SessionView {
             FullState::Asked(_) => "asked",
         },
         waiting_bytes: info.waiting_bytes,
-        resync_queued: info.queued,
+        server_lacks: info.server_lacks.iter().map(agent_field::name).collect(),
+        queued: !info.queued.is_empty(),
     }
 }
 

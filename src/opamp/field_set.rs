@@ -94,6 +94,28 @@ pub mod agent_field {
     pub const AVAILABLE_COMPONENTS: u32 = 14;
     pub const CONNECTION_SETTINGS_STATUS: u32 = 15;
 
+    /// The name that the schema gives a field; `other` for one that it does not know.
+    pub const fn name(number: u32) -> &'static str {
+        match number {
+            INSTANCE_UID => "instance_uid",
+            SEQUENCE_NUM => "sequence_num",
+            AGENT_DESCRIPTION => "agent_description",
+            CAPABILITIES => "capabilities",
+            HEALTH => "health",
+            EFFECTIVE_CONFIG => "effective_config",
+            REMOTE_CONFIG_STATUS => "remote_config_status",
+            PACKAGE_STATUSES => "package_statuses",
+            AGENT_DISCONNECT => "agent_disconnect",
+            FLAGS => "flags",
+            CONNECTION_SETTINGS_REQUEST => "connection_settings_request",
+            CUSTOM_CAPABILITIES => "custom_capabilities",
+            CUSTOM_MESSAGE => "custom_message",
+            AVAILABLE_COMPONENTS => "available_components",
+            CONNECTION_SETTINGS_STATUS => "connection_settings_status",
+            _ => "other",
+        }
+    }
+
     /// What a heartbeat may carry.
     pub const HEARTBEAT: FieldSet =
         FieldSet::of(&[INSTANCE_UID, SEQUENCE_NUM, CAPABILITIES, FLAGS]);

@@ -138,6 +138,12 @@ impl<'a> ServerScan<'a> {
         self.present.is_subset(server_field::ACKNOWLEDGEMENT) && self.flags == 0
     }
 
+    /// The message as if these flags were not set in it; its bytes are as they were.
+    #[must_use]
+    pub fn without_flags(&self, flags: u64) -> Self {
+        Self { flags: self.flags & !flags, ..self.clone() }
+    }
+
     /// Whether the server asks for everything ("ReportFullState").
     pub const fn reports_full_state_wanted(&self) -> bool {
         self.flags & REPORT_FULL_STATE != 0

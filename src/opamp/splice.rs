@@ -81,6 +81,11 @@ pub fn touch(uid: InstanceUid, capabilities: u64, seq: SequenceNum, out: &mut Ve
     put_varint_field(agent_field::CAPABILITIES, capabilities, out);
 }
 
+/// One field of an AgentToServer, from its value.
+pub fn field(number: u32, value: &[u8], out: &mut Vec<u8>) {
+    put_len_field(number, value, out);
+}
+
 /// A last message in an agent's name (OpAMP specification, "AgentDisconnect Message").
 pub fn disconnect(uid: InstanceUid, seq: SequenceNum, out: &mut Vec<u8>) {
     put_len_field(agent_field::INSTANCE_UID, &uid.to_wire(), out);

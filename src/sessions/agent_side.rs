@@ -1,18 +1,18 @@
 //! An agent's message, from its bytes to the link and the reply.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::contents::with_space;
 use super::seat::Seat;
 use super::slot::{Locked, Slot, SlotState};
-use super::{NotSent, Presence, Sessions, additions};
+use super::{Presence, Sessions, additions};
 use crate::clock;
-use crate::core::session::{Arrival, Carry, Policy, Reply, ReportVerdict, Route};
+use crate::core::pacing::Admission;
+use crate::core::session::{Arrival, Carry, Policy, Reply, ReportVerdict, Route, Says};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
-use crate::opamp::digest::Scratch;
 use crate::opamp::fields::ScanError;
 use crate::opamp::splice::Additions;
 use crate::opamp::{header, splice};
@@ -24,11 +24,6 @@ use crate::websocket;
 
 /// One-shot messages of all agents that may wait for their servers, in bytes.
 const PENDING_TOTAL_BYTES_MAX: usize = 64 << 20;
-
-thread_local! {
-    /// Space for canonical bytes; given back by the digester when it grew large.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
-}
 
 /// About how long an acknowledgement is: a hint for the frame's header.
 const ACKNOWLEDGEMENT_BYTES: usize = 32;
@@ -53,6 +48,20 @@ pub enum Rejected {
     /// The table is full. The gateway's limit; retrying helps.
     #[error("too many agents")]
     Full,
+}
+
+/// What became of an agent's message on its way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forwarding {
+    /// It went.
+    Sent,
+    /// Its session waits for its turn.
+    Queued {
+        /// The server may yet answer while the agent waits.
+        soon: bool,
+    },
+    /// There was nothing to send.
+    Nothing,
 }
 
 /// A plain-HTTP request whose reply is awaited.
@@ -156,8 +165,11 @@ impl Sessions {
         let uid = slot.session.uid();
         let route = self.uplink.route(uid);
         let expected = slot.session.numbers().0;
-        let ReportVerdict { send, gap, restart_dropped } =
+        let ReportVerdict { says, gap, new_process, restart_dropped } =
             slot.session.report(scan, route, now, &self.policy);
+        if new_process {
+            slot.contents.clear();
+        }
         if restart_dropped {
             events::OfferDropped { uid, reason: OfferDrop::NewProcess }.emit();
         }
@@ -165,75 +177,104 @@ impl Sessions {
             let (expected, received) = (last.next().0, scan.sequence_num.0);
             events::GapDetected { uid, expected, received }.emit();
         }
-        if scan.is_heartbeat() {
-            let route = if send { HeartbeatRoute::Forwarded } else { HeartbeatRoute::Local };
-            events::Heartbeat { route }.emit();
-        }
-        let sent = send && self.forward_news(slot, scan, route);
+        let taken = match says {
+            Says::Alive { goes_on } => self.take_heartbeat(slot, scan, route.filter(|_| goes_on)),
+            Says::Something => self.take_news(slot, scan, route),
+        };
         if scan.disconnects() {
             events::SessionEnded { uid, reason: EndReason::AgentDisconnect }.emit();
         }
-        slot.session.owe_reply(sent && !scan.disconnects(), now, &self.policy)
+        let awaited = !scan.disconnects()
+            && matches!(taken, Forwarding::Sent | Forwarding::Queued { soon: true });
+        slot.session.owe_reply(awaited, now, &self.policy)
     }
 
-    /// Sends on what the server does not have of a report (R1, R2). Returns whether anything went.
-    fn forward_news(
+    /// A heartbeat goes on if there is a route for it (R9).
+    fn take_heartbeat(
         &self,
         slot: &mut SlotState,
         scan: &AgentScan<'_>,
         route: Option<Route>,
-    ) -> bool {
-        if scan.is_heartbeat() {
-            return self.forward(slot, scan, (route, Carry::Whole)).is_ok();
+    ) -> Forwarding {
+        let taken = match route {
+            None => Forwarding::Nothing,
+            Some(_) => self.forward(slot, scan, (route, Carry::Whole)),
+        };
+        let sent = taken == Forwarding::Sent;
+        if route.is_some() && !sent {
+            slot.session.touch_later();
         }
-        let news =
-            SCRATCH.with_borrow_mut(|scratch| slot.session.news(scan, &self.digester, scratch));
-        let carry = slot.session.carry(scan, &news, route);
-        if carry == Carry::Nothing {
-            slot.session.suppressed(scan);
-            slot.session.learn(news);
-            events::ReportSuppressed { bytes: scan.bytes.len() }.emit();
-            return false;
-        }
-        let sent = self.forward(slot, scan, (route, carry)).is_ok();
-        if sent {
-            slot.session.learn(news);
-        }
-        sent
+        let route = if sent { HeartbeatRoute::Forwarded } else { HeartbeatRoute::Local };
+        events::Heartbeat { route }.emit();
+        // Of a touch that waits, the agent need not hear.
+        if sent { taken } else { Forwarding::Nothing }
     }
 
+    /// Sends on what the server does not have of a report (R1, R2), or has it wait for its turn.
+    fn take_news(
+        &self,
+        slot: &mut SlotState,
+        scan: &AgentScan<'_>,
+        route: Option<Route>,
+    ) -> Forwarding {
+        let news = with_space(|space| {
+            let news = slot.session.news(scan, &self.digester, &mut space.digest);
+            slot.contents.keep(&self.store, scan, news.to_keep(), space);
+            news
+        });
+        let carry = slot.session.learn(scan, &news, route);
+        if carry == Carry::Nothing {
+            events::ReportSuppressed { bytes: scan.bytes.len() }.emit();
+            return Forwarding::Nothing;
+        }
+        let taken = self.forward(slot, scan, (route, carry));
+        match taken {
+            Forwarding::Sent => slot.session.report_sent(scan, carry),
+            Forwarding::Queued { .. } | Forwarding::Nothing => slot.session.news_lost(&news),
+        }
+        taken
+    }
+
+    /// Sends a message in this form, if its server has time for it now.
     fn forward(
         &self,
         slot: &mut SlotState,
         scan: &AgentScan<'_>,
         (route, carry): (Option<Route>, Carry),
-    ) -> Result<(), NotSent> {
+    ) -> Forwarding {
         let uid = slot.session.uid();
-        let taken = route.ok_or(NotSent::Down).and_then(|route| {
-            self.leave_old_server(slot, route);
+        let sent = route.ok_or(Forwarding::Queued { soon: false }).and_then(|route| {
             if slot.session.must_queue(scan) {
-                self.send_pending(slot, route)?;
+                return Err(Forwarding::Queued { soon: true });
             }
+            if let Admission::Wait { soon } = self.uplink.admit(uid, route) {
+                return Err(Forwarding::Queued { soon });
+            }
+            self.leave_old_server(slot, route);
             let number = slot.session.next_number();
             let mut write = |out: &mut Vec<u8>| match carry {
                 Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
                 Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
             };
-            self.uplink.send(uid, route, &mut write).map(|()| route)
+            let sent = self.uplink.send(uid, route, &mut write);
+            sent.map(|()| route).map_err(|_| Forwarding::Queued { soon: false })
         });
-        match taken {
+        match sent {
             Ok(route) => {
-                slot.session.sent(route, Some(scan), clock::now());
+                slot.session.sent(route, clock::now());
+                if scan.disconnects() {
+                    slot.session.gone();
+                }
                 events::ReportForwarded { uid }.emit();
-                Ok(())
+                Forwarding::Sent
             }
-            Err(why) => {
+            Err(queued) => {
                 let room = PENDING_TOTAL_BYTES_MAX.saturating_sub(self.tally.server_bytes());
                 let pending_bytes_max = self.policy.pending_bytes_max.min(room);
                 if !slot.session.not_sent(scan, &Policy { pending_bytes_max, ..self.policy }) {
                     events::CustomMessageDropped { uid, reason: CustomDrop::OverBudget }.emit();
                 }
-                Err(why)
+                queued
             }
         }
     }

@@ -7,6 +7,7 @@
 //! both wires.
 
 mod agent_side;
+mod contents;
 mod deadlines;
 mod outbox;
 pub mod params;
@@ -23,19 +24,20 @@ mod view;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use outbox::Outgoing;
 pub use seat::Seat;
-pub use server_side::{Answer, Delivered, Delivery, TurnTaken};
+pub use server_side::{Delivered, Delivery, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
 pub use view::SessionInfo;
 
-use crate::core::pacing::Class;
-use crate::core::session::{Policy, Presence, Route};
+use crate::core::session::{ClassSet, Policy, Presence, Route};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::splice::Additions;
+use crate::store::ContentStore;
 use crate::telemetry::events::sessions as events;
 use crate::telemetry::events::sessions::{CustomDrop, OfferDrop};
 use deadlines::Deadlines;
@@ -46,7 +48,7 @@ use table::Table;
 /// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
 enum Then {
     Nothing,
-    Enlist,
+    Enlist(ClassSet),
     Remove,
 }
 
@@ -64,6 +66,7 @@ pub struct Sessions {
     tally: Tally,
     stopping: AtomicBool,
     digester: Digester,
+    store: ContentStore,
 }
 
 impl Sessions {
@@ -82,6 +85,7 @@ impl Sessions {
             key: DigestKey::derive(&table::secret()),
             volatile: params.volatile.clone(),
         };
+        let store = ContentStore::new(params.store.clone());
         Self {
             table: table::empty(),
             uplink,
@@ -91,6 +95,7 @@ impl Sessions {
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
             digester,
+            store,
         }
     }
 
@@ -134,7 +139,9 @@ impl Sessions {
         drop(slot);
         match then {
             Then::Nothing => {}
-            Then::Enlist => self.uplink.enlist(uid, Class::FullState),
+            Then::Enlist(classes) => {
+                classes.iter().for_each(|class| self.uplink.enlist(uid, class))
+            }
             Then::Remove => {
                 // In this order: once its place is free, a new session may want a link.
                 self.uplink.release(uid);
@@ -165,11 +172,12 @@ impl Sessions {
             session.look_at = Some(at);
             self.deadlines.push(at, uid);
         }
-        if !session.wants_turn() {
+        let wanted = session.wanted_turns();
+        if wanted.is_empty() {
             return Then::Nothing;
         }
-        session.queued = true;
-        Then::Enlist
+        session.queued = session.queued.union(wanted);
+        Then::Enlist(wanted)
     }
 
     /// What an agent's first reply on a connection carries besides.

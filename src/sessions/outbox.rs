@@ -9,7 +9,8 @@ use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
 use crate::opamp::splice;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{Asker, CustomDrop, OfferDrop, Replied, ReplySource};
+use crate::telemetry::events::sessions::{CustomDrop, OfferDrop, Replied, ReplySource};
+use crate::telemetry::events::store::FullStateAsked;
 use crate::websocket;
 
 /// What an agent's task has to do.
@@ -122,7 +123,7 @@ impl Sessions {
     pub(super) fn ask_agent(&self, slot: &mut SlotState) {
         let mut message = Vec::new();
         self.write_acknowledgement(slot, REPORT_FULL_STATE, &mut message);
-        events::FullStateAsked { uid: slot.session.uid(), by: Asker::Gateway }.emit();
+        FullStateAsked { uid: slot.session.uid() }.emit();
         match slot.session.presence() {
             Presence::Connected { .. } => self.put(slot, SendKind::Push, &message),
             _ => {

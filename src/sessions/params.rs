@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::opamp::digest::Volatile;
+use crate::store::StoreParams;
 
 /// What the table of sessions needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct SessionsParams {
     pub custom_messages_max: usize,
     /// Parts of what agents report that do not count as change (R1).
     pub volatile: Volatile,
+    /// Limits of the content store, from which servers get full states (R2).
+    pub store: StoreParams,
 }
 
 impl Default for SessionsParams {
@@ -39,6 +42,7 @@ impl Default for SessionsParams {
             outbox_total_bytes_max: 512 << 20,
             custom_messages_max: 64,
             volatile: Volatile::default(),
+            store: StoreParams::default(),
         }
     }
 }

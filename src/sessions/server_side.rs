@@ -6,13 +6,15 @@ use super::slot::SlotState;
 use super::{NotSent, Sessions, additions};
 use crate::clock;
 use crate::core::pacing::Class;
-use crate::core::session::{FromServer, Route, ServerVerdict, Turn};
+use crate::core::session::{Answer, FromServer, Route, ServerVerdict, Turn};
 use crate::ident::InstanceUid;
-use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
+use crate::opamp::field_set::FieldSet;
+use crate::opamp::server::ServerScan;
 use crate::opamp::splice;
 use crate::telemetry::events::edge::SendKind;
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{Asker, OfferDrop, ReplySource};
+use crate::telemetry::events::sessions::{OfferDrop, ReplySource};
+use crate::telemetry::events::store;
 
 /// What became of a server's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +36,6 @@ pub struct Delivery {
     pub answer: Option<Answer>,
 }
 
-/// An answer of the server's, as its pace is judged by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    /// How long the server took, if that can be told.
-    pub after: Option<Duration>,
-    /// It answers an introduction without state: whether it asked for the full state.
-    pub introduction: Option<bool>,
-}
-
 /// What came of a session's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnTaken {
@@ -58,15 +51,15 @@ pub enum TurnTaken {
 struct Message<'a> {
     from: Route,
     scan: &'a ServerScan<'a>,
-    /// `ReportFullState` is taken out.
-    strip: bool,
+    /// Flags that are taken out.
+    strip: u64,
     /// For how long the agent has been waiting for a reply.
     waited: Option<Duration>,
 }
 
 impl Message<'_> {
     const fn flags(&self) -> u64 {
-        if self.strip { self.scan.flags & !REPORT_FULL_STATE } else { self.scan.flags }
+        self.scan.flags & !self.strip
     }
 }
 
@@ -81,14 +74,14 @@ impl Sessions {
         }
         let now = clock::now();
         let waited = slot.session.waited(now, &self.policy);
-        let ServerVerdict { then, strip_full_state } = slot.session.from_server(scan, from, now);
-        if scan.reports_full_state_wanted() && !strip_full_state {
-            events::FullStateAsked { uid, by: Asker::Server }.emit();
+        let ServerVerdict { then, strip, answer } = slot.session.from_server(scan, from, now);
+        if scan.reports_full_state_wanted() {
+            store::FullStateWanted { uid }.emit();
         }
-        let message = Message { from, scan, strip: strip_full_state, waited };
+        let message = Message { from, scan, strip, waited };
         let delivered = self.carry_out(&mut slot, &message, then);
         self.finish(uid, slot);
-        Delivery { delivered, answer: None }
+        Delivery { delivered, answer }
     }
 
     fn carry_out(
@@ -101,9 +94,7 @@ impl Sessions {
             FromServer::Reply => self.deliver(slot, message, SendKind::Reply),
             FromServer::Push => self.deliver(slot, message, SendKind::Push),
             FromServer::Keep(reply) => {
-                let mut rest = message.scan.clone();
-                rest.flags = message.flags();
-                self.keep(slot, &rest);
+                self.keep(slot, &message.scan.without_flags(message.strip));
                 if reply {
                     events::Replied { source: ReplySource::Server, after: message.waited }.emit();
                     slot.wake();
@@ -113,6 +104,12 @@ impl Sessions {
             FromServer::TooLate => {
                 let (uid, reason) = (slot.session.uid(), OfferDrop::SessionEnded);
                 events::OfferDropped { uid, reason }.emit();
+            }
+            FromServer::Former => {
+                let (uid, reason) = (slot.session.uid(), OfferDrop::FormerServer);
+                if !message.scan.is_empty_ack() {
+                    events::OfferDropped { uid, reason }.emit();
+                }
             }
             FromServer::Unavailable { retry_after, acknowledge } => {
                 if acknowledge && slot.session.is_connected() {
@@ -133,12 +130,12 @@ impl Sessions {
         let mut bytes = Vec::with_capacity(scan.bytes.len() + 64);
         let with = additions(greeting.as_ref(), 0);
         let greeted = splice::to_agent(scan, slot.session.uid(), &with, &mut bytes);
-        if message.strip {
+        if message.flags() != scan.flags {
             splice::set_flags(message.flags(), &mut bytes);
         }
         slot.session.greeted |= greeted && greeting.is_some_and(|g| g.capabilities.is_some());
         slot.renamed |= scan.new_instance_uid().is_some();
-        if !scan.is_empty_ack() {
+        if !scan.without_flags(message.strip).is_empty_ack() {
             slot.session.content_written(clock::now());
         }
         if kind == SendKind::Reply {
@@ -147,78 +144,99 @@ impl Sessions {
         self.put(slot, kind, &bytes);
     }
 
-    /// The session's turn at its server has come.
-    pub fn turn(&self, uid: InstanceUid, _: Class) -> TurnTaken {
+    /// The session's turn at its server has come: one message goes, at most. If more waits, the
+    /// session stands in the queue again.
+    pub fn turn(&self, uid: InstanceUid, class: Class) -> TurnTaken {
         let Some(slot) = self.find(uid) else { return TurnTaken::Idle };
         let mut slot = slot.lock(&self.tally);
-        slot.session.queued = false;
+        slot.session.queued.remove(class);
         let Some(route) = self.uplink.route(uid) else { return TurnTaken::Idle };
-        self.leave_old_server(&mut slot, route);
-        let mut taken = TurnTaken::Idle;
-        loop {
-            let turn = slot.session.turn(route, clock::now());
-            match self.take_turn(&mut slot, route, turn) {
-                Ok(true) => taken = TurnTaken::Used,
-                Ok(false) => break,
-                Err(NotSent::Full) => {
-                    taken = TurnTaken::Again;
-                    break;
-                }
-                // The link's return brings every session its turn.
-                Err(NotSent::Down | NotSent::Stale) => break,
+        let taken = match self.take_turn(&mut slot, route, class) {
+            Ok(taken) => taken,
+            Err(NotSent::Full) => {
+                slot.session.queued.insert(class);
+                TurnTaken::Again
             }
-        }
-        if taken == TurnTaken::Again {
-            slot.session.queued = true;
-        }
+            // The link's return brings every session its turn.
+            Err(NotSent::Down | NotSent::Stale) => TurnTaken::Idle,
+        };
         self.finish(uid, slot);
         taken
     }
 
-    /// Does one thing; `Ok(false)` when there is nothing left to do.
-    fn take_turn(&self, slot: &mut SlotState, route: Route, turn: Turn) -> Result<bool, NotSent> {
+    fn take_turn(
+        &self,
+        slot: &mut SlotState,
+        route: Route,
+        class: Class,
+    ) -> Result<TurnTaken, NotSent> {
+        let ignorant = class == Class::Touch && self.uplink.presumed_ignorant(route);
         let uid = slot.session.uid();
+        let turn = slot.session.turn(class, route, ignorant, clock::now());
+        if !matches!(turn, Turn::Nothing | Turn::AskAgent) {
+            self.leave_old_server(slot, route);
+        }
         let number = slot.session.next_number();
         let capabilities = slot.session.capabilities();
         match turn {
-            Turn::Nothing => return Ok(false),
-            Turn::AskAgent => {
-                self.ask_agent(slot);
-                return Ok(true);
-            }
+            Turn::Nothing => return Ok(TurnTaken::Idle),
+            Turn::AskAgent => self.ask_agent(slot),
+            Turn::Report(parts) => return self.report_kept(slot, route, parts),
             Turn::Touch => {
                 let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
                 self.uplink.send(uid, route, &mut write)?;
                 self.uplink.touched(uid, route.link.server);
+                slot.session.touch_sent(route, clock::now());
             }
+            Turn::Disconnect if slot.session.is_gone() => return Ok(TurnTaken::Idle),
             Turn::Disconnect => {
                 let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
                 self.uplink.send(uid, route, &mut write)?;
-                slot.session.disconnect_sent(route, clock::now());
-                return Ok(false);
+                slot.session.sent(route, clock::now());
+                slot.session.gone();
             }
-            Turn::OneShot => {
-                self.send_pending(slot, route)?;
-                return Ok(true);
-            }
+            Turn::OneShot => self.send_pending(slot, route)?,
         }
-        slot.session.sent(route, None, clock::now());
-        Ok(true)
+        Ok(TurnTaken::Used)
     }
 
-    /// Sends what waited, in its order, as far as there is room.
-    pub(super) fn send_pending(&self, slot: &mut SlotState, route: Route) -> Result<(), NotSent> {
+    /// Sends parts of the agent's state from the content store (R2, R4). If some have had to go from
+    /// there, the rest is sent, and the agent asked.
+    fn report_kept(
+        &self,
+        slot: &mut SlotState,
+        route: Route,
+        parts: FieldSet,
+    ) -> Result<TurnTaken, NotSent> {
         let uid = slot.session.uid();
-        loop {
-            let number = slot.session.next_number();
-            let Some(fields) = slot.session.first_pending() else { return Ok(()) };
-            let mut write = |out: &mut Vec<u8>| {
-                out.extend_from_slice(fields);
-                splice::set_sequence_num(number, out);
-            };
-            self.uplink.send(uid, route, &mut write)?;
-            slot.session.pending_sent(route, clock::now());
+        let (number, capabilities) = (slot.session.next_number(), slot.session.capabilities());
+        let mut message = Vec::new();
+        splice::touch(uid, capabilities, number, &mut message);
+        let missing = slot.contents.append(parts, &mut message);
+        if !missing.is_empty() {
+            slot.session.lacks(missing);
+            store::ContentMissing { uid }.emit();
         }
+        let parts = parts.minus(missing);
+        self.uplink.send(uid, route, &mut |out| out.extend_from_slice(&message))?;
+        slot.session.sent(route, clock::now());
+        slot.session.parts_sent(parts);
+        store::ReportFromStore { uid, bytes: message.len() }.emit();
+        Ok(TurnTaken::Used)
+    }
+
+    /// Sends the first of what waited.
+    fn send_pending(&self, slot: &mut SlotState, route: Route) -> Result<(), NotSent> {
+        let uid = slot.session.uid();
+        let number = slot.session.next_number();
+        let Some(fields) = slot.session.first_pending() else { return Ok(()) };
+        let mut write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(fields);
+            splice::set_sequence_num(number, out);
+        };
+        self.uplink.send(uid, route, &mut write)?;
+        slot.session.pending_sent(route, clock::now());
+        Ok(())
     }
 
     /// After a failover or failback the server the agent came from, if it still lives, is told

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::contents::Contents;
 use crate::clock;
 use crate::core::session::{Presence, Session};
 use crate::ident::InstanceUid;
@@ -19,6 +20,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct SlotState {
     pub(super) session: Session,
+    /// The bytes of what it reported.
+    pub(super) contents: Contents,
     /// Encoded WebSocket frames for the agent's present connection.
     pub(super) outbox: Vec<u8>,
     /// The task to wake: the agent's connection, or its waiting request.
@@ -36,6 +39,7 @@ impl Slot {
         Self {
             state: Mutex::new(SlotState {
                 session: Session::new(uid, clock::now()),
+                contents: Contents::default(),
                 outbox: Vec::new(),
                 waker: None,
                 overflowed: false,

@@ -8,6 +8,7 @@ use crate::core::pacing::Class;
 use crate::core::session::{EndReason, Expiry};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions as events;
+use crate::telemetry::events::store::StoreMeasured;
 
 /// Sessions looked at in one call: a bound on the work of one tick.
 const SWEEP_MAX: usize = 10_000;
@@ -24,7 +25,21 @@ impl Sessions {
         let (connected, lingering) = self.count();
         let outbox_bytes = self.tally.agent_bytes();
         events::Counted { connected, lingering, outbox_bytes }.emit();
+        self.measure_store();
         full
+    }
+
+    fn measure_store(&self) {
+        let figures = self.store.figures();
+        StoreMeasured {
+            bytes: figures.bytes,
+            entries: (figures.entries, figures.entries_evicted),
+            handles: figures.handles,
+            shared_and_stored: (figures.shared, figures.stored + figures.revived),
+            evicted_and_refused: (figures.evictions, figures.refused),
+            misses: figures.misses,
+        }
+        .emit();
     }
 
     fn look_at(&self, uid: InstanceUid, at: Instant, now: Instant) {
@@ -56,11 +71,13 @@ impl Sessions {
 
     /// A session's turn came while its link was down. `false`: it is not, by now, and the session
     /// keeps its turn. Asked with the session locked, or the link's return might pass by unseen.
-    pub fn skip_turn(&self, uid: InstanceUid, is_down: &dyn Fn() -> bool) -> bool {
+    pub fn skip_turn(&self, uid: InstanceUid, class: Class, is_down: &dyn Fn() -> bool) -> bool {
         let Some(slot) = self.find(uid) else { return true };
         let mut slot = slot.lock(&self.tally);
         let skipped = is_down();
-        slot.session.queued &= !skipped;
+        if skipped {
+            slot.session.queued.remove(class);
+        }
         skipped
     }
 
@@ -73,13 +90,14 @@ impl Sessions {
 
     fn enlist_concerned(&self, uid: InstanceUid, slot: &Slot) -> bool {
         let mut slot = slot.lock(&self.tally);
-        let stale = !slot.session.is_introduced(self.uplink.route(uid));
-        let enlist = !slot.session.queued && (stale || slot.session.wants_turn());
-        slot.session.queued |= enlist;
-        drop(slot);
-        if enlist {
-            self.uplink.enlist(uid, Class::FullState);
+        let mut wanted = slot.session.wanted_turns();
+        if slot.session.needs_introduction(self.uplink.route(uid)) {
+            wanted.insert(Class::Touch);
         }
-        enlist
+        let wanted = wanted.minus(slot.session.queued);
+        slot.session.queued = slot.session.queued.union(wanted);
+        drop(slot);
+        wanted.iter().for_each(|class| self.uplink.enlist(uid, class));
+        !wanted.is_empty()
     }
 }

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::Sessions;
 use super::slot::Slot;
-use crate::core::session::{FullState, Presence, Route};
+use crate::core::session::{ClassSet, FullState, Presence, Route};
 use crate::ident::InstanceUid;
+use crate::opamp::field_set::FieldSet;
 
 /// A session at one instant.
 #[derive(Debug, Clone)]
@@ -32,8 +33,10 @@ pub struct SessionInfo {
     pub full_state: FullState,
     /// Bytes that wait for the agent.
     pub waiting_bytes: usize,
-    /// The session waits for its turn at its server.
-    pub queued: bool,
+    /// As what the session waits for its turn at its server.
+    pub queued: ClassSet,
+    /// The parts of its state that the server is yet to get.
+    pub server_lacks: FieldSet,
 }
 
 impl Sessions {
@@ -76,5 +79,6 @@ fn describe(slot: &Slot) -> SessionInfo {
         full_state: slot.session.full_state(),
         waiting_bytes: slot.waiting_bytes(),
         queued: slot.session.queued,
+        server_lacks: slot.session.owed_parts(),
     }
 }

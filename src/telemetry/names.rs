@@ -8,11 +8,12 @@ use metrics::{Counter, Gauge};
 
 use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
 use super::events::sessions::{
-    Asker, CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
+    CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
 };
 use super::events::upstream::{DialResult, LossReason, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
+use crate::core::pacing::Class;
 
 /// What Prometheus is told a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +155,34 @@ struct Metrics [] {
     acknowledgements_swallowed: Counter = AcknowledgementsSwallowed "seawall_swallowed_acknowledgements_total",
     /// Gaps in agents' sequence numbers: messages lost on the way here.
     gaps: Counter = Gaps "seawall_sequence_gaps_total",
-    /// Full states asked of agents, by who wanted them.
-    full_states_asked: Family<Asker> = FullStatesAsked "seawall_asked_full_states_total",
+    /// Full states that servers asked for.
+    full_states_wanted: Counter = FullStatesWanted "seawall_wanted_full_states_total",
+    /// Full states asked of agents, because they are not known here.
+    full_states_asked: Counter = FullStatesAsked "seawall_asked_full_states_total",
+    /// Reports of agents' state that went to a server from the content store.
+    store_reports: Counter = StoreReports "seawall_store_reports_total",
+    /// Bytes of those reports.
+    store_report_bytes: Counter = StoreReportBytes "seawall_store_report_bytes_total",
+    /// Those of them that lacked a part which had to go from the store: the agent is asked.
+    store_reports_incomplete: Counter = StoreReportsIncomplete "seawall_store_incomplete_reports_total",
+    /// Bytes of contents in the store.
+    store_bytes: Gauge = StoreBytes "seawall_store_bytes",
+    /// Contents in the store, each once.
+    store_entries: Gauge = StoreEntries "seawall_store_entries",
+    /// Of them, those whose bytes had to go.
+    store_entries_evicted: Gauge = StoreEntriesEvicted "seawall_store_evicted_entries",
+    /// Parts of agents' states that are in the store; divided by the entries, how well they are shared.
+    store_handles: Gauge = StoreHandles "seawall_store_handles",
+    /// Contents reported that the store had already.
+    store_shared: Counter = StoreShared "seawall_store_shared_total",
+    /// Contents reported that were new to the store.
+    store_stored: Counter = StoreStored "seawall_store_stored_total",
+    /// Contents whose bytes had to go for others.
+    store_evictions: Counter = StoreEvictions "seawall_store_evictions_total",
+    /// Contents for which there was no room at all.
+    store_refusals: Counter = StoreRefusals "seawall_store_refusals_total",
+    /// Contents wanted whose bytes were not there.
+    store_misses: Counter = StoreMisses "seawall_store_misses_total",
     /// Offers kept for agents that could not take them at once.
     offers_kept: Counter = OffersKept "seawall_kept_offers_total",
     /// Offers that will not reach their agent.
@@ -196,8 +223,16 @@ struct ServerMetrics ["server"] {
     pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
     /// Error responses from the server.
     server_errors: Family<ServerErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
-    /// Sessions still to be reintroduced to the server.
-    resync_sessions: Gauge = ResyncSessions "seawall_upstream_resync_sessions",
+    /// Sessions that wait for their turn at the server, by what they have to say.
+    resync_sessions: GaugeFamily<Class> = ResyncSessions "seawall_upstream_resync_sessions",
+    /// Messages sent to the server and not answered yet.
+    in_flight: Gauge = InFlight "seawall_upstream_in_flight_messages",
+    /// How many messages may be in flight, as the server's answer times have it.
+    window: Gauge = Window "seawall_upstream_window_messages",
+    /// Messages that the pace let through in the last second.
+    pace: Gauge = Pace "seawall_upstream_pace_messages_per_second",
+    /// Seconds left of the pause that the server asked for; 0 without one.
+    pause_seconds: Gauge = PauseSeconds "seawall_upstream_pause_seconds",
     /// Touches sent: an agent introduced by uid, number and capabilities alone.
     touches: Counter = Touches "seawall_upstream_touches_total",
     /// Pauses that the server asked for.

@@ -56,6 +56,11 @@ impl DialError {
         }
     }
 
+    /// The server says that it has too much to do, rather than that it does not want this client.
+    pub(super) const fn is_overload(&self) -> bool {
+        matches!(self, Self::Refused(refused) if matches!(refused.status, 429 | 503))
+    }
+
     pub(super) const fn label(&self) -> DialResult {
         match self {
             Self::Refused(_) | Self::NotHttp(_) => DialResult::Refused,

@@ -9,13 +9,11 @@ use crate::core::session::Route;
 use crate::ident::{InstanceUid, UidError};
 use crate::opamp::header;
 use crate::opamp::server::{ErrorKind, ServerScan};
-use crate::sessions::{Delivered, Sessions};
+use crate::sessions::{Delivered, Delivery, Sessions};
 use crate::telemetry::events::upstream as events;
 
 /// How long a server that is overloaded and does not say for how long is left alone.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
-/// The longest pause a server can ask for: a mistake in a unit must not silence its agents.
-const PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// One message from `server` on `link`.
 pub(super) fn take(server: &Server, link: &Link, route: Route, sessions: &Sessions, bytes: &[u8]) {
@@ -41,12 +39,15 @@ pub(super) fn take(server: &Server, link: &Link, route: Route, sessions: &Sessio
     };
     // A link of one agent's own must not reach another: what is not for its owner is for nobody.
     let foreign = link.owner.is_some_and(|owner| owner != uid);
-    let delivered = if foreign {
-        Delivered::Unknown
+    let delivery = if foreign {
+        Delivery { delivered: Delivered::Unknown, answer: None }
     } else {
-        sessions.from_server(uid, route, &scan).delivered
+        sessions.from_server(uid, route, &scan)
     };
-    match delivered {
+    if let Some(answer) = delivery.answer {
+        server.pace.answered(link.id.index, answer, clock::now());
+    }
+    match delivery.delivered {
         Delivered::Done => {}
         Delivered::Unknown if scan.is_empty_ack() => {}
         Delivered::Unknown => {
@@ -91,7 +92,5 @@ fn note_error(server: &Server, scan: &ServerScan<'_>) {
 }
 
 fn pause(server: &Server, retry_after: Option<Duration>) {
-    let pause = retry_after.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
-    server.pause(clock::now() + pause);
-    events::Paused { server: &server.params.name, pause }.emit(&server.metrics);
+    server.pause(retry_after.unwrap_or(PAUSE_DEFAULT), clock::now());
 }

@@ -3,18 +3,19 @@
 //!
 //! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
 //! - `connection`, `dial`, `tls`: that WebSocket's bytes.
-//! - `server`, `backlog`: one server; sessions that wait for their turn at it.
-//! - `tasks`: what runs. `incoming`: where a server's message goes.
+//! - `server`, `pace`: one server; sessions that wait for their turn at it.
+//! - `tasks`, `turns`: what runs. `incoming`: where a server's message goes.
 
-mod backlog;
 mod connection;
 mod dial;
 mod incoming;
 mod link;
+mod pace;
 pub mod params;
 mod server;
 mod tasks;
 mod tls;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +96,7 @@ impl Upstream {
                 tasks.spawn(tasks::keep_link(up, server, Arc::clone(link), sessions));
             }
             let (up, server, sessions) = shared();
-            tasks.spawn(tasks::give_turns(up, server, sessions));
+            tasks.spawn(turns::give_turns(up, server, sessions));
             let (up, server, sessions) = shared();
             tasks.spawn(tasks::watch(up, server, sessions));
         }
@@ -133,7 +134,7 @@ impl Upstream {
             name: server.params.name.clone(),
             reachable: server.is_reachable(),
             available: server.is_available(),
-            backlog: server.backlog.len(),
+            backlog: server.pace.waiting(),
         };
         self.servers.iter().map(of).collect()
     }
@@ -150,6 +151,10 @@ impl Upstream {
             max: self.params.backoff_max,
             stable_after: self.params.stable_after,
         }
+    }
+
+    fn server(&self, id: ServerId) -> Option<&Arc<Server>> {
+        self.servers.get(usize::from(id.0))
     }
 
     /// The server an agent belongs to: by weight among those in use; if none is, among all, so that
@@ -179,8 +184,8 @@ impl Upstream {
         if self.servers.len() == 1 {
             return;
         }
-        for uid in server.backlog.drain() {
-            self.enlist(uid, Class::FullState);
+        for (uid, class) in server.pace.drain() {
+            self.enlist(uid, class);
         }
     }
 
@@ -188,8 +193,8 @@ impl Upstream {
     fn measure(&self, server: &Server) {
         let shared: usize = server.shared.iter().map(|link| link.waiting_bytes()).sum();
         let owned: usize = server.owned.iter().map(|link| link.waiting_bytes()).sum();
-        events::Measured { queue_bytes: shared + owned, backlog: server.backlog.len() }
-            .emit(&server.metrics);
+        let pace = server.pace.measure(clock::now());
+        events::Measured { queue_bytes: shared + owned, pace }.emit(&server.metrics);
     }
 
     /// An agent's own link, made and dialled when it is first needed.
@@ -230,12 +235,14 @@ impl Uplink for Upstream {
         )
     }
 
-    fn admit(&self, _: InstanceUid, _: Route) -> Admission {
-        Admission::Go
+    fn admit(&self, _: InstanceUid, route: Route) -> Admission {
+        // Without a server nothing is burdened; sending will say so.
+        self.server(route.link.server)
+            .map_or(Admission::Go, |server| server.pace.admit(clock::now()))
     }
 
-    fn presumed_ignorant(&self, _: Route) -> bool {
-        false
+    fn presumed_ignorant(&self, route: Route) -> bool {
+        self.server(route.link.server).is_some_and(|server| server.pace.presumed_ignorant())
     }
 
     fn send(
@@ -244,14 +251,17 @@ impl Uplink for Upstream {
         route: Route,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), NotSent> {
-        let server = self.servers.get(usize::from(route.link.server.0)).ok_or(NotSent::Stale)?;
+        let server = self.server(route.link.server).ok_or(NotSent::Stale)?;
         let sent = match (&server.params.mode, server.shared.get(usize::from(route.link.index))) {
             (Mode::Multiplexed { .. }, Some(link)) => link.send(route.incarnation, write),
             (Mode::Multiplexed { .. }, None) => Err(NotSent::Stale),
             (Mode::PerAgent, _) => self.own_link(server, uid).send(route.incarnation, write),
         };
         match sent {
-            Ok(bytes) => events::MessageSent { bytes }.emit(&server.metrics),
+            Ok(bytes) => {
+                server.pace.sent(route.link.index, clock::now());
+                events::MessageSent { bytes }.emit(&server.metrics);
+            }
             Err(NotSent::Full) => {
                 let server_name = &server.params.name;
                 events::QueueRefused { server: server_name }.emit(&server.metrics);
@@ -262,20 +272,18 @@ impl Uplink for Upstream {
     }
 
     fn touched(&self, uid: InstanceUid, server: ServerId) {
-        if let Some(server) = self.servers.get(usize::from(server.0)) {
+        if let Some(server) = self.server(server) {
             events::Touched { uid }.emit(&server.metrics);
         }
     }
 
     fn greeting(&self, server: ServerId) -> Arc<Greeting> {
-        self.servers
-            .get(usize::from(server.0))
-            .map_or_else(Arc::default, |server| server.greeting())
+        self.server(server).map_or_else(Arc::default, |server| server.greeting())
     }
 
-    fn enlist(&self, uid: InstanceUid, _: Class) {
+    fn enlist(&self, uid: InstanceUid, class: Class) {
         if let Some(server) = self.place(uid) {
-            server.backlog.push(uid);
+            server.pace.enlist(uid, class);
         }
     }
 

@@ -54,8 +54,13 @@ pub struct UpstreamParams {
     pub queue_bytes_max: usize,
     /// Messages that may wait to be written on one link.
     pub queue_messages_max: usize,
-    /// Sessions a second that are reintroduced to one server after it was away or refused them.
-    pub resync_rate: NonZeroU32,
+    /// Messages a second that one server gets at most.
+    pub pace_max: NonZeroU32,
+    /// Messages a second that one server gets though it does not answer those before. At most
+    /// `pace_max`.
+    pub pace_min: NonZeroU32,
+    /// Messages that one server may have received and not answered, `pace_min` apart.
+    pub in_flight_max: NonZeroU32,
     /// How long a server may be away before its agents move to the next one.
     pub failover_after: Duration,
     /// Largest message accepted from a server, in bytes.
@@ -77,7 +82,9 @@ impl Default for UpstreamParams {
             stable_after: Duration::from_secs(10),
             queue_bytes_max: 16 << 20,
             queue_messages_max: 65_536,
-            resync_rate: NonZeroU32::new(2_000).expect("not zero"),
+            pace_max: NonZeroU32::new(20_000).expect("not zero"),
+            pace_min: NonZeroU32::new(10).expect("not zero"),
+            in_flight_max: NonZeroU32::new(4_096).expect("not zero"),
             failover_after: Duration::from_secs(30),
             message_bytes_max: 64 << 20,
             ping_interval: Duration::from_secs(20),

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
-use super::backlog::Backlog;
-use super::dial::Endpoint;
+use super::dial::{DialError, Endpoint};
 use super::link::{Bounds, Link};
+use super::pace::Pace;
 use super::params::{Mode, ServerParams, UpstreamParams};
 use super::tls::TlsError;
 use crate::core::backoff::RETRY_AFTER_MAX;
@@ -18,7 +18,7 @@ use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::sessions::Greeting;
 use crate::telemetry::ServerMetrics;
-use crate::telemetry::events::upstream::LinkName;
+use crate::telemetry::events::upstream::{LinkName, Paused};
 
 /// Bytes that may wait on one agent's own link.
 const AGENT_LINK_BYTES_MAX: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub(super) struct Server {
     pub(super) seed: Seed,
     pub(super) metrics: ServerMetrics,
     pub(super) endpoint: Endpoint,
-    pub(super) backlog: Backlog,
+    pub(super) pace: Pace,
     pub(super) dials: tokio::sync::Semaphore,
     /// `multiplexed`: fixed. `per-agent`: empty.
     pub(super) shared: Vec<Arc<Link>>,
@@ -52,7 +52,6 @@ struct Reach {
     /// The last dial succeeded, or a link is up.
     reachable: bool,
     since: Instant,
-    paused_until: Option<Instant>,
     /// No dial before then: the server answered one with `Retry-After`.
     held_until: Option<Instant>,
 }
@@ -86,7 +85,7 @@ impl Server {
             seed: Seed::of_name(&params.name),
             metrics: ServerMetrics::new(&params.name),
             endpoint: Endpoint::new(params, all.dial_timeout)?,
-            backlog: Backlog::default(),
+            pace: Pace::new(params, all, now),
             dials: tokio::sync::Semaphore::new(usize::from(all.dials_max.get())),
             shared,
             owned: DashMap::new(),
@@ -96,12 +95,7 @@ impl Server {
             available: AtomicBool::new(true),
             anonymous_logged: AtomicBool::new(false),
             failure_logged: AtomicBool::new(false),
-            reach: Mutex::new(Reach {
-                reachable: false,
-                since: now,
-                paused_until: None,
-                held_until: None,
-            }),
+            reach: Mutex::new(Reach { reachable: false, since: now, held_until: None }),
         })
     }
 
@@ -154,22 +148,30 @@ impl Server {
         self.reached(true, now);
     }
 
-    pub(super) fn link_went(&self, now: Instant) {
+    pub(super) fn link_went(&self, link: &Link, now: Instant) {
+        // What an agent's own link took with it is forgotten in time: it is not counted apart.
+        if link.owner.is_none() {
+            self.pace.link_lost(link.id.index);
+        }
         if self.links_up.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.pace.links_all_lost(now);
             self.reached(false, now);
         }
     }
 
-    /// What one link is told by `Retry-After` holds for all.
-    pub(super) fn dial_failed(&self, now: Instant, retry_after: Option<Duration>) {
+    /// What one link is told by `Retry-After` holds for all. A server that is too busy for another
+    /// link is too busy for messages on those that it has.
+    pub(super) fn dial_failed(&self, error: &DialError, now: Instant) {
         if self.links_up.load(Ordering::Relaxed) == 0 {
             self.reached(false, now);
         }
-        if let Some(asked) = retry_after {
-            let until = Some(now + asked.min(RETRY_AFTER_MAX));
-            let mut reach = self.reach.lock();
-            reach.held_until = reach.held_until.max(until);
+        let Some(asked) = error.retry_after() else { return };
+        if error.is_overload() {
+            self.pause(asked, now);
         }
+        let until = Some(now + asked.min(RETRY_AFTER_MAX));
+        let mut reach = self.reach.lock();
+        reach.held_until = reach.held_until.max(until);
     }
 
     /// For how much longer nobody may dial.
@@ -214,18 +216,12 @@ impl Server {
         self.available.swap(available, Ordering::Relaxed) != available
     }
 
-    /// The server wants peace.
-    pub(super) fn pause(&self, until: Instant) {
-        let mut reach = self.reach.lock();
-        if reach.paused_until.is_none_or(|before| before < until) {
-            reach.paused_until = Some(until);
-        }
-    }
-
-    /// For how much longer.
-    pub(super) fn paused(&self, now: Instant) -> Option<Duration> {
-        let until = self.reach.lock().paused_until?;
-        (until > now).then(|| until - now)
+    /// The server wants peace for so long: obeyed within reason, for a mistake in a unit must not
+    /// silence its agents.
+    pub(super) fn pause(&self, asked: Duration, now: Instant) {
+        let pause = asked.min(RETRY_AFTER_MAX);
+        self.pace.pause(now + pause, now);
+        Paused { server: &self.params.name, pause }.emit(&self.metrics);
     }
 
     /// Whether an anonymous push is the first one.

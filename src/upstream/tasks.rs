@@ -1,5 +1,5 @@
-//! The tasks of a server: one a link, which dials and serves; one that gives sessions their turns;
-//! one that watches whether the server can be reached.
+//! The tasks of a server: one a link, which dials and serves; one that watches whether the server can
+//! be reached. A third gives sessions their turns: `turns`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,7 @@ use super::link::Link;
 use super::server::Server;
 use crate::clock;
 use crate::core::backoff::Backoff;
-use crate::core::bucket::Bucket;
-use crate::core::pacing::Class;
-use crate::sessions::{Sessions, TurnTaken, Uplink};
+use crate::sessions::Sessions;
 use crate::telemetry::events::upstream as events;
 
 /// Keeps one link up until it is released.
@@ -52,14 +50,14 @@ pub(super) async fn keep_link(
                 let reason = serve.run(opened).await;
                 link.down();
                 let now = clock::now();
-                server.link_went(now);
+                server.link_went(&link, now);
                 let held = now.saturating_duration_since(since);
                 events::LinkLost { name: server.name(&link), reason, held }.emit(&server.metrics);
                 backoff.lost(rule, rand::random(), since, now)
             }
             Some(Ok(_)) => break,
             Some(Err(error)) => {
-                server.dial_failed(clock::now(), error.retry_after());
+                server.dial_failed(&error, clock::now());
                 let wait = backoff.failed(rule, rand::random(), error.retry_after());
                 let (result, name) = (error.label(), server.name(&link));
                 let first = server.first_failure();
@@ -125,55 +123,6 @@ fn reintroduce(
     });
 }
 
-/// Gives sessions their turns, no faster than the server is to be burdened.
-pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
-    /// How long to wait for a link, or for room on it, before looking again.
-    const LOOK_AGAIN: Duration = Duration::from_millis(10);
-    let mut bucket = Bucket::new(up.params.resync_rate, clock::now());
-    loop {
-        server.backlog.arrival().await;
-        if let Some(pause) = server.paused(clock::now()) {
-            tokio::time::sleep(pause).await;
-            continue;
-        }
-        if !server.is_reachable() {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            continue;
-        }
-        let Some(uid) = server.backlog.try_pop() else { continue };
-        if up.place(uid).is_some_and(|place| place.id != server.id) {
-            // It has moved since. Here its link may be down, and would not bring it its turn.
-            up.enlist(uid, Class::FullState);
-            continue;
-        }
-        match server.link_of(uid) {
-            Some(link) if !link.is_up() => {
-                // Its return brings the session its turn.
-                if !sessions.skip_turn(uid, &|| !link.is_up()) {
-                    server.backlog.push(uid);
-                }
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Some(link) if !link.has_room() => {
-                server.backlog.push(uid);
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
-            }
-            Some(_) | None => {}
-        }
-        match sessions.turn(uid, Class::FullState) {
-            TurnTaken::Idle => tokio::task::yield_now().await,
-            TurnTaken::Again => server.backlog.push(uid),
-            TurnTaken::Used => {
-                while let Err(wait) = bucket.take(clock::now()) {
-                    tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-                }
-            }
-        }
-    }
-}
-
 /// Moves agents away from a server that has been out of reach for long, and back. A server that no
 /// link tries is probed: nobody else would notice its return.
 pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
@@ -192,7 +141,7 @@ pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<
                     server.probed(clock::now());
                 }
                 Err(error) => {
-                    server.dial_failed(clock::now(), error.retry_after());
+                    server.dial_failed(&error, clock::now());
                     next_probe = now + backoff.failed(rule, rand::random(), error.retry_after());
                 }
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use seawall::opamp::proto::ServerToAgent;
 
+use crate::known;
 use crate::random::Random;
 use crate::status::{self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status};
 use crate::world::Time;
@@ -214,7 +215,8 @@ impl Agent {
         (self.unreported, self.asked, self.due) = ([false; PARTS], (false, false), false);
         let number = self.next_number;
         self.next_number += 1;
-        let custom = self.customs.pop_front();
+        let apart = known::CUSTOM_MESSAGES_CARRY_STALE_FIELDS && status.get(Part::Unknown).is_some();
+        let custom = if apart { None } else { self.customs.pop_front() };
         let capabilities = self.kind.capabilities();
         Some(Report { agent: self.index, number, capabilities, status, custom, disconnects: false })
     }

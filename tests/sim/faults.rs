@@ -148,7 +148,7 @@ impl World {
             let delay = self.random.ms(0, 500);
             self.after(delay, Event::Fails(wire));
         }
-        self.turn_due.fill(false);
+        self.turn_due.fill(None);
         let wait = self.random.ms(100, 8_000);
         self.after(wait, Event::GatewayStarts);
     }
@@ -225,7 +225,7 @@ impl World {
                 server.turns.refusals = 0;
             }
         }
-        self.plan.refusals = 0;
+        self.plan.pace.refusals = 0;
         for agent in 0..self.agents.len() {
             self.after(Time::from_secs(1), Event::Start(agent));
             let one = &mut self.agents[agent];

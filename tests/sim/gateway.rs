@@ -48,7 +48,6 @@ struct Request {
 pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
-    pub(crate) life: u32,
     tasks: BTreeMap<u64, Task>,
     requests: BTreeMap<u64, Request>,
 }
@@ -58,10 +57,10 @@ const BYTES_MAX: usize = 1 << 20;
 
 impl Gateway {
     pub(crate) fn new(life: u32, plan: &Plan, random: &mut Random) -> Self {
-        let turns = plan.servers.iter().map(|_| Turns::new(random.fork(), plan.refusals));
+        let turns = plan.servers.iter().map(|_| Turns::new(plan.pace, plan.links, random.fork()));
         let wires = Arc::new(Wires::new(life, plan.links, plan.room, turns.collect()));
         let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
-        Self { sessions, wires, life, tasks: BTreeMap::new(), requests: BTreeMap::new() }
+        Self { sessions, wires, tasks: BTreeMap::new(), requests: BTreeMap::new() }
     }
 
     /// The process dies: nothing of what its remains do matters.

@@ -2,11 +2,15 @@
 //! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `turn` is `give_turns`; `watch` is
 //! `watch`; `incoming` is `incoming::take`.
 
+use std::sync::Arc;
+
 use prost::Message;
+use seawall::clock;
+use seawall::core::pacing::{Class, Next};
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::opamp::server::{ErrorKind, ServerScan};
-use seawall::sessions::{Delivered, TurnTaken};
+use seawall::sessions::{Delivered, TurnTaken, Uplink};
 
 use crate::network::{Line, Pipe};
 use crate::oracle::Cause;
@@ -16,6 +20,8 @@ use crate::world::{Event, Time, WATCH_EVERY, World, agent_of, show, show_answer}
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
+/// Timers know no less.
+const WAIT_MIN: Time = Time::from_millis(1);
 /// `upstream.failover_after` and `upstream.stable_after`.
 const FAILOVER_AFTER: Time = Time::from_secs(30);
 const STABLE_AFTER: Time = Time::from_secs(10);
@@ -36,7 +42,7 @@ impl World {
 
     pub(crate) fn link_dial(&mut self, key: Key) {
         let Some(gateway) = &self.gateway else { return };
-        let wires = std::sync::Arc::clone(&gateway.wires);
+        let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let ends = &mut *ends;
         let Some(link) = ends.links.get_mut(&key) else { return };
@@ -89,7 +95,7 @@ impl World {
         if let Some(owner) = owner {
             gateway.sessions.enlist_one(owner);
         } else {
-            let wires = std::sync::Arc::clone(&gateway.wires);
+            let wires = Arc::clone(&gateway.wires);
             gateway.sessions.enlist_all(&|uid| {
                 let ends = wires.ends.lock();
                 let server = ends.place(uid);
@@ -101,7 +107,7 @@ impl World {
 
     pub(crate) fn link_writes(&mut self, key: Key) {
         let Some(gateway) = &self.gateway else { return };
-        let wires = std::sync::Arc::clone(&gateway.wires);
+        let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let Some(link) = ends.links.get_mut(&key) else { return };
         let (incarnation, closing) = (link.incarnation, link.state == State::Closing);
@@ -155,12 +161,13 @@ impl World {
         let mut lost = if dead { wire.up.lose() } else { wire.up.cut(&mut self.random) };
         wire.down.lose();
         let drained = wire.up.drained().max(self.now);
+        let (wire_owner, index) = (wire.owner, wire.route.link.index);
         let was_open = std::mem::replace(&mut wire.gateway_end, false);
         let noticed = if dead { self.now } else { drained + self.random.ms(0, 200) };
         self.at(noticed, Event::LineClosed(line.0, line.1));
         self.say(|| format!("line {line:?} to server {server} is cut"));
         if was_open && let Some(gateway) = &self.gateway {
-            let wires = std::sync::Arc::clone(&gateway.wires);
+            let wires = Arc::clone(&gateway.wires);
             let mut ends = wires.ends.lock();
             if let Some(link) = ends.links.get_mut(&line.0) {
                 lost.extend(link.queue.drain(..));
@@ -169,7 +176,11 @@ impl World {
                     link.state = State::Down;
                 }
             }
+            if wire_owner.is_none() {
+                ends.servers[server].turns.link_lost(index);
+            }
             if ends.links_up(server) == 0 {
+                ends.servers[server].turns.links_all_lost();
                 ends.reached(server, false, self.now);
             }
             let wait = self.random.ms(250, 1_000);
@@ -245,81 +256,100 @@ impl World {
         let agent = agent_of(uid);
         self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
         let Some(gateway) = &self.gateway else { return };
-        self.oracle.server_said(agent, line, &message, self.now);
-        if let Delivered::Unavailable(retry_after) =
-            gateway.sessions.from_server(uid, route, &scan).delivered
-        {
+        self.oracle.server_said(agent, server, &message, self.now);
+        let delivery = gateway.sessions.from_server(uid, route, &scan);
+        if let Some(answer) = delivery.answer {
+            gateway.wires.ends.lock().servers[server].turns.answered(route.link.index, answer);
+        }
+        if let Delivered::Unavailable(retry_after) = delivery.delivered {
             self.pause(server, retry_after);
         }
     }
 
-    fn pause(&mut self, server: usize, retry_after: Option<Time>) {
-        let until = self.now + retry_after.unwrap_or(PAUSE_DEFAULT);
+    fn pause(&self, server: usize, retry_after: Option<Time>) {
         let Some(gateway) = &self.gateway else { return };
-        let mut ends = gateway.wires.ends.lock();
-        let paused = &mut ends.servers[server].paused_until;
-        *paused = until.max(*paused);
+        let until = clock::now() + retry_after.unwrap_or(PAUSE_DEFAULT);
+        gateway.wires.ends.lock().servers[server].turns.pause(until);
     }
 
-    pub(crate) fn turn_is_due(&mut self, server: usize) {
-        if !std::mem::replace(&mut self.turn_due[server], true) {
-            let delay = self.random.ms(0, 20);
-            self.after(delay, Event::Turn(server));
+    /// Has pacers asked that somebody has stirred.
+    pub(crate) fn stir(&mut self) {
+        for server in 0..self.servers.len() {
+            let Some(gateway) = &self.gateway else { return };
+            if gateway.wires.ends.lock().servers[server].turns.take_stirred() {
+                let delay = self.random.ms(0, 3);
+                self.ask_pacer(server, delay);
+            }
         }
     }
 
-    /// One session gets its turn at a server.
+    /// Asks a server's pacer whose turn it is after a while, unless it is asked sooner.
+    fn ask_pacer(&mut self, server: usize, delay: Time) {
+        let at = self.now + delay;
+        if self.turn_due[server].is_none_or(|due| due > at) {
+            self.turn_due[server] = Some(at);
+            self.at(at, Event::Turn(server));
+        }
+    }
+
+    /// Gives a session its turn at a server, if its pacer says so.
     pub(crate) fn turn(&mut self, server: usize) {
-        self.turn_due[server] = false;
-        let Some(gateway) = &self.gateway else { return };
-        let mut ends = gateway.wires.ends.lock();
-        let end = &mut ends.servers[server];
-        if end.turns.is_empty() {
+        if self.turn_due[server] != Some(self.now) {
             return;
         }
-        let again = if end.paused_until > self.now {
-            Some(end.paused_until - self.now)
-        } else {
-            (!end.reachable).then_some(LOOK_AGAIN)
-        };
-        if let Some(wait) = again {
-            drop(ends);
-            self.turn_due[server] = true;
-            return self.after(wait, Event::Turn(server));
+        self.turn_due[server] = None;
+        let Some(gateway) = &self.gateway else { return };
+        let wires = Arc::clone(&gateway.wires);
+        let mut ends = wires.ends.lock();
+        let end = &mut ends.servers[server];
+        if !end.reachable && !end.turns.is_empty() {
+            return self.ask_pacer(server, LOOK_AGAIN);
         }
-        let Some((uid, class)) = end.turns.pop() else { return };
+        let (uid, class) = match end.turns.next() {
+            Next::Turn(uid, class) => (uid, class),
+            Next::Wait(wait) => return self.ask_pacer(server, wait.max(WAIT_MIN)),
+            Next::Empty => return,
+        };
+        drop(ends);
+        let wait = self.give_turn(server, uid, class);
+        self.settle(Cause::Turn);
+        self.ask_pacer(server, wait);
+    }
+
+    /// Says how long before the next.
+    fn give_turn(&mut self, server: usize, uid: InstanceUid, class: Class) -> Time {
+        let Some(gateway) = &self.gateway else { return LOOK_AGAIN };
+        let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
+        let mut ends = wires.ends.lock();
         if ends.place(uid) != server {
             // It has moved since: its turn is elsewhere.
+            ends.servers[server].turns.refund(class);
             drop(ends);
-            seawall::sessions::Uplink::enlist(&*gateway.wires, uid, class);
-            self.turn_is_due(server);
-            return self.settle(Cause::Turn);
+            wires.enlist(uid, class);
+            return Time::ZERO;
         }
-        let key = ends.link_of(server, uid);
-        let down = key.is_some_and(|key| ends.links[&key].state != State::Up);
-        let full = !down && key.is_some_and(|key| !ends.has_room(key));
-        let sessions = std::sync::Arc::clone(&gateway.sessions);
-        drop(ends);
-        let mut wait = self.random.ms(0, 30);
-        let mut again = full;
-        if full {
-            wait = LOOK_AGAIN;
-        } else if down {
+        let key = ends.link_of(server, uid).filter(|_| class != Class::Ask);
+        if key.is_some_and(|key| ends.links[&key].state != State::Up) {
             // Its return brings the session its turn.
-            again = !sessions.skip_turn(uid, &|| true);
-        } else {
-            self.say(|| format!("a turn for {} at server {server}", agent_of(uid)));
-            self.oracle.turn(agent_of(uid));
-            let taken = sessions.turn(uid, class);
-            self.settle(Cause::Turn);
-            again = taken == TurnTaken::Again;
+            drop(ends);
+            sessions.skip_turn(uid, class, &|| true);
+            wires.ends.lock().servers[server].turns.refund(class);
+            return Time::ZERO;
         }
-        if again && let Some(gateway) = &self.gateway {
-            gateway.wires.ends.lock().servers[server].turns.push(uid, class);
+        if key.is_some_and(|key| !ends.has_room(key)) {
+            ends.servers[server].turns.put_back(uid, class);
+            return LOOK_AGAIN;
         }
-        if !std::mem::replace(&mut self.turn_due[server], true) {
-            self.after(wait, Event::Turn(server));
+        drop(ends);
+        self.say(|| format!("a turn for {} at server {server}: {class:?}", agent_of(uid)));
+        let taken = sessions.turn(uid, class);
+        let mut ends = wires.ends.lock();
+        match taken {
+            TurnTaken::Idle => ends.servers[server].turns.refund(class),
+            TurnTaken::Again => ends.servers[server].turns.put_back(uid, class),
+            TurnTaken::Used => {}
         }
+        Time::ZERO
     }
 
     /// Moves agents away from a server that has been out of reach for long, and back.
@@ -327,8 +357,8 @@ impl World {
         self.after(WATCH_EVERY, Event::Watch);
         for server in 0..self.servers.len() {
             let Some(gateway) = &self.gateway else { return };
-            let wires = std::sync::Arc::clone(&gateway.wires);
-            let sessions = std::sync::Arc::clone(&gateway.sessions);
+            let wires = Arc::clone(&gateway.wires);
+            let sessions = Arc::clone(&gateway.sessions);
             let mut ends = wires.ends.lock();
             let probes = ends.servers[server].shared.is_empty();
             if probes {
@@ -343,21 +373,19 @@ impl World {
                 (unchanged, _) => unchanged,
             };
             let moved = std::mem::replace(&mut end.available, available) != available;
-            let passed_on =
-                if moved || !available { end.turns.drain() } else { Default::default() };
-            drop(ends);
-            if wires.ends.lock().servers.len() > 1 {
-                for (uid, class) in passed_on {
-                    seawall::sessions::Uplink::enlist(&*wires, uid, class);
-                }
-                if moved {
-                    self.say(|| format!("server {server} is in use: {available}"));
-                    sessions.enlist_all(&|_| true);
-                }
+            let alone = ends.servers.len() == 1;
+            let passed_on = if alone || available && !moved {
+                Vec::new()
             } else {
-                for (uid, class) in passed_on {
-                    wires.ends.lock().servers[server].turns.push(uid, class);
-                }
+                ends.servers[server].turns.drain()
+            };
+            drop(ends);
+            for (uid, class) in passed_on {
+                wires.enlist(uid, class);
+            }
+            if moved && !alone {
+                self.say(|| format!("server {server} is in use: {available}"));
+                sessions.enlist_all(&|_| true);
             }
             self.settle(Cause::Turn);
         }

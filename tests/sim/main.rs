@@ -13,6 +13,7 @@ mod agent;
 mod agents;
 mod faults;
 mod gateway;
+mod known;
 mod links;
 mod network;
 mod oracle;

@@ -4,16 +4,17 @@
 use std::time::Duration;
 
 use seawall::sessions::params::SessionsParams;
+use seawall::store::StoreParams;
 
 use crate::agent::Kind;
+use crate::known;
 use crate::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
+use crate::turns::Pace;
 
-/// Known, and to be mended: an agent that comes back to a server after it was at another is only
-/// introduced. A server that kept what it knew of it believes that nothing has changed, unless it
-/// counts and the numbers show it.
-const MOVED_AGENTS_ARE_ONLY_TOUCHED: bool = true;
+/// Room for everything that agents report.
+pub(crate) const STORE_BYTES: usize = 1 << 20;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +65,7 @@ pub(crate) struct Plan {
     pub(crate) links: u16,
     /// Messages that may wait on a link.
     pub(crate) room: usize,
-    /// How many of a hundred messages have to wait for a turn.
-    pub(crate) refusals: u64,
+    pub(crate) pace: Pace,
     pub(crate) faults: Vec<Fault>,
     /// Mean time between faults, and between an agent's doings.
     pub(crate) fault_every: Duration,
@@ -84,10 +84,15 @@ impl Plan {
         let params = SessionsParams {
             linger: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
             heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
+            store: StoreParams {
+                bytes_max: random.pick(&[STORE_BYTES, STORE_BYTES, STORE_BYTES, 800]),
+                entries_max: 1_000,
+                shards: 1,
+            },
             ..SessionsParams::default()
         };
         let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
-        if MOVED_AGENTS_ARE_ONLY_TOUCHED && traits.len() > 1 {
+        if known::MOVED_AGENTS_ARE_ONLY_TOUCHED && traits.len() > 1 {
             for server in &mut traits {
                 (server.forgets_leavers, server.forgets_with_link) = (true, true);
             }
@@ -97,7 +102,12 @@ impl Plan {
             servers: traits,
             links,
             room: random.pick(&[4, 1000, 1000]),
-            refusals: random.pick(&[0, 0, 20]),
+            pace: Pace {
+                most: random.pick(&[20_000, 20_000, 20, 3]),
+                least: 1 + u32::from(random.percent(50)),
+                in_flight: random.pick(&[4_096, 4_096, 4, 1]),
+                refusals: random.pick(&[0, 0, 20]),
+            },
             faults,
             fault_every: Duration::from_secs(random.pick(&[2, 5, 15])),
             act_every: Duration::from_secs(random.pick(&[2, 8, 25])),

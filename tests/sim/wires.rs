@@ -54,7 +54,6 @@ pub(crate) struct ServerEnd {
     pub(crate) reachable: bool,
     /// Since when that has been so.
     pub(crate) since: Time,
-    pub(crate) paused_until: Time,
     pub(crate) greeting: Arc<Greeting>,
     pub(crate) turns: Turns,
 }
@@ -70,8 +69,6 @@ pub(crate) enum Note {
     Made(Key),
     /// One is to be closed.
     Released(Key),
-    /// A session wants its turn at this server.
-    Enlisted(usize),
 }
 
 #[derive(Debug)]
@@ -117,7 +114,6 @@ impl Wires {
                 available: true,
                 reachable: false,
                 since: Time::ZERO,
-                paused_until: Time::ZERO,
                 greeting: Arc::default(),
                 turns,
             });
@@ -219,6 +215,7 @@ impl Ends {
         write(&mut bytes);
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
+        self.servers[server].turns.sent(route.link.index);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }
@@ -236,14 +233,12 @@ impl Uplink for Wires {
         Some(link.filter(|link| link.state != State::Closing).map_or(first, Link::route))
     }
 
-    fn admit(&self, uid: InstanceUid, _: Route) -> Admission {
-        let mut ends = self.ends.lock();
-        let server = ends.place(uid);
-        ends.servers[server].turns.admit()
+    fn admit(&self, _: InstanceUid, route: Route) -> Admission {
+        self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
     }
 
-    fn presumed_ignorant(&self, _: Route) -> bool {
-        false
+    fn presumed_ignorant(&self, route: Route) -> bool {
+        self.ends.lock().servers[usize::from(route.link.server.0)].turns.presumed_ignorant()
     }
 
     fn send(
@@ -272,8 +267,7 @@ impl Uplink for Wires {
     fn enlist(&self, uid: InstanceUid, class: Class) {
         let mut ends = self.ends.lock();
         let server = ends.place(uid);
-        ends.servers[server].turns.push(uid, class);
-        ends.notes.push(Note::Enlisted(server));
+        ends.servers[server].turns.enlist(uid, class);
     }
 
     fn release(&self, uid: InstanceUid) {

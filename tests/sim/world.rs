@@ -120,8 +120,8 @@ pub(crate) struct World {
     pub(crate) servers: Vec<Server>,
     /// The remote configuration each agent should have.
     pub(crate) desired: Vec<u32>,
-    /// Whether a turn at a server is due.
-    pub(crate) turn_due: Vec<bool>,
+    /// When each server's pacer is asked whose turn it is, if it is to be.
+    pub(crate) turn_due: Vec<Option<Time>>,
     pub(crate) oracle: Oracle,
     pub(crate) calm: bool,
     pub(crate) log: Option<Vec<String>>,
@@ -157,7 +157,7 @@ impl World {
             life: 0,
             lines: BTreeMap::new(),
             servers: plan.servers.iter().cloned().map(Server::new).collect(),
-            turn_due: vec![false; plan.servers.len()],
+            turn_due: vec![None; plan.servers.len()],
             calm: false,
             log: log.then(Vec::new),
             trace: 0xcbf2_9ce4_8422_2325,
@@ -271,6 +271,7 @@ impl World {
         while let Some(gateway) = &self.gateway {
             let notes = std::mem::take(&mut gateway.wires.ends.lock().notes);
             let (tasks, requests) = gateway.woken();
+            self.stir();
             if notes.is_empty() && tasks.is_empty() && requests.is_empty() {
                 return;
             }
@@ -299,7 +300,6 @@ impl World {
                 self.after(delay, Event::LinkDial(key));
             }
             Note::Released(key) => self.after(Time::ZERO, Event::LinkWrites(key)),
-            Note::Enlisted(server) => self.turn_is_due(server),
         }
     }
 

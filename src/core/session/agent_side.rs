@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Policy, Presence, Route, Session};
+use super::{FullState, Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
 
@@ -15,15 +15,28 @@ pub enum Reply {
     Wait,
 }
 
+/// What an agent's message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// That the agent is there, and nothing else (R9).
+    Alive {
+        /// The server is to hear it.
+        goes_on: bool,
+    },
+    /// Something that the server may not have: [`Session::news`] tells.
+    Something,
+}
+
 /// What is to be done with an agent's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportVerdict {
-    /// Whether it goes on to the server; a heartbeat may be answered here (R9).
-    pub send: bool,
+    /// What it says.
+    pub says: Says,
     /// The agent's own numbers jumped: messages were lost before they came here (R3).
     pub gap: bool,
-    /// The agent's process is a new one, and a restart command that waited for the old one is
-    /// dropped (R7).
+    /// The agent's process is a new one: nothing is known of it yet.
+    pub new_process: bool,
+    /// A restart command that waited for the old process is dropped (R7).
     pub restart_dropped: bool,
 }
 
@@ -45,12 +58,20 @@ impl Session {
         self.capabilities = scan.capabilities;
         self.heard(now);
         self.full_state = self.full_state.after_report(self.has_offers(), now);
+        if self.full_state.made_whole_by(scan) {
+            self.said_all |= matches!(self.full_state, FullState::Asked(_)) && scan.is_full();
+            self.full_state = FullState::Reported;
+        }
         if scan.disconnects() {
-            // Whether it goes on now or later: `sent` and `not_sent` say.
+            // Whether it goes on now or later: `gone` and `not_sent` say.
             self.presence = Presence::Leaving;
         }
-        let send = !scan.is_heartbeat() || changed || self.heartbeat_goes_on(route, now, policy);
-        ReportVerdict { send, gap, restart_dropped }
+        let says = if scan.is_heartbeat() && !changed {
+            Says::Alive { goes_on: self.heartbeat_goes_on(route, now, policy) }
+        } else {
+            Says::Something
+        };
+        ReportVerdict { says, gap, new_process, restart_dropped }
     }
 
     /// Follows the agent's numbers. A message that is not the next one is either a new process's
@@ -67,13 +88,18 @@ impl Session {
                 self.agent_number = Some(number);
                 return (false, false);
             }
-            // Also the same number again, which is what an agent sends over plain HTTP that has not
-            // got the reply: what the reply offered is then seen missing in its full report.
-            Some(last) => {
+            // The same number again is what an agent sends over plain HTTP that has not got the
+            // reply: it says nothing new, and the reply may have offered something.
+            Some(last) if number == last && number > FIRST_NUMBER_MAX => {
+                self.reply_may_be_lost();
+                return (false, false);
+            }
+            Some(_) => {
                 let new_process = number <= FIRST_NUMBER_MAX;
-                if new_process || number == last {
-                    // A new process may have forgotten what the old one had taken from the server.
-                    self.forget_known();
+                if new_process {
+                    // It may have forgotten what the old one had taken from the server.
+                    self.forget_picture();
+                    self.said_all = false;
                 }
                 (!new_process, new_process)
             }
@@ -98,9 +124,9 @@ impl Session {
             || now.saturating_duration_since(sent_at) >= policy.heartbeat_forward_interval
     }
 
-    /// The message was answered here, or went on and the server's reply is awaited.
-    pub fn owe_reply(&mut self, sent: bool, now: Instant, policy: &Policy) -> Reply {
-        if !sent || policy.reply_wait.is_zero() {
+    /// The message was answered here, or the server's reply to it is awaited.
+    pub fn owe_reply(&mut self, awaited: bool, now: Instant, policy: &Policy) -> Reply {
+        if !awaited || policy.reply_wait.is_zero() {
             return Reply::Now;
         }
         self.owed = self.owed.saturating_add(1);

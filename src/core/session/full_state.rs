@@ -1,13 +1,15 @@
-//! Whether the agent must be asked for its full state, on the gateway's own account.
+//! Whether the agent must be asked for its full state: whether the gateway lacks any of it.
 //!
 //! ```text
-//!              a gap, a message lost or refused, an unknown agent's delta
+//!              a gap, an unknown agent's delta, bytes no longer kept
 //!   Reported ───────────────────────────────────────────────────────────► Wanted
 //!      ▲                                                                  │  ▲
-//!      │ a full report went to the server                 its turn, paced │  │ no answer in ASK_AGAIN,
+//!      │ a full report                                    its turn, paced │  │ no answer in ASK_AGAIN,
 //!      └──────────────────────────────────── Asked ◄──────────────────────┘  │ or another connection
 //!                                              └─────────────────────────────┘
 //! ```
+//!
+//! What the server lacks is another matter ([`super::picture`]): it gets it from what is kept.
 //!
 //! Wanting is not asking: the question goes out when the session's turn comes ([`super::Turn`]), so
 //! that a server's restart is not answered with a storm of the gateway's making.
@@ -23,7 +25,7 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// See the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FullState {
-    /// Everything the agent reported went to the server, as far as the gateway can know.
+    /// The gateway has everything, as far as it can know.
     Reported,
     /// Something is missing.
     Wanted,
@@ -50,7 +52,7 @@ impl FullState {
         }
     }
 
-    /// Whether this report, once sent, makes the server's picture whole.
+    /// Whether with this report the picture is whole.
     pub(super) fn made_whole_by(self, scan: &AgentScan<'_>) -> bool {
         self == Self::Reported || self.is_mended_by(scan)
     }
@@ -76,12 +78,17 @@ const PROMISES: [(u64, u32); 6] = [
 /// Whether a report carries every field that the agent's capabilities promise. The first report of
 /// a connection often does not (opamp-go leaves out health): it is the agent's word on what it
 /// carries, and says nothing of the rest.
-pub(super) fn is_complete(scan: &AgentScan<'_>) -> bool {
+fn is_complete(scan: &AgentScan<'_>) -> bool {
+    has_all_promised(scan.capabilities, scan.present)
+}
+
+/// Whether these are all the fields that an agent's capabilities promise.
+pub(super) fn has_all_promised(capabilities: u64, present: FieldSet) -> bool {
     let mut promised = FieldSet::of(&[agent_field::AGENT_DESCRIPTION]);
     for (capability, field) in PROMISES {
-        if scan.capabilities & capability != 0 {
+        if capabilities & capability != 0 {
             promised.insert(field);
         }
     }
-    promised.is_subset(scan.present)
+    promised.is_subset(present)
 }

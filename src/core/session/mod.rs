@@ -18,12 +18,14 @@
 //! The rules R1 to R11 are those of docs/ARCHITECTURE.md.
 
 mod agent_side;
+mod asks;
 mod full_state;
-mod known;
 mod offered;
+mod picture;
 mod presence;
 mod rare;
 mod server_side;
+mod turns;
 mod upstream_side;
 
 #[cfg(test)]
@@ -31,12 +33,13 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use agent_side::{Reply, ReportVerdict};
+pub use agent_side::{Reply, ReportVerdict, Says};
 pub use full_state::FullState;
-pub use known::{Carry, News};
+pub use picture::{Carry, News};
 pub use presence::{Arrival, EndReason, Expiry, Presence};
-pub use server_side::{FromServer, ServerVerdict};
-pub use upstream_side::{Pending, Turn};
+pub use server_side::{Answer, FromServer, ServerVerdict};
+pub use turns::{ClassSet, Turn};
+pub use upstream_side::Pending;
 
 use rare::Rare;
 
@@ -93,15 +96,21 @@ pub struct Session {
     /// Counts plain-HTTP requests, to tell the latest from one it has overtaken.
     request: u32,
     full_state: FullState,
-    /// What the server has of the agent's state; none before anything was sent to it.
-    known: Option<Box<known::Known>>,
+    /// What the agent reported, and what of it the server has; none before its first report.
+    picture: Option<Box<picture::Picture>>,
     rare: Option<Box<Rare>>,
     /// The server behind `sent_on` has been told that the agent left it for another.
     left_server: bool,
+    /// The agent was asked for everything and answered: it has no more than it has reported.
+    said_all: bool,
+    /// The server is to hear of the agent without anything having changed (R9).
+    touch_due: bool,
+    /// The server was told of the agent without its state, and has not answered yet.
+    introducing: bool,
     /// The agent has the server's capabilities on this connection.
     pub greeted: bool,
-    /// The session stands in its server's queue of turns: kept so that it stands there once.
-    pub queued: bool,
+    /// As what the session stands in its server's queue: kept so that it stands there once.
+    pub queued: ClassSet,
     /// When the list of deadlines brings it to attention: kept so that it stands there once.
     pub look_at: Option<Instant>,
 }
@@ -122,11 +131,14 @@ impl Session {
             reply_due: None,
             request: 0,
             full_state: FullState::Reported,
-            known: None,
+            picture: None,
             rare: None,
             left_server: false,
+            said_all: false,
+            touch_due: false,
+            introducing: false,
             greeted: false,
-            queued: false,
+            queued: ClassSet::EMPTY,
             look_at: None,
         }
     }
@@ -171,7 +183,7 @@ impl Session {
         self.reply_due
     }
 
-    /// Whether the gateway knows that the server has the agent's whole state.
+    /// Whether the gateway knows the agent's whole state.
     pub const fn full_state(&self) -> FullState {
         self.full_state
     }

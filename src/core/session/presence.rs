@@ -123,9 +123,13 @@ impl Session {
         self.waive_replies();
         self.greeted = false;
         self.full_state = self.full_state.after_arrival();
+        self.reply_may_be_lost();
+    }
+
+    /// What was written to the agent last may not have arrived. If that was an offer, the agent's
+    /// state shows the server which configuration it really has.
+    pub(super) fn reply_may_be_lost(&mut self) {
         if self.rare.as_mut().is_some_and(|rare| rare.in_doubt.take().is_some()) {
-            // An offer may have died with the old connection. The agent's full report shows the
-            // server which configuration it really has.
             self.offer_may_be_lost();
         }
     }
@@ -219,14 +223,16 @@ impl Session {
         }
     }
 
-    /// An offer may not have reached the agent: what it reports then is news, also where it is
-    /// what it reported before, for that is how the server finds out.
+    /// An offer may not have reached the agent: the server is told again what the agent has, also
+    /// where nothing changed, for that is how it finds out.
     pub fn offer_may_be_lost(&mut self) {
-        self.forget_known();
-        self.want_full_state();
+        match &mut self.picture {
+            Some(picture) => picture.owe_all_again(),
+            None => self.want_full_state(),
+        }
     }
 
-    /// Something is missing upstream that only the agent has.
+    /// Something is missing that only the agent has.
     pub fn want_full_state(&mut self) {
         self.full_state = FullState::Wanted;
     }

@@ -3,15 +3,12 @@
 
 use std::time::Instant;
 
-use super::server_side::FULL_STATE_INTERVAL;
-use super::{Pending, Route, Session};
+use super::{Pending, Session};
 use crate::opamp::offers::Offers;
 
 /// See the module's text. `default()` says that there is nothing special about the session.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
-    /// When a server's wish for full state was last passed on, and on which incarnation (R4).
-    pub(super) ask_passed: Option<(Instant, Route)>,
     /// When content was last written to the agent without proof since that it arrived.
     pub(super) in_doubt: Option<Instant>,
     /// Times in a row that a replaced connection proved to be alive: a cloned uid (R10).
@@ -32,14 +29,11 @@ impl Session {
     /// Gives the box back once nothing in it matters any more.
     pub fn tidy(&mut self, now: Instant) {
         self.rare.take_if(|rare| {
-            let asked = rare
-                .ask_passed
-                .is_some_and(|(at, _)| now.saturating_duration_since(at) < FULL_STATE_INTERVAL);
             let watched = rare.replaced_alive_at.is_some_and(|at| {
                 now.saturating_duration_since(at) < super::presence::LIVE_REPLACEMENT_MEMORY
             });
             let idle = rare.in_doubt.is_none() && rare.offers.is_none() && rare.pending.is_empty();
-            idle && !asked && !watched
+            idle && !watched
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Presence, Route, Session};
-use crate::opamp::server::{ErrorKind, REPORT_FULL_STATE, ServerScan};
+use crate::opamp::server::{ErrorKind, ServerScan};
 
 /// What becomes of a server's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum FromServer {
     Swallow,
     /// The agent has left: nobody will come for it.
     TooLate,
+    /// It comes from a server that the agent has been moved away from: the present one decides.
+    Former,
     /// The server is overloaded and did not take the agent's message. The agent is not told: it
     /// cannot act on it (field-notes.md). `true`: it is owed an acknowledgement.
     Unavailable {
@@ -33,12 +35,20 @@ pub enum FromServer {
 pub struct ServerVerdict {
     /// Where it goes.
     pub then: FromServer,
-    /// `ReportFullState` is taken out of it: the agent has just answered that question (R4).
-    pub strip_full_state: bool,
+    /// Flags that are taken out of it: what the server asks for comes from what is kept (R4).
+    pub strip: u64,
+    /// What it says about the server as an answer; `None` if it was none.
+    pub answer: Option<Answer>,
 }
 
-/// A server that asks for full state on every reply gets one report in this time, not a loop.
-pub(super) const FULL_STATE_INTERVAL: Duration = Duration::from_secs(30);
+/// An answer of the server's, as its pace is judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// How long the server took, if that can be told.
+    pub after: Option<Duration>,
+    /// It answers an introduction without state: whether it asked for the full state.
+    pub introduction: Option<bool>,
+}
 
 impl Session {
     /// A server's message whose uid is this agent's. A reply and a push look alike on the wire;
@@ -49,44 +59,61 @@ impl Session {
         route: Route,
         now: Instant,
     ) -> ServerVerdict {
-        if self.sent_on == Some(route) {
-            self.unanswered = self.unanswered.saturating_sub(1);
+        if self.sent_on.is_some_and(|sent_on| sent_on.link.server != route.link.server) {
+            return ServerVerdict { then: FromServer::Former, strip: 0, answer: None };
         }
-        let error = scan.error();
-        if error.is_some() {
-            // Which message it refused, the server does not say.
-            self.forget_known();
+        let answer = self.take_answer(scan, route, now);
+        if let Some(error) = scan.error() {
+            let unavailable = error.kind == ErrorKind::Unavailable;
+            if let Some(picture) = &mut self.picture {
+                // Which message it refused, the server does not say. If none was awaited, another
+                // message passed for its answer, and what it brought is no longer known.
+                picture.refused(answer.is_some(), unavailable);
+            }
+            if unavailable {
+                // It may have been the touch that was refused.
+                self.touch_due = true;
+                let acknowledge = self.reply_taken();
+                let then = FromServer::Unavailable { retry_after: error.retry_after, acknowledge };
+                return ServerVerdict { then, strip: 0, answer };
+            }
         }
-        if let Some(error) = error
-            && error.kind == ErrorKind::Unavailable
-        {
-            self.want_full_state();
-            let acknowledge = self.reply_taken();
-            let then = FromServer::Unavailable { retry_after: error.retry_after, acknowledge };
-            return ServerVerdict { then, strip_full_state: false };
-        }
-        let strip_full_state =
-            scan.reports_full_state_wanted() && !self.pass_full_state_on(route, now);
-        if scan.reports_full_state_wanted() && !strip_full_state {
-            self.forget_known();
-        }
-        if scan.available_components_wanted() {
-            self.forget_components();
-        }
-        ServerVerdict { then: self.destination(scan, strip_full_state), strip_full_state }
+        self.note_all_answered();
+        let strip = self.note_asks(scan);
+        ServerVerdict { then: self.destination(scan, strip), strip, answer }
     }
 
-    fn destination(&mut self, scan: &ServerScan<'_>, stripped: bool) -> FromServer {
+    /// Takes one message off the account of those that the server has not answered.
+    fn take_answer(&mut self, scan: &ServerScan<'_>, route: Route, now: Instant) -> Option<Answer> {
+        if self.sent_on != Some(route) || self.unanswered == 0 {
+            return None;
+        }
+        self.unanswered -= 1;
+        // With several under way it cannot be told which of them this one answers.
+        let after = self.sent_at.filter(|_| self.unanswered == 0);
+        let introduces = std::mem::take(&mut self.introducing);
+        Some(Answer {
+            after: after.map(|at| now.saturating_duration_since(at)),
+            introduction: (introduces && scan.error_response.is_none())
+                .then(|| scan.reports_full_state_wanted()),
+        })
+    }
+
+    const fn note_all_answered(&mut self) {
+        if self.unanswered == 0
+            && let Some(picture) = &mut self.picture
+        {
+            picture.all_answered();
+        }
+    }
+
+    fn destination(&mut self, scan: &ServerScan<'_>, strip: u64) -> FromServer {
         let reply = self.reply_taken();
-        let only_flag = stripped && {
-            let mut rest = scan.clone();
-            rest.flags &= !REPORT_FULL_STATE;
-            rest.is_empty_ack()
-        };
+        let is_empty = scan.without_flags(strip).is_empty_ack();
         match self.presence {
             Presence::Connected { .. } if reply => FromServer::Reply,
             Presence::Polling { .. } if reply => FromServer::Keep(true),
-            _ if scan.is_empty_ack() || only_flag => FromServer::Swallow,
+            _ if is_empty => FromServer::Swallow,
             Presence::Connected { .. } if !self.has_offers() => FromServer::Push,
             // Connected, but its first report is yet to be taken: what waited longer goes first.
             Presence::Connected { .. } | Presence::Polling { .. } | Presence::Lingering { .. } => {
@@ -106,17 +133,5 @@ impl Session {
             self.reply_due = None;
         }
         true
-    }
-
-    /// R4: the question is passed on once in a while for each incarnation.
-    fn pass_full_state_on(&mut self, route: Route, now: Instant) -> bool {
-        let passed = &mut self.rare_mut().ask_passed;
-        let just_passed = passed.is_some_and(|(at, on)| {
-            on == route && now.saturating_duration_since(at) < FULL_STATE_INTERVAL
-        });
-        if !just_passed {
-            *passed = Some((now, route));
-        }
-        !just_passed
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{FullState, Policy, Presence, Route, Session};
+use super::{Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
@@ -51,43 +51,29 @@ impl Pending {
     }
 }
 
-/// What a session does when its turn comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing is left to do.
-    Nothing,
-    /// Ask the agent for its full state.
-    AskAgent,
-    /// Introduce the agent to this incarnation of the server.
-    Touch,
-    /// Send what waited: [`Session::first_pending`].
-    OneShot,
-    /// Tell the server that the agent has left.
-    Disconnect,
-}
-
 impl Session {
     /// The number the next message upstream carries; [`Session::sent`] takes it (R3).
     pub const fn next_number(&self) -> SequenceNum {
         self.upstream_number.next()
     }
 
-    /// A message for the agent's server went out on `route`. `report` is the agent's own, if it
-    /// was one.
-    pub fn sent(&mut self, route: Route, report: Option<&AgentScan<'_>>, now: Instant) {
+    /// A message for the agent's server went out on `route`.
+    pub fn sent(&mut self, route: Route, now: Instant) {
         self.note_incarnation(route);
         self.upstream_number = self.upstream_number.next();
         self.sent_on = Some(route);
         self.left_server = false;
+        self.touch_due = false;
+        self.introducing = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
-        let Some(scan) = report else { return };
-        if self.full_state.made_whole_by(scan) {
-            self.full_state = FullState::Reported;
-        }
-        if scan.disconnects() {
-            self.presence = Presence::Gone;
-        }
+    }
+
+    /// A touch went out on `route`.
+    pub fn touch_sent(&mut self, route: Route, now: Instant) {
+        let introduces = self.needs_introduction(Some(route));
+        self.sent(route, now);
+        self.introducing = introduces;
     }
 
     /// After a failover or failback: where the server can be told, before anything goes out on
@@ -113,19 +99,15 @@ impl Session {
     }
 
     /// Messages that an earlier incarnation left unanswered may be lost.
-    fn note_incarnation(&mut self, route: Route) {
-        if self.sent_on.is_some() && !self.is_introduced(Some(route)) {
-            if self.unanswered > 0 && self.full_state == FullState::Reported {
-                self.want_full_state();
-            }
-            self.unanswered = 0;
-        }
+    pub(super) fn note_incarnation(&mut self, route: Route) {
         if !self.is_introduced(Some(route)) {
-            self.forget_known();
+            self.forget_held(self.unanswered > 0);
+            self.unanswered = 0;
         }
     }
 
-    /// A message could not be sent: no number is used up, and what it said is wanted again.
+    /// A message was not sent: no number is used up. What it says of the agent's state is in the
+    /// picture; what no later report repeats waits in order.
     /// Returns `false` if a one-shot field found no room and is lost.
     pub fn not_sent(&mut self, scan: &AgentScan<'_>, policy: &Policy) -> bool {
         let once = one_shot(scan);
@@ -138,8 +120,6 @@ impl Session {
         if scan.disconnects() {
             // `turn` will say it.
             self.leave();
-        } else if !scan.present.minus(ONE_SHOT).is_subset(agent_field::HEARTBEAT) {
-            self.want_full_state();
         }
         kept
     }
@@ -150,7 +130,7 @@ impl Session {
         self.has_pending() && (scan.disconnects() || !one_shot(scan).is_empty())
     }
 
-    fn has_pending(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| !rare.pending.is_empty())
     }
 
@@ -168,7 +148,7 @@ impl Session {
     /// What [`Session::first_pending`] gave went out on `route`.
     pub fn pending_sent(&mut self, route: Route, now: Instant) {
         self.rare_mut().pending.pop();
-        self.sent(route, None, now);
+        self.sent(route, now);
     }
 
     /// Forgets what waits for a server that will not hear it; says how many messages that were.
@@ -176,41 +156,8 @@ impl Session {
         self.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.pending).messages.len())
     }
 
-    /// Whether the session has to be put into its server's queue.
-    pub fn wants_turn(&self) -> bool {
-        if self.queued || self.is_gone() {
-            return false;
-        }
-        let asks = matches!(self.full_state, FullState::Wanted) && self.is_present();
-        asks || self.has_pending() || matches!(self.presence, Presence::Leaving)
-    }
-
-    /// The session's turn has come on a link that is up. Called again until nothing is left.
-    pub fn turn(&mut self, route: Route, now: Instant) -> Turn {
-        self.note_incarnation(route);
-        if self.is_gone() {
-            return Turn::Nothing;
-        }
-        if self.has_pending() {
-            return Turn::OneShot;
-        }
-        if self.presence == Presence::Leaving {
-            return Turn::Disconnect;
-        }
-        if self.full_state == FullState::Wanted && self.is_present() {
-            self.full_state = FullState::Asked(now);
-            return Turn::AskAgent;
-        }
-        let asked = matches!(self.full_state, FullState::Asked(_)) && self.is_present();
-        if self.sent_on.is_some() && !self.is_introduced(Some(route)) && !asked {
-            return Turn::Touch;
-        }
-        Turn::Nothing
-    }
-
     /// The server has been told that the agent left.
-    pub fn disconnect_sent(&mut self, route: Route, now: Instant) {
-        self.sent(route, None, now);
+    pub const fn gone(&mut self) {
         self.presence = Presence::Gone;
     }
 }

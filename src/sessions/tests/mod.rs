@@ -36,7 +36,9 @@ struct FakeState {
     /// Why nothing is taken, if nothing is.
     refuses: Option<NotSent>,
     sent: Vec<(InstanceUid, AgentToServer)>,
-    enlisted: Vec<InstanceUid>,
+    /// Everything has to wait for its turn.
+    is_busy: bool,
+    enlisted: Vec<(InstanceUid, Class)>,
     released: Vec<InstanceUid>,
     greeting: Arc<Greeting>,
 }
@@ -52,7 +54,7 @@ impl Uplink for FakeUplink {
     }
 
     fn admit(&self, _: InstanceUid, _: Route) -> Admission {
-        Admission::Go
+        if self.state.lock().is_busy { Admission::Wait { soon: false } } else { Admission::Go }
     }
 
     fn presumed_ignorant(&self, _: Route) -> bool {
@@ -86,8 +88,8 @@ impl Uplink for FakeUplink {
         Arc::clone(&self.state.lock().greeting)
     }
 
-    fn enlist(&self, uid: InstanceUid, _: Class) {
-        self.state.lock().enlisted.push(uid);
+    fn enlist(&self, uid: InstanceUid, class: Class) {
+        self.state.lock().enlisted.push((uid, class));
     }
 
     fn release(&self, uid: InstanceUid) {
@@ -108,6 +110,7 @@ impl Bench {
                 route: route(1),
                 refuses: None,
                 sent: Vec::new(),
+                is_busy: false,
                 enlisted: Vec::new(),
                 released: Vec::new(),
                 greeting: Arc::default(),
@@ -137,14 +140,19 @@ impl Bench {
     /// Gives everybody who stands in the queue a turn; says what came of them.
     fn turns(&self) -> Vec<TurnTaken> {
         let enlisted = std::mem::take(&mut self.uplink.state.lock().enlisted);
-        let turn = |uid| {
-            let taken = self.sessions.turn(uid, Class::FullState);
+        let turn = |(uid, class)| {
+            let taken = self.sessions.turn(uid, class);
             if taken == TurnTaken::Again {
-                self.uplink.enlist(uid, Class::FullState);
+                self.uplink.enlist(uid, class);
             }
             taken
         };
         enlisted.into_iter().map(turn).collect()
+    }
+
+    /// The server has time for what comes, or not.
+    fn busy(&self, is_busy: bool) {
+        self.uplink.state.lock().is_busy = is_busy;
     }
 
     fn says(&self, n: u8, message: &ServerToAgent) -> Delivered {

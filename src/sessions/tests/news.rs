@@ -75,36 +75,43 @@ fn what_was_not_sent_is_not_known() {
     assert!(bench.sent()[0].1.health.is_some());
 }
 
-#[test]
-fn a_server_that_may_have_lost_it_gets_all_of_it() {
-    type Happens = fn(&Bench);
-    let lost: [(&str, Happens); 3] = [
-        ("a new incarnation of the link", |bench| bench.relink()),
-        ("a wish for full state", |bench| {
-            bench.says(1, &ask());
-        }),
-        ("an error", |bench| {
-            let error_response = Some(ServerErrorResponse::default());
-            bench.says(1, &ServerToAgent { error_response, ..ServerToAgent::default() });
-        }),
-    ];
-    for (why, happens) in lost {
-        let bench = Bench::default();
-        let mut agent = reported(&bench);
-        happens(&bench);
-        says(&mut agent, report(1, 1));
-        let sent = bench.sent();
-        let whole = sent.iter().any(|(_, message)| {
-            message.agent_description.is_some()
-                && message.effective_config.is_some()
-                && message.health.is_some()
-        });
-        assert!(whole, "{why}: {sent:?}");
-    }
+fn is_whole(message: &AgentToServer) -> bool {
+    message.agent_description.is_some()
+        && message.effective_config.is_some()
+        && message.health.is_some()
 }
 
 #[test]
-fn a_component_map_goes_on_when_the_server_asks_for_it() {
+fn a_server_that_may_have_lost_it_gets_all_of_it() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    bench.relink();
+    says(&mut agent, report(1, 1));
+    assert!(is_whole(&bench.sent()[0].1), "a new incarnation of the link");
+    let error_response = Some(ServerErrorResponse::default());
+    bench.says(1, &ServerToAgent { error_response, ..ServerToAgent::default() });
+    says(&mut agent, report(1, 1));
+    assert!(is_whole(&bench.sent()[0].1), "an error");
+}
+
+#[test]
+fn a_server_that_asks_is_answered_from_the_store() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    bench.says(1, &ask());
+    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    let sent = bench.sent();
+    let AgentToServer { agent_description, health, effective_config, .. } = report(1, 1);
+    let known = AgentToServer { agent_description, health, effective_config, ..heartbeat() };
+    let (instance_uid, sequence_num) = (vec![1; 16], 2);
+    assert_eq!(sent, [(uid(1), AgentToServer { instance_uid, sequence_num, ..known })]);
+    assert_eq!(agent.reads(), [], "the agent does not hear of it");
+    assert_eq!(says(&mut agent, report(1, 1)), [ack(1)], "and has nothing new to say");
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
+fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     let components = |hash: &[u8], map: &[&str]| AgentToServer {
@@ -114,14 +121,24 @@ fn a_component_map_goes_on_when_the_server_asks_for_it() {
         }),
         ..heartbeat()
     };
+    let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
+    let map_of = |sent: &[(InstanceUid, AgentToServer)]| {
+        sent[0].1.available_components.as_ref().map(|components| components.components.len())
+    };
     says(&mut agent, components(b"h", &[]));
-    assert_eq!(bench.sent().len(), 1);
+    assert_eq!(map_of(&bench.sent()), Some(0));
+    bench.says(1, &ask);
+    assert_eq!(agent.reads(), [to(1, ask.clone())], "only the agent has the map");
+    bench.says(1, &ask);
+    assert_eq!(agent.reads(), [], "it is asked once");
     says(&mut agent, components(b"h", &["otlp"]));
-    assert_eq!(bench.sent(), [], "the hash says that nothing has changed");
-    bench.says(1, &ServerToAgent { flags: 2, ..ServerToAgent::default() });
-    says(&mut agent, components(b"h", &["otlp"]));
-    let sent = bench.sent();
-    assert!(sent[0].1.available_components.as_ref().is_some_and(|c| c.components.len() == 1));
+    assert_eq!(map_of(&bench.sent()), Some(1));
+    bench.says(1, &ServerToAgent::default());
+    agent.reads();
+    bench.says(1, &ask);
+    assert_eq!(agent.reads(), []);
+    bench.turns();
+    assert_eq!(map_of(&bench.sent()), Some(1), "now the store has it");
 }
 
 #[test]

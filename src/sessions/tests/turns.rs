@@ -3,19 +3,35 @@
 use super::*;
 
 #[test]
-fn what_could_not_be_sent_is_asked_for_when_the_link_is_back() {
+fn what_could_not_be_sent_goes_when_the_link_is_back() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
     assert_eq!(agent.says(health()), [ack(1)], "acknowledged all the same");
-    assert_eq!(bench.turns(), [TurnTaken::Used], "the question costs the server nothing yet");
-    assert_eq!(agent.reads(), [to(1, ask())]);
-    assert_eq!(agent.says(full()), [ack(1)]);
+    bench.turns();
+    assert_eq!(agent.reads(), [], "the agent is not asked for what it has said");
     bench.relink();
     bench.turns();
-    assert_eq!(agent.reads(), [to(1, ask())], "again, for its answer was not sent either");
-    agent.says(full());
-    assert!(bench.sent()[0].1.agent_description.is_some());
+    let sent = bench.sent();
+    assert!(sent[0].1.health.is_some() && sent[0].1.agent_description.is_none());
+    assert_eq!(sent[0].1.capabilities, 1);
+}
+
+#[test]
+fn what_a_busy_server_has_no_time_for_goes_in_its_turn_and_the_newest_state_wins() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    bench.busy(true);
+    assert_eq!(agent.says(health()), [ack(1)]);
+    assert_eq!(agent.says(health()), [ack(1)], "acknowledged, and in the queue once");
+    assert_eq!(bench.sent(), []);
+    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    let sent = bench.sent();
+    assert_eq!(sent[0].1.health.as_ref().unwrap().start_time_unix_nano, 2);
+    assert_eq!(sent.len(), 1);
+    bench.busy(false);
+    bench.says(1, &ServerToAgent::default());
+    assert_eq!(agent.reads(), [], "a late acknowledgement is swallowed");
 }
 
 #[test]
@@ -30,6 +46,7 @@ fn custom_messages_wait_in_order_and_are_counted() {
     assert_eq!(bench.turns(), [TurnTaken::Again]);
     bench.refuse(None);
     agent.says(custom(b"4"));
+    (0..4).for_each(|_| assert_eq!(bench.turns(), [TurnTaken::Used], "one message a turn"));
     let sent = bench.sent();
     let data = sent.iter().map(|(_, m)| &m.custom_message.as_ref().unwrap().data[..]);
     assert_eq!(data.collect::<Vec<_>>(), [b"1", b"2", b"3", b"4"]);
@@ -51,6 +68,7 @@ fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
     assert!(bench.sent().is_empty());
     bench.relink();
     bench.turns();
+    bench.turns();
     let sent = bench.sent();
     assert!(sent[0].1.custom_message.is_some() && sent[1].1.agent_disconnect.is_some());
     bench.assert_empty();
@@ -62,12 +80,13 @@ fn a_turn_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
     agent.says(health());
-    assert!(bench.sessions.info(uid(1)).unwrap().queued);
+    let queued = || bench.sessions.info(uid(1)).unwrap().queued;
+    assert!(queued().contains(Class::Change));
     // It has come back between the look that made its turn be skipped, and the skipping.
-    assert!(!bench.sessions.skip_turn(uid(1), &|| false));
-    assert!(bench.sessions.info(uid(1)).unwrap().queued, "it still has its turn");
-    assert!(bench.sessions.skip_turn(uid(1), &|| true));
-    assert!(!bench.sessions.info(uid(1)).unwrap().queued);
+    assert!(!bench.sessions.skip_turn(uid(1), Class::Change, &|| false));
+    assert!(queued().contains(Class::Change), "it still has its turn");
+    assert!(bench.sessions.skip_turn(uid(1), Class::Change, &|| true));
+    assert!(queued().is_empty());
     assert_eq!(bench.sessions.enlist_all(&|_| true), 1, "the link's return brings it another");
     assert_eq!(bench.sessions.enlist_all(&|_| true), 0, "and one only");
 }
@@ -89,5 +108,5 @@ fn agents_are_introduced_to_a_server_that_is_back() {
 fn a_turn_for_somebody_unknown_is_idle() {
     let bench = Bench::default();
     assert_eq!(bench.sessions.turn(uid(1), Class::FullState), TurnTaken::Idle);
-    assert!(bench.sessions.skip_turn(uid(1), &|| true));
+    assert!(bench.sessions.skip_turn(uid(1), Class::Change, &|| true));
 }

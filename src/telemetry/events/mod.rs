@@ -7,4 +7,5 @@
 pub mod admin;
 pub mod edge;
 pub mod sessions;
+pub mod store;
 pub mod upstream;

@@ -58,16 +58,6 @@ label! {
 }
 
 label! {
-    /// Who asked an agent for its full state.
-    pub enum Asker("by") {
-        /// The server.
-        Server = "server",
-        /// Seawall, because messages were lost.
-        Gateway = "gateway",
-    }
-}
-
-label! {
     /// Why an offer will not reach its agent.
     pub enum OfferDrop("reason") {
         /// A later offer of the same kind took its place.
@@ -78,6 +68,8 @@ label! {
         OverBudget = "over_budget",
         /// The agent is a new process: a restart command is no longer meant for it.
         NewProcess = "new_process",
+        /// It came from a server that the agent has been moved away from.
+        FormerServer = "former_server",
     }
 }
 
@@ -281,22 +273,6 @@ impl GapDetected {
         metrics().gaps.increment(1);
         let (expected, received) = (self.expected, self.received);
         debug!(target: TARGET, uid = %self.uid, expected, received, "messages lost on the way");
-    }
-}
-
-/// An agent is asked for its full state.
-pub struct FullStateAsked {
-    /// Whose.
-    pub uid: InstanceUid,
-    /// Who wants it.
-    pub by: Asker,
-}
-
-impl FullStateAsked {
-    /// Logs and counts it.
-    pub fn emit(self) {
-        metrics().full_states_asked.with(self.by).increment(1);
-        debug!(target: TARGET, uid = %self.uid, by = %self.by, "full state asked");
     }
 }
 

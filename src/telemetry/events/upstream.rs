@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use crate::core::pacing::Class;
 use crate::ident::InstanceUid;
 use crate::telemetry::ServerMetrics;
-use crate::telemetry::label::label;
+use crate::telemetry::label::{Label, label};
 
 /// What the log is filtered by: the part that these events are about, not this file.
 const TARGET: &str = "seawall::upstream";
@@ -222,12 +223,45 @@ impl MessageMalformed<'_> {
     }
 }
 
+impl Label for Class {
+    const KEY: &'static str = "class";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Change => "change",
+            Self::FullState => "full_state",
+            Self::Touch => "touch",
+            Self::Ask => "ask",
+        }
+    }
+
+    fn index(self) -> usize {
+        Self::index(self)
+    }
+}
+
+/// A server's pace, and what waits for its turn at it.
+pub struct PaceMeasured {
+    /// Sessions that wait, in the order of [`Class::ALL`].
+    pub waiting: [usize; Class::ALL.len()],
+    /// Messages sent and not answered.
+    pub in_flight: u32,
+    /// How many those may be.
+    pub window: u32,
+    /// Messages that lately went, by the second.
+    pub per_second: f64,
+    /// For how much longer the server wants peace.
+    pub paused: Duration,
+}
+
 /// What waits for a server, taken a few times a second.
 pub struct Measured {
     /// Bytes on all links' queues.
     pub queue_bytes: usize,
-    /// Sessions that wait for their turn.
-    pub backlog: usize,
+    /// Turns, and how fast they come.
+    pub pace: PaceMeasured,
 }
 
 impl Measured {
@@ -235,7 +269,13 @@ impl Measured {
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_bytes.set(self.queue_bytes as f64);
-        metrics.resync_sessions.set(self.backlog as f64);
+        for (class, waiting) in Class::ALL.into_iter().zip(self.pace.waiting) {
+            metrics.resync_sessions.with(class).set(waiting as f64);
+        }
+        metrics.in_flight.set(f64::from(self.pace.in_flight));
+        metrics.window.set(f64::from(self.pace.window));
+        metrics.pace.set(self.pace.per_second);
+        metrics.pause_seconds.set(self.pace.paused.as_secs_f64());
     }
 }
 
@@ -305,7 +345,7 @@ impl Paused<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.pauses.increment(1);
-        debug!(target: TARGET, server = self.server, pause = ?self.pause, "reintroduction paused");
+        debug!(target: TARGET, server = self.server, pause = ?self.pause, "server asked for peace");
     }
 }
 

@@ -18,14 +18,15 @@ use std::collections::BTreeMap;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::sessions::params::SessionsParams;
 
+use crate::known;
 use crate::links::LineKey;
-use crate::plan::Plan;
+use crate::plan::{Plan, STORE_BYTES};
 use crate::status::Report;
 use crate::world::Time;
 
 use beats::Beats;
 use customs::Customs;
-use news::Mirror;
+use news::{Mirror, Speaks};
 use numbers::Numbers;
 use offers::Offers;
 use presence::Presence;
@@ -66,12 +67,16 @@ struct Seen {
     beats: Beats,
     offers: Offers,
     customs: Customs,
+    /// The server that the last message went to.
+    on: Option<usize>,
     /// The last number of the agent's that the gateway heard, and in which process.
     heard: Option<(u64, u32)>,
+    /// The last it said was that it is alive.
+    alive: bool,
     /// A new process's first messages were lost, and its number followed the old one's: nobody can
     /// know what is missing.
     covert: bool,
-    /// Whether each server may have it for present, and where that was said last.
+    /// Where each server was told of it last.
     told: BTreeMap<usize, Told>,
 }
 
@@ -79,7 +84,6 @@ struct Seen {
 #[derive(Debug, Clone, Copy)]
 struct Told {
     line: LineKey,
-    present: bool,
     /// That it is wrong by now is nobody's fault.
     excused: bool,
     /// When the server last heard of it.
@@ -145,13 +149,14 @@ impl Oracle {
         let last = seen.heard.map(|(number, _)| number);
         let jumps = last.is_some_and(|last| report.number != last + 1);
         if seen.heard.is_none_or(|(_, before)| before != process) {
-            seen.covert = seen.heard.is_some() && !jumps;
+            seen.covert = last.is_some() && (!jumps || last == Some(report.number));
             seen.offers.new_process(report.number <= 1 && jumps);
         }
-        // A new process, or the same request again: neither may have what it was offered.
-        let doubt = jumps && (report.number <= 1 || last == Some(report.number));
-        seen.mirror.agent_speaks((anew, doubt, over), now);
+        let new_process = jumps && report.number <= 1;
+        let doubtful = anew || last == Some(report.number);
+        seen.mirror.agent_speaks(report, Speaks { new_process, doubtful, over }, now);
         seen.offers.agent_speaks(over);
+        seen.alive = report.is_heartbeat();
         seen.heard = Some((report.number, process));
         if let Some(custom) = report.custom {
             seen.customs.heard(custom);
@@ -181,18 +186,26 @@ impl Oracle {
         let found = [
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
-            seen.beats.sent(sent, params.heartbeat_forward_interval),
+            seen.beats.sent(sent, params.heartbeat_forward_interval).or_else(|fault| {
+                if known::EMPTY_STATES_GO_ON && !seen.alive { Ok(()) } else { Err(fault) }
+            }),
             seen.customs.sent(sent),
-            seen.mirror.sent(sent),
+            seen.mirror.sent(sent).or_else(|fault| {
+                // Of a state that is not kept, what is reported anew cannot be known to be the same.
+                if params.store.bytes_max < STORE_BYTES { Ok(()) } else { Err(fault) }
+            }),
         ];
+        if !sent.report.disconnects {
+            seen.on = Some(sent.server);
+        }
         if sent.report.disconnects && sent.server == sent.place {
+            seen.on = None;
             // A session that begins anew.
             seen.presence.told();
             seen.offers.forget_kept();
         }
-        let present = !sent.report.disconnects;
         let heard_at = seen.told.get(&sent.server).map_or(Time::ZERO, |told| told.heard_at);
-        let told = Told { line: sent.line, present, excused: false, heard_at };
+        let told = Told { line: sent.line, excused: false, heard_at };
         seen.told.insert(sent.server, told);
         for found in found {
             self.note(agent, found);
@@ -205,16 +218,13 @@ impl Oracle {
         if server != place {
             // The farewell to the server it came from: that one counts as left all the same.
             seen.numbers.forget();
-            seen.mirror.forget();
+            seen.mirror.begin(None);
             seen.beats.forget();
             if let Some(told) = seen.told.get_mut(&server) {
                 told.excused = true;
             }
         }
     }
-
-    /// A session has its turn.
-    pub(crate) const fn turn(&mut self, _: usize) {}
 
     /// A message was lost with a link.
     pub(crate) fn lost_on_link(&mut self, server: usize, report: &Report) {
@@ -229,11 +239,15 @@ impl Oracle {
     pub(crate) fn server_said(
         &mut self,
         agent: usize,
-        line: LineKey,
+        server: usize,
         message: &ServerToAgent,
         now: Time,
     ) {
         let seen = &mut self.agents[agent];
+        if seen.on.is_some_and(|on| on != server) {
+            // It has been moved away: the server where it is now decides.
+            return;
+        }
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
             return;
@@ -241,10 +255,10 @@ impl Oracle {
         let kept = matches!(seen.presence, Presence::Lingering(_))
             && !seen.presence.is_over(now, &self.params);
         seen.offers.offered(message, kept, now);
-        seen.mirror.server_said(message, line, now);
-        // A question that is taken out of a message leaves the message in doubt all the same.
-        if message.flags != 0 && matches!(seen.presence, Presence::Connected(_)) {
-            seen.mirror.content_given(now);
+        seen.mirror.server_said(message);
+        if message.error_response.is_some() {
+            // It may have been an introduction that was refused.
+            seen.beats.forget();
         }
     }
 
@@ -263,6 +277,10 @@ impl Oracle {
 
     /// The same in reply to a request.
     pub(crate) fn given_in_reply(&mut self, agent: usize, _: u64, message: &ServerToAgent, now: Time) {
+        if message.capabilities != 0 {
+            // What the server says of itself has waited for the agent as an offer does.
+            self.agents[agent].mirror.content_given(now);
+        }
         self.given_content(agent, message, now);
     }
 
@@ -298,7 +316,7 @@ impl Oracle {
             seen.beats.forget();
             seen.offers.gateway_died();
             seen.customs.forget();
-            (seen.heard, seen.covert) = (None, false);
+            (seen.heard, seen.covert, seen.on) = (None, false, None);
             for told in seen.told.values_mut() {
                 told.excused = true;
             }

@@ -6,23 +6,39 @@
 use seawall::opamp::proto::ServerToAgent;
 
 use super::{Fault, Sent};
+use crate::known;
 use crate::links::LineKey;
-use crate::status::{Part, Status};
+use crate::status::{Part, Report, Status};
 use crate::world::Time;
 
-/// A server's wish for full state is met once in this time for each incarnation.
-const ASKED_AGAIN_AFTER: Time = Time::from_secs(30);
 /// What was written to an agent counts as arrived when it is heard this much later.
 const ARRIVES_IN: Time = Time::from_secs(5);
+
+/// How an agent speaks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speaks {
+    pub(super) new_process: bool,
+    /// Over another connection than before, or once more.
+    pub(super) doubtful: bool,
+    /// After its session has ended, or should have.
+    pub(super) over: bool,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     line: Option<LineKey>,
     has: Status,
-    /// When a wish for full state was last met, and whose it was.
-    met: Option<(Time, LineKey)>,
-    /// A wish came since that was not to be met.
-    unmet: bool,
+    /// What the gateway has heard from the agent's process.
+    heard: Status,
+    /// The server has asked for the full state, and has not had it since.
+    asks: bool,
+    /// It has asked for this state and had it, and has not been content since: to ask again is in
+    /// vain.
+    given: bool,
+    /// It has.
+    asks_in_vain: bool,
+    /// It has had this state once.
+    once: bool,
     /// When the agent was last given something, without a sign since that it got it.
     in_doubt: Option<Time>,
 }
@@ -30,13 +46,14 @@ pub(super) struct Mirror {
 impl Mirror {
     pub(super) fn sent(&mut self, sent: &Sent) -> Result<(), Fault> {
         if self.line != Some(sent.line) {
-            (self.line, self.has) = (Some(sent.line), Status::default());
+            self.begin(Some(sent.line));
         }
         let report = &sent.report;
         if report.disconnects {
-            let moves = sent.server != sent.place;
-            let met = self.met.filter(|_| moves);
-            *self = Self { in_doubt: self.in_doubt, met, ..Self::default() };
+            self.begin(None);
+            if sent.server == sent.place {
+                self.heard = Status::default();
+            }
             return Ok(());
         }
         let known: Vec<Part> = report
@@ -47,27 +64,41 @@ impl Mirror {
             .collect();
         let all = known.len() == report.status.iter().count() && report.custom.is_none();
         self.has.update(&report.status);
-        let rule = match (all, self.unmet) {
+        if self.asks && report.status.parts == self.heard.parts {
+            // Once; or twice.
+            let whole = !known::WHOLE_STATES_GO_TWICE || self.once;
+            (self.asks, self.given, self.once) = (!whole, whole, !whole);
+            return Ok(());
+        }
+        let rule = match (all, self.asks_in_vain) {
             (true, true) => "R4",
             (true, false) => "R1",
             (false, _) => "R2",
         };
         // What the schema does not know goes with whatever else does.
-        if known.iter().all(|part| *part == Part::Unknown && !all) {
+        if known.iter().all(|part| *part == Part::Unknown) {
             return Ok(());
         }
         Err((rule, format!("{:?} is told {known:?}, which it has", sent.line)))
     }
 
-    /// The agent speaks: on another connection, as another process or once more, or after its session
-    /// has ended.
-    pub(super) fn agent_speaks(&mut self, (anew, doubt, over): (bool, bool, bool), now: Time) {
-        if doubt || over || anew && self.in_doubt.take().is_some() {
-            self.has = Status::default();
+    /// The agent speaks: as another process, or where what it was given last may be lost.
+    pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks, now: Time) {
+        if how.new_process {
+            self.heard = Status::default();
         }
-        if over {
-            self.met = None;
+        let lost = how.doubtful && self.in_doubt.take().is_some();
+        if how.new_process || how.over || lost {
+            (self.has, self.given, self.asks) = (Status::default(), false, true);
         }
+        for (part, version) in report.status.iter() {
+            // Back to what it was is news too, if it comes after something else.
+            if self.heard.get(part) != Some(version) {
+                self.has.parts[part as usize] = None;
+                (self.given, self.once) = (false, false);
+            }
+        }
+        self.heard.update(&report.status);
         self.in_doubt.take_if(|at| now - *at > ARRIVES_IN);
     }
 
@@ -76,22 +107,25 @@ impl Mirror {
         self.in_doubt = Some(now);
     }
 
-    pub(super) fn server_said(&mut self, message: &ServerToAgent, line: LineKey, now: Time) {
+    pub(super) fn server_said(&mut self, message: &ServerToAgent) {
         if message.error_response.is_some() {
-            self.has = Status::default();
+            (self.has, self.given) = (Status::default(), false);
             return;
         }
-        if message.flags & 1 != 0 {
-            let again = self.met.is_some_and(|(at, on)| on == line && now - at < ASKED_AGAIN_AFTER);
-            self.unmet = again;
-            if !again {
-                self.met = Some((now, line));
-                self.has = Status::default();
-            }
+        self.asks_in_vain = message.flags & 1 != 0 && self.given;
+        self.given &= message.flags & 1 != 0;
+        if message.flags & 1 != 0 && !self.given {
+            (self.has, self.asks) = (Status::default(), true);
         }
         if message.flags & 2 != 0 {
             self.has.parts[Part::Components as usize] = None;
         }
+    }
+
+    /// Another line, or none.
+    pub(super) fn begin(&mut self, line: Option<LineKey>) {
+        let (heard, in_doubt) = (self.heard, self.in_doubt);
+        *self = Self { line, heard, in_doubt, ..Self::default() };
     }
 
     pub(super) fn forget(&mut self) {

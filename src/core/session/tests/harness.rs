@@ -1,15 +1,19 @@
 //! A gateway of one session, on a clock that the test moves: the shell's part in as few lines as
 //! it takes, with wires that lose what is on them. The seed of a simulation of whole clusters.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::core::pacing::Class;
 use crate::core::session::{
-    Carry, FromServer, Policy, Presence, Reply, ReportVerdict, Route, ServerVerdict, Session, Turn,
+    Carry, FromServer, Policy, Presence, Reply, ReportVerdict, Route, Says, ServerVerdict, Session,
+    Turn,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digester, Scratch};
+use crate::opamp::field_set::{FieldSet, agent_field};
+use crate::opamp::fields::fields;
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
 use crate::opamp::splice::{self, Additions};
@@ -58,6 +62,10 @@ pub(super) struct Gateway {
     pub(super) link: Link,
     pub(super) to_server: VecDeque<(Route, Vec<u8>)>,
     pub(super) to_agent: VecDeque<ToAgent>,
+    /// The server has time for what comes: nothing has to wait for its turn.
+    pub(super) has_time: bool,
+    /// What the agent reported, by field: the content store, as simple as it gets.
+    contents: BTreeMap<u32, Vec<u8>>,
     digester: Digester,
 }
 
@@ -69,6 +77,8 @@ impl Gateway {
             link: Link { incarnation: 1, is_up: true, room: usize::MAX },
             to_server: VecDeque::new(),
             to_agent: VecDeque::new(),
+            has_time: true,
+            contents: BTreeMap::new(),
             digester: Digester::default(),
         }
     }
@@ -85,8 +95,21 @@ impl Gateway {
             session.arrive(connection, self.now);
         }
         let route = self.route();
-        let ReportVerdict { send, .. } = session.report(&scan, Some(route), self.now, &POLICY);
-        let sent = send && self.forward_news(&mut session, &scan);
+        let ReportVerdict { says, new_process, .. } =
+            session.report(&scan, Some(route), self.now, &POLICY);
+        if new_process {
+            self.contents.clear();
+        }
+        let sent = match says {
+            Says::Alive { goes_on } => {
+                let sent = goes_on && self.forward(&mut session, &scan, Carry::Whole);
+                if goes_on && !sent {
+                    session.touch_later();
+                }
+                sent
+            }
+            Says::Something => self.forward_news(&mut session, &scan),
+        };
         let reply = session.owe_reply(sent && !scan.disconnects(), self.now, &POLICY);
         let mut due = u32::from(reply == Reply::Now);
         if scan.disconnects() {
@@ -104,31 +127,34 @@ impl Gateway {
 
     /// What the server does not have (R1, R2).
     fn forward_news(&mut self, session: &mut Session, scan: &AgentScan<'_>) -> bool {
-        if scan.is_heartbeat() {
-            return self.forward(session, scan, Carry::Whole);
-        }
         let news = session.news(scan, &self.digester, &mut Scratch::default());
-        let carry = session.carry(scan, &news, Some(self.route()));
-        let sent = carry != Carry::Nothing && self.forward(session, scan, carry);
-        if carry == Carry::Nothing {
-            session.suppressed(scan);
+        for (number, _) in news.to_keep() {
+            let found = fields(scan.bytes).map(Result::unwrap).filter(|f| f.number == number);
+            let bytes = found.flat_map(|field| scan.bytes[field.whole].to_vec()).collect();
+            self.contents.insert(number, bytes);
         }
-        if sent || carry == Carry::Nothing {
-            session.learn(news);
+        let carry = session.learn(scan, &news, Some(self.route()));
+        let sent = carry != Carry::Nothing && self.forward(session, scan, carry);
+        if sent {
+            session.report_sent(scan, carry);
+        } else {
+            session.news_lost(&news);
         }
         sent
     }
 
     fn forward(&mut self, session: &mut Session, scan: &AgentScan<'_>, carry: Carry) -> bool {
         let route = self.route();
-        let first = !session.must_queue(scan) || self.send_pending(session);
         let number = session.next_number();
         let write = |out: &mut Vec<u8>| match carry {
             Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
             Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
         };
-        if first && self.send(write) {
-            session.sent(route, Some(scan), self.now);
+        if self.has_time && !session.must_queue(scan) && self.send(write) {
+            session.sent(route, self.now);
+            if scan.disconnects() {
+                session.gone();
+            }
             return true;
         }
         session.not_sent(scan, &POLICY);
@@ -137,19 +163,47 @@ impl Gateway {
         false
     }
 
+    /// Parts of the agent's state, from what is kept of it.
+    fn report_kept(&mut self, session: &mut Session, parts: FieldSet) -> bool {
+        let number = session.next_number();
+        let mut message = Vec::new();
+        splice::touch(UID, session.capabilities(), number, &mut message);
+        let bytes_of = |part| self.contents.get(&part);
+        let missing = parts
+            .iter()
+            .filter(|part| *part != agent_field::CAPABILITIES && bytes_of(*part).is_none());
+        let missing = missing.fold(FieldSet::EMPTY, |mut set, part| {
+            set.insert(part);
+            set
+        });
+        if !missing.is_empty() {
+            session.lacks(missing);
+        }
+        parts.iter().filter_map(bytes_of).for_each(|bytes| message.extend_from_slice(bytes));
+        let sent = self.send(|out| out.extend_from_slice(&message));
+        if sent {
+            session.sent(self.route(), self.now);
+            session.parts_sent(parts.minus(missing));
+        }
+        sent
+    }
+
+    /// The content store has had to make room.
+    pub(super) fn evict(&mut self, number: u32) {
+        self.contents.remove(&number);
+    }
+
     fn send_pending(&mut self, session: &mut Session) -> bool {
-        while let Some(fields) = session.first_pending().map(<[u8]>::to_vec) {
-            let number = session.next_number();
-            let write = |out: &mut Vec<u8>| {
-                out.extend_from_slice(&fields);
-                splice::set_sequence_num(number, out);
-            };
-            if !self.send(write) {
-                return false;
-            }
+        let fields = session.first_pending().unwrap().to_vec();
+        let number = session.next_number();
+        let sent = self.send(|out| {
+            out.extend_from_slice(&fields);
+            splice::set_sequence_num(number, out);
+        });
+        if sent {
             session.pending_sent(self.route(), self.now);
         }
-        true
+        sent
     }
 
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
@@ -174,11 +228,8 @@ impl Gateway {
     pub(super) fn server_says(&mut self, route: Route, bytes: &[u8]) {
         let Some(mut session) = self.session.take() else { return };
         let scan = ServerScan::parse(bytes).unwrap();
-        let ServerVerdict { then, strip_full_state } = session.from_server(&scan, route, self.now);
-        let mut scan = scan;
-        if strip_full_state {
-            scan.flags &= !REPORT_FULL_STATE;
-        }
+        let ServerVerdict { then, strip, .. } = session.from_server(&scan, route, self.now);
+        let scan = scan.without_flags(strip);
         match (then, session.presence()) {
             (FromServer::Reply | FromServer::Push, Presence::Connected { connection }) => {
                 let mut bytes = bytes.to_vec();
@@ -197,51 +248,68 @@ impl Gateway {
                 session.keep_offer(&scan, LIMITS);
                 assert!(session.offers_bytes() <= LIMITS.bytes_max);
             }
-            (FromServer::Swallow | FromServer::TooLate | FromServer::Unavailable { .. }, _) => {}
+            (
+                FromServer::Swallow
+                | FromServer::TooLate
+                | FromServer::Former
+                | FromServer::Unavailable { .. },
+                _,
+            ) => {}
         }
         self.finish(session);
     }
 
-    /// The session's turn, if it stands in the queue and its link is up.
+    /// The session's turns, as far as it stands in the queue and its link is up.
     pub(super) fn turn(&mut self) {
-        let Some(mut session) = self.session.take_if(|session| session.queued) else { return };
-        session.queued = false;
-        let route = self.route();
-        while self.link.is_up {
-            let number = session.next_number();
-            let sent = match session.turn(route, self.now) {
-                Turn::Nothing => break,
-                Turn::OneShot => self.send_pending(&mut session),
-                Turn::AskAgent => {
-                    let Presence::Connected { connection } = session.presence() else { panic!() };
-                    let mut bytes = Vec::new();
-                    let additions = Additions { flags: REPORT_FULL_STATE, ..Additions::default() };
-                    splice::acknowledge(UID, &additions, &mut bytes);
-                    self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
-                    true
-                }
-                Turn::Touch => {
-                    let capabilities = session.capabilities();
-                    let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
-                    if sent {
-                        session.sent(route, None, self.now);
-                    }
-                    sent
-                }
-                Turn::Disconnect => {
-                    let sent = self.send(|out| splice::disconnect(UID, number, out));
-                    if sent {
-                        session.disconnect_sent(route, self.now);
-                    }
-                    sent
-                }
-            };
+        while let Some(session) = &self.session
+            && let Some(class) = session.queued.iter().next()
+            && self.link.is_up
+        {
+            let Some(mut session) = self.session.take() else { return };
+            session.queued.remove(class);
+            let sent = self.take_turn(&mut session, class);
             if !sent {
-                session.queued = true;
-                break;
+                session.queued.insert(class);
+            }
+            self.finish(session);
+            if !sent {
+                return;
             }
         }
-        self.finish(session);
+    }
+
+    fn take_turn(&mut self, session: &mut Session, class: Class) -> bool {
+        let route = self.route();
+        let number = session.next_number();
+        match session.turn(class, route, false, self.now) {
+            Turn::Nothing => true,
+            Turn::OneShot => self.send_pending(session),
+            Turn::AskAgent => {
+                let Presence::Connected { connection } = session.presence() else { panic!() };
+                let mut bytes = Vec::new();
+                let additions = Additions { flags: REPORT_FULL_STATE, ..Additions::default() };
+                splice::acknowledge(UID, &additions, &mut bytes);
+                self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
+                true
+            }
+            Turn::Report(parts) => self.report_kept(session, parts),
+            Turn::Touch => {
+                let capabilities = session.capabilities();
+                let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
+                if sent {
+                    session.touch_sent(route, self.now);
+                }
+                sent
+            }
+            Turn::Disconnect => {
+                let sent = self.send(|out| splice::disconnect(UID, number, out));
+                if sent {
+                    session.sent(route, self.now);
+                    session.gone();
+                }
+                sent
+            }
+        }
     }
 
     /// The agent's connection is gone, and what was on its way.
@@ -278,13 +346,18 @@ impl Gateway {
         self.link.is_up = true;
         let route = self.route();
         if let Some(session) = &mut self.session {
-            session.queued |= !session.is_introduced(Some(route)) || session.wants_turn();
+            let mut wanted = session.wanted_turns();
+            if session.needs_introduction(Some(route)) {
+                wanted.insert(Class::Touch);
+            }
+            session.queued = session.queued.union(wanted);
         }
     }
 
     /// The process dies and starts again.
     pub(super) fn restart(&mut self) {
         self.session = None;
+        self.contents.clear();
         self.to_agent.clear();
         self.link_down();
         self.link_up();
@@ -299,10 +372,11 @@ impl Gateway {
             session.drop_offers();
         }
         if session.is_gone() {
-            assert!(!session.wants_turn());
+            assert!(session.wanted_turns().is_empty());
+            self.contents.clear();
             return;
         }
-        session.queued |= session.wants_turn();
+        session.queued = session.queued.union(session.wanted_turns());
         self.session = Some(session);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::harness::{Gateway, POLICY, UID, route};
 use super::message::{self, Status, bytes};
+use crate::core::pacing::Class;
 use crate::core::session::{Arrival, EndReason, Expiry, Presence, Session, Turn};
 use crate::ident::ConnectionId;
 
@@ -86,7 +87,7 @@ fn r8_over_plain_http_the_absence_of_polls_is_the_loss() {
     let until = later + POLICY.poll_timeout;
     assert_eq!(session.expire(now + POLICY.poll_timeout, &POLICY), Expiry::At(until));
     assert_eq!(session.expire(until, &POLICY), Expiry::Ended(EndReason::PollExpired));
-    assert_eq!(session.turn(route(1), until), Turn::Disconnect);
+    assert_eq!(session.turn(Class::Urgent, route(1), false, until), Turn::Disconnect);
 }
 
 #[test]

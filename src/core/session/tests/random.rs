@@ -32,6 +32,9 @@ enum Event {
     LinkDown,
     LinkUp,
     Room(usize),
+    /// The server has time for what comes, or not.
+    HasTime(bool),
+    Evicted(u32),
     ServerRestarts,
     Overloaded(bool),
     Turn,
@@ -62,6 +65,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::LinkDown),
         3 => Just(Event::LinkUp),
         1 => few.prop_map(Event::Room),
+        2 => any::<bool>().prop_map(Event::HasTime),
+        1 => (3_u32..8).prop_map(Event::Evicted),
         1 => Just(Event::ServerRestarts),
         3 => any::<bool>().prop_map(Event::Overloaded),
         4 => Just(Event::Turn),
@@ -134,6 +139,8 @@ impl World {
             Event::LinkDown => self.link_down(),
             Event::LinkUp => self.gateway.link_up(),
             Event::Room(room) => self.gateway.link.room = room,
+            Event::HasTime(has_time) => self.gateway.has_time = has_time,
+            Event::Evicted(number) => self.gateway.evict(number),
             Event::ServerRestarts => {
                 self.link_down();
                 self.server.restart();
@@ -215,6 +222,7 @@ impl World {
     /// Everything works from now on, for longer than any patience lasts.
     fn quiesce(&mut self) {
         self.gateway.link.room = usize::MAX;
+        self.gateway.has_time = true;
         self.server.is_overloaded = false;
         self.gateway.link_up();
         for second in 0..200 {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::harness::{Gateway, POLICY, UID, route};
 use super::message::{self, Status, bytes};
-use crate::core::session::{FromServer, FullState, Policy, Reply, Session, Turn};
+use crate::core::pacing::Class;
+use crate::core::session::{FromServer, FullState, Policy, Reply, Says, Session, Turn};
 use crate::ident::{ConnectionId, SequenceNum};
 use crate::opamp::agent::AgentScan;
+use crate::opamp::field_set::agent_field;
 use crate::opamp::proto::{AgentToServer, ServerToAgent, ServerToAgentCommand};
 use crate::opamp::server::ServerScan;
 use prost::Message;
@@ -81,19 +83,70 @@ fn r3_an_agent_that_miscounts_is_not_asked_for_more_than_it_has() {
     assert_eq!(session(&gateway).full_state(), FullState::Reported);
 }
 
-#[test]
-fn r4_a_server_that_always_asks_makes_no_loop() {
-    let mut gateway = gateway();
-    let mut asked = 0;
-    for number in 1..=100 {
-        gateway.server_says(route(1), &bytes(&message::ask()));
-        for sent in gateway.to_agent.drain(..) {
-            asked += ServerToAgent::decode(&sent.bytes[..]).unwrap().flags & 1;
+/// Answers everything that has come, asking for full state each time; returns the full states.
+fn asks_on_every_reply(gateway: &mut Gateway) -> usize {
+    let mut full_states = 0;
+    for _ in 0..50 {
+        while let Some(message) = next_upstream(gateway) {
+            full_states += usize::from(message::status(&message).is_complete());
+            gateway.server_says(route(1), &bytes(&message::ask()));
         }
-        gateway.agent_says(HERE, &full(number));
-        gateway.wait(Duration::from_millis(500));
+        gateway.turn();
+        for sent in gateway.to_agent.drain(..) {
+            let flags = ServerToAgent::decode(&sent.bytes[..]).unwrap().flags;
+            assert_eq!(flags, 0, "the agent is not asked for what is kept");
+        }
     }
-    assert_eq!(asked, 2, "in 50 seconds");
+    full_states
+}
+
+#[test]
+fn r4_a_server_that_always_asks_gets_each_state_once() {
+    let mut gateway = gateway();
+    assert_eq!(asks_on_every_reply(&mut gateway), 1, "the agent's own report was a full one");
+    for number in 1..=5 {
+        gateway.wait(Duration::from_secs(70));
+        gateway.agent_says(HERE, &bytes(&message::heartbeat(number)));
+    }
+    assert_eq!(asks_on_every_reply(&mut gateway), 0, "nothing has changed");
+    gateway.agent_says(HERE, &health(6));
+    assert_eq!(asks_on_every_reply(&mut gateway), 1, "a new state");
+    gateway.link_down();
+    gateway.link_up();
+    gateway.turn();
+    gateway.to_server.clear();
+    gateway.server_says(route(2), &bytes(&message::ask()));
+    gateway.turn();
+    assert!(message::status(&next_upstream(&mut gateway).unwrap()).is_complete(), "incarnation 2");
+}
+
+#[test]
+fn r4_a_server_that_was_content_and_asks_again_is_answered_again() {
+    let mut gateway = gateway();
+    for _ in 0..3 {
+        gateway.to_server.clear();
+        gateway.server_says(route(1), &bytes(&message::ack()));
+        gateway.server_says(route(1), &bytes(&message::ask()));
+        gateway.turn();
+        assert!(message::status(&next_upstream(&mut gateway).unwrap()).is_complete());
+    }
+}
+
+#[test]
+fn r4_the_agent_is_asked_for_what_the_store_lacks() {
+    let mut gateway = gateway();
+    gateway.to_server.clear();
+    gateway.evict(agent_field::EFFECTIVE_CONFIG);
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.to_agent.clear();
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    let sent = message::status(&next_upstream(&mut gateway).unwrap());
+    assert_eq!(sent, Status { config: None, ..Status::FIRST }, "what there is");
+    assert_eq!(ServerToAgent::decode(&gateway.to_agent[0].bytes[..]).unwrap().flags, 1);
+    gateway.agent_says(HERE, &full(1));
+    let sent = message::status(&next_upstream(&mut gateway).unwrap());
+    assert_eq!(sent, Status { config: Some(0), ..Status::default() }, "and the rest");
 }
 
 #[test]
@@ -136,37 +189,47 @@ fn r5_the_newest_request_over_plain_http_gets_what_the_server_says() {
 }
 
 #[test]
-fn r6_what_was_lost_with_a_link_is_asked_for() {
+fn r6_what_was_lost_with_a_link_is_sent_again() {
     let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.agent_says(HERE, &health(1));
     gateway.link_down();
     gateway.link_up();
     gateway.turn();
-    assert!(matches!(session(&gateway).full_state(), FullState::Asked(_)));
+    let lost = Status { health: Some(health_of(1)), ..Status::default() };
+    assert_eq!(message::status(&next_upstream(&mut gateway).unwrap()), lost);
     // Answered messages have arrived: then the agent is only introduced.
-    gateway.agent_says(HERE, &full(1));
     gateway.server_says(route(2), &bytes(&message::ack()));
     gateway.link_down();
     gateway.link_up();
     gateway.turn();
-    assert!(message::status(&next_upstream(&mut gateway).unwrap()) == Status::default());
+    assert_eq!(message::status(&next_upstream(&mut gateway).unwrap()), Status::default());
     assert_eq!(session(&gateway).full_state(), FullState::Reported);
 }
 
 #[test]
-fn r6_what_found_no_room_is_asked_for() {
+fn r6_what_found_no_room_is_sent_in_its_turn_and_the_newest_state_wins() {
     let mut gateway = gateway();
+    gateway.to_server.clear();
     gateway.link.room = 0;
     gateway.agent_says(HERE, &health(1));
-    assert_eq!(session(&gateway).full_state(), FullState::Wanted);
-    assert_eq!(replies(&mut gateway), 1, "it is acknowledged all the same");
+    gateway.agent_says(HERE, &health(2));
+    assert_eq!(replies(&mut gateway), 2, "they are acknowledged all the same");
+    gateway.link.room = 10;
+    gateway.turn();
+    let newest = Status { health: Some(health_of(2)), ..Status::default() };
+    assert_eq!(message::status(&next_upstream(&mut gateway).unwrap()), newest);
+    assert!(gateway.to_server.is_empty());
 }
 
 #[test]
-fn r6_what_an_overloaded_server_did_not_take_is_asked_for() {
+fn r6_what_an_overloaded_server_did_not_take_is_sent_again() {
     let mut gateway = gateway();
+    gateway.to_server.clear();
     gateway.server_says(route(1), &bytes(&message::unavailable()));
-    assert_eq!(session(&gateway).full_state(), FullState::Wanted);
     assert_eq!(replies(&mut gateway), 1);
+    gateway.turn();
+    assert!(message::status(&next_upstream(&mut gateway).unwrap()).is_complete());
 }
 
 #[test]
@@ -197,8 +260,11 @@ fn r6_an_offer_that_may_have_died_with_its_connection_is_found_missing() {
     let mut gateway = gateway();
     gateway.server_says(route(1), &bytes(&message::offer(1)));
     gateway.lost(HERE);
+    gateway.to_server.clear();
     gateway.agent_says(ConnectionId(2), &bytes(&message::heartbeat(1)));
-    assert_eq!(session(&gateway).full_state(), FullState::Wanted);
+    gateway.turn();
+    let told = message::status(&next_upstream(&mut gateway).unwrap());
+    assert!(told.is_complete(), "the server sees what the agent really has");
 }
 
 #[test]
@@ -264,26 +330,33 @@ fn r9_an_interval_of_zero_forwards_all() {
     for number in 0..5 {
         let heartbeat = bytes(&message::heartbeat(number));
         let scan = AgentScan::parse(&heartbeat).unwrap();
-        assert!(session.report(&scan, Some(route(1)), now, &policy).send);
-        session.sent(route(1), Some(&scan), now);
+        let says = session.report(&scan, Some(route(1)), now, &policy).says;
+        assert_eq!(says, Says::Alive { goes_on: true });
+        session.sent(route(1), now);
     }
 }
 
 #[test]
 fn one_shot_fields_keep_their_order_and_their_bound() {
     let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
     gateway.link_down();
     for data in 0..6 {
         gateway.agent_says(HERE, &bytes(&message::custom(u64::from(data) + 1, data)));
     }
     assert_eq!(session(&gateway).pending().0, POLICY.pending_max);
     gateway.link_up();
-    // Not in the queue's turn yet: what waited goes first all the same.
-    gateway.agent_says(HERE, &bytes(&message::custom(7, 9)));
+    gateway.session.as_mut().unwrap().drop_pending();
+    for data in 0..3 {
+        gateway.has_time = data > 0;
+        // The server has time again, but what waited goes first all the same.
+        gateway.agent_says(HERE, &bytes(&message::custom(u64::from(data) + 7, data)));
+    }
+    gateway.turn();
     let data: Vec<_> = std::iter::from_fn(|| next_upstream(&mut gateway))
         .map(|sent| String::from_utf8(sent.custom_message.unwrap().data.clone()).unwrap())
         .collect();
-    assert_eq!(data, ["0", "1", "2", "3", "9"]);
+    assert_eq!(data, ["0", "1", "2"]);
     assert_eq!(session(&gateway).pending(), (0, 0));
 }
 
@@ -321,7 +394,7 @@ fn a_question_that_waits_for_a_poll_is_not_asked_again() {
         session.report(&AgentScan::parse(&heartbeat).unwrap(), Some(route(1)), now, &POLICY);
     };
     poll(&mut session, 5, now);
-    assert_eq!(session.turn(route(1), now), Turn::AskAgent);
+    assert_eq!(session.turn(Class::Ask, route(1), false, now), Turn::AskAgent);
     let ask = bytes(&message::ask());
     let limits = crate::opamp::offers::OffersLimits { bytes_max: 100, custom_messages_max: 1 };
     session.keep_offer(&ServerScan::parse(&ask).unwrap(), limits);
@@ -338,7 +411,7 @@ fn a_server_is_left_once_and_with_a_number_of_its_own() {
     let report = full(0);
     let scan = AgentScan::parse(&report).unwrap();
     session.report(&scan, Some(route(1)), now, &POLICY);
-    session.sent(route(1), Some(&scan), now);
+    session.sent(route(1), now);
     let mut other = route(1);
     other.link.server = crate::ident::ServerId(1);
     assert_eq!(session.leave_server(route(2)), None, "the same server");
@@ -348,7 +421,7 @@ fn a_server_is_left_once_and_with_a_number_of_its_own() {
     assert_eq!(session.next_number(), SequenceNum(2));
     // Back before anything went to the other: the server has forgotten the agent.
     assert!(!session.is_introduced(Some(route(1))));
-    assert!(matches!(session.turn(route(1), now), Turn::AskAgent));
+    assert_eq!(session.turn(Class::Touch, route(1), false, now), Turn::Touch);
 }
 
 #[test]

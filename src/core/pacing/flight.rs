@@ -1,0 +1,222 @@
+//! Messages in flight: sent to the server and not answered yet, counted for each link.
+//!
+//! Some servers do not answer everything, so a message stops counting after a while; and as soon as
+//! one is answered that went out clearly later on the same link, since servers work through a link
+//! in order. Without that second rule a server that leaves a tenth unanswered would have its window
+//! filled by messages that are long dealt with.
+//!
+//! The account is a ring of counts for each link, ten a second: its memory is fixed whatever is in
+//! flight, and a link's loss forgets exactly that link's messages. Coarser counts would be dropped
+//! in lumps that the window could not follow.
+
+use std::time::{Duration, Instant};
+
+/// One count of the ring.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a message counts that nobody answers; up to a tick longer.
+const COUNTED_FOR: Duration = Duration::from_secs(10);
+/// Whole ticks that a message counts for, and the one it was sent in.
+const TICKS: usize = 101;
+/// A message counts no longer when one is answered that went out so many ticks later: long enough
+/// for a server with several workers, which finish in their own order.
+const PASSED_OVER_AFTER: u64 = 5;
+
+#[derive(Debug, Clone)]
+struct Link {
+    sent: [u32; TICKS],
+    total: u32,
+    /// Nothing sent before this tick counts.
+    oldest: u64,
+}
+
+impl Link {
+    const EMPTY: Self = Self { sent: [0; TICKS], total: 0, oldest: 0 };
+
+    /// Forgets what was sent before `tick`; returns how much that was.
+    fn forget_before(&mut self, tick: u64) -> u32 {
+        let before = self.total;
+        while self.oldest < tick && self.total > 0 {
+            self.total -= std::mem::take(&mut self.sent[slot(self.oldest)]);
+            self.oldest += 1;
+        }
+        self.oldest = self.oldest.max(tick);
+        before - self.total
+    }
+
+    /// Takes one message off `tick` if it has one, else off the oldest that has.
+    fn take(&mut self, tick: Option<u64>) -> bool {
+        if self.total == 0 {
+            return false;
+        }
+        let has_one = |tick: &u64| self.sent[slot(*tick)] > 0;
+        let own = tick.filter(|tick| *tick >= self.oldest).filter(has_one);
+        let mut candidates = self.oldest..self.oldest + TICKS as u64;
+        let Some(tick) = own.or_else(|| candidates.find(has_one)) else { return false };
+        self.sent[slot(tick)] -= 1;
+        self.total -= 1;
+        true
+    }
+}
+
+/// The account of one server's links.
+#[derive(Debug)]
+pub(super) struct Flight {
+    started: Instant,
+    tick: u64,
+    links: Box<[Link]>,
+    total: u32,
+}
+
+impl Flight {
+    /// Nothing in flight on `links` links.
+    pub(super) fn new(links: u16, now: Instant) -> Self {
+        let links = vec![Link::EMPTY; usize::from(links)].into_boxed_slice();
+        Self { started: now, tick: 0, links, total: 0 }
+    }
+
+    /// How many messages are in flight.
+    pub(super) fn total(&mut self, now: Instant) -> u32 {
+        self.age(now);
+        self.total
+    }
+
+    pub(super) fn sent(&mut self, link: u16, now: Instant) {
+        self.age(now);
+        let tick = self.tick;
+        // A link that nobody told of cannot be: the caller's links are fixed.
+        let Some(link) = self.links.get_mut(usize::from(link)) else { return };
+        link.sent[slot(tick)] += 1;
+        link.total += 1;
+        self.total += 1;
+    }
+
+    /// One message sent `after` ago, if that is known, has been answered.
+    pub(super) fn answered(&mut self, link: u16, after: Option<Duration>, now: Instant) {
+        self.age(now);
+        if after.is_some_and(|after| after >= COUNTED_FOR) {
+            // It no longer counts, and must not be taken for one that does.
+            return;
+        }
+        let sent_in = after.map(|after| self.tick_of(now.checked_sub(after).unwrap_or(now)));
+        let Some(link) = self.links.get_mut(usize::from(link)) else { return };
+        // Where the time is not known, or was measured from another message: the oldest.
+        self.total -= u32::from(link.take(sent_in));
+        if let Some(tick) = sent_in {
+            self.total -= link.forget_before(tick.saturating_sub(PASSED_OVER_AFTER));
+        }
+    }
+
+    /// What was in flight on the link will not be answered.
+    pub(super) fn link_lost(&mut self, link: u16) {
+        let tick = self.tick;
+        if let Some(link) = self.links.get_mut(usize::from(link)) {
+            self.total -= link.forget_before(tick + 1);
+            // What goes out in the rest of this tick counts again.
+            link.oldest = tick;
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        for link in 0..self.links.len() {
+            self.link_lost(u16::try_from(link).unwrap_or(u16::MAX));
+        }
+    }
+
+    fn tick_of(&self, at: Instant) -> u64 {
+        let ticks = at.saturating_duration_since(self.started).as_millis() / TICK.as_millis();
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+
+    /// Drops the counts that are too old.
+    fn age(&mut self, now: Instant) {
+        let tick = self.tick_of(now);
+        if tick <= self.tick {
+            return;
+        }
+        self.tick = tick;
+        let oldest = (tick + 1).saturating_sub(TICKS as u64);
+        for link in &mut self.links {
+            self.total -= link.forget_before(oldest);
+        }
+    }
+}
+
+fn slot(tick: u64) -> usize {
+    // Below `TICKS`, whatever the width of a pointer.
+    usize::try_from(tick % TICKS as u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_nobody_answers_stops_counting() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        flight.sent(0, start + TICK / 2);
+        assert_eq!(flight.total(start + SECOND * 10), 1);
+        assert_eq!(flight.total(start + SECOND * 10 + TICK), 0);
+        // A later answer is not taken for another message's.
+        let late = start + SECOND * 12;
+        flight.sent(0, late);
+        flight.answered(0, Some(SECOND * 11), late);
+        assert_eq!(flight.total(late), 1);
+    }
+
+    #[test]
+    fn an_answer_is_counted_against_its_own_time() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        flight.sent(0, start);
+        flight.sent(0, start + TICK * 3);
+        flight.answered(0, Some(TICK), start + TICK * 4);
+        // The one left is the older, and stops counting first.
+        assert_eq!(flight.total(start + SECOND * 10), 1);
+        assert_eq!(flight.total(start + SECOND * 10 + TICK), 0);
+    }
+
+    #[test]
+    fn what_a_link_has_passed_over_stops_counting() {
+        let start = crate::clock::now();
+        for second in 0..30 {
+            let start = start + SECOND * second;
+            let mut flight = Flight::new(2, start);
+            (0..5).for_each(|n| flight.sent(0, start + SECOND * n));
+            flight.sent(1, start);
+            flight.answered(0, Some(SECOND), start + SECOND * 4);
+            // What went out in the last second, and on the other link.
+            assert_eq!(flight.total(start + SECOND * 4), 2);
+        }
+    }
+
+    #[test]
+    fn a_links_loss_forgets_exactly_its_own() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(3, start);
+        for (link, count) in [(0, 3), (1, 5), (2, 7)] {
+            (0..count).for_each(|n| flight.sent(link, start + SECOND * n));
+        }
+        flight.link_lost(1);
+        assert_eq!(flight.total(start + SECOND * 7), 10);
+        flight.answered(1, None, start + SECOND * 7);
+        assert_eq!(flight.total(start + SECOND * 7), 10, "an answer from before the loss");
+        flight.sent(9, start);
+        flight.answered(9, None, start);
+        flight.link_lost(9);
+        assert_eq!(flight.total(start + SECOND * 7), 10, "a link that is none");
+    }
+
+    #[test]
+    fn more_answers_than_messages_do_no_harm() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        flight.sent(0, start);
+        for _ in 0..3 {
+            flight.answered(0, None, start);
+        }
+        assert_eq!(flight.total(start), 0);
+    }
+}

@@ -1,0 +1,281 @@
+//! The pacer of one server: what waits, the ceiling, the floor, the window and the pause, together.
+//!
+//! ```text
+//!   paused ──► nothing goes
+//!   else: no token under the ceiling ──► wait for it
+//!   else: fewer in flight than the window ──► go
+//!   else: less than the floor has gone ──► go all the same
+//!   else ──► wait for an answer
+//! ```
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::{Duration, Instant};
+
+use super::flight::Flight;
+use super::meter::Meter;
+use super::waiting::Waiting;
+use super::window::Window;
+use super::{Admission, Class};
+use crate::core::bucket::Bucket;
+use crate::ident::InstanceUid;
+
+/// A turn that comes within this time comes soon: about as long as a person, or an agent, waits
+/// for an answer without giving it a thought.
+const SOON: Duration = Duration::from_secs(1);
+/// So many introductions in a row must have been answered by asking: fewer could be agents that
+/// this server alone had never seen.
+const IGNORANT_AFTER: u8 = 8;
+/// Without any other reason to look again: messages that nobody answers stop counting by the second.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The bounds of one server's pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacerParams {
+    /// The ceiling, in messages a second.
+    pub pace_max: NonZeroU32,
+    /// The floor, in messages a second: so many go whatever is in flight. Not above the ceiling.
+    pub pace_min: NonZeroU32,
+    /// The largest window, in messages. The floor may pass it.
+    pub in_flight_max: NonZeroU32,
+    /// How many links there are; their numbers are below it.
+    pub links: NonZeroU16,
+}
+
+/// What [`Pacer::next`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// This session has its turn, for one message. It no longer waits in this class.
+    Turn(InstanceUid, Class),
+    /// Something waits, and nothing may go for this long, unless an answer comes or something is
+    /// enlisted.
+    Wait(Duration),
+    /// Nothing waits.
+    Empty,
+}
+
+/// Decides when what waits for one server may go.
+#[derive(Debug)]
+pub struct Pacer {
+    params: PacerParams,
+    waiting: Waiting,
+    ceiling: Bucket,
+    floor: Bucket,
+    asks: Bucket,
+    /// Whether an Ask is looked at before the rest. They take turns in that: with plenty of tokens
+    /// for both neither hides the other.
+    ask_first: bool,
+    flight: Flight,
+    window: Window,
+    gone: Meter,
+    paused_until: Option<Instant>,
+    /// Introductions answered by asking, in a row.
+    asked_in_a_row: u8,
+}
+
+impl Pacer {
+    /// Nothing waits, nothing is in flight.
+    pub fn new(params: PacerParams, now: Instant) -> Self {
+        Self {
+            params,
+            waiting: Waiting::default(),
+            ceiling: Bucket::new(params.pace_max, now),
+            floor: Bucket::new(params.pace_min, now),
+            asks: Bucket::new(params.pace_max, now),
+            ask_first: false,
+            flight: Flight::new(params.links.get(), now),
+            window: Window::new(params.in_flight_max.get(), now),
+            gone: Meter::new(now),
+            paused_until: None,
+            asked_in_a_row: 0,
+        }
+    }
+
+    /// Whether a message that has just come may go at once, past nobody who waits. If so its token
+    /// is taken.
+    pub fn admit(&mut self, now: Instant) -> Admission {
+        if self.waiting.len_paced() == 0 && self.take(now).is_ok() {
+            return Admission::Go;
+        }
+        Admission::Wait { soon: self.wait_for_change(now) < SOON }
+    }
+
+    /// A session wants its turn. `true`: nothing waited with it before, so whoever carries the
+    /// turns out may have to be woken.
+    pub fn enlist(&mut self, uid: InstanceUid, class: Class) -> bool {
+        let before = match class {
+            Class::Ask => self.waiting.len_of(Class::Ask),
+            _ => self.waiting.len_paced(),
+        };
+        self.waiting.push(uid, class);
+        before == 0
+    }
+
+    /// Whose turn it is.
+    pub fn next(&mut self, now: Instant) -> Next {
+        if self.waiting.len() == 0 {
+            return Next::Empty;
+        }
+        if let Some(left) = self.paused(now) {
+            return Next::Wait(left);
+        }
+        let ask_first = self.ask_first;
+        let mut wait = LOOK_AGAIN;
+        for ask in [ask_first, !ask_first] {
+            let turn = if ask { self.next_ask(now) } else { self.next_paced(now) };
+            match turn {
+                Ok(Some((uid, class))) => {
+                    self.ask_first = !ask;
+                    return Next::Turn(uid, class);
+                }
+                Ok(None) => {}
+                Err(needed) => wait = wait.min(needed),
+            }
+        }
+        Next::Wait(wait)
+    }
+
+    fn next_paced(&mut self, now: Instant) -> Result<Option<(InstanceUid, Class)>, Duration> {
+        if self.waiting.len_paced() == 0 {
+            return Ok(None);
+        }
+        self.take(now)?;
+        Ok(self.waiting.pop_paced())
+    }
+
+    fn next_ask(&mut self, now: Instant) -> Result<Option<(InstanceUid, Class)>, Duration> {
+        if self.waiting.len_of(Class::Ask) == 0 {
+            return Ok(None);
+        }
+        self.asks.take(now)?;
+        Ok(self.waiting.pop_ask().map(|uid| (uid, Class::Ask)))
+    }
+
+    /// Takes the leave for one message, or says how long there will be none.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        if let Some(left) = self.paused(now) {
+            return Err(left);
+        }
+        self.ceiling.ready(now)?;
+        // What the window lets through counts for the floor: the floor only adds what is missing.
+        let floor = self.floor.take(now);
+        if self.flight.total(now) >= self.window.size() {
+            floor?;
+        }
+        self.gone.count(now);
+        self.ceiling.take(now)
+    }
+
+    /// The last turn of this class turned out to need nothing: it costs nothing.
+    pub fn refund(&mut self, class: Class) {
+        if class == Class::Ask {
+            self.asks.refund();
+            return;
+        }
+        self.ceiling.refund();
+        self.floor.refund();
+        self.gone.uncount();
+        self.waiting.refund(class);
+    }
+
+    /// A message went out on `link`, whoever let it go.
+    pub fn sent(&mut self, link: u16, now: Instant) {
+        self.flight.sent(link, now);
+    }
+
+    /// A message that went out on `link` was answered, `after` that if it is known. `true`: somebody
+    /// waits who may go because of it.
+    pub fn answered(&mut self, link: u16, after: Option<Duration>, now: Instant) -> bool {
+        if let Some(after) = after {
+            let in_flight = self.flight.total(now);
+            self.window.answered(after, in_flight, now);
+        }
+        self.flight.answered(link, after, now);
+        self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
+    }
+
+    /// What was in flight on `link` will not be answered.
+    pub fn link_lost(&mut self, link: u16) {
+        self.flight.link_lost(link);
+    }
+
+    /// The server has lost its last link: what returns may be another process on another machine,
+    /// of which nothing is known. What waits goes on waiting, and a pause still holds.
+    pub fn links_all_lost(&mut self, now: Instant) {
+        self.flight.clear();
+        self.window = Window::new(self.params.in_flight_max.get(), now);
+        self.asked_in_a_row = 0;
+    }
+
+    /// The server wants peace: nothing goes until then. A shorter wish does not shorten a longer
+    /// one.
+    pub fn pause(&mut self, until: Instant, now: Instant) {
+        if until <= now {
+            return;
+        }
+        // Refusals come in crowds; only the first of them finds the window as it was.
+        if self.paused(now).is_none() {
+            self.window.restart(now);
+        }
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// For how much longer the server wants peace.
+    pub fn paused(&self, now: Instant) -> Option<Duration> {
+        let until = self.paused_until?;
+        (until > now).then(|| until - now)
+    }
+
+    /// An introduction without state was answered; `asked`: by asking for the full state.
+    pub const fn introduction_answered(&mut self, asked: bool) {
+        self.asked_in_a_row = if asked { self.asked_in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// The server has asked about everybody introduced to it lately.
+    pub const fn presumed_ignorant(&self) -> bool {
+        self.asked_in_a_row >= IGNORANT_AFTER
+    }
+
+    /// How long until a change enlisted now has its turn, as things stand: most messages that just
+    /// came are one.
+    fn wait_for_change(&mut self, now: Instant) -> Duration {
+        let rate = self.gone.per_second(now).max(f64::from(self.params.pace_min.get()));
+        let turns = u32::try_from(self.waiting.turns_until(Class::Change)).unwrap_or(u32::MAX);
+        let pause = self.paused(now).unwrap_or_default();
+        pause.saturating_add(Duration::from_secs_f64(f64::from(turns) / rate))
+    }
+
+    /// Sessions that wait, in all classes: one that waits in two counts twice.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sessions that wait in one class.
+    pub fn len_of(&self, class: Class) -> usize {
+        self.waiting.len_of(class)
+    }
+
+    /// Takes out everything that waits, for another server.
+    pub fn drain(&mut self) -> Vec<(InstanceUid, Class)> {
+        self.waiting.drain()
+    }
+
+    /// Messages that went lately, by the second.
+    pub fn pace(&mut self, now: Instant) -> f64 {
+        self.gone.per_second(now)
+    }
+
+    /// Messages sent and not answered.
+    pub fn in_flight(&mut self, now: Instant) -> u32 {
+        self.flight.total(now)
+    }
+
+    /// How many messages may be in flight.
+    pub const fn window(&self) -> u32 {
+        self.window.size()
+    }
+}

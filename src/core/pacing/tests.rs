@@ -1,0 +1,217 @@
+//! The pacer, rule by rule.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::{Admission, Class, Next, Pacer, PacerParams};
+use crate::ident::InstanceUid;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
+
+pub(super) fn params(pace_max: u32, pace_min: u32, in_flight_max: u32) -> PacerParams {
+    let of = |number| NonZeroU32::new(number).unwrap();
+    PacerParams {
+        pace_max: of(pace_max),
+        pace_min: of(pace_min),
+        in_flight_max: of(in_flight_max),
+        links: NonZeroU16::new(4).unwrap(),
+    }
+}
+
+/// What the configuration has by default.
+pub(super) fn defaults() -> PacerParams {
+    params(20_000, 10, 4_096)
+}
+
+pub(super) fn uid(n: u32) -> InstanceUid {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    InstanceUid::from_bytes(bytes)
+}
+
+/// These all wait in one class.
+pub(super) fn crowd(pacer: &mut Pacer, uids: Range<u32>, class: Class) {
+    for n in uids {
+        pacer.enlist(uid(n), class);
+    }
+}
+
+fn new(params: PacerParams) -> (Pacer, Instant) {
+    let now = crate::clock::now();
+    (Pacer::new(params, now), now)
+}
+
+/// All turns there are at one instant, each answered at once.
+fn turns(pacer: &mut Pacer, now: Instant) -> Vec<(InstanceUid, Class)> {
+    let mut turns = Vec::new();
+    while let Next::Turn(uid, class) = pacer.next(now) {
+        turns.push((uid, class));
+    }
+    turns
+}
+
+#[test]
+fn first_in_first_out_in_each_class() {
+    let (mut pacer, now) = new(defaults());
+    for n in 0..10 {
+        pacer.enlist(uid(n), Class::ALL[n as usize % 5]);
+    }
+    assert_eq!((pacer.len(), pacer.len_of(Class::Change)), (10, 2));
+    let turns = turns(&mut pacer, now);
+    for class in Class::ALL {
+        let first = u32::try_from(class.index()).unwrap();
+        let order: Vec<_> = turns.iter().filter(|t| t.1 == class).map(|t| t.0).collect();
+        assert_eq!(order, [uid(first), uid(first + 5)], "{class:?}");
+    }
+    assert_eq!(pacer.next(now), Next::Empty);
+}
+
+#[test]
+fn shares_follow_the_weights_and_nobody_starves() {
+    let (mut pacer, now) = new(params(20_000, 20_000, 1));
+    for class in Class::PACED {
+        crowd(&mut pacer, 0..1_000, class);
+    }
+    let mut counts = [0; 5];
+    for n in 0..1_500 {
+        let Next::Turn(_, class) = pacer.next(now + MS * n) else { panic!("no turn") };
+        counts[class.index()] += 1;
+    }
+    assert_eq!(counts[..4], [800, 400, 200, 100]);
+}
+
+#[test]
+fn a_class_that_was_silent_has_saved_nothing_up() {
+    let (mut pacer, now) = new(params(20_000, 20_000, 1));
+    crowd(&mut pacer, 0..300, Class::Touch);
+    (0..200).for_each(|n| assert!(matches!(pacer.next(now + MS * n), Next::Turn(..))));
+    crowd(&mut pacer, 0..300, Class::Change);
+    let later = now + SECOND;
+    let touches = (0..50)
+        .filter(|n| matches!(pacer.next(later + MS * *n), Next::Turn(_, Class::Touch)))
+        .count();
+    assert!((9..=11).contains(&touches), "one in five at once: {touches} in 50");
+}
+
+#[test]
+fn the_window_holds_until_answers_come() {
+    let (mut pacer, now) = new(defaults());
+    crowd(&mut pacer, 0..100, Class::FullState);
+    let mut gone = 0;
+    while let Next::Turn(..) = pacer.next(now) {
+        pacer.sent(0, now);
+        gone += 1;
+    }
+    // Not one more: what the window lets through counts for the floor.
+    assert_eq!(gone, pacer.window());
+    let Next::Wait(wait) = pacer.next(now) else { panic!("something waits") };
+    assert!(wait <= MS * 101, "the floor: {wait:?}");
+    assert!(pacer.answered(0, Some(MS), now), "who carries turns out has to be woken");
+    assert!(matches!(pacer.next(now), Next::Turn(..)));
+    pacer.sent(0, now);
+    assert!(matches!(pacer.next(now), Next::Wait(_)));
+    pacer.link_lost(0);
+    assert_eq!(pacer.in_flight(now), 0);
+}
+
+#[test]
+fn nobody_passes_those_who_wait() {
+    let (mut pacer, now) = new(defaults());
+    assert_eq!(pacer.admit(now), Admission::Go);
+    pacer.enlist(uid(1), Class::Ask);
+    assert_eq!(pacer.admit(now), Admission::Go, "an Ask waits for something else");
+    pacer.enlist(uid(1), Class::Touch);
+    assert_eq!(pacer.admit(now), Admission::Wait { soon: true });
+    crowd(&mut pacer, 0..1_000, Class::Change);
+    assert_eq!(pacer.admit(now), Admission::Wait { soon: false });
+}
+
+/// A change does not wait for all the touches of a storm.
+#[test]
+fn the_wait_is_that_of_the_own_class() {
+    let (mut pacer, now) = new(params(20_000, 10, 4_096));
+    crowd(&mut pacer, 0..1_000, Class::Touch);
+    assert_eq!(pacer.admit(now), Admission::Wait { soon: true });
+}
+
+#[test]
+fn a_pause_holds_everything_and_the_window_begins_small() {
+    let (mut pacer, mut now) = new(defaults());
+    for _ in 0..500 {
+        for _ in 0..pacer.window() {
+            pacer.sent(0, now);
+        }
+        now += MS;
+        for _ in 0..pacer.window().min(pacer.in_flight(now)) {
+            pacer.answered(0, Some(MS), now);
+        }
+    }
+    assert!(pacer.window() > 1_000, "{}", pacer.window());
+    pacer.pause(now + SECOND, now);
+    pacer.pause(now + SECOND / 2, now);
+    assert_eq!(pacer.window(), 16);
+    assert_eq!(pacer.admit(now), Admission::Wait { soon: false });
+    for class in Class::ALL {
+        pacer.enlist(uid(1), class);
+    }
+    assert_eq!(pacer.next(now + SECOND / 2), Next::Wait(SECOND / 2));
+    assert_eq!(pacer.admit(now + SECOND * 3 / 4), Admission::Wait { soon: true });
+    assert_eq!(turns(&mut pacer, now + SECOND).len(), 5);
+}
+
+#[test]
+fn the_floor_is_kept_without_any_answer() {
+    let (mut pacer, start) = new(defaults());
+    crowd(&mut pacer, 0..2_000, Class::FullState);
+    let mut gone = Vec::new();
+    for n in 0..60_000 {
+        let now = start + MS * n;
+        while let Next::Turn(..) = pacer.next(now) {
+            pacer.sent(1, now);
+            gone.push(now - start);
+        }
+    }
+    for second in 1..60 {
+        let within = SECOND * second..SECOND * (second + 1);
+        let count = gone.iter().filter(|at| within.contains(*at)).count();
+        assert!((9..=26).contains(&count), "{count} in second {second}");
+    }
+    assert!(pacer.in_flight(start + SECOND * 60) <= 16 + 11 * 10);
+}
+
+#[test]
+fn what_needed_nothing_costs_nothing() {
+    let (mut pacer, now) = new(params(1, 1, 16));
+    crowd(&mut pacer, 0..3, Class::Touch);
+    assert!(matches!(pacer.next(now), Next::Turn(..)));
+    pacer.refund(Class::Touch);
+    assert!(matches!(pacer.next(now), Next::Turn(..)));
+    assert!(matches!(pacer.next(now), Next::Wait(_)));
+}
+
+#[test]
+fn ignorance_is_presumed_after_some_questions_in_a_row() {
+    let (mut pacer, now) = new(defaults());
+    (0..7).for_each(|_| pacer.introduction_answered(true));
+    assert!(!pacer.presumed_ignorant());
+    pacer.introduction_answered(true);
+    assert!(pacer.presumed_ignorant());
+    pacer.introduction_answered(false);
+    assert!(!pacer.presumed_ignorant(), "it knew one");
+    (0..300).for_each(|_| pacer.introduction_answered(true));
+    pacer.links_all_lost(now);
+    assert!(!pacer.presumed_ignorant(), "another process may be there next");
+}
+
+#[test]
+fn all_that_waits_can_move_to_another_server() {
+    let (mut pacer, now) = new(defaults());
+    assert!(pacer.enlist(uid(1), Class::Ask));
+    assert!(pacer.enlist(uid(1), Class::Urgent), "the first that is paced");
+    assert!(!pacer.enlist(uid(2), Class::Touch));
+    let moved = pacer.drain();
+    assert_eq!(moved, [(uid(1), Class::Urgent), (uid(2), Class::Touch), (uid(1), Class::Ask)]);
+    assert_eq!((pacer.len(), pacer.next(now)), (0, Next::Empty));
+}

@@ -1,0 +1,126 @@
+//! The sessions that wait, each class in order of arrival, and which class is next.
+//!
+//! Stride scheduling: a class has a *pass*, which each turn moves on by its stride, the inverse of
+//! its weight; the lowest pass is next. A class that was empty joins at the present pass, so that
+//! it has saved up nothing while it had nothing to say.
+//!
+//! A session is enlisted at most once in a class at a time, which the session itself sees to, so
+//! the table of sessions bounds what waits here.
+
+use std::collections::VecDeque;
+
+use super::Class;
+use crate::ident::InstanceUid;
+
+/// The least common multiple of the weights: every stride is whole.
+const STRIDE_OF_WEIGHT_ONE: u64 = 8;
+
+/// An emptied queue that had room for more gives its memory back: storms are rare.
+const KEPT_CAPACITY: usize = 1024;
+
+/// A class's share of the server's pace, relative to the others that have something to say.
+///
+/// Each class gets twice what the next one does: what nothing repeats before what somebody just
+/// changed, that before the catching up, and full states before touches, since each touch may bring
+/// the server another full state to ask for.
+pub(super) const fn weight(class: Class) -> u64 {
+    match class {
+        Class::Urgent => 8,
+        Class::Change => 4,
+        Class::FullState => 2,
+        // An Ask is not paced with the others; its weight plays no part.
+        Class::Touch | Class::Ask => 1,
+    }
+}
+
+const fn stride(class: Class) -> u64 {
+    STRIDE_OF_WEIGHT_ONE / weight(class)
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    sessions: VecDeque<InstanceUid>,
+    pass: u64,
+}
+
+/// What waits, by class.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    queues: [Queue; Class::ALL.len()],
+    /// The pass of the class that went last.
+    pass: u64,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, uid: InstanceUid, class: Class) {
+        let present = self.pass;
+        let queue = &mut self.queues[class.index()];
+        if queue.sessions.is_empty() {
+            queue.pass = queue.pass.max(present);
+        }
+        queue.sessions.push_back(uid);
+    }
+
+    /// The next session that the server's pace is for.
+    pub(super) fn pop_paced(&mut self) -> Option<(InstanceUid, Class)> {
+        let waits = |class: &Class| !self.queues[class.index()].sessions.is_empty();
+        // The first of equals is the most urgent.
+        let class =
+            Class::PACED.into_iter().filter(waits).min_by_key(|c| self.queues[c.index()].pass)?;
+        let uid = self.pop(class)?;
+        let queue = &mut self.queues[class.index()];
+        self.pass = queue.pass;
+        queue.pass += stride(class);
+        Some((uid, class))
+    }
+
+    pub(super) fn pop_ask(&mut self) -> Option<InstanceUid> {
+        self.pop(Class::Ask)
+    }
+
+    fn pop(&mut self, class: Class) -> Option<InstanceUid> {
+        let sessions = &mut self.queues[class.index()].sessions;
+        let uid = sessions.pop_front()?;
+        if sessions.is_empty() && sessions.capacity() > KEPT_CAPACITY {
+            *sessions = VecDeque::new();
+        }
+        Some(uid)
+    }
+
+    /// A turn of this class turned out to need nothing: it is not held against the class.
+    pub(super) fn refund(&mut self, class: Class) {
+        let present = self.pass;
+        let queue = &mut self.queues[class.index()];
+        queue.pass = queue.pass.saturating_sub(stride(class)).max(present);
+    }
+
+    /// How many turns pass until one enlisted now in `class` has had its own, as things stand.
+    pub(super) fn turns_until(&self, class: Class) -> u64 {
+        let waits = |other: &Class| *other == class || self.len_of(*other) > 0;
+        let weights: u64 = Class::PACED.into_iter().filter(waits).map(weight).sum();
+        let own = self.len_of(class) as u64 + 1;
+        let by_share = (own * weights).div_ceil(weight(class));
+        by_share.min(self.len_paced() as u64 + 1)
+    }
+
+    pub(super) fn len_of(&self, class: Class) -> usize {
+        self.queues[class.index()].sessions.len()
+    }
+
+    pub(super) fn len_paced(&self) -> usize {
+        Class::PACED.into_iter().map(|class| self.len_of(class)).sum()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len_paced() + self.len_of(Class::Ask)
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<(InstanceUid, Class)> {
+        let mut all = Vec::with_capacity(self.len());
+        for class in Class::ALL {
+            let sessions = std::mem::take(&mut self.queues[class.index()].sessions);
+            all.extend(sessions.into_iter().map(|uid| (uid, class)));
+        }
+        all
+    }
+}

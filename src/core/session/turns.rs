@@ -1,0 +1,157 @@
+//! What a session waits for at its server, and what it does when its turn comes: one message.
+
+use std::time::Instant;
+
+use super::{FullState, Presence, Route, Session};
+use crate::core::pacing::Class;
+use crate::opamp::field_set::FieldSet;
+
+/// A set of classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClassSet(u8);
+
+impl ClassSet {
+    /// No class.
+    pub const EMPTY: Self = Self(0);
+    const ALL: [Class; 5] =
+        [Class::Urgent, Class::Change, Class::FullState, Class::Touch, Class::Ask];
+
+    const fn bit(class: Class) -> u8 {
+        1 << class as u8
+    }
+
+    /// Adds a class.
+    pub const fn insert(&mut self, class: Class) {
+        self.0 |= Self::bit(class);
+    }
+
+    /// Takes a class out.
+    pub const fn remove(&mut self, class: Class) {
+        self.0 &= !Self::bit(class);
+    }
+
+    /// Members of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Members of this set that are not in the other.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether the class is a member.
+    pub const fn contains(self, class: Class) -> bool {
+        self.0 & Self::bit(class) != 0
+    }
+
+    /// Whether there is no member.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members, most urgent first.
+    pub fn iter(self) -> impl Iterator<Item = Class> {
+        Self::ALL.into_iter().filter(move |class| self.contains(*class))
+    }
+}
+
+/// What a session does when its turn comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing is left to do.
+    Nothing,
+    /// Ask the agent for its full state.
+    AskAgent,
+    /// Introduce the agent to this incarnation of the server, or say that it is alive.
+    Touch,
+    /// Send these parts of the agent's state from what is kept; [`Session::lacks`] if they are not.
+    Report(FieldSet),
+    /// Send what waited first: [`Session::first_pending`].
+    OneShot,
+    /// Tell the server that the agent has left.
+    Disconnect,
+}
+
+impl Session {
+    /// As what the session has to be put into its server's queue.
+    pub fn wanted_turns(&self) -> ClassSet {
+        let mut wanted = ClassSet::EMPTY;
+        if self.is_gone() {
+            return wanted;
+        }
+        let leaves = self.presence == Presence::Leaving;
+        if leaves || self.has_pending() {
+            wanted.insert(Class::Urgent);
+        }
+        if !leaves && self.owes_full_state() {
+            wanted.insert(Class::FullState);
+        } else if !leaves && !self.owed_parts().is_empty() {
+            wanted.insert(Class::Change);
+        }
+        if !leaves && self.touch_due {
+            wanted.insert(Class::Touch);
+        }
+        if self.full_state == FullState::Wanted && self.is_present() {
+            wanted.insert(Class::Ask);
+        }
+        wanted.minus(self.queued)
+    }
+
+    /// Whether the agent has to be introduced on `route`, having spoken before.
+    pub fn needs_introduction(&self, route: Option<Route>) -> bool {
+        let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
+        self.sent_on.is_some() && !self.is_introduced(route) && !leaves
+    }
+
+    /// The heartbeat that the server was to hear could not go on now (R9).
+    pub const fn touch_later(&mut self) {
+        self.touch_due = true;
+    }
+
+    /// The session's turn has come on a link that is up. `presumed_ignorant`: the server has asked
+    /// for everything wherever it was told of an agent, and so it will this time.
+    pub fn turn(
+        &mut self,
+        class: Class,
+        route: Route,
+        presumed_ignorant: bool,
+        now: Instant,
+    ) -> Turn {
+        self.note_incarnation(route);
+        let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
+        match class {
+            Class::Ask if self.full_state == FullState::Wanted && self.is_present() => {
+                self.full_state = FullState::Asked(now);
+                Turn::AskAgent
+            }
+            Class::Urgent if self.has_pending() => Turn::OneShot,
+            Class::Urgent if self.presence == Presence::Leaving => Turn::Disconnect,
+            Class::Change | Class::FullState | Class::Touch if !leaves => {
+                self.state_turn(class, route, presumed_ignorant)
+            }
+            _ => Turn::Nothing,
+        }
+    }
+
+    /// What waits in one class may go with another's turn: a change introduces the agent.
+    fn state_turn(&mut self, class: Class, route: Route, presumed_ignorant: bool) -> Turn {
+        let introduces = self.needs_introduction(Some(route));
+        if introduces
+            && presumed_ignorant
+            && let Some(picture) = &mut self.picture
+        {
+            picture.owe_all();
+        }
+        let owed = self.owed_parts();
+        if !owed.is_empty() {
+            return Turn::Report(owed);
+        }
+        if class == Class::Touch && (introduces || self.touch_due) {
+            return Turn::Touch;
+        }
+        Turn::Nothing
+    }
+}

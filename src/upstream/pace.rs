@@ -1,0 +1,127 @@
+//! One server's pacer, shared: senders ask it, links report to it, and one task carries its turns
+//! out. Its lock is held for a few comparisons at a time, and nothing else is locked meanwhile: it may
+//! be taken with a session locked.
+
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::params::{Mode, ServerParams, UpstreamParams};
+use crate::core::pacing::{Admission, Class, Next, Pacer, PacerParams};
+use crate::ident::InstanceUid;
+use crate::sessions::Answer;
+use crate::telemetry::events::upstream::PaceMeasured;
+
+pub(super) struct Pace {
+    pacer: Mutex<Pacer>,
+    /// Something may go sooner than the task that gives turns believes.
+    stirred: Notify,
+}
+
+impl Pace {
+    pub(super) fn new(server: &ServerParams, all: &UpstreamParams, now: Instant) -> Self {
+        let links = match server.mode {
+            Mode::Multiplexed { links } => links,
+            // All agents' own links are counted as one.
+            Mode::PerAgent => NonZeroU16::MIN,
+        };
+        let params = PacerParams {
+            pace_max: all.pace_max,
+            pace_min: all.pace_min,
+            in_flight_max: all.in_flight_max,
+            links,
+        };
+        Self { pacer: Mutex::new(Pacer::new(params, now)), stirred: Notify::new() }
+    }
+
+    pub(super) fn admit(&self, now: Instant) -> Admission {
+        self.pacer.lock().admit(now)
+    }
+
+    pub(super) fn enlist(&self, uid: InstanceUid, class: Class) {
+        if self.pacer.lock().enlist(uid, class) {
+            self.stirred.notify_one();
+        }
+    }
+
+    pub(super) fn next(&self, now: Instant) -> Next {
+        self.pacer.lock().next(now)
+    }
+
+    /// The last turn came to nothing.
+    pub(super) fn refund(&self, class: Class) {
+        self.pacer.lock().refund(class);
+    }
+
+    /// The last turn came to nothing, and the session wants another one.
+    pub(super) fn put_back(&self, uid: InstanceUid, class: Class) {
+        let mut pacer = self.pacer.lock();
+        pacer.refund(class);
+        // Its one caller is the task that would have to be woken.
+        pacer.enlist(uid, class);
+    }
+
+    /// Returns when a turn may be due sooner than was said.
+    pub(super) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// A message went out on this link.
+    pub(super) fn sent(&self, link: u16, now: Instant) {
+        self.pacer.lock().sent(link, now);
+    }
+
+    /// A message that came on this link is an answer.
+    pub(super) fn answered(&self, link: u16, answer: Answer, now: Instant) {
+        let mut pacer = self.pacer.lock();
+        if let Some(asked) = answer.introduction {
+            pacer.introduction_answered(asked);
+        }
+        let stirs = pacer.answered(link, answer.after, now);
+        drop(pacer);
+        if stirs {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// A shared link is lost.
+    pub(super) fn link_lost(&self, link: u16) {
+        self.pacer.lock().link_lost(link);
+        self.stirred.notify_one();
+    }
+
+    pub(super) fn links_all_lost(&self, now: Instant) {
+        self.pacer.lock().links_all_lost(now);
+    }
+
+    pub(super) fn pause(&self, until: Instant, now: Instant) {
+        self.pacer.lock().pause(until, now);
+    }
+
+    pub(super) fn presumed_ignorant(&self) -> bool {
+        self.pacer.lock().presumed_ignorant()
+    }
+
+    /// Sessions that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.pacer.lock().len()
+    }
+
+    /// Takes out everything that waits, for another server.
+    pub(super) fn drain(&self) -> Vec<(InstanceUid, Class)> {
+        self.pacer.lock().drain()
+    }
+
+    pub(super) fn measure(&self, now: Instant) -> PaceMeasured {
+        let mut pacer = self.pacer.lock();
+        PaceMeasured {
+            waiting: Class::ALL.map(|class| pacer.len_of(class)),
+            in_flight: pacer.in_flight(now),
+            window: pacer.window(),
+            per_second: pacer.pace(now),
+            paused: pacer.paused(now).unwrap_or(Duration::ZERO),
+        }
+    }
+}

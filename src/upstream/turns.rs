@@ -1,0 +1,84 @@
+//! The task that gives sessions their turns at one server, when its pacer says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Upstream;
+use super::server::Server;
+use crate::clock;
+use crate::core::pacing::{Class, Next};
+use crate::ident::InstanceUid;
+use crate::sessions::{Sessions, TurnTaken, Uplink};
+
+/// How long to wait for a link, or for room on it, before looking again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Timers know no less.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+/// Turns given without letting anybody else run.
+const TURNS_MAX: u32 = 32;
+
+/// What came of a turn, for whoever gives them.
+enum Given {
+    /// On with the next.
+    Done,
+    /// Nobody can use one just now.
+    NoRoom,
+}
+
+/// Gives sessions their turns, no faster than the server is to be burdened.
+pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
+    let mut given = 0;
+    loop {
+        if !server.is_reachable() && server.pace.waiting() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        match server.pace.next(clock::now()) {
+            Next::Turn(uid, class) => {
+                given += 1;
+                if up.place(uid).is_some_and(|place| place.id != server.id) {
+                    // It has moved since. Here its link may be down, and would not bring it its turn.
+                    server.pace.refund(class);
+                    up.enlist(uid, class);
+                } else if matches!(give(&server, &sessions, uid, class), Given::NoRoom) {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                } else if given % TURNS_MAX == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Next::Wait(wait) => {
+                // Whichever ends it, the pacer is asked again.
+                let stirred = server.pace.stirred();
+                let _ = tokio::time::timeout(wait.max(WAIT_MIN), stirred).await;
+            }
+            Next::Empty => server.pace.stirred().await,
+        }
+    }
+}
+
+fn give(server: &Server, sessions: &Sessions, uid: InstanceUid, class: Class) -> Given {
+    match server.link_of(uid) {
+        // The agent is asked, and its server need not be there for that.
+        _ if class == Class::Ask => {}
+        Some(link) if !link.is_up() => {
+            // Its return brings the session its turn.
+            if sessions.skip_turn(uid, class, &|| !link.is_up()) {
+                server.pace.refund(class);
+            } else {
+                server.pace.put_back(uid, class);
+            }
+            return Given::Done;
+        }
+        Some(link) if !link.has_room() => {
+            server.pace.put_back(uid, class);
+            return Given::NoRoom;
+        }
+        Some(_) | None => {}
+    }
+    match sessions.turn(uid, class) {
+        TurnTaken::Idle => server.pace.refund(class),
+        TurnTaken::Again => server.pace.put_back(uid, class),
+        TurnTaken::Used => {}
+    }
+    Given::Done
+}
