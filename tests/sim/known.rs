@@ -20,3 +20,7 @@ pub(crate) const MAPS_ARE_LOST: bool = true;
 /// A custom message that waits takes fields along that the schema does not know; when it goes, they may
 /// be older than what the server has.
 pub(crate) const CUSTOM_MESSAGES_CARRY_STALE_FIELDS: bool = true;
+
+/// On a link's new incarnation an agent may be introduced by some parts of its state. If they are all that
+/// its capabilities promise, a server that has lost it takes them for all there is.
+pub(crate) const PARTS_INTRODUCE: bool = true;

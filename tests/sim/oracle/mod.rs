@@ -187,7 +187,8 @@ impl Oracle {
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
             seen.beats.sent(sent, params.heartbeat_forward_interval).or_else(|fault| {
-                if known::EMPTY_STATES_GO_ON && !seen.alive { Ok(()) } else { Err(fault) }
+                let empty = !seen.alive || seen.mirror.nothing_heard();
+                if known::EMPTY_STATES_GO_ON && empty { Ok(()) } else { Err(fault) }
             }),
             seen.customs.sent(sent),
             seen.mirror.sent(sent).or_else(|fault| {

@@ -125,7 +125,14 @@ impl Mirror {
     /// Another line, or none.
     pub(super) fn begin(&mut self, line: Option<LineKey>) {
         let (heard, in_doubt) = (self.heard, self.in_doubt);
-        *self = Self { line, heard, in_doubt, ..Self::default() };
+        // What the server is owed, it is owed there.
+        let asks = self.asks && line.is_some();
+        *self = Self { line, heard, in_doubt, asks, ..Self::default() };
+    }
+
+    /// Nothing is known of the agent's state.
+    pub(super) fn nothing_heard(&self) -> bool {
+        self.heard.is_empty()
     }
 
     pub(super) fn forget(&mut self) {
