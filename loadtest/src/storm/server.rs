@@ -1,7 +1,7 @@
 //! The storm's view of the server stand-in.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::clock;
 use serde_json::{Map, Value};
@@ -16,10 +16,22 @@ pub(crate) struct Server {
     url: String,
 }
 
-/// How often the oracle looks while the server has yet to settle.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the server is asked while it has yet to settle, or to come back.
+const LOOK: Duration = Duration::from_millis(250);
+/// The oracle rests this many times as long as a look took: a look at many agents costs processor
+/// time that whoever is measured would have.
+const REST: u32 = 4;
 /// How long a restart of the server may take.
 const RESTART: Duration = Duration::from_secs(10);
+
+/// What came of waiting for the truth.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The last comparison.
+    pub(crate) verdict: Verdict,
+    /// When the server's picture was first seen to be true; `None` if it never was.
+    pub(crate) at: Option<Instant>,
+}
 
 impl Server {
     /// At this URL.
@@ -62,10 +74,11 @@ impl Server {
     ///
     /// # Errors
     /// When it does not answer to the end, or a worker has died.
-    pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Verdict> {
+    pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Settled> {
         let deadline = clock::now() + patience;
         loop {
-            let is_late = clock::now() >= deadline;
+            let started = clock::now();
+            let is_late = started >= deadline;
             // While agents are missing, their digests are of no interest yet.
             let may_hold = self.counts().await.is_ok_and(|counts| {
                 counts.get("agents_complete").and_then(Value::as_u64) >= Some(crew.agents.into())
@@ -73,16 +86,51 @@ impl Server {
             if may_hold || is_late {
                 match self.agents().await {
                     Ok(believed) => {
+                        let at = clock::now();
                         let verdict = judge(&crew.truth().await?, &believed);
                         if verdict.holds() || is_late {
-                            return Ok(verdict);
+                            let at = verdict.holds().then_some(at);
+                            return Ok(Settled { verdict, at });
                         }
                     }
                     Err(error) if is_late => return Err(error),
                     Err(_) => {}
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            let now = clock::now();
+            let left = deadline.saturating_duration_since(now);
+            let rest = LOOK.max((now - started) * REST);
+            tokio::time::sleep(rest.min(left.max(LOOK))).await;
         }
+    }
+
+    /// The same, and once more when the agents have stayed for `hold`: what happens meanwhile must
+    /// not have left the server with anything untrue either.
+    ///
+    /// # Errors
+    /// As those of [`Server::settle`].
+    pub(crate) async fn settle_and_hold(
+        &self,
+        crew: &mut Crew,
+        hold: Duration,
+        patience: Duration,
+    ) -> io::Result<Settled> {
+        let until = clock::now() + hold;
+        if hold.is_zero() {
+            return self.settle(crew, patience).await;
+        }
+        // A server may be away all this time; whether it is back in the end is what counts.
+        let first = self.settle(crew, hold).await.ok().and_then(|settled| settled.at);
+        tokio::time::sleep_until(until.into()).await;
+        let last = self.settle(crew, patience).await?;
+        Ok(Settled { at: last.at.map(|at| first.unwrap_or(at)), ..last })
+    }
+
+    /// Has it behave badly from now on, in the way of `POST /misbehave`.
+    ///
+    /// # Errors
+    /// When it does not answer, or knows no such misbehaviour.
+    pub(crate) async fn misbehave(&self, how: &str) -> io::Result<()> {
+        http1::fetch(&format!("{}/misbehave", self.url), Some(how)).await.map(drop)
     }
 }
