@@ -6,10 +6,12 @@ mod progress;
 pub(crate) mod server;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use seawall::clock;
+use serde::Serialize;
 
 use crate::crew::Crew;
 use crate::fleet::{Options, Request, to_unix_us};
@@ -29,20 +31,43 @@ const CUT_LEAD: Duration = Duration::from_millis(300);
 /// When the instrument itself fails: no server to ask, a worker dead, a file that cannot be written.
 pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(storm(args))?;
-    let json = serde_json::to_string_pretty(&outcome)? + "\n";
-    match &args.json {
-        Some(path) if path.as_os_str() == "-" => io::stdout().write_all(json.as_bytes())?,
+    runtime.block_on(storm(args))?.publish(args.json.as_deref())
+}
+
+/// Prints figures, unless they go to standard output as JSON, and writes them where they are
+/// wanted. The exit code says whether there are faults.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn publish(
+    figures: &impl Serialize,
+    faults: &[String],
+    json: Option<&Path>,
+    print: impl FnOnce(),
+) -> io::Result<ExitCode> {
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    match json {
+        Some(path) if path.as_os_str() == "-" => io::stdout().write_all(text.as_bytes())?,
         Some(path) => {
-            outcome.print();
-            std::fs::write(path, json)?;
+            print();
+            std::fs::write(path, text)?;
         }
-        None => outcome.print(),
+        None => print(),
     }
-    for fault in &outcome.faults {
+    for fault in faults {
         eprintln!("FAULT: {fault}");
     }
-    Ok(if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Outcome {
+    /// See [`publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn publish(&self, json: Option<&Path>) -> io::Result<ExitCode> {
+        publish(self, &self.faults, json, || self.print())
+    }
 }
 
 /// Runs one storm.

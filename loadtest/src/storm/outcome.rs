@@ -134,19 +134,11 @@ impl Outcome {
     }
 
     /// Adds what the server counted, and the oracle's verdict on it.
-    pub(crate) fn with_server(&mut self, mut counts: Map<String, Value>, verdict: Verdict) {
-        counts.insert("agents_missing".to_owned(), verdict.missing.into());
-        counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
-        counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
-        counts.insert("agents_extra".to_owned(), verdict.extra.into());
-        self.server = Some(counts);
+    pub(crate) fn with_server(&mut self, counts: Map<String, Value>, verdict: Verdict) {
+        self.server = Some(of_server(counts, &verdict));
+        let fault = (!verdict.holds()).then(|| verdict.in_words());
         self.faults.extend(verdict.examples);
-        if verdict.missing + verdict.wrong > 0 {
-            self.faults.push(format!(
-                "the server is missing {} agents and wrong about {}",
-                verdict.missing, verdict.wrong
-            ));
-        }
+        self.faults.extend(fault);
     }
 
     /// Leaves what agents were asked before the cut out of account.
@@ -215,6 +207,15 @@ impl Outcome {
         line("gateway: processor time", seconds(self.gateway.cpu_seconds));
         line("load generator: processor time", seconds(self.client_cpu_seconds));
     }
+}
+
+/// What the server says, and what the oracle says of it.
+pub(crate) fn of_server(mut counts: Map<String, Value>, verdict: &Verdict) -> Map<String, Value> {
+    counts.insert("agents_missing".to_owned(), verdict.missing.into());
+    counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
+    counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
+    counts.insert("agents_extra".to_owned(), verdict.extra.into());
+    counts
 }
 
 /// What is shown of the server's report, and under which key it is there.
