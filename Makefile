@@ -7,13 +7,15 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS := $(TARGET)/test-results.log
-# Agents of `make demo`.
-AGENTS ?= 10000
+# Agents of `make demo` (10000) and of the storms (15000).
+AGENTS ?=
+# Share of agents, 0 to 1, that have news in `make storm-bytes`.
+CHANGED ?= 0
 # Executions of each fuzz target of `make fuzz`.
 RUNS ?= 10000000
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
-	bench-build fuzz-build fuzz release demo smoke
+	bench-build fuzz-build fuzz release demo smoke storm-bytes storm-outage storm-slow
 
 help: ## Shows what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -22,7 +24,16 @@ setup: ## Installs and fetches what building and testing need (Debian, with a Ru
 	@.ci/setup
 
 demo: release ## Shows a storm: a server, Seawall and AGENTS=10000 agents, with a table at the end.
-	$(TARGET)/release/loadtest demo --agents $(AGENTS)
+	$(TARGET)/release/loadtest demo --agents $(or $(AGENTS),10000)
+
+storm-bytes: release ## One storm of AGENTS=15000 without and with Seawall (CHANGED=0): bytes, and the share left.
+	$(TARGET)/release/loadtest compare --agents $(or $(AGENTS),15000) --changed $(CHANGED)
+
+storm-outage: release ## A server killed and restarted under AGENTS=15000: what they notice, what it gets.
+	$(TARGET)/release/loadtest outage --agents $(or $(AGENTS),15000)
+
+storm-slow: release ## A storm of AGENTS=15000, all with news, at a server good for 200 reports a second.
+	$(TARGET)/release/loadtest slow --agents $(or $(AGENTS),15000)
 
 test: ## Everything that CI runs, `make setup` included.
 	@$(MAKE) --no-print-directory setup

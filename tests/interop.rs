@@ -20,6 +20,8 @@ mod outages;
 mod reports;
 #[path = "interop/routing.rs"]
 mod routing;
+#[path = "interop/unordered.rs"]
+mod unordered;
 
 use std::future::Future;
 use std::time::Duration;
@@ -69,6 +71,9 @@ scenarios! {
     reports::one_reply_each in [Direct, Multiplexed, PerAgent] with [Latest];
     reports::silent_server in [Multiplexed, PerAgent] with [Latest];
     reports::heartbeats_held in [Multiplexed, PerAgent] with [Latest];
+
+    unordered::repeated_on_reconnect in [Direct, Multiplexed, PerAgent] with [V022];
+    unordered::repeated_when_asked in [Direct, Multiplexed] with [V022, Latest];
 
     offers::remote_config in [Direct, Multiplexed, PerAgent] with [V022, Latest];
     offers::offer_in_reply in [Direct, Multiplexed, PerAgent] with [Latest];

@@ -25,13 +25,17 @@ type agent struct {
 	client client.OpAMPClient
 	tap    *tap
 
+	// repeatHealth: health is set again with each connection, and so stands in the first report of it.
+	repeatHealth bool
+
 	mutex     sync.Mutex
 	effective *protobufs.EffectiveConfig
+	health    *protobufs.ComponentHealth
 }
 
 func (a *agent) callbacks() types.Callbacks {
 	return types.Callbacks{
-		OnConnect: func(context.Context) { lines.Emit("connected", nil) },
+		OnConnect: a.onConnect,
 		OnConnectFailed: func(_ context.Context, err error) {
 			lines.Emit("connect_failed", lines.Event{"error": err.Error()})
 		},
@@ -52,6 +56,17 @@ func (a *agent) callbacks() types.Callbacks {
 			return a.effective, nil
 		},
 		OnMessage: a.onMessage,
+	}
+}
+
+// onConnect comes before the client puts the first report of the connection together.
+func (a *agent) onConnect(context.Context) {
+	lines.Emit("connected", nil)
+	a.mutex.Lock()
+	health := a.health
+	a.mutex.Unlock()
+	if a.repeatHealth && health != nil {
+		a.complain(a.client.SetHealth(health))
 	}
 }
 
@@ -99,6 +114,13 @@ func (a *agent) setEffective(config *protobufs.EffectiveConfig) {
 	a.effective = config
 }
 
+func (a *agent) setHealth(health *protobufs.ComponentHealth) error {
+	a.mutex.Lock()
+	a.health = health
+	a.mutex.Unlock()
+	return a.client.SetHealth(health)
+}
+
 func (a *agent) complain(err error) {
 	if err != nil {
 		lines.Emit("complaint", lines.Event{"error": err.Error()})
@@ -112,17 +134,21 @@ func (a *agent) command(command lines.Command) (lines.Event, error) {
 	case "set_description":
 		return nil, with(command.Raw, &protobufs.AgentDescription{}, a.client.SetAgentDescription)
 	case "set_health":
-		return nil, with(command.Raw, &protobufs.ComponentHealth{}, a.client.SetHealth)
+		return nil, with(command.Raw, &protobufs.ComponentHealth{}, a.setHealth)
 	case "set_effective_config":
 		return nil, with(command.Raw, &protobufs.EffectiveConfig{}, func(config *protobufs.EffectiveConfig) error {
 			a.setEffective(config)
 			return a.client.UpdateEffectiveConfig(ctx)
 		})
+	case "set_package_statuses":
+		return nil, with(command.Raw, &protobufs.PackageStatuses{}, a.client.SetPackageStatuses)
+	case "set_components":
+		return nil, with(command.Raw, &protobufs.AvailableComponents{}, a.client.SetAvailableComponents)
 	case "request_connection_settings":
 		return nil, with(command.Raw, &protobufs.ConnectionSettingsRequest{}, a.client.RequestConnectionSettings)
 	case "send_custom":
 		return nil, with(command.Raw, &protobufs.CustomMessage{}, a.sendCustom)
-	case "cut", "stall", "resume":
+	case "cut", "stall", "resume", "lose":
 		if a.tap == nil {
 			return nil, errors.New("only a WebSocket agent has a socket to handle")
 		}

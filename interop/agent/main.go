@@ -39,6 +39,7 @@ func main() {
 	name := flag.String("name", "agent", "service.name in the description")
 	heartbeat := flag.Duration("heartbeat", 30*time.Second, "heartbeat (ws) or poll (http) interval")
 	gzip := flag.Bool("gzip", false, "compress request bodies (http)")
+	repeatHealth := flag.Bool("repeat-health", false, "report health with each connection, not only when it changes")
 	flag.Parse()
 	log.SetFlags(log.Lmicroseconds)
 
@@ -53,7 +54,7 @@ func main() {
 	if n, err := hex.Decode(settings.InstanceUid[:], []byte(*uid)); err != nil || n != 16 {
 		log.Fatalf("--uid %q is not 32 hexadecimal digits: %v", *uid, err)
 	}
-	agent := &agent{effective: configMap("name: " + *name)}
+	agent := &agent{effective: configMap("name: " + *name), repeatHealth: *repeatHealth}
 	if *transport == "http" {
 		tapHTTP()
 		agent.client = client.NewHTTP(lines.Logger{})
@@ -76,7 +77,7 @@ func (a *agent) start(name string, settings types.StartSettings) error {
 	steps := []func() error{
 		func() error { return a.client.SetAgentDescription(description(name)) },
 		func() error {
-			return a.client.SetHealth(&protobufs.ComponentHealth{Healthy: true, Status: "starting"})
+			return a.setHealth(&protobufs.ComponentHealth{Healthy: true, Status: "starting"})
 		},
 		func() error { return a.client.SetAvailableComponents(components()) },
 		func() error {

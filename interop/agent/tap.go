@@ -26,6 +26,8 @@ type tap struct {
 	current *tappedConn
 	// stalled is closed when reading may go on; nil while it may.
 	stalled chan struct{}
+	// losing: the next write goes nowhere.
+	losing bool
 }
 
 type tappedConn struct {
@@ -71,6 +73,8 @@ func (t *tap) command(name string) error {
 			}
 		}
 		return t.current.Conn.Close()
+	case name == "lose":
+		t.losing = true
 	case name == "stall" && t.stalled == nil:
 		t.stalled = make(chan struct{})
 	case name == "resume" && t.stalled != nil:
@@ -78,6 +82,15 @@ func (t *tap) command(name string) error {
 		t.stalled = nil
 	}
 	return nil
+}
+
+// loses says once that a write is to be lost.
+func (t *tap) loses() bool {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	losing := t.losing
+	t.losing = false
+	return losing
 }
 
 func (c *tappedConn) Read(buffer []byte) (int, error) {
@@ -99,6 +112,10 @@ func (c *tappedConn) Read(buffer []byte) (int, error) {
 }
 
 func (c *tappedConn) Write(data []byte) (int, error) {
+	if c.tap.loses() {
+		lines.Emit("lost", lines.Event{"bytes": len(data)})
+		return len(data), nil
+	}
 	n, err := c.Conn.Write(data)
 	c.out.feed(data[:n])
 	return n, err

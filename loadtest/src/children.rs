@@ -25,7 +25,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Starts it with nothing to read; its standard input ends when this process does.
+    /// Starts it with nothing to read and these variables added to the environment; its standard
+    /// input ends when this process does.
     ///
     /// # Errors
     /// When the program cannot be started; the message names it.
@@ -33,10 +34,12 @@ impl Kept {
         name: &'static str,
         program: &Path,
         arguments: &[String],
+        environment: &[(&str, String)],
         output: Output,
     ) -> io::Result<Self> {
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(match output {
                 Output::Line => Stdio::piped(),
@@ -76,6 +79,14 @@ impl Kept {
             None => Ok(()),
             Some(status) => Err(io::Error::other(format!("the {} has ended: {status}", self.name))),
         }
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
     }
 
     /// Its process id.

@@ -1,5 +1,11 @@
 //! What the gateway says of itself: memory and processor time, from its `/metrics`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
 use crate::http1;
 
 /// Sums over all gateways asked.
@@ -20,6 +26,63 @@ pub(crate) async fn sample(urls: &[String]) -> Option<Sample> {
         sum.cpu_seconds += value(&text, "process_cpu_seconds_total")?;
     }
     (!urls.is_empty()).then_some(sum)
+}
+
+/// How often the memory is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Looks at the gateways' memory again and again until this goes.
+pub(crate) struct Watch {
+    /// As it began.
+    pub(crate) start: Option<Sample>,
+    urls: Vec<String>,
+    /// The most bytes seen.
+    peak: Arc<AtomicU64>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Begins, unless there is no gateway.
+    pub(crate) async fn begin(urls: &[String]) -> Self {
+        let start = sample(urls).await;
+        let peak = Arc::new(AtomicU64::new(0));
+        let task = start.map(|_| {
+            let (urls, peak) = (urls.to_vec(), peak.clone());
+            tokio::spawn(async move {
+                loop {
+                    note(&peak, sample(&urls).await);
+                    tokio::time::sleep(LOOK).await;
+                }
+            })
+        });
+        Self { start, urls: urls.to_vec(), peak, task }
+    }
+
+    /// How things are now.
+    pub(crate) async fn sample(&self) -> Option<Sample> {
+        let sample = sample(&self.urls).await;
+        note(&self.peak, sample);
+        sample
+    }
+
+    /// The most memory at any look since the beginning.
+    pub(crate) fn rss_bytes_peak(&self) -> Option<f64> {
+        self.start.map(|start| start.rss_bytes.max(self.peak.load(Ordering::Relaxed) as f64))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+fn note(peak: &AtomicU64, sample: Option<Sample>) {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of memory")]
+    let bytes = sample.map_or(0, |sample| sample.rss_bytes as u64);
+    peak.fetch_max(bytes, Ordering::Relaxed);
 }
 
 /// The value of a metric without labels in Prometheus' text format.

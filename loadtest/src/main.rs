@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod children;
+mod compare;
 mod crew;
 mod demo;
 mod fleet;
@@ -11,9 +12,12 @@ mod http1;
 mod human;
 mod idle;
 mod oracle;
+mod outage;
 mod procfs;
 mod roundtrip;
 mod server;
+mod slow;
+mod stage;
 mod storm;
 mod yardstick;
 
@@ -43,6 +47,12 @@ enum Command {
     Idle(idle::IdleArgs),
     /// Run a server, a gateway and a storm, and tell what happened
     Demo(demo::DemoArgs),
+    /// Run one storm twice, against a server itself and through a gateway, and compare what it got
+    Compare(Box<compare::CompareArgs>),
+    /// Kill and restart a server under the agents of a gateway, and tell what they notice
+    Outage(Box<outage::OutageArgs>),
+    /// Run a storm in which everything changes, through a gateway to a server that is slow
+    Slow(Box<slow::SlowArgs>),
     /// The server of a yardstick
     #[command(hide = true)]
     Bare(yardstick::BareArgs),
@@ -59,6 +69,9 @@ fn main() -> ExitCode {
         Command::Roundtrip(args) => roundtrip::run(&args),
         Command::Idle(args) => idle::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Outage(args) => outage::run(&args),
+        Command::Slow(args) => slow::run(&args),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
     };

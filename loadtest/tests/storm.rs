@@ -108,6 +108,14 @@ fn full_states_come_again_on_every_reconnect() {
     assert_eq!(json["attempts_mean"], 1.0);
     assert!(json["seconds_to_100"].as_f64().unwrap() >= json["seconds_to_50"].as_f64().unwrap());
     assert!(json["gateway"]["rss_bytes"].is_null());
+    // Each came on another connection than the one before, and nobody was asked for any.
+    assert_eq!(json["server"]["full_states_repeated"], 0);
+    assert_eq!(json["full_state_requests_seen"], 0);
+    let peak = &json["server"]["full_states_peak_per_second"];
+    assert!((1..=200).contains(&peak.as_u64().unwrap()), "{peak}");
+    assert_eq!(peak, &json["server"]["messages_peak_per_second"]);
+    assert!(json["first_reply_ms_max"].as_f64() >= json["first_reply_ms_p99"].as_f64());
+    assert!(json["seconds_to_settled"].as_f64() >= json["seconds_to_100"].as_f64());
 }
 
 #[test]
@@ -146,6 +154,7 @@ fn lost_reports_are_healed_by_the_question_for_the_full_state() {
     assert_good(&output, &json);
     assert!(json["server"]["unavailable"].as_u64().unwrap() > 0);
     assert!(json["server"]["full_state_requests"].as_u64().unwrap() > 0);
+    assert!(json["full_state_requests_seen"].as_u64().unwrap() > 0);
 }
 
 #[test]

@@ -94,6 +94,21 @@ pub mod agent_field {
     pub const AVAILABLE_COMPONENTS: u32 = 14;
     pub const CONNECTION_SETTINGS_STATUS: u32 = 15;
 
+    /// The parts of an agent's state. All that the schema does not know is one part; capabilities, which
+    /// are a number and go with every message, stand last.
+    pub const STATE_PARTS: [u32; 10] = [
+        FieldSet::OTHER,
+        AGENT_DESCRIPTION,
+        HEALTH,
+        EFFECTIVE_CONFIG,
+        REMOTE_CONFIG_STATUS,
+        PACKAGE_STATUSES,
+        CUSTOM_CAPABILITIES,
+        AVAILABLE_COMPONENTS,
+        CONNECTION_SETTINGS_STATUS,
+        CAPABILITIES,
+    ];
+
     /// The name that the schema gives a field; `other` for one that it does not know.
     pub const fn name(number: u32) -> &'static str {
         match number {

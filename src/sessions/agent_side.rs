@@ -123,26 +123,40 @@ impl Sessions {
     pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
-        loop {
-            let slot = self.find_or_open(uid)?;
-            let mut locked = slot.lock(&self.tally);
-            if locked.removed {
-                continue;
-            }
-            let was = locked.session.presence();
-            if let Arrival::Replaces(_) = locked.session.poll(clock::now()) {
+        let (slot, (request, reply_due)) = self.enter(uid, |mut slot| {
+            let was = slot.session.presence();
+            if let Arrival::Replaces(_) = slot.session.poll(clock::now()) {
                 events::ConnectionReplaced { uid }.emit();
             } else if !matches!(was, Presence::Polling { .. }) {
-                self.note_arrival(&locked, was);
+                self.note_arrival(&slot, was);
             }
-            if locked.vacate() {
-                locked.session.offer_may_be_lost();
+            if slot.vacate() {
+                slot.session.offer_may_be_lost();
             }
             // An answer of the gateway's own is there already.
-            let _ = self.take_report(&mut locked, &scan);
-            let (request, reply_due) = (locked.session.request(), locked.session.reply_due());
-            self.finish(uid, locked);
-            return Ok(Waiting { sessions: Arc::clone(self), slot, request, reply_due });
+            let _ = self.take_report(&mut slot, &scan);
+            let waits = (slot.session.request(), slot.session.reply_due());
+            self.finish(uid, slot);
+            waits
+        })?;
+        Ok(Waiting { sessions: Arc::clone(self), slot, request, reply_due })
+    }
+
+    /// Does something with an agent's session, which is there or made.
+    fn enter<T>(
+        &self,
+        uid: InstanceUid,
+        act: impl FnOnce(Locked<'_>) -> T,
+    ) -> Result<(Arc<Slot>, T), Rejected> {
+        loop {
+            let slot = self.find_or_open(uid)?;
+            let locked = slot.lock(&self.tally);
+            if locked.removed {
+                // It has just gone from the table; the next one found will not have.
+                continue;
+            }
+            let done = act(locked);
+            return Ok((slot, done));
         }
     }
 
@@ -284,26 +298,24 @@ impl Sessions {
         uid: InstanceUid,
         connection: ConnectionId,
     ) -> Result<Seat, Rejected> {
-        loop {
-            let slot = self.find_or_open(uid)?;
-            let mut locked = slot.lock(&self.tally);
-            if locked.removed {
-                continue;
-            }
-            let was = locked.session.presence();
-            match locked.session.arrive(connection, clock::now()) {
-                Arrival::Admitted => self.note_arrival(&locked, was),
+        let (slot, cloned) = self.enter(uid, |mut slot| {
+            let was = slot.session.presence();
+            match slot.session.arrive(connection, clock::now()) {
+                Arrival::Admitted => self.note_arrival(&slot, was),
                 Arrival::Replaces(_) => events::ConnectionReplaced { uid }.emit(),
-                Arrival::Cloned => return Err(Rejected::Cloned { uid, fresh: fresh_uid() }),
+                Arrival::Cloned => return true,
             }
-            if locked.vacate() {
+            if slot.vacate() {
                 // An offer may have been among it.
-                locked.session.offer_may_be_lost();
+                slot.session.offer_may_be_lost();
             }
-            locked.renamed = false;
-            drop(locked);
-            return Ok(Seat { sessions: Arc::clone(self), slot, uid, connection });
+            slot.renamed = false;
+            false
+        })?;
+        if cloned {
+            return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
         }
+        Ok(Seat { sessions: Arc::clone(self), slot, uid, connection })
     }
 }
 

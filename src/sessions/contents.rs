@@ -10,18 +10,13 @@ use crate::opamp::fields::{Field, fields};
 use crate::opamp::splice;
 use crate::store::{Content, ContentStore, Scope};
 
-/// The parts that have bytes, each with its place. Capabilities are a number, and with the session.
-const PLACES: [u32; 9] = [
-    FieldSet::OTHER,
-    agent_field::AGENT_DESCRIPTION,
-    agent_field::HEALTH,
-    agent_field::EFFECTIVE_CONFIG,
-    agent_field::REMOTE_CONFIG_STATUS,
-    agent_field::PACKAGE_STATUSES,
-    agent_field::CUSTOM_CAPABILITIES,
-    agent_field::AVAILABLE_COMPONENTS,
-    agent_field::CONNECTION_SETTINGS_STATUS,
-];
+/// The parts that have bytes: all but the last, capabilities, which are with the session.
+const PLACES: [u32; agent_field::STATE_PARTS.len() - 1] = {
+    let [places @ .., agent_field::CAPABILITIES] = agent_field::STATE_PARTS else {
+        panic!("capabilities are the last part")
+    };
+    places
+};
 
 /// See the module. Costs a word while the agent has reported nothing.
 #[derive(Debug, Default)]

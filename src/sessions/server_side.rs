@@ -135,7 +135,8 @@ impl Sessions {
         }
         slot.session.greeted |= greeted && greeting.is_some_and(|g| g.capabilities.is_some());
         slot.renamed |= scan.new_instance_uid().is_some();
-        if !scan.without_flags(message.strip).is_empty_ack() {
+        // A question that is lost is asked again; an offer has to be found missing.
+        if !scan.without_flags(u64::MAX).is_empty_ack() {
             slot.session.content_written(clock::now());
         }
         if kind == SendKind::Reply {

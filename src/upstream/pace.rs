@@ -125,3 +125,51 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::core::pacing::Next;
+
+    fn pace() -> Pace {
+        let server = ServerParams {
+            name: "a".to_owned(),
+            url: http::Uri::from_static("ws://127.0.0.1:1/"),
+            mode: Mode::Multiplexed { links: NonZeroU16::MIN },
+            headers: Vec::new(),
+            ca_file: None,
+        };
+        Pace::new(&server, &UpstreamParams::default(), clock::now())
+    }
+
+    /// Whether the task that gives turns would be woken now.
+    async fn stirs(pace: &Pace) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), pace.stirred()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gives_turns_is_woken_by_what_lets_one_go() {
+        let (pace, uid) = (pace(), |n| InstanceUid::from_bytes([n; 16]));
+        pace.enlist(uid(0), Class::Change);
+        assert!(stirs(&pace).await, "the first that waits");
+        for n in 1..100 {
+            pace.enlist(uid(n), Class::Change);
+        }
+        assert!(!stirs(&pace).await, "turns are being given already");
+        while let Next::Turn(..) = pace.next(clock::now()) {
+            pace.sent(0, clock::now());
+        }
+        let answer = Answer { after: Some(Duration::from_millis(2)), introduction: Some(true) };
+        pace.answered(0, answer, clock::now());
+        assert!(stirs(&pace).await, "the window has room again");
+        while let Next::Turn(..) = pace.next(clock::now()) {
+            pace.sent(0, clock::now());
+        }
+        pace.link_lost(0);
+        assert!(stirs(&pace).await, "nothing is in flight any more");
+        assert!(!pace.presumed_ignorant(), "after one question");
+        let measured = pace.measure(clock::now());
+        assert_eq!((measured.in_flight, measured.waiting[1]), (0, pace.waiting()));
+    }
+}

@@ -17,17 +17,22 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 /// Turns given without letting anybody else run.
 const TURNS_MAX: u32 = 32;
 
-/// What came of a turn, for whoever gives them.
+/// Those who wait for a link with room are passed over; after so many in a row it is likely that
+/// nobody else waits.
+const PASSED_OVER_MAX: u32 = 64;
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Given {
-    /// On with the next.
+    /// It was used, or nobody had a use for it.
     Done,
-    /// Nobody can use one just now.
+    /// The session's link has no room: it goes on waiting, behind the others.
     NoRoom,
 }
 
 /// Gives sessions their turns, no faster than the server is to be burdened.
 pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
-    let mut given = 0;
+    let (mut given, mut passed_over) = (0_u32, 0);
     loop {
         if !server.is_reachable() && server.pace.waiting() > 0 {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -35,14 +40,19 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
         }
         match server.pace.next(clock::now()) {
             Next::Turn(uid, class) => {
-                given += 1;
+                given = given.wrapping_add(1);
                 if up.place(uid).is_some_and(|place| place.id != server.id) {
                     // It has moved since. Here its link may be down, and would not bring it its turn.
                     server.pace.refund(class);
                     up.enlist(uid, class);
-                } else if matches!(give(&server, &sessions, uid, class), Given::NoRoom) {
+                    continue;
+                }
+                let no_room = give(&server, &sessions, uid, class) == Given::NoRoom;
+                passed_over = if no_room { passed_over + 1 } else { 0 };
+                if passed_over == PASSED_OVER_MAX {
+                    passed_over = 0;
                     tokio::time::sleep(LOOK_AGAIN).await;
-                } else if given % TURNS_MAX == 0 {
+                } else if given.is_multiple_of(TURNS_MAX) {
                     tokio::task::yield_now().await;
                 }
             }

@@ -96,6 +96,8 @@ async fn retry_after_holds_for_every_link() {
     gateway
         .wait_metric("seawall_upstream_dials_total", &[("result", "refused")], |n| n >= 1.0)
         .await;
+    // A server too busy for a link is too busy for messages.
+    gateway.wait_metric("seawall_upstream_pauses_total", &[], |pauses| pauses >= 1.0).await;
 
     server.behave(|behaviour| behaviour.accept = Accept::Serve);
     server.wait("all links", |state| state.links() == 8).await;

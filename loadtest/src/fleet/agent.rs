@@ -85,6 +85,10 @@ pub(crate) struct Reaction {
     pub(crate) custom: bool,
     /// It carried an offer (configuration, settings) or a command.
     pub(crate) offer: bool,
+    /// It asked for the full state.
+    pub(crate) full_state_asked: bool,
+    /// It asked for the component map.
+    pub(crate) components_asked: bool,
     /// The heartbeat interval to use from now on; zero for none.
     pub(crate) heartbeat: Option<Duration>,
 }
@@ -161,13 +165,15 @@ impl Agent {
             error: message.error_response.is_some(),
             custom: message.custom_message.is_some(),
             offer: message.command.is_some(),
+            full_state_asked: message.flags & REPORT_FULL_STATE != 0,
+            components_asked: message.flags & REPORT_AVAILABLE_COMPONENTS != 0,
             ..Reaction::default()
         };
         let before = self.pending;
-        if message.flags & REPORT_FULL_STATE != 0 {
+        if reaction.full_state_asked {
             self.pending = self.pending.with(Pending::ALL).with(Pending::MAP);
         }
-        if message.flags & REPORT_AVAILABLE_COMPONENTS != 0 {
+        if reaction.components_asked {
             let components = Pending::of(StatusField::AvailableComponents);
             self.pending = self.pending.with(components).with(Pending::MAP);
         }

@@ -81,6 +81,11 @@ macro_rules! measured {
             fn merge_counts(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*
             }
+
+            /// What has been counted since `start`, which was asked for earlier. Times stay.
+            pub(crate) fn counted_since(&self, start: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(start.$name),)* ..self.clone() }
+            }
         }
     };
 }
@@ -104,6 +109,10 @@ measured! {
     custom_messages,
     /// Offers and commands received.
     offers,
+    /// Messages that asked for the full state.
+    full_state_requests_seen,
+    /// Messages that asked for the component map.
+    component_requests_seen,
     /// Messages received, all told.
     received,
     /// Messages sent, all told.
@@ -169,6 +178,15 @@ mod tests {
         let median = whole.first_reply.quantile_ms(0.5).unwrap();
         assert!((median - 2.0).abs() < 0.01, "{median}");
         assert_eq!(whole.load.quantile_ms(0.5), None);
+    }
+
+    #[test]
+    fn counts_can_begin_at_any_time() {
+        let start = Measured { dials: 5, refusals: 1, ..Measured::default() };
+        let mut end = Measured { dials: 7, refusals: 1, ..Measured::default() };
+        end.back_us.push(3);
+        let since = end.counted_since(&start);
+        assert_eq!((since.dials, since.refusals, &since.back_us[..]), (2, 0, &[3][..]));
     }
 
     #[test]

@@ -189,6 +189,8 @@ impl<'a> Session<'a> {
             measured.error_responses += u64::from(reaction.error);
             measured.custom_messages += u64::from(reaction.custom);
             measured.offers += u64::from(reaction.offer);
+            measured.full_state_requests_seen += u64::from(reaction.full_state_asked);
+            measured.component_requests_seen += u64::from(reaction.components_asked);
             if let Some((latency, _)) = timed {
                 measured.load_replies += 1;
                 measured.load.record(latency);

@@ -116,6 +116,11 @@ impl ReportShape {
         ]
     }
 
+    /// Whether it is a full state as opamp-go sends it: health comes only if it has changed.
+    pub(crate) fn is_full_state(&self) -> bool {
+        self.agent_description.is_some() && self.effective_config.is_some()
+    }
+
     /// Whether every field that the capabilities promise is there.
     pub(crate) fn is_full(&self) -> bool {
         StatusField::ALL.iter().zip(self.status_fields()).all(|(field, bytes)| {

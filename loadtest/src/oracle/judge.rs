@@ -47,6 +47,11 @@ impl Verdict {
         self.missing == 0 && self.wrong == 0
     }
 
+    /// What is wrong, as a fault.
+    pub(crate) fn in_words(&self) -> String {
+        format!("the server is missing {} agents and wrong about {}", self.missing, self.wrong)
+    }
+
     fn describe(&mut self, uid: &str, fault: impl fmt::Display) {
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(format!("agent {uid}: {fault}"));

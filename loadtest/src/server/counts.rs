@@ -60,6 +60,9 @@ counts! {
     posts,
     /// Messages that carry agent_description and effective_config.
     full_states,
+    /// Of these, those in which nothing was new, of agents whose state was held complete on the
+    /// connection, and that were not asked.
+    full_states_repeated,
     /// Messages without any status field, from an agent known on the connection.
     heartbeats,
     /// Messages without any status field, the agent's first on the connection.

@@ -88,6 +88,9 @@ async fn serve_http(
         }
         let body = http1::read_body(stream, buffer, head.content_length, BODY_BYTES_MAX).await?;
         server.counts.posts.one();
+        if let Some(per_second) = server.faults.current().capacity {
+            server.faults.work(per_second).await;
+        }
         // Each POST stands alone, so each reply introduces the server.
         let handled = server.handle(&Bytes::from(body), None, true);
         let answer = "200 OK\r\nContent-Type: application/x-protobuf\r\n";

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
+use seawall::clock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::human::Human;
 
@@ -41,7 +43,8 @@ pub(crate) struct Misbehaviour {
     /// The retry_info of UNAVAILABLE
     #[arg(long, value_name = "DURATION", requires = "unavailable_every")]
     pub(crate) retry_after: Option<Human>,
-    /// Work through at most this many reports a second
+    /// Work through this many reports a second at most: one after the other, whatever connection
+    /// they come on, and each is answered when its turn is over
     #[arg(long, value_name = "REPORTS_PER_SECOND")]
     pub(crate) capacity: Option<u32>,
     /// Refuse WebSocket upgrades and POSTs with this status: 503, or 503:30 with a Retry-After
@@ -97,11 +100,16 @@ pub(crate) struct Faults {
     /// Rises with each switch, so that a stall can happen again.
     version: AtomicU64,
     reports: AtomicU64,
-    next_slot: Mutex<Option<Instant>>,
+    /// When a server of limited capacity is done with what it has taken on. Who holds the lock is
+    /// being worked on; the others wait in the order in which they came.
+    free_at: Mutex<Option<Instant>>,
 }
 
 /// Timers are no finer than a millisecond; a wait shorter than this is not worth one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// Timers are late as well. So much is made up for, lest the capacity be less than what was asked
+/// for; more would be a burst that no slow server manages.
+const LATENESS_MAX: Duration = Duration::from_millis(5);
 
 impl Faults {
     /// Starts with what the flags say.
@@ -132,15 +140,23 @@ impl Faults {
         })
     }
 
-    /// Takes the next slot of a server that works through `per_second` reports, and says how long
-    /// to wait for it.
-    pub(crate) fn wait_for_slot(&self, per_second: u32, now: Instant) -> Duration {
-        let mut next = self.next_slot.lock();
-        let slot = next.map_or(now, |next| next.max(now));
-        *next = Some(slot + Duration::from_secs(1) / per_second.max(1));
-        let wait = slot - now;
-        if wait < SHORTEST_WAIT { Duration::ZERO } else { wait }
+    /// Works on one report of a server that is good for `per_second`; returns when that is done.
+    pub(crate) async fn work(&self, per_second: u32) {
+        let mut free_at = self.free_at.lock().await;
+        let now = clock::now();
+        let done = done_at(*free_at, now, per_second);
+        *free_at = Some(done);
+        if done.saturating_duration_since(now) >= SHORTEST_WAIT {
+            tokio::time::sleep_until(done.into()).await;
+        }
     }
+}
+
+/// When a report is done that is begun now, or as soon as the server is free.
+fn done_at(free_at: Option<Instant>, now: Instant, per_second: u32) -> Instant {
+    let earliest = now.checked_sub(LATENESS_MAX).unwrap_or(now);
+    let start = free_at.map_or(now, |free_at| free_at.max(earliest));
+    start + Duration::from_secs(1) / per_second.max(1)
 }
 
 #[cfg(test)]
@@ -165,11 +181,42 @@ mod tests {
     }
 
     #[test]
-    fn capacity_spaces_reports() {
-        let faults = Faults::default();
-        let now = seawall::clock::now();
-        let waits: Vec<_> = (0..11).map(|_| faults.wait_for_slot(100, now)).collect();
-        assert_eq!(waits[0], Duration::ZERO);
-        assert_eq!(waits[10], Duration::from_millis(100));
+    fn work_is_done_one_after_the_other() {
+        let now = clock::now() + Duration::from_secs(1);
+        let each = Duration::from_millis(10);
+        let first = done_at(None, now, 100);
+        assert_eq!(first, now + each);
+        // Not before the one before it, and not sooner for having waited.
+        assert_eq!(done_at(Some(first), now, 100), now + each * 2);
+        assert_eq!(done_at(Some(first), first, 100), first + each);
+        // A timer's lateness is made up for, idle time is not.
+        let late = Duration::from_millis(3);
+        assert_eq!(done_at(Some(first), first + late, 100), first + each);
+        let idle = first + Duration::from_secs(5);
+        assert_eq!(done_at(Some(first), idle, 100), idle - LATENESS_MAX + each);
+    }
+
+    #[tokio::test]
+    async fn waiters_have_their_turn_in_order() {
+        let faults = Arc::new(Faults::default());
+        let started = clock::now();
+        let turns: Vec<_> = (0..5)
+            .map(|turn| {
+                let faults = faults.clone();
+                tokio::spawn(async move {
+                    faults.work(100).await;
+                    (turn, clock::now() - started)
+                })
+            })
+            .collect();
+        let mut last = Duration::ZERO;
+        for (expected, turn) in turns.into_iter().enumerate() {
+            let (turn, after) = turn.await.unwrap();
+            assert_eq!(turn, expected);
+            assert!(after > last, "{after:?} {last:?}");
+            last = after;
+        }
+        // The fifth is done after five times the work.
+        assert!(last >= Duration::from_millis(45), "{last:?}");
     }
 }

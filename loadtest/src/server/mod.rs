@@ -4,6 +4,7 @@
 mod counts;
 mod front;
 mod misbehave;
+mod peaks;
 mod push;
 mod reply;
 mod report;

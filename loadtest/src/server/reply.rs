@@ -13,6 +13,7 @@ use seawall::opamp::proto::{
 
 use super::counts::Counts;
 use super::misbehave::{Faults, Misbehaviour};
+use super::peaks::{Peaks, Sort};
 use super::store::{Outcome, Route, Store};
 use crate::oracle::fields::ReportShape;
 
@@ -34,6 +35,8 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     /// What it counts.
     pub(crate) counts: Counts,
+    /// The worst seconds of it.
+    pub(crate) peaks: Peaks,
     /// What is wrong with it.
     pub(crate) faults: Faults,
     connections: AtomicU64,
@@ -55,6 +58,7 @@ impl Server {
         Self {
             store: Store::new(),
             counts: Counts::default(),
+            peaks: Peaks::new(),
             faults: Faults::new(faults),
             connections: AtomicU64::new(0),
             corrupted: OnceLock::new(),
@@ -81,6 +85,7 @@ impl Server {
             Ok(read) => read,
             Err(fault) => {
                 self.counts.malformed.one();
+                self.peaks.message(Sort::Other);
                 reply.error_response = Some(error(BAD_REQUEST, &fault));
                 return Handled { reply: encode(&reply), new_here: None };
             }
@@ -89,6 +94,7 @@ impl Server {
         if self.faults.is_unavailable(&faults) {
             // Not applied, and the number is used up: the next message shows a gap.
             self.counts.unavailable.one();
+            self.peaks.message(Sort::Other);
             let mut answer = error(UNAVAILABLE, "busy");
             let wait = faults.retry_after.map_or(0, |wait| wait.0.as_nanos());
             let retry_after_nanoseconds = u64::try_from(wait).unwrap_or(u64::MAX);
@@ -97,7 +103,11 @@ impl Server {
             return Handled { reply: encode(&reply), new_here: None };
         }
         let outcome = self.store.apply(uid, &report, route);
-        self.count(&report, outcome);
+        self.peaks.message(self.count(&report, outcome));
+        // A server that asks for full state on every reply gets what it asks for.
+        if outcome.repeated && !faults.always_full_state {
+            self.counts.full_states_repeated.one();
+        }
         if report.agent_disconnect.is_some() && faults.forget_disconnected {
             self.store.forget(uid);
         }
@@ -124,7 +134,7 @@ impl Server {
         flags
     }
 
-    fn count(&self, report: &ReportShape, outcome: Outcome) {
+    fn count(&self, report: &ReportShape, outcome: Outcome) -> Sort {
         let counts = &self.counts;
         if outcome.unknown {
             counts.unknown_agents.one();
@@ -137,13 +147,19 @@ impl Server {
         }
         if report.agent_disconnect.is_some() {
             counts.disconnects.one();
-        } else if report.agent_description.is_some() && report.effective_config.is_some() {
+        } else if report.is_full_state() {
             counts.full_states.one();
+            return Sort::FullState;
         } else if report.status_fields().iter().all(Option::is_none)
             && report.custom_message.is_none()
         {
-            if outcome.new_here { counts.touches.one() } else { counts.heartbeats.one() }
+            if outcome.new_here {
+                counts.touches.one();
+                return Sort::Touch;
+            }
+            counts.heartbeats.one();
         }
+        Sort::Other
     }
 
     /// Always the same agent: the first to report a configuration.

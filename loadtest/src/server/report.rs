@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::counts::Counts;
 use super::misbehave::Misbehaviour;
+use super::peaks::PeaksPerSecond;
 use super::push::Order;
 use super::reply::Server;
 use super::store::Totals;
@@ -21,6 +22,8 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 struct Report<'a> {
     #[serde(flatten)]
     counts: &'a Counts,
+    #[serde(flatten)]
+    peaks: PeaksPerSecond,
     #[serde(flatten)]
     totals: Totals,
 }
@@ -59,7 +62,11 @@ async fn serve(server: Arc<Server>, mut stream: TcpStream) -> io::Result<()> {
 async fn respond(server: &Arc<Server>, head: &Head, body: &[u8]) -> Result<Vec<u8>, String> {
     match (head.method.as_str(), head.path.as_str()) {
         ("GET", "/report") => {
-            let report = Report { counts: &server.counts, totals: server.store.totals() };
+            let report = Report {
+                counts: &server.counts,
+                peaks: server.peaks.per_second(),
+                totals: server.store.totals(),
+            };
             serde_json::to_vec(&report).map_err(|error| error.to_string())
         }
         ("GET", "/agents") => {
@@ -73,6 +80,7 @@ async fn respond(server: &Arc<Server>, head: &Head, body: &[u8]) -> Result<Vec<u
         }
         ("POST", "/reset") => {
             server.counts.reset();
+            server.peaks.reset();
             Ok(b"{}".to_vec())
         }
         ("POST", "/misbehave") => {

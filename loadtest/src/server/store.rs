@@ -52,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) wants_components: bool,
     /// It had not spoken on this connection before.
     pub(crate) new_here: bool,
+    /// It told its full state, all of which was held already, and had not been asked.
+    pub(crate) repeated: bool,
 }
 
 /// How many locks the agents are spread over.
@@ -102,6 +104,8 @@ impl Store {
         agent.last_number = report.sequence_num;
         agent.disconnected = report.agent_disconnect.is_some();
         outcome.new_here = agent.follow(route);
+        let is_expected = outcome.unknown || outcome.gap || outcome.new_here || agent.wants_full;
+        outcome.repeated = !is_expected && report.is_full_state() && agent.holds(report);
         agent.wants_full =
             (agent.wants_full || outcome.unknown || outcome.gap) && !report.is_full();
         agent.merge(report);
@@ -210,6 +214,22 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Whether everything in the report is what is held already. The order of map entries and the
+    /// times in health do not count.
+    fn holds(&self, report: &ReportShape) -> bool {
+        let same = |(field, bytes): (StatusField, Option<&Bytes>)| {
+            let Some(bytes) = bytes else { return true };
+            let held = self.fields[field.index()].as_deref();
+            let digest = |held| of_field(field, held) == of_field(field, bytes);
+            held.is_some_and(|held| held == bytes || digest(held))
+        };
+        let map = report.available_components.as_deref().map_or(ABSENT, of_components);
+        let held_map = self.components.as_deref().map_or(ABSENT, of_components);
+        self.capabilities == report.capabilities
+            && (map == ABSENT || map == held_map)
+            && StatusField::ALL.into_iter().zip(report.status_fields()).all(same)
     }
 
     /// A map stays valid as long as the hash does.

@@ -75,6 +75,10 @@ pub(crate) struct StormArgs {
     /// Write the figures to this file as JSON (`-`: standard output)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// From just before the cut on, have the server stand-in behave badly: JSON as for its
+    /// /misbehave
+    #[arg(long, value_name = "JSON", conflicts_with = "no_oracle")]
+    pub(crate) misbehave: Option<String>,
     /// Write a line to standard error at each stage (filled, cut, back, settled), for scripts
     #[arg(long)]
     pub(crate) announce: bool,
@@ -89,6 +93,15 @@ pub(crate) struct StormArgs {
     pub(crate) timeout: Human,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
+}
+
+impl StormArgs {
+    /// Says which stage has been reached, to those who asked for it.
+    pub(crate) fn announce(&self, stage: &str) {
+        if self.announce {
+            eprintln!("{stage}");
+        }
+    }
 }
 
 /// How often the agents are asked how things are.

@@ -6,10 +6,12 @@ mod progress;
 pub(crate) mod server;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::clock;
+use serde::Serialize;
 
 use crate::crew::Crew;
 use crate::fleet::{Options, Request, to_unix_us};
@@ -29,20 +31,43 @@ const CUT_LEAD: Duration = Duration::from_millis(300);
 /// When the instrument itself fails: no server to ask, a worker dead, a file that cannot be written.
 pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(storm(args))?;
-    let json = serde_json::to_string_pretty(&outcome)? + "\n";
-    match &args.json {
-        Some(path) if path.as_os_str() == "-" => io::stdout().write_all(json.as_bytes())?,
+    runtime.block_on(storm(args))?.publish(args.json.as_deref())
+}
+
+/// Prints figures, unless they go to standard output as JSON, and writes them where they are
+/// wanted. The exit code says whether there are faults.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn publish(
+    figures: &impl Serialize,
+    faults: &[String],
+    json: Option<&Path>,
+    print: impl FnOnce(),
+) -> io::Result<ExitCode> {
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    match json {
+        Some(path) if path.as_os_str() == "-" => io::stdout().write_all(text.as_bytes())?,
         Some(path) => {
-            outcome.print();
-            std::fs::write(path, json)?;
+            print();
+            std::fs::write(path, text)?;
         }
-        None => outcome.print(),
+        None => print(),
     }
-    for fault in &outcome.faults {
+    for fault in faults {
         eprintln!("FAULT: {fault}");
     }
-    Ok(if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Outcome {
+    /// See [`publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn publish(&self, json: Option<&Path>) -> io::Result<ExitCode> {
+        publish(self, &self.faults, json, || self.print())
+    }
 }
 
 /// Runs one storm.
@@ -60,40 +85,46 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<Outcome> {
     let mut progress = Progress::new();
     let mut crew = fill(&options, args.timeout.0, &mut progress).await?;
     if let Some(server) = &server {
-        let verdict = server.settle(&mut crew, args.settle.0).await?;
+        let verdict = server.settle(&mut crew, args.settle.0).await?.verdict;
         if !verdict.holds() {
             return failed_before_the_cut(args, &mut crew, verdict).await;
         }
+        if let Some(how) = &args.misbehave {
+            server.misbehave(how).await?;
+        }
         server.reset().await?;
     }
-    let announce = |stage: &str| {
-        if args.announce {
-            eprintln!("{stage}");
-        }
-    };
-    announce("filled");
-    let start = gateway::sample(&args.gateway_metrics).await;
+    args.announce("filled");
+    let before = crew.measured().await?;
+    let watch = gateway::Watch::begin(&args.gateway_metrics).await;
     let cpu_start = crew.cpu_seconds().await?;
-    send_cut(&mut crew).await?;
-    announce("cut");
+    let cut_at = send_cut(&mut crew).await?;
+    args.announce("cut");
     wait_until_back(&mut crew, args.timeout.0, &mut progress).await?;
     let cpu_end = crew.cpu_seconds().await?;
-    let end = gateway::sample(&args.gateway_metrics).await;
-    announce("back");
-    tokio::time::sleep(args.hold.0).await;
+    let back = watch.sample().await;
+    args.announce("back");
     let settled = match &server {
         Some(server) => {
-            let verdict = server.settle(&mut crew, args.settle.0).await?;
-            Some((server.counts().await?, verdict))
+            let settled = server.settle_and_hold(&mut crew, args.hold.0, args.settle.0).await?;
+            Some((server.counts().await?, settled))
         }
-        None => None,
+        None => {
+            tokio::time::sleep(args.hold.0).await;
+            None
+        }
     };
-    announce("settled");
-    let mut outcome = Outcome::new(args.agents.into(), crew.measured().await?);
-    if let Some((counts, verdict)) = settled {
-        outcome.with_server(counts, verdict);
+    args.announce("settled");
+    let end = watch.sample().await;
+    let measured = crew.measured().await?;
+    let mut outcome = Outcome::new(args.agents.into(), measured.clone());
+    outcome.with_questions(&measured.counted_since(&before));
+    if let Some((counts, settled)) = settled {
+        outcome.with_server(counts, settled.verdict);
+        outcome.with_settled(settled.at.map(|at| at - cut_at));
     }
-    outcome.gateway = Gateway::between(start, end, args.agents.into());
+    outcome.gateway = Gateway::between(watch.start, back, args.agents.into());
+    outcome.gateway.with_memory(&watch, end);
     outcome.client_cpu_seconds = Some(round(cpu_end - cpu_start));
     outcome.judge();
     Ok(outcome)
@@ -133,15 +164,15 @@ pub(crate) async fn fill(
     }
 }
 
-/// Cuts all connections at one instant, which has come when this returns.
+/// Cuts all connections at one instant, which has come when this returns it.
 ///
 /// # Errors
 /// When a worker has died.
-pub(crate) async fn send_cut(crew: &mut Crew) -> io::Result<()> {
+pub(crate) async fn send_cut(crew: &mut Crew) -> io::Result<Instant> {
     let at = clock::now() + CUT_LEAD;
     crew.ask(&Request::Cut { at_unix_us: to_unix_us(at) }).await?;
     tokio::time::sleep_until(at.into()).await;
-    Ok(())
+    Ok(at)
 }
 
 /// Waits until everybody is back, or the time is over; the outcome shows which.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::fleet::measured::{Measured, quantile};
-use crate::gateway::Sample;
+use crate::gateway::{Sample, Watch};
 use crate::oracle::judge::Verdict;
 
 /// Everything a storm found out.
@@ -29,6 +29,10 @@ pub(crate) struct Outcome {
     /// first reply.
     pub(crate) first_reply_ms_p50: Option<f64>,
     pub(crate) first_reply_ms_p99: Option<f64>,
+    pub(crate) first_reply_ms_max: Option<f64>,
+    /// From the cut until the server's picture of every agent was seen to be true; null if it never
+    /// was. The oracle looks a few times a second, and less often the more agents there are.
+    pub(crate) seconds_to_settled: Option<f64>,
     pub(crate) agents_back: u64,
     pub(crate) refusals: u64,
     pub(crate) dials: u64,
@@ -39,10 +43,15 @@ pub(crate) struct Outcome {
     pub(crate) error_responses: u64,
     pub(crate) custom_messages: u64,
     pub(crate) offers: u64,
+    /// Messages since the cut that asked an agent for its full state, or for its component map.
+    pub(crate) full_state_requests_seen: u64,
+    pub(crate) component_requests_seen: u64,
     /// Processor time of the agents' processes from the cut until everybody was back.
     pub(crate) client_cpu_seconds: Option<f64>,
     /// From the cut on, as the server stand-in reports it; null without one.
     pub(crate) server: Option<Map<String, Value>>,
+    /// What the server got from the cut until its picture was true, a second on average.
+    pub(crate) server_messages_per_second: Option<f64>,
     pub(crate) gateway: Gateway,
     /// Some of the faults, in words.
     pub(crate) faults: Vec<String>,
@@ -55,6 +64,10 @@ pub(crate) struct Gateway {
     pub(crate) rss_bytes_per_agent: Option<f64>,
     /// From the cut until everybody was back.
     pub(crate) cpu_seconds: Option<f64>,
+    /// Before the cut, at most, and when the server's picture was true.
+    pub(crate) rss_bytes_start: Option<f64>,
+    pub(crate) rss_bytes_peak: Option<f64>,
+    pub(crate) rss_bytes_settled: Option<f64>,
 }
 
 impl Gateway {
@@ -65,7 +78,15 @@ impl Gateway {
             rss_bytes: Some(end.rss_bytes),
             rss_bytes_per_agent: Some(round(end.rss_bytes / agents.max(1) as f64)),
             cpu_seconds: Some(round(end.cpu_seconds - start.cpu_seconds)),
+            ..Self::default()
         }
+    }
+
+    /// Adds how its memory went.
+    pub(crate) fn with_memory(&mut self, watch: &Watch, end: Option<Sample>) {
+        self.rss_bytes_start = watch.start.map(|start| start.rss_bytes);
+        self.rss_bytes_peak = watch.rss_bytes_peak();
+        self.rss_bytes_settled = end.map(|end| end.rss_bytes);
     }
 }
 
@@ -90,6 +111,8 @@ impl Outcome {
             refused_peak_per_second: measured.refused_per_second.iter().copied().max().unwrap_or(0),
             first_reply_ms_p50: in_milliseconds(0.5),
             first_reply_ms_p99: in_milliseconds(0.99),
+            first_reply_ms_max: in_milliseconds(1.0),
+            seconds_to_settled: None,
             agents_back: back,
             refusals: measured.refusals,
             dials: measured.dials,
@@ -100,27 +123,37 @@ impl Outcome {
             error_responses: measured.error_responses,
             custom_messages: measured.custom_messages,
             offers: measured.offers,
+            full_state_requests_seen: measured.full_state_requests_seen,
+            component_requests_seen: measured.component_requests_seen,
             client_cpu_seconds: None,
             server: None,
+            server_messages_per_second: None,
             gateway: Gateway::default(),
             faults: Vec::new(),
         }
     }
 
     /// Adds what the server counted, and the oracle's verdict on it.
-    pub(crate) fn with_server(&mut self, mut counts: Map<String, Value>, verdict: Verdict) {
-        counts.insert("agents_missing".to_owned(), verdict.missing.into());
-        counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
-        counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
-        counts.insert("agents_extra".to_owned(), verdict.extra.into());
-        self.server = Some(counts);
+    pub(crate) fn with_server(&mut self, counts: Map<String, Value>, verdict: Verdict) {
+        self.server = Some(of_server(counts, &verdict));
+        let fault = (!verdict.holds()).then(|| verdict.in_words());
         self.faults.extend(verdict.examples);
-        if verdict.missing + verdict.wrong > 0 {
-            self.faults.push(format!(
-                "the server is missing {} agents and wrong about {}",
-                verdict.missing, verdict.wrong
-            ));
-        }
+        self.faults.extend(fault);
+    }
+
+    /// Leaves what agents were asked before the cut out of account.
+    pub(crate) fn with_questions(&mut self, since_the_cut: &Measured) {
+        self.full_state_requests_seen = since_the_cut.full_state_requests_seen;
+        self.component_requests_seen = since_the_cut.component_requests_seen;
+    }
+
+    /// Adds how long the server took to learn the truth; for after [`Outcome::with_server`].
+    pub(crate) fn with_settled(&mut self, after: Option<Duration>) {
+        let seconds = after.map(|after| after.as_secs_f64());
+        self.seconds_to_settled = seconds.map(round);
+        self.server_messages_per_second = seconds
+            .zip(self.of_server("messages"))
+            .map(|(seconds, messages)| round(messages as f64 / seconds.max(1e-3)));
     }
 
     /// Looks for what must not be.
@@ -156,22 +189,48 @@ impl Outcome {
         line("refusals in the worst second", self.refused_peak_per_second.to_string());
         line("first reply, p50", shown(self.first_reply_ms_p50, " ms"));
         line("first reply, p99", shown(self.first_reply_ms_p99, " ms"));
+        line("first reply, longest", shown(self.first_reply_ms_max, " ms"));
         line("connections closed on agents", self.connections_closed_by_gateway.to_string());
-        for (name, key) in [
-            ("server: messages", "messages"),
-            ("server: bytes", "bytes"),
-            ("server: full states", "full_states"),
-            ("server: agents missing", "agents_missing"),
-            ("server: agents wrong", "agents_wrong"),
-        ] {
+        line("agents asked for full state", self.full_state_requests_seen.to_string());
+        line("agents asked for components", self.component_requests_seen.to_string());
+        for (name, key) in SERVER_LINES {
             line(name, shown(self.of_server(key), ""));
         }
-        line("gateway: memory", shown(self.gateway.rss_bytes.map(|b| round(b / 1e6)), " MB"));
+        line("server: messages per second", shown(self.server_messages_per_second, ""));
+        line("server: right about all after", seconds(self.seconds_to_settled));
+        let megabytes = |bytes: Option<f64>| shown(bytes.map(|b| round(b / 1e6)), " MB");
+        line("gateway: memory", megabytes(self.gateway.rss_bytes));
+        line("gateway: memory before the cut", megabytes(self.gateway.rss_bytes_start));
+        line("gateway: memory at most", megabytes(self.gateway.rss_bytes_peak));
+        line("gateway: memory in the end", megabytes(self.gateway.rss_bytes_settled));
         line("gateway: memory per agent", shown(self.gateway.rss_bytes_per_agent, " bytes"));
         line("gateway: processor time", seconds(self.gateway.cpu_seconds));
         line("load generator: processor time", seconds(self.client_cpu_seconds));
     }
 }
+
+/// What the server says, and what the oracle says of it.
+pub(crate) fn of_server(mut counts: Map<String, Value>, verdict: &Verdict) -> Map<String, Value> {
+    counts.insert("agents_missing".to_owned(), verdict.missing.into());
+    counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
+    counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
+    counts.insert("agents_extra".to_owned(), verdict.extra.into());
+    counts
+}
+
+/// What is shown of the server's report, and under which key it is there.
+pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
+    ("server: messages", "messages"),
+    ("server: messages, worst second", "messages_peak_per_second"),
+    ("server: bytes", "bytes"),
+    ("server: full states", "full_states"),
+    ("server: full states, worst second", "full_states_peak_per_second"),
+    ("server: full states, repeated", "full_states_repeated"),
+    ("server: touches", "touches"),
+    ("server: touches, worst second", "touches_peak_per_second"),
+    ("server: agents missing", "agents_missing"),
+    ("server: agents wrong", "agents_wrong"),
+];
 
 /// When this share of all agents was back. `sorted` holds those that are.
 fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64> {
@@ -204,6 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_of_what_came_until_the_truth_was_known() {
+        let mut outcome = Outcome::new(1, Measured::default());
+        let counts = Map::from_iter([("messages".to_owned(), 300.into())]);
+        outcome.with_server(counts, Verdict::default());
+        outcome.with_settled(Some(Duration::from_millis(1500)));
+        assert_eq!(outcome.seconds_to_settled, Some(1.5));
+        assert_eq!(outcome.server_messages_per_second, Some(200.0));
+        outcome.with_settled(None);
+        assert_eq!((outcome.seconds_to_settled, outcome.server_messages_per_second), (None, None));
+    }
+
+    #[test]
     fn the_keys_are_those_promised() {
         let mut outcome = Outcome::new(1, Measured::default());
         outcome.with_server(Map::new(), Verdict::default());
@@ -221,10 +292,16 @@ mod tests {
             "refused_peak_per_second",
             "first_reply_ms_p50",
             "first_reply_ms_p99",
+            "first_reply_ms_max",
+            "seconds_to_settled",
+            "full_state_requests_seen",
+            "component_requests_seen",
+            "server_messages_per_second",
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }
-        for key in ["rss_bytes", "rss_bytes_per_agent", "cpu_seconds"] {
+        let memory = ["rss_bytes_start", "rss_bytes_peak", "rss_bytes_settled"];
+        for key in ["rss_bytes", "rss_bytes_per_agent", "cpu_seconds"].into_iter().chain(memory) {
             assert!(json["gateway"].get(key).is_some(), "{key}");
         }
         assert_eq!(json["server"]["agents_missing"], 0);

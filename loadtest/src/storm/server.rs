@@ -1,7 +1,7 @@
 //! The storm's view of the server stand-in.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::clock;
 use serde_json::{Map, Value};
@@ -16,10 +16,22 @@ pub(crate) struct Server {
     url: String,
 }
 
-/// How often the oracle looks while the server has yet to settle.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the server is asked how far it is while it has yet to settle, or to come back.
+const ASK: Duration = Duration::from_millis(250);
+/// While messages keep coming, the oracle rests this many times as long as its last look took: a
+/// look at many agents costs processor time that whoever is measured would have.
+const REST: u32 = 4;
 /// How long a restart of the server may take.
 const RESTART: Duration = Duration::from_secs(10);
+
+/// What came of waiting for the truth.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The last comparison.
+    pub(crate) verdict: Verdict,
+    /// When the server's picture was first seen to be true; `None` if it never was.
+    pub(crate) at: Option<Instant>,
+}
 
 impl Server {
     /// At this URL.
@@ -45,7 +57,7 @@ impl Server {
         let deadline = clock::now() + RESTART;
         loop {
             match http1::fetch(&format!("{}/reset", self.url), Some("")).await {
-                Err(_) if clock::now() < deadline => tokio::time::sleep(LOOK).await,
+                Err(_) if clock::now() < deadline => tokio::time::sleep(ASK).await,
                 outcome => return outcome.map(drop),
             }
         }
@@ -62,27 +74,122 @@ impl Server {
     ///
     /// # Errors
     /// When it does not answer to the end, or a worker has died.
-    pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Verdict> {
+    pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Settled> {
         let deadline = clock::now() + patience;
+        let mut pace = Pace::new(clock::now());
         loop {
-            let is_late = clock::now() >= deadline;
-            // While agents are missing, their digests are of no interest yet.
-            let may_hold = self.counts().await.is_ok_and(|counts| {
-                counts.get("agents_complete").and_then(Value::as_u64) >= Some(crew.agents.into())
-            });
-            if may_hold || is_late {
+            let now = clock::now();
+            let is_late = now >= deadline;
+            let counts = self.counts().await.ok();
+            if is_late || pace.should_look(counts.as_ref(), crew.agents, now) {
                 match self.agents().await {
                     Ok(believed) => {
+                        let at = clock::now();
                         let verdict = judge(&crew.truth().await?, &believed);
                         if verdict.holds() || is_late {
-                            return Ok(verdict);
+                            let at = verdict.holds().then_some(at);
+                            return Ok(Settled { verdict, at });
                         }
                     }
                     Err(error) if is_late => return Err(error),
                     Err(_) => {}
                 }
+                pace.looked(now, clock::now());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(ASK).await;
         }
+    }
+
+    /// The same, and once more when the agents have stayed for `hold`: what happens meanwhile must
+    /// not have left the server with anything untrue either.
+    ///
+    /// # Errors
+    /// As those of [`Server::settle`].
+    pub(crate) async fn settle_and_hold(
+        &self,
+        crew: &mut Crew,
+        hold: Duration,
+        patience: Duration,
+    ) -> io::Result<Settled> {
+        let until = clock::now() + hold;
+        if hold.is_zero() {
+            return self.settle(crew, patience).await;
+        }
+        // A server may be away all this time; whether it is back in the end is what counts.
+        let first = self.settle(crew, hold).await.ok().and_then(|settled| settled.at);
+        tokio::time::sleep_until(until.into()).await;
+        let last = self.settle(crew, patience).await?;
+        Ok(Settled { at: last.at.map(|at| first.unwrap_or(at)), ..last })
+    }
+
+    /// Has it behave badly from now on, in the way of `POST /misbehave`.
+    ///
+    /// # Errors
+    /// When it does not answer, or knows no such misbehaviour.
+    pub(crate) async fn misbehave(&self, how: &str) -> io::Result<()> {
+        http1::fetch(&format!("{}/misbehave", self.url), Some(how)).await.map(drop)
+    }
+}
+
+/// When the oracle looks: as soon as no more messages come, and now and then while they do.
+#[derive(Debug)]
+struct Pace {
+    /// Messages when the server was last asked, and when the oracle last looked.
+    asked_at: Option<u64>,
+    looked_at: Option<u64>,
+    next: Instant,
+}
+
+impl Pace {
+    /// The first look is at once.
+    const fn new(now: Instant) -> Self {
+        Self { asked_at: None, looked_at: None, next: now }
+    }
+
+    fn should_look(
+        &mut self,
+        counts: Option<&Map<String, Value>>,
+        agents: u32,
+        now: Instant,
+    ) -> bool {
+        let count = |key| counts.and_then(|counts| counts.get(key)?.as_u64());
+        let messages = count("messages");
+        let is_quiet = messages.is_some() && messages == self.asked_at;
+        self.asked_at = messages;
+        // While agents are missing, their digests are of no interest yet.
+        count("agents_complete") >= Some(agents.into())
+            && (now >= self.next || is_quiet && messages != self.looked_at)
+    }
+
+    fn looked(&mut self, from: Instant, to: Instant) {
+        self.looked_at = self.asked_at;
+        self.next = to + (to - from) * REST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(messages: u64, complete: u64) -> Map<String, Value> {
+        let counts = [("messages", messages), ("agents_complete", complete)];
+        counts.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
+    }
+
+    #[test]
+    fn the_oracle_looks_when_it_is_quiet_and_now_and_then() {
+        let start = clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(start);
+        assert!(!pace.should_look(None, 2, start), "the server is away");
+        assert!(!pace.should_look(Some(&counts(5, 1)), 2, at(1)), "an agent is missing");
+        assert!(pace.should_look(Some(&counts(5, 2)), 2, at(2)));
+        pace.looked(at(0), at(100));
+        assert!(!pace.should_look(Some(&counts(5, 2)), 2, at(250)), "nothing has come since");
+        assert!(!pace.should_look(Some(&counts(6, 2)), 2, at(300)), "more may come");
+        assert!(pace.should_look(Some(&counts(6, 2)), 2, at(350)), "no more has come");
+        pace.looked(at(350), at(450));
+        assert!(!pace.should_look(Some(&counts(7, 2)), 2, at(849)));
+        assert!(pace.should_look(Some(&counts(8, 2)), 2, at(850)), "long enough rested");
     }
 }

@@ -81,7 +81,8 @@ pub(crate) fn run(args: &YardstickArgs) -> io::Result<ExitCode> {
 async fn measure(args: &YardstickArgs) -> io::Result<()> {
     let mut arguments = vec!["bare".to_owned()];
     arguments.extend(args.echo.then(|| "--echo".to_owned()));
-    let mut child = Kept::start("yardstick", &std::env::current_exe()?, &arguments, Output::Line)?;
+    let this = std::env::current_exe()?;
+    let mut child = Kept::start("yardstick", &this, &arguments, &[], Output::Line)?;
     let port = child.line().await?;
     let yardstick: Target =
         format!("ws://127.0.0.1:{port}/v1/opamp").parse().map_err(io::Error::other)?;

@@ -158,6 +158,19 @@ fn a_server_that_slows_down_and_recovers_is_followed() {
     assert!(least >= 1_800 && mean <= MS * 60, "{least}/s, {mean:?}");
 }
 
+/// Answers that take longer for another reason than a queue: the window must not stay small.
+#[test]
+fn what_takes_longer_without_a_queue_gets_a_larger_window() {
+    let mut world = World::new(plain(2_000.0));
+    world.seconds(5);
+    world.model.away = MS * 100;
+    world.seconds(5);
+    let (least, _, mean) = extremes(&world.seconds(20));
+    assert!(least >= 1_700 && mean <= MS * 250, "{least}/s, {mean:?}");
+    let (_, _, mean) = extremes(&world.seconds(5));
+    assert!(mean <= MS * 150, "in the end {mean:?}");
+}
+
 #[test]
 fn a_server_that_stops_answering_gets_the_floor() {
     let mut world = World::new(plain(2_000.0));

@@ -16,7 +16,10 @@
 //!
 //! Our own standing queue would creep into the base as old measurements expire. So each time half
 //! of the base's memory is dropped the window is halved for about two answer times (a *probe*), in
-//! which the queue drains and the true base is seen, and then restored.
+//! which the queue drains and the true base is seen, and then restored. The same is done when the
+//! window is down to where it shrinks no further and answers still take long: either that is the
+//! queue of a slow server, which the probe shortens, or answers take longer now for another reason
+//! (full states after touches, say) and the window wrongly stays small.
 //!
 //! ```text
 //!   Opening ── answers get longer, or the last known size is near ──► Steady ◄──► Probe
@@ -42,6 +45,8 @@ const OPENING: f64 = 1.5;
 /// In balance there is always a little queue. After so many updates without any the window is far
 /// too small (the server has recovered, or leaves much unanswered) and opens as at first.
 const REOPENS_AFTER: u32 = 8;
+/// After so many updates with a small window and long answers a probe shows why.
+const CRAMPED_AFTER: u32 = 8;
 /// The least that is to stand in the server's queue.
 const HEADROOM_MIN: f64 = 8.0;
 /// Of so many answers only the fastest is looked at: a queue delays all of them, chance only some.
@@ -66,6 +71,8 @@ pub(super) struct Window {
     peak: u32,
     /// Updates in a row that found the window used and no queue.
     clear: u32,
+    /// Updates in a row that found the window small and answers long.
+    cramped: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +85,7 @@ enum Phase {
     Probe {
         until: Instant,
         restore: f64,
+        shortest: Duration,
     },
 }
 
@@ -148,6 +156,7 @@ impl Window {
             updated: now,
             peak: 0,
             clear: 0,
+            cramped: 0,
         }
     }
 
@@ -176,19 +185,24 @@ impl Window {
         self.peak = self.peak.max(in_flight);
         let rolled = self.base.observe(after, now);
         self.sample.add(after);
-        if let Phase::Probe { until, restore } = self.phase {
+        if let Phase::Probe { until, restore, shortest } = self.phase {
+            let shortest = shortest.min(after);
+            self.phase = Phase::Probe { until, restore, shortest };
             if now >= until {
                 self.size = restore;
                 self.phase = Phase::Steady;
+                self.base = Base { now: Some(shortest), before: None, since: now };
                 self.begin(now);
             }
             return;
         }
         let recent = self.recent.unwrap_or(after.as_secs_f64());
-        if rolled && self.phase == Phase::Steady && recent > TOLERATED.as_secs_f64() {
-            let lasts = Duration::from_secs_f64(recent * 2.0).min(PROBE_MAX);
-            self.phase = Phase::Probe { until: now + lasts, restore: self.size };
+        let wanted = rolled || self.cramped >= CRAMPED_AFTER;
+        if wanted && self.phase == Phase::Steady && recent > TOLERATED.as_secs_f64() {
+            let until = now + Duration::from_secs_f64(recent * 2.0).min(PROBE_MAX);
+            self.phase = Phase::Probe { until, restore: self.size, shortest: after };
             self.size = (self.size / 2.0).max(1.0);
+            self.cramped = 0;
             return;
         }
         let since = now.saturating_duration_since(self.updated).as_secs_f64();
@@ -222,6 +236,8 @@ impl Window {
         if size > self.size && !used {
             size = self.size;
         }
+        let cramped = gradient <= GRADIENT_MIN && size <= START * 1.1;
+        self.cramped = if cramped { self.cramped + 1 } else { 0 };
         self.size = size.clamp(1.0, self.max);
         self.begin(now);
     }

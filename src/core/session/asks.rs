@@ -58,6 +58,13 @@ impl Session {
         }
     }
 
+    /// The agent may not have heard that it was asked for its components: it may be asked again.
+    pub(super) fn question_may_be_lost(&mut self) {
+        if let Some(picture) = &mut self.picture {
+            picture.components_given &= picture.has_components;
+        }
+    }
+
     /// Returns whether the agent need not be asked.
     fn components_asked(&mut self) -> bool {
         let Some(picture) = &mut self.picture else { return false };

@@ -65,14 +65,14 @@ impl FullState {
     }
 }
 
-/// `AgentCapabilities` that promise a status field, and the field.
-const PROMISES: [(u64, u32); 6] = [
+/// `AgentCapabilities` that promise a status field, and the field. That of connection settings does not:
+/// there is none before an offer, and opamp-go leaves it out of full reports.
+const PROMISES: [(u64, u32); 5] = [
     (0x0004, agent_field::EFFECTIVE_CONFIG),
     (0x0010, agent_field::PACKAGE_STATUSES),
     (0x0800, agent_field::HEALTH),
     (0x1000, agent_field::REMOTE_CONFIG_STATUS),
     (0x4000, agent_field::AVAILABLE_COMPONENTS),
-    (0x8000, agent_field::CONNECTION_SETTINGS_STATUS),
 ];
 
 /// Whether a report carries every field that the agent's capabilities promise. The first report of

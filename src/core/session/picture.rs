@@ -21,20 +21,8 @@ use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, has_components, r
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::fields;
 
-/// The parts of an agent's state, each with its place in [`Picture`]. All that the schema does not
-/// know is one part.
-const PARTS: [u32; 10] = [
-    FieldSet::OTHER,
-    agent_field::AGENT_DESCRIPTION,
-    agent_field::CAPABILITIES,
-    agent_field::HEALTH,
-    agent_field::EFFECTIVE_CONFIG,
-    agent_field::REMOTE_CONFIG_STATUS,
-    agent_field::PACKAGE_STATUSES,
-    agent_field::CUSTOM_CAPABILITIES,
-    agent_field::AVAILABLE_COMPONENTS,
-    agent_field::CONNECTION_SETTINGS_STATUS,
-];
+/// Each part has its place in [`Picture`].
+const PARTS: [u32; agent_field::STATE_PARTS.len()] = agent_field::STATE_PARTS;
 
 const COMPONENTS: FieldSet = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
 const CAPABILITIES: FieldSet = FieldSet::of(&[agent_field::CAPABILITIES]);

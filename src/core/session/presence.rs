@@ -123,6 +123,7 @@ impl Session {
         self.waive_replies();
         self.greeted = false;
         self.full_state = self.full_state.after_arrival();
+        self.question_may_be_lost();
         self.reply_may_be_lost();
     }
 

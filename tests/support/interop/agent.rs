@@ -33,13 +33,21 @@ pub(crate) struct AgentOptions {
     pub(crate) transport: Transport,
     /// Between heartbeats (WebSocket) or polls (HTTP).
     pub(crate) heartbeat: Duration,
+    /// Whether health stands in the first report of each connection.
+    pub(crate) repeat_health: bool,
 }
 
 impl AgentOptions {
     /// A WebSocket agent of this name with opamp-go's own heartbeat interval.
     pub(crate) fn new(name: &str, version: Version) -> Self {
         let heartbeat = Duration::from_secs(30);
-        Self { name: name.to_owned(), version, transport: Transport::WebSocket, heartbeat }
+        Self {
+            name: name.to_owned(),
+            version,
+            transport: Transport::WebSocket,
+            heartbeat,
+            repeat_health: false,
+        }
     }
 
     /// Over another transport.
@@ -50,6 +58,11 @@ impl AgentOptions {
     /// With another heartbeat or poll interval.
     pub(crate) fn heartbeat(self, heartbeat: Duration) -> Self {
         Self { heartbeat, ..self }
+    }
+
+    /// With its health in the first report of each connection.
+    pub(crate) fn repeat_health(self) -> Self {
+        Self { repeat_health: true, ..self }
     }
 }
 
@@ -75,6 +88,9 @@ impl Agent {
         }
         if options.transport == Transport::HttpGzip {
             command.arg("--gzip");
+        }
+        if options.repeat_health {
+            command.arg("--repeat-health");
         }
         let process = Process::start(&format!("agent {} {}", options.name, hex(&uid)), command);
         Self { process, uid, options }
@@ -140,6 +156,11 @@ impl Agent {
     /// Resets its socket, as a pulled cable would.
     pub(crate) async fn cut(&mut self) {
         self.process.command(json!({"cmd": "cut"})).await;
+    }
+
+    /// Loses its next message, which must be a short one, on the way.
+    pub(crate) async fn lose_next(&mut self) {
+        self.process.command(json!({"cmd": "lose"})).await;
     }
 
     /// Stops or resumes reading from its socket.

@@ -84,11 +84,13 @@ fn questions_are_answered_in_full() {
     agent.on_open(Behaviour::DeltaOnReconnect);
     read(&mut agent, &profile);
     assert_eq!(tell(&mut agent, ServerToAgent::default()), Reaction::default());
-    assert!(tell(&mut agent, ServerToAgent { flags: 1, ..Default::default() }).report);
+    let asked = tell(&mut agent, ServerToAgent { flags: 1, ..Default::default() });
+    assert!(asked.report && asked.full_state_asked && !asked.components_asked);
     let (full, _) = read(&mut agent, &profile);
     assert!(full.health.is_some());
     assert_eq!(full.available_components.unwrap().components.len(), 5);
-    assert!(tell(&mut agent, ServerToAgent { flags: 2, ..Default::default() }).report);
+    let asked = tell(&mut agent, ServerToAgent { flags: 2, ..Default::default() });
+    assert!(asked.report && asked.components_asked && !asked.full_state_asked);
     let (components, _) = read(&mut agent, &profile);
     assert!(components.health.is_none());
     assert_eq!(components.available_components.unwrap().components.len(), 5);

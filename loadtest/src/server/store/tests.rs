@@ -74,6 +74,42 @@ fn a_gap_is_healed_by_a_full_report_only() {
 }
 
 #[test]
+fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for() {
+    let store = Store::new();
+    assert!(!apply(&store, &full(0)).repeated);
+    assert!(apply(&store, &full(1)).repeated);
+    // Times in health are not news.
+    let later = ComponentHealth { status_time_unix_nano: 5, ..Default::default() };
+    assert!(apply(&store, &AgentToServer { health: Some(later), ..full(2) }).repeated);
+    // Health, the map of components, and a gap are.
+    let bad = ComponentHealth { status: "bad".to_owned(), ..Default::default() };
+    assert!(!apply(&store, &AgentToServer { health: Some(bad), ..full(3) }).repeated);
+    let mut with_map = full(4);
+    let components = with_map.available_components.as_mut().unwrap();
+    components.components.insert("exporters".to_owned(), Default::default());
+    assert!(!apply(&store, &with_map).repeated);
+    assert!(!apply(&store, &full(9)).repeated);
+    // After a gap the server asks, so the next one is its answer; the one after that is not.
+    assert!(apply(&store, &delta(11)).wants_full);
+    assert!(!apply(&store, &full(12)).repeated);
+    assert!(apply(&store, &full(13)).repeated);
+    // A delta, whatever is in it, is no full state.
+    let delta = AgentToServer { health: Some(Default::default()), ..delta(14) };
+    assert!(!apply(&store, &delta).repeated);
+}
+
+#[test]
+fn a_full_state_on_another_connection_is_no_repetition() {
+    let store = Store::new();
+    let (outbox, _kept) = mpsc::channel(1);
+    for connection in [1, 2] {
+        let route = Route { connection, outbox: outbox.clone() };
+        let shape = ReportShape::decode(&full(connection).encode_to_vec()[..]).unwrap();
+        assert!(!store.apply(uid(), &shape, Some(&route)).repeated, "{connection}");
+    }
+}
+
+#[test]
 fn what_is_absent_has_not_changed() {
     let store = Store::new();
     apply(&store, &full(0));

@@ -1,0 +1,90 @@
+//! `loadtest slow`: a storm in which every agent has news, against a server that can work through
+//! only so many reports a second. How long agents wait, how long the server takes to learn the
+//! truth, and what it costs the gateway to hold everything meanwhile.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::human::Human;
+use crate::stage::{Cast, Stage, StageArgs, perform};
+use crate::storm::args::FleetArgs;
+use crate::storm::storm;
+
+/// Options of `loadtest slow`.
+#[derive(Debug, Args)]
+pub(crate) struct SlowArgs {
+    /// How many agents
+    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    agents: u32,
+    /// Reports a second that the server works through; one after the other, each answered when its
+    /// turn is over
+    #[arg(long, default_value_t = 200, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    server_capacity: u32,
+    /// Without the gateway, for comparison
+    #[arg(long)]
+    direct: bool,
+    /// Give the server so long to believe the truth; by default three times what its work takes
+    #[arg(long, value_name = "DURATION")]
+    settle: Option<Human>,
+    /// Write the figures to this file as JSON (`-`: standard output), in the way of `storm`
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
+    stage: StageArgs,
+}
+
+/// Patience beyond what the work takes.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// Runs it and prints. `--changed` is 1 unless it is given.
+///
+/// # Errors
+/// When a process cannot be started or ends early, or the file cannot be written.
+pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
+    perform(async {
+        let cast = if args.direct { Cast::ServerAlone } else { Cast::Gateway };
+        let mut stage = Stage::start(&args.stage, cast).await?;
+        let mut storm_args = stage.storm_args(args.agents);
+        storm_args.fleet = args.fleet.clone();
+        if args.fleet.changed == 0.0 {
+            storm_args.fleet.changed = 1.0;
+        }
+        storm_args.misbehave = Some(format!("{{\"capacity\":{}}}", args.server_capacity));
+        let work = work(args.agents, storm_args.fleet.changed, args.server_capacity);
+        storm_args.settle = args.settle.unwrap_or(Human(work * 3 + SLACK));
+        let mut outcome = storm(&storm_args).await?;
+        if let Err(error) = stage.check() {
+            outcome.faults.push(error.to_string());
+        }
+        let code = outcome.publish(args.json.as_deref())?;
+        eprintln!(
+            "The server, at {} reports a second, has at least {:.1} s of work with the news.",
+            args.server_capacity,
+            work.as_secs_f64()
+        );
+        Ok(code)
+    })
+}
+
+/// What the server cannot be quicker than: one report from each agent with news.
+fn work(agents: u32, changed: f64, capacity: u32) -> Duration {
+    Duration::from_secs_f64(f64::from(agents) * changed / f64::from(capacity.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_a_report_from_each_agent_with_news() {
+        assert_eq!(work(15_000, 1.0, 200), Duration::from_secs(75));
+        assert_eq!(work(1_000, 0.1, 200), Duration::from_millis(500));
+        assert_eq!(work(1, 1.0, 0), Duration::from_secs(1));
+    }
+}

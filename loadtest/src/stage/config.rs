@@ -1,0 +1,60 @@
+//! The configuration file of a gateway on the stage.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{Mode, local};
+
+/// A file that is removed when this goes.
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+}
+
+impl ConfigFile {
+    /// For a gateway between these ports: the server's, the agents', the operators'.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn write([server, edge, admin]: [u16; 3], mode: Mode) -> io::Result<Self> {
+        // No other gateway has this port, so the name is free.
+        let name = format!("seawall-loadtest-{}-{edge}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut file = std::fs::File::create_new(&path)?;
+        let written = Self { path };
+        file.write_all(text([server, edge, admin], mode).as_bytes())?;
+        Ok(written)
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn text(ports: [u16; 3], mode: Mode) -> String {
+    let mode = match mode {
+        Mode::Multiplexed => "multiplexed",
+        Mode::PerAgent => "per-agent",
+    };
+    let [server, edge, admin] = ports.map(local);
+    format!(
+        "[edge]\nlisten = [\"{edge}\"]\n\n[admin]\nlisten = \"{admin}\"\n\n\
+         [[upstream.servers]]\nname = \"main\"\nurl = \"ws://{server}/v1/opamp\"\nmode = \"{mode}\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_takes_it() {
+        for mode in [Mode::Multiplexed, Mode::PerAgent] {
+            let text = text([1, 2, 3], mode);
+            if let Err(mistakes) = seawall::config::parse(&text, &[]) {
+                panic!("{text}\n{mistakes}");
+            }
+        }
+    }
+}

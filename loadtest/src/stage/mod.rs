@@ -1,0 +1,207 @@
+//! A server stand-in and a gateway on this machine, started for one measurement and gone with it.
+
+mod config;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use seawall::clock;
+
+use crate::children::{Kept, Output};
+use crate::http1;
+use crate::server::stop_signal;
+use crate::storm::args::StormArgs;
+use crate::yardstick::free_port;
+use config::ConfigFile;
+
+/// How the gateway reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// All agents share a few connections
+    Multiplexed,
+    /// One connection an agent
+    PerAgent,
+}
+
+/// Options of the commands that start server and gateway themselves.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StageArgs {
+    /// The gateway's program; by default the one next to this
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seawall: Option<PathBuf>,
+    /// How the gateway reaches the server
+    #[arg(long, value_enum, default_value = "multiplexed")]
+    pub(crate) mode: Mode,
+    /// The gateway's `upstream.pace_max`, instead of its default. Its other keys can be given as
+    /// SEAWALL_... in the environment
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pace_max: Option<u32>,
+    /// Show what server and gateway log
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+/// Who is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// Agents dial the gateway.
+    Gateway,
+    /// Agents dial the server.
+    ServerAlone,
+}
+
+/// The processes. They end when this goes.
+pub(crate) struct Stage {
+    this: PathBuf,
+    output: Output,
+    server_port: u16,
+    report_port: u16,
+    server: Kept,
+    gateway: Option<Gateway>,
+}
+
+struct Gateway {
+    process: Kept,
+    edge_port: u16,
+    admin_port: u16,
+    _config: ConfigFile,
+}
+
+/// How long a process may take until it is ready.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Stage {
+    /// Starts what is wanted and waits until it is ready.
+    ///
+    /// # Errors
+    /// When there is no gateway's program, or a process cannot be started or ends at once.
+    pub(crate) async fn start(args: &StageArgs, cast: Cast) -> io::Result<Self> {
+        let this = std::env::current_exe()?;
+        let output = if args.verbose { Output::Shown } else { Output::Dropped };
+        let [server_port, report_port] = [free_port()?, free_port()?];
+        let server = start_server(&this, (server_port, report_port), output).await?;
+        let mut stage = Self { this, output, server_port, report_port, server, gateway: None };
+        if cast == Cast::Gateway {
+            stage.gateway = Some(stage.start_gateway(args).await?);
+        }
+        Ok(stage)
+    }
+
+    async fn start_gateway(&self, args: &StageArgs) -> io::Result<Gateway> {
+        let program = args.seawall.clone().unwrap_or_else(|| self.this.with_file_name("seawall"));
+        if !program.exists() {
+            return Err(io::Error::other(format!(
+                "there is no gateway at {}; build it with `cargo build --release`, or name it with --seawall",
+                program.display()
+            )));
+        }
+        let [edge_port, admin_port] = [free_port()?, free_port()?];
+        let config = ConfigFile::write([self.server_port, edge_port, admin_port], args.mode)?;
+        let arguments =
+            ["run".to_owned(), "--config".to_owned(), config.path.display().to_string()];
+        let pace = args.pace_max.map(|pace| ("SEAWALL_UPSTREAM__PACE_MAX", pace.to_string()));
+        let environment: Vec<_> = pace.into_iter().collect();
+        let mut process = Kept::start("gateway", &program, &arguments, &environment, self.output)?;
+        wait_for(&format!("http://{}/readyz", local(admin_port)), &mut process).await?;
+        Ok(Gateway { process, edge_port, admin_port, _config: config })
+    }
+
+    /// A storm's own defaults, with these processes' addresses.
+    pub(crate) fn storm_args(&self, agents: u32) -> StormArgs {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            storm: StormArgs,
+        }
+        let edge = self.gateway.as_ref().map_or(self.server_port, |gateway| gateway.edge_port);
+        let line = [
+            "storm".to_owned(),
+            format!("--agents={agents}"),
+            format!("--target=ws://{}/v1/opamp", local(edge)),
+            format!("--server-report=http://{}", local(self.report_port)),
+        ];
+        let mut storm = Line::parse_from(line).storm;
+        let metrics = |gateway: &Gateway| format!("http://{}/metrics", local(gateway.admin_port));
+        storm.gateway_metrics = self.gateway.as_ref().map(metrics).into_iter().collect();
+        storm
+    }
+
+    /// Kills the server (SIGKILL): all it knew is lost.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub(crate) async fn kill_server(&mut self) -> io::Result<()> {
+        self.server.check()?;
+        self.server.kill().await
+    }
+
+    /// Starts the server again where it was, knowing nothing, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) async fn restart_server(&mut self) -> io::Result<()> {
+        let ports = (self.server_port, self.report_port);
+        self.server = start_server(&self.this, ports, self.output).await?;
+        Ok(())
+    }
+
+    /// Whether all processes are still there.
+    ///
+    /// # Errors
+    /// When one is not; the error says how it ended.
+    pub(crate) fn check(&mut self) -> io::Result<()> {
+        let gateway = self.gateway.as_mut().map(|gateway| gateway.process.check());
+        gateway.unwrap_or(Ok(())).and_then(|()| self.server.check())
+    }
+}
+
+/// Runs a command whose processes must end with it, also when it is interrupted.
+///
+/// # Errors
+/// Those of the command.
+pub(crate) fn perform(command: impl Future<Output = io::Result<ExitCode>>) -> io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = command => outcome,
+            stopped = stop_signal() => {
+                stopped?;
+                eprintln!("interrupted");
+                Ok(ExitCode::from(130))
+            }
+        }
+    })
+}
+
+async fn start_server(
+    this: &Path,
+    (port, report_port): (u16, u16),
+    output: Output,
+) -> io::Result<Kept> {
+    let arguments = ["server", "--listen", &local(port), "--report-listen", &local(report_port)];
+    let arguments = arguments.map(str::to_owned);
+    let mut server = Kept::start("server", this, &arguments, &[], output)?;
+    wait_for(&format!("http://{}/report", local(report_port)), &mut server).await?;
+    Ok(server)
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Asks until the answer is 200.
+async fn wait_for(url: &str, child: &mut Kept) -> io::Result<()> {
+    let deadline = clock::now() + START_TIMEOUT;
+    loop {
+        child.check()?;
+        match http1::fetch(url, None).await {
+            Ok(_) => return Ok(()),
+            Err(error) if clock::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
