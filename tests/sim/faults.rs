@@ -188,7 +188,7 @@ impl World {
         self.say(|| format!("agent {agent} is to have configuration {desired}"));
         for server in 0..self.servers.len() {
             let line = self.servers[server].records.get(&agent).map(|record| record.line);
-            if let Some(line) = line
+            if let Some(line) = line.filter(|line| self.lines.contains_key(line))
                 && let Some(message) = self.servers[server].push_offer(agent, desired)
             {
                 self.push(server, (agent, line), message);

@@ -183,15 +183,20 @@ impl Oracle {
         let agent = sent.report.agent;
         let (params, alone) = (self.params.clone(), self.alone);
         let seen = &mut self.agents[agent];
+        // One that is leaving, and has no more to say, need not be introduced to the server it has been
+        // moved to.
+        let over = seen.presence.is_over(sent.at, &params) && seen.customs.first().is_none();
+        let ended = sent.report.disconnects && (sent.server == sent.place || over);
         let found = [
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
             seen.beats.sent(sent, params.heartbeat_forward_interval).or_else(|fault| {
-                let empty = !seen.alive || seen.mirror.nothing_heard();
+                let evicts = params.store.bytes_max < STORE_BYTES;
+                let empty = evicts || !seen.alive || seen.mirror.nothing_heard();
                 if known::EMPTY_STATES_GO_ON && empty { Ok(()) } else { Err(fault) }
             }),
             seen.customs.sent(sent),
-            seen.mirror.sent(sent).or_else(|fault| {
+            seen.mirror.sent(sent, ended).or_else(|fault| {
                 // Of a state that is not kept, what is reported anew cannot be known to be the same.
                 if params.store.bytes_max < STORE_BYTES { Ok(()) } else { Err(fault) }
             }),
@@ -199,7 +204,7 @@ impl Oracle {
         if !sent.report.disconnects {
             seen.on = Some(sent.server);
         }
-        if sent.report.disconnects && sent.server == sent.place {
+        if ended {
             seen.on = None;
             // A session that begins anew.
             seen.presence.told();

@@ -44,14 +44,15 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    pub(super) fn sent(&mut self, sent: &Sent) -> Result<(), Fault> {
+    /// `ended`: with it the session is over.
+    pub(super) fn sent(&mut self, sent: &Sent, ended: bool) -> Result<(), Fault> {
         if self.line != Some(sent.line) {
             self.begin(Some(sent.line));
         }
         let report = &sent.report;
         if report.disconnects {
             self.begin(None);
-            if sent.server == sent.place {
+            if ended {
                 self.heard = Status::default();
             }
             return Ok(());
