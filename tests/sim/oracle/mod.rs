@@ -205,9 +205,11 @@ impl Oracle {
             seen.on = Some(sent.server);
         }
         if ended {
+            // The next is another session.
             seen.on = None;
-            // A session that begins anew.
-            seen.presence.told();
+            if sent.server == sent.place {
+                seen.presence.told();
+            }
             seen.offers.forget_kept();
         }
         let heard_at = seen.told.get(&sent.server).map_or(Time::ZERO, |told| told.heard_at);

@@ -53,7 +53,7 @@ impl Mirror {
         if report.disconnects {
             self.begin(None);
             if ended {
-                self.heard = Status::default();
+                (self.heard, self.asks) = (Status::default(), false);
             }
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl Mirror {
     pub(super) fn begin(&mut self, line: Option<LineKey>) {
         let (heard, in_doubt) = (self.heard, self.in_doubt);
         // What the server is owed, it is owed there.
-        let asks = self.asks && line.is_some();
+        let asks = self.asks;
         *self = Self { line, heard, in_doubt, asks, ..Self::default() };
     }
 
