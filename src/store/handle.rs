@@ -23,13 +23,14 @@ impl Content {
 
     /// The bytes; nothing if they had to go.
     pub fn bytes(&self) -> Option<Bytes> {
-        self.shard.read(self.slot, Bytes::clone)
+        self.shard.read(self.slot)?.to_bytes()
     }
 
     /// Appends the bytes to a message; `false` if they had to go. Where they are to be copied anyway, this
     /// takes no memory for sharing them.
     pub fn append_to(&self, out: &mut Vec<u8>) -> bool {
-        self.shard.read(self.slot, |bytes| out.extend_from_slice(bytes)).is_some()
+        let body = self.shard.read(self.slot);
+        body.and_then(|body| body.read(|bytes| out.extend_from_slice(bytes))).is_some()
     }
 
     /// Whether the bytes are there at present. Does not count as a use of them.

@@ -10,13 +10,19 @@
 //! SHA-256 is kept. Components are the exception that the specification makes, since their agents give
 //! them a hash of their own: they are given out by it within one identity's [`Scope`].
 //!
-//! Sharded: an operation takes one lock, briefly, in constant time; copies, hashes of evicted bytes and
-//! deallocation happen outside of it. Memory: a handle is 16 bytes; an entry, beside its bytes and what the
-//! allocator adds to them, a slot of 80 bytes and about 8 in the index, at most twice that after growth
-//! (slots are used again, but not given back). Knows nothing of sessions, sockets or metrics' names.
+//! Small contents are kept compressed, see `references`; what is compared, hashed and given out are their
+//! bytes as they were put.
+//!
+//! Sharded: an operation takes one lock at a time, briefly, in constant time; comparing, copying, compressing,
+//! hashing evicted bytes and deallocation happen outside of it (but that two threads put the same new content
+//! at one moment is found by comparing what they are about to keep). Memory: a handle is 16 bytes; an entry,
+//! beside its bytes and some 30 that counting their users and the allocator add, a slot of 64 bytes and 6 to 12
+//! in the index. Knows nothing of sessions, sockets or metrics' names.
 
+mod body;
 mod figures;
 mod handle;
+mod references;
 mod shard;
 mod slots;
 #[cfg(test)]
@@ -25,19 +31,19 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
 pub use figures::ContentFigures;
 pub use handle::Content;
 
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
+use references::References;
 use shard::{Ledger, Shard, Sharing};
 use slots::Fingerprint;
 
 /// Limits of the store, already validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreParams {
-    /// Bytes of contents, all together; what is behind them takes memory of its own (see the module).
+    /// Bytes of contents as they are kept, all together; what is behind them takes memory of its own (see the
+    /// module).
     pub bytes_max: usize,
     /// Contents that may have users at one time, with their bytes or without.
     pub entries_max: usize,
@@ -87,6 +93,7 @@ struct Address {
 #[derive(Debug)]
 pub struct ContentStore {
     shards: Box<[Arc<Shard>]>,
+    references: References,
     ledger: Arc<Ledger>,
     params: StoreParams,
     /// Of this store alone, so that nobody can fill one place of the index.
@@ -99,8 +106,9 @@ impl ContentStore {
         let ledger = Arc::new(Ledger::default());
         let count = params.shards.max(1).next_power_of_two();
         let shards = (0..count).map(|_| Arc::new(Shard::new(Arc::clone(&ledger)))).collect();
+        let references = References::new(params.bytes_max, Arc::clone(&ledger));
         let random: [u8; 32] = rand::random();
-        Self { shards, ledger, params, key: DigestKey::derive(&random) }
+        Self { shards, references, ledger, params, key: DigestKey::derive(&random) }
     }
 
     /// Keeps bytes that have this digest, or shares those that are there and equal.
@@ -134,6 +142,7 @@ impl ContentStore {
     pub fn figures(&self) -> ContentFigures {
         let mut figures = ContentFigures {
             bytes: self.ledger.bytes.load(Ordering::Relaxed),
+            memory: size_of::<Self>() + self.ledger.references_memory.load(Ordering::Relaxed),
             refused: self.ledger.refused.load(Ordering::Relaxed),
             ..ContentFigures::default()
         };
@@ -165,9 +174,10 @@ impl ContentStore {
             self.ledger.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        self.reserve(bytes.len());
+        let body = self.references.pack(bytes);
+        self.reserve(body.len());
         let fingerprint = evicted.then(|| Fingerprint::of(bytes));
-        handle(shard.insert(&address, Bytes::copy_from_slice(bytes), fingerprint))
+        handle(shard.insert(&address, body, fingerprint))
     }
 
     /// Takes `bytes` from the budget; others go while that is more than there is.

@@ -1,21 +1,21 @@
 //! One part of the store behind one lock: an index, slots, and who uses them.
 //!
 //! ```text
-//!            put                 over budget             fingerprint taken
-//! (none) ─────────▶ Bytes ──────────────────▶ Nothing ────────────────────▶ Fingerprint
-//!                     ▲                                                           │
-//!                     └───────────────── the same bytes are put again ────────────┘
+//!            put               over budget                  taken
+//! (none) ─────────▶ Body ────────────────▶ no fingerprint ─────────▶ Fingerprint
+//!                     ▲                                                   │
+//!                     └─────────── the same bytes are put again ──────────┘
 //! ```
 //! From each state the last user's leaving goes back to (none).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use super::Address;
+use super::body::Body;
 use super::figures::ContentFigures;
 use super::slots::{Fingerprint, Kept, Slot, Slots};
 
@@ -24,6 +24,8 @@ use super::slots::{Fingerprint, Kept, Slot, Slots};
 pub(super) struct Ledger {
     /// Bytes kept, and about to be kept.
     pub(super) bytes: AtomicUsize,
+    /// Memory of references, which belong to no shard.
+    pub(super) references_memory: AtomicUsize,
     pub(super) entries: AtomicUsize,
     pub(super) refused: AtomicU64,
     /// Moves with each use. Wraps; a content would have to be left alone for 2^32 uses of others to pass
@@ -91,26 +93,36 @@ impl Shard {
     }
 
     pub(super) fn figures(&self) -> ContentFigures {
-        self.state.lock().figures
+        let state = self.state.lock();
+        let memory = state.slots.memory() + state.index.allocation_size() + size_of::<Self>();
+        ContentFigures { memory, ..state.figures }
     }
 
     /// Adds a use of the content at an address, if it is there and has its bytes.
+    ///
+    /// Bytes are compared outside of the lock. The use is counted before, and holds the slot: it can be
+    /// evicted meanwhile, but revived with the same bytes alone, and so never become another content.
     pub(super) fn share(&self, address: &Address, bytes: &[u8]) -> Shared {
         let mut state = self.state.lock();
-        if let Some(slot) = state.with_bytes(address, Some(bytes)) {
-            state.figures.shared += 1;
-            self.touch(&mut state, slot);
-            state.add_user(slot);
+        let Some(slot) = state.find_kept(address) else { return state.evicted(address) };
+        self.touch(&mut state, slot);
+        state.figures.shared += 1;
+        state.add_user(slot);
+        let body = state.body(slot);
+        drop(state);
+        if address.sharing == Sharing::Named || body.is_some_and(|body| body.is(bytes)) {
             return Shared::Slot(slot);
         }
-        let evicted = state.find(address, |slot| matches!(slot.kept, Kept::Fingerprint(_)));
-        evicted.map_or(Shared::Unknown, |_| Shared::Evicted)
+        // Two contents have one hash, which comes about by chance alone: `insert` looks through all of them.
+        self.state.lock().figures.shared -= 1;
+        self.remove_user(slot);
+        self.state.lock().evicted(address)
     }
 
     /// Adds a use of what has been named at an address.
     pub(super) fn find(&self, address: &Address) -> Option<u32> {
         let mut state = self.state.lock();
-        let Some(slot) = state.with_bytes(address, None) else {
+        let Some(slot) = state.find_kept(address) else {
             state.figures.misses += 1;
             return None;
         };
@@ -125,20 +137,24 @@ impl Shard {
     pub(super) fn insert(
         &self,
         address: &Address,
-        bytes: Bytes,
+        body: Body,
         fingerprint: Option<Fingerprint>,
     ) -> u32 {
         let mut state = self.state.lock();
-        if let Some(slot) = state.with_bytes(address, Some(&bytes)) {
-            self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let same = state.find(address, |slot| match &slot.kept {
+            Kept::Body(own) => address.sharing == Sharing::Named || own.is_same(&body),
+            Kept::Fingerprint(_) => false,
+        });
+        if let Some(slot) = same {
+            self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
             state.figures.shared += 1;
             self.touch(&mut state, slot);
             state.add_user(slot);
             return slot;
         }
         let revived = state.find(address, |slot| match (&slot.kept, address.sharing) {
-            (Kept::Fingerprint(own), Sharing::Equal) => fingerprint.as_ref() == Some(own),
-            (Kept::Fingerprint(_), Sharing::Named) => true,
+            (Kept::Fingerprint(Some(own)), Sharing::Equal) => fingerprint.as_ref() == Some(&**own),
+            (Kept::Fingerprint(Some(_)), Sharing::Named) => true,
             _ => false,
         });
         let slot = if let Some(slot) = revived {
@@ -150,9 +166,11 @@ impl Shard {
             self.ledger.entries.fetch_add(1, Ordering::Relaxed);
             state.add(address)
         };
-        state.slots.supply(slot, bytes, self.ledger.tick());
+        let old = state.slots.supply(slot, body, self.ledger.tick());
         self.publish(&state);
         state.add_user(slot);
+        drop(state);
+        drop(old);
         slot
     }
 
@@ -161,39 +179,38 @@ impl Shard {
     pub(super) fn evict(&self) {
         let mut state = self.state.lock();
         let Some(slot) = state.slots.oldest() else { return };
-        let Kept::Bytes(bytes) = state.slots.take(slot) else { return };
+        let Kept::Body(body) = state.slots.take(slot) else { return };
         let evicted_at = self.ledger.tick();
         state.slots.get_mut(slot).used_at = evicted_at;
         state.figures.evictions += 1;
         state.figures.entries_evicted += 1;
         self.publish(&state);
         drop(state);
-        self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-        let fingerprint = Fingerprint::of(&bytes);
+        self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
+        let Some(fingerprint) = body.read(|bytes| Box::new(Fingerprint::of(bytes))) else { return };
         let mut state = self.state.lock();
         let entry = state.slots.get_mut(slot);
         // By now the slot can be another's, who has not been evicted at the same moment.
         let is_same = entry.users > 0 && entry.used_at == evicted_at;
-        if is_same && matches!(entry.kept, Kept::Nothing) {
-            entry.kept = Kept::Fingerprint(fingerprint);
+        if is_same && matches!(entry.kept, Kept::Fingerprint(None)) {
+            state.slots.note(slot, fingerprint);
         }
     }
 
-    /// Reads a content's bytes, which counts as a use of them.
-    pub(super) fn read<T>(&self, slot: u32, read: impl FnOnce(&Bytes) -> T) -> Option<T> {
+    /// A content's bytes, to be read where no lock is held, which counts as a use of them.
+    pub(super) fn read(&self, slot: u32) -> Option<Body> {
         let mut state = self.state.lock();
-        let Kept::Bytes(bytes) = &state.slots.get(slot).kept else {
+        let Some(body) = state.body(slot) else {
             state.figures.misses += 1;
             return None;
         };
-        let value = read(bytes);
         state.figures.hits += 1;
         self.touch(&mut state, slot);
-        Some(value)
+        Some(body)
     }
 
     pub(super) fn is_kept(&self, slot: u32) -> bool {
-        matches!(self.state.lock().slots.get(slot).kept, Kept::Bytes(_))
+        matches!(self.state.lock().slots.get(slot).kept, Kept::Body(_))
     }
 
     pub(super) fn add_user(&self, slot: u32) {
@@ -213,8 +230,8 @@ impl Shard {
         self.publish(&state);
         drop(state);
         self.ledger.entries.fetch_sub(1, Ordering::Relaxed);
-        if let Kept::Bytes(bytes) = kept {
-            self.ledger.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if let Kept::Body(body) = kept {
+            self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
         }
     }
 
@@ -238,13 +255,22 @@ impl State {
         found.copied()
     }
 
-    /// The content at an address that has its bytes: these, unless its name is enough.
-    fn with_bytes(&self, address: &Address, bytes: Option<&[u8]>) -> Option<u32> {
-        self.find(address, |slot| match &slot.kept {
-            Kept::Bytes(_) if address.sharing == Sharing::Named => true,
-            Kept::Bytes(own) => Some(&own[..]) == bytes,
-            _ => false,
-        })
+    /// A content at an address that has its bytes.
+    fn find_kept(&self, address: &Address) -> Option<u32> {
+        self.find(address, |slot| matches!(slot.kept, Kept::Body(_)))
+    }
+
+    fn body(&self, slot: u32) -> Option<Body> {
+        match &self.slots.get(slot).kept {
+            Kept::Body(body) => Some(body.clone()),
+            Kept::Fingerprint(_) => None,
+        }
+    }
+
+    /// What is said of an address where nothing has its bytes.
+    fn evicted(&self, address: &Address) -> Shared {
+        let is_it = |slot: &Slot| matches!(slot.kept, Kept::Fingerprint(Some(_)));
+        self.find(address, is_it).map_or(Shared::Unknown, |_| Shared::Evicted)
     }
 
     fn add(&mut self, address: &Address) -> u32 {
@@ -262,7 +288,7 @@ impl State {
         }
         let kept = self.slots.remove(slot);
         self.figures.entries -= 1;
-        if !matches!(kept, Kept::Bytes(_)) {
+        if !matches!(kept, Kept::Body(_)) {
             self.figures.entries_evicted -= 1;
         }
         kept

@@ -1,17 +1,19 @@
-//! Slots of one shard: entries in a vector, and the order in which their bytes were used.
+//! Slots of one shard: entries by number, and the order in which their bytes were used.
 //!
 //! The order is a list through the slots, from the newest to the oldest, of those that have bytes. Links are
-//! numbers, so that a slot stays small and nothing is unsafe. Knows nothing of keys' meaning or budgets.
+//! numbers, so that a slot stays small and nothing is unsafe. Slots are allocated some at a time, never
+//! move, and are used again, but not given back. Knows nothing of keys' meaning or budgets.
 
-use bytes::Bytes;
-
+use super::body::Body;
+use super::figures::allocated;
 use super::sha256;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
+/// Slots that are allocated at once: 2 KiB.
+const PAGE_SLOTS: usize = 32;
 
 /// What is kept of evicted bytes, to recognise them: their SHA-256, with which nobody can prepare others.
-/// Takes no more room than the bytes' own handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -21,13 +23,22 @@ impl Fingerprint {
     }
 }
 
-/// What a slot has of its content.
+/// What a slot has of its content. Two variants, for these take no room beside what they hold.
 #[derive(Debug)]
 pub(super) enum Kept {
-    Bytes(Bytes),
-    Fingerprint(Fingerprint),
-    /// Neither: they have just been evicted, and their fingerprint is being taken. Free slots, too.
-    Nothing,
+    Body(Body),
+    /// The bytes have been evicted. Nothing while their fingerprint is being taken, and in a free slot.
+    Fingerprint(Option<Box<Fingerprint>>),
+}
+
+impl Kept {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Body(body) => body.memory(),
+            Self::Fingerprint(Some(fingerprint)) => allocated(size_of_val(&**fingerprint)),
+            Self::Fingerprint(None) => 0,
+        }
+    }
 }
 
 /// One content.
@@ -47,25 +58,36 @@ pub(super) struct Slot {
 /// All slots of a shard.
 #[derive(Debug)]
 pub(super) struct Slots {
-    slots: Vec<Slot>,
+    pages: Vec<Vec<Slot>>,
+    /// How many there are, free ones included.
+    count: usize,
     free: u32,
     newest: u32,
     oldest: u32,
+    /// What they keep, in memory.
+    kept_memory: usize,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NONE, newest: NONE, oldest: NONE }
+        let (free, newest, oldest) = (NONE, NONE, NONE);
+        Self { pages: Vec::new(), count: 0, free, newest, oldest, kept_memory: 0 }
     }
 }
 
 impl Slots {
     pub(super) fn get(&self, index: u32) -> &Slot {
-        &self.slots[index as usize]
+        &self.pages[index as usize / PAGE_SLOTS][index as usize % PAGE_SLOTS]
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> &mut Slot {
-        &mut self.slots[index as usize]
+        &mut self.pages[index as usize / PAGE_SLOTS][index as usize % PAGE_SLOTS]
+    }
+
+    /// Memory of the slots and of what they keep, references apart.
+    pub(super) fn memory(&self) -> usize {
+        let pages = self.pages.len() * allocated(PAGE_SLOTS * size_of::<Slot>());
+        pages + allocated(self.pages.capacity() * size_of::<Vec<Slot>>()) + self.kept_memory
     }
 
     /// The slot whose bytes have not been used for the longest time.
@@ -75,16 +97,20 @@ impl Slots {
 
     /// A slot without users or bytes.
     pub(super) fn add(&mut self, hash: u64, key: [u8; 16]) -> u32 {
-        let slot =
-            Slot { hash, key, users: 0, used_at: 0, kept: Kept::Nothing, newer: NONE, older: NONE };
+        let kept = Kept::Fingerprint(None);
+        let slot = Slot { hash, key, users: 0, used_at: 0, kept, newer: NONE, older: NONE };
         if self.free != NONE {
             let index = self.free;
             self.free = self.get(index).older;
             *self.get_mut(index) = slot;
             return index;
         }
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
-        self.slots.push(slot);
+        if self.count.is_multiple_of(PAGE_SLOTS) {
+            self.pages.push(Vec::with_capacity(PAGE_SLOTS));
+        }
+        let index = u32::try_from(self.count).ok().filter(|index| *index != NONE);
+        self.pages[self.count / PAGE_SLOTS].push(slot);
+        self.count += 1;
         index.expect("a shard's slots take more memory than there is before their numbers run out")
     }
 
@@ -97,19 +123,31 @@ impl Slots {
         kept
     }
 
-    /// Gives a slot its bytes, as the newest.
-    pub(super) fn supply(&mut self, index: u32, bytes: Bytes, now: u32) {
-        self.get_mut(index).kept = Kept::Bytes(bytes);
+    /// Gives a slot without bytes its bytes, as the newest. Returns what it had, like [`Slots::remove`].
+    pub(super) fn supply(&mut self, index: u32, body: Body, now: u32) -> Kept {
         self.link(index, now);
+        self.replace(index, Kept::Body(body))
+    }
+
+    /// Notes of what was evicted from a slot how it is recognised.
+    pub(super) fn note(&mut self, index: u32, fingerprint: Box<Fingerprint>) {
+        self.replace(index, Kept::Fingerprint(Some(fingerprint)));
     }
 
     /// Takes what a slot has, and takes it out of the order of use.
     pub(super) fn take(&mut self, index: u32) -> Kept {
-        let kept = std::mem::replace(&mut self.get_mut(index).kept, Kept::Nothing);
-        if matches!(kept, Kept::Bytes(_)) {
+        let kept = self.replace(index, Kept::Fingerprint(None));
+        if matches!(kept, Kept::Body(_)) {
             self.unlink(index);
         }
         kept
+    }
+
+    fn replace(&mut self, index: u32, kept: Kept) -> Kept {
+        self.kept_memory += kept.memory();
+        let old = std::mem::replace(&mut self.get_mut(index).kept, kept);
+        self.kept_memory -= old.memory();
+        old
     }
 
     /// A slot that has bytes becomes the newest.
@@ -169,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_small() {
-        assert_eq!(size_of::<Slot>(), 80);
+        assert_eq!(size_of::<Slot>(), 64);
     }
 
     #[test]
@@ -177,14 +215,14 @@ mod tests {
         let mut slots = Slots::default();
         for index in 0..4 {
             assert_eq!(slots.add(0, [0; 16]), index);
-            slots.supply(index, Bytes::from_static(b"x"), index);
+            slots.supply(index, Body::whole(b"x"), index);
         }
         assert_eq!(order(&slots), [3, 2, 1, 0]);
         slots.touch(1, 4);
         slots.touch(1, 5);
         slots.touch(0, 6);
         assert_eq!(order(&slots), [0, 1, 3, 2]);
-        assert!(matches!(slots.take(3), Kept::Bytes(_)));
+        assert!(matches!(slots.take(3), Kept::Body(_)));
         assert_eq!((order(&slots), slots.oldest()), (vec![0, 1, 2], Some(2)));
         slots.remove(3);
         slots.remove(2);

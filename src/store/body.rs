@@ -1,0 +1,75 @@
+//! The bytes of one content as they are kept: whole, or compressed against a reference.
+//!
+//! A clone is one or two counts, so that whoever holds a shard's lock takes one along, and reads, compares
+//! and frees the bytes where no lock is held. Only what `references` has compressed is ever unpacked, never
+//! an agent's bytes; should that fail all the same, it reads as nothing, like what had to go. Knows nothing
+//! of slots, users or budgets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lz4_flex::block::decompress_into_with_dict;
+
+use super::figures::allocated;
+use super::references::{Reference, SMALL_BYTES_MAX};
+
+/// What an `Arc` of bytes counts its users with.
+const COUNTS_BYTES: usize = 16;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    bytes: Arc<[u8]>,
+    /// What the bytes are compressed against, if they are; alive as long as one of its contents is.
+    reference: Option<Arc<Reference>>,
+}
+
+impl Body {
+    /// Bytes that are kept as they are.
+    pub(super) fn whole(bytes: &[u8]) -> Self {
+        Self { bytes: Arc::from(bytes), reference: None }
+    }
+
+    /// Bytes of at most [`SMALL_BYTES_MAX`] that were compressed against a reference.
+    pub(super) fn packed(packed: Arc<[u8]>, reference: Arc<Reference>) -> Self {
+        Self { bytes: packed, reference: Some(reference) }
+    }
+
+    /// How many bytes are kept, the reference's apart.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The memory that they take.
+    pub(super) fn memory(&self) -> usize {
+        allocated(COUNTS_BYTES + self.bytes.len())
+    }
+
+    /// Whether both are one content, as far as that can be told without unpacking: those that are kept in
+    /// different ways may be as well.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let reference = |body: &Self| body.reference.as_ref().map(Arc::as_ptr);
+        reference(self) == reference(other) && self.bytes == other.bytes
+    }
+
+    /// Whether these are the bytes.
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+        self.read(|own| own == bytes) == Some(true)
+    }
+
+    /// Reads the bytes, unpacked on the stack if need be.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let Some(reference) = &self.reference else { return Some(read(&self.bytes)) };
+        let mut space = [0; SMALL_BYTES_MAX];
+        let length = decompress_into_with_dict(&self.bytes, &mut space, reference.bytes()).ok()?;
+        space.get(..length).map(read)
+    }
+
+    /// The bytes, shared where they are kept whole.
+    pub(super) fn to_bytes(&self) -> Option<Bytes> {
+        match &self.reference {
+            None => Some(Bytes::from_owner(Arc::clone(&self.bytes))),
+            Some(_) => self.read(Bytes::copy_from_slice),
+        }
+    }
+}
