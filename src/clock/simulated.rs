@@ -16,6 +16,11 @@ pub fn set(start: Instant, since: Duration) {
     NOW.set(Some((start, since)));
 }
 
+/// The time is the system's again.
+pub fn clear() {
+    NOW.set(None);
+}
+
 pub(super) fn now() -> Option<Instant> {
     NOW.get().map(|(start, since)| start + since)
 }

@@ -10,7 +10,9 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::known;
 use crate::random::Random;
-use crate::status::{self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status};
+use crate::status::{
+    self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status,
+};
 use crate::world::Time;
 
 /// What never changes about an agent.
@@ -215,7 +217,8 @@ impl Agent {
         (self.unreported, self.asked, self.due) = ([false; PARTS], (false, false), false);
         let number = self.next_number;
         self.next_number += 1;
-        let apart = known::CUSTOM_MESSAGES_CARRY_STALE_FIELDS && status.get(Part::Unknown).is_some();
+        let apart =
+            known::CUSTOM_MESSAGES_CARRY_STALE_FIELDS && status.get(Part::Unknown).is_some();
         let custom = if apart { None } else { self.customs.pop_front() };
         let capabilities = self.kind.capabilities();
         Some(Report { agent: self.index, number, capabilities, status, custom, disconnects: false })

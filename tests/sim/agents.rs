@@ -130,7 +130,7 @@ impl World {
         self.say(|| format!("{} on {wire}{lost}", show(report)));
     }
 
-    pub(crate) fn to_gateway(&mut self, wire: u64) {
+    pub(crate) fn reaches_gateway(&mut self, wire: u64) {
         let Some(conn) = self.conns.get_mut(&wire) else { return };
         let agent = conn.agent;
         if !conn.gateway_end {
@@ -212,7 +212,7 @@ impl World {
         self.after(delay, Event::Dial(agent, process));
     }
 
-    pub(crate) fn to_agent(&mut self, wire: u64) {
+    pub(crate) fn reaches_agent(&mut self, wire: u64) {
         let Some(conn) = self.conns.get_mut(&wire) else { return };
         let agent = conn.agent;
         if !conn.agent_end || self.agents[agent].wire != Some(wire) {
@@ -328,7 +328,9 @@ impl World {
         let Some(wire) = wire else { return };
         self.say(|| format!("agent {agent} dies"));
         if let Some(request) = self.requests.remove(&wire) {
-            if request.arrived && let Some(gateway) = &mut self.gateway {
+            if request.arrived
+                && let Some(gateway) = &mut self.gateway
+            {
                 gateway.drop_request(wire);
             }
             return;

@@ -86,7 +86,9 @@ impl World {
             // Lost on its way, or its reply is.
             let lost = !request.arrived && self.random.percent(50);
             request.arrived |= lost;
-            if request.arrived && let Some(gateway) = &mut self.gateway {
+            if request.arrived
+                && let Some(gateway) = &mut self.gateway
+            {
                 gateway.drop_request(wire);
             }
             let wait = self.random.ms(100, 4_000);

@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    pub(crate) fn to_server(&mut self, line: LineKey) {
+    pub(crate) fn reaches_server(&mut self, line: LineKey) {
         let Some(wire) = self.lines.get_mut(&line) else { return };
         let Some(bytes) = wire.up.take(self.now) else { return };
         let server = wire.server;
@@ -227,7 +227,7 @@ impl World {
         self.at(at, Event::FromServer(line.0, line.1));
     }
 
-    pub(crate) fn from_server(&mut self, line: LineKey) {
+    pub(crate) fn server_is_heard(&mut self, line: LineKey) {
         let Some(wire) = self.lines.get_mut(&line).filter(|wire| wire.gateway_end) else { return };
         let Some(bytes) = wire.down.take(self.now) else { return };
         self.mark(&bytes);

@@ -43,6 +43,7 @@ fn run_world(seed: u64, breach: Option<Breach>, log: bool) -> (Outcome, Vec<Stri
     let mut world = World::new(seed, start, log);
     let died = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     mutation::switch(None);
+    clock::simulated::clear();
     let text = died.map(|what| {
         let text = what.downcast_ref::<String>().map(String::as_str);
         format!("panic: {}", text.or(what.downcast_ref::<&str>().copied()).unwrap_or("?"))
@@ -75,7 +76,7 @@ pub(crate) fn run_all(
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicU64::new(u64::MAX);
     let events = AtomicU64::new(0);
-    let started = Instant::from(clock::now());
+    let started = clock::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let work = || {

@@ -162,7 +162,12 @@ impl Server {
     }
 
     /// Makes an answer out to its agent. The first of a line says what the server is.
-    pub(crate) fn address(&self, mut message: ServerToAgent, agent: usize, first: bool) -> ServerToAgent {
+    pub(crate) fn address(
+        &self,
+        mut message: ServerToAgent,
+        agent: usize,
+        first: bool,
+    ) -> ServerToAgent {
         if !self.traits.omits_uid {
             message.instance_uid = uid_bytes(agent).to_vec();
         }
@@ -176,7 +181,12 @@ impl Server {
 }
 
 impl Record {
-    fn offer(&mut self, report: &Report, desired: u32, reoffers: bool) -> Option<AgentRemoteConfig> {
+    fn offer(
+        &mut self,
+        report: &Report,
+        desired: u32,
+        reoffers: bool,
+    ) -> Option<AgentRemoteConfig> {
         if report.capabilities & ACCEPTS_CONFIG == 0 {
             return None;
         }
@@ -193,9 +203,8 @@ impl Record {
 
 /// Whether a report has every part that its capabilities promise.
 fn is_complete(report: &Report) -> bool {
-    let promised = |part: &Part| {
-        *part == Part::Description || report.capabilities & part.capability() != 0
-    };
+    let promised =
+        |part: &Part| *part == Part::Description || report.capabilities & part.capability() != 0;
     Part::ALL.into_iter().filter(promised).all(|part| report.status.get(part).is_some())
 }
 

@@ -269,7 +269,12 @@ fn number(text: &[u8], part: &str) -> Result<u32, String> {
 }
 
 /// Fails unless the part is exactly what the version stands for.
-fn exactly<T: PartialEq>(part: Part, found: &T, expected: &T, v: u32) -> Result<Option<u32>, String> {
+fn exactly<T: PartialEq>(
+    part: Part,
+    found: &T,
+    expected: &T,
+    v: u32,
+) -> Result<Option<u32>, String> {
     if found == expected { Ok(Some(v)) } else { Err(format!("{part:?} of version {v} is mangled")) }
 }
 
@@ -369,7 +374,8 @@ fn health(v: u32) -> ComponentHealth {
 
 fn config(v: u32) -> BTreeMap<String, AgentConfigFile> {
     let file = |body: String| AgentConfigFile { body: body.into_bytes(), ..Default::default() };
-    let rest = ["", "b", "c"].into_iter().map(|name| (name.to_owned(), file(format!("{name} {v}"))));
+    let rest =
+        ["", "b", "c"].into_iter().map(|name| (name.to_owned(), file(format!("{name} {v}"))));
     rest.chain([("a".to_owned(), file(v.to_string()))]).collect()
 }
 

@@ -208,8 +208,8 @@ impl World {
             Event::Dial(agent, process) => self.dial(agent, process),
             Event::Beat(agent) => self.beat(agent),
             Event::Act(agent) => self.act(agent),
-            Event::ToGateway(wire) => self.to_gateway(wire),
-            Event::ToAgent(wire) => self.to_agent(wire),
+            Event::ToGateway(wire) => self.reaches_gateway(wire),
+            Event::ToAgent(wire) => self.reaches_agent(wire),
             Event::GatewayNotices(wire) => self.gateway_notices(wire),
             Event::AgentNotices(wire) => self.agent_notices(wire),
             Event::ReplyDue(wire) => {
@@ -227,8 +227,8 @@ impl World {
             Event::LinkDial(key) => self.link_dial(key),
             Event::LinkWrites(key) => self.link_writes(key),
             Event::Enlist(key, incarnation) => self.enlist(key, incarnation),
-            Event::ToServer(key, incarnation) => self.to_server((key, incarnation)),
-            Event::FromServer(key, incarnation) => self.from_server((key, incarnation)),
+            Event::ToServer(key, incarnation) => self.reaches_server((key, incarnation)),
+            Event::FromServer(key, incarnation) => self.server_is_heard((key, incarnation)),
             Event::LineClosed(key, incarnation) => self.line_closed((key, incarnation)),
             Event::Turn(server) => self.turn(server),
             Event::ServerStarts(server) => {
@@ -289,7 +289,9 @@ impl World {
 
     fn carry_out(&mut self, note: Note) {
         match note {
-            Note::Sent { key, incarnation, uid, bytes } => self.sent((key, incarnation), uid, &bytes),
+            Note::Sent { key, incarnation, uid, bytes } => {
+                self.sent((key, incarnation), uid, &bytes)
+            }
             Note::Refused { uid, route, why } => {
                 let agent = agent_of(uid);
                 self.say(|| format!("  not sent for {agent} on {route:?}: {why:?}"));

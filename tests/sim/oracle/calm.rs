@@ -57,9 +57,8 @@ impl World {
             let dead = told.is_some_and(|told| !self.lines.contains_key(&told.line));
             let excused = told.is_some_and(|told| told.excused || dead && !self.oracle.alone);
             if stale && !excused {
-                self.oracle.fail("R8", || {
-                    format!("server {server} believes that agent {agent} is there")
-                });
+                self.oracle
+                    .fail("R8", || format!("server {server} believes that agent {agent} is there"));
             }
             return;
         }
@@ -78,12 +77,18 @@ impl World {
             if truth.get(part) != believed.get(part) && !forgiven {
                 let (is, says) = (truth.get(part), believed.get(part));
                 return self.oracle.fail("R6", || {
-                    format!("server {server} believes {part:?} of agent {agent} to be {says:?}, \
-                             not {is:?}")
+                    format!(
+                        "server {server} believes {part:?} of agent {agent} to be {says:?}, \
+                             not {is:?}"
+                    )
                 });
             }
         }
-        if wants_map && !known::MAPS_ARE_LOST && truth.get(Part::Components).is_some() && !believed.map {
+        if wants_map
+            && !known::MAPS_ARE_LOST
+            && truth.get(Part::Components).is_some()
+            && !believed.map
+        {
             self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
         }
         self.judge_beats(agent, server);

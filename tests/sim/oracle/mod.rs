@@ -284,7 +284,13 @@ impl Oracle {
     }
 
     /// The same in reply to a request.
-    pub(crate) fn given_in_reply(&mut self, agent: usize, _: u64, message: &ServerToAgent, now: Time) {
+    pub(crate) fn given_in_reply(
+        &mut self,
+        agent: usize,
+        _: u64,
+        message: &ServerToAgent,
+        now: Time,
+    ) {
         if message.capabilities != 0 {
             // What the server says of itself has waited for the agent as an offer does.
             self.agents[agent].mirror.content_given(now);

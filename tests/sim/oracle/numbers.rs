@@ -18,7 +18,9 @@ impl Numbers {
             self.last = None;
         }
         match last {
-            Some((line, last)) if (alone || line == sent.line) && number != last.wrapping_add(1) => {
+            Some((line, last))
+                if (alone || line == sent.line) && number != last.wrapping_add(1) =>
+            {
                 Err(("R3", format!("number {number} follows {last} on {:?}", sent.line)))
             }
             _ => Ok(()),
