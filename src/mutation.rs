@@ -9,15 +9,15 @@
 pub enum Breach {
     /// A report that says something new is answered here as if it did not.
     R1SuppressesNews,
-    /// A report that says nothing new goes on.
+    /// A report that says nothing new goes on all the same.
     R1ForwardsUnchanged,
     /// A compressed report lacks a part that changed.
     R2DropsChange,
-    /// A part counts as accepted by a server incarnation that has never seen it.
-    R2KeepsAcrossIncarnations,
-    /// A number is used again.
+    /// A report of which a part changed goes on whole.
+    R2SendsUnchanged,
+    /// A message that waited goes with a number that is used again.
     R3RepeatsNumber,
-    /// A number is left out.
+    /// A message that could not be sent uses a number up.
     R3SkipsNumber,
     /// Every wish for full state is met, however often the same one comes.
     R4MeetsEveryWish,
@@ -29,6 +29,8 @@ pub enum Breach {
     R6IgnoresGap,
     /// An agent that is new to this process is taken at its word that nothing is missing.
     R6IgnoresRestart,
+    /// What a link left unanswered counts as arrived.
+    R6IgnoresLostLink,
     /// Of the offers that wait for an agent the first is kept, not the latest.
     R7KeepsFirst,
     /// What waited for an absent agent is forgotten when it returns.
@@ -49,11 +51,11 @@ pub enum Breach {
 
 impl Breach {
     /// All of them, in the order of the rules.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
-        Self::R2KeepsAcrossIncarnations,
+        Self::R2SendsUnchanged,
         Self::R3RepeatsNumber,
         Self::R3SkipsNumber,
         Self::R4MeetsEveryWish,
@@ -61,6 +63,7 @@ impl Breach {
         Self::R5NeverAnswers,
         Self::R6IgnoresGap,
         Self::R6IgnoresRestart,
+        Self::R6IgnoresLostLink,
         Self::R7KeepsFirst,
         Self::R7ForgetsKept,
         Self::R7RestartsNewProcess,
@@ -70,11 +73,6 @@ impl Breach {
         Self::R9ForwardsAll,
         Self::R9ForwardsNone,
     ];
-
-    /// Whether the code has the place where it happens.
-    pub const fn is_built(self) -> bool {
-        false
-    }
 }
 
 #[cfg(feature = "simulation")]

@@ -26,6 +26,11 @@ pub(super) fn empty() -> Table {
     DashMap::with_hasher_and_shard_amount(Hasher::default(), 4)
 }
 
+/// Some other agent.
+pub(super) fn another(table: &Table, than: InstanceUid) -> Option<InstanceUid> {
+    table.iter().map(|entry| *entry.key()).find(|uid| *uid != than)
+}
+
 /// What digests are keyed with. One node: nobody else reads them, and nobody else can know it.
 #[cfg(not(feature = "simulation"))]
 pub(super) fn secret() -> [u8; 32] {

@@ -143,7 +143,7 @@ fn kind(random: &mut Random) -> Kind {
 fn traits(per_agent: bool, random: &mut Random) -> Traits {
     Traits {
         keeps_state: random.percent(50),
-        counts: random.percent(60),
+        counts: random.percent(45),
         always_asks: random.percent(15),
         wants_map: random.percent(50),
         late: random.pick(&[0, 0, 5, 50]),

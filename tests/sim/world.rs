@@ -332,6 +332,9 @@ impl World {
                 None => return,
                 Some(Outgoing::Nothing { reply_due }) => {
                     let due = reply_due.map(|at| at - self.start);
+                    if due.is_some_and(|due| due <= self.now) {
+                        return self.oracle.fail("R5", || format!("on {wire} a reply is overdue"));
+                    }
                     if let Some(due) = due {
                         self.at(due, Event::ReplyDue(wire));
                     }
