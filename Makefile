@@ -13,9 +13,17 @@ AGENTS ?=
 CHANGED ?= 0
 # Executions of each fuzz target of `make fuzz`.
 RUNS ?= 10000000
+# Seeds of `make sim`, from FIRST on; or the SEED that it tells line by line.
+SEEDS ?= 100000
+FIRST ?= 0
+SEED ?=
+# The simulation is an integration test of the gateway's crate that is built only with its feature. A
+# member of the workspace that asked for the feature would turn it on for every build of the workspace,
+# and a workspace of its own would compile every dependency once more.
+SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
-	bench-build fuzz-build fuzz release demo smoke storm-bytes storm-outage storm-slow
+	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow
 
 help: ## Shows what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -51,6 +59,7 @@ fmt: ## Is everything formatted?
 
 clippy: ## Lints, as errors.
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --features simulation --lib --test sim -- -D warnings
 
 unit: ## Unit and property tests alone.
 	$(CARGO) test --workspace --lib --bins
@@ -58,9 +67,17 @@ unit: ## Unit and property tests alone.
 interop: ## Tests against the real OpAMP client and server (opamp-go) alone.
 	GO="$$(.ci/go)" $(CARGO) test --test interop
 
-tests: ## All tests: unit, property, style, sockets, interop.
+tests: ## All tests: unit, property, style, sockets, interop, a thousand seeds of the simulation.
 	@mkdir -p $(TARGET)
 	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
+	$(SIM) 2>&1 | tee -a $(RESULTS)
+
+sim: ## Simulates fleets and everything that can go wrong: SEEDS=100000 FIRST=0, or SEED=12345 told.
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \
+		no_seed_breaks_a_rule
+
+sim-mutations: ## Breaks each rule on purpose and shows the seed that notices.
+	@$(SIM) -- --nocapture every_breach_is_noticed
 
 summary: ## Sums the results of the last `make tests` up.
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } \

@@ -8,6 +8,7 @@ pub mod core;
 pub mod edge;
 pub mod gateway;
 pub mod ident;
+pub mod mutation;
 pub mod opamp;
 pub mod scratch;
 pub mod sessions;

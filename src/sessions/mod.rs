@@ -15,6 +15,7 @@ mod seat;
 mod server_side;
 mod slot;
 mod sweep;
+mod table;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -22,8 +23,6 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use dashmap::DashMap;
 
 pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
@@ -44,6 +43,7 @@ use crate::telemetry::events::sessions::{CustomDrop, OfferDrop};
 use deadlines::Deadlines;
 use params::SessionsParams;
 use slot::{Locked, Slot, SlotState, Tally};
+use table::Table;
 
 /// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
 enum Then {
@@ -58,7 +58,7 @@ const PENDING_BYTES_MAX: usize = 256 << 10;
 
 /// The table. One for a process; shared by every connection and link.
 pub struct Sessions {
-    table: DashMap<InstanceUid, Arc<Slot>>,
+    table: Table,
     uplink: Arc<dyn Uplink>,
     policy: Policy,
     params: SessionsParams,
@@ -82,12 +82,12 @@ impl Sessions {
         };
         // One node: nobody else reads its digests, and nobody else can know its secret.
         let digester = Digester {
-            key: DigestKey::derive(&rand::random::<[u8; 32]>()),
+            key: DigestKey::derive(&table::secret()),
             volatile: params.volatile.clone(),
         };
         let store = ContentStore::new(params.store.clone());
         Self {
-            table: DashMap::new(),
+            table: table::empty(),
             uplink,
             policy,
             params,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::slot::SlotState;
-use super::{NotSent, Sessions, additions};
+use super::{NotSent, Sessions, additions, table};
 use crate::clock;
 use crate::core::pacing::Class;
 use crate::core::session::{Answer, FromServer, Route, ServerVerdict, Turn};
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 use crate::opamp::field_set::FieldSet;
 use crate::opamp::server::ServerScan;
 use crate::opamp::splice;
@@ -67,6 +68,8 @@ impl Sessions {
     /// A message for `uid` that came on `from`.
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
         const UNKNOWN: Delivery = Delivery { delivered: Delivered::Unknown, answer: None };
+        let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
+        let uid = wrong.unwrap_or(uid);
         let Some(slot) = self.find(uid) else { return UNKNOWN };
         let mut slot = slot.lock(&self.tally);
         if slot.removed {

@@ -95,8 +95,8 @@ impl Upstream {
                 let (up, server, sessions) = shared();
                 tasks.spawn(tasks::keep_link(up, server, Arc::clone(link), sessions));
             }
-            let (_, server, sessions) = shared();
-            tasks.spawn(turns::give_turns(server, sessions));
+            let (up, server, sessions) = shared();
+            tasks.spawn(turns::give_turns(up, server, sessions));
             let (up, server, sessions) = shared();
             tasks.spawn(tasks::watch(up, server, sessions));
         }

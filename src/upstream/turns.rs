@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Upstream;
 use super::server::Server;
 use crate::clock;
 use crate::core::pacing::{Class, Next};
 use crate::ident::InstanceUid;
-use crate::sessions::{Sessions, TurnTaken};
+use crate::sessions::{Sessions, TurnTaken, Uplink};
 
 /// How long to wait for a link, or for room on it, before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -30,7 +31,7 @@ enum Given {
 }
 
 /// Gives sessions their turns, no faster than the server is to be burdened.
-pub(super) async fn give_turns(server: Arc<Server>, sessions: Arc<Sessions>) {
+pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
     let (mut given, mut passed_over) = (0_u32, 0);
     loop {
         if !server.is_reachable() && server.pace.waiting() > 0 {
@@ -40,6 +41,12 @@ pub(super) async fn give_turns(server: Arc<Server>, sessions: Arc<Sessions>) {
         match server.pace.next(clock::now()) {
             Next::Turn(uid, class) => {
                 given = given.wrapping_add(1);
+                if up.place(uid).is_some_and(|place| place.id != server.id) {
+                    // It has moved since. Here its link may be down, and would not bring it its turn.
+                    server.pace.refund(class);
+                    up.enlist(uid, class);
+                    continue;
+                }
                 let no_room = give(&server, &sessions, uid, class) == Given::NoRoom;
                 passed_over = if no_room { passed_over + 1 } else { 0 };
                 if passed_over == PASSED_OVER_MAX {

@@ -3,9 +3,10 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two of the same rank do not know each other.
-pub(crate) const RANKS: [(&str, u8); 16] = [
+pub(crate) const RANKS: [(&str, u8); 17] = [
     ("ident", 0),
     ("clock", 0),
+    ("mutation", 0),
     ("opamp", 1),
     ("websocket", 1),
     ("core", 2),

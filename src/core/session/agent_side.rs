@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{FullState, Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
+use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 
 /// When the agent gets its reply (R5).
@@ -107,7 +108,8 @@ impl Session {
         // Whatever the agent said before, to this gateway or another, may be lost. Before 0 it has
         // said nothing; 1 is the first number of some, and the second of others.
         let says_all = self.full_state.is_mended_by(scan) || number.0 == 0 && scan.is_full();
-        if !says_all {
+        let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
+        if !says_all && !(ignored && !new_process) {
             self.want_full_state();
         }
         self.agent_number = Some(number);
@@ -117,6 +119,9 @@ impl Session {
     /// R9. A heartbeat also goes on when this incarnation of the link has not seen the agent: it
     /// is the touch that introduces it.
     fn heartbeat_goes_on(&self, route: Option<Route>, now: Instant, policy: &Policy) -> bool {
+        if is_on(Breach::R9ForwardsAll) || is_on(Breach::R9ForwardsNone) {
+            return route.is_some() && is_on(Breach::R9ForwardsAll);
+        }
         let (Some(route), Some(sent_at)) = (route, self.sent_at) else {
             return route.is_some();
         };
@@ -144,7 +149,8 @@ impl Session {
 
     /// How many acknowledgements the gateway owes in the server's place, now that its time is up.
     pub fn reply_overdue(&mut self, now: Instant) -> u32 {
-        if self.reply_due.is_some_and(|due| due <= now) { self.waive_replies() } else { 0 }
+        let overdue = self.reply_due.is_some_and(|due| due <= now);
+        if overdue && !is_on(Breach::R5NeverAnswers) { self.waive_replies() } else { 0 }
     }
 
     /// The server's own replies are no longer waited for; says how many the gateway has to give.

@@ -1,6 +1,7 @@
 //! What waits for an agent that is away or polls (R7).
 
 use super::Session;
+use crate::mutation::{Breach, is_on};
 use crate::opamp::offers::{Absorbed, Offers, OffersLimits};
 use crate::opamp::server::ServerScan;
 use crate::opamp::splice::{self, Additions};
@@ -27,6 +28,9 @@ impl Session {
     /// Keeps a server's message. What finds no room is lost; the agent's full report then shows
     /// the server what the agent does not have.
     pub fn keep_offer(&mut self, scan: &ServerScan<'_>, limits: OffersLimits) -> Absorbed {
+        if is_on(Breach::R7KeepsFirst) && self.has_offers() {
+            return Absorbed::default();
+        }
         let absorbed = self.rare_mut().offers.get_or_insert_default().absorb(scan, limits);
         if absorbed.dropped_offers > 0 {
             self.offer_may_be_lost();
@@ -56,6 +60,9 @@ impl Session {
 
     /// R7: a restart meant for the process that is gone.
     pub(super) fn drop_restart(&mut self) -> bool {
+        if is_on(Breach::R7RestartsNewProcess) {
+            return false;
+        }
         let dropped = self.offers_mut().is_some_and(Offers::clear_command);
         self.forget_empty_offers();
         dropped

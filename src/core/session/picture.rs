@@ -16,6 +16,7 @@
 //! agent nothing is known: it is not told again unless it asks, but nothing is suppressed either.
 
 use super::{Route, Session};
+use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, has_components, report_hash};
 use crate::opamp::field_set::{FieldSet, agent_field};
@@ -228,7 +229,7 @@ impl Session {
         // The digest is that of their hash, which may have been reported alone.
         let components_came = has_components && !picture.has_components;
         let without = scan.present.intersection(agent_field::STATUS).minus(taken.parts);
-        let changed = changed.union(without);
+        let changed = changed.union(without).minus(breach(changed));
         News { changed, without, fresh, has_components, components_came, taken: Some(taken) }
     }
 
@@ -250,7 +251,11 @@ impl Session {
     }
 
     fn carry(&self, scan: &AgentScan<'_>, changed: FieldSet, route: Option<Route>) -> Carry {
-        if scan.disconnects() || !self.is_introduced(route) {
+        if scan.disconnects()
+            || !self.is_introduced(route)
+            || is_on(Breach::R1ForwardsUnchanged)
+            || is_on(Breach::R2SendsUnchanged) && !changed.is_empty()
+        {
             return Carry::Whole;
         }
         let keep = changed.union(super::upstream_side::one_shot(scan));
@@ -346,6 +351,16 @@ impl Picture {
         self.hash = taken.hash;
         self.hash_counts = true;
     }
+}
+
+/// Changes to overlook, when a rule is to be broken.
+fn breach(changed: FieldSet) -> FieldSet {
+    const CONFIG: FieldSet = FieldSet::of(&[agent_field::EFFECTIVE_CONFIG]);
+    if is_on(Breach::R1SuppressesNews) {
+        return changed;
+    }
+    let beside_others = is_on(Breach::R2DropsChange) && !changed.is_subset(CONFIG);
+    if beside_others { CONFIG } else { FieldSet::EMPTY }
 }
 
 /// Whether a message carries the components themselves.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{FullState, Policy, Session};
 use crate::ident::ConnectionId;
+use crate::mutation::{Breach, is_on};
 
 /// Whether the agent is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +125,9 @@ impl Session {
         self.greeted = false;
         self.full_state = self.full_state.after_arrival();
         self.question_may_be_lost();
+        if is_on(Breach::R7ForgetsKept) {
+            self.drop_offers();
+        }
         self.reply_may_be_lost();
     }
 
@@ -159,7 +163,11 @@ impl Session {
         if self.presence != (Presence::Connected { connection }) {
             return false;
         }
-        self.presence = Presence::Lingering { until: now + policy.linger };
+        self.presence = if is_on(Breach::R8TellsAtOnce) {
+            Presence::Leaving
+        } else {
+            Presence::Lingering { until: now + policy.linger }
+        };
         self.waive_replies();
         true
     }
@@ -189,7 +197,7 @@ impl Session {
                 return Expiry::Never;
             }
         };
-        if now < until {
+        if now < until || is_on(Breach::R8NeverTells) {
             return Expiry::At(until);
         }
         self.leave();

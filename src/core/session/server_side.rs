@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Presence, Route, Session};
+use crate::mutation::{Breach, is_on};
 use crate::opamp::server::{ErrorKind, ServerScan};
 
 /// What becomes of a server's message.
@@ -113,7 +114,7 @@ impl Session {
         match self.presence {
             Presence::Connected { .. } if reply => FromServer::Reply,
             Presence::Polling { .. } if reply => FromServer::Keep(true),
-            _ if is_empty => FromServer::Swallow,
+            _ if is_empty && !is_on(Breach::R5AnswersTwice) => FromServer::Swallow,
             Presence::Connected { .. } if !self.has_offers() => FromServer::Push,
             // Connected, but its first report is yet to be taken: what waited longer goes first.
             Presence::Connected { .. } | Presence::Polling { .. } | Presence::Lingering { .. } => {

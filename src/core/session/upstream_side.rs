@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Policy, Presence, Route, Session};
 use crate::ident::SequenceNum;
+use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice;
@@ -101,7 +102,7 @@ impl Session {
     /// Messages that an earlier incarnation left unanswered may be lost.
     pub(super) fn note_incarnation(&mut self, route: Route) {
         if !self.is_introduced(Some(route)) {
-            self.forget_held(self.unanswered > 0);
+            self.forget_held(self.unanswered > 0 && !is_on(Breach::R6IgnoresLostLink));
             self.unanswered = 0;
         }
     }
@@ -110,6 +111,9 @@ impl Session {
     /// picture; what no later report repeats waits in order.
     /// Returns `false` if a one-shot field found no room and is lost.
     pub fn not_sent(&mut self, scan: &AgentScan<'_>, policy: &Policy) -> bool {
+        if is_on(Breach::R3SkipsNumber) {
+            self.upstream_number = self.upstream_number.next();
+        }
         let once = one_shot(scan);
         let mut kept = true;
         if !once.is_empty() {
@@ -148,7 +152,11 @@ impl Session {
     /// What [`Session::first_pending`] gave went out on `route`.
     pub fn pending_sent(&mut self, route: Route, now: Instant) {
         self.rare_mut().pending.pop();
+        let number = self.upstream_number;
         self.sent(route, now);
+        if is_on(Breach::R3RepeatsNumber) {
+            self.upstream_number = number;
+        }
     }
 
     /// Forgets what waits for a server that will not hear it; says how many messages that were.

@@ -1,0 +1,106 @@
+//! Deliberate breaches of the rules R1 to R9 (docs/ARCHITECTURE.md), one at a time, which the
+//! simulation must notice: a check that never complains proves nothing. Rank 0: knows nothing.
+//!
+//! The code asks [`is_on`] where it would break a rule. Without the feature `simulation` that is the
+//! constant `false`, and nothing of it is left in the program.
+
+/// One way to break one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breach {
+    /// A report that says something new is answered here as if it did not.
+    R1SuppressesNews,
+    /// A report that says nothing new goes on all the same.
+    R1ForwardsUnchanged,
+    /// A compressed report lacks a part that changed.
+    R2DropsChange,
+    /// A report of which a part changed goes on whole.
+    R2SendsUnchanged,
+    /// A message that waited goes with a number that is used again.
+    R3RepeatsNumber,
+    /// A message that could not be sent uses a number up.
+    R3SkipsNumber,
+    /// Every wish for full state is met, however often the same one comes.
+    R4MeetsEveryWish,
+    /// What the server says late is one more acknowledgement.
+    R5AnswersTwice,
+    /// An agent whose server is late gets no reply.
+    R5NeverAnswers,
+    /// A gap in the agent's numbers is taken for nothing.
+    R6IgnoresGap,
+    /// An agent that is new to this process is taken at its word that nothing is missing.
+    R6IgnoresRestart,
+    /// What a link left unanswered counts as arrived.
+    R6IgnoresLostLink,
+    /// Of the offers that wait for an agent the first is kept, not the latest.
+    R7KeepsFirst,
+    /// What waited for an absent agent is forgotten when it returns.
+    R7ForgetsKept,
+    /// A restart command outlives the process it was meant for.
+    R7RestartsNewProcess,
+    /// A server's message goes to another agent than the one it names.
+    R7WrongAgent,
+    /// The loss of a connection is told to the server at once.
+    R8TellsAtOnce,
+    /// The end of the linger is not told.
+    R8NeverTells,
+    /// Every heartbeat goes on.
+    R9ForwardsAll,
+    /// No heartbeat goes on.
+    R9ForwardsNone,
+}
+
+impl Breach {
+    /// All of them, in the order of the rules.
+    pub const ALL: [Self; 20] = [
+        Self::R1SuppressesNews,
+        Self::R1ForwardsUnchanged,
+        Self::R2DropsChange,
+        Self::R2SendsUnchanged,
+        Self::R3RepeatsNumber,
+        Self::R3SkipsNumber,
+        Self::R4MeetsEveryWish,
+        Self::R5AnswersTwice,
+        Self::R5NeverAnswers,
+        Self::R6IgnoresGap,
+        Self::R6IgnoresRestart,
+        Self::R6IgnoresLostLink,
+        Self::R7KeepsFirst,
+        Self::R7ForgetsKept,
+        Self::R7RestartsNewProcess,
+        Self::R7WrongAgent,
+        Self::R8TellsAtOnce,
+        Self::R8NeverTells,
+        Self::R9ForwardsAll,
+        Self::R9ForwardsNone,
+    ];
+}
+
+#[cfg(feature = "simulation")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Breach;
+
+    thread_local! {
+        static ON: Cell<Option<Breach>> = const { Cell::new(None) };
+    }
+
+    /// Switches a breach on for this thread, and any other off.
+    pub fn switch(breach: Option<Breach>) {
+        ON.set(breach);
+    }
+
+    /// Whether this thread is to break a rule in this way.
+    pub fn is_on(breach: Breach) -> bool {
+        ON.get() == Some(breach)
+    }
+}
+
+#[cfg(feature = "simulation")]
+pub use switch::{is_on, switch};
+
+/// Whether this thread is to break a rule in this way: not outside the simulation.
+#[cfg(not(feature = "simulation"))]
+pub const fn is_on(_: Breach) -> bool {
+    false
+}

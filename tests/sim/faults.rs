@@ -1,0 +1,244 @@
+//! What goes wrong, what servers do of their own accord, and the end of both.
+
+use seawall::opamp::proto::ServerToAgent;
+
+use crate::links::LineKey;
+use crate::plan::Fault;
+use crate::server;
+use crate::world::{Event, Time, World};
+
+impl World {
+    /// Something of what the plan allows goes wrong.
+    pub(crate) fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
+        let most = u64::try_from(self.plan.fault_every.as_millis()).unwrap() * 2;
+        let wait = self.random.ms(50, most);
+        self.after(wait, Event::Fault);
+        if self.plan.faults.is_empty() {
+            return;
+        }
+        let fault = self.random.pick(&self.plan.faults);
+        let agent = self.random.index(self.agents.len());
+        let server = self.random.index(self.servers.len());
+        match fault {
+            Fault::AgentCut => self.cut_agent(agent),
+            Fault::AgentAway => {
+                let away = self.random.ms(1_000, 130_000);
+                self.away_until[agent] = self.now + away;
+                self.say(|| format!("agent {agent} is away for {away:?}"));
+                self.cut_agent(agent);
+            }
+            Fault::AgentCrash | Fault::AgentStop | Fault::AgentGone => self.end_agent(agent, fault),
+            Fault::LinkCut => {
+                let open: Vec<_> =
+                    self.lines.iter().filter(|(_, l)| l.gateway_end).map(|(k, _)| *k).collect();
+                if !open.is_empty() {
+                    let line = self.random.pick(&open);
+                    self.cut_line(line, false);
+                }
+            }
+            Fault::ServerKill => self.kill_server(server),
+            Fault::Overload => {
+                self.say(|| format!("server {server} is overloaded"));
+                self.servers[server].overloaded = true;
+                let wait = self.random.ms(500, 10_000);
+                self.after(wait, Event::Recovers(server));
+            }
+            Fault::Stall => {
+                let until = self.now + self.random.ms(500, 6_000);
+                let shared = self.lines.values_mut().filter(|line| line.owner.is_none());
+                for line in shared.filter(|line| line.server == server) {
+                    line.stalled_until = until;
+                }
+            }
+            Fault::GatewayKill => self.kill_gateway(),
+        }
+    }
+
+    fn end_agent(&mut self, agent: usize, fault: Fault) {
+        if !self.agents[agent].running {
+            return;
+        }
+        if fault == Fault::AgentStop || fault == Fault::AgentGone && self.random.percent(50) {
+            self.say(|| format!("agent {agent} stops"));
+            self.stop(agent);
+        } else {
+            self.crash(agent);
+        }
+        if fault == Fault::AgentGone && self.random.percent(70) {
+            self.agents[agent].gone = true;
+            return;
+        }
+        let wait = self.patience(100_000);
+        self.after(wait, Event::Start(agent));
+    }
+
+    /// An agent's connection, or request, is cut in the middle of whatever is under way.
+    fn cut_agent(&mut self, agent: usize) {
+        let Some(wire) = self.agents[agent].wire else { return };
+        if let Some(request) = self.requests.get_mut(&wire) {
+            if request.cut {
+                return;
+            }
+            request.cut = true;
+            // Lost on its way, or its reply is.
+            let lost = !request.arrived && self.random.percent(50);
+            request.arrived |= lost;
+            if request.arrived
+                && let Some(gateway) = &mut self.gateway
+            {
+                gateway.drop_request(wire);
+            }
+            let wait = self.random.ms(100, 4_000);
+            return self.after(wait, Event::Fails(wire));
+        }
+        let Some(conn) = self.conns.get_mut(&wire).filter(|conn| !conn.cut) else { return };
+        conn.cut = true;
+        conn.up.cut(&mut self.random);
+        conn.down.cut(&mut self.random);
+        let (up, down) = (conn.up.drained().max(self.now), conn.down.drained().max(self.now));
+        self.say(|| format!("agent {agent} is cut off: {wire}"));
+        let (here, there) = (self.patience(40_000), self.patience(15_000));
+        self.at(up + here, Event::GatewayNotices(wire));
+        self.at(down + there, Event::AgentNotices(wire));
+    }
+
+    fn kill_server(&mut self, server: usize) {
+        if !self.servers[server].up {
+            return;
+        }
+        self.say(|| format!("server {server} dies"));
+        self.servers[server].kill();
+        let lines: Vec<_> =
+            self.lines.iter().filter(|(_, l)| l.server == server).map(|(key, _)| *key).collect();
+        for line in lines {
+            self.cut_line(line, true);
+        }
+        let wait = self.patience(70_000) + Time::from_millis(100);
+        self.after(wait, Event::ServerStarts(server));
+    }
+
+    fn kill_gateway(&mut self) {
+        let Some(gateway) = self.gateway.take() else { return };
+        self.say(|| "the gateway dies".to_owned());
+        self.oracle.gateway_died();
+        for line in self.lines.keys().copied().collect::<Vec<_>>() {
+            self.cut_line(line, false);
+        }
+        gateway.die();
+        let mut failing = Vec::new();
+        for wire in self.conns.keys().copied().collect::<Vec<_>>() {
+            let Some(conn) = self.conns.get_mut(&wire) else { continue };
+            conn.gateway_end = false;
+            let cut = std::mem::replace(&mut conn.cut, true);
+            conn.up.lose();
+            conn.down.cut(&mut self.random);
+            let drained = conn.down.drained().max(self.now);
+            self.forget_conn(wire);
+            if !cut {
+                let delay = self.random.ms(0, 500);
+                self.at(drained + delay, Event::AgentNotices(wire));
+            }
+        }
+        for (wire, request) in self.requests.iter_mut().filter(|(_, request)| !request.cut) {
+            (request.cut, request.arrived) = (true, true);
+            failing.push(*wire);
+        }
+        for wire in failing {
+            let delay = self.random.ms(0, 500);
+            self.after(delay, Event::Fails(wire));
+        }
+        self.turn_due.fill(None);
+        let wait = self.random.ms(100, 8_000);
+        self.after(wait, Event::GatewayStarts);
+    }
+
+    /// What servers do unasked: other configurations, custom messages, restarts.
+    pub(crate) fn server_acts(&mut self) {
+        if self.calm {
+            return;
+        }
+        let wait = self.random.ms(100, 12_000);
+        self.after(wait, Event::ServerActs);
+        let server = self.random.index(self.servers.len());
+        let present = self.servers[server].present();
+        if present.is_empty() {
+            return;
+        }
+        let (agent, line) = self.random.pick(&present);
+        match self.random.below(10) {
+            0..4 => self.desire(agent),
+            4..8 => {
+                let message = self.servers[server].push_custom();
+                self.push(server, (agent, line), message);
+            }
+            _ => self.push(server, (agent, line), server::restart()),
+        }
+    }
+
+    /// An agent is to have another configuration.
+    fn desire(&mut self, agent: usize) {
+        let all_push = self.servers.iter().all(|server| server.traits.counts);
+        if !all_push && self.agents[agent].kind.heartbeat.is_none() {
+            // It might never speak again, and so never be offered it.
+            return;
+        }
+        self.desired[agent] += 1;
+        let desired = self.desired[agent];
+        self.say(|| format!("agent {agent} is to have configuration {desired}"));
+        for server in 0..self.servers.len() {
+            let line = self.servers[server].records.get(&agent).map(|record| record.line);
+            if let Some(line) = line.filter(|line| self.lines.contains_key(line))
+                && let Some(message) = self.servers[server].push_offer(agent, desired)
+            {
+                self.push(server, (agent, line), message);
+            }
+        }
+    }
+
+    /// A server says something unasked.
+    fn push(&mut self, server: usize, (agent, line): (usize, LineKey), message: ServerToAgent) {
+        let one = &self.servers[server];
+        if one.up && one.traits.counts {
+            let message = one.address(message, agent, false);
+            let delay = self.random.ms(1, 60);
+            self.server_says(line, &message, delay);
+        }
+    }
+
+    /// Nothing goes wrong any more, and everybody who is to come back does.
+    pub(crate) fn become_calm(&mut self) {
+        self.say(|| "calm".to_owned());
+        self.calm = true;
+        self.away_until.fill(self.now);
+        for server in 0..self.servers.len() {
+            self.servers[server].overloaded = false;
+            if !self.servers[server].up {
+                self.after(Time::from_secs(1), Event::ServerStarts(server));
+            }
+        }
+        for line in self.lines.values_mut() {
+            line.stalled_until = line.stalled_until.min(self.now);
+        }
+        if let Some(gateway) = &self.gateway {
+            for server in &mut gateway.wires.ends.lock().servers {
+                server.turns.refusals = 0;
+            }
+        }
+        self.plan.pace.refusals = 0;
+        for agent in 0..self.agents.len() {
+            self.after(Time::from_secs(1), Event::Start(agent));
+            let one = &mut self.agents[agent];
+            if one.running && one.kind.silent && self.random.percent(50) {
+                one.change(&mut self.random);
+                self.flush(agent);
+            }
+            let process = self.agents[agent].process;
+            if !self.agents[agent].kind.polls {
+                self.after(Time::ZERO, Event::Dial(agent, process));
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The gateway's process: its real table of sessions, and what stands for the tasks of connections
+//! and requests. A task is polled when it is woken or its time has come, and not otherwise: a waker
+//! that is forgotten shows as an agent that waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use seawall::ident::ConnectionId;
+use seawall::opamp::header;
+use seawall::sessions::{Outgoing, Rejected, Seat, Sessions, Waiting};
+use seawall::websocket::{Decoder, Incoming, Role};
+
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::turns::Turns;
+use crate::wires::Wires;
+
+#[derive(Debug, Default)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Woken {
+    fn is_set(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A connection's task.
+struct Task {
+    seat: Option<Seat>,
+    woken: Arc<Woken>,
+}
+
+/// A request's task.
+struct Request {
+    waiting: Waiting,
+    woken: Arc<Woken>,
+}
+
+/// See the module's text.
+pub(crate) struct Gateway {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) wires: Arc<Wires>,
+    tasks: BTreeMap<u64, Task>,
+    requests: BTreeMap<u64, Request>,
+}
+
+/// More than any message of the simulation has.
+const BYTES_MAX: usize = 1 << 20;
+
+impl Gateway {
+    pub(crate) fn new(life: u32, plan: &Plan, random: &mut Random) -> Self {
+        let turns = plan.servers.iter().map(|_| Turns::new(plan.pace, plan.links, random.fork()));
+        let wires = Arc::new(Wires::new(life, plan.links, plan.room, turns.collect()));
+        let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
+        Self { sessions, wires, tasks: BTreeMap::new(), requests: BTreeMap::new() }
+    }
+
+    /// The process dies: nothing of what its remains do matters.
+    pub(crate) fn die(self) {
+        self.wires.ends.lock().dead = true;
+    }
+
+    pub(crate) fn accept(&mut self, wire: u64) {
+        self.tasks.insert(wire, Task { seat: None, woken: Arc::default() });
+    }
+
+    /// A message on a WebSocket; returns what is written at once.
+    pub(crate) fn receive(&mut self, wire: u64, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Rejected> {
+        let task = self.tasks.get_mut(&wire).expect("the connection is open");
+        let mut out = Vec::new();
+        self.sessions.receive(&mut task.seat, ConnectionId(wire), bytes, &mut out)?;
+        // As a task does after it has read.
+        task.woken.0.store(true, Ordering::Relaxed);
+        Ok(unframe(out))
+    }
+
+    /// The connection is over.
+    pub(crate) fn close(&mut self, wire: u64) {
+        self.tasks.remove(&wire);
+    }
+
+    /// A request; its reply comes from [`Self::poll_request`].
+    pub(crate) fn request(&mut self, wire: u64, bytes: &[u8]) -> Result<(), Rejected> {
+        let waiting = self.sessions.receive_http(bytes)?;
+        let woken = Arc::<Woken>::default();
+        woken.0.store(true, Ordering::Relaxed);
+        self.requests.insert(wire, Request { waiting, woken });
+        Ok(())
+    }
+
+    /// The tasks that have been woken.
+    pub(crate) fn woken(&self) -> (Vec<u64>, Vec<u64>) {
+        let tasks = self.tasks.iter().filter(|(_, task)| task.woken.is_set());
+        let requests = self.requests.iter().filter(|(_, request)| request.woken.is_set());
+        (tasks.map(|(wire, _)| *wire).collect(), requests.map(|(wire, _)| *wire).collect())
+    }
+
+    /// What a connection's task finds when it looks; `None`: it has no session yet, or is over.
+    pub(crate) fn poll_task(&self, wire: u64) -> Option<Outgoing> {
+        let task = self.tasks.get(&wire)?;
+        let waker = Waker::from(Arc::clone(&task.woken));
+        Some(task.seat.as_ref()?.poll_outgoing(&Context::from_waker(&waker), true))
+    }
+
+    /// A request's reply, if it is there; otherwise when it will be given in the server's place.
+    pub(crate) fn poll_request(
+        &mut self,
+        wire: u64,
+        expired: bool,
+    ) -> Option<Result<Vec<u8>, Option<std::time::Instant>>> {
+        let request = self.requests.get(&wire)?;
+        let waker = Waker::from(Arc::clone(&request.woken));
+        let polled = request.waiting.poll_reply(&Context::from_waker(&waker), expired);
+        if let Poll::Ready(reply) = polled {
+            self.requests.remove(&wire);
+            return Some(Ok(reply));
+        }
+        Some(Err(request.waiting.reply_due()))
+    }
+
+    /// The agent has given a request up.
+    pub(crate) fn drop_request(&mut self, wire: u64) {
+        self.requests.remove(&wire);
+    }
+}
+
+/// The messages in frames.
+pub(crate) fn unframe(mut frames: Vec<u8>) -> Vec<Vec<u8>> {
+    let mut decoder = Decoder::new(Role::Client);
+    let mut position = 0;
+    let mut messages = Vec::new();
+    while let Some(Incoming::Message(message)) =
+        decoder.feed(&mut frames, &mut position, BYTES_MAX).expect("whole frames")
+    {
+        messages.push(header::strip(message).to_vec());
+    }
+    messages
+}

@@ -1,0 +1,393 @@
+//! What happens between the gateway and its servers: as src/upstream's tasks do it, with time moved by
+//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `turn` is `give_turns`; `watch` is
+//! `watch`; `incoming` is `incoming::take`.
+
+use std::sync::Arc;
+
+use prost::Message;
+use seawall::clock;
+use seawall::core::pacing::{Class, Next};
+use seawall::ident::InstanceUid;
+use seawall::opamp::proto::ServerToAgent;
+use seawall::opamp::server::{ErrorKind, ServerScan};
+use seawall::sessions::{Delivered, TurnTaken, Uplink};
+
+use crate::network::{Line, Pipe};
+use crate::oracle::Cause;
+use crate::status;
+use crate::wires::{Key, State};
+use crate::world::{Event, Time, WATCH_EVERY, World, agent_of, show, show_answer};
+
+/// How long before a link, or room on it, is looked for again.
+const LOOK_AGAIN: Time = Time::from_millis(100);
+/// Timers know no less.
+const WAIT_MIN: Time = Time::from_millis(1);
+/// `upstream.failover_after` and `upstream.stable_after`.
+const FAILOVER_AFTER: Time = Time::from_secs(30);
+const STABLE_AFTER: Time = Time::from_secs(10);
+/// How long a server that is overloaded and does not say for how long is left alone.
+const PAUSE_DEFAULT: Time = Time::from_secs(5);
+
+/// A line, by its link and incarnation.
+pub(crate) type LineKey = (Key, u32);
+
+impl World {
+    pub(crate) fn server_of(&self, key: Key) -> usize {
+        let live = self.gateway.as_ref().and_then(|gateway| {
+            let ends = gateway.wires.ends.lock();
+            ends.links.get(&key).map(|link| usize::from(link.id.server.0))
+        });
+        live.unwrap_or(0)
+    }
+
+    pub(crate) fn link_dial(&mut self, key: Key) {
+        let Some(gateway) = &self.gateway else { return };
+        let wires = Arc::clone(&gateway.wires);
+        let mut ends = wires.ends.lock();
+        let ends = &mut *ends;
+        let Some(link) = ends.links.get_mut(&key) else { return };
+        let server = usize::from(link.id.server.0);
+        match link.state {
+            State::Up => return,
+            State::Closing => return self.after(Time::ZERO, Event::LinkWrites(key)),
+            State::Down => {}
+        }
+        let owner = link.owner.map(agent_of);
+        // A server reads an old connection to its end before it takes from the one that follows it.
+        let old = |line: &Line| !line.gateway_end && line.server == server && line.owner == owner;
+        if !self.servers[server].up || self.lines.values().any(old) {
+            if ends.links_up(server) == 0 {
+                ends.reached(server, false, self.now);
+            }
+            let wait = self.random.ms(300, 3_000);
+            return self.after(wait, Event::LinkDial(key));
+        }
+        link.state = State::Up;
+        let (route, incarnation) = (link.route(), link.incarnation);
+        ends.reached(server, true, self.now);
+        self.say(|| format!("link {key} of server {server} is up, incarnation {incarnation}"));
+        let line = Line {
+            server,
+            route,
+            owner,
+            gateway_end: true,
+            up: Pipe::new(),
+            down: Pipe::new(),
+            stalled_until: Time::ZERO,
+            greeted: false,
+        };
+        self.lines.insert((key, incarnation), line);
+        self.after(Time::ZERO, Event::LinkWrites(key));
+        let delay = self.random.ms(0, 20);
+        self.after(delay, Event::Enlist(key, incarnation));
+    }
+
+    /// A link is up: its agents are to be introduced to the server, each in its turn.
+    pub(crate) fn enlist(&mut self, key: Key, incarnation: u32) {
+        let Some(gateway) = &self.gateway else { return };
+        let (id, owner) = {
+            let ends = gateway.wires.ends.lock();
+            let Some(link) = ends.links.get(&key).filter(|l| l.incarnation == incarnation) else {
+                return;
+            };
+            (link.id, link.owner)
+        };
+        if let Some(owner) = owner {
+            gateway.sessions.enlist_one(owner);
+        } else {
+            let wires = Arc::clone(&gateway.wires);
+            gateway.sessions.enlist_all(&|uid| {
+                let ends = wires.ends.lock();
+                let server = ends.place(uid);
+                server == usize::from(id.server.0) && ends.link_of(server, uid) == Some(key)
+            });
+        }
+        self.settle(Cause::Turn);
+    }
+
+    pub(crate) fn link_writes(&mut self, key: Key) {
+        let Some(gateway) = &self.gateway else { return };
+        let wires = Arc::clone(&gateway.wires);
+        let mut ends = wires.ends.lock();
+        let Some(link) = ends.links.get_mut(&key) else { return };
+        let (incarnation, closing) = (link.incarnation, link.state == State::Closing);
+        if let Some(line) = self.lines.get_mut(&(key, incarnation)) {
+            if self.now < line.stalled_until {
+                let until = line.stalled_until;
+                return self.at(until, Event::LinkWrites(key));
+            }
+            let mut drained = line.up.drained().max(self.now);
+            let mut arrivals = Vec::new();
+            for bytes in link.queue.drain(..) {
+                drained = line.up.put(bytes, self.now, self.random.ms(1, 40));
+                arrivals.push(drained);
+            }
+            line.gateway_end = !closing;
+            for at in arrivals {
+                self.at(at, Event::ToServer(key, incarnation));
+            }
+            if closing {
+                self.at(drained, Event::LineClosed(key, incarnation));
+            }
+        }
+        if closing {
+            // Of a link that was still being dialled, what waited is lost.
+            let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
+            let server = usize::from(link.id.server.0);
+            let owner = link.owner;
+            ends.links.remove(&key);
+            if let Some(owner) = owner
+                && ends.servers[server].owned.get(&owner) == Some(&key)
+            {
+                ends.servers[server].owned.remove(&owner);
+            }
+            self.note_lost(server, &lost);
+        }
+    }
+
+    /// The oracle has to know of a farewell that did not arrive.
+    fn note_lost(&mut self, server: usize, lost: &[Vec<u8>]) {
+        for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
+            self.say(|| format!("  lost: {}", show(&report)));
+            self.oracle.lost_on_link(server, &report);
+        }
+    }
+
+    /// A line is cut: the gateway finds out at once, the server when it has read what still comes.
+    /// If the server died, nothing does.
+    pub(crate) fn cut_line(&mut self, line: LineKey, dead: bool) {
+        let Some(wire) = self.lines.get_mut(&line) else { return };
+        let server = wire.server;
+        let mut lost = if dead { wire.up.lose() } else { wire.up.cut(&mut self.random) };
+        wire.down.lose();
+        let drained = wire.up.drained().max(self.now);
+        let (wire_owner, index) = (wire.owner, wire.route.link.index);
+        let was_open = std::mem::replace(&mut wire.gateway_end, false);
+        let noticed = if dead { self.now } else { drained + self.random.ms(0, 200) };
+        self.at(noticed, Event::LineClosed(line.0, line.1));
+        self.say(|| format!("line {line:?} to server {server} is cut"));
+        if was_open && let Some(gateway) = &self.gateway {
+            let wires = Arc::clone(&gateway.wires);
+            let mut ends = wires.ends.lock();
+            if let Some(link) = ends.links.get_mut(&line.0) {
+                lost.extend(link.queue.drain(..));
+                link.incarnation += 1;
+                if link.state == State::Up {
+                    link.state = State::Down;
+                }
+            }
+            if wire_owner.is_none() {
+                ends.servers[server].turns.link_lost(index);
+            }
+            if ends.links_up(server) == 0 {
+                ends.servers[server].turns.links_all_lost();
+                ends.reached(server, false, self.now);
+            }
+            let wait = self.random.ms(250, 1_000);
+            self.after(wait, Event::LinkDial(line.0));
+        }
+        self.note_lost(server, &lost);
+    }
+
+    /// The server finds out that a line is over.
+    pub(crate) fn line_closed(&mut self, line: LineKey) {
+        if let Some(wire) = self.lines.remove(&line) {
+            self.servers[wire.server].line_closed(line);
+        }
+    }
+
+    pub(crate) fn reaches_server(&mut self, line: LineKey) {
+        let Some(wire) = self.lines.get_mut(&line) else { return };
+        let Some(bytes) = wire.up.take(self.now) else { return };
+        let server = wire.server;
+        let report = status::decode(&bytes).expect("what was sent has been decoded");
+        let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
+        let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
+        let one = &mut self.servers[server];
+        let answer = one.receive((line, elsewhere), &report, self.desired[report.agent]);
+        if one.overloaded {
+            // A farewell that was not taken is as good as lost.
+            self.oracle.lost_on_link(server, &report);
+        }
+        let Some(wire) = self.lines.get_mut(&line) else { return };
+        self.oracle.at_server(server, &report, self.now);
+        let first = !std::mem::replace(&mut wire.greeted, true);
+        let answer = self.servers[server].address(answer, report.agent, first);
+        self.say(|| format!("server {server} hears {}; {}", show(&report), show_answer(&answer)));
+        let late = self.random.percent(self.servers[server].traits.late);
+        let delay = if late { self.random.ms(1_000, 6_000) } else { self.random.ms(1, 60) };
+        self.server_says(line, &answer, delay);
+    }
+
+    /// A server's message sets out for the gateway.
+    pub(crate) fn server_says(&mut self, line: LineKey, message: &ServerToAgent, delay: Time) {
+        let Some(wire) = self.lines.get_mut(&line).filter(|wire| wire.gateway_end) else { return };
+        let bytes = message.encode_to_vec();
+        let at = wire.down.put(bytes, self.now, delay);
+        self.at(at, Event::FromServer(line.0, line.1));
+    }
+
+    pub(crate) fn server_is_heard(&mut self, line: LineKey) {
+        let Some(wire) = self.lines.get_mut(&line).filter(|wire| wire.gateway_end) else { return };
+        let Some(bytes) = wire.down.take(self.now) else { return };
+        self.mark(&bytes);
+        self.incoming(line, &bytes);
+        self.settle(Cause::Server);
+    }
+
+    fn incoming(&mut self, line: LineKey, bytes: &[u8]) {
+        let wire = &self.lines[&line];
+        let (server, route, owner) = (wire.server, wire.route, wire.owner);
+        let Some(gateway) = &self.gateway else { return };
+        let scan = ServerScan::parse(bytes).expect("what a server has written");
+        let message = ServerToAgent::decode(bytes).expect("what a server has written");
+        gateway.wires.ends.lock().learn(server, &scan);
+        let owner = owner.map(|agent| InstanceUid::from_bytes(status::uid_bytes(agent)));
+        let uid = match scan.uid {
+            Some(uid) => Some(InstanceUid::from_wire(uid).expect("a uid")),
+            None => owner,
+        };
+        let Some(uid) = uid.filter(|uid| owner.is_none_or(|owner| owner == *uid)) else {
+            if let Some(error) = scan.error().filter(|e| e.kind == ErrorKind::Unavailable) {
+                self.pause(server, error.retry_after);
+            }
+            return;
+        };
+        let agent = agent_of(uid);
+        self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
+        let Some(gateway) = &self.gateway else { return };
+        self.oracle.server_said(agent, server, &message, self.now);
+        let delivery = gateway.sessions.from_server(uid, route, &scan);
+        if let Some(answer) = delivery.answer {
+            gateway.wires.ends.lock().servers[server].turns.answered(route.link.index, answer);
+        }
+        if let Delivered::Unavailable(retry_after) = delivery.delivered {
+            self.pause(server, retry_after);
+        }
+    }
+
+    fn pause(&self, server: usize, retry_after: Option<Time>) {
+        let Some(gateway) = &self.gateway else { return };
+        let until = clock::now() + retry_after.unwrap_or(PAUSE_DEFAULT);
+        gateway.wires.ends.lock().servers[server].turns.pause(until);
+    }
+
+    /// Has pacers asked that somebody has stirred.
+    pub(crate) fn stir(&mut self) {
+        for server in 0..self.servers.len() {
+            let Some(gateway) = &self.gateway else { return };
+            if gateway.wires.ends.lock().servers[server].turns.take_stirred() {
+                let delay = self.random.ms(0, 3);
+                self.ask_pacer(server, delay);
+            }
+        }
+    }
+
+    /// Asks a server's pacer whose turn it is after a while, unless it is asked sooner.
+    fn ask_pacer(&mut self, server: usize, delay: Time) {
+        let at = self.now + delay;
+        if self.turn_due[server].is_none_or(|due| due > at) {
+            self.turn_due[server] = Some(at);
+            self.at(at, Event::Turn(server));
+        }
+    }
+
+    /// Gives a session its turn at a server, if its pacer says so.
+    pub(crate) fn turn(&mut self, server: usize) {
+        if self.turn_due[server] != Some(self.now) {
+            return;
+        }
+        self.turn_due[server] = None;
+        let Some(gateway) = &self.gateway else { return };
+        let wires = Arc::clone(&gateway.wires);
+        let mut ends = wires.ends.lock();
+        let end = &mut ends.servers[server];
+        if !end.reachable && !end.turns.is_empty() {
+            return self.ask_pacer(server, LOOK_AGAIN);
+        }
+        let (uid, class) = match end.turns.next() {
+            Next::Turn(uid, class) => (uid, class),
+            Next::Wait(wait) => return self.ask_pacer(server, wait.max(WAIT_MIN)),
+            Next::Empty => return,
+        };
+        drop(ends);
+        let wait = self.give_turn(server, uid, class);
+        self.settle(Cause::Turn);
+        self.ask_pacer(server, wait);
+    }
+
+    /// Says how long before the next.
+    fn give_turn(&mut self, server: usize, uid: InstanceUid, class: Class) -> Time {
+        let Some(gateway) = &self.gateway else { return LOOK_AGAIN };
+        let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
+        let mut ends = wires.ends.lock();
+        if ends.place(uid) != server {
+            // It has moved since: its turn is elsewhere.
+            ends.servers[server].turns.refund(class);
+            drop(ends);
+            wires.enlist(uid, class);
+            return Time::ZERO;
+        }
+        let key = ends.link_of(server, uid).filter(|_| class != Class::Ask);
+        if key.is_some_and(|key| ends.links[&key].state != State::Up) {
+            // Its return brings the session its turn.
+            drop(ends);
+            sessions.skip_turn(uid, class, &|| true);
+            wires.ends.lock().servers[server].turns.refund(class);
+            return Time::ZERO;
+        }
+        if key.is_some_and(|key| !ends.has_room(key)) {
+            ends.servers[server].turns.put_back(uid, class);
+            return LOOK_AGAIN;
+        }
+        drop(ends);
+        self.say(|| format!("a turn for {} at server {server}: {class:?}", agent_of(uid)));
+        let taken = sessions.turn(uid, class);
+        let mut ends = wires.ends.lock();
+        match taken {
+            TurnTaken::Idle => ends.servers[server].turns.refund(class),
+            TurnTaken::Again => ends.servers[server].turns.put_back(uid, class),
+            TurnTaken::Used => {}
+        }
+        Time::ZERO
+    }
+
+    /// Moves agents away from a server that has been out of reach for long, and back.
+    pub(crate) fn watch(&mut self) {
+        self.after(WATCH_EVERY, Event::Watch);
+        for server in 0..self.servers.len() {
+            let Some(gateway) = &self.gateway else { return };
+            let wires = Arc::clone(&gateway.wires);
+            let sessions = Arc::clone(&gateway.sessions);
+            let mut ends = wires.ends.lock();
+            let probes = ends.servers[server].shared.is_empty();
+            if probes {
+                let reachable = ends.links_up(server) > 0 || self.servers[server].up;
+                ends.reached(server, reachable, self.now);
+            }
+            let end = &mut ends.servers[server];
+            let lasting = self.now - end.since;
+            let available = match (end.available, end.reachable) {
+                (true, false) => lasting < FAILOVER_AFTER,
+                (false, true) => lasting >= STABLE_AFTER,
+                (unchanged, _) => unchanged,
+            };
+            let moved = std::mem::replace(&mut end.available, available) != available;
+            let alone = ends.servers.len() == 1;
+            let passed_on = if alone || available && !moved {
+                Vec::new()
+            } else {
+                ends.servers[server].turns.drain()
+            };
+            drop(ends);
+            for (uid, class) in passed_on {
+                wires.enlist(uid, class);
+            }
+            if moved && !alone {
+                self.say(|| format!("server {server} is in use: {available}"));
+                sessions.enlist_all(&|_| true);
+            }
+            self.settle(Cause::Turn);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! R9: heartbeats at a server, no more than the interval's.
+
+use super::{Fault, Sent};
+use crate::links::LineKey;
+use crate::world::Time;
+
+#[derive(Debug, Default)]
+pub(super) struct Beats {
+    /// The last message, and where it went.
+    last: Option<(LineKey, Time)>,
+}
+
+impl Beats {
+    pub(super) fn sent(&mut self, sent: &Sent, interval: Time) -> Result<(), Fault> {
+        let last = self.last.replace((sent.line, sent.at));
+        if sent.report.disconnects {
+            self.last = None;
+        }
+        match last {
+            // On another line it introduces the agent.
+            Some((line, at))
+                if sent.report.is_heartbeat() && line == sent.line && sent.at - at < interval =>
+            {
+                Err(("R9", format!("a heartbeat goes on after {:?}", sent.at - at)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) const fn forget(&mut self) {
+        self.last = None;
+    }
+}

@@ -1,0 +1,152 @@
+//! When everything has worked for a while: what each server believes is the truth, and nothing is left
+//! over anywhere.
+
+use std::collections::BTreeSet;
+
+use seawall::core::pacing::Class;
+use seawall::core::session;
+use seawall::ident::InstanceUid;
+use seawall::sessions::SessionInfo;
+
+use super::Oracle;
+use super::presence::Presence;
+use crate::agent::Agent;
+use crate::known;
+use crate::status::{Part, uid_bytes};
+use crate::world::{Time, World};
+
+impl World {
+    /// Compares what is with what should be.
+    pub(crate) fn judge(&mut self) {
+        let mut present = BTreeSet::new();
+        for index in 0..self.agents.len() {
+            let agent = &self.agents[index];
+            let here = agent.running && self.oracle.is_heard(agent);
+            if here {
+                present.insert(InstanceUid::from_bytes(uid_bytes(index)));
+                if agent.kind.accepts_config
+                    && !self.oracle.agents[index].covert
+                    && agent.truth.get(Part::Remote) != Some(self.desired[index])
+                {
+                    let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);
+                    self.oracle.fail("R7", || {
+                        format!("agent {index} has configuration {has:?}, not {should}")
+                    });
+                }
+            }
+            let place = self.place(index);
+            for server in 0..self.servers.len() {
+                self.judge_record(index, server, here && server == place);
+            }
+            let waits = self.oracle.agents[index].customs.first();
+            if let Some(custom) = waits {
+                self.oracle.fail("order", || {
+                    format!("agent {index}: custom message {custom} has not gone on")
+                });
+            }
+        }
+        self.judge_table(&present);
+    }
+
+    fn judge_record(&mut self, agent: usize, server: usize, here: bool) {
+        let wants_map = self.servers[server].traits.wants_map;
+        let record = self.servers[server].records.get(&agent);
+        if !here {
+            let stale = record.is_some_and(|record| record.connected);
+            let told = self.oracle.agents[agent].told.get(&server);
+            let dead = told.is_some_and(|told| !self.lines.contains_key(&told.line));
+            let excused = told.is_some_and(|told| told.excused || dead && !self.oracle.alone);
+            if stale && !excused {
+                self.oracle
+                    .fail("R8", || format!("server {server} believes that agent {agent} is there"));
+            }
+            return;
+        }
+        let Some(record) = record.filter(|record| record.connected) else {
+            return self.oracle.fail("R6", || {
+                format!("server {server} does not know that agent {agent} is there")
+            });
+        };
+        let (truth, believed) = (&self.agents[agent].truth, record.status);
+        if self.oracle.agents[agent].covert {
+            return;
+        }
+        for part in Part::ALL {
+            let promised = part == Part::Description || part.capability() != 0;
+            let forgiven = known::PARTS_INTRODUCE && !promised && believed.get(part).is_none();
+            if truth.get(part) != believed.get(part) && !forgiven {
+                let (is, says) = (truth.get(part), believed.get(part));
+                return self.oracle.fail("R6", || {
+                    format!(
+                        "server {server} believes {part:?} of agent {agent} to be {says:?}, \
+                             not {is:?}"
+                    )
+                });
+            }
+        }
+        if wants_map
+            && !known::MAPS_ARE_LOST
+            && truth.get(Part::Components).is_some()
+            && !believed.map
+        {
+            self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
+        }
+        self.judge_beats(agent, server);
+    }
+
+    /// R9: a server that times agents out hears of those that send heartbeats.
+    fn judge_beats(&mut self, agent: usize, server: usize) {
+        let Some(interval) = self.agents[agent].kind.heartbeat else { return };
+        let patience = self.plan.params.heartbeat_forward_interval + interval + Time::from_secs(5);
+        let heard_at = self.oracle.agents[agent].told.get(&server).map(|told| told.heard_at);
+        if heard_at.is_none_or(|at| self.now - at > patience) {
+            self.oracle.fail("R9", || {
+                format!("server {server} has not heard of agent {agent} since {heard_at:?}")
+            });
+        }
+    }
+
+    /// The table holds those who are there, nobody else, and nothing that waits.
+    fn judge_table(&mut self, present: &BTreeSet<InstanceUid>) {
+        let Some(gateway) = &self.gateway else { return };
+        let list = gateway.sessions.list(None, usize::MAX);
+        let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
+        let (connected, lingering) = gateway.sessions.count();
+        let open = gateway.wires.ends.lock().links.len();
+        if held != *present {
+            self.oracle.fail("bounds", || format!("sessions of {held:?}, agents {present:?}"));
+        }
+        if lingering != 0 || usize::try_from(connected) != Ok(present.len()) {
+            self.oracle.fail("bounds", || format!("{connected} connected, {lingering} lingering"));
+        }
+        let left_over = |info: &&SessionInfo| {
+            // A heartbeat may have come just now; an agent that polls gets one custom message a time.
+            let polls = matches!(info.presence, session::Presence::Polling { .. });
+            let waits = info.waiting_bytes > 0 && !polls;
+            waits || info.queued.iter().any(|class| class != Class::Touch)
+        };
+        if let Some(info) = list.iter().find(left_over) {
+            self.oracle.fail("bounds", || format!("something is left to do: {info:?}"));
+        }
+        let servers = self.servers.len();
+        let most = if self.plan.links == 0 {
+            present.len() * servers
+        } else {
+            usize::from(self.plan.links) * servers
+        };
+        if open > most {
+            self.oracle.fail("bounds", || format!("{open} links, {most} at most"));
+        }
+    }
+}
+
+impl Oracle {
+    /// Whether the gateway hears the agent where it is now.
+    fn is_heard(&self, agent: &Agent) -> bool {
+        match self.agents[agent.index].presence {
+            Presence::Connected(wire) => agent.wire == Some(wire),
+            Presence::Polling(_) => true,
+            Presence::Unknown | Presence::Lingering(_) | Presence::Left => false,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Custom messages of agents: each goes on once, in order, and none is lost in the gateway.
+
+use std::collections::VecDeque;
+
+use super::{Fault, Sent};
+
+#[derive(Debug, Default)]
+pub(super) struct Customs {
+    /// What the gateway has heard and not sent on.
+    waiting: VecDeque<u32>,
+}
+
+impl Customs {
+    pub(super) fn heard(&mut self, custom: u32) {
+        self.waiting.push_back(custom);
+    }
+
+    pub(super) fn sent(&mut self, sent: &Sent) -> Result<(), Fault> {
+        let Some(custom) = sent.report.custom else { return Ok(()) };
+        let next = self.waiting.pop_front();
+        if next == Some(custom) {
+            return Ok(());
+        }
+        Err(("order", format!("custom message {custom} goes on, and {next:?} was next")))
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(super) fn first(&self) -> Option<u32> {
+        self.waiting.front().copied()
+    }
+}

@@ -1,0 +1,142 @@
+//! R1, R2, R4: nothing goes to a server that it has, unless there is reason to doubt that it has it.
+//!
+//! The mirror holds what was sent on the present incarnation of the agent's link, and forgets what an
+//! error, a question, a lost offer or a new process casts doubt on.
+
+use seawall::opamp::proto::ServerToAgent;
+
+use super::{Fault, Sent};
+use crate::known;
+use crate::links::LineKey;
+use crate::status::{Part, Report, Status};
+use crate::world::Time;
+
+/// What was written to an agent counts as arrived when it is heard this much later.
+const ARRIVES_IN: Time = Time::from_secs(5);
+
+/// How an agent speaks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speaks {
+    pub(super) new_process: bool,
+    /// Over another connection than before, or once more.
+    pub(super) doubtful: bool,
+    /// After its session has ended, or should have.
+    pub(super) over: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    line: Option<LineKey>,
+    has: Status,
+    /// What the gateway has heard from the agent's process.
+    heard: Status,
+    /// The server has asked for the full state, and has not had it since.
+    asks: bool,
+    /// It has asked for this state and had it, and has not been content since: to ask again is in
+    /// vain.
+    given: bool,
+    /// It has.
+    asks_in_vain: bool,
+    /// It has had this state once.
+    once: bool,
+    /// When the agent was last given something, without a sign since that it got it.
+    in_doubt: Option<Time>,
+}
+
+impl Mirror {
+    /// `ended`: with it the session is over.
+    pub(super) fn sent(&mut self, sent: &Sent, ended: bool) -> Result<(), Fault> {
+        if self.line != Some(sent.line) {
+            self.begin(Some(sent.line));
+        }
+        let report = &sent.report;
+        if report.disconnects {
+            self.begin(None);
+            if ended {
+                (self.heard, self.asks) = (Status::default(), false);
+            }
+            return Ok(());
+        }
+        let known: Vec<Part> = report
+            .status
+            .iter()
+            .filter(|(part, version)| self.has.get(*part) == Some(*version))
+            .map(|(part, _)| part)
+            .collect();
+        let all = known.len() == report.status.iter().count() && report.custom.is_none();
+        self.has.update(&report.status);
+        if self.asks && report.status.parts == self.heard.parts {
+            // Once; or twice.
+            let whole = !known::WHOLE_STATES_GO_TWICE || self.once;
+            (self.asks, self.given, self.once) = (!whole, whole, !whole);
+            return Ok(());
+        }
+        let rule = match (all, self.asks_in_vain) {
+            (true, true) => "R4",
+            (true, false) => "R1",
+            (false, _) => "R2",
+        };
+        // What the schema does not know goes with whatever else does.
+        if known.iter().all(|part| *part == Part::Unknown) {
+            return Ok(());
+        }
+        Err((rule, format!("{:?} is told {known:?}, which it has", sent.line)))
+    }
+
+    /// The agent speaks: as another process, or where what it was given last may be lost.
+    pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks, now: Time) {
+        if how.new_process {
+            self.heard = Status::default();
+        }
+        let lost = how.doubtful && self.in_doubt.take().is_some();
+        if how.new_process || how.over || lost {
+            (self.has, self.given, self.asks) = (Status::default(), false, true);
+        }
+        for (part, version) in report.status.iter() {
+            // Back to what it was is news too, if it comes after something else.
+            if self.heard.get(part) != Some(version) {
+                self.has.parts[part as usize] = None;
+                (self.given, self.once) = (false, false);
+            }
+        }
+        self.heard.update(&report.status);
+        self.in_doubt.take_if(|at| now - *at > ARRIVES_IN);
+    }
+
+    /// The agent is given more than an acknowledgement.
+    pub(super) const fn content_given(&mut self, now: Time) {
+        self.in_doubt = Some(now);
+    }
+
+    pub(super) fn server_said(&mut self, message: &ServerToAgent) {
+        if message.error_response.is_some() {
+            (self.has, self.given) = (Status::default(), false);
+            return;
+        }
+        self.asks_in_vain = message.flags & 1 != 0 && self.given;
+        self.given &= message.flags & 1 != 0;
+        if message.flags & 1 != 0 && !self.given {
+            (self.has, self.asks) = (Status::default(), true);
+        }
+        if message.flags & 2 != 0 {
+            self.has.parts[Part::Components as usize] = None;
+        }
+    }
+
+    /// Another line, or none.
+    pub(super) fn begin(&mut self, line: Option<LineKey>) {
+        let (heard, in_doubt) = (self.heard, self.in_doubt);
+        // What the server is owed, it is owed there.
+        let asks = self.asks;
+        *self = Self { line, heard, in_doubt, asks, ..Self::default() };
+    }
+
+    /// Nothing is known of the agent's state.
+    pub(super) fn nothing_heard(&self) -> bool {
+        self.heard.is_empty()
+    }
+
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,48 @@
+//! R8: what a server is told of an agent's absence.
+
+use seawall::sessions::params::SessionsParams;
+
+use super::{Fault, Sent};
+use crate::world::Time;
+
+/// Where an agent is, as far as the gateway can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Presence {
+    #[default]
+    Unknown,
+    Connected(u64),
+    Polling(Time),
+    /// Its connection was found to be over then.
+    Lingering(Time),
+    /// It has said that it leaves.
+    Left,
+}
+
+impl Presence {
+    pub(super) fn is_on(self, wire: u64) -> bool {
+        self == Self::Connected(wire)
+    }
+
+    /// Whether the server is to be told that it is gone.
+    pub(super) fn is_over(self, now: Time, params: &SessionsParams) -> bool {
+        match self {
+            Self::Unknown | Self::Connected(_) => false,
+            Self::Polling(heard) => now >= heard + params.poll_timeout,
+            Self::Lingering(since) => now >= since + params.linger,
+            Self::Left => true,
+        }
+    }
+
+    pub(super) fn sent(self, sent: &Sent, params: &SessionsParams) -> Result<(), Fault> {
+        let moved = sent.server != sent.place;
+        if !sent.report.disconnects || moved || self.is_over(sent.at, params) {
+            return Ok(());
+        }
+        Err(("R8", format!("server {} is told that it left: {self:?}", sent.server)))
+    }
+
+    /// The server knows.
+    pub(super) const fn told(&mut self) {
+        *self = Self::Unknown;
+    }
+}

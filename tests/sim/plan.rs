@@ -1,0 +1,155 @@
+//! What a seed decides before anything happens: who takes part, and what goes wrong. Each seed has
+//! some kinds of fault and not others, so that what one kind covers up, another seed shows.
+
+use std::time::Duration;
+
+use seawall::sessions::params::SessionsParams;
+use seawall::store::StoreParams;
+
+use crate::agent::Kind;
+use crate::known;
+use crate::random::Random;
+use crate::server::Traits;
+use crate::status::{PARTS, Part};
+use crate::turns::Pace;
+
+/// Room for everything that agents report.
+pub(crate) const STORE_BYTES: usize = 1 << 20;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An agent's connection is cut, both ends find out soon or late; it dials again.
+    AgentCut,
+    /// The same, and the agent stays away for a while.
+    AgentAway,
+    /// An agent's process dies and starts again.
+    AgentCrash,
+    /// It says that it leaves, and starts again.
+    AgentStop,
+    /// It leaves for good, in either way.
+    AgentGone,
+    /// A link is cut.
+    LinkCut,
+    /// A server dies and comes back.
+    ServerKill,
+    /// A server takes nothing for a while, and says so.
+    Overload,
+    /// A link is not read for a while.
+    Stall,
+    /// The gateway dies and starts again.
+    GatewayKill,
+}
+
+impl Fault {
+    const ALL: [Self; 10] = [
+        Self::AgentCut,
+        Self::AgentAway,
+        Self::AgentCrash,
+        Self::AgentStop,
+        Self::AgentGone,
+        Self::LinkCut,
+        Self::ServerKill,
+        Self::Overload,
+        Self::Stall,
+        Self::GatewayKill,
+    ];
+}
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) agents: Vec<Kind>,
+    pub(crate) servers: Vec<Traits>,
+    /// Shared links a server; 0: one an agent.
+    pub(crate) links: u16,
+    /// Messages that may wait on a link.
+    pub(crate) room: usize,
+    pub(crate) pace: Pace,
+    pub(crate) faults: Vec<Fault>,
+    /// Mean time between faults, and between an agent's doings.
+    pub(crate) fault_every: Duration,
+    pub(crate) act_every: Duration,
+    /// When the faults end.
+    pub(crate) lasts: Duration,
+    pub(crate) params: SessionsParams,
+}
+
+impl Plan {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let links = random.pick(&[0, 1, 1, 2, 3]);
+        let servers = 1 + u64::from(random.percent(40));
+        let agents = 2 + random.below(5);
+        let faults = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
+        let params = SessionsParams {
+            linger: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
+            heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
+            store: StoreParams {
+                bytes_max: random.pick(&[STORE_BYTES, STORE_BYTES, STORE_BYTES, 800]),
+                entries_max: 1_000,
+                shards: 1,
+            },
+            ..SessionsParams::default()
+        };
+        let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
+        if known::MOVED_AGENTS_ARE_ONLY_TOUCHED && traits.len() > 1 {
+            for server in &mut traits {
+                (server.forgets_leavers, server.forgets_with_link) = (true, true);
+            }
+        }
+        Self {
+            agents: (0..agents).map(|_| kind(random)).collect(),
+            servers: traits,
+            links,
+            room: random.pick(&[4, 1000, 1000]),
+            pace: Pace {
+                most: random.pick(&[20_000, 20_000, 20, 3]),
+                least: 1 + u32::from(random.percent(50)),
+                in_flight: random.pick(&[4_096, 4_096, 4, 1]),
+                refusals: random.pick(&[0, 0, 20]),
+            },
+            faults,
+            fault_every: Duration::from_secs(random.pick(&[2, 5, 15])),
+            act_every: Duration::from_secs(random.pick(&[2, 8, 25])),
+            lasts: Duration::from_secs(60 + random.below(120)),
+            params,
+        }
+    }
+}
+
+fn kind(random: &mut Random) -> Kind {
+    let mut has = [true; PARTS];
+    for part in [Part::Health, Part::Config, Part::Packages, Part::Components, Part::Unknown] {
+        has[part as usize] = random.percent(70);
+    }
+    let accepts_config = random.percent(70);
+    has[Part::Remote as usize] = accepts_config || random.percent(50);
+    let polls = random.percent(25);
+    let interval = Duration::from_secs(30);
+    Kind {
+        full_on_reconnect: random.percent(50),
+        first_number: u64::from(random.percent(30)),
+        polls,
+        retries: random.percent(60),
+        heartbeat: (polls || random.percent(75)).then_some(interval),
+        silent: !polls && random.percent(15),
+        accepts_config,
+        echoes: random.percent(50),
+        remembers_config: random.percent(50),
+        has,
+    }
+}
+
+fn traits(per_agent: bool, random: &mut Random) -> Traits {
+    Traits {
+        keeps_state: random.percent(50),
+        counts: random.percent(45),
+        always_asks: random.percent(15),
+        wants_map: random.percent(50),
+        late: random.pick(&[0, 0, 5, 50]),
+        omits_uid: per_agent && random.percent(50),
+        forgets_leavers: random.percent(60),
+        forgets_with_link: random.percent(30),
+        reoffers: random.percent(50),
+    }
+}

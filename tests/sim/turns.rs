@@ -1,0 +1,118 @@
+//! What `upstream::pace` is to a server: its pacer, and when it is to be asked whose turn it is. What
+//! `upstream::turns` does with the answer is in `links`.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Instant;
+
+use seawall::clock;
+use seawall::core::pacing::{Admission, Class, Next, Pacer, PacerParams};
+use seawall::ident::InstanceUid;
+use seawall::sessions::Answer;
+
+use crate::random::Random;
+
+/// How fast a server may be spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) most: u32,
+    pub(crate) least: u32,
+    pub(crate) in_flight: u32,
+    /// How many of a hundred messages have to wait for a turn all the same.
+    pub(crate) refusals: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pacer: Pacer,
+    random: Random,
+    pub(crate) refusals: u64,
+    /// Something may go sooner than was said.
+    stirred: bool,
+}
+
+impl Turns {
+    /// `links`: 0 in per-agent mode, where all are counted as one.
+    pub(crate) fn new(pace: Pace, links: u16, random: Random) -> Self {
+        let number = |n| NonZeroU32::new(n).unwrap();
+        let params = PacerParams {
+            pace_max: number(pace.most),
+            pace_min: number(pace.least),
+            in_flight_max: number(pace.in_flight),
+            links: NonZeroU16::new(links.max(1)).unwrap(),
+        };
+        let pacer = Pacer::new(params, clock::now());
+        Self { pacer, random, refusals: pace.refusals, stirred: false }
+    }
+
+    /// Whether a message that has just come may go to the server at once.
+    pub(crate) fn admit(&mut self) -> Admission {
+        if self.random.percent(self.refusals) {
+            return Admission::Wait { soon: self.random.percent(50) };
+        }
+        self.pacer.admit(clock::now())
+    }
+
+    /// A session wants its turn.
+    pub(crate) fn enlist(&mut self, uid: InstanceUid, class: Class) {
+        self.stirred |= self.pacer.enlist(uid, class);
+    }
+
+    /// The turn that was just given is wanted again.
+    pub(crate) fn put_back(&mut self, uid: InstanceUid, class: Class) {
+        self.pacer.refund(class);
+        self.pacer.enlist(uid, class);
+    }
+
+    /// The turn that was just given came to nothing.
+    pub(crate) fn refund(&mut self, class: Class) {
+        self.pacer.refund(class);
+    }
+
+    pub(crate) fn next(&mut self) -> Next {
+        self.pacer.next(clock::now())
+    }
+
+    /// Whether it is worth asking for the next turn sooner than was said.
+    pub(crate) const fn take_stirred(&mut self) -> bool {
+        std::mem::replace(&mut self.stirred, false)
+    }
+
+    pub(crate) fn sent(&mut self, link: u16) {
+        self.pacer.sent(link, clock::now());
+    }
+
+    pub(crate) fn answered(&mut self, link: u16, answer: Answer) {
+        if let Some(asked) = answer.introduction {
+            self.pacer.introduction_answered(asked);
+        }
+        self.stirred |= self.pacer.answered(link, answer.after, clock::now());
+    }
+
+    /// A shared link is lost; an agent's own is not counted apart.
+    pub(crate) fn link_lost(&mut self, link: u16) {
+        self.pacer.link_lost(link);
+        self.stirred = true;
+    }
+
+    pub(crate) fn links_all_lost(&mut self) {
+        self.pacer.links_all_lost(clock::now());
+    }
+
+    pub(crate) fn pause(&mut self, until: Instant) {
+        self.pacer.pause(until, clock::now());
+    }
+
+    pub(crate) const fn presumed_ignorant(&self) -> bool {
+        self.pacer.presumed_ignorant()
+    }
+
+    /// Takes everything, for another server.
+    pub(crate) fn drain(&mut self) -> Vec<(InstanceUid, Class)> {
+        self.pacer.drain()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pacer.is_empty()
+    }
+}

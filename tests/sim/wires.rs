@@ -1,0 +1,282 @@
+//! The gateway's end of the links: what `upstream` is to the sessions, with queues in place of
+//! sockets. It does what src/upstream does (place, link, failover, release), and says afterwards what
+//! it was asked to do, because it is called with a session locked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use seawall::core::pacing::{Admission, Class};
+use seawall::core::placement::{self, Seed};
+use seawall::core::session::Route;
+use seawall::ident::{Incarnation, InstanceUid, LinkId, ServerId};
+use seawall::opamp::server::ServerScan;
+use seawall::sessions::{Greeting, NotSent, Uplink};
+
+use crate::turns::Turns;
+use crate::world::Time;
+
+/// Names a link for the whole run, those of earlier gateways included.
+pub(crate) type Key = u32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Down,
+    Up,
+    /// Ends once what waits is written.
+    Closing,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    /// In per-agent mode the one agent whose link it is.
+    pub(crate) owner: Option<InstanceUid>,
+    pub(crate) incarnation: u32,
+    pub(crate) state: State,
+    pub(crate) queue: VecDeque<Vec<u8>>,
+}
+
+impl Link {
+    pub(crate) const fn route(&self) -> Route {
+        Route { link: self.id, incarnation: Incarnation(self.incarnation) }
+    }
+}
+
+/// A server, as the gateway sees it.
+#[derive(Debug)]
+pub(crate) struct ServerEnd {
+    seed: Seed,
+    pub(crate) shared: Vec<Key>,
+    pub(crate) owned: BTreeMap<InstanceUid, Key>,
+    /// Agents are placed on it.
+    pub(crate) available: bool,
+    pub(crate) reachable: bool,
+    /// Since when that has been so.
+    pub(crate) since: Time,
+    pub(crate) greeting: Arc<Greeting>,
+    pub(crate) turns: Turns,
+}
+
+/// What the sessions had done.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// A message was taken.
+    Sent { key: Key, incarnation: u32, uid: InstanceUid, bytes: Vec<u8> },
+    /// One was not.
+    Refused { uid: InstanceUid, route: Route, why: NotSent },
+    /// An agent's own link is to be dialled.
+    Made(Key),
+    /// One is to be closed.
+    Released(Key),
+}
+
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// The process is dead: what still calls is its remains.
+    pub(crate) dead: bool,
+    pub(crate) links: BTreeMap<Key, Link>,
+    pub(crate) servers: Vec<ServerEnd>,
+    pub(crate) notes: Vec<Note>,
+    /// Messages that may wait on a link.
+    pub(crate) room: usize,
+    next: Key,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Wires {
+    pub(crate) ends: Mutex<Ends>,
+}
+
+/// Links of one gateway's life, at most.
+const KEYS: Key = 10_000;
+
+impl Wires {
+    /// `shared`: how many links each server has; 0: one an agent.
+    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<Turns>) -> Self {
+        let mut ends = Ends {
+            dead: false,
+            links: BTreeMap::new(),
+            servers: Vec::new(),
+            notes: Vec::new(),
+            room,
+            next: life * KEYS,
+        };
+        for (index, turns) in turns.into_iter().enumerate() {
+            let server = ServerId(u16::try_from(index).unwrap());
+            let links = 0..shared;
+            let shared = links.map(|index| ends.make(LinkId { server, index }, None)).collect();
+            ends.servers.push(ServerEnd {
+                seed: Seed::of_name(&format!("server-{index}")),
+                shared,
+                owned: BTreeMap::new(),
+                available: true,
+                reachable: false,
+                since: Time::ZERO,
+                greeting: Arc::default(),
+                turns,
+            });
+        }
+        Self { ends: Mutex::new(ends) }
+    }
+}
+
+impl Ends {
+    fn make(&mut self, id: LinkId, owner: Option<InstanceUid>) -> Key {
+        let key = self.next;
+        self.next += 1;
+        let state = State::Down;
+        self.links.insert(key, Link { id, owner, incarnation: 1, state, queue: VecDeque::new() });
+        key
+    }
+
+    /// The server an agent belongs to, as `Upstream::place`.
+    pub(crate) fn place(&self, uid: InstanceUid) -> usize {
+        let all = || self.servers.iter().map(|server| server.seed).enumerate();
+        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].available))
+            .or_else(|| placement::choose(uid, all()))
+            .unwrap_or(0)
+    }
+
+    /// The link an agent's messages take to a server.
+    pub(crate) fn link_of(&self, server: usize, uid: InstanceUid) -> Option<Key> {
+        let server = &self.servers[server];
+        let count = u16::try_from(server.shared.len()).unwrap();
+        let shared = server.shared.get(usize::from(placement::link_of(uid, count)));
+        shared.or_else(|| server.owned.get(&uid)).copied()
+    }
+
+    /// An agent's own link, made when it is first needed.
+    fn own_link(&mut self, server: usize, uid: InstanceUid) -> Key {
+        let released = |key: &Key| self.links[key].state == State::Closing;
+        if let Some(key) = self.servers[server].owned.get(&uid).filter(|key| !released(key)) {
+            return *key;
+        }
+        let id = LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 };
+        let key = self.make(id, Some(uid));
+        self.servers[server].owned.insert(uid, key);
+        self.notes.push(Note::Made(key));
+        key
+    }
+
+    /// Whether a good part of a link's queue is free.
+    pub(crate) fn has_room(&self, key: Key) -> bool {
+        self.links[&key].queue.len() * 2 < self.room
+    }
+
+    pub(crate) fn links_up(&self, server: usize) -> usize {
+        let server = &self.servers[server];
+        let keys = server.shared.iter().chain(server.owned.values());
+        keys.filter(|key| self.links[key].state == State::Up).count()
+    }
+
+    /// Notes whether a server can be reached.
+    pub(crate) fn reached(&mut self, server: usize, reachable: bool, now: Time) {
+        let server = &mut self.servers[server];
+        if server.reachable != reachable {
+            (server.reachable, server.since) = (reachable, now);
+        }
+    }
+
+    /// Learns what a server says of itself.
+    pub(crate) fn learn(&mut self, server: usize, scan: &ServerScan<'_>) {
+        let known = &mut self.servers[server].greeting;
+        let custom = scan.custom_capabilities.clone().map(|range| scan.bytes[range].to_vec());
+        *known = Arc::new(Greeting {
+            capabilities: scan.capabilities.or(known.capabilities),
+            custom_capabilities: custom.or_else(|| known.custom_capabilities.clone()),
+        });
+    }
+
+    fn try_send(
+        &mut self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let server = usize::from(route.link.server.0);
+        let shared = self.servers[server].shared.get(usize::from(route.link.index)).copied();
+        let key = shared.unwrap_or_else(|| self.own_link(server, uid));
+        let room = self.room;
+        let link = self.links.get_mut(&key).ok_or(NotSent::Stale)?;
+        if link.incarnation != route.incarnation.0 {
+            return Err(NotSent::Stale);
+        }
+        match link.state {
+            State::Up => {}
+            State::Down if link.owner.is_some() => {}
+            State::Down | State::Closing => return Err(NotSent::Down),
+        }
+        if link.queue.len() >= room {
+            return Err(NotSent::Full);
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        link.queue.push_back(bytes.clone());
+        let incarnation = link.incarnation;
+        self.servers[server].turns.sent(route.link.index);
+        self.notes.push(Note::Sent { key, incarnation, uid, bytes });
+        Ok(())
+    }
+}
+
+impl Uplink for Wires {
+    fn route(&self, uid: InstanceUid) -> Option<Route> {
+        let ends = self.ends.lock();
+        let server = ends.place(uid);
+        let first = Route {
+            link: LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 },
+            incarnation: Incarnation(1),
+        };
+        let link = ends.link_of(server, uid).map(|key| &ends.links[&key]);
+        Some(link.filter(|link| link.state != State::Closing).map_or(first, Link::route))
+    }
+
+    fn admit(&self, _: InstanceUid, route: Route) -> Admission {
+        self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
+    }
+
+    fn presumed_ignorant(&self, route: Route) -> bool {
+        self.ends.lock().servers[usize::from(route.link.server.0)].turns.presumed_ignorant()
+    }
+
+    fn send(
+        &self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let mut ends = self.ends.lock();
+        if ends.dead {
+            return Err(NotSent::Down);
+        }
+        let sent = ends.try_send(uid, route, write);
+        if let Err(why) = sent {
+            ends.notes.push(Note::Refused { uid, route, why });
+        }
+        sent
+    }
+
+    fn touched(&self, _: InstanceUid, _: ServerId) {}
+
+    fn greeting(&self, server: ServerId) -> Arc<Greeting> {
+        Arc::clone(&self.ends.lock().servers[usize::from(server.0)].greeting)
+    }
+
+    fn enlist(&self, uid: InstanceUid, class: Class) {
+        let mut ends = self.ends.lock();
+        let server = ends.place(uid);
+        ends.servers[server].turns.enlist(uid, class);
+    }
+
+    fn release(&self, uid: InstanceUid) {
+        let mut ends = self.ends.lock();
+        for server in 0..ends.servers.len() {
+            if let Some(key) = ends.servers[server].owned.get(&uid).copied() {
+                ends.links.get_mut(&key).unwrap().state = State::Closing;
+                ends.notes.push(Note::Released(key));
+            }
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! Everything that exists, the time, and what happens next. One thread, one source of chance: the
+//! same seed is the same story, to the last byte.
+//!
+//! What happens to agents is in `agents`, to links and servers in `links`, what goes wrong in
+//! `faults`; what must be true of it in `oracle`.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Instant;
+
+use prost::Message;
+use seawall::clock;
+use seawall::ident::InstanceUid;
+use seawall::opamp::proto::ServerToAgent;
+use seawall::sessions::Outgoing;
+
+use crate::agent::Agent;
+use crate::agents::Request;
+use crate::gateway::{Gateway, unframe};
+use crate::network::{Conn, Line};
+use crate::oracle::{Cause, Oracle, Sent};
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::server::Server;
+use crate::status::{self, uid_bytes};
+use crate::wires::{Key, Note};
+
+/// Since the start of the story.
+pub(crate) type Time = std::time::Duration;
+
+/// How long everything works before the oracle compares: longer than any patience lasts.
+const CALM: Time = Time::from_secs(240);
+const SWEEP_EVERY: Time = Time::from_secs(1);
+pub(crate) const WATCH_EVERY: Time = Time::from_millis(500);
+
+/// What happens next. Whatever it names may be gone by then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    /// An agent's process starts, dials, has its heartbeat's time, does something.
+    Start(usize),
+    Dial(usize, u32),
+    Beat(usize),
+    Act(usize),
+    /// Something arrives at the end of a WebSocket, or the end finds out that it is over.
+    ToGateway(u64),
+    ToAgent(u64),
+    GatewayNotices(u64),
+    AgentNotices(u64),
+    ReplyDue(u64),
+    /// A request arrives, is answered, fails; or has waited long enough.
+    Asks(u64),
+    Answered(u64),
+    Fails(u64),
+    Retries(u64),
+    RequestDue(u64),
+    /// A link is dialled, writes; its agents are given their turns.
+    LinkDial(Key),
+    LinkWrites(Key),
+    Enlist(Key, u32),
+    ToServer(Key, u32),
+    FromServer(Key, u32),
+    LineClosed(Key, u32),
+    Turn(usize),
+    ServerStarts(usize),
+    Recovers(usize),
+    ServerActs,
+    GatewayStarts,
+    Sweep,
+    Watch,
+    Fault,
+    /// Nothing goes wrong any more.
+    Calm,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Time,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    /// The soonest is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// See the module's text.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) random: Random,
+    pub(crate) now: Time,
+    start: Instant,
+    queue: BinaryHeap<Entry>,
+    order: u64,
+    pub(crate) agents: Vec<Agent>,
+    /// An agent does not dial before then.
+    pub(crate) away_until: Vec<Time>,
+    pub(crate) conns: BTreeMap<u64, Conn>,
+    pub(crate) requests: BTreeMap<u64, Request>,
+    next_wire: u64,
+    pub(crate) gateway: Option<Gateway>,
+    pub(crate) life: u32,
+    pub(crate) lines: BTreeMap<(Key, u32), Line>,
+    pub(crate) servers: Vec<Server>,
+    /// The remote configuration each agent should have.
+    pub(crate) desired: Vec<u32>,
+    /// When each server's pacer is asked whose turn it is, if it is to be.
+    pub(crate) turn_due: Vec<Option<Time>>,
+    pub(crate) oracle: Oracle,
+    pub(crate) calm: bool,
+    pub(crate) log: Option<Vec<String>>,
+    /// Depends on all that went over any wire.
+    pub(crate) trace: u64,
+    pub(crate) events: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, start: Instant, log: bool) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::new(&mut random);
+        let agents: Vec<Agent> = plan
+            .agents
+            .iter()
+            .enumerate()
+            .map(|(index, kind)| Agent::new(index, kind.clone(), &mut random))
+            .collect();
+        let mut world = Self {
+            random,
+            now: Time::ZERO,
+            start,
+            queue: BinaryHeap::new(),
+            order: 0,
+            away_until: vec![Time::ZERO; agents.len()],
+            desired: vec![0; agents.len()],
+            oracle: Oracle::new(&plan),
+            agents,
+            conns: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next_wire: 1,
+            gateway: None,
+            life: 0,
+            lines: BTreeMap::new(),
+            servers: plan.servers.iter().cloned().map(Server::new).collect(),
+            turn_due: vec![None; plan.servers.len()],
+            calm: false,
+            log: log.then(Vec::new),
+            trace: 0xcbf2_9ce4_8422_2325,
+            events: 0,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        let text = format!("{:#?}", self.plan);
+        self.say(|| text);
+        self.at(Time::ZERO, Event::GatewayStarts);
+        for agent in 0..self.agents.len() {
+            let at = self.random.ms(1, 5_000);
+            self.at(at, Event::Start(agent));
+            self.at(at, Event::Act(agent));
+            self.at(at, Event::Beat(agent));
+        }
+        self.at(SWEEP_EVERY, Event::Sweep);
+        self.at(WATCH_EVERY, Event::Watch);
+        self.at(Time::from_secs(5), Event::ServerActs);
+        self.at(Time::from_secs(5), Event::Fault);
+        self.at(self.plan.lasts, Event::Calm);
+    }
+
+    /// Runs the story to its end.
+    pub(crate) fn run(&mut self) {
+        let end = self.plan.lasts + CALM;
+        while self.oracle.violation.is_none()
+            && let Some(entry) = self.queue.pop()
+            && entry.at <= end
+        {
+            self.now = entry.at;
+            clock::simulated::set(self.start, self.now);
+            self.events += 1;
+            self.happen(entry.event);
+        }
+        if self.oracle.violation.is_none() {
+            self.judge();
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start(agent) => self.start_agent(agent),
+            Event::Dial(agent, process) => self.dial(agent, process),
+            Event::Beat(agent) => self.beat(agent),
+            Event::Act(agent) => self.act(agent),
+            Event::ToGateway(wire) => self.reaches_gateway(wire),
+            Event::ToAgent(wire) => self.reaches_agent(wire),
+            Event::GatewayNotices(wire) => self.gateway_notices(wire),
+            Event::AgentNotices(wire) => self.agent_notices(wire),
+            Event::ReplyDue(wire) => {
+                self.poll_task(wire, Cause::Timer);
+                self.settle(Cause::Timer);
+            }
+            Event::Asks(wire) => self.asks(wire),
+            Event::Answered(wire) => self.answered(wire),
+            Event::Fails(wire) => self.fails(wire),
+            Event::Retries(wire) => self.retries(wire),
+            Event::RequestDue(wire) => {
+                self.poll_request(wire, true);
+                self.settle(Cause::Timer);
+            }
+            Event::LinkDial(key) => self.link_dial(key),
+            Event::LinkWrites(key) => self.link_writes(key),
+            Event::Enlist(key, incarnation) => self.enlist(key, incarnation),
+            Event::ToServer(key, incarnation) => self.reaches_server((key, incarnation)),
+            Event::FromServer(key, incarnation) => self.server_is_heard((key, incarnation)),
+            Event::LineClosed(key, incarnation) => self.line_closed((key, incarnation)),
+            Event::Turn(server) => self.turn(server),
+            Event::ServerStarts(server) => {
+                self.say(|| format!("server {server} starts"));
+                self.servers[server].up = true;
+            }
+            Event::Recovers(server) => self.servers[server].overloaded = false,
+            Event::ServerActs => self.server_acts(),
+            Event::GatewayStarts => self.gateway_starts(),
+            Event::Sweep => self.sweep(),
+            Event::Watch => self.watch(),
+            Event::Fault => self.fault(),
+            Event::Calm => self.become_calm(),
+        }
+    }
+
+    fn gateway_starts(&mut self) {
+        self.life += 1;
+        self.say(|| "the gateway starts".to_owned());
+        let gateway = Gateway::new(self.life, &self.plan, &mut self.random);
+        let keys: Vec<Key> = gateway.wires.ends.lock().links.keys().copied().collect();
+        self.gateway = Some(gateway);
+        for key in keys {
+            let delay = self.random.ms(1, 20);
+            self.after(delay, Event::LinkDial(key));
+        }
+    }
+
+    fn sweep(&mut self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.sessions.sweep(clock::now());
+            self.settle(Cause::Timer);
+            self.oracle.nobody_waits(self.now);
+        }
+        self.after(SWEEP_EVERY, Event::Sweep);
+    }
+
+    /// Carries out what the last call of the gateway's led to.
+    pub(crate) fn settle(&mut self, cause: Cause) {
+        while let Some(gateway) = &self.gateway {
+            let notes = std::mem::take(&mut gateway.wires.ends.lock().notes);
+            let (tasks, requests) = gateway.woken();
+            self.stir();
+            if notes.is_empty() && tasks.is_empty() && requests.is_empty() {
+                return;
+            }
+            for note in notes {
+                self.carry_out(note);
+            }
+            for wire in tasks {
+                self.poll_task(wire, cause);
+            }
+            for wire in requests {
+                self.poll_request(wire, false);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, note: Note) {
+        match note {
+            Note::Sent { key, incarnation, uid, bytes } => {
+                self.sent((key, incarnation), uid, &bytes)
+            }
+            Note::Refused { uid, route, why } => {
+                let agent = agent_of(uid);
+                self.say(|| format!("  not sent for {agent} on {route:?}: {why:?}"));
+                self.oracle.refused(agent, usize::from(route.link.server.0), self.place(agent));
+            }
+            Note::Made(key) => {
+                let delay = self.random.ms(1, 30);
+                self.after(delay, Event::LinkDial(key));
+            }
+            Note::Released(key) => self.after(Time::ZERO, Event::LinkWrites(key)),
+        }
+    }
+
+    fn sent(&mut self, line: (Key, u32), uid: InstanceUid, bytes: &[u8]) {
+        self.mark(bytes);
+        let delay = self.random.ms(0, 3);
+        self.after(delay, Event::LinkWrites(line.0));
+        let agent = agent_of(uid);
+        match status::decode(bytes) {
+            Ok(report) if report.agent == agent => {
+                self.say(|| format!("  sent on {line:?}: {}", show(&report)));
+                let server = self.server_of(line.0);
+                let place = self.place(agent);
+                self.oracle.sent(&Sent { line, server, place, report, at: self.now });
+            }
+            Ok(report) => {
+                self.oracle.fail("R7", || format!("{} speaks as {agent}", report.agent));
+            }
+            Err(fault) => self.oracle.fail("R2", || format!("agent {agent}: {fault}")),
+        }
+    }
+
+    /// A connection's task looks at its session.
+    pub(crate) fn poll_task(&mut self, wire: u64, cause: Cause) {
+        loop {
+            let Some(gateway) = &self.gateway else { return };
+            match gateway.poll_task(wire) {
+                None => return,
+                Some(Outgoing::Nothing { reply_due }) => {
+                    let due = reply_due.map(|at| at - self.start);
+                    if due.is_some_and(|due| due <= self.now) {
+                        return self.oracle.fail("R5", || format!("on {wire} a reply is overdue"));
+                    }
+                    if let Some(due) = due {
+                        self.at(due, Event::ReplyDue(wire));
+                    }
+                    return;
+                }
+                Some(Outgoing::Bytes(frames)) => {
+                    for message in unframe(frames) {
+                        self.give(wire, message, cause);
+                    }
+                }
+                Some(_) => return self.gateway_closes(wire),
+            }
+        }
+    }
+
+    /// The gateway writes to an agent's WebSocket.
+    pub(crate) fn give(&mut self, wire: u64, bytes: Vec<u8>, cause: Cause) {
+        self.mark(&bytes);
+        let Some(message) = self.understand(&bytes) else { return };
+        let Some(conn) = self.conns.get_mut(&wire) else { return };
+        let (agent, at) = (conn.agent, self.now);
+        if !conn.cut {
+            let delay = self.random.ms(1, 80);
+            let arrives = conn.down.put(bytes, at, delay);
+            self.at(arrives, Event::ToAgent(wire));
+        }
+        self.say(|| format!("  given to {agent} on {wire}: {}", show_answer(&message)));
+        self.oracle.given((agent, wire), &message, cause, at);
+    }
+
+    /// A request's task looks at its session.
+    pub(crate) fn poll_request(&mut self, wire: u64, expired: bool) {
+        let Some(gateway) = &mut self.gateway else { return };
+        match gateway.poll_request(wire, expired) {
+            None => {}
+            Some(Ok(bytes)) => self.answer(wire, bytes),
+            Some(Err(_)) if expired => {
+                self.oracle.fail("R5", || format!("request {wire} is past its time and waits"));
+            }
+            Some(Err(None)) => {
+                self.oracle.fail("R5", || format!("request {wire} waits without end"));
+            }
+            Some(Err(Some(due))) => self.at(due - self.start, Event::RequestDue(wire)),
+        }
+    }
+
+    pub(crate) fn understand(&mut self, bytes: &[u8]) -> Option<ServerToAgent> {
+        let message = ServerToAgent::decode(bytes);
+        if let Err(error) = &message {
+            self.oracle.fail("R7", || format!("an agent is sent what it cannot read: {error}"));
+        }
+        message.ok()
+    }
+
+    /// The server an agent belongs to now.
+    pub(crate) fn place(&self, agent: usize) -> usize {
+        let uid = InstanceUid::from_bytes(uid_bytes(agent));
+        self.gateway.as_ref().map_or(0, |gateway| gateway.wires.ends.lock().place(uid))
+    }
+
+    pub(crate) fn at(&mut self, at: Time, event: Event) {
+        let (order, at) = (self.order, at.max(self.now));
+        self.order += 1;
+        self.queue.push(Entry { at, order, event });
+    }
+
+    pub(crate) fn after(&mut self, delay: Time, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(crate) const fn new_wire(&mut self) -> u64 {
+        let wire = self.next_wire;
+        self.next_wire += 1;
+        wire
+    }
+
+    pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>10.3} {}", self.now.as_secs_f64(), what()));
+        }
+    }
+
+    /// Notes what went over a wire (FNV-1a).
+    pub(crate) fn mark(&mut self, bytes: &[u8]) {
+        let time = u64::try_from(self.now.as_micros()).unwrap().to_le_bytes();
+        for byte in bytes.iter().chain(&time) {
+            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+pub(crate) fn agent_of(uid: InstanceUid) -> usize {
+    usize::from(uid.as_bytes()[15])
+}
+
+/// A report in a line of the log.
+pub(crate) fn show(report: &status::Report) -> String {
+    let parts: Vec<String> =
+        report.status.iter().map(|(part, version)| format!("{part:?}={version}")).collect();
+    let map = if report.status.map { " with map" } else { "" };
+    let custom = report.custom.map_or(String::new(), |n| format!(" custom {n}"));
+    let leaves = if report.disconnects { " leaves" } else { "" };
+    format!("agent {} #{} [{}]{map}{custom}{leaves}", report.agent, report.number, parts.join(" "))
+}
+
+/// What an agent is told, in a line of the log.
+pub(crate) fn show_answer(message: &ServerToAgent) -> String {
+    let mut text = format!("flags {}", message.flags);
+    if let Some(config) = &message.remote_config {
+        text += &format!(" config {}", String::from_utf8_lossy(&config.config_hash));
+    }
+    if let Some(custom) = &message.custom_message {
+        text += &format!(" custom {}", String::from_utf8_lossy(&custom.data));
+    }
+    if message.command.is_some() {
+        text += " restart";
+    }
+    if message.error_response.is_some() {
+        text += " error";
+    }
+    text
+}
