@@ -132,7 +132,7 @@ fn values_out_of_bounds_name_the_bounds() {
 fn keys_that_contradict_each_other_are_named() {
     for (text, expected) in [
         ("upstream.backoff_initial = \"31s\"", "upstream.backoff_max: "),
-        ("upstream.pace_min = 30000", "upstream.pace_max: is less than upstream.pace_min"),
+        ("upstream.pace_min = 300000", "upstream.pace_max: is less than upstream.pace_min"),
         ("edge.buffered_bytes_max = \"1MiB\"", "edge.buffered_bytes_max: "),
         ("sessions.outbox_bytes_max = \"1GiB\"", "sessions.outbox_total_bytes_max: "),
         ("admin.listen = \"0.0.0.0:4320\"", "admin.listen: "),

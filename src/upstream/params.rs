@@ -82,7 +82,7 @@ impl Default for UpstreamParams {
             stable_after: Duration::from_secs(10),
             queue_bytes_max: 16 << 20,
             queue_messages_max: 65_536,
-            pace_max: NonZeroU32::new(20_000).expect("not zero"),
+            pace_max: NonZeroU32::new(100_000).expect("not zero"),
             pace_min: NonZeroU32::new(10).expect("not zero"),
             in_flight_max: NonZeroU32::new(4_096).expect("not zero"),
             failover_after: Duration::from_secs(30),

@@ -25,6 +25,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// So many introductions in a row must have been answered by asking: fewer could be agents that
 /// this server alone had never seen.
 const IGNORANT_AFTER: u8 = 8;
+/// Agents asked a second at most, whatever the ceiling: what they answer is read and compared here.
+const ASKS_MAX: NonZeroU32 = NonZeroU32::new(5_000).expect("not zero");
 /// Without any other reason to look again: messages that nobody answers stop counting by the second.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,7 @@ impl Pacer {
             waiting: Waiting::default(),
             ceiling: Bucket::new(params.pace_max, now),
             floor: Bucket::new(params.pace_min, now),
-            asks: Bucket::new(params.pace_max, now),
+            asks: Bucket::new(params.pace_max.min(ASKS_MAX), now),
             ask_first: false,
             flight: Flight::new(params.links.get(), now),
             window: Window::new(params.in_flight_max.get(), now),

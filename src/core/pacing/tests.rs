@@ -22,7 +22,7 @@ pub(super) fn params(pace_max: u32, pace_min: u32, in_flight_max: u32) -> PacerP
 
 /// What the configuration has by default.
 pub(super) fn defaults() -> PacerParams {
-    params(20_000, 10, 4_096)
+    params(100_000, 10, 4_096)
 }
 
 pub(super) fn uid(n: u32) -> InstanceUid {
