@@ -137,10 +137,11 @@ impl World {
             return;
         }
         let Some(bytes) = conn.up.take(self.now) else { return };
+        let process = conn.process;
+        let place = self.place(agent);
         let Some(gateway) = &mut self.gateway else { return };
         let report = status::decode(&bytes).expect("what an agent has written");
-        let process = conn.process;
-        self.oracle.heard(&report, wire, process, self.now);
+        self.oracle.heard(&report, (wire, place), process, self.now);
         match gateway.receive(wire, &bytes) {
             Ok(out) => {
                 self.say(|| format!("the gateway hears {}", show(&report)));
@@ -251,10 +252,11 @@ impl World {
     }
 
     pub(crate) fn asks(&mut self, wire: u64) {
+        let Some(agent) = self.requests.get(&wire).map(|request| request.agent) else { return };
+        let place = self.place(agent);
         let Some(request) = self.requests.get_mut(&wire).filter(|request| !request.arrived) else {
             return;
         };
-        let agent = request.agent;
         if self.now < self.away_until[agent] {
             return self.after(Time::ZERO, Event::Fails(wire));
         }
@@ -263,7 +265,7 @@ impl World {
         };
         request.arrived = true;
         let report = request.report;
-        self.oracle.asked(&report, wire, request.process, self.now);
+        self.oracle.asked(&report, place, request.process, self.now);
         let taken = gateway.request(wire, &request.bytes);
         self.say(|| format!("the gateway is asked {wire}: {}", show(&report)));
         match taken {

@@ -342,6 +342,7 @@ impl World {
         }
         drop(ends);
         self.say(|| format!("a turn for {} at server {server}: {class:?}", agent_of(uid)));
+        self.oracle.moves(agent_of(uid), server);
         let taken = sessions.turn(uid, class);
         let mut ends = wires.ends.lock();
         match taken {

@@ -25,7 +25,7 @@ impl World {
             if here {
                 present.insert(InstanceUid::from_bytes(uid_bytes(index)));
                 if agent.kind.accepts_config
-                    && !self.oracle.agents[index].covert
+                    && !self.oracle.is_excused(index)
                     && agent.truth.get(Part::Remote) != Some(self.desired[index])
                 {
                     let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);
@@ -68,7 +68,7 @@ impl World {
             });
         };
         let (truth, believed) = (&self.agents[agent].truth, record.status);
-        if self.oracle.agents[agent].covert {
+        if self.oracle.is_muddled(agent) {
             return;
         }
         for part in Part::ALL {
@@ -141,6 +141,18 @@ impl World {
 }
 
 impl Oracle {
+    /// Whether nobody can know what is missing at the server.
+    fn is_muddled(&self, agent: usize) -> bool {
+        let seen = &self.agents[agent];
+        seen.covert || known::ANSWERS_OUTLIVE_SESSIONS && seen.muddled
+    }
+
+    /// Whether the agent need not have the configuration that it should.
+    fn is_excused(&self, agent: usize) -> bool {
+        let dropped = self.agents[agent].offers.is_dropped();
+        self.is_muddled(agent) || known::OFFERS_END_BEFORE_SESSIONS && dropped
+    }
+
     /// Whether the gateway hears the agent where it is now.
     fn is_heard(&self, agent: &Agent) -> bool {
         match self.agents[agent.index].presence {

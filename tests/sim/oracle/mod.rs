@@ -67,6 +67,10 @@ struct Seen {
     beats: Beats,
     offers: Offers,
     customs: Customs,
+    /// Messages on this line that the server has not answered.
+    unanswered: (Option<LineKey>, u32),
+    /// Answers to those of an earlier session are still to come.
+    muddled: bool,
     /// The server that the last message went to.
     on: Option<usize>,
     /// The last number of the agent's that the gateway heard, and in which process.
@@ -125,7 +129,14 @@ impl Oracle {
     }
 
     /// The gateway is about to hear an agent on a WebSocket.
-    pub(crate) fn heard(&mut self, report: &Report, wire: u64, process: u32, now: Time) {
+    pub(crate) fn heard(
+        &mut self,
+        report: &Report,
+        (wire, place): (u64, usize),
+        process: u32,
+        now: Time,
+    ) {
+        self.moves(report.agent, place);
         let anew = !self.agents[report.agent].presence.is_on(wire);
         self.hear(report, process, anew, now);
         self.agents[report.agent].presence = Presence::Connected(wire);
@@ -136,10 +147,19 @@ impl Oracle {
     }
 
     /// The same over plain HTTP.
-    pub(crate) fn asked(&mut self, report: &Report, _: u64, process: u32, now: Time) {
+    pub(crate) fn asked(&mut self, report: &Report, place: usize, process: u32, now: Time) {
+        self.moves(report.agent, place);
         let anew = !matches!(self.agents[report.agent].presence, Presence::Polling(_));
         self.hear(report, process, anew, now);
         self.agents[report.agent].presence = Presence::Polling(now);
+    }
+
+    /// The gateway looks at an agent that belongs to this server now. What it knew of another is gone.
+    pub(crate) fn moves(&mut self, agent: usize, place: usize) {
+        let seen = &mut self.agents[agent];
+        if seen.on.is_some_and(|on| on != place) {
+            seen.mirror.begin(None);
+        }
     }
 
     fn hear(&mut self, report: &Report, process: u32, anew: bool, now: Time) {
@@ -204,7 +224,12 @@ impl Oracle {
         if !sent.report.disconnects {
             seen.on = Some(sent.server);
         }
+        if seen.unanswered.0 != Some(sent.line) {
+            (seen.unanswered, seen.muddled) = ((Some(sent.line), 0), false);
+        }
+        seen.unanswered.1 += 1;
         if ended {
+            seen.muddled |= seen.unanswered.1 > 0;
             // The next is another session.
             seen.on = None;
             if sent.server == sent.place {
@@ -256,9 +281,14 @@ impl Oracle {
             // It has been moved away: the server where it is now decides.
             return;
         }
+        seen.unanswered.1 = seen.unanswered.1.saturating_sub(1);
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
+            seen.offers.too_late(message);
             return;
+        }
+        if seen.presence.is_over(now, &self.params) {
+            seen.offers.too_late(message);
         }
         let kept = matches!(seen.presence, Presence::Lingering(_))
             && !seen.presence.is_over(now, &self.params);
