@@ -119,7 +119,7 @@ impl World {
             let mut drained = line.up.drained().max(self.now);
             let mut arrivals = Vec::new();
             for bytes in link.queue.drain(..) {
-                drained = line.up.put(bytes, self.now, self.random.ms(1, 40));
+                drained = line.up.put(bytes, self.now, self.random.ms(1, self.plan.away));
                 arrivals.push(drained);
             }
             line.gateway_end = !closing;

@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     /// Messages that may wait on a link.
     pub(crate) room: usize,
     pub(crate) pace: Pace,
+    /// Milliseconds that a message takes to a server at most: what is under way is lost with a link.
+    pub(crate) away: u64,
     pub(crate) faults: Vec<Fault>,
     /// Mean time between faults, and between an agent's doings.
     pub(crate) fault_every: Duration,
@@ -108,6 +110,7 @@ impl Plan {
                 in_flight: random.pick(&[4_096, 4_096, 4, 1]),
                 refusals: random.pick(&[0, 0, 20]),
             },
+            away: random.pick(&[40, 40, 40, 2_000]),
             faults,
             fault_every: Duration::from_secs(random.pick(&[2, 5, 15])),
             act_every: Duration::from_secs(random.pick(&[2, 8, 25])),
