@@ -61,6 +61,8 @@ impl Mirror {
             .status
             .iter()
             .filter(|(part, version)| self.has.get(*part) == Some(*version))
+            // A map says more than the hash that the server has.
+            .filter(|(part, _)| *part != Part::Components || self.has.map || !report.status.map)
             .map(|(part, _)| part)
             .collect();
         let all = known.len() == report.status.iter().count() && report.custom.is_none();
