@@ -56,7 +56,20 @@ pub fn forward(scan: &AgentScan<'_>, seq: SequenceNum, out: &mut Vec<u8>) {
 pub fn forward_fields(scan: &AgentScan<'_>, keep: FieldSet, seq: SequenceNum, out: &mut Vec<u8>) {
     const ALWAYS: FieldSet =
         FieldSet::of(&[agent_field::INSTANCE_UID, agent_field::CAPABILITIES, FieldSet::OTHER]);
-    let keep = keep.union(ALWAYS).minus(FieldSet::of(&[agent_field::SEQUENCE_NUM]));
+    copy_fields(scan, keep.union(ALWAYS), out);
+    put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
+}
+
+/// The uid and the fields in `keep` of an agent's message, and nothing else: what is to go later
+/// must not bring back what has changed meanwhile. [`set_sequence_num`] and [`set_capabilities`]
+/// make a message of it.
+pub fn only_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
+    copy_fields(scan, keep.union(FieldSet::of(&[agent_field::INSTANCE_UID])), out);
+}
+
+/// Copies fields, but not the number.
+fn copy_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
+    let keep = keep.minus(FieldSet::of(&[agent_field::SEQUENCE_NUM]));
     // Neighbours that travel are copied at once. The scan has found no fault, so none is met here.
     let mut run = 0..0;
     for field in fields(scan.bytes).map_while(Result::ok) {
@@ -71,7 +84,6 @@ pub fn forward_fields(scan: &AgentScan<'_>, keep: FieldSet, seq: SequenceNum, ou
         run.end = field.whole.end;
     }
     out.extend_from_slice(&scan.bytes[run]);
-    put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
 }
 
 /// A message that only says that the agent is there, as a heartbeat does.
@@ -136,6 +148,11 @@ pub fn set_flags(flags: u64, out: &mut Vec<u8>) {
 /// Replaces the number of the `AgentToServer` that has just been appended.
 pub fn set_sequence_num(seq: SequenceNum, out: &mut Vec<u8>) {
     put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
+}
+
+/// Replaces the capabilities of the `AgentToServer` that has just been appended.
+pub fn set_capabilities(capabilities: u64, out: &mut Vec<u8>) {
+    put_varint_field(agent_field::CAPABILITIES, capabilities, out);
 }
 
 /// A reply of the gateway's own that only acknowledges.

@@ -233,10 +233,12 @@ impl Sessions {
     fn send_pending(&self, slot: &mut SlotState, route: Route) -> Result<(), NotSent> {
         let uid = slot.session.uid();
         let number = slot.session.next_number();
+        let capabilities = slot.session.capabilities();
         let Some(fields) = slot.session.first_pending() else { return Ok(()) };
         let mut write = |out: &mut Vec<u8>| {
             out.extend_from_slice(fields);
             splice::set_sequence_num(number, out);
+            splice::set_capabilities(capabilities, out);
         };
         self.uplink.send(uid, route, &mut write)?;
         slot.session.pending_sent(route, clock::now());

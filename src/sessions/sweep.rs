@@ -32,7 +32,7 @@ impl Sessions {
     fn measure_store(&self) {
         let figures = self.store.figures();
         StoreMeasured {
-            bytes: figures.bytes,
+            bytes_and_memory: (figures.bytes, figures.memory),
             entries: (figures.entries, figures.entries_evicted),
             handles: figures.handles,
             shared_and_stored: (figures.shared, figures.stored + figures.revived),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use seawall::opamp::proto::ServerToAgent;
 
-use crate::known;
 use crate::random::Random;
 use crate::status::{
     self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status,
@@ -217,9 +216,7 @@ impl Agent {
         (self.unreported, self.asked, self.due) = ([false; PARTS], (false, false), false);
         let number = self.next_number;
         self.next_number += 1;
-        let apart =
-            known::CUSTOM_MESSAGES_CARRY_STALE_FIELDS && status.get(Part::Unknown).is_some();
-        let custom = if apart { None } else { self.customs.pop_front() };
+        let custom = self.customs.pop_front();
         let capabilities = self.kind.capabilities();
         Some(Report { agent: self.index, number, capabilities, status, custom, disconnects: false })
     }

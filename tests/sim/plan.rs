@@ -7,7 +7,6 @@ use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
 use crate::agent::Kind;
-use crate::known;
 use crate::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
@@ -93,12 +92,7 @@ impl Plan {
             },
             ..SessionsParams::default()
         };
-        let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
-        if known::MOVED_AGENTS_ARE_ONLY_TOUCHED && traits.len() > 1 {
-            for server in &mut traits {
-                (server.forgets_leavers, server.forgets_with_link) = (true, true);
-            }
-        }
+        let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
         Self {
             agents: (0..agents).map(|_| kind(random)).collect(),
             servers: traits,

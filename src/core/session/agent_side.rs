@@ -109,7 +109,7 @@ impl Session {
         // said nothing; 1 is the first number of some, and the second of others.
         let says_all = self.full_state.is_mended_by(scan) || number.0 == 0 && scan.is_full();
         let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
-        if !says_all && !(ignored && !new_process) {
+        if !says_all && (new_process || !ignored) {
             self.want_full_state();
         }
         self.agent_number = Some(number);

@@ -228,6 +228,10 @@ impl Session {
             taken.parts.contains(agent_field::AVAILABLE_COMPONENTS) && reports_components(scan);
         // The digest is that of their hash, which may have been reported alone.
         let components_came = has_components && !picture.has_components;
+        if components_came && picture.components_given {
+            // The server has asked for them, whatever it got since.
+            changed.insert(agent_field::AVAILABLE_COMPONENTS);
+        }
         let without = scan.present.intersection(agent_field::STATUS).minus(taken.parts);
         let changed = changed.union(without).minus(breach(changed));
         News { changed, without, fresh, has_components, components_came, taken: Some(taken) }
@@ -280,7 +284,8 @@ impl Session {
     /// These parts of the picture went to the server in one message.
     pub fn parts_sent(&mut self, parts: FieldSet) {
         let Some(picture) = &mut self.picture else { return };
-        let parts = parts.intersection(picture.reported);
+        // Capabilities go with every message.
+        let parts = parts.union(CAPABILITIES).intersection(picture.reported);
         picture.held = picture.held.union(parts);
         picture.owed = picture.owed.minus(parts);
         picture.in_flight = picture.in_flight.union(parts);
@@ -324,10 +329,14 @@ impl Session {
         self.picture = None;
     }
 
-    /// Another incarnation of the server, of which nothing is known.
-    pub(super) fn forget_held(&mut self, unanswered: bool) {
+    /// Another incarnation of the server, of which nothing is known. `moved`: another server even.
+    /// It may know the agent from before, and believe that nothing has changed since.
+    pub(super) fn forget_held(&mut self, unanswered: bool, moved: bool) {
         if let Some(picture) = &mut self.picture {
             picture.new_incarnation(unanswered);
+            if moved {
+                picture.owed = picture.reported;
+            }
         }
     }
 }

@@ -102,7 +102,10 @@ impl Session {
     /// Messages that an earlier incarnation left unanswered may be lost.
     pub(super) fn note_incarnation(&mut self, route: Route) {
         if !self.is_introduced(Some(route)) {
-            self.forget_held(self.unanswered > 0 && !is_on(Breach::R6IgnoresLostLink));
+            let moved = self.left_server
+                || self.sent_on.is_some_and(|on| on.link.server != route.link.server);
+            let unanswered = self.unanswered > 0 && !is_on(Breach::R6IgnoresLostLink);
+            self.forget_held(unanswered, moved);
             self.unanswered = 0;
         }
     }
@@ -118,7 +121,7 @@ impl Session {
         let mut kept = true;
         if !once.is_empty() {
             let mut fields = Vec::new();
-            splice::forward_fields(scan, once, SequenceNum(0), &mut fields);
+            splice::only_fields(scan, once, &mut fields);
             kept = self.rare_mut().pending.try_push(fields, policy);
         }
         if scan.disconnects() {

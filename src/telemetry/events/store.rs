@@ -69,8 +69,8 @@ impl ContentMissing {
 
 /// The store's figures, taken a few times a second.
 pub struct StoreMeasured {
-    /// Bytes of contents.
-    pub bytes: usize,
+    /// Bytes of contents as they are kept, and all memory of the store.
+    pub bytes_and_memory: (usize, usize),
     /// Contents that agents have, and of them those whose bytes had to go.
     pub entries: (usize, usize),
     /// Agents' uses of them.
@@ -88,7 +88,8 @@ impl StoreMeasured {
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
         let metrics = metrics();
-        metrics.store_bytes.set(self.bytes as f64);
+        metrics.store_bytes.set(self.bytes_and_memory.0 as f64);
+        metrics.store_memory.set(self.bytes_and_memory.1 as f64);
         metrics.store_entries.set(self.entries.0 as f64);
         metrics.store_entries_evicted.set(self.entries.1 as f64);
         metrics.store_handles.set(self.handles as f64);

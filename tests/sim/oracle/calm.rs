@@ -84,11 +84,7 @@ impl World {
                 });
             }
         }
-        if wants_map
-            && !known::MAPS_ARE_LOST
-            && truth.get(Part::Components).is_some()
-            && !believed.map
-        {
+        if wants_map && truth.get(Part::Components).is_some() && !believed.map {
             self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
         }
         self.judge_beats(agent, server);

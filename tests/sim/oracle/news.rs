@@ -6,7 +6,6 @@
 use seawall::opamp::proto::ServerToAgent;
 
 use super::{Fault, Sent};
-use crate::known;
 use crate::links::LineKey;
 use crate::status::{Part, Report, Status};
 use crate::world::Time;
@@ -37,8 +36,6 @@ pub(super) struct Mirror {
     given: bool,
     /// It has.
     asks_in_vain: bool,
-    /// It has had this state once.
-    once: bool,
     /// When the agent was last given something, without a sign since that it got it.
     in_doubt: Option<Time>,
 }
@@ -61,14 +58,14 @@ impl Mirror {
             .status
             .iter()
             .filter(|(part, version)| self.has.get(*part) == Some(*version))
+            // A map says more than the hash that the server has.
+            .filter(|(part, _)| *part != Part::Components || self.has.map || !report.status.map)
             .map(|(part, _)| part)
             .collect();
         let all = known.len() == report.status.iter().count() && report.custom.is_none();
         self.has.update(&report.status);
         if self.asks && report.status.parts == self.heard.parts {
-            // Once; or twice.
-            let whole = !known::WHOLE_STATES_GO_TWICE || self.once;
-            (self.asks, self.given, self.once) = (!whole, whole, !whole);
+            (self.asks, self.given) = (false, true);
             return Ok(());
         }
         let rule = match (all, self.asks_in_vain) {
@@ -96,7 +93,7 @@ impl Mirror {
             // Back to what it was is news too, if it comes after something else.
             if self.heard.get(part) != Some(version) {
                 self.has.parts[part as usize] = None;
-                (self.given, self.once) = (false, false);
+                self.given = false;
             }
         }
         self.heard.update(&report.status);

@@ -195,10 +195,12 @@ impl Gateway {
 
     fn send_pending(&mut self, session: &mut Session) -> bool {
         let fields = session.first_pending().unwrap().to_vec();
+        let capabilities = session.capabilities();
         let number = session.next_number();
         let sent = self.send(|out| {
             out.extend_from_slice(&fields);
             splice::set_sequence_num(number, out);
+            splice::set_capabilities(capabilities, out);
         });
         if sent {
             session.pending_sent(self.route(), self.now);
