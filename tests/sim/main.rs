@@ -48,7 +48,8 @@ fn no_seed_breaks_a_rule() {
         return;
     }
     if number("SURVEY").is_some() {
-        return runner::survey(0..number("SEEDS").unwrap_or(SEEDS));
+        let first = number("FIRST").unwrap_or(0);
+        return runner::survey(first..first + number("SEEDS").unwrap_or(SEEDS));
     }
     let first = number("FIRST").unwrap_or(0);
     let seeds = first..first + number("SEEDS").unwrap_or(SEEDS);
