@@ -7,6 +7,7 @@ use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
 use crate::agent::Kind;
+use crate::known;
 use crate::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
@@ -93,17 +94,21 @@ impl Plan {
             ..SessionsParams::default()
         };
         let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
+        let mut pace = Pace {
+            most: random.pick(&[20_000, 20_000, 20, 3]),
+            least: 1 + u32::from(random.percent(50)),
+            in_flight: random.pick(&[4_096, 4_096, 4, 1]),
+            refusals: random.pick(&[0, 0, 20]),
+        };
+        if known::STATES_WITHOUT_ROOM_GO_ROUND && params.store.bytes_max < STORE_BYTES {
+            pace = Pace { most: 20_000, in_flight: 4_096, refusals: 0, ..pace };
+        }
         Self {
             agents: (0..agents).map(|_| kind(random)).collect(),
             servers: traits,
             links,
             room: random.pick(&[4, 1000, 1000]),
-            pace: Pace {
-                most: random.pick(&[20_000, 20_000, 20, 3]),
-                least: 1 + u32::from(random.percent(50)),
-                in_flight: random.pick(&[4_096, 4_096, 4, 1]),
-                refusals: random.pick(&[0, 0, 20]),
-            },
+            pace,
             away: random.pick(&[40, 40, 40, 2_000]),
             faults,
             fault_every: Duration::from_secs(random.pick(&[2, 5, 15])),
