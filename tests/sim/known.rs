@@ -12,7 +12,3 @@ pub(crate) const PARTS_INTRODUCE: bool = true;
 /// Answers to the messages of a session that has ended pass for answers to those of the next. What is
 /// then refused is not known to be refused.
 pub(crate) const ANSWERS_OUTLIVE_SESSIONS: bool = true;
-
-/// What waits for an agent is dropped when its session is about to end. If the agent comes back before
-/// the server has been told, the server does not find out that its offer is lost.
-pub(crate) const OFFERS_END_BEFORE_SESSIONS: bool = true;

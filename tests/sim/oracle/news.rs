@@ -107,7 +107,7 @@ impl Mirror {
 
     pub(super) fn server_said(&mut self, message: &ServerToAgent) {
         if message.error_response.is_some() {
-            (self.has, self.given, self.once) = (Status::default(), false, false);
+            (self.has, self.given) = (Status::default(), false);
             return;
         }
         self.asks_in_vain = message.flags & 1 != 0 && self.given;
