@@ -33,6 +33,7 @@ impl Sessions {
         let figures = self.store.figures();
         StoreMeasured {
             bytes: figures.bytes,
+            memory: figures.memory,
             entries: (figures.entries, figures.entries_evicted),
             handles: figures.handles,
             shared_and_stored: (figures.shared, figures.stored + figures.revived),

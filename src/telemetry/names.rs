@@ -165,8 +165,10 @@ struct Metrics [] {
     store_report_bytes: Counter = StoreReportBytes "seawall_store_report_bytes_total",
     /// Those of them that lacked a part which had to go from the store: the agent is asked.
     store_reports_incomplete: Counter = StoreReportsIncomplete "seawall_store_incomplete_reports_total",
-    /// Bytes of contents in the store.
+    /// Bytes of contents in the store, as they are kept: small ones compressed.
     store_bytes: Gauge = StoreBytes "seawall_store_bytes",
+    /// Memory that the store takes: contents, slots, index, and an estimate of what the allocator adds.
+    store_memory: Gauge = StoreMemory "seawall_store_memory_bytes",
     /// Contents in the store, each once.
     store_entries: Gauge = StoreEntries "seawall_store_entries",
     /// Of them, those whose bytes had to go.

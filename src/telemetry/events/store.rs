@@ -69,8 +69,10 @@ impl ContentMissing {
 
 /// The store's figures, taken a few times a second.
 pub struct StoreMeasured {
-    /// Bytes of contents.
+    /// Bytes of contents, as they are kept.
     pub bytes: usize,
+    /// All memory that the store takes, in bytes.
+    pub memory: usize,
     /// Contents that agents have, and of them those whose bytes had to go.
     pub entries: (usize, usize),
     /// Agents' uses of them.
@@ -89,6 +91,7 @@ impl StoreMeasured {
     pub fn emit(self) {
         let metrics = metrics();
         metrics.store_bytes.set(self.bytes as f64);
+        metrics.store_memory.set(self.memory as f64);
         metrics.store_entries.set(self.entries.0 as f64);
         metrics.store_entries_evicted.set(self.entries.1 as f64);
         metrics.store_handles.set(self.handles as f64);
