@@ -1,4 +1,4 @@
-//! What the gateway says of itself: memory and processor time, from its `/metrics`.
+//! What the gateway says of itself: memory, its store's part of it, and processor time, from its `/metrics`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +15,19 @@ pub(crate) struct Sample {
     pub(crate) rss_bytes: f64,
     /// Processor time since the process started.
     pub(crate) cpu_seconds: f64,
+    /// Memory of the content store; `None` if a gateway does not tell.
+    pub(crate) store_bytes: Option<f64>,
 }
 
-/// Asks all gateways; `None` unless every one of them answers with both figures.
+/// Asks all gateways; `None` unless every one of them answers with its memory and processor time.
 pub(crate) async fn sample(urls: &[String]) -> Option<Sample> {
-    let mut sum = Sample { rss_bytes: 0.0, cpu_seconds: 0.0 };
+    let mut sum = Sample { rss_bytes: 0.0, cpu_seconds: 0.0, store_bytes: Some(0.0) };
     for url in urls {
         let text = String::from_utf8(http1::fetch(url, None).await.ok()?).ok()?;
         sum.rss_bytes += value(&text, "process_resident_memory_bytes")?;
         sum.cpu_seconds += value(&text, "process_cpu_seconds_total")?;
+        let store = value(&text, "seawall_store_memory_bytes");
+        sum.store_bytes = sum.store_bytes.zip(store).map(|(sum, store)| sum + store);
     }
     (!urls.is_empty()).then_some(sum)
 }

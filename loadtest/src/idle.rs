@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::fleet::target::Target;
-use crate::gateway;
+use crate::gateway::{self, Sample};
 use crate::human::Human;
 use crate::storm::args::FleetArgs;
 use crate::storm::outcome::{round, shown};
@@ -48,8 +48,16 @@ struct Step {
     rss_bytes: f64,
     /// Over the gateway's memory before the first agent.
     rss_bytes_per_agent: f64,
+    /// Of it, the content store's part; null if the gateway does not tell.
+    store_bytes_per_agent: Option<f64>,
+    /// The rest of it: session, task and socket.
+    session_bytes_per_agent: Option<f64>,
     /// Of the agents added in this step.
     rss_bytes_per_added_agent: f64,
+    /// Of it, the content store's part.
+    store_bytes_per_added_agent: Option<f64>,
+    /// The rest of it.
+    session_bytes_per_added_agent: Option<f64>,
     cpu_us_per_agent_second: f64,
 }
 
@@ -63,19 +71,7 @@ pub(crate) fn run(args: &IdleArgs) -> io::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let steps = runtime.block_on(measure(args))?;
-    println!(
-        "{:>8} {:>14} {:>14} {:>20}",
-        "agents", "bytes/agent", "bytes/added", "CPU us/agent/s"
-    );
-    for step in &steps {
-        println!(
-            "{:>8} {:>14} {:>14} {:>20}",
-            step.agents,
-            step.rss_bytes_per_agent.round(),
-            step.rss_bytes_per_added_agent.round(),
-            step.cpu_us_per_agent_second
-        );
-    }
+    print(&steps);
     let growth = steps
         .first()
         .zip(steps.last())
@@ -85,6 +81,35 @@ pub(crate) fn run(args: &IdleArgs) -> io::Result<ExitCode> {
         std::fs::write(path, serde_json::to_string_pretty(&steps)? + "\n")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(steps: &[Step]) {
+    println!("Bytes an agent; in brackets: content store + session, task and socket");
+    println!("{:>8} {:>24} {:>24} {:>16}", "agents", "of all", "of those added", "CPU us/agent/s");
+    let split = |all: f64, store: Option<f64>, session: Option<f64>| {
+        let part = |part: Option<f64>| shown(part.map(f64::round), "");
+        format!("{} ({} + {})", all.round(), part(store), part(session))
+    };
+    for step in steps {
+        let all = (step.rss_bytes_per_agent, step.store_bytes_per_agent);
+        let added = (step.rss_bytes_per_added_agent, step.store_bytes_per_added_agent);
+        println!(
+            "{:>8} {:>24} {:>24} {:>16}",
+            step.agents,
+            split(all.0, all.1, step.session_bytes_per_agent),
+            split(added.0, added.1, step.session_bytes_per_added_agent),
+            step.cpu_us_per_agent_second
+        );
+    }
+}
+
+/// What each of so many agents has taken between two samples: in all, in the store, and apart from it.
+fn per_agent(before: Sample, after: Sample, agents: u32) -> (f64, Option<f64>, Option<f64>) {
+    let each = |bytes: f64| bytes / f64::from(agents);
+    let all = each(after.rss_bytes - before.rss_bytes);
+    let store = after.store_bytes.zip(before.store_bytes);
+    let store = store.map(|(after, before)| each(after - before));
+    (round(all), store.map(round), store.map(|store| round(all - store)))
 }
 
 async fn measure(args: &IdleArgs) -> io::Result<Vec<Step>> {
@@ -106,17 +131,34 @@ async fn measure(args: &IdleArgs) -> io::Result<Vec<Step>> {
         tokio::time::sleep(args.watch.0).await;
         let end = sample().await?;
         let cpu = (end.cpu_seconds - start.cpu_seconds) / args.watch.0.as_secs_f64().max(1e-3);
+        let of_all = per_agent(empty, end, *agents);
+        let of_added = per_agent(before, end, agents - present);
         steps.push(Step {
             agents: *agents,
             rss_bytes: end.rss_bytes,
-            rss_bytes_per_agent: round((end.rss_bytes - empty.rss_bytes) / f64::from(*agents)),
-            rss_bytes_per_added_agent: round(
-                (end.rss_bytes - before.rss_bytes) / f64::from(agents - present),
-            ),
+            rss_bytes_per_agent: of_all.0,
+            store_bytes_per_agent: of_all.1,
+            session_bytes_per_agent: of_all.2,
+            rss_bytes_per_added_agent: of_added.0,
+            store_bytes_per_added_agent: of_added.1,
+            session_bytes_per_added_agent: of_added.2,
             cpu_us_per_agent_second: round(cpu * 1e6 / f64::from(*agents)),
         });
         before = end;
         present = *agents;
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_split_where_the_store_is_known() {
+        let sample = |rss_bytes, store_bytes| Sample { rss_bytes, cpu_seconds: 0.0, store_bytes };
+        let (before, after) = (sample(1000.0, Some(100.0)), sample(4000.0, Some(1100.0)));
+        assert_eq!(per_agent(before, after, 10), (300.0, Some(100.0), Some(200.0)));
+        assert_eq!(per_agent(before, sample(4000.0, None), 10), (300.0, None, None));
+    }
 }

@@ -157,6 +157,8 @@ impl Sessions {
         let session = &mut slot.session;
         if matches!(session.presence(), Presence::Leaving | Presence::Gone) && session.drop_offers()
         {
+            // Should the agent come back before the server has been told, the server must find out.
+            session.offer_may_be_lost();
             events::OfferDropped { uid, reason: OfferDrop::SessionEnded }.emit();
         }
         if session.is_gone() {

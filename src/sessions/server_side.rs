@@ -106,6 +106,8 @@ impl Sessions {
             FromServer::Swallow => events::AcknowledgementSwallowed.emit(),
             FromServer::TooLate => {
                 let (uid, reason) = (slot.session.uid(), OfferDrop::SessionEnded);
+                // Should it come back before the server has been told, the server must find out.
+                slot.session.offer_may_be_lost();
                 events::OfferDropped { uid, reason }.emit();
             }
             FromServer::Former => {

@@ -13,10 +13,6 @@ pub(crate) const PARTS_INTRODUCE: bool = true;
 /// then refused is not known to be refused.
 pub(crate) const ANSWERS_OUTLIVE_SESSIONS: bool = true;
 
-/// What waits for an agent is dropped when its session is about to end. If the agent comes back before
-/// the server has been told, the server does not find out that its offer is lost.
-pub(crate) const OFFERS_END_BEFORE_SESSIONS: bool = true;
-
 /// A state that the content store keeps no longer when its turn comes is asked for, and its answer waits
 /// for a turn again: where every message has to wait, it may never arrive.
 pub(crate) const STATES_WITHOUT_ROOM_GO_ROUND: bool = true;

@@ -25,7 +25,7 @@ impl World {
             if here {
                 present.insert(InstanceUid::from_bytes(uid_bytes(index)));
                 if agent.kind.accepts_config
-                    && !self.oracle.is_excused(index)
+                    && !self.oracle.is_muddled(index)
                     && agent.truth.get(Part::Remote) != Some(self.desired[index])
                 {
                     let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);
@@ -143,12 +143,6 @@ impl Oracle {
     fn is_muddled(&self, agent: usize) -> bool {
         let seen = &self.agents[agent];
         seen.covert || known::ANSWERS_OUTLIVE_SESSIONS && seen.muddled
-    }
-
-    /// Whether the agent need not have the configuration that it should.
-    fn is_excused(&self, agent: usize) -> bool {
-        let dropped = self.agents[agent].offers.is_dropped();
-        self.is_muddled(agent) || known::OFFERS_END_BEFORE_SESSIONS && dropped
     }
 
     /// Whether the gateway hears the agent where it is now.

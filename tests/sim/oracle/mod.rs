@@ -284,11 +284,7 @@ impl Oracle {
         seen.unanswered.1 = seen.unanswered.1.saturating_sub(1);
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
-            seen.offers.too_late(message);
             return;
-        }
-        if seen.presence.is_over(now, &self.params) {
-            seen.offers.too_late(message);
         }
         let kept = matches!(seen.presence, Presence::Lingering(_))
             && !seen.presence.is_over(now, &self.params);

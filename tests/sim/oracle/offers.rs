@@ -11,10 +11,6 @@ use crate::world::Time;
 pub(super) struct Offers {
     /// The last configuration that came from a server.
     latest: Option<Vec<u8>>,
-    /// It has not been given to the agent.
-    waits: bool,
-    /// It will not be: the session was about to end.
-    dropped: bool,
     /// It came while the agent was away and has to be given to it when it is back.
     kept: bool,
     /// The last custom messages that came, by the order in which they did.
@@ -36,7 +32,6 @@ impl Offers {
     /// The agent speaks; `over`: after its session has ended, or was about to.
     pub(super) const fn agent_speaks(&mut self, over: bool) {
         self.kept &= !over;
-        self.dropped |= over && self.waits;
     }
 
     /// It has spoken on a WebSocket, and the gateway has dealt with it.
@@ -47,21 +42,10 @@ impl Offers {
         Err(("R7", "what was offered while it was away is not given to it".to_owned()))
     }
 
-    /// A server's message came when the session was about to end.
-    pub(super) const fn too_late(&mut self, message: &ServerToAgent) {
-        self.dropped |= message.remote_config.is_some();
-    }
-
-    /// Whether the agent cannot be expected to have the latest.
-    pub(super) const fn is_dropped(&self) -> bool {
-        self.dropped
-    }
-
     /// A server's message is there. `kept`: the agent is not.
     pub(super) fn offered(&mut self, message: &ServerToAgent, kept: bool, now: Time) {
         if let Some(config) = &message.remote_config {
             self.latest = Some(config.config_hash.clone());
-            self.waits = true;
             self.kept |= kept;
         }
         if let Some(custom) = &message.custom_message {
@@ -85,7 +69,7 @@ impl Offers {
             if self.latest.as_ref() != Some(&config.config_hash) {
                 return Err(("R7", format!("is given {hash}, which is not the latest")));
             }
-            (self.kept, self.waits, self.dropped) = (false, false, false);
+            self.kept = false;
         }
         if let Some(custom) = &message.custom_message {
             let rest = &self.customs[self.passed..];
@@ -113,7 +97,7 @@ impl Offers {
     }
 
     pub(super) fn gateway_died(&mut self) {
-        (self.kept, self.waits, self.dropped) = (false, false, false);
+        self.kept = false;
         self.passed = self.customs.len();
     }
 }
