@@ -14,7 +14,7 @@ pub(crate) struct Request {
     pub(crate) process: u32,
     report: Report,
     bytes: Vec<u8>,
-    reply: Option<Vec<u8>>,
+    pub(crate) reply: Option<Vec<u8>>,
     /// It will not arrive, or its reply will not.
     pub(crate) cut: bool,
     pub(crate) arrived: bool,
@@ -281,6 +281,9 @@ impl World {
         let Some(request) = self.requests.get_mut(&wire) else { return };
         let agent = request.agent;
         self.oracle.given_in_reply(agent, wire, &message, self.now);
+        if request.cut && !self.agents[agent].kind.retries {
+            self.oracle.reply_lost(agent, &message);
+        }
         if !request.cut {
             request.reply = Some(bytes);
             let delay = self.random.ms(1, 80);

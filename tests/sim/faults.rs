@@ -1,5 +1,6 @@
 //! What goes wrong, what servers do of their own accord, and the end of both.
 
+use prost::Message;
 use seawall::opamp::proto::ServerToAgent;
 
 use crate::links::LineKey;
@@ -83,6 +84,10 @@ impl World {
                 return;
             }
             request.cut = true;
+            let reply = request.reply.take().filter(|_| !self.agents[agent].kind.retries);
+            if let Some(message) = reply.and_then(|reply| ServerToAgent::decode(&reply[..]).ok()) {
+                self.oracle.reply_lost(agent, &message);
+            }
             // Lost on its way, or its reply is.
             let lost = !request.arrived && self.random.percent(50);
             request.arrived |= lost;

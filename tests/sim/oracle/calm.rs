@@ -26,6 +26,7 @@ impl World {
                 present.insert(InstanceUid::from_bytes(uid_bytes(index)));
                 if agent.kind.accepts_config
                     && !self.oracle.is_muddled(index)
+                    && !self.oracle.agents[index].offers.is_lost()
                     && agent.truth.get(Part::Remote) != Some(self.desired[index])
                 {
                     let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);

@@ -324,6 +324,11 @@ impl Oracle {
         self.given_content(agent, message, now);
     }
 
+    /// A reply was lost, and the agent does not ask again.
+    pub(crate) fn reply_lost(&mut self, agent: usize, message: &ServerToAgent) {
+        self.agents[agent].offers.reply_lost(message);
+    }
+
     fn given_content(&mut self, agent: usize, message: &ServerToAgent, now: Time) {
         let seen = &mut self.agents[agent];
         if !replies::is_empty(message) {
