@@ -137,16 +137,8 @@ pub mod agent_field {
 
     /// The fields that report state, which agents leave out while it is unchanged ("Agent Status
     /// Compression").
-    pub const STATUS: FieldSet = FieldSet::of(&[
-        AGENT_DESCRIPTION,
-        HEALTH,
-        EFFECTIVE_CONFIG,
-        REMOTE_CONFIG_STATUS,
-        PACKAGE_STATUSES,
-        CUSTOM_CAPABILITIES,
-        AVAILABLE_COMPONENTS,
-        CONNECTION_SETTINGS_STATUS,
-    ]);
+    pub const STATUS: FieldSet =
+        FieldSet::of(&STATE_PARTS).minus(FieldSet::of(&[FieldSet::OTHER, CAPABILITIES]));
 }
 
 /// Field numbers of `ServerToAgent` (OpAMP specification, "ServerToAgent Message").

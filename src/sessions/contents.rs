@@ -8,7 +8,7 @@ use crate::opamp::digest::{Digest, Scratch, append_canonical};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::{Field, fields};
 use crate::opamp::splice;
-use crate::store::{Content, ContentStore, Scope};
+use crate::store::{ContentSet, ContentStore, Scope};
 
 /// The parts that have bytes: all but the last, capabilities, which are with the session.
 const PLACES: [u32; agent_field::STATE_PARTS.len() - 1] = {
@@ -20,7 +20,7 @@ const PLACES: [u32; agent_field::STATE_PARTS.len() - 1] = {
 
 /// See the module. Costs a word while the agent has reported nothing.
 #[derive(Debug, Default)]
-pub(super) struct Contents(Option<Box<[Option<Content>; PLACES.len()]>>);
+pub(super) struct Contents(Option<Box<ContentSet<{ PLACES.len() }>>>);
 
 /// Space of the thread's for one agent's bytes.
 #[derive(Debug, Default)]
@@ -65,11 +65,7 @@ impl Contents {
             let Some(place) = PLACES.iter().position(|part| *part == number) else { continue };
             write_part(scan, number, space);
             let kept = store.put(Scope::SHARED, digest, &space.part);
-            match &mut self.0 {
-                Some(places) => places[place] = kept,
-                None if kept.is_some() => self.0.get_or_insert_default()[place] = kept,
-                None => {}
-            }
+            self.0.get_or_insert_with(|| Box::new(store.set())).set(place, kept);
         }
     }
 
@@ -81,8 +77,7 @@ impl Contents {
             if !parts.contains(number) {
                 continue;
             }
-            let content = self.0.as_ref().and_then(|places| places[place].as_ref());
-            if !content.is_some_and(|content| content.append_to(out)) {
+            if !self.0.as_ref().is_some_and(|kept| kept.append_to(place, out)) {
                 missing.insert(number);
             }
         }

@@ -1,4 +1,4 @@
-//! What a session holds of a content: a user of it, counted as long as it lives.
+//! What a session holds of contents: uses of them, counted as long as they live.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,58 +7,166 @@ use bytes::Bytes;
 
 use super::shard::Shard;
 
+/// All shards, and how the number of a content's place is made of those of its shard and slot.
+#[derive(Debug)]
+pub(super) struct Shards {
+    all: Box<[Shard]>,
+    /// A place's lowest bits say which shard it is in.
+    shard_bits: u32,
+}
+
+/// Where a content is: 4 bytes, because a session has one for each field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(u32);
+
+impl Place {
+    const NONE: Self = Self(u32::MAX);
+}
+
+impl Shards {
+    /// So many shards, a power of two of at most 2^16.
+    pub(super) fn new(count: usize, shard: impl Fn() -> Shard) -> Self {
+        let all = (0..count).map(|_| shard()).collect();
+        Self { all, shard_bits: count.trailing_zeros() }
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Shard> {
+        self.all.iter()
+    }
+
+    /// The number of the shard of an address with this hash.
+    pub(super) fn number_for(&self, hash: u64) -> usize {
+        // The index itself uses the highest and the lowest bits.
+        let bits = usize::try_from(hash >> 32 & 0xffff).expect("16 bits");
+        bits & (self.all.len() - 1)
+    }
+
+    pub(super) fn get(&self, number: usize) -> &Shard {
+        &self.all[number]
+    }
+
+    /// Slots that a shard may number, less as many as may be added while another is being counted.
+    pub(super) fn slots_max(&self) -> usize {
+        /// More threads than that do not put contents at one moment.
+        const MARGIN: u32 = 1 << 12;
+        ((u32::MAX >> self.shard_bits) - MARGIN) as usize
+    }
+
+    fn place(&self, number: usize, slot: u32) -> Place {
+        let number = u32::try_from(number).expect("few shards");
+        Place(slot << self.shard_bits | number)
+    }
+
+    fn at(&self, Place(place): Place) -> (&Shard, u32) {
+        let number = place & !(u32::MAX << self.shard_bits);
+        (&self.all[number as usize], place >> self.shard_bits)
+    }
+
+    fn append(&self, place: Place, out: &mut Vec<u8>) -> bool {
+        let (shard, slot) = self.at(place);
+        let body = shard.read(slot);
+        body.and_then(|body| body.read(|bytes| out.extend_from_slice(bytes))).is_some()
+    }
+
+    fn release(&self, place: Place) {
+        if place != Place::NONE {
+            let (shard, slot) = self.at(place);
+            shard.remove_user(slot);
+        }
+    }
+}
+
 /// One use of a content. Cloning is another use; the content goes with its last.
-///
-/// 16 bytes, also as an `Option`, because a session has one for each field.
 pub struct Content {
-    shard: Arc<Shard>,
-    slot: u32,
+    shards: Arc<Shards>,
+    place: Place,
 }
 
 impl Content {
-    /// The handle of a use that the shard has already counted.
-    pub(super) const fn new(shard: Arc<Shard>, slot: u32) -> Self {
-        Self { shard, slot }
+    /// The handle of a use that the shard of this number has already counted.
+    pub(super) fn new(shards: &Arc<Shards>, number: usize, slot: u32) -> Self {
+        Self { place: shards.place(number, slot), shards: Arc::clone(shards) }
     }
 
     /// The bytes; nothing if they had to go.
     pub fn bytes(&self) -> Option<Bytes> {
-        self.shard.read(self.slot)?.to_bytes()
+        let (shard, slot) = self.shards.at(self.place);
+        shard.read(slot)?.to_bytes()
     }
 
     /// Appends the bytes to a message; `false` if they had to go. Where they are to be copied anyway, this
     /// takes no memory for sharing them.
     pub fn append_to(&self, out: &mut Vec<u8>) -> bool {
-        let body = self.shard.read(self.slot);
-        body.and_then(|body| body.read(|bytes| out.extend_from_slice(bytes))).is_some()
+        self.shards.append(self.place, out)
     }
 
     /// Whether the bytes are there at present. Does not count as a use of them.
     pub fn is_kept(&self) -> bool {
-        self.shard.is_kept(self.slot)
+        let (shard, slot) = self.shards.at(self.place);
+        shard.is_kept(slot)
     }
 
     /// Whether both are uses of one content, which is then in memory once.
     pub fn is_shared_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shard, &other.shard) && self.slot == other.slot
+        Arc::ptr_eq(&self.shards, &other.shards) && self.place == other.place
+    }
+
+    /// The use goes on without this handle.
+    fn into_place(mut self) -> Place {
+        std::mem::replace(&mut self.place, Place::NONE)
     }
 }
 
 impl Clone for Content {
     fn clone(&self) -> Self {
-        self.shard.add_user(self.slot);
-        Self { shard: Arc::clone(&self.shard), slot: self.slot }
+        let (shard, slot) = self.shards.at(self.place);
+        shard.add_user(slot);
+        Self { shards: Arc::clone(&self.shards), place: self.place }
     }
 }
 
 impl Drop for Content {
     fn drop(&mut self) {
-        self.shard.remove_user(self.slot);
+        self.shards.release(self.place);
+    }
+}
+
+/// Uses of up to `N` contents of one store: what [`Content`]s would take 16 bytes each for, in 4.
+#[derive(Debug)]
+pub struct ContentSet<const N: usize> {
+    shards: Arc<Shards>,
+    places: [Place; N],
+}
+
+impl<const N: usize> ContentSet<N> {
+    /// Uses of nothing yet.
+    pub(super) fn new(shards: &Arc<Shards>) -> Self {
+        Self { shards: Arc::clone(shards), places: [Place::NONE; N] }
+    }
+
+    /// Keeps a content, of the same store, in place of what was kept there.
+    pub fn set(&mut self, index: usize, content: Option<Content>) {
+        debug_assert!(content.as_ref().is_none_or(|own| Arc::ptr_eq(&own.shards, &self.shards)));
+        let place = content.map_or(Place::NONE, Content::into_place);
+        self.shards.release(std::mem::replace(&mut self.places[index], place));
+    }
+
+    /// Appends the bytes of what is kept at `index` to a message; `false` if there is nothing, or its bytes
+    /// had to go.
+    pub fn append_to(&self, index: usize, out: &mut Vec<u8>) -> bool {
+        let place = self.places[index];
+        place != Place::NONE && self.shards.append(place, out)
+    }
+}
+
+impl<const N: usize> Drop for ContentSet<N> {
+    fn drop(&mut self) {
+        self.places.iter().for_each(|place| self.shards.release(*place));
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Content").field("place", &self.place).finish_non_exhaustive()
     }
 }

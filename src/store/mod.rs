@@ -15,9 +15,9 @@
 //!
 //! Sharded: an operation takes one lock at a time, briefly, in constant time; comparing, copying, compressing,
 //! hashing evicted bytes and deallocation happen outside of it (but that two threads put the same new content
-//! at one moment is found by comparing what they are about to keep). Memory: a handle is 16 bytes; an entry,
-//! beside its bytes and some 30 that counting their users and the allocator add, a slot of 64 bytes and 6 to 12
-//! in the index. Knows nothing of sessions, sockets or metrics' names.
+//! at one moment is found by comparing what they are about to keep). Memory: a handle is 16 bytes, in a set
+//! 4; an entry, beside its bytes and some 30 that counting their users and the allocator add, a slot of 64
+//! bytes and 6 to 12 in the index. Knows nothing of sessions, sockets or metrics' names.
 
 mod body;
 mod figures;
@@ -32,7 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use figures::ContentFigures;
-pub use handle::Content;
+use handle::Shards;
+pub use handle::{Content, ContentSet};
 
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
 use references::References;
@@ -47,7 +48,7 @@ pub struct StoreParams {
     pub bytes_max: usize,
     /// Contents that may have users at one time, with their bytes or without.
     pub entries_max: usize,
-    /// How many locks there are; rounded up to a power of two.
+    /// How many locks there are; rounded up to a power of two, at most 1,024.
     pub shards: usize,
 }
 
@@ -92,7 +93,7 @@ struct Address {
 /// The store. Cheap to share behind an `Arc`; see the module.
 #[derive(Debug)]
 pub struct ContentStore {
-    shards: Box<[Arc<Shard>]>,
+    shards: Arc<Shards>,
     references: References,
     ledger: Arc<Ledger>,
     params: StoreParams,
@@ -100,12 +101,15 @@ pub struct ContentStore {
     key: DigestKey,
 }
 
+/// More would leave too few bits to number what is in them.
+const SHARDS_MAX: usize = 1 << 10;
+
 impl ContentStore {
     /// An empty store.
     pub fn new(params: StoreParams) -> Self {
         let ledger = Arc::new(Ledger::default());
-        let count = params.shards.max(1).next_power_of_two();
-        let shards = (0..count).map(|_| Arc::new(Shard::new(Arc::clone(&ledger)))).collect();
+        let count = params.shards.clamp(1, SHARDS_MAX).next_power_of_two();
+        let shards = Arc::new(Shards::new(count, || Shard::new(Arc::clone(&ledger))));
         let references = References::new(params.bytes_max, Arc::clone(&ledger));
         let random: [u8; 32] = rand::random();
         Self { shards, references, ledger, params, key: DigestKey::derive(&random) }
@@ -133,9 +137,14 @@ impl ContentStore {
     /// Components that an agent of the same scope has reported under this hash, if they are there.
     pub fn find_components(&self, scope: Scope, hash: &[u8]) -> Option<Content> {
         let address = self.components_address(scope, hash);
-        let shard = self.shard(address);
-        let slot = shard.find(&address)?;
-        Some(Content::new(Arc::clone(shard), slot))
+        let number = self.shards.number_for(address.hash);
+        let slot = self.shards.get(number).find(&address)?;
+        Some(Content::new(&self.shards, number, slot))
+    }
+
+    /// A set for contents of this store.
+    pub fn set<const N: usize>(&self) -> ContentSet<N> {
+        ContentSet::new(&self.shards)
     }
 
     /// What the store holds and has done.
@@ -155,21 +164,18 @@ impl ContentStore {
         Address { key, hash: low(RawHash::of(&self.key, &key)), sharing: Sharing::Named }
     }
 
-    fn shard(&self, address: Address) -> &Arc<Shard> {
-        // The index itself uses the highest and the lowest bits.
-        let bits = usize::try_from(address.hash >> 32 & 0xffff).expect("16 bits");
-        &self.shards[bits & (self.shards.len() - 1)]
-    }
-
     fn keep(&self, address: Address, bytes: &[u8]) -> Option<Content> {
-        let shard = self.shard(address);
-        let handle = |slot| Some(Content::new(Arc::clone(shard), slot));
+        let number = self.shards.number_for(address.hash);
+        let shard = self.shards.get(number);
+        let handle = |slot| Some(Content::new(&self.shards, number, slot));
         let evicted = match shard.share(&address, bytes) {
             shard::Shared::Slot(slot) => return handle(slot),
             shard::Shared::Evicted => true,
             shard::Shared::Unknown => false,
         };
-        let full = self.ledger.entries.load(Ordering::Relaxed) >= self.params.entries_max;
+        // Were all entries in one shard, it would still have numbers for them.
+        let entries_max = self.params.entries_max.min(self.shards.slots_max());
+        let full = self.ledger.entries.load(Ordering::Relaxed) >= entries_max;
         if bytes.len() > self.params.bytes_max || full && !evicted {
             self.ledger.refused.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -185,7 +191,7 @@ impl ContentStore {
         let mut used = self.ledger.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         while used > self.params.bytes_max {
             let now = self.ledger.now();
-            let age = |shard: &&Arc<Shard>| shard.oldest().map(|used| now.wrapping_sub(used));
+            let age = |shard: &&Shard| shard.oldest().map(|used| now.wrapping_sub(used));
             let Some(oldest) = self.shards.iter().filter(|s| s.oldest().is_some()).max_by_key(age)
             else {
                 // The rest is what other threads are about to insert.

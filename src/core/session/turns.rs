@@ -13,11 +13,9 @@ pub struct ClassSet(u8);
 impl ClassSet {
     /// No class.
     pub const EMPTY: Self = Self(0);
-    const ALL: [Class; 5] =
-        [Class::Urgent, Class::Change, Class::FullState, Class::Touch, Class::Ask];
 
     const fn bit(class: Class) -> u8 {
-        1 << class as u8
+        1 << class.index()
     }
 
     /// Adds a class.
@@ -54,7 +52,7 @@ impl ClassSet {
 
     /// The members, most urgent first.
     pub fn iter(self) -> impl Iterator<Item = Class> {
-        Self::ALL.into_iter().filter(move |class| self.contains(*class))
+        Class::ALL.into_iter().filter(move |class| self.contains(*class))
     }
 }
 

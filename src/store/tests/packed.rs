@@ -242,3 +242,25 @@ fn many_threads_see_only_their_own_compressed_contents() {
         assert_empty(&store);
     }
 }
+
+#[test]
+fn a_set_holds_uses_as_handles_do() {
+    let store = roomy(1 << 20);
+    let (first, second) = (description(1), description(2));
+    let mut set: ContentSet<2> = store.set();
+    let mut out = Vec::new();
+    assert!(!set.append_to(0, &mut out));
+
+    set.set(0, Some(keep(&store, &first)));
+    set.set(1, Some(keep(&store, &first)));
+    assert_eq!((store.figures().entries, store.figures().handles), (1, 2));
+    set.set(0, Some(keep(&store, &second)));
+    assert!(set.append_to(1, &mut out) && set.append_to(0, &mut out));
+    assert_eq!(out, [first, second].concat());
+
+    set.set(1, None);
+    assert!(!set.append_to(1, &mut out));
+    assert_eq!((store.figures().entries, store.figures().handles), (1, 1));
+    drop(set);
+    assert_empty(&store);
+}
