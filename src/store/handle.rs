@@ -21,7 +21,7 @@ impl Content {
         Self { shard, slot }
     }
 
-    /// The bytes; nothing if they had to go.
+    /// The bytes as they were put; nothing if they had to go.
     pub fn bytes(&self) -> Option<Bytes> {
         self.shard.read(self.slot)?.to_bytes()
     }
