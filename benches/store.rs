@@ -65,15 +65,15 @@ fn config() -> Vec<u8> {
     AgentToServer { effective_config: Some(config), ..Default::default() }.encode_to_vec()
 }
 
-/// Of the length of a description, and like nothing else.
-fn junk(index: u32) -> Vec<u8> {
+/// Like nothing else.
+fn junk(index: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(index);
     let mut bytes: Vec<u8> = std::iter::repeat_with(|| {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.to_be_bytes()[0]
     })
-    .take(650)
+    .take(length)
     .collect();
     bytes[0] = 3 << 3 | 2;
     bytes
@@ -92,7 +92,8 @@ fn put(criterion: &mut Criterion) {
     let (first, config) = (description(BATCH), config());
     let _held = [keep(BATCH, &first), keep(BATCH, &config)];
     let descriptions: Vec<_> = (0..BATCH).map(description).collect();
-    let junk: Vec<_> = (0..BATCH).map(junk).collect();
+    let short_junk: Vec<_> = (0..BATCH).map(|index| junk(index, first.len())).collect();
+    let long_junk: Vec<_> = (0..BATCH).map(|index| junk(index, 4096)).collect();
     let mut group = criterion.benchmark_group(format!("put, {} bytes", first.len()));
     group.throughput(Throughput::Elements(u64::from(BATCH)));
     let copy = |bytes: &[u8]| Box::<[u8]>::from(bytes);
@@ -100,7 +101,12 @@ fn put(criterion: &mut Criterion) {
         let all = || descriptions.iter().map(|bytes| copy(bytes)).collect::<Vec<_>>();
         bencher.iter_batched(|| (), |()| all(), BatchSize::PerIteration);
     });
-    for (name, contents) in [("new description", &descriptions), ("junk", &junk)] {
+    let new = [
+        ("new description", &descriptions),
+        ("new junk", &short_junk),
+        ("new junk of 4,096 bytes", &long_junk),
+    ];
+    for (name, contents) in new {
         group.bench_function(name, |bencher| {
             let all = || {
                 let pairs = (0..).zip(contents);

@@ -88,7 +88,7 @@ impl Content {
         Self { place: shards.place(number, slot), shards: Arc::clone(shards) }
     }
 
-    /// The bytes; nothing if they had to go.
+    /// The bytes as they were put; nothing if they had to go.
     pub fn bytes(&self) -> Option<Bytes> {
         let (shard, slot) = self.shards.at(self.place);
         shard.read(slot)?.to_bytes()

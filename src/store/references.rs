@@ -6,18 +6,19 @@
 //! none of them serves well becomes one itself if there is a place, or if such contents prevail.
 //!
 //! ```text
-//!           no place, and few such contents                       (kept whole, or as it is)
-//! served ill ─────────────────────────────────────────────────────▶
-//!     │ a place is free, or such contents prevail: the one that served last longest ago is forgotten
-//!     ▼
-//!   known ──────────────▶ forgotten ──────────────▶ gone, with the last content that needs it
+//!  a content is served badly, and       one that served last              its last content
+//!  a place is free or such prevail      longest ago makes room            has left or gone
+//! ────────────────────────────────▶ known ─────────────────▶ forgotten ─────────────────▶ gone
+//!                                     └──────────────────────────────────────────────────▶
 //! ```
 //!
-//! Bound: a reference lives only as long as a content that was compressed against it, and its bytes count in
-//! the budget of the store like a content's, once. So there are no more references than contents with bytes,
-//! they take no more than the budget, and what evicts contents ends references. An agent that has its own
-//! made and keeps it takes what its content would have taken whole; it can neither crowd others out, for
-//! forgotten ones need no place, nor keep a bad one in front, for the others are tried as well.
+//! Bound: a reference lives only as long as a content that was compressed against it, and its bytes count once
+//! in the store's budget, as a content's do. So, but for those that threads work with at the moment, there are
+//! no more references than contents that have bytes, they take no more than the budget, and what evicts
+//! contents ends references. At worst each content has a reference of its own, and takes little more than it
+//! would whole. Nobody can crowd others' references out
+//! for good: forgotten ones need no place, so that there is always room for a new one; and a bad one that
+//! stands in front costs time alone, for the others are tried as well.
 //!
 //! Knows nothing of agents, slots or fields' meaning.
 
@@ -33,11 +34,13 @@ use super::shard::Ledger;
 
 /// Larger contents are kept whole: those are configurations and lists of components, which agents share, so
 /// that little would be saved, and comparing or copying them is to stay cheap. Descriptions and health, which
-/// they do not share, have 0.3 to 4 KiB. It also bounds the stack, and the time that junk takes.
+/// they do not share, have 0.3 to 4 KiB. It also bounds the stack, and the time that junk takes: it is tried
+/// against all known references, at one to two microseconds each for 600 bytes, and four to six for 4 KiB.
 pub(super) const SMALL_BYTES_MAX: usize = 4096;
 /// Of smaller ones nothing is saved beside their slot.
 const SMALL_BYTES_MIN: usize = 96;
-/// A content of the whole budget must find room beside its own reference.
+/// In a small budget a content is small only up to this part of it, so that it finds room beside a reference
+/// of its own.
 const BUDGET_PARTS: usize = 16;
 /// References known of each kind: so many sorts of agents are served well at one time.
 const KNOWN_MAX: usize = 4;
@@ -86,7 +89,7 @@ impl Drop for Reference {
 /// What is known of one kind.
 #[derive(Debug, Default)]
 struct Kind {
-    /// The one that served last comes first. They live by their contents.
+    /// The one that served last comes first. They live by their contents; what is gone leaves its place.
     known: [Weak<Reference>; KNOWN_MAX],
     /// How far ill-served contents prevail.
     balance: u8,
