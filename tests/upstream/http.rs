@@ -109,6 +109,42 @@ async fn a_server_in_trouble_gets_it_later_and_not_without_end() {
     assert_connected(&agents);
 }
 
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_and_asked_again() {
+    let server = Mock::start_http().await;
+    let gateway = before(&server, 1)
+        .set("upstream", "ping_interval", "\"300ms\"")
+        .set("upstream", "ping_timeout", "\"200ms\"")
+        .start()
+        .await;
+    let agents = agents(&gateway, 2).await;
+    server.converged(&refs(&agents)).await;
+    server.behave(|behaviour| behaviour.stalled = true);
+    agents[0].set_health("unheard").await;
+    gateway.wait_metric(FAILED, &[("result", "timeout")], |count| count >= 1.0).await;
+    let lost = "seawall_upstream_lost_links_total";
+    gateway.wait_metric(lost, &[("reason", "request_timeout")], |links| links >= 1.0).await;
+    server.behave(|behaviour| behaviour.stalled = false);
+    server.wait("the news", |state| state.knows(&agents[0].truth())).await;
+    assert_connected(&agents);
+}
+
+#[tokio::test]
+async fn a_response_over_the_limit_costs_its_own_agent_alone() {
+    let server = Mock::start_http().await;
+    let gateway = before(&server, 1).set("upstream", "message_bytes_max", "4096").start().await;
+    let agents = agents(&gateway, 2).await;
+    server.converged(&refs(&agents)).await;
+    server.with(|state| state.offers.insert(uid(0), custom(&[], 5000)));
+    agents[0].set_health("asks for it").await;
+    gateway.wait_metric(FAILED, &[("result", "too_big")], |count| count == 1.0).await;
+    agents[1].set_health("goes on").await;
+    server.wait("both", |state| state.received.len() == 4).await;
+    server.converged(&refs(&agents)).await;
+    assert!(agents[0].messages().iter().all(|message| message.custom_message.is_none()));
+    assert_connected(&agents);
+}
+
 /// Refuses what this agent says for a while; returns how long after the first attempt it came again,
 /// and whether as the very same message.
 async fn refused_for_a_while(server: &Mock, agent: &Agent, post: Post) -> (Duration, bool) {
