@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Uri};
@@ -14,13 +16,26 @@ use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
 /// The path that the specification gives an OpAMP endpoint.
 const PATH_DEFAULT: &str = "/v1/opamp";
 const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
+const CONNECTIONS_DEFAULT: NonZeroU16 = NonZeroU16::new(32).expect("not zero");
+/// What the specification recommends ("Plain HTTP Transport").
+const POLL_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
+/// Polls in a row more often than this are a mistake in the unit.
+const POLL_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(500)..=Duration::from_secs(24 * 3600);
 /// More servers than this is a mistake; each brings a set of metrics with it.
 const SERVERS_MAX: usize = 1024;
 /// A faster pace than any server's, or more in flight, is a mistake in the zeros.
 const PACE_MAX: u32 = 10_000_000;
 /// Headers that belong to the handshake: an operator's value would break it.
-const RESERVED: [&str; 6] =
-    ["host", "connection", "upgrade", "content-length", "transfer-encoding", "content-type"];
+const RESERVED: [&str; 7] = [
+    "host",
+    "connection",
+    "upgrade",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "opamp-instance-uid",
+];
 
 /// `[upstream]`. `variables` is the environment, from which headers may take their values.
 pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)]) -> UpstreamParams {
@@ -74,13 +89,15 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
     let ca_file = section.text("ca_file", authorities);
     let name = section.text("name", name);
     let given = section.has("url");
-    let url = section.text("url", address);
+    let url = section.text("url", |text| address(text, mode));
     if !given {
         section.report("url", "is missing: the server's address, such as \"ws://10.0.0.5:4320\"");
     }
     let url = url?;
-    if ca_file.is_some() && url.scheme_str() == Some("ws") {
-        section.report("ca_file", "has no meaning for ws://, which is not encrypted");
+    if ca_file.is_some() && matches!(url.scheme_str(), Some("ws" | "http")) {
+        let scheme = url.scheme_str().unwrap_or_default();
+        section
+            .report("ca_file", format!("has no meaning for {scheme}://, which is not encrypted"));
     }
     // The address names a server well enough, and stays the same when the list is reordered.
     let name = name.unwrap_or_else(|| url.authority().map(ToString::to_string).unwrap_or_default());
@@ -88,13 +105,29 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
 }
 
 fn mode(section: &mut Section<'_>) -> Mode {
-    let links_given = section.has("links");
+    const KEYS: [&str; 3] = ["links", "connections", "poll_interval"];
+    let given = KEYS.map(|key| section.has(key));
     let links = section.number("links", 1..=1024).and_then(NonZeroU16::new);
+    let connections = section.number("connections", 1..=1024).and_then(NonZeroU16::new);
+    let poll_interval = section.duration("poll_interval", POLL_INTERVAL);
     let multiplexed = Mode::Multiplexed { links: links.unwrap_or(LINKS_DEFAULT) };
-    let choices = [("multiplexed", multiplexed), ("per-agent", Mode::PerAgent)];
+    let http = Mode::Http {
+        connections: connections.unwrap_or(CONNECTIONS_DEFAULT),
+        poll_interval: poll_interval.unwrap_or(POLL_INTERVAL_DEFAULT),
+    };
+    let choices = [("multiplexed", multiplexed), ("per-agent", Mode::PerAgent), ("http", http)];
     let mode = section.choice("mode", &choices).unwrap_or(multiplexed);
-    if mode == Mode::PerAgent && links_given {
-        section.report("links", "has no meaning in mode \"per-agent\": each agent has its own");
+    let (means, why): (&[&str], _) = match mode {
+        Mode::Multiplexed { .. } => (&["links"], "\"multiplexed\": it is for mode \"http\""),
+        Mode::PerAgent => (&[], "\"per-agent\": each agent has its own connection"),
+        Mode::Http { .. } => {
+            (&["connections", "poll_interval"], "\"http\": it has `connections` instead")
+        }
+    };
+    for (key, given) in KEYS.into_iter().zip(given) {
+        if given && !means.contains(&key) {
+            section.report(key, format!("has no meaning in mode {why}"));
+        }
     }
     mode
 }
@@ -107,15 +140,10 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// Reads a server's address and gives it the path of the specification if it has none.
-fn address(text: &str) -> Result<Uri, String> {
+fn address(text: &str, mode: Mode) -> Result<Uri, String> {
     let wrong = |why: &str| format!("\"{text}\" {why}");
     let uri: Uri = text.parse().map_err(|error| wrong(&format!("is not an address: {error}")))?;
-    match uri.scheme_str() {
-        Some("ws" | "wss") => {}
-        Some("http") => return Err(wrong("must begin with ws://, not http://")),
-        Some("https") => return Err(wrong("must begin with wss://, not https://")),
-        _ => return Err(wrong("must begin with ws:// or wss://")),
-    }
+    check_scheme(uri.scheme_str().unwrap_or_default(), mode).map_err(|why| wrong(&why))?;
     let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
     if authority.host().is_empty() {
         return Err(wrong("names no host"));
@@ -134,6 +162,24 @@ fn address(text: &str) -> Result<Uri, String> {
     let mut parts = uri.into_parts();
     parts.path_and_query = Some(PathAndQuery::from_static(PATH_DEFAULT));
     Uri::from_parts(parts).map_err(|error| wrong(&error.to_string()))
+}
+
+/// The mode and the address's beginning both say how the server is spoken to, and must agree.
+fn check_scheme(scheme: &str, mode: Mode) -> Result<(), String> {
+    let http = matches!(mode, Mode::Http { .. });
+    match (scheme, http) {
+        ("ws" | "wss", false) | ("http" | "https", true) => Ok(()),
+        ("http", false) => {
+            Err("must begin with ws://, not http://, but in mode \"http\"".to_owned())
+        }
+        ("https", false) => {
+            Err("must begin with wss://, not https://, but in mode \"http\"".to_owned())
+        }
+        ("ws", true) => Err("must begin with http://, not ws://, in mode \"http\"".to_owned()),
+        ("wss", true) => Err("must begin with https://, not wss://, in mode \"http\"".to_owned()),
+        (_, false) => Err("must begin with ws:// or wss://".to_owned()),
+        (_, true) => Err("must begin with http:// or https:// in mode \"http\"".to_owned()),
+    }
 }
 
 /// Checks that a file of certificate authorities is there, so that it is not found out at the

@@ -18,6 +18,10 @@ impl fmt::Display for Config {
             let mode = match server.mode {
                 Mode::Multiplexed { links } => format!("all agents over {links} links"),
                 Mode::PerAgent => "one connection an agent".to_owned(),
+                Mode::Http { connections, poll_interval } => format!(
+                    "POSTs over {connections} connections, each agent polled for every {}",
+                    show_duration(poll_interval)
+                ),
             };
             write!(f, "server:   {} at {}, {mode}", server.name, server.url)?;
             if !server.headers.is_empty() {

@@ -155,7 +155,16 @@ fn servers_say_what_is_wrong_with_them() {
         ("url = \"h:1\"", "must begin with ws:// or wss://"),
         ("url = \"ws://u:p@h\"", "must not hold a user or password"),
         ("url = \"ws://h:0\"", "names no valid port"),
-        ("url = \"ws://h\"\nmode = \"http\"", "\"multiplexed\", \"per-agent\", not \"http\""),
+        ("url = \"ws://h\"\nmode = \"udp\"", "\"per-agent\", \"http\", not \"udp\""),
+        ("url = \"ws://h\"\nmode = \"http\"", "must begin with http://, not ws://, in mode"),
+        ("url = \"wss://h\"\nmode = \"http\"", "must begin with https://, not wss://, in mode"),
+        ("url = \"h\"\nmode = \"http\"", "must begin with http:// or https:// in mode"),
+        ("url = \"https://h\"", "must begin with wss://, not https://, but in mode \"http\""),
+        ("url = \"http://h\"\nmode = \"http\"\nlinks = 2", "servers[0].links: has no meaning"),
+        ("url = \"http://h\"\nmode = \"http\"\nconnections = 0", "must be 1 to 1024, not 0"),
+        ("url = \"http://h\"\nmode = \"http\"\npoll_interval = \"1ms\"", "must be 500ms to 24h"),
+        ("url = \"ws://h\"\nconnections = 2", "servers[0].connections: has no meaning in mode"),
+        ("url = \"ws://h\"\npoll_interval = \"9s\"", "servers[0].poll_interval: has no meaning"),
         ("url = \"ws://h\"\nmode = \"per-agent\"\nlinks = 2", "servers[0].links: has no meaning"),
         ("url = \"ws://h\"\nlinks = 0", "must be 1 to 1024, not 0"),
         ("url = \"ws://h\"\nmod = \"x\"", "did you mean `mode`?"),
@@ -171,6 +180,21 @@ fn servers_say_what_is_wrong_with_them() {
     }
     let found = mistakes(SERVER);
     assert!(found[0].contains("servers[1].name: \"10.0.0.5:4320\" is the name of"), "{found:?}");
+}
+
+#[test]
+fn plain_http_has_keys_of_its_own() {
+    let with = |keys: &str| {
+        let text = format!("[[upstream.servers]]\nurl = \"http://h\"\nmode = \"http\"\n{keys}");
+        parse(&text, &[]).unwrap().upstream.servers[0].clone()
+    };
+    let mode = |connections: u16, seconds| Mode::Http {
+        connections: connections.try_into().unwrap(),
+        poll_interval: std::time::Duration::from_secs(seconds),
+    };
+    let server = with("");
+    assert_eq!((server.mode, server.url.path()), (mode(32, 30), "/v1/opamp"));
+    assert_eq!(with("connections = 8\npoll_interval = \"2m\"").mode, mode(8, 120));
 }
 
 #[test]

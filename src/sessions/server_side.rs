@@ -117,11 +117,8 @@ impl Sessions {
                 }
             }
             FromServer::Unavailable { retry_after, acknowledge } => {
-                if acknowledge && slot.session.is_connected() {
-                    self.acknowledge(slot, 1);
-                } else if acknowledge {
-                    // A waiting request writes its own acknowledgement.
-                    slot.wake();
+                if acknowledge {
+                    self.acknowledge_in_its_place(slot);
                 }
                 return Delivered::Unavailable(retry_after);
             }

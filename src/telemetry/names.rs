@@ -10,7 +10,7 @@ use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKin
 use super::events::sessions::{
     CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
 };
-use super::events::upstream::{DialResult, LossReason, ServerErrorKind};
+use super::events::upstream::{DialResult, LossReason, PostResult, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
 use crate::core::pacing::Class;
@@ -223,6 +223,10 @@ struct ServerMetrics ["server"] {
     pushes_anonymous: Counter = PushesAnonymous "seawall_upstream_anonymous_pushes_total",
     /// Messages for agents that have no session here.
     pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
+    /// POSTs (`http` mode) that were not answered by a message, by what came instead.
+    posts_failed: Family<PostResult> = PostsFailed "seawall_upstream_failed_posts_total",
+    /// Polls on behalf of agents (`http` mode) that came due.
+    polls: Counter = Polls "seawall_upstream_polls_total",
     /// Error responses from the server.
     server_errors: Family<ServerErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
     /// Sessions that wait for their turn at the server, by what they have to say.

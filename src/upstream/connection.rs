@@ -148,7 +148,7 @@ impl Serve<'_> {
             LossReason::Released | LossReason::Closed => 1000,
             LossReason::ProtocolFault => 1002,
             LossReason::TooBig => 1009,
-            LossReason::Reset | LossReason::PingTimeout => return,
+            LossReason::Reset | LossReason::PingTimeout | LossReason::RequestTimeout => return,
         };
         let mut frame = Vec::new();
         websocket::encode_close(Some(rand::random()), code, &mut frame);

@@ -1,4 +1,4 @@
-//! From a server's address to an open WebSocket: TCP, TLS, upgrade.
+//! From a server's address to an open WebSocket, or a connection for plain HTTP: TCP, TLS, upgrade.
 
 use std::io;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Endpoint {
     /// If the trust store cannot be read, or the host is no name a certificate can have.
     pub(super) fn new(server: &ServerParams, timeout: Duration) -> Result<Self, TlsError> {
         let host = server.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let secure = server.url.scheme_str() == Some("wss");
+        let secure = matches!(server.url.scheme_str(), Some("wss" | "https"));
         let tls = if secure {
             let name =
                 ServerName::try_from(host.clone()).map_err(|_| TlsError::Name(host.clone()))?;
@@ -123,19 +123,30 @@ impl Endpoint {
     }
 
     async fn open(&self) -> Result<Opened, DialError> {
+        let mut stream = self.open_stream().await?;
+        let early = self.upgrade(&mut stream).await?;
+        Ok(Opened { stream, early })
+    }
+
+    /// Opens a connection for plain HTTP.
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, DialError> {
+        tokio::time::timeout(self.timeout, self.open_stream())
+            .await
+            .unwrap_or(Err(DialError::Timeout(self.timeout)))
+    }
+
+    async fn open_stream(&self) -> Result<Box<dyn Stream>, DialError> {
         let socket = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(DialError::Connect)?;
         socket.set_nodelay(true).map_err(DialError::Connect)?;
-        let mut stream: Box<dyn Stream> = match &self.tls {
+        Ok(match &self.tls {
             None => Box::new(socket),
             Some((connector, name)) => {
                 let connected = connector.connect(name.clone(), socket).await;
                 Box::new(connected.map_err(DialError::Tls)?)
             }
-        };
-        let early = self.upgrade(&mut stream).await?;
-        Ok(Opened { stream, early })
+        })
     }
 
     async fn upgrade(&self, stream: &mut Box<dyn Stream>) -> Result<Vec<u8>, DialError> {

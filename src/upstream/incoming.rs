@@ -15,30 +15,43 @@ use crate::telemetry::events::upstream as events;
 /// How long a server that is overloaded and does not say for how long is left alone.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 
-/// One message from `server` on `link`.
-pub(super) fn take(server: &Server, link: &Link, route: Route, sessions: &Sessions, bytes: &[u8]) {
+/// Where a message came from.
+pub(super) struct Origin<'a> {
+    pub(super) server: &'a Server,
+    pub(super) link: &'a Link,
+    pub(super) route: Route,
+    /// The one agent that it can be for: the link's owner, or the one whose request it answers.
+    pub(super) agent: Option<InstanceUid>,
+}
+
+/// Takes one message. Returns whether it was for an agent here and could be read.
+pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bool {
+    let Origin { server, link, route, agent } = *origin;
     events::MessageReceived { bytes: bytes.len() }.emit(&server.metrics);
     let scan = match ServerScan::parse(header::strip(bytes)) {
         Ok(scan) => scan,
         Err(fault) => {
             events::MessageMalformed { name: server.name(link), fault: &fault }
                 .emit(&server.metrics);
-            return;
+            return false;
         }
     };
     server.learn(&scan);
     note_error(server, &scan);
-    let uid = match recipient(link, &scan) {
+    let uid = match recipient(agent, &scan) {
         Ok(Some(uid)) => uid,
-        Ok(None) => return unaddressed(server, link, &scan),
+        Ok(None) => {
+            unaddressed(server, link, &scan);
+            return false;
+        }
         Err(fault) => {
             events::MessageMalformed { name: server.name(link), fault: &fault }
                 .emit(&server.metrics);
-            return;
+            return false;
         }
     };
-    // A link of one agent's own must not reach another: what is not for its owner is for nobody.
-    let foreign = link.owner.is_some_and(|owner| owner != uid);
+    // What comes one agent's way must not reach another: if it is not for that one, it is for nobody.
+    let foreign = agent.is_some_and(|agent| agent != uid);
     let delivery = if foreign {
         Delivery { delivered: Delivered::Unknown, answer: None }
     } else {
@@ -55,13 +68,17 @@ pub(super) fn take(server: &Server, link: &Link, route: Route, sessions: &Sessio
         }
         Delivered::Unavailable(retry_after) => pause(server, retry_after),
     }
+    delivery.delivered != Delivered::Unknown
 }
 
-/// Whom the message is for: whom it names, else the link's owner.
-fn recipient(link: &Link, scan: &ServerScan<'_>) -> Result<Option<InstanceUid>, UidError> {
+/// Whom the message is for: whom it names, else the one agent that it can be for.
+fn recipient(
+    agent: Option<InstanceUid>,
+    scan: &ServerScan<'_>,
+) -> Result<Option<InstanceUid>, UidError> {
     match scan.uid {
         Some(uid) if !uid.is_empty() => InstanceUid::from_wire(uid).map(Some),
-        _ => Ok(link.owner),
+        _ => Ok(agent),
     }
 }
 
@@ -91,6 +108,7 @@ fn note_error(server: &Server, scan: &ServerScan<'_>) {
     events::ServerErrorReceived { server: &server.params.name, kind }.emit(&server.metrics);
 }
 
-fn pause(server: &Server, retry_after: Option<Duration>) {
+/// The server wants peace.
+pub(super) fn pause(server: &Server, retry_after: Option<Duration>) {
     server.pause(retry_after.unwrap_or(PAUSE_DEFAULT), clock::now());
 }

@@ -1,5 +1,5 @@
-//! One link's queue: frames in one buffer, bounded in count and bytes, that senders append to and
-//! the link's task swaps out.
+//! One link's queue, bounded in count and bytes, that senders append to and the link's task takes from:
+//! frames in one buffer for a WebSocket, or messages one by one for POSTs.
 //!
 //! ```text
 //!             dialled                   lost: incarnation + 1, queue emptied
@@ -7,6 +7,9 @@
 //!     └──── released ─────┴──► Closing ──► the task ends
 //! ```
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -22,6 +25,26 @@ pub(super) struct Bounds {
     pub(super) messages_max: usize,
 }
 
+/// What the queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// WebSocket frames, as many as there are in one write.
+    Frames,
+    /// Bodies of POSTs, one a request.
+    Posts,
+}
+
+/// A message that is the body of a request of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Post {
+    /// Whose message it is: the response is for the same agent.
+    pub(super) uid: InstanceUid,
+    /// The way it went: that of the time when it was taken for sending.
+    pub(super) route: Route,
+    /// Without the header of WebSocket messages.
+    pub(super) body: Bytes,
+}
+
 /// A link as its users see it.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -29,6 +52,7 @@ pub(super) struct Link {
     /// In `per-agent` mode the one agent whose link it is. Such a link takes messages while it is
     /// being dialled; a shared one does not, for its agents come again when it is up.
     pub(super) owner: Option<InstanceUid>,
+    carries: Carries,
     bounds: Bounds,
     queue: Mutex<Queue>,
     pub(super) wake: Notify,
@@ -39,8 +63,11 @@ struct Queue {
     incarnation: Incarnation,
     state: State,
     /// Encoded frames.
-    bytes: Vec<u8>,
+    frames: Vec<u8>,
+    /// How many messages those are.
     messages: usize,
+    posts: VecDeque<(InstanceUid, Vec<u8>)>,
+    posts_bytes: usize,
     /// Pings, pongs and Close, which go before everything; bounded in `control`.
     control: Vec<u8>,
 }
@@ -67,16 +94,25 @@ pub(super) enum Next {
 }
 
 impl Link {
-    pub(super) fn new(id: LinkId, owner: Option<InstanceUid>, bounds: Bounds) -> Self {
+    /// A link of one agent's own, or one that many share.
+    pub(super) fn new(
+        id: LinkId,
+        owner: Option<InstanceUid>,
+        carries: Carries,
+        bounds: Bounds,
+    ) -> Self {
         Self {
             id,
             owner,
+            carries,
             bounds,
             queue: Mutex::new(Queue {
                 incarnation: Incarnation(1),
                 state: State::Down,
-                bytes: Vec::new(),
+                frames: Vec::new(),
                 messages: 0,
+                posts: VecDeque::new(),
+                posts_bytes: 0,
                 control: Vec::new(),
             }),
             wake: Notify::new(),
@@ -93,18 +129,19 @@ impl Link {
 
     /// Bytes that wait.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.queue.lock().bytes.len()
+        self.queue.lock().waiting().0
     }
 
     /// Whether a good part of the queue is free: what is paced leaves room for what is not.
     pub(super) fn has_room(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.bytes.len() < self.bounds.bytes_max / 2
-            && queue.messages < self.bounds.messages_max / 2
+        let (bytes, messages) = self.queue.lock().waiting();
+        bytes < self.bounds.bytes_max / 2 && messages < self.bounds.messages_max / 2
     }
 
+    /// Takes a message of this agent's for sending; returns the bytes that this adds to the queue.
     pub(super) fn send(
         &self,
+        uid: InstanceUid,
         incarnation: Incarnation,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<usize, NotSent> {
@@ -118,16 +155,14 @@ impl Link {
             State::Down | State::Closing => return Err(NotSent::Down),
         }
         // The last message may go over: one of any size always fits an empty queue.
-        if queue.bytes.len() >= self.bounds.bytes_max || queue.messages >= self.bounds.messages_max
-        {
+        let (bytes, messages) = queue.waiting();
+        if bytes >= self.bounds.bytes_max || messages >= self.bounds.messages_max {
             return Err(NotSent::Full);
         }
-        let before = queue.bytes.len();
-        let frame = websocket::begin_message(Some(rand::random()), 1024, &mut queue.bytes);
-        write(&mut queue.bytes);
-        websocket::finish_message(frame, &mut queue.bytes);
-        queue.messages += 1;
-        let added = queue.bytes.len() - before;
+        let added = match self.carries {
+            Carries::Frames => queue.push_frame(write),
+            Carries::Posts => queue.push_post(uid, write),
+        };
         drop(queue);
         self.wake.notify_one();
         Ok(added)
@@ -153,12 +188,21 @@ impl Link {
             }
             return Next::Write;
         }
-        if !queue.bytes.is_empty() {
+        if !queue.frames.is_empty() {
             queue.messages = 0;
-            std::mem::swap(&mut queue.bytes, buffer);
+            std::mem::swap(&mut queue.frames, buffer);
             return Next::Write;
         }
         if queue.state == State::Closing { Next::Close } else { Next::Wait }
+    }
+
+    /// Takes what waited longest, with the way it goes.
+    pub(super) fn take_post(&self) -> Option<Post> {
+        let mut queue = self.queue.lock();
+        let (uid, body) = queue.posts.pop_front()?;
+        queue.posts_bytes -= body.len();
+        let route = Route { link: self.id, incarnation: queue.incarnation };
+        Some(Post { uid, route, body: body.into() })
     }
 
     /// The link is established. `false`: it has been released meanwhile.
@@ -175,9 +219,11 @@ impl Link {
     pub(super) fn down(&self) {
         let mut queue = self.queue.lock();
         queue.incarnation = Incarnation(queue.incarnation.0.wrapping_add(1));
-        queue.bytes = Vec::new();
-        queue.control = Vec::new();
+        queue.frames = Vec::new();
         queue.messages = 0;
+        queue.posts = VecDeque::new();
+        queue.posts_bytes = 0;
+        queue.control = Vec::new();
         if queue.state == State::Up {
             queue.state = State::Down;
         }
@@ -194,6 +240,31 @@ impl Link {
     }
 }
 
+impl Queue {
+    /// Bytes and messages that wait.
+    fn waiting(&self) -> (usize, usize) {
+        (self.frames.len() + self.posts_bytes, self.messages + self.posts.len())
+    }
+
+    fn push_frame(&mut self, write: &mut dyn FnMut(&mut Vec<u8>)) -> usize {
+        let before = self.frames.len();
+        let frame = websocket::begin_message(Some(rand::random()), 1024, &mut self.frames);
+        write(&mut self.frames);
+        websocket::finish_message(frame, &mut self.frames);
+        self.messages += 1;
+        self.frames.len() - before
+    }
+
+    fn push_post(&mut self, uid: InstanceUid, write: &mut dyn FnMut(&mut Vec<u8>)) -> usize {
+        let mut body = Vec::new();
+        write(&mut body);
+        let bytes = body.len();
+        self.posts_bytes += bytes;
+        self.posts.push_back((uid, body));
+        bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,11 +273,15 @@ mod tests {
     const BOUNDS: Bounds = Bounds { bytes_max: 100, messages_max: 3 };
 
     fn link(owner: Option<InstanceUid>) -> Link {
-        Link::new(LinkId { server: ServerId(0), index: 0 }, owner, BOUNDS)
+        Link::new(LinkId { server: ServerId(0), index: 0 }, owner, Carries::Frames, BOUNDS)
+    }
+
+    fn agent(n: u8) -> InstanceUid {
+        InstanceUid::from_bytes([n; 16])
     }
 
     fn send(link: &Link, incarnation: u32, bytes: usize) -> Result<usize, NotSent> {
-        link.send(Incarnation(incarnation), &mut |out| out.resize(out.len() + bytes, 7))
+        link.send(agent(1), Incarnation(incarnation), &mut |out| out.resize(out.len() + bytes, 7))
     }
 
     #[test]
@@ -238,8 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn posts_are_taken_one_by_one_within_the_same_bounds() {
+        let id = LinkId { server: ServerId(0), index: 3 };
+        let link = Link::new(id, None, Carries::Posts, BOUNDS);
+        link.up();
+        for n in 1..=3 {
+            let sent = link.send(agent(n), Incarnation(1), &mut |out| out.push(n));
+            assert_eq!(sent, Ok(1), "without any framing");
+        }
+        assert_eq!(send(&link, 1, 1), Err(NotSent::Full));
+        let first = link.take_post().unwrap();
+        assert_eq!(
+            (first.uid, first.body.as_ref(), first.route),
+            (agent(1), &[1][..], link.route())
+        );
+        assert_eq!((link.waiting_bytes(), send(&link, 1, 200)), (2, Ok(200)));
+        assert_eq!(send(&link, 1, 1), Err(NotSent::Full));
+        link.down();
+        assert_eq!((link.take_post(), link.waiting_bytes()), (None, 0));
+    }
+
+    #[test]
     fn an_agents_own_link_takes_messages_while_dialling() {
-        let link = link(Some(InstanceUid::from_bytes([1; 16])));
+        let link = link(Some(agent(1)));
         assert!(send(&link, 1, 1).is_ok());
         assert!(link.up());
         assert_eq!(link.take(&mut Vec::new()), Next::Write);

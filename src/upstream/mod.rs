@@ -3,15 +3,19 @@
 //!
 //! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
 //! - `connection`, `dial`, `tls`: that WebSocket's bytes.
+//! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs.
 //! - `server`, `pace`: one server; sessions that wait for their turn at it.
 //! - `tasks`, `turns`: what runs. `incoming`: where a server's message goes.
 
 mod connection;
 mod dial;
 mod incoming;
+mod lane;
 mod link;
 mod pace;
 pub mod params;
+mod polls;
+mod post;
 mod server;
 mod tasks;
 mod tls;
@@ -33,7 +37,7 @@ use crate::core::session::Route;
 use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use crate::sessions::{Greeting, NotSent, Sessions, Uplink};
 use crate::telemetry::events::upstream as events;
-use link::Link;
+use link::{Carries, Link};
 use params::{Mode, UpstreamParams};
 use server::Server;
 
@@ -93,7 +97,16 @@ impl Upstream {
             let shared = || (Arc::clone(self), Arc::clone(server), Arc::clone(sessions));
             for link in &server.shared {
                 let (up, server, sessions) = shared();
-                tasks.spawn(tasks::keep_link(up, server, Arc::clone(link), sessions));
+                let link = Arc::clone(link);
+                match server.params.mode {
+                    Mode::Http { .. } => tasks.spawn(lane::keep_lane(up, server, link, sessions)),
+                    _ => tasks.spawn(tasks::keep_link(up, server, link, sessions)),
+                };
+            }
+            if server.polls.is_some() {
+                let (up, server, sessions) = shared();
+                tasks.spawn(polls::poll(Arc::clone(&server), Arc::clone(&sessions)));
+                tasks.spawn(lane::reintroduce(up, server, sessions));
             }
             let (up, server, sessions) = shared();
             tasks.spawn(turns::give_turns(up, server, sessions));
@@ -203,7 +216,7 @@ impl Upstream {
         let mut make = || {
             made = true;
             let id = LinkId { server: server.id, index: 0 };
-            Arc::new(Link::new(id, Some(uid), server.bounds))
+            Arc::new(Link::new(id, Some(uid), Carries::Frames, server.bounds))
         };
         let link = match server.owned.entry(uid) {
             Entry::Vacant(place) => Arc::clone(&place.insert(make())),
@@ -253,14 +266,17 @@ impl Uplink for Upstream {
     ) -> Result<(), NotSent> {
         let server = self.server(route.link.server).ok_or(NotSent::Stale)?;
         let sent = match (&server.params.mode, server.shared.get(usize::from(route.link.index))) {
-            (Mode::Multiplexed { .. }, Some(link)) => link.send(route.incarnation, write),
-            (Mode::Multiplexed { .. }, None) => Err(NotSent::Stale),
-            (Mode::PerAgent, _) => self.own_link(server, uid).send(route.incarnation, write),
+            (Mode::PerAgent, _) => self.own_link(server, uid).send(uid, route.incarnation, write),
+            (_, Some(link)) => link.send(uid, route.incarnation, write),
+            (_, None) => Err(NotSent::Stale),
         };
         match sent {
             Ok(bytes) => {
                 server.pace.sent(route.link.index, clock::now());
                 events::MessageSent { bytes }.emit(&server.metrics);
+                if let Some(polls) = &server.polls {
+                    polls.add(uid);
+                }
             }
             Err(NotSent::Full) => {
                 let server_name = &server.params.name;
@@ -291,6 +307,9 @@ impl Uplink for Upstream {
         for server in &self.servers {
             if let Some(link) = server.owned.get(&uid) {
                 link.release();
+            }
+            if let Some(polls) = &server.polls {
+                polls.remove(uid);
             }
         }
     }

@@ -26,6 +26,7 @@ impl Pace {
             Mode::Multiplexed { links } => links,
             // All agents' own links are counted as one.
             Mode::PerAgent => NonZeroU16::MIN,
+            Mode::Http { connections, .. } => connections,
         };
         let params = PacerParams {
             pace_max: all.pace_max,
@@ -98,6 +99,11 @@ impl Pace {
 
     pub(super) fn pause(&self, until: Instant, now: Instant) {
         self.pacer.lock().pause(until, now);
+    }
+
+    /// For how much longer the server wants peace.
+    pub(super) fn paused(&self, now: Instant) -> Option<Duration> {
+        self.pacer.lock().paused(now)
     }
 
     pub(super) fn presumed_ignorant(&self) -> bool {

@@ -17,6 +17,13 @@ pub enum Mode {
     /// One WebSocket an agent, for servers whose pushes carry no uid or that key state by
     /// connection.
     PerAgent,
+    /// Each message a POST, for servers that have the plain-HTTP transport alone.
+    Http {
+        /// Pooled keep-alive connections; each carries one request at a time.
+        connections: NonZeroU16,
+        /// How often the server is asked on behalf of each agent whether it has something for it.
+        poll_interval: Duration,
+    },
 }
 
 /// One OpAMP server.
@@ -24,11 +31,11 @@ pub enum Mode {
 pub struct ServerParams {
     /// Its name in logs, metrics and placement: renaming a server moves its agents.
     pub name: String,
-    /// `ws://` or `wss://` address of its OpAMP endpoint.
+    /// Address of its OpAMP endpoint: `ws://` or `wss://`, in mode `http` `http://` or `https://`.
     pub url: Uri,
     /// How agents share connections.
     pub mode: Mode,
-    /// Headers added to each dial, values read from the configuration, the environment or a file.
+    /// Headers added to each dial or POST, values read from the configuration, the environment or a file.
     /// Marked sensitive, so that no log shows them.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A PEM file of certificate authorities to trust instead of the system's.
@@ -65,7 +72,8 @@ pub struct UpstreamParams {
     pub failover_after: Duration,
     /// Largest message accepted from a server, in bytes.
     pub message_bytes_max: usize,
-    /// Silence on a link after which it is pinged.
+    /// Silence on a link after which it is pinged. In mode `http` a request may take so long and
+    /// `ping_timeout` besides.
     pub ping_interval: Duration,
     /// Silence after that ping which makes the link dead.
     pub ping_timeout: Duration,

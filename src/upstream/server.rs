@@ -1,16 +1,21 @@
 //! One server: its links, what it says of itself, whether it can be reached.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use http::StatusCode;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::dial::{DialError, Endpoint};
-use super::link::{Bounds, Link};
+use super::link::{Bounds, Carries, Link};
 use super::pace::Pace;
 use super::params::{Mode, ServerParams, UpstreamParams};
+use super::polls::Polls;
+use super::post::Template;
 use super::tls::TlsError;
 use crate::core::backoff::RETRY_AFTER_MAX;
 use crate::core::placement::{Seed, link_of};
@@ -22,6 +27,9 @@ use crate::telemetry::events::upstream::{LinkName, Paused};
 
 /// Bytes that may wait on one agent's own link.
 const AGENT_LINK_BYTES_MAX: usize = 1 << 20;
+/// Lanes of mode `http` share what one link may hold; each has so much, lest it never has room.
+const LANE_BYTES_MIN: usize = 64 << 10;
+const LANE_MESSAGES_MIN: usize = 16;
 
 pub(super) struct Server {
     pub(super) id: ServerId,
@@ -31,10 +39,15 @@ pub(super) struct Server {
     pub(super) endpoint: Endpoint,
     pub(super) pace: Pace,
     pub(super) dials: tokio::sync::Semaphore,
-    /// `multiplexed`: fixed. `per-agent`: empty.
+    /// `multiplexed` and `http`: fixed. `per-agent`: empty.
     pub(super) shared: Vec<Arc<Link>>,
-    /// `per-agent`: one an agent. `multiplexed`: empty.
+    /// `per-agent`: one an agent. Else empty.
     pub(super) owned: DashMap<InstanceUid, Arc<Link>>,
+    /// `http`: what each POST begins with, and who is polled for.
+    pub(super) template: Template,
+    pub(super) polls: Option<Polls>,
+    /// `http`: a lane came back.
+    pub(super) reintroduce: Notify,
     pub(super) bounds: Bounds,
     greeting: RwLock<Arc<Greeting>>,
     links_up: AtomicUsize,
@@ -43,6 +56,8 @@ pub(super) struct Server {
     /// A push that cannot be routed is worth one line in the log.
     anonymous_logged: AtomicBool,
     failure_logged: AtomicBool,
+    /// Statuses that are worth no further line in the log: at most as many as there are.
+    refusals_logged: Mutex<HashSet<StatusCode>>,
     reach: Mutex<Reach>,
 }
 
@@ -56,6 +71,26 @@ struct Reach {
     held_until: Option<Instant>,
 }
 
+/// How many links all agents share, and what each link may hold.
+fn shape(params: &ServerParams, all: &UpstreamParams) -> (u16, Carries, Bounds) {
+    let (bytes_max, messages_max) = (all.queue_bytes_max, all.queue_messages_max);
+    match params.mode {
+        Mode::Multiplexed { links } => {
+            (links.get(), Carries::Frames, Bounds { bytes_max, messages_max })
+        }
+        Mode::PerAgent => {
+            let bytes_max = bytes_max.min(AGENT_LINK_BYTES_MAX);
+            (0, Carries::Frames, Bounds { bytes_max, messages_max })
+        }
+        Mode::Http { connections, .. } => {
+            let lanes = usize::from(connections.get());
+            let bytes_max = (bytes_max / lanes).max(LANE_BYTES_MIN);
+            let messages_max = (messages_max / lanes).max(LANE_MESSAGES_MIN);
+            (connections.get(), Carries::Posts, Bounds { bytes_max, messages_max })
+        }
+    }
+}
+
 impl Server {
     pub(super) fn new(
         id: ServerId,
@@ -63,22 +98,15 @@ impl Server {
         all: &UpstreamParams,
         now: Instant,
     ) -> Result<Self, TlsError> {
-        let (count, bounds) = match params.mode {
-            Mode::Multiplexed { links } => (
-                links.get(),
-                Bounds { bytes_max: all.queue_bytes_max, messages_max: all.queue_messages_max },
-            ),
-            Mode::PerAgent => (
-                0,
-                Bounds {
-                    bytes_max: all.queue_bytes_max.min(AGENT_LINK_BYTES_MAX),
-                    messages_max: all.queue_messages_max,
-                },
-            ),
-        };
+        let (count, carries, bounds) = shape(params, all);
         let shared = (0..count)
-            .map(|index| Arc::new(Link::new(LinkId { server: id, index }, None, bounds)))
+            .map(|index| LinkId { server: id, index })
+            .map(|link| Arc::new(Link::new(link, None, carries, bounds)))
             .collect();
+        let polls = match params.mode {
+            Mode::Http { poll_interval, .. } => Some(Polls::new(poll_interval)),
+            Mode::Multiplexed { .. } | Mode::PerAgent => None,
+        };
         Ok(Self {
             id,
             params: params.clone(),
@@ -89,12 +117,16 @@ impl Server {
             dials: tokio::sync::Semaphore::new(usize::from(all.dials_max.get())),
             shared,
             owned: DashMap::new(),
+            template: Template::new(params),
+            polls,
+            reintroduce: Notify::new(),
             bounds,
             greeting: RwLock::default(),
             links_up: AtomicUsize::new(0),
             available: AtomicBool::new(true),
             anonymous_logged: AtomicBool::new(false),
             failure_logged: AtomicBool::new(false),
+            refusals_logged: Mutex::default(),
             reach: Mutex::new(Reach { reachable: false, since: now, held_until: None }),
         })
     }
@@ -112,7 +144,9 @@ impl Server {
     }
 
     pub(super) fn name<'a>(&'a self, link: &Link) -> LinkName<'a> {
-        LinkName { server: &self.params.name, link: link.id.index, shared: link.owner.is_none() }
+        // Pooled connections come and go.
+        let shared = link.owner.is_none() && self.polls.is_none();
+        LinkName { server: &self.params.name, link: link.id.index, shared }
     }
 
     pub(super) fn greeting(&self) -> Arc<Greeting> {
@@ -142,10 +176,17 @@ impl Server {
         !self.failure_logged.swap(true, Ordering::Relaxed)
     }
 
-    pub(super) fn link_came(&self, now: Instant) {
+    /// Whether a refusal with this status is the first one.
+    pub(super) fn first_refusal(&self, status: StatusCode) -> bool {
+        self.refusals_logged.lock().insert(status)
+    }
+
+    /// Returns whether it is the first one that is up.
+    pub(super) fn link_came(&self, now: Instant) -> bool {
         self.failure_logged.store(false, Ordering::Relaxed);
-        self.links_up.fetch_add(1, Ordering::Relaxed);
+        let before = self.links_up.fetch_add(1, Ordering::Relaxed);
         self.reached(true, now);
+        before == 0
     }
 
     pub(super) fn link_went(&self, link: &Link, now: Instant) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Upstream;
 use super::connection::Serve;
 use super::dial::DialError;
-use super::incoming;
+use super::incoming::{self, Origin};
 use super::link::Link;
 use super::server::Server;
 use crate::clock;
@@ -39,7 +39,10 @@ pub(super) async fn keep_link(
                 events::LinkUp { name: server.name(&link) }.emit(&server.metrics);
                 reintroduce(&up, &server, &link, &sessions);
                 let route = link.route();
-                let take = |bytes: &[u8]| incoming::take(&server, &link, route, &sessions, bytes);
+                let origin = Origin { server: &server, link: &link, route, agent: link.owner };
+                let take = |bytes: &[u8]| {
+                    incoming::take(&origin, &sessions, bytes);
+                };
                 let serve = Serve {
                     link: &link,
                     message_bytes_max: up.params.message_bytes_max,
@@ -74,7 +77,7 @@ pub(super) async fn keep_link(
 }
 
 /// A released link ends at once; any other notification is a message that waits.
-async fn rest(link: &Link, wait: Duration) {
+pub(super) async fn rest(link: &Link, wait: Duration) {
     let end = tokio::time::sleep(wait);
     tokio::pin!(end);
     while !link.is_released() {

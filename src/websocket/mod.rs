@@ -22,7 +22,9 @@ pub use fault::Fault;
 pub use head::{HEADERS_MAX, HeadFault, Headers};
 pub use mask::apply_mask;
 pub use request::{Key, RequestHead, UpgradeFault, accept_response, check_upgrade};
-pub use response::{ClientRequest, Refused, ResponseHead, check_response, client_request};
+pub use response::{
+    ClientRequest, Refused, ResponseHead, check_response, client_request, retry_after,
+};
 pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 /// Which end of the connection this process is (RFC 6455, section 5.1).

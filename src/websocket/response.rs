@@ -78,13 +78,18 @@ impl<'a> ResponseHead<'a> {
     /// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, of which the rest from `now` on
     /// is meant. The server's wish; any cap is the caller's.
     pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
-        let text = std::str::from_utf8(self.headers.get("retry-after")?).ok()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(text).ok()?;
-        Some(date.duration_since(now).unwrap_or_default())
+        retry_after(self.headers.get("retry-after")?, now)
     }
+}
+
+/// The value of `Retry-After`; see [`ResponseHead::retry_after`].
+pub fn retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// Why a server's answer does not open a WebSocket. The server's fault; whether retrying helps, the

@@ -25,7 +25,7 @@ pub(crate) async fn clean_disconnect(setup: Setup) {
     world.server.received(since, &agent.uid, disconnects).await;
     assert!(asked.elapsed() < Duration::from_secs(5), "not passed on at once");
     assert_eq!(world.server.state(&agent.uid).await, None);
-    if setup.topology != Topology::Multiplexed {
+    if matches!(setup.topology, Topology::Direct | Topology::PerAgent) {
         world.server.process().event(since, "closed", |_| true).await;
     }
     let told = world.server.messages(since, &agent.uid).iter().filter(|e| disconnects(e)).count();

@@ -2,11 +2,9 @@
 //! again.
 
 use crate::offers::config_offer;
-use crate::support::gateway::Gateway;
-use crate::support::gateway::Mode;
 use crate::support::interop::agent::Agent;
 use crate::support::interop::server::{PushUid, Server};
-use crate::support::interop::world::{LINKS, Setup, Topology, World};
+use crate::support::interop::world::{Setup, World};
 use crate::support::log::Mark;
 
 /// The server is killed with all it knew, comes back empty, and an agent changes meanwhile.
@@ -67,11 +65,8 @@ async fn settled(world: &mut World, agents: [&Agent; 2], marks: [Mark; 2]) {
 pub(crate) async fn late_server(setup: Setup) {
     let mut server = Server::start(&setup.peers, PushUid::Present).await;
     server.kill().await;
-    let mode = match setup.topology {
-        Topology::PerAgent => Mode::PerAgent,
-        _ => Mode::Multiplexed(LINKS),
-    };
-    let mut gateway = Gateway::builder().server(&server.url("ws"), mode).start_unready().await;
+    let gateway = setup.topology.gateway(&server).expect("this scenario has a gateway");
+    let mut gateway = gateway.start_unready().await;
     gateway.wait_unready().await;
 
     let mut world = World::of(setup, server, gateway);

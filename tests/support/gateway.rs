@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     Multiplexed(u16),
     /// Each its own.
     PerAgent,
+    /// By POSTs over this many connections.
+    Http(u16),
 }
 
 /// A server in the configuration.
@@ -84,6 +86,9 @@ impl GatewayBuilder {
             let mode = match mode {
                 Mode::Multiplexed(links) => format!("mode = \"multiplexed\"\nlinks = {links}"),
                 Mode::PerAgent => "mode = \"per-agent\"".to_owned(),
+                Mode::Http(connections) => {
+                    format!("mode = \"http\"\nconnections = {connections}")
+                }
             };
             writeln!(text, "[[upstream.servers]]\nname = \"{name}\"\nurl = \"{url}\"\n{mode}")
                 .expect("text grows");

@@ -28,12 +28,10 @@ fn dials_max() -> usize {
     dials
 }
 
-async fn dials_of(accept: Accept, links: u16) -> usize {
-    let server = Mock::start().await;
+async fn dials_of(server: Mock, accept: Accept, mode: Mode) -> usize {
     server.behave(|behaviour| behaviour.accept = accept);
     let since = clock::now();
-    let gateway =
-        Gateway::builder().server(&server.url(), Mode::Multiplexed(links)).start_unready().await;
+    let gateway = Gateway::builder().server(&server.url(), mode).start_unready().await;
     // What is measured is what happens in a length of time.
     tokio::time::sleep(WATCHED.saturating_sub(clock::now() - since)).await;
     let dials = server.with(|state| state.dials.len());
@@ -62,11 +60,13 @@ async fn dials_without_backoff() -> usize {
 async fn accept_and_close_is_dialled_no_more_than_the_backoff_allows() {
     const LINKS: u16 = 4;
     let bound = usize::from(LINKS) * dials_max();
-    let (before, after) = tokio::join!(
-        dials_of(Accept::CutBeforeUpgrade, LINKS),
-        dials_of(Accept::CutAfterUpgrade, LINKS),
+    let links = Mode::Multiplexed(LINKS);
+    let (before, after, plain) = tokio::join!(
+        dials_of(Mock::start().await, Accept::CutBeforeUpgrade, links),
+        dials_of(Mock::start().await, Accept::CutAfterUpgrade, links),
+        dials_of(Mock::start_http().await, Accept::CutBeforeUpgrade, Mode::Http(LINKS)),
     );
-    for dials in [before, after] {
+    for dials in [before, after, plain] {
         assert!(dials <= bound, "{dials} dials, the rule allows {bound}");
         assert!(dials >= 2 * usize::from(LINKS), "{dials} dials: it is tried again");
     }

@@ -54,11 +54,18 @@ async fn reports_that_died_with_the_server_are_recovered() {
 
 #[tokio::test]
 async fn agents_go_to_the_next_server_and_back() {
-    let mut first = Mock::start().await;
-    let second = Mock::start().await;
+    to_the_next_and_back(Mock::start().await, Mock::start().await, Mode::Multiplexed(2)).await;
+}
+
+#[tokio::test]
+async fn agents_go_to_the_next_server_and_back_over_plain_http() {
+    to_the_next_and_back(Mock::start_http().await, Mock::start_http().await, Mode::Http(2)).await;
+}
+
+async fn to_the_next_and_back(mut first: Mock, second: Mock, mode: Mode) {
     let gateway = Gateway::builder()
-        .server(&first.url(), Mode::Multiplexed(2))
-        .server(&second.url(), Mode::Multiplexed(2))
+        .server(&first.url(), mode)
+        .server(&second.url(), mode)
         .set("upstream", "failover_after", "\"400ms\"")
         .set("upstream", "stable_after", "\"400ms\"")
         .set("upstream", "backoff_initial", "\"100ms\"")

@@ -67,6 +67,16 @@ async fn a_named_authority_is_trusted() {
 }
 
 #[tokio::test]
+async fn a_named_authority_is_trusted_for_posts() {
+    let authority = Authority::new();
+    let server = Mock::start_https(authority.acceptor()).await;
+    let gateway = Gateway::builder().server(&server.url(), Mode::Http(2));
+    let gateway = authority.trusted_by(gateway).start().await;
+    let agents = agents(&gateway, 4).await;
+    server.converged(&refs(&agents)).await;
+}
+
+#[tokio::test]
 async fn another_authority_is_not() {
     let server = Mock::start_tls(Authority::new().acceptor()).await;
     let stranger = Authority::new();

@@ -33,14 +33,16 @@ impl Drop for ConfigFile {
 }
 
 fn text(ports: [u16; 3], mode: Mode) -> String {
-    let mode = match mode {
-        Mode::Multiplexed => "multiplexed",
-        Mode::PerAgent => "per-agent",
+    let (scheme, mode) = match mode {
+        Mode::Multiplexed => ("ws", "multiplexed"),
+        Mode::PerAgent => ("ws", "per-agent"),
+        Mode::Http => ("http", "http"),
     };
     let [server, edge, admin] = ports.map(local);
     format!(
         "[edge]\nlisten = [\"{edge}\"]\n\n[admin]\nlisten = \"{admin}\"\n\n\
-         [[upstream.servers]]\nname = \"main\"\nurl = \"ws://{server}/v1/opamp\"\nmode = \"{mode}\"\n"
+         [[upstream.servers]]\nname = \"main\"\nurl = \"{scheme}://{server}/v1/opamp\"\n\
+         mode = \"{mode}\"\n"
     )
 }
 
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_gateway_takes_it() {
-        for mode in [Mode::Multiplexed, Mode::PerAgent] {
+        for mode in [Mode::Multiplexed, Mode::PerAgent, Mode::Http] {
             let text = text([1, 2, 3], mode);
             if let Err(mistakes) = seawall::config::parse(&text, &[]) {
                 panic!("{text}\n{mistakes}");

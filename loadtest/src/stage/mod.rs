@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     Multiplexed,
     /// One connection an agent
     PerAgent,
+    /// POSTs over a few connections
+    Http,
 }
 
 /// Options of the commands that start server and gateway themselves.

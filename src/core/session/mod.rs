@@ -37,7 +37,7 @@ pub use agent_side::{Reply, ReportVerdict, Says};
 pub use full_state::FullState;
 pub use picture::{Carry, News};
 pub use presence::{Arrival, EndReason, Expiry, Presence};
-pub use server_side::{Answer, FromServer, ServerVerdict};
+pub use server_side::{Answer, FromServer, NotTaken, ServerVerdict};
 pub use turns::{ClassSet, Turn};
 pub use upstream_side::Pending;
 

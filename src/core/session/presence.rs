@@ -214,6 +214,11 @@ impl Session {
         matches!(self.presence, Presence::Gone)
     }
 
+    /// Whether the agent is there, or may come back at any time.
+    pub const fn is_kept(&self) -> bool {
+        !matches!(self.presence, Presence::Leaving | Presence::Gone)
+    }
+
     /// Whether the agent can be spoken to now or at its next poll.
     pub(super) const fn is_present(&self) -> bool {
         matches!(self.presence, Presence::Connected { .. } | Presence::Polling { .. })

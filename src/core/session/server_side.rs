@@ -42,6 +42,13 @@ pub struct ServerVerdict {
     pub answer: Option<Answer>,
 }
 
+/// A message that came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Whether the agent still awaits a reply.
+    pub acknowledge: bool,
+}
+
 /// An answer of the server's, as its pace is judged by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
@@ -98,6 +105,23 @@ impl Session {
             introduction: (introduces && scan.error_response.is_none())
                 .then(|| scan.reports_full_state_wanted()),
         })
+    }
+
+    /// A message that went out on `route` came to nothing: its answer will not come. `again`: what it
+    /// said of the agent's state is to be sent once more. `None`: no answer was awaited any more, and
+    /// what was lost has been seen to.
+    pub fn not_taken(&mut self, route: Route, again: bool) -> Option<NotTaken> {
+        if self.sent_on != Some(route) || self.unanswered == 0 {
+            return None;
+        }
+        self.unanswered -= 1;
+        self.introducing = false;
+        if let Some(picture) = &mut self.picture {
+            picture.refused(true, again);
+        }
+        // It may have been a touch.
+        self.touch_due |= again;
+        Some(NotTaken { acknowledge: self.reply_taken() })
     }
 
     const fn note_all_answered(&mut self) {

@@ -1,6 +1,6 @@
 //! What a session waits for at its server, and what it does when its turn comes: one message.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{FullState, Presence, Route, Session};
 use crate::core::pacing::Class;
@@ -107,6 +107,17 @@ impl Session {
     /// The heartbeat that the server was to hear could not go on now (R9).
     pub const fn touch_later(&mut self) {
         self.touch_due = true;
+    }
+
+    /// Has the server asked, in the session's turn, whether it has something for the agent. `false`: it
+    /// is asked already, or has heard of the agent less than `silence` ago.
+    pub fn poll_server(&mut self, silence: Duration, now: Instant) -> bool {
+        let lately = self.sent_at.is_some_and(|at| now.saturating_duration_since(at) < silence);
+        if lately || self.touch_due {
+            return false;
+        }
+        self.touch_due = true;
+        true
     }
 
     /// The session's turn has come on a link that is up. `presumed_ignorant`: the server has asked

@@ -3,6 +3,7 @@
 mod hammer;
 mod http;
 mod news;
+mod posts;
 mod turns;
 mod websocket;
 

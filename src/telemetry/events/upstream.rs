@@ -38,10 +38,30 @@ label! {
         PingTimeout = "ping_timeout",
         /// The server broke the rules of WebSocket.
         ProtocolFault = "protocol_fault",
+        /// A request (`http` mode) was not answered in time.
+        RequestTimeout = "request_timeout",
         /// A message over the limit.
         TooBig = "too_big",
         /// Its agent is gone (`per-agent` mode), or Seawall is stopping.
         Released = "released",
+    }
+}
+
+label! {
+    /// What came of a POST instead of a message.
+    pub enum PostResult("result") {
+        /// A status that says that the server does not want it (4xx).
+        Refused = "refused",
+        /// A status that says that the server is in trouble (5xx).
+        Failed = "failed",
+        /// 503 or 429: the server asks to be spared.
+        Unavailable = "unavailable",
+        /// The connection broke.
+        Lost = "lost",
+        /// There was no response in time.
+        Timeout = "timeout",
+        /// The response was over the limit.
+        TooBig = "too_big",
     }
 }
 
@@ -64,7 +84,8 @@ pub struct LinkName<'a> {
     pub server: &'a str,
     /// The link's number.
     pub link: u16,
-    /// Whether many agents share it. One agent's own link is not news at the default level.
+    /// Whether many agents share it for long. One agent's own link, or a pooled connection, is not news
+    /// at the default level.
     pub shared: bool,
 }
 
@@ -111,7 +132,7 @@ impl LinkUp<'_> {
         if shared {
             info!(target: TARGET, server, link, "link up");
         } else {
-            debug!(target: TARGET, server, "agent's link up");
+            debug!(target: TARGET, server, link, "connection up");
         }
     }
 }
@@ -138,6 +159,71 @@ impl LinkLost<'_> {
         } else {
             debug!(target: TARGET, server, link, %reason, ?held, "link ended");
         }
+    }
+}
+
+/// The first connection of a server's pool is open.
+pub struct ServerReached<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+}
+
+impl ServerReached<'_> {
+    /// Logs it; connections are counted one by one.
+    pub fn emit(self) {
+        info!(target: TARGET, server = self.server, "server reached");
+    }
+}
+
+/// A POST was not answered by a message. What it said is sent again.
+pub struct PostFailed<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// What came instead.
+    pub result: PostResult,
+    /// The same in words.
+    pub reason: &'a dyn std::fmt::Display,
+}
+
+impl PostFailed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.posts_failed.with(self.result).increment(1);
+        let Self { server, result, reason } = self;
+        debug!(target: TARGET, server, %result, %reason, "POST failed");
+    }
+}
+
+/// A server refused a message. It is not sent again.
+pub struct PostRefused<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// With what.
+    pub status: http::StatusCode,
+    /// Whether it is the first with this status: only that is logged at the default level.
+    pub first: bool,
+}
+
+impl PostRefused<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.posts_failed.with(PostResult::Refused).increment(1);
+        let (server, status) = (self.server, self.status);
+        if self.first {
+            warn!(target: TARGET, server, %status, "the server refuses a message, which is not sent again");
+        } else {
+            debug!(target: TARGET, server, %status, "POST refused");
+        }
+    }
+}
+
+/// It is time to ask a server on behalf of an agent.
+pub struct PollDue;
+
+impl PollDue {
+    /// Counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.polls.increment(1);
     }
 }
 

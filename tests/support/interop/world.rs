@@ -18,10 +18,28 @@ pub(crate) enum Topology {
     Multiplexed,
     /// Seawall with a link for each agent.
     PerAgent,
+    /// Seawall with POSTs to the server, whatever agents speak.
+    Http,
 }
 
-/// Links in [`Topology::Multiplexed`]: few, so that agents share them.
+/// Links in [`Topology::Multiplexed`] and [`Topology::Http`]: few, so that agents share them.
 pub(crate) const LINKS: u16 = 2;
+
+impl Topology {
+    /// A gateway in front of this server; `None` if there is to be none.
+    pub(crate) fn gateway(self, server: &Server) -> Option<GatewayBuilder> {
+        let (scheme, mode) = match self {
+            Self::Direct => return None,
+            Self::Multiplexed => ("ws", Mode::Multiplexed(LINKS)),
+            Self::PerAgent => ("ws", Mode::PerAgent),
+            Self::Http => ("http", Mode::Http(LINKS)),
+        };
+        let gateway = Gateway::builder().server(&server.url(scheme), mode);
+        // What a server pushes goes with the answer to a poll.
+        let polls = self == Self::Http;
+        Some(if polls { gateway.server_key("poll_interval", "\"500ms\"") } else { gateway })
+    }
+}
 
 /// How a scenario is to run.
 #[derive(Debug, Clone)]
@@ -44,17 +62,9 @@ impl Setup {
         configure: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> World {
         let server = Server::start(&self.peers, push_uid).await;
-        let mode = match self.topology {
-            Topology::Direct => None,
-            Topology::Multiplexed => Some(Mode::Multiplexed(LINKS)),
-            Topology::PerAgent => Some(Mode::PerAgent),
-        };
-        let gateway = match mode {
+        let gateway = match self.topology.gateway(&server) {
             None => None,
-            Some(mode) => {
-                let builder = Gateway::builder().server(&server.url("ws"), mode);
-                Some(configure(builder).start().await)
-            }
+            Some(builder) => Some(configure(builder).start().await),
         };
         World { setup: self.clone(), server, gateway }
     }
@@ -174,6 +184,7 @@ impl World {
         match self.setup.topology {
             Topology::Multiplexed => assert!(dials <= usize::from(LINKS), "{dials} dials"),
             Topology::PerAgent => self.check_own_links(agents),
+            Topology::Http => assert_eq!(dials, 0, "no WebSocket is asked for"),
             Topology::Direct => {}
         }
     }

@@ -1,6 +1,7 @@
 //! An OpAMP server in the test's own process: it behaves until told otherwise, and counts who dials
 //! it. Independent of the gateway's code below OpAMP messages: its WebSocket is tungstenite's.
 
+mod posts;
 pub(crate) mod state;
 
 use std::io;
@@ -39,6 +40,8 @@ pub(crate) struct Mock {
     /// Bound for as long as the server may come back, so that nobody else takes its port.
     _port: TcpSocket,
     tls: Option<TlsAcceptor>,
+    /// It speaks plain HTTP alone.
+    plain: bool,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -68,7 +71,30 @@ impl Mock {
             cuts: watch::Sender::new(0),
         };
         let (address, port) = reserve();
-        Self { address, _port: port, tls: None, shared: Arc::new(shared), accepting: None }
+        let shared = Arc::new(shared);
+        Self { address, _port: port, tls: None, plain: false, shared, accepting: None }
+    }
+
+    /// A server that has the plain-HTTP transport alone, and is not there yet.
+    pub(crate) fn absent_http() -> Self {
+        let mut server = Self::absent();
+        server.plain = true;
+        server
+    }
+
+    /// The same, and it listens.
+    pub(crate) async fn start_http() -> Self {
+        let mut server = Self::absent_http();
+        server.listen().await;
+        server
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn start_https(acceptor: TlsAcceptor) -> Self {
+        let mut server = Self::absent_http();
+        server.tls = Some(acceptor);
+        server.listen().await;
+        server
     }
 
     /// A server that listens.
@@ -92,7 +118,8 @@ impl Mock {
         // Accepted sockets inherit it: a server that stalls is felt soon.
         socket.set_recv_buffer_size(64 << 10).expect("a buffer's size");
         let listener = socket.listen(1024).expect("a bound socket listens");
-        let task = accept(listener, Arc::clone(&self.shared), self.tls.clone());
+        let speaks = Speaks { tls: self.tls.clone(), plain: self.plain };
+        let task = accept(listener, Arc::clone(&self.shared), speaks);
         self.accepting = Some(tokio::spawn(task));
     }
 
@@ -116,7 +143,12 @@ impl Mock {
     }
 
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        let scheme = match (self.plain, self.tls.is_some()) {
+            (false, false) => "ws",
+            (false, true) => "wss",
+            (true, false) => "http",
+            (true, true) => "https",
+        };
         format!("{scheme}://{}/v1/opamp", self.address)
     }
 
@@ -204,14 +236,21 @@ fn encode(message: &ServerToAgent) -> Message {
     Message::Binary(bytes.into())
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
+/// What a connection is served with.
+#[derive(Clone)]
+struct Speaks {
+    tls: Option<TlsAcceptor>,
+    plain: bool,
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, speaks: Speaks) {
     // Connections end with this task.
     let mut connections = JoinSet::new();
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
         let _ = socket.set_nodelay(true);
         let open = Open::new(Arc::clone(&shared));
-        let tls = tls.clone();
+        let Speaks { tls, plain } = speaks.clone();
         let mut cuts = shared.cuts.subscribe();
         cuts.mark_unchanged();
         connections.spawn(async move {
@@ -223,7 +262,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAccep
                 },
             };
             tokio::select! {
-                () = serve(&open, stream) => {}
+                () = serve(&open, stream, plain) => {}
                 _ = cuts.changed() => {}
             }
         });
@@ -250,11 +289,12 @@ impl Drop for Open {
     }
 }
 
-async fn serve(open: &Open, mut stream: Box<dyn Stream>) {
+async fn serve(open: &Open, mut stream: Box<dyn Stream>, plain: bool) {
     let accept = open.shared.state.lock().behaviour.accept.clone();
     match &accept {
         Accept::CutBeforeUpgrade => return,
         Accept::Refuse(answer) => return refuse(&mut stream, answer).await,
+        Accept::Serve if plain => return posts::serve(open, stream).await,
         Accept::CutAfterUpgrade | Accept::Serve => {}
     }
     // The size of the error is the library's choice.

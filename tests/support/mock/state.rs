@@ -1,6 +1,6 @@
 //! What a mock server believes and counts, and how it answers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use seawall::opamp::proto::server_error_response::Details;
@@ -41,12 +41,26 @@ pub(crate) enum Reply {
     Late(Duration),
 }
 
+/// What becomes of a POST.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Post {
+    #[default]
+    Take,
+    /// It is read, and the connection cut.
+    Cut,
+    /// It is taken, and the connection cut instead of an answer.
+    TakeAndCut,
+    /// It is answered with this status and `Retry-After`.
+    Status(u16, Option<String>),
+}
+
 /// How the server behaves.
 #[derive(Debug, Default)]
 pub(crate) struct Behaviour {
     pub(crate) accept: Accept,
     pub(crate) reply: Reply,
-    /// Reads nothing.
+    pub(crate) post: Post,
+    /// Reads nothing, or answers no POST.
     pub(crate) stalled: bool,
 }
 
@@ -67,13 +81,20 @@ pub(crate) struct State {
     pub(crate) behaviour: Behaviour,
     /// When it was dialled.
     pub(crate) dials: Vec<Instant>,
-    /// Headers of each upgrade.
+    /// Headers of each upgrade or POST.
     pub(crate) heads: Vec<HeaderMap>,
     /// Connections open now, and most at one time.
     pub(crate) open: usize,
     pub(crate) open_max: usize,
     /// What came, with its time.
     pub(crate) received: Vec<(Instant, AgentToServer)>,
+    /// POSTs that were not taken.
+    pub(crate) refused: Vec<(Instant, AgentToServer)>,
+    /// Agents whose POST is being served, and how often there was another already.
+    pub(super) served: HashSet<Vec<u8>>,
+    pub(crate) overlaps: usize,
+    /// What rides on the next reply to an agent.
+    pub(crate) offers: HashMap<Vec<u8>, ServerToAgent>,
     pub(crate) agents: HashMap<Vec<u8>, Known>,
     /// Those who said that they leave.
     pub(crate) left: Vec<Vec<u8>>,
@@ -156,7 +177,7 @@ impl State {
         let mut reply = ServerToAgent {
             instance_uid: report.instance_uid.clone(),
             capabilities: SERVER_CAPABILITIES,
-            ..ServerToAgent::default()
+            ..self.offers.remove(&report.instance_uid).unwrap_or_default()
         };
         if let Reply::Unavailable(pause) = self.behaviour.reply {
             reply.error_response = Some(unavailable(pause));

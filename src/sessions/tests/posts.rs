@@ -1,0 +1,83 @@
+//! What servers over plain HTTP bring about: messages that come to nothing, and polls.
+
+use std::time::Duration;
+
+use super::super::Polled;
+use super::*;
+
+const ALWAYS: Duration = Duration::ZERO;
+
+#[test]
+fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    assert_eq!(agent.says(health()), []);
+    let first = bench.sent().remove(0).1;
+    assert!(bench.sessions.not_taken(uid(1), route(1), true).is_some());
+    assert_eq!(agent.reads(), [ack(1)]);
+    assert_eq!(bench.turns().into_iter().filter(|turn| *turn == TurnTaken::Used).count(), 1);
+    let again = bench.sent().remove(0).1;
+    assert_eq!(again.health, first.health);
+    assert_eq!(again.sequence_num, first.sequence_num + 1);
+    bench.says(1, &ServerToAgent::default());
+    assert_eq!(agent.reads(), [], "it has its reply");
+    assert!(bench.sessions.not_taken(uid(1), route(1), true).is_none(), "nothing is awaited");
+    assert!(bench.sessions.not_taken(uid(9), route(1), true).is_none(), "nobody is there");
+}
+
+#[test]
+fn what_a_server_refused_is_not_repeated_but_not_taken_for_known_either() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    agent.number = 7;
+    agent.says(health());
+    let refused = bench.sent().remove(0).1;
+    assert!(bench.sessions.not_taken(uid(1), route(1), false).is_some());
+    assert_eq!(agent.reads(), [ack(1)]);
+    bench.turns();
+    assert!(bench.sent().iter().all(|(_, message)| message.health.is_none()));
+    // The very same report.
+    agent.number = 7;
+    agent.says(health());
+    assert_eq!(bench.sent().remove(0).1.health, refused.health);
+}
+
+#[test]
+fn what_another_incarnation_lost_is_not_lost_twice() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    agent.says(health());
+    bench.relink();
+    bench.turns();
+    bench.sent();
+    assert!(bench.sessions.not_taken(uid(1), route(1), true).is_none());
+    assert_eq!(bench.turns(), []);
+}
+
+#[test]
+fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
+    let bench = Bench::default();
+    let agent = Agent::first(&bench, 1, 1);
+    let poll = |silence| bench.sessions.poll(uid(1), ServerId(0), silence);
+    assert_eq!(poll(Duration::from_secs(60)), Polled::NotYet, "it has just been heard of");
+    assert_eq!(poll(ALWAYS), Polled::Due);
+    assert_eq!(poll(ALWAYS), Polled::NotYet, "it stands in the queue");
+    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    let touch = AgentToServer { instance_uid: vec![1; 16], sequence_num: 1, ..heartbeat() };
+    assert_eq!(bench.sent(), [(uid(1), touch)]);
+    bench.says(1, &offer(b"new"));
+    assert_eq!(agent.reads(), [to(1, offer(b"new"))]);
+    drop(agent);
+    assert_eq!(poll(ALWAYS), Polled::Due, "it may come back");
+}
+
+#[test]
+fn nobody_is_polled_for_elsewhere_or_when_he_is_gone() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    assert_eq!(bench.sessions.poll(uid(2), ServerId(0), ALWAYS), Polled::Away);
+    assert_eq!(bench.sessions.poll(uid(1), ServerId(1), ALWAYS), Polled::Away);
+    bench.refuse(NotSent::Down);
+    agent.says(goodbye());
+    assert_eq!(bench.sessions.poll(uid(1), ServerId(0), ALWAYS), Polled::Away);
+}

@@ -1,0 +1,310 @@
+//! One lane of mode `http`: a link that carries one message after the other, each a POST, over one
+//! keep-alive connection. An agent always has the same lane, so its messages keep their order.
+//!
+//! ```text
+//!          dial failed: incarnation + 1, queue emptied
+//!   ┌──────────────────────────────────────────────────────┐
+//!   ▼        dialled                   closed while idle   │
+//!  Down ───────────────► Up, connected ─────────────────► Up, not connected
+//!   │                     ▲                                │ a message waits, or a moment later
+//!   │                     └────────────────────────────────┘
+//!   └── released ──► the task ends
+//! ```
+//!
+//! A connection that the server closes is nothing: servers do so with idle ones. Another incarnation is
+//! what comes after a dial that failed, for then the server was away. What a broken connection took with
+//! it concerns one agent, and so does a status: [`Sessions::not_taken`] says so to its session. A server
+//! that has restarted in the blink of an eye hears of its agents by their polls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::Upstream;
+use super::incoming::{self, Origin};
+use super::link::{Link, Post};
+use super::post::{Connection, Exchanged, Limits};
+use super::server::Server;
+use super::tasks::rest;
+use crate::clock;
+use crate::core::backoff::Backoff;
+use crate::sessions::Sessions;
+use crate::telemetry::events::upstream as events;
+use crate::telemetry::events::upstream::{LossReason, PostResult};
+
+pub(super) struct Lane {
+    up: Arc<Upstream>,
+    server: Arc<Server>,
+    link: Arc<Link>,
+    sessions: Arc<Sessions>,
+    backoff: Backoff,
+    is_up: bool,
+    /// A message that the server has not seen, or does not want yet: it goes first.
+    held: Option<Post>,
+}
+
+/// Why a connection ended, and what is to be waited for before the next.
+struct Ended {
+    reason: LossReason,
+    wait: Duration,
+    /// Nothing went wrong: a message need not wait.
+    idle: bool,
+}
+
+/// Keeps a lane going until it is released.
+pub(super) async fn keep_lane(
+    up: Arc<Upstream>,
+    server: Arc<Server>,
+    link: Arc<Link>,
+    sessions: Arc<Sessions>,
+) {
+    let backoff = Backoff::default();
+    let mut lane = Lane { up, server, link, sessions, backoff, is_up: false, held: None };
+    while let Some(mut connection) = lane.connect().await {
+        let ended = lane.serve(&mut connection).await;
+        let held = clock::now().saturating_duration_since(connection.since);
+        drop(connection);
+        let name = lane.server.name(&lane.link);
+        events::LinkLost { name, reason: ended.reason, held }.emit(&lane.server.metrics);
+        lane.wait_after(&ended).await;
+    }
+    lane.away();
+}
+
+impl Lane {
+    /// `None`: the lane is released, and nothing is left to send.
+    async fn connect(&mut self) -> Option<Connection> {
+        while !self.is_done() {
+            let dialled = {
+                // As many lanes as there may be need not all dial at one time.
+                let _turn = self.server.dials.acquire().await.ok()?;
+                Connection::open(&self.server.endpoint).await
+            };
+            let name = self.server.name(&self.link);
+            match dialled {
+                Ok(connection) => {
+                    events::LinkUp { name }.emit(&self.server.metrics);
+                    if !self.is_up && self.link.up() {
+                        self.here();
+                    }
+                    return Some(connection);
+                }
+                Err(error) => {
+                    self.away();
+                    self.server.dial_failed(&error, clock::now());
+                    let wait = self.backoff.failed(self.up.backoff_rule(), rand::random(), None);
+                    let (result, first) = (error.label(), self.server.first_failure());
+                    let name = self.server.name(&self.link);
+                    events::DialFailed { name, result, error: &error, first, retry_after: wait }
+                        .emit(&self.server.metrics);
+                    rest(&self.link, wait).await;
+                }
+            }
+        }
+        None
+    }
+
+    fn is_done(&self) -> bool {
+        self.link.is_released() && self.held.is_none() && self.link.waiting_bytes() == 0
+    }
+
+    /// The server is there: agents of this lane are introduced to it.
+    fn here(&mut self) {
+        self.is_up = true;
+        if self.server.link_came(clock::now()) {
+            events::ServerReached { server: &self.server.params.name }.emit();
+        }
+        self.server.reintroduce.notify_one();
+    }
+
+    /// The server is away, and what was on its way to it may be lost.
+    fn away(&mut self) {
+        self.held = None;
+        if std::mem::take(&mut self.is_up) {
+            self.link.down();
+            self.server.link_went(&self.link, clock::now());
+        }
+    }
+
+    async fn wait_after(&self, ended: &Ended) {
+        if !ended.idle || self.link.is_released() {
+            return rest(&self.link, ended.wait).await;
+        }
+        let end = tokio::time::sleep(ended.wait);
+        tokio::select! {
+            () = end => {}
+            () = self.link.wake.notified() => {}
+        }
+    }
+
+    /// Sends what there is to send, until the connection ends.
+    async fn serve(&mut self, connection: &mut Connection) -> Ended {
+        loop {
+            let released = self.link.is_released();
+            let Some(post) = self.held.take().or_else(|| self.link.take_post()) else {
+                if released {
+                    return Ended {
+                        reason: LossReason::Released,
+                        wait: Duration::ZERO,
+                        idle: true,
+                    };
+                }
+                let closed = tokio::select! {
+                    () = connection.closed() => true,
+                    () = self.link.wake.notified() => false,
+                };
+                if closed {
+                    return self.closed_idle(connection);
+                }
+                continue;
+            };
+            match self.server.pace.paused(clock::now()) {
+                // What waits for a server that wants peace is not waited for at the end.
+                Some(_) if released => while self.link.take_post().is_some() {},
+                Some(pause) => {
+                    self.held = Some(post);
+                    // Those who wait for the same moment do not go at the same moment.
+                    let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
+                    rest(&self.link, pause + jitter).await;
+                }
+                None => {
+                    if let Some(ended) = self.post(connection, post).await {
+                        return ended;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One message. Returns why the connection is of no more use, if it is not.
+    async fn post(&mut self, connection: &mut Connection, post: Post) -> Option<Ended> {
+        let params = &self.up.params;
+        let limits = Limits {
+            message_bytes_max: params.message_bytes_max,
+            timeout: params.ping_interval.saturating_add(params.ping_timeout),
+        };
+        match connection.exchange(&self.server.template, &post, limits).await {
+            Exchanged::Message(bytes) => {
+                connection.served = true;
+                self.backoff = Backoff::default();
+                self.answered(&post, &bytes);
+                None
+            }
+            Exchanged::Status { status, retry_after } => {
+                connection.served = true;
+                self.answered_by_status(post, status, retry_after).await;
+                None
+            }
+            Exchanged::Unsent => {
+                self.held = Some(post);
+                Some(self.broken(connection, LossReason::Closed))
+            }
+            Exchanged::Lost(error) => {
+                self.failed(PostResult::Lost, &error);
+                self.not_taken(&post, true);
+                Some(self.broken(connection, LossReason::Reset))
+            }
+            Exchanged::Timeout => {
+                self.failed(PostResult::Timeout, &"no response in time");
+                self.not_taken(&post, true);
+                // However well it served before: whoever is too slow is given time.
+                connection.served = false;
+                Some(self.broken(connection, LossReason::RequestTimeout))
+            }
+            Exchanged::TooBig => {
+                self.failed(PostResult::TooBig, &"the response is over the limit");
+                self.not_taken(&post, false);
+                connection.served = true;
+                Some(self.broken(connection, LossReason::TooBig))
+            }
+        }
+    }
+
+    fn answered(&self, post: &Post, bytes: &[u8]) {
+        let (server, link) = (self.server.as_ref(), self.link.as_ref());
+        let origin = Origin { server, link, route: post.route, agent: Some(post.uid) };
+        if !incoming::take(&origin, &self.sessions, bytes) {
+            // It is no answer to this agent, and there will be no other.
+            self.not_taken(post, false);
+        }
+    }
+
+    async fn answered_by_status(
+        &mut self,
+        post: Post,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    ) {
+        let rule = self.up.backoff_rule();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                self.failed(PostResult::Unavailable, &status);
+                // The server has not taken it: the very same message goes again, and none before it.
+                self.held = Some(post);
+                incoming::pause(&self.server, retry_after.map(|asked| asked.max(rule.initial)));
+            }
+            _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                self.failed(PostResult::Failed, &status);
+                self.not_taken(&post, true);
+                let wait = self.backoff.failed(rule, rand::random(), None);
+                rest(&self.link, wait).await;
+            }
+            _ => {
+                let first = self.server.first_refusal(status);
+                let (server, metrics) = (&self.server.params.name, &self.server.metrics);
+                events::PostRefused { server, status, first }.emit(metrics);
+                self.not_taken(&post, false);
+            }
+        }
+    }
+
+    fn failed(&self, result: PostResult, reason: &dyn std::fmt::Display) {
+        let server = &self.server.params.name;
+        events::PostFailed { server, result, reason }.emit(&self.server.metrics);
+    }
+
+    /// The message's answer will not come. `again`: what it said is to be sent once more.
+    fn not_taken(&self, post: &Post, again: bool) {
+        if let Some(answer) = self.sessions.not_taken(post.uid, post.route, again) {
+            self.server.pace.answered(self.link.id.index, answer, clock::now());
+        }
+    }
+
+    /// A connection that has served may end at any time. One that has not is a failure, lest a server
+    /// that accepts and closes be dialled without end.
+    fn broken(&mut self, connection: &Connection, reason: LossReason) -> Ended {
+        let wait = if connection.served {
+            Duration::ZERO
+        } else {
+            self.backoff.failed(self.up.backoff_rule(), rand::random(), None)
+        };
+        Ended { reason, wait, idle: false }
+    }
+
+    fn closed_idle(&mut self, connection: &Connection) -> Ended {
+        let (rule, now) = (self.up.backoff_rule(), clock::now());
+        let wait = self.backoff.lost(rule, rand::random(), connection.since, now);
+        Ended { reason: LossReason::Closed, wait, idle: true }
+    }
+}
+
+/// Introduces agents to a server that came back. Its lanes come back one by one, and one walk over all
+/// sessions serves those of a moment.
+pub(super) async fn reintroduce(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
+    const GATHER: Duration = Duration::from_millis(50);
+    loop {
+        server.reintroduce.notified().await;
+        tokio::time::sleep(GATHER).await;
+        let (up, server) = (Arc::clone(&up), Arc::clone(&server));
+        let sessions = Arc::clone(&sessions);
+        // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
+        let walk = tokio::task::spawn_blocking(move || {
+            sessions.enlist_all(&|uid| {
+                up.place(uid).is_some_and(|place| place.id == server.id)
+                    && server.shared_link(uid).is_some_and(|link| link.is_up())
+            })
+        });
+        let _ = walk.await;
+    }
+}

@@ -1,0 +1,156 @@
+//! One pooled keep-alive connection to a server, and one exchange on it: a POST and its response (OpAMP
+//! specification, "Plain HTTP Transport"). What a response means for the agent is decided by `lane`.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
+
+use super::dial::{DialError, Endpoint};
+use super::link::Post;
+use super::params::ServerParams;
+use crate::clock;
+use crate::websocket;
+
+/// Whose message it is: for what stands in front of servers.
+const INSTANCE_UID: HeaderName = HeaderName::from_static("opamp-instance-uid");
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+/// Longest head of a response, and the longest body of one that is no message and only read so that the
+/// connection can be kept.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// What all requests to one server have in common.
+pub(super) struct Template {
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl Template {
+    pub(super) fn new(server: &ServerParams) -> Self {
+        let mut headers = HeaderMap::new();
+        let authority = server.url.authority().map_or("", |authority| authority.as_str());
+        // What is an authority is a header's value.
+        if let Ok(host) = HeaderValue::from_str(authority) {
+            headers.insert(HOST, host);
+        }
+        headers.insert(CONTENT_TYPE, PROTOBUF);
+        headers.extend(server.headers.iter().cloned());
+        let target = server.url.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        Self { target, headers }
+    }
+
+    fn request(&self, post: &Post) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(post.body.clone()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.headers.clone();
+        if let Ok(uid) = HeaderValue::try_from(post.uid.to_string()) {
+            request.headers_mut().insert(INSTANCE_UID, uid);
+        }
+        request
+    }
+}
+
+/// What came of a POST.
+#[derive(Debug)]
+pub(super) enum Exchanged {
+    /// A message.
+    Message(Bytes),
+    /// A status that says that there is none.
+    Status { status: StatusCode, retry_after: Option<Duration> },
+    /// The connection was gone before a byte of the request was written: the server has not seen it.
+    Unsent,
+    /// The connection broke: the server may have taken the message, or not.
+    Lost(hyper::Error),
+    /// The same, because the response had no end.
+    Timeout,
+    /// The response is over the limit: the server has taken the message.
+    TooBig,
+}
+
+/// Bounds of an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) message_bytes_max: usize,
+    pub(super) timeout: Duration,
+}
+
+/// An open connection. Dropping it closes it.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Moves the bytes; ends with the connection.
+    driver: JoinSet<()>,
+    pub(super) since: Instant,
+    /// It has carried an exchange.
+    pub(super) served: bool,
+}
+
+impl Connection {
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, DialError> {
+        let stream = endpoint.connect().await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| DialError::Lost(std::io::Error::other(error)))?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // What goes wrong with it is seen by whoever has a request on it.
+            let _ = connection.await;
+        });
+        Ok(Self { sender, driver, since: clock::now(), served: false })
+    }
+
+    /// Returns when the server has closed the connection. Cancel-safe.
+    pub(super) async fn closed(&mut self) {
+        self.driver.join_next().await;
+    }
+
+    /// Sends a message and reads the response. After anything but a message or a status the connection
+    /// is of no more use.
+    pub(super) async fn exchange(
+        &mut self,
+        template: &Template,
+        post: &Post,
+        limits: Limits,
+    ) -> Exchanged {
+        let exchange = async {
+            if self.sender.ready().await.is_err() {
+                return Exchanged::Unsent;
+            }
+            match self.sender.try_send_request(template.request(post)).await {
+                Ok(response) => read(response, limits.message_bytes_max).await,
+                Err(error) if error.message().is_some() => Exchanged::Unsent,
+                Err(error) => Exchanged::Lost(error.into_error()),
+            }
+        };
+        tokio::time::timeout(limits.timeout, exchange).await.unwrap_or(Exchanged::Timeout)
+    }
+}
+
+async fn read(response: Response<Incoming>, bytes_max: usize) -> Exchanged {
+    let status = response.status();
+    if !status.is_success() {
+        let wish = response.headers().get(RETRY_AFTER);
+        let retry_after =
+            wish.and_then(|wish| websocket::retry_after(wish.as_bytes(), clock::wall()));
+        // If that fails, the connection closes, which the next request finds out.
+        let _ = Limited::new(response.into_body(), HEAD_BYTES_MAX).collect().await;
+        return Exchanged::Status { status, retry_after };
+    }
+    match Limited::new(response.into_body(), bytes_max).collect().await {
+        Ok(body) => Exchanged::Message(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Exchanged::TooBig,
+        Err(error) => match error.downcast::<hyper::Error>() {
+            Ok(error) => Exchanged::Lost(*error),
+            // `Limited` knows no third kind.
+            Err(_) => Exchanged::TooBig,
+        },
+    }
+}
