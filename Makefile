@@ -9,11 +9,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS := $(TARGET)/test-results.log
 # Agents of `make demo`.
 AGENTS ?= 10000
+# Agents of `make admission-table`.
+STORM_AGENTS ?= 100000
 # Executions of each fuzz target of `make fuzz`.
 RUNS ?= 10000000
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
-	bench-build fuzz-build fuzz release demo smoke
+	bench-build fuzz-build fuzz release demo smoke admission-table
 
 help: ## Shows what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -23,6 +25,9 @@ setup: ## Installs and fetches what building and testing need (Debian, with a Ru
 
 demo: release ## Shows a storm: a server, Seawall and AGENTS=10000 agents, with a table at the end.
 	$(TARGET)/release/loadtest demo --agents $(AGENTS)
+
+admission-table: ## Simulates storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
+	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)
 
 test: ## Everything that CI runs, `make setup` included.
 	@$(MAKE) --no-print-directory setup

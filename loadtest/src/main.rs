@@ -2,6 +2,7 @@
 //! the oracle that says whether what a server believes is true.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod children;
 mod crew;
 mod demo;
@@ -43,6 +44,8 @@ enum Command {
     Idle(idle::IdleArgs),
     /// Run a server, a gateway and a storm, and tell what happened
     Demo(demo::DemoArgs),
+    /// Simulate storms at the gate under several policies, and print what each costs
+    AdmissionTable(admission::TableArgs),
     /// The server of a yardstick
     #[command(hide = true)]
     Bare(yardstick::BareArgs),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Roundtrip(args) => roundtrip::run(&args),
         Command::Idle(args) => idle::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
     };

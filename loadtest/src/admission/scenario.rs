@@ -1,0 +1,113 @@
+//! What is simulated: the fleet, the gateway's policy, and what happens meanwhile.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use seawall::core::admission::AdmissionParams;
+
+/// What somebody is told who is refused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Policy {
+    /// Nothing: the agent waits by its own rule.
+    Nothing,
+    /// A time between these two, in seconds.
+    Within(f64, f64),
+    /// What the gateway's own code says.
+    Gate(GatePolicy),
+}
+
+/// How the gateway's own code is set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct GatePolicy {
+    pub(crate) park_horizon: Duration,
+    pub(crate) overbook_percent: u16,
+    pub(crate) retry_min: Duration,
+    pub(crate) held_max: usize,
+    /// What the gate is told of those outside, as a multiple of the truth; none: nothing.
+    pub(crate) backlog_told: Option<f64>,
+    /// Whether agents can be recognised.
+    pub(crate) identities: bool,
+}
+
+impl GatePolicy {
+    /// The defaults.
+    pub(crate) const fn parked() -> Self {
+        let defaults = AdmissionParams::new(NonZeroU32::MIN);
+        Self {
+            park_horizon: defaults.park_horizon,
+            overbook_percent: defaults.overbook_percent,
+            retry_min: defaults.retry_min,
+            held_max: defaults.held_max,
+            backlog_told: Some(1.0),
+            identities: false,
+        }
+    }
+
+    /// The same without a park.
+    pub(crate) const fn slots() -> Self {
+        Self { park_horizon: Duration::ZERO, overbook_percent: 10, ..Self::parked() }
+    }
+
+    pub(crate) const fn params(self, rate: NonZeroU32) -> AdmissionParams {
+        AdmissionParams {
+            park_horizon: self.park_horizon,
+            overbook_percent: self.overbook_percent,
+            retry_min: self.retry_min,
+            held_max: self.held_max,
+            ..AdmissionParams::new(rate)
+        }
+    }
+}
+
+/// One storm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) policy: Policy,
+    pub(crate) agents: u32,
+    /// Entries a second, over all nodes.
+    pub(crate) rate: NonZeroU32,
+    /// Nodes, among which each dial is spread by chance.
+    pub(crate) nodes: u32,
+    /// Agents' clocks run wrong by up to this part either way.
+    pub(crate) clocks: f64,
+    /// This part of the agents ignores what it is told and dials again a second after each refusal.
+    pub(crate) misbehaving: f64,
+    /// The rate is multiplied by this at half of the time that the storm should take.
+    pub(crate) rate_changes: f64,
+    /// Half of the fleet loses its connections at half of the time that the storm should take.
+    pub(crate) second_wave: bool,
+    /// Within this time all dial first.
+    pub(crate) spread: Duration,
+    pub(crate) seed: u64,
+}
+
+impl Scenario {
+    /// Nothing special.
+    pub(crate) const fn plain(policy: Policy, agents: u32, rate: NonZeroU32) -> Self {
+        Self {
+            policy,
+            agents,
+            rate,
+            nodes: 1,
+            clocks: 0.1,
+            misbehaving: 0.0,
+            rate_changes: 1.0,
+            second_wave: false,
+            spread: Duration::from_secs(1),
+            seed: 1,
+        }
+    }
+
+    /// When something happens, in seconds.
+    pub(crate) fn half_time(&self) -> f64 {
+        f64::from(self.agents) / f64::from(self.rate.get()) / 2.0
+    }
+
+    /// The shortest time, in seconds, in which so many can be let in.
+    pub(crate) fn ideal(&self, entries: u64) -> f64 {
+        let rate = f64::from(self.rate.get());
+        let until_change = self.half_time() * rate;
+        let after = (entries as f64 - until_change).max(0.0);
+        (entries as f64).min(until_change) / rate + after / (rate * self.rate_changes)
+    }
+}

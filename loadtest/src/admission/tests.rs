@@ -1,0 +1,1 @@
+//! The promises that the table makes, held on a small fleet.
