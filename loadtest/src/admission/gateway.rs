@@ -61,6 +61,15 @@ impl Node {
         }
     }
 
+    /// The rate will be this.
+    pub(crate) fn tell_change(&mut self, rate: NonZeroU32) {
+        if let Gate::Own { admission, policy, .. } = &mut self.gate
+            && policy.change_expected
+        {
+            admission.expect_rate(Some(rate));
+        }
+    }
+
     /// So many are outside, of this node's part.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative")]
     pub(crate) fn tell_backlog(&mut self, agents: u64) {

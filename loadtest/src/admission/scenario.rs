@@ -25,6 +25,8 @@ pub(crate) struct GatePolicy {
     pub(crate) held_max: usize,
     /// What the gate is told of those outside, as a multiple of the truth; none: nothing.
     pub(crate) backlog_told: Option<f64>,
+    /// Whether it is told at once what the rate will be from half-time on.
+    pub(crate) change_expected: bool,
     /// Whether agents can be recognised.
     pub(crate) identities: bool,
 }
@@ -39,6 +41,7 @@ impl GatePolicy {
             retry_min: defaults.retry_min,
             held_max: defaults.held_max,
             backlog_told: Some(1.0),
+            change_expected: false,
             identities: false,
         }
     }
@@ -72,11 +75,15 @@ pub(crate) struct Scenario {
     pub(crate) clocks: f64,
     /// This part of the agents ignores what it is told and dials again a second after each refusal.
     pub(crate) misbehaving: f64,
-    /// The rate is multiplied by this at half of the time that the storm should take.
+    /// When something happens, as a part of agents / rate.
+    pub(crate) change_at: f64,
+    /// The rate is multiplied by this then.
     pub(crate) rate_changes: f64,
-    /// Half of the fleet loses its connections at half of the time that the storm should take.
+    /// Half of the fleet loses its connections then.
     pub(crate) second_wave: bool,
-    /// Within this time all dial first.
+    /// This part of the agents dials for the first time then.
+    pub(crate) latecomers: f64,
+    /// Within this time all that begin to dial do.
     pub(crate) spread: Duration,
     pub(crate) seed: u64,
 }
@@ -91,22 +98,25 @@ impl Scenario {
             nodes: 1,
             clocks: 0.1,
             misbehaving: 0.0,
+            change_at: 0.5,
             rate_changes: 1.0,
             second_wave: false,
+            latecomers: 0.0,
             spread: Duration::from_secs(1),
             seed: 1,
         }
     }
 
-    /// When something happens, in seconds.
-    pub(crate) fn half_time(&self) -> f64 {
-        f64::from(self.agents) / f64::from(self.rate.get()) / 2.0
+    /// When something happens.
+    pub(crate) fn change(&self) -> Duration {
+        let whole = f64::from(self.agents) / f64::from(self.rate.get());
+        Duration::from_secs_f64(whole * self.change_at)
     }
 
     /// The shortest time, in seconds, in which so many can be let in.
     pub(crate) fn ideal(&self, entries: u64) -> f64 {
         let rate = f64::from(self.rate.get());
-        let until_change = self.half_time() * rate;
+        let until_change = self.change().as_secs_f64() * rate;
         let after = (entries as f64 - until_change).max(0.0);
         (entries as f64).min(until_change) / rate + after / (rate * self.rate_changes)
     }

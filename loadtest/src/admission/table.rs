@@ -89,16 +89,22 @@ fn policies() -> [(&'static str, Policy, Claim); 5] {
 fn troubles(plain: Scenario) -> Vec<Row> {
     let row = |name, scenario| Row { name, scenario, claim: None };
     let slots = Policy::Gate(GatePolicy::slots());
+    let expecting = Policy::Gate(GatePolicy { change_expected: true, ..GatePolicy::parked() });
     vec![
         row("4 nodes", Scenario { nodes: 4, ..plain }),
         row("20 % misbehave", Scenario { misbehaving: 0.2, ..plain }),
         row("  without a park", Scenario { misbehaving: 0.2, policy: slots, ..plain }),
         row("rate halved at half-time", Scenario { rate_changes: 0.5, ..plain }),
         row("rate doubled at half-time", Scenario { rate_changes: 2.0, ..plain }),
+        row("  and that was expected", Scenario { rate_changes: 2.0, policy: expecting, ..plain }),
         row("half of the fleet once more", Scenario { second_wave: true, ..plain }),
         row(
             "half once more, rate doubled",
             Scenario { second_wave: true, rate_changes: 2.0, ..plain },
+        ),
+        row(
+            "most come later, rate by then fourfold",
+            Scenario { latecomers: 0.75, change_at: 0.1, rate_changes: 4.0, ..plain },
         ),
         row("first dials within 10 s", Scenario { spread: Duration::from_secs(10), ..plain }),
         row(
@@ -125,8 +131,9 @@ fn settings() -> [(&'static str, GatePolicy, Option<Claim>); 6] {
     ]
 }
 
-fn settings_with_misbehaviour() -> [(&'static str, GatePolicy); 7] {
+fn settings_with_misbehaviour() -> [(&'static str, GatePolicy); 9] {
     let parked = GatePolicy::parked();
+    let slots = GatePolicy::slots();
     [
         ("backlog unknown", GatePolicy { backlog_told: None, ..parked }),
         ("backlog told twice too high", GatePolicy { backlog_told: Some(2.0), ..parked }),
@@ -134,6 +141,8 @@ fn settings_with_misbehaviour() -> [(&'static str, GatePolicy); 7] {
         ("backlog told as nothing", GatePolicy { backlog_told: Some(0.0), ..parked }),
         ("refusals never held", GatePolicy { held_max: 0, ..parked }),
         ("refusals always held", GatePolicy { held_max: usize::MAX, ..parked }),
+        ("no park, backlog unknown", GatePolicy { backlog_told: None, ..slots }),
+        ("no park, agents can be recognised", GatePolicy { identities: true, ..slots }),
         ("agents can be recognised", GatePolicy { identities: true, ..parked }),
     ]
 }

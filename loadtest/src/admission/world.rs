@@ -39,7 +39,7 @@ enum Event {
     HoldEnded(u32),
     Poll(u32),
     Tick,
-    HalfTime,
+    Change,
 }
 
 struct Agent {
@@ -81,19 +81,23 @@ impl World {
         let start = seawall::clock::now();
         let mut mix = Mix::new(scenario.seed, 0, 0);
         let mut events = BinaryHeap::new();
+        let change = scenario.change();
         let mut agents = Vec::new();
         for number in 0..scenario.agents {
             let clock = 1.0 + scenario.clocks * 2.0f64.mul_add(mix.unit(), -1.0);
             let obeys = mix.unit() >= scenario.misbehaving;
             agents.push(Agent { backoff: Backoff::new(), clock, obeys, inside: false });
-            events
-                .push(Reverse((start + scenario.spread.mul_f64(mix.unit()), Event::Dial(number))));
+            let late = mix.unit() < scenario.latecomers;
+            let first = start + if late { change } else { Duration::ZERO };
+            let dial = first + scenario.spread.mul_f64(mix.unit());
+            events.push(Reverse((dial, Event::Dial(number))));
         }
         events.push(Reverse((start, Event::Tick)));
-        let half = Duration::from_secs_f64(scenario.half_time());
-        events.push(Reverse((start + half, Event::HalfTime)));
+        events.push(Reverse((start + change, Event::Change)));
         let rate = cluster(&scenario, scenario.rate).node_rate();
-        let nodes = (0..scenario.nodes).map(|_| Node::new(scenario.policy, rate, start)).collect();
+        let mut nodes: Vec<Node> =
+            (0..scenario.nodes).map(|_| Node::new(scenario.policy, rate, start)).collect();
+        nodes.iter_mut().for_each(|node| node.tell_change(changed_rate(&scenario)));
         let obeying = agents.iter().filter(|agent| agent.obeys).count();
         Self {
             scenario,
@@ -118,9 +122,9 @@ impl World {
     fn run(&mut self) {
         let patience = self.scenario.ideal(u64::from(self.scenario.agents)) * PATIENCE + 100.0;
         let end = self.start + Duration::from_secs_f64(patience);
-        let half = self.start + Duration::from_secs_f64(self.scenario.half_time());
+        let change = self.start + self.scenario.change();
         while let Some(Reverse((at, event))) = self.events.pop() {
-            if at > end || (self.obeying_outside == 0 && at > half) {
+            if at > end || (self.obeying_outside == 0 && at > change) {
                 break;
             }
             self.now = at;
@@ -129,7 +133,7 @@ impl World {
                 Event::HoldEnded(node) => self.nodes[node as usize].hold_ended(),
                 Event::Poll(node) => self.poll(node),
                 Event::Tick => self.tick(),
-                Event::HalfTime => self.half_time(),
+                Event::Change => self.change(),
             }
         }
     }
@@ -197,16 +201,17 @@ impl World {
         self.at(self.now + TICK, Event::Tick);
     }
 
-    fn half_time(&mut self) {
-        let rate = f64::from(self.scenario.rate.get()) * self.scenario.rate_changes;
-        let rate = cluster(&self.scenario, whole(rate)).node_rate();
+    fn change(&mut self) {
+        let rate = changed_rate(&self.scenario);
         for node in &mut self.nodes {
             node.set_rate(rate, self.now);
+        }
+        if self.scenario.second_wave || self.scenario.latecomers > 0.0 {
+            self.refused_from = self.now + FIRST_WAVE;
         }
         if !self.scenario.second_wave {
             return;
         }
-        self.refused_from = self.now + FIRST_WAVE;
         for number in 0..self.scenario.agents / 2 {
             let agent = &mut self.agents[number as usize];
             if !agent.inside {
@@ -238,7 +243,10 @@ fn cluster(scenario: &Scenario, rate: NonZeroU32) -> Cluster {
     Cluster { rate, live_nodes }
 }
 
+/// One node's rate after the change.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-fn whole(rate: f64) -> NonZeroU32 {
-    NonZeroU32::new(rate as u32).unwrap_or(NonZeroU32::MIN)
+fn changed_rate(scenario: &Scenario) -> NonZeroU32 {
+    let rate = f64::from(scenario.rate.get()) * scenario.rate_changes;
+    let rate = NonZeroU32::new(rate as u32).unwrap_or(NonZeroU32::MIN);
+    cluster(scenario, rate).node_rate()
 }

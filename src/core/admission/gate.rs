@@ -22,6 +22,7 @@ const TURNS_AT_ONCE: usize = 256;
 pub struct Admission {
     params: AdmissionParams,
     rate: NonZeroU32,
+    recovered: Option<NonZeroU32>,
     bucket: Bucket,
     park: Park,
     shares: Shares,
@@ -38,6 +39,7 @@ impl Admission {
         Self {
             params,
             rate: params.rate,
+            recovered: None,
             bucket: Bucket::with_depth(params.rate, BURST, now),
             park: Park::default(),
             shares: Shares::default(),
@@ -57,6 +59,14 @@ impl Admission {
             self.slots.look_again();
         }
         self.rate = rate;
+    }
+
+    /// What the rate is expected to rise to while those sleep who are refused now: so many are told
+    /// to come, since nobody can be called back earlier. Too much of it costs attempts, and none
+    /// costs the time that they sleep too long. None, or less than the rate: it stays as it is.
+    pub fn expect_rate(&mut self, rate: Option<NonZeroU32>) {
+        self.recovered = rate;
+        self.slots.look_again();
     }
 
     /// How many agents may be outside at most, those who are parked included: registered and not
@@ -157,15 +167,18 @@ impl Admission {
         Refusal { reason, hold, retry_after: whole_seconds(wait - hold, chance()) }
     }
 
-    /// With so many `seen` outside.
+    /// With so many `seen` asleep.
     fn bounds(&self, seen: u64) -> Bounds {
-        let rate = f64::from(self.rate.get());
+        let slots = self.recovered.unwrap_or(self.rate).max(self.rate);
+        let overbook = 1.0 + f64::from(self.params.overbook_percent) / 100.0;
         let line = time_for(self.park.len() as u64, self.rate);
-        let outside = self.backlog.map(|agents| time_for(agents.max(seen), self.rate));
+        // Those who are parked are the line, and not counted twice.
+        let asleep = self.backlog.map(|agents| agents.saturating_sub(self.park.len() as u64));
+        let asleep = asleep.map(|agents| time_for(agents.max(seen), self.rate).div_f64(overbook));
         Bounds {
-            per_second: rate * (1.0 + f64::from(self.params.overbook_percent) / 100.0),
+            per_second: f64::from(slots.get()) * overbook,
             lead: line.max(self.params.retry_min),
-            explained: outside.map_or(self.params.wait_max, |time| time.min(self.params.wait_max)),
+            explained: asleep.map_or(self.params.wait_max, |time| time.min(self.params.wait_max)),
         }
     }
 

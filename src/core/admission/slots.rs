@@ -23,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) per_second: f64,
     /// How far off the end of the line is.
     pub(super) lead: Duration,
-    /// How long all that may be outside would take to get in.
+    /// How long all that may be asleep take to come, at the pace at which they are told to.
     pub(super) explained: Duration,
 }
 
