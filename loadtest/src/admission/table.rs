@@ -90,6 +90,7 @@ fn troubles(plain: Scenario) -> Vec<Row> {
     let row = |name, scenario| Row { name, scenario, claim: None };
     let slots = Policy::Gate(GatePolicy::slots());
     let expecting = Policy::Gate(GatePolicy { change_expected: true, ..GatePolicy::parked() });
+    let late = Scenario { latecomers: 0.75, change_at: 0.1, rate_changes: 4.0, ..plain };
     vec![
         row("4 nodes", Scenario { nodes: 4, ..plain }),
         row("20 % misbehave", Scenario { misbehaving: 0.2, ..plain }),
@@ -102,10 +103,8 @@ fn troubles(plain: Scenario) -> Vec<Row> {
             "half once more, rate doubled",
             Scenario { second_wave: true, rate_changes: 2.0, ..plain },
         ),
-        row(
-            "most come later, rate by then fourfold",
-            Scenario { latecomers: 0.75, change_at: 0.1, rate_changes: 4.0, ..plain },
-        ),
+        row("most come later, rate by then fourfold", late),
+        row("  without a park", Scenario { policy: slots, ..late }),
         row("first dials within 10 s", Scenario { spread: Duration::from_secs(10), ..plain }),
         row(
             "4 nodes, 20 %, halved, half once more",

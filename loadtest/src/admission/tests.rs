@@ -28,7 +28,7 @@ fn a_storm_takes_hardly_longer_than_it_must() {
 #[test]
 fn those_who_obey_hardly_suffer_from_those_who_do_not() {
     within(simulate(Scenario { misbehaving: 0.2, ..parked() }), 1.15, 2.3);
-    // Ten times as long, in which the guard matters: without it this takes ten times the ideal.
+    // Ten times as long, in which the guard matters: without it this takes seven times the ideal.
     let rate = (RATE / 10).try_into().unwrap();
     within(simulate(Scenario { misbehaving: 0.2, rate, ..parked() }), 1.15, 2.3);
 }
