@@ -2,8 +2,8 @@
 //! refusing, each figure beside the one that the design gives.
 //!
 //! The ways with slots and a park are the gateway's own code (`seawall::core::admission`). Agents do
-//! what opamp-go's do; no message is exchanged and no socket opened, so that a million agents take
-//! seconds.
+//! what opamp-go's do; no message is exchanged and no socket opened, so that some fifty storms of a
+//! hundred thousand agents take seconds, and of a million minutes.
 
 mod gateway;
 mod scenario;

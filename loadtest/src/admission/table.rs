@@ -152,7 +152,7 @@ impl Section {
     /// # Errors
     /// When there is nowhere to print to.
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "\n{:<42}{:<20}{:<20}refusals/s", self.heading, "time", "attempts")?;
+        writeln!(out, "\n{:<46}{:<20}{:<20}refusals/s", self.heading, "time", "attempts")?;
         for row in &self.rows {
             let outcome = simulate(row.scenario);
             let of = |(from, to): (f64, f64)| format!("[{from:.2} {to:.2}]");
@@ -168,7 +168,7 @@ impl Section {
             };
             writeln!(
                 out,
-                "{:<42}{:>5.2} {time:<14}{:>5.2} {attempts:<14}{:>7} {refusals}{late}",
+                "{:<46}{:>5.2} {time:<14}{:>5.2} {attempts:<14}{:>7} {refusals}{late}",
                 row.name, outcome.time, outcome.attempts, outcome.refusals_peak
             )?;
         }

@@ -171,7 +171,8 @@ impl Admission {
     fn bounds(&self, seen: u64) -> Bounds {
         let slots = self.recovered.unwrap_or(self.rate).max(self.rate);
         let overbook = 1.0 + f64::from(self.params.overbook_percent) / 100.0;
-        let line = time_for(self.park.len() as u64, self.rate);
+        // If the rate fell, part of the line will be refused before its turn.
+        let line = time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl);
         // Those who are parked are the line, and not counted twice.
         let asleep = self.backlog.map(|agents| agents.saturating_sub(self.park.len() as u64));
         let asleep = asleep.map(|agents| time_for(agents.max(seen), self.rate).div_f64(overbook));

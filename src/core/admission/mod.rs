@@ -31,9 +31,9 @@
 //! all: then nothing more is accepted.
 //!
 //! What a storm costs is simulated by `loadtest admission-table`. What it has taught:
-//! - Whoever errs in the number of those outside should err high: half of it costs an attempt for
-//!   each agent. But high costs time if many do not obey (a fifth of the fleet, a storm of 300 s:
-//!   1.00 of the ideal with the true number, 1.8 with twice of it, 2.5 with none).
+//! - Whoever errs in the number of those outside should err high: half of it costs nearly an
+//!   attempt for each agent. But high costs time if many do not obey (a fifth of the fleet, a storm
+//!   of 300 s: 1.00 of the ideal with the true number, 1.8 with twice of it, 2.5 with none).
 //! - Those who are parked must not be counted as line and as backlog, and draws inside of the backlog
 //!   are overbooked as slots are: with that, those who obey lose no time to those who do not (1.00
 //!   instead of 1.16).
@@ -74,7 +74,8 @@ pub struct AdmissionParams {
     pub overbook_percent: u16,
     /// The shortest wait that is told. Beyond the park's horizon the gate stands idle in between.
     pub retry_min: Duration,
-    /// The longest wait that is told, and what is taken for the backlog while that is unknown.
+    /// The longest wait that is told, counted from the end of the line; also while nobody knows how
+    /// many are outside.
     pub wait_max: Duration,
     /// A refusal is held so long at most before it is sent: slows those down who do not obey.
     pub hold_max: Duration,

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_place_is_small() {
-        assert!(size_of::<Place>() <= 64, "{} bytes", size_of::<Place>());
+        assert!(size_of::<Place>() <= 48, "{} bytes", size_of::<Place>());
     }
 
     proptest! {

@@ -2,15 +2,15 @@
 //!
 //! A *calendar* says how many have been told to come in each second ahead. Whoever is refused is
 //! given the first second, from the end of the line on, that is not full; full means the rate and
-//! something over, since some will not come. No second is left with room in front of one
-//! that is given out: what is booked is never less than what can be let in.
+//! something over, since some will not come. No second is left with room in front of one that is given
+//! out: what is booked is never less than what can be let in.
 //!
 //! A single clock that only moves on would do while the rate stays as it is. When it rises, such a
 //! clock has booked all the seconds up to the last slot at the old rate. Those who sleep cannot be
 //! called back, but whoever is refused now fills the seconds up, where the clock would send him
-//! behind everybody: if three quarters of a fleet come after a fourfold rise, that is 1.00 of the
-//! ideal time instead of 1.05, and without a park 1.01 instead of 1.08. When the rate falls, seconds
-//! that are booked beyond it are passed over.
+//! behind everybody: if three quarters of a fleet come after a fourfold rise, in a storm of ten
+//! minutes, that is 1.00 of the ideal time instead of 1.05, and without a park 1.01 instead of 1.08.
+//! When the rate falls, seconds that are booked beyond it are passed over.
 //!
 //! **Runaway guard.** An agent that does not obey takes a slot with each of its tries and would
 //! drive the calendar away from those who obey. So a slot is never later than the backlog explains;

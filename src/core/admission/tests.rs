@@ -216,6 +216,14 @@ fn a_kept_slot_that_is_too_far_away_by_now_is_replaced() {
 }
 
 #[test]
+fn a_rate_that_collapses_sends_nobody_away_for_hours() {
+    let mut gate = Gate::full(AdmissionParams { park_horizon: SECOND * 60, ..small() });
+    gate.admission.set_rate(per_second(1), gate.now);
+    let refusal = gate.refuse(Arrival::default());
+    assert!(wait(refusal) <= SECOND * 60, "{refusal:?}: those who are parked leave after 30 s");
+}
+
+#[test]
 fn says_when_the_last_will_be_in() {
     let mut gate = Gate::full(small());
     assert_eq!(gate.admission.last_in(), None);
