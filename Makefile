@@ -11,6 +11,8 @@ RESULTS := $(TARGET)/test-results.log
 AGENTS ?=
 # Share of agents, 0 to 1, that have news in `make storm-bytes`.
 CHANGED ?= 0
+# Agents of `make admission-table`.
+STORM_AGENTS ?= 100000
 # Executions of each fuzz target of `make fuzz`.
 RUNS ?= 10000000
 # Seeds of `make sim`, from FIRST on; or the SEED that it tells line by line.
@@ -23,7 +25,8 @@ SEED ?=
 SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
-	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow
+	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
+	admission-table
 
 help: ## Shows what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -42,6 +45,9 @@ storm-outage: release ## A server killed and restarted under AGENTS=15000: what 
 
 storm-slow: release ## A storm of AGENTS=15000, all with news, at a server good for 200 reports a second.
 	$(TARGET)/release/loadtest slow --agents $(or $(AGENTS),15000)
+
+admission-table: ## Simulates storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
+	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)
 
 test: ## Everything that CI runs, `make setup` included.
 	@$(MAKE) --no-print-directory setup

@@ -2,6 +2,7 @@
 //! the oracle that says whether what a server believes is true.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod children;
 mod compare;
 mod crew;
@@ -53,6 +54,8 @@ enum Command {
     Outage(Box<outage::OutageArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
+    /// Simulate storms at the gate under several policies, and print what each costs
+    AdmissionTable(admission::TableArgs),
     /// The server of a yardstick
     #[command(hide = true)]
     Bare(yardstick::BareArgs),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Outage(args) => outage::run(&args),
         Command::Slow(args) => slow::run(&args),
+        Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
     };

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 /// Tokens that refill with time.
 ///
-/// The burst is a fiftieth of a second's worth, and at least one: small enough that no second sees
-/// more than 2 % above the rate, and large enough that a task that is woken some milliseconds late
-/// loses nothing.
+/// The burst is a fiftieth of a second's worth unless told otherwise, and at least one: small enough
+/// that no second sees more than 2 % above the rate, and large enough that a task that is woken some
+/// milliseconds late loses nothing.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     rate_per_second: f64,
+    /// The burst, as the time in which it refills.
+    depth: Duration,
     burst: f64,
     tokens: f64,
     refilled: Instant,
@@ -19,9 +21,23 @@ pub struct Bucket {
 impl Bucket {
     /// A full bucket.
     pub fn new(rate_per_second: NonZeroU32, now: Instant) -> Self {
+        Self::with_depth(rate_per_second, Duration::from_millis(20), now)
+    }
+
+    /// A full bucket that refills in `depth`.
+    pub fn with_depth(rate_per_second: NonZeroU32, depth: Duration, now: Instant) -> Self {
         let rate = f64::from(rate_per_second.get());
-        let burst = (rate / 50.0).max(1.0);
-        Self { rate_per_second: rate, burst, tokens: burst, refilled: now }
+        let burst = (rate * depth.as_secs_f64()).max(1.0);
+        Self { rate_per_second: rate, depth, burst, tokens: burst, refilled: now }
+    }
+
+    /// Another rate from `now` on; until then the old one has counted. A lower one takes the tokens
+    /// away that its burst does not hold, a higher one gives none.
+    pub fn set_rate(&mut self, rate_per_second: NonZeroU32, now: Instant) {
+        self.refill(now);
+        let tokens = self.tokens;
+        *self = Self::with_depth(rate_per_second, self.depth, self.refilled);
+        self.tokens = tokens.min(self.burst);
     }
 
     /// Takes one token if there is one; else says how long until there is.
@@ -39,16 +55,20 @@ impl Bucket {
     /// # Errors
     /// The wait, from `now`.
     pub fn ready(&mut self, now: Instant) -> Result<(), Duration> {
-        let elapsed = now.saturating_duration_since(self.refilled);
-        self.tokens =
-            elapsed.as_secs_f64().mul_add(self.rate_per_second, self.tokens).min(self.burst);
-        self.refilled = self.refilled.max(now);
+        self.refill(now);
         if self.tokens >= 1.0 {
             return Ok(());
         }
         // Rounded up: whoever waits for exactly that long finds the token.
         let wait = Duration::from_secs_f64((1.0 - self.tokens) / self.rate_per_second);
         Err(wait + Duration::from_nanos(1))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.refilled);
+        self.tokens =
+            elapsed.as_secs_f64().mul_add(self.rate_per_second, self.tokens).min(self.burst);
+        self.refilled = self.refilled.max(now);
     }
 
     /// Gives back a token that was taken and not used.
@@ -92,5 +112,21 @@ mod tests {
         let wait = bucket.take(start).unwrap_err();
         assert_eq!(wait.as_millis(), 500);
         assert!(bucket.take(start + wait).is_ok());
+    }
+
+    #[test]
+    fn another_rate_counts_from_then_on() {
+        let start = crate::clock::now();
+        let rate = |rate| NonZeroU32::new(rate).unwrap();
+        let mut bucket = Bucket::with_depth(rate(100), Duration::from_secs(1), start);
+        let taken =
+            |bucket: &mut Bucket, at| (0..1_000).filter(|_| bucket.take(at).is_ok()).count();
+        assert_eq!(taken(&mut bucket, start), 100);
+        let half = start + Duration::from_millis(500);
+        bucket.set_rate(rate(1_000), half);
+        assert_eq!(taken(&mut bucket, half), 50, "what the old rate brought");
+        let full = half + Duration::from_secs(9);
+        bucket.set_rate(rate(10), full);
+        assert_eq!(taken(&mut bucket, full), 10, "the new burst");
     }
 }

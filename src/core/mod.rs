@@ -4,6 +4,7 @@
 //! needed of them comes in as an argument. That is what lets a whole cluster run in one thread on
 //! a simulated clock.
 
+pub mod admission;
 pub mod backoff;
 pub mod bucket;
 pub mod pacing;

@@ -32,8 +32,10 @@ use crate::human::Human;
 use crate::oracle::judge::AgentLine;
 use crate::procfs;
 use agent::{Agent, Behaviour};
+pub(crate) use backoff::Backoff;
 use load::LoadOrder;
 use measured::Measured;
+pub(crate) use mix::Mix;
 use profile::Profile;
 use target::Target;
 

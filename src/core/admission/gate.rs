@@ -1,0 +1,238 @@
+//! The gate of one node: bucket, park, slots and keys, together.
+//!
+//! Work for each call is bounded, so that a lock around a gate is never held for long.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use super::crowd::Crowd;
+use super::keys::{Kept, Shares};
+use super::park::Park;
+use super::slots::{Bounds, Slots, whole_seconds};
+use super::{AdmissionParams, Arrival, Reason, Refusal, Source, Ticket, Turn, Verdict, time_for};
+use crate::core::bucket::Bucket;
+
+/// The bucket holds what the rate brings in this time: so late may turns be given without loss.
+const BURST: Duration = Duration::from_secs(1);
+/// So many turns are given in one call at most.
+const TURNS_AT_ONCE: usize = 256;
+
+/// Decides who comes in at one node, and when the others are to come again.
+#[derive(Debug)]
+pub struct Admission {
+    params: AdmissionParams,
+    rate: NonZeroU32,
+    recovered: Option<NonZeroU32>,
+    bucket: Bucket,
+    park: Park,
+    shares: Shares,
+    slots: Slots,
+    kept: Kept,
+    held: usize,
+    backlog: Option<u64>,
+    crowd: Crowd,
+}
+
+impl Admission {
+    /// Nobody waits, and the backlog is unknown.
+    pub fn new(params: AdmissionParams, now: Instant) -> Self {
+        Self {
+            params,
+            rate: params.rate,
+            recovered: None,
+            bucket: Bucket::with_depth(params.rate, BURST, now),
+            park: Park::default(),
+            shares: Shares::default(),
+            slots: Slots::new(now),
+            kept: Kept::new(params.kept_max, now),
+            held: 0,
+            backlog: None,
+            crowd: Crowd::new(now),
+        }
+    }
+
+    /// Another rate, from now on. Slots that were given stay what they are, points in time, and
+    /// those who are parked stay.
+    pub fn set_rate(&mut self, rate: NonZeroU32, now: Instant) {
+        self.bucket.set_rate(rate, now);
+        if rate > self.rate {
+            self.slots.look_again();
+        }
+        self.rate = rate;
+    }
+
+    /// What the rate is expected to rise to while those sleep who are refused now: so many are told
+    /// to come, since nobody can be called back earlier. Too much of it costs attempts, and none
+    /// costs the time that they sleep too long. None, or less than the rate: it stays as it is.
+    pub fn expect_rate(&mut self, rate: Option<NonZeroU32>) {
+        self.recovered = rate;
+        self.slots.look_again();
+    }
+
+    /// How many agents may be outside at most, those who are parked included: registered and not
+    /// connected, of this node's part of the fleet. It should err high. None: nobody knows.
+    pub const fn set_backlog(&mut self, agents: Option<u64>) {
+        self.backlog = agents;
+    }
+
+    /// Somebody has come. `chance` gives numbers in 0..1.
+    pub fn arrive(
+        &mut self,
+        arrival: Arrival,
+        now: Instant,
+        chance: &mut impl FnMut() -> f64,
+    ) -> Verdict {
+        if self.park.len() == 0 && self.bucket.take(now).is_ok() {
+            return Verdict::Admit;
+        }
+        let reason = if self.park.len() >= self.park_places() {
+            Reason::ParkFull
+        } else if arrival.source.is_some_and(|source| !self.has_share(source)) {
+            Reason::SourceShare
+        } else {
+            let until = now + self.params.park_ttl;
+            match self.park.push(arrival, until) {
+                Some(ticket) => {
+                    arrival.source.into_iter().for_each(|source| self.shares.add(source));
+                    return Verdict::Park { ticket, until };
+                }
+                None => Reason::ParkFull,
+            }
+        };
+        Verdict::Refuse(self.refuse(arrival, reason, now, chance))
+    }
+
+    /// The agent with this ticket has gone away. `false`: it had no place any more.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        let left = self.park.remove(ticket);
+        left.and_then(|arrival| arrival.source).into_iter().for_each(|s| self.shares.remove(s));
+        left.is_some()
+    }
+
+    /// A refusal that was to be held has been sent, or its agent has gone away.
+    pub const fn hold_ended(&mut self) {
+        self.held = self.held.saturating_sub(1);
+    }
+
+    /// Gives turns: adds to `turns` those who are in and those who have waited too long, a bounded
+    /// number in one call. Returns when to call again: at once if there is more, never if nobody is
+    /// parked (until somebody is). Calling late costs nothing below a second.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        chance: &mut impl FnMut() -> f64,
+        turns: &mut Vec<(Ticket, Turn)>,
+    ) -> Option<Instant> {
+        for _ in 0..TURNS_AT_ONCE {
+            self.kept.sweep_one(now);
+            let until = self.park.front_until()?;
+            let token = self.bucket.take(now);
+            if let Err(wait) = token
+                && now < until
+            {
+                return Some((now + wait).min(until));
+            }
+            let (ticket, arrival) = self.park.pop_front()?;
+            arrival.source.into_iter().for_each(|source| self.shares.remove(source));
+            let turn = match token {
+                Ok(()) => Turn::Admit,
+                Err(_) => Turn::Refuse(self.refuse(arrival, Reason::ParkTtl, now, chance)),
+            };
+            turns.push((ticket, turn));
+        }
+        self.park.front_until().map(|_| now)
+    }
+
+    fn refuse(
+        &mut self,
+        arrival: Arrival,
+        reason: Reason,
+        now: Instant,
+        chance: &mut impl FnMut() -> f64,
+    ) -> Refusal {
+        let seen = self.crowd.refused(self.rate.get(), now);
+        let bounds = self.bounds(seen);
+        let explained = |slot: &Instant| *slot <= now + bounds.wait_max();
+        let kept = arrival.identity.and_then(|identity| self.kept.slot(identity, now));
+        let kept = kept.filter(explained);
+        let slot = kept.unwrap_or_else(|| self.slots.book(bounds, now, chance()));
+        if let (Some(identity), None) = (arrival.identity, kept) {
+            self.kept.keep(identity, slot, now);
+        }
+        let parked = reason == Reason::ParkTtl;
+        let wait = slot.saturating_duration_since(now).max(self.params.retry_min);
+        // Whoever was parked has waited for as long as an agent can be trusted to.
+        let hold = if parked { Duration::ZERO } else { self.hold(wait) };
+        let reason = if kept.is_some() && !parked { Reason::BeforeItsTime } else { reason };
+        Refusal { reason, hold, retry_after: whole_seconds(wait - hold, chance()) }
+    }
+
+    /// With so many `seen` asleep.
+    fn bounds(&self, seen: u64) -> Bounds {
+        let slots = self.recovered.unwrap_or(self.rate).max(self.rate);
+        let overbook = 1.0 + f64::from(self.params.overbook_percent) / 100.0;
+        // If the rate fell, part of the line will be refused before its turn.
+        let line = time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl);
+        // Those who are parked are the line, and not counted twice.
+        let asleep = self.backlog.map(|agents| agents.saturating_sub(self.park.len() as u64));
+        let asleep = asleep.map(|agents| time_for(agents.max(seen), self.rate).div_f64(overbook));
+        Bounds {
+            per_second: f64::from(slots.get()) * overbook,
+            lead: line.max(self.params.retry_min),
+            explained: asleep.map_or(self.params.wait_max, |time| time.min(self.params.wait_max)),
+        }
+    }
+
+    /// How long to hold an answer to somebody who is to wait; takes the place for it.
+    fn hold(&mut self, wait: Duration) -> Duration {
+        if self.held >= self.params.held_max {
+            return Duration::ZERO;
+        }
+        let hold = wait.saturating_sub(self.params.retry_min).min(self.params.hold_max);
+        self.held += usize::from(!hold.is_zero());
+        hold
+    }
+
+    /// How many the park holds at this rate.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    fn park_places(&self) -> usize {
+        (f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64()) as usize
+    }
+
+    fn has_share(&self, source: Source) -> bool {
+        let share = self.park_places() * usize::from(self.params.source_share_percent) / 100;
+        self.shares.of(source) < share.max(self.params.source_places_min)
+    }
+
+    /// When the last of those outside will be in, if the rate stays; none while nobody knows how
+    /// many they are.
+    pub fn last_in(&self) -> Option<Duration> {
+        let parked = self.park.len() as u64;
+        self.backlog.map(|agents| time_for(agents.max(parked), self.rate))
+    }
+
+    /// Entries a second.
+    pub const fn rate(&self) -> NonZeroU32 {
+        self.rate
+    }
+
+    /// Those who are parked.
+    pub const fn parked(&self) -> usize {
+        self.park.len()
+    }
+
+    /// Sources that have somebody parked.
+    pub fn sources(&self) -> usize {
+        self.shares.len()
+    }
+
+    /// Refusals that are held.
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Slots that are kept.
+    pub const fn kept(&self) -> usize {
+        self.kept.len()
+    }
+}

@@ -1,0 +1,230 @@
+//! Who may come in, who waits for it, and when those are to come again who cannot: a storm turned
+//! into a queue.
+//!
+//! What is rationed here is *entry*, connections a second, which protects the gateway's own
+//! processor. It is decided after TLS and the request's head, before anything is answered, and it is
+//! the last chance to be obeyed: an agent honours `Retry-After` on a 503 before the upgrade and
+//! nothing after it (field-notes.md, section 1).
+//!
+//! ```text
+//!            nobody waits, a token is there
+//!  arrival ───────────────────────────────────► Admit
+//!     │  room in the park        a token, in turn  ▲
+//!     ├───────────────────────► Park ──────────────┤
+//!     │                          │ ├──► Left       │ the agent went away
+//!     │ none, or not for         │ ▼ park_ttl      │
+//!     └──────────────────────► Refuse ─────────────┘ it comes again at its slot
+//!         its source
+//! ```
+//!
+//! - [`bucket`](super::bucket): the rate, with one second of burst. What is admitted in any stretch
+//!   of time is at most the rate summed over it, and one burst.
+//! - `park`: a bounded line, first in, first out. One attempt, one handshake, no identity needed.
+//! - `slots`: whoever finds the line full is told to come when its end is in and the rate has room.
+//!   More are told than can be let in ([`AdmissionParams::overbook_percent`]): too many costs
+//!   attempts, too few costs time.
+//! - `keys`: shares of the park by source; slots kept for those who can be recognised.
+//!
+//! Nothing here knows sockets, tasks, the clock or chance: `now` and random numbers are arguments.
+//! Everything is bounded: the park by rate and horizon, the calendar by the longest wait, kept slots
+//! and held refusals by number. Under pressure of memory or descriptors one does not get here at
+//! all: then nothing more is accepted.
+//!
+//! What a storm costs is simulated by `loadtest admission-table`. What it has taught:
+//! - Whoever errs in the number of those outside should err high: half of it costs nearly an
+//!   attempt for each agent. But high costs time if many do not obey (a fifth of the fleet, a storm
+//!   of 300 s: 1.00 of the ideal with the true number, 1.8 with twice of it, 2.5 with none).
+//! - Those who are parked must not be counted as line and as backlog, and draws inside of the backlog
+//!   are overbooked as slots are: with that, those who obey lose no time to those who do not (1.00
+//!   instead of 1.16).
+//! - A shortest wait above the park's horizon leaves the gate idle for the difference, once a storm.
+
+mod crowd;
+mod gate;
+mod keys;
+mod park;
+mod share;
+mod slots;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+pub use gate::Admission;
+pub use keys::{Identity, Source};
+pub use park::Ticket;
+pub use share::{Cluster, time_for};
+
+/// The bounds of entry at one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmissionParams {
+    /// Entries a second, to begin with.
+    pub rate: NonZeroU32,
+    /// The park holds what the rate lets in during this time. Zero: nobody is parked.
+    pub park_horizon: Duration,
+    /// Whoever has been parked for so long is refused with a slot. Below the shortest time after
+    /// which an agent, or a proxy before it, gives up: 45 s for opamp-go, 15 s for some proxies.
+    pub park_ttl: Duration,
+    /// So many more are told to come than can be let in, for some will not: of a hundred. It cannot
+    /// be less than none, which is the mistake that costs time.
+    pub overbook_percent: u16,
+    /// The shortest wait that is told. Beyond the park's horizon the gate stands idle in between.
+    pub retry_min: Duration,
+    /// The longest wait that is told, counted from the end of the line; also while nobody knows how
+    /// many are outside.
+    pub wait_max: Duration,
+    /// A refusal is held so long at most before it is sent: slows those down who do not obey.
+    pub hold_max: Duration,
+    /// So many refusals are held at once at most.
+    pub held_max: usize,
+    /// The part of the park that one source may take, of a hundred.
+    pub source_share_percent: u8,
+    /// So many places a source may have in any case: a NAT has many agents behind it.
+    pub source_places_min: usize,
+    /// So many slots are kept at most for those who can be recognised.
+    pub kept_max: usize,
+}
+
+impl AdmissionParams {
+    /// The defaults, at a rate.
+    pub const fn new(rate: NonZeroU32) -> Self {
+        Self {
+            rate,
+            park_horizon: Duration::from_secs(20),
+            park_ttl: Duration::from_secs(30),
+            overbook_percent: 15,
+            retry_min: Duration::from_secs(1),
+            wait_max: Duration::from_secs(600),
+            hold_max: Duration::from_secs(10),
+            held_max: 4_096,
+            source_share_percent: 25,
+            source_places_min: 2_000,
+            kept_max: 100_000,
+        }
+    }
+}
+
+/// Somebody who wants to come in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Where it comes from. None: it is not held to a share, as where a proxy hides addresses.
+    pub source: Option<Source>,
+    /// Who it is, if that can be told already.
+    pub identity: Option<Identity>,
+}
+
+/// What becomes of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in.
+    Admit,
+    /// It waits, unanswered, until [`Admission::poll`] says what becomes of the ticket. If it goes
+    /// away meanwhile, [`Admission::leave`].
+    Park {
+        /// Its place.
+        ticket: Ticket,
+        /// When it will be refused at the latest, if `poll` is called.
+        until: std::time::Instant,
+    },
+    /// It is to come again.
+    Refuse(Refusal),
+}
+
+/// How somebody is refused: status 503, an empty body, and the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// How long the answer is to be held back. If that is not zero, one of a bounded number of
+    /// places is taken until [`Admission::hold_ended`].
+    pub hold: Duration,
+    /// What the answer says, in whole seconds, at least one. It counts from when the answer is sent.
+    pub retry_after: Duration,
+}
+
+/// What a ticket has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is in.
+    Admit,
+    /// It has waited too long and is to come again.
+    Refuse(Refusal),
+}
+
+/// Why somebody is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The park is full.
+    ParkFull,
+    /// The park has no more room for this source.
+    SourceShare,
+    /// It was parked, and its turn did not come in time.
+    ParkTtl,
+    /// It has a slot, came before it, and there is no room yet.
+    BeforeItsTime,
+}
+
+/// Every way in which an arrival can end. Each arrival has exactly one, those excepted who are still
+/// parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Let in at once.
+    Admitted,
+    /// Let in after having been parked.
+    AdmittedFromPark,
+    /// Refused.
+    Refused(Reason),
+    /// Went away while parked.
+    Left,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Admitted,
+        Self::AdmittedFromPark,
+        Self::Refused(Reason::ParkFull),
+        Self::Refused(Reason::SourceShare),
+        Self::Refused(Reason::ParkTtl),
+        Self::Refused(Reason::BeforeItsTime),
+        Self::Left,
+    ];
+
+    /// For a label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::AdmittedFromPark => "admitted_from_park",
+            Self::Refused(Reason::ParkFull) => "refused_park_full",
+            Self::Refused(Reason::SourceShare) => "refused_source_share",
+            Self::Refused(Reason::ParkTtl) => "refused_park_ttl",
+            Self::Refused(Reason::BeforeItsTime) => "refused_before_its_time",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl Verdict {
+    /// How the arrival has ended; none while it is parked.
+    pub const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Admit => Some(Outcome::Admitted),
+            Self::Park { .. } => None,
+            Self::Refuse(refusal) => Some(Outcome::Refused(refusal.reason)),
+        }
+    }
+}
+
+impl Turn {
+    /// How the arrival has ended.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Admit => Outcome::AdmittedFromPark,
+            Self::Refuse(refusal) => Outcome::Refused(refusal.reason),
+        }
+    }
+}

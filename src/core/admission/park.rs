@@ -1,0 +1,196 @@
+//! The park: a line of arrivals that have been accepted and not answered, first in, first out.
+//!
+//! A list threaded through a slab. An agent that goes away gives its place up at once, wherever in
+//! the line it stands, and what it leaves is used by the next: memory follows the bound on those
+//! who wait, not the number of those who came and went. Who may stand in the line is decided
+//! elsewhere.
+
+use std::time::Instant;
+
+use super::Arrival;
+
+/// A place in the park. One that has been called, has expired or was given up means nothing any
+/// more, and says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    index: u32,
+    /// Tells it from earlier users of the same place. It would have to come round (four thousand
+    /// million arrivals) within one agent's wait to be mistaken.
+    serial: u32,
+}
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// An emptied park that had room for more gives its memory back: storms are rare.
+const KEPT_CAPACITY: usize = 1024;
+
+/// Somebody who waits, or a place that is free.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    arrival: Arrival,
+    until: Instant,
+    before: u32,
+    /// Of a free place: the next free one.
+    behind: u32,
+    serial: u32,
+    taken: bool,
+}
+
+/// Those who wait, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Park {
+    places: Vec<Place>,
+    front: u32,
+    back: u32,
+    free: u32,
+    len: usize,
+    serial: u32,
+}
+
+impl Default for Park {
+    fn default() -> Self {
+        Self { places: Vec::new(), front: NONE, back: NONE, free: NONE, len: 0, serial: 0 }
+    }
+}
+
+impl Park {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Stands `arrival` at the end. `None`: there are more than numbers for them.
+    pub(super) fn push(&mut self, arrival: Arrival, until: Instant) -> Option<Ticket> {
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let place = Place { arrival, until, before: self.back, behind: NONE, serial, taken: true };
+        let index = if self.free == NONE {
+            let index = u32::try_from(self.places.len()).ok().filter(|index| *index != NONE)?;
+            self.places.push(place);
+            index
+        } else {
+            let index = self.free;
+            let slot = self.at(index);
+            let free = slot.behind;
+            *slot = place;
+            self.free = free;
+            index
+        };
+        match self.back {
+            NONE => self.front = index,
+            back => self.at(back).behind = index,
+        }
+        self.back = index;
+        self.len += 1;
+        Some(Ticket { index, serial })
+    }
+
+    /// Until when the first waits.
+    pub(super) fn front_until(&self) -> Option<Instant> {
+        self.places.get(self.front as usize).map(|place| place.until)
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<(Ticket, Arrival)> {
+        let serial = self.places.get(self.front as usize)?.serial;
+        let ticket = Ticket { index: self.front, serial };
+        self.remove(ticket).map(|arrival| (ticket, arrival))
+    }
+
+    /// Takes one out, wherever it stands. `None`: it is no longer here.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Arrival> {
+        let place = *self.places.get(ticket.index as usize)?;
+        if !place.taken || place.serial != ticket.serial {
+            return None;
+        }
+        match place.before {
+            NONE => self.front = place.behind,
+            before => self.at(before).behind = place.behind,
+        }
+        match place.behind {
+            NONE => self.back = place.before,
+            behind => self.at(behind).before = place.before,
+        }
+        let free = self.free;
+        let left = self.at(ticket.index);
+        left.taken = false;
+        left.behind = free;
+        self.free = ticket.index;
+        self.len -= 1;
+        if self.len == 0 && self.places.capacity() > KEPT_CAPACITY {
+            *self = Self { serial: self.serial, ..Self::default() };
+        }
+        Some(place.arrival)
+    }
+
+    /// A place that the list itself points to.
+    fn at(&mut self, index: u32) -> &mut Place {
+        &mut self.places[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::admission::Source;
+
+    fn arrival(n: u64) -> Arrival {
+        Arrival { source: Some(Source::new(n)), identity: None }
+    }
+
+    #[test]
+    fn memory_goes_when_the_storm_is_over() {
+        let now = crate::clock::now();
+        let mut park = Park::default();
+        let first = park.push(arrival(0), now).unwrap();
+        for n in 1..5_000 {
+            park.push(arrival(n), now).unwrap();
+        }
+        while park.pop_front().is_some() {}
+        assert_eq!(park.places.capacity(), 0);
+        let again = park.push(arrival(7), now).unwrap();
+        assert_eq!(park.remove(first), None, "the place's earlier user");
+        assert_eq!(park.remove(again), Some(arrival(7)));
+        assert_eq!(park.remove(again), None);
+    }
+
+    #[test]
+    fn a_place_is_small() {
+        assert!(size_of::<Place>() <= 48, "{} bytes", size_of::<Place>());
+    }
+
+    proptest! {
+        #[test]
+        fn is_a_line(steps in proptest::collection::vec((0..4_u8, any::<prop::sample::Index>()), 1..400)) {
+            let now = crate::clock::now();
+            let mut park = Park::default();
+            let mut oracle = VecDeque::new();
+            let mut gone = Vec::new();
+            let mut most = 0;
+            for (n, (step, which)) in (0_u64..).zip(steps) {
+                match step {
+                    0 | 1 => oracle.push_back((park.push(arrival(n), now).unwrap(), n)),
+                    2 => {
+                        let first = oracle.pop_front();
+                        prop_assert_eq!(park.pop_front(), first.map(|(t, n)| (t, arrival(n))));
+                        gone.extend(first);
+                    }
+                    _ if oracle.is_empty() => {}
+                    _ => {
+                        let (ticket, n) = oracle.remove(which.index(oracle.len())).unwrap();
+                        prop_assert_eq!(park.remove(ticket), Some(arrival(n)));
+                        gone.push((ticket, n));
+                    }
+                }
+                most = most.max(oracle.len());
+                prop_assert_eq!(park.len(), oracle.len());
+                prop_assert_eq!(park.front_until().is_some(), !oracle.is_empty());
+                prop_assert!(gone.iter().all(|(ticket, _)| park.remove(*ticket).is_none()));
+            }
+            prop_assert!(park.places.len() <= most, "as many places as ever were taken at once");
+        }
+    }
+}
