@@ -6,14 +6,12 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::crowd::Crowd;
-use super::keys::{Kept, Shares};
+use super::keys::Kept;
 use super::park::Park;
 use super::slots::{Bounds, Slots, whole_seconds};
-use super::{AdmissionParams, Arrival, Reason, Refusal, Source, Ticket, Turn, Verdict, time_for};
+use super::{AdmissionParams, Arrival, Reason, Refusal, Ticket, Turn, Verdict, time_for};
 use crate::core::bucket::Bucket;
 
-/// The bucket holds what the rate brings in this time: so late may turns be given without loss.
-const BURST: Duration = Duration::from_secs(1);
 /// So many turns are given in one call at most.
 const TURNS_AT_ONCE: usize = 256;
 
@@ -25,7 +23,6 @@ pub struct Admission {
     recovered: Option<NonZeroU32>,
     bucket: Bucket,
     park: Park,
-    shares: Shares,
     slots: Slots,
     kept: Kept,
     held: usize,
@@ -40,15 +37,21 @@ impl Admission {
             params,
             rate: params.rate,
             recovered: None,
-            bucket: Bucket::with_depth(params.rate, BURST, now),
+            bucket: Bucket::with_depth(params.rate, params.burst, now),
             park: Park::default(),
-            shares: Shares::default(),
             slots: Slots::new(now),
             kept: Kept::new(params.kept_max, now),
             held: 0,
             backlog: None,
             crowd: Crowd::new(now),
         }
+    }
+
+    /// Another burst, as the time in which the rate brings it. Nothing is saved up in it yet.
+    pub fn set_burst(&mut self, burst: Duration, now: Instant) {
+        self.params.burst = burst;
+        self.bucket = Bucket::with_depth(self.rate, burst, now);
+        while self.bucket.take(now).is_ok() {}
     }
 
     /// Another rate, from now on. Slots that were given stay what they are, points in time, and
@@ -87,15 +90,12 @@ impl Admission {
         }
         let reason = if self.park.len() >= self.park_places() {
             Reason::ParkFull
-        } else if arrival.source.is_some_and(|source| !self.has_share(source)) {
+        } else if arrival.over_share && self.park.len() >= self.places_for_all() {
             Reason::SourceShare
         } else {
             let until = now + self.params.park_ttl;
             match self.park.push(arrival, until) {
-                Some(ticket) => {
-                    arrival.source.into_iter().for_each(|source| self.shares.add(source));
-                    return Verdict::Park { ticket, until };
-                }
+                Some(ticket) => return Verdict::Park { ticket, until },
                 None => Reason::ParkFull,
             }
         };
@@ -104,9 +104,7 @@ impl Admission {
 
     /// The agent with this ticket has gone away. `false`: it had no place any more.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
-        let left = self.park.remove(ticket);
-        left.and_then(|arrival| arrival.source).into_iter().for_each(|s| self.shares.remove(s));
-        left.is_some()
+        self.park.remove(ticket).is_some()
     }
 
     /// A refusal that was to be held has been sent, or its agent has gone away.
@@ -133,7 +131,6 @@ impl Admission {
                 return Some((now + wait).min(until));
             }
             let (ticket, arrival) = self.park.pop_front()?;
-            arrival.source.into_iter().for_each(|source| self.shares.remove(source));
             let turn = match token {
                 Ok(()) => Turn::Admit,
                 Err(_) => Turn::Refuse(self.refuse(arrival, Reason::ParkTtl, now, chance)),
@@ -150,6 +147,10 @@ impl Admission {
         now: Instant,
         chance: &mut impl FnMut() -> f64,
     ) -> Refusal {
+        if !self.params.retry_fixed.is_zero() {
+            let retry_after = self.params.retry_fixed;
+            return Refusal { reason, hold: Duration::ZERO, retry_after };
+        }
         let seen = self.crowd.refused(self.rate.get(), now);
         let bounds = self.bounds(seen);
         let explained = |slot: &Instant| *slot <= now + bounds.wait_max();
@@ -195,13 +196,14 @@ impl Admission {
 
     /// How many the park holds at this rate.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-    fn park_places(&self) -> usize {
+    pub fn park_places(&self) -> usize {
         (f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64()) as usize
     }
 
-    fn has_share(&self, source: Source) -> bool {
-        let share = self.park_places() * usize::from(self.params.source_share_percent) / 100;
-        self.shares.of(source) < share.max(self.params.source_places_min)
+    /// Of these places anybody may have one; the rest is for sources within their share.
+    fn places_for_all(&self) -> usize {
+        let reserve = usize::from(self.params.reserve_percent.min(100));
+        self.park_places() * (100 - reserve) / 100
     }
 
     /// When the last of those outside will be in, if the rate stays; none while nobody knows how
@@ -219,11 +221,6 @@ impl Admission {
     /// Those who are parked.
     pub const fn parked(&self) -> usize {
         self.park.len()
-    }
-
-    /// Sources that have somebody parked.
-    pub fn sources(&self) -> usize {
-        self.shares.len()
     }
 
     /// Refusals that are held.
