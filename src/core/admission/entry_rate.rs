@@ -57,6 +57,11 @@ impl EntryRate {
         Self { per_second: (threads.get() as f64 * FIRST_PER_THREAD).min(MOST) }
     }
 
+    /// Beginning where somebody else left off.
+    pub fn from_rate(rate: NonZeroU32) -> Self {
+        Self { per_second: f64::from(rate.get()).clamp(LEAST, MOST) }
+    }
+
     /// What `passed` since the last observation has shown.
     pub fn observe(&mut self, seen: Observed, passed: Duration) -> NonZeroU32 {
         let step = passed.min(STEP_MAX).as_secs_f64();

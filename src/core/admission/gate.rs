@@ -26,6 +26,7 @@ pub struct Admission {
     slots: Slots,
     kept: Kept,
     held: usize,
+    closing: bool,
     backlog: Option<u64>,
     crowd: Crowd,
 }
@@ -42,6 +43,7 @@ impl Admission {
             slots: Slots::new(now),
             kept: Kept::new(params.kept_max, now),
             held: 0,
+            closing: false,
             backlog: None,
             crowd: Crowd::new(now),
         }
@@ -85,6 +87,9 @@ impl Admission {
         now: Instant,
         chance: &mut impl FnMut() -> f64,
     ) -> Verdict {
+        if self.closing {
+            return Verdict::Refuse(self.send_away(chance));
+        }
         if self.park.len() == 0 && self.bucket.take(now).is_ok() {
             return Verdict::Admit;
         }
@@ -124,6 +129,11 @@ impl Admission {
         for _ in 0..TURNS_AT_ONCE {
             self.kept.sweep_one(now);
             let until = self.park.front_until()?;
+            if self.closing {
+                let (ticket, _) = self.park.pop_front()?;
+                turns.push((ticket, Turn::Refuse(self.send_away(chance))));
+                continue;
+            }
             let token = self.bucket.take(now);
             if let Err(wait) = token
                 && now < until
@@ -138,6 +148,24 @@ impl Admission {
             turns.push((ticket, turn));
         }
         self.park.front_until().map(|_| now)
+    }
+
+    /// Lets nobody in any more: whoever comes and whoever is parked (with the next polls) is refused.
+    pub const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// A token was taken by a turn that reached nobody.
+    pub const fn refund(&mut self) {
+        self.bucket.refund();
+    }
+
+    /// Refuses somebody whom another node will let in. They do not all come there at one instant.
+    fn send_away(&self, chance: &mut impl FnMut() -> f64) -> Refusal {
+        let line = time_for(self.park_places() as u64, self.rate).min(self.params.park_horizon);
+        let wait = self.params.retry_min + line.mul_f64(chance().clamp(0.0, 1.0));
+        let retry_after = whole_seconds(wait, chance());
+        Refusal { reason: Reason::Closing, hold: Duration::ZERO, retry_after }
     }
 
     fn refuse(
@@ -211,6 +239,11 @@ impl Admission {
     pub fn last_in(&self) -> Option<Duration> {
         let parked = self.park.len() as u64;
         self.backlog.map(|agents| time_for(agents.max(parked), self.rate))
+    }
+
+    /// How many agents may be outside, as was told last.
+    pub const fn backlog(&self) -> Option<u64> {
+        self.backlog
     }
 
     /// Entries a second.

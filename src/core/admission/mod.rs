@@ -176,6 +176,8 @@ pub enum Reason {
     ParkTtl,
     /// It has a slot, came before it, and there is no room yet.
     BeforeItsTime,
+    /// The gate is closing: it is to come again, to another node.
+    Closing,
 }
 
 /// Every way in which an arrival can end. Each arrival has exactly one, those excepted who are still
@@ -194,13 +196,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Admitted,
         Self::AdmittedFromPark,
         Self::Refused(Reason::ParkFull),
         Self::Refused(Reason::SourceShare),
         Self::Refused(Reason::ParkTtl),
         Self::Refused(Reason::BeforeItsTime),
+        Self::Refused(Reason::Closing),
         Self::Left,
     ];
 
@@ -213,6 +216,7 @@ impl Outcome {
             Self::Refused(Reason::SourceShare) => "refused_source_share",
             Self::Refused(Reason::ParkTtl) => "refused_park_ttl",
             Self::Refused(Reason::BeforeItsTime) => "refused_before_its_time",
+            Self::Refused(Reason::Closing) => "refused_closing",
             Self::Left => "left",
         }
     }

@@ -162,6 +162,19 @@ fn all_are_told_the_same_if_that_is_wanted() {
 }
 
 #[test]
+fn a_gate_that_closes_sends_everybody_away() {
+    let mut gate = Gate::full(small());
+    gate.admission.close();
+    let refusal = gate.refuse(Arrival::default());
+    assert_eq!((refusal.reason, refusal.hold), (Reason::Closing, Duration::ZERO));
+    assert!((SECOND..=SECOND * 4).contains(&refusal.retry_after));
+    let (turns, next) = gate.poll();
+    assert_eq!((turns.len(), next, gate.admission.parked()), (20, None, 0));
+    let sent_away = Outcome::Refused(Reason::Closing);
+    assert!(turns.iter().all(|(_, turn)| turn.outcome() == sent_away));
+}
+
+#[test]
 fn another_burst_is_empty_at_first() {
     let mut gate = Gate::new(small());
     gate.admission.set_burst(SECOND / 2, gate.now);
