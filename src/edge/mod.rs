@@ -5,6 +5,7 @@
 //! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
 //! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
+//! - `leave`: how connections end when the node drains.
 
 mod agent;
 mod body;
@@ -12,6 +13,7 @@ mod budget;
 mod connection;
 mod conversation;
 mod http;
+mod leave;
 mod linger;
 mod listen;
 pub mod params;
@@ -29,6 +31,7 @@ pub use listen::BindError;
 use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
 use budget::Budget;
+use leave::Leave;
 use params::EdgeParams;
 
 /// The agents' side, listening.
@@ -40,6 +43,7 @@ pub struct Edge {
     connections: AtomicU64,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
+    leave: Leave,
 }
 
 impl Edge {
@@ -54,6 +58,7 @@ impl Edge {
             room: Arc::new(Semaphore::new(room)),
             connections: AtomicU64::new(0),
             buffered,
+            leave: Leave::new(room),
         })
     }
 
