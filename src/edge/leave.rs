@@ -1,6 +1,7 @@
 //! How connections end when the node drains: plain-HTTP ones with an answer that says so, WebSockets
 //! on which nobody has spoken yet by themselves. Those of known agents are closed by their sessions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -17,24 +18,38 @@ pub(super) struct Leave {
     /// Time is up: every plain-HTTP connection ends.
     cut: watch::Sender<bool>,
     connections_max: usize,
+    /// Accept loops, each of which holds the room for its next connection.
+    accepting: AtomicUsize,
 }
 
 impl Leave {
     pub(super) fn new(connections_max: usize) -> Self {
-        Self { drain: OnceLock::new(), cut: watch::Sender::new(false), connections_max }
+        Self {
+            drain: OnceLock::new(),
+            cut: watch::Sender::new(false),
+            connections_max,
+            accepting: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn accepting(&self, loops: usize) {
+        self.accepting.store(loops, Ordering::Relaxed);
     }
 }
 
 impl Edge {
-    /// From now on connections end as this drain allows.
+    /// Nobody is let in any more: from now on connections end as this drain allows.
     pub fn begin_leaving(&self, drain: Arc<Mutex<Drain>>) {
+        self.leave.accepting(0);
         // The first one stays: a process drains once.
         let _ = self.leave.drain.set(drain);
     }
 
-    /// Agents' connections now open; right once nothing is accepted any more.
+    /// Agents' connections now open. While agents are let in and there is no room, a few less.
     pub fn open_connections(&self) -> usize {
-        self.leave.connections_max.saturating_sub(self.room.available_permits())
+        let accepting = self.leave.accepting.load(Ordering::Relaxed);
+        let free = self.room.available_permits() + accepting;
+        self.leave.connections_max.saturating_sub(free)
     }
 
     /// Has plain-HTTP connections end after the answer that is under way, all at once.

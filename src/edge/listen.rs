@@ -42,6 +42,7 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
         Listening { address, sockets }.emit();
         bound.push(address);
     }
+    edge.leave.accepting(tasks.len());
     tasks.spawn(measure(Arc::clone(edge)));
     Ok((bound, tasks))
 }
