@@ -1,11 +1,12 @@
 //! Administration: what an operator asks a running gateway, on a listener of its own.
 //!
-//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`. Nobody is authenticated, so it
-//! listens on the machine alone by default, and nothing here changes anything. It must never hold
+//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`. Nobody is authenticated,
+//! so it listens on the machine alone by default; only a POST changes anything. It must never hold
 //! the data path up: few connections, small requests, and whatever takes long runs on threads of
 //! its own.
 
 mod answer;
+mod drain;
 pub mod params;
 mod view;
 
@@ -26,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub use drain::DrainView;
 pub use params::AdminParams;
 pub use view::{Readiness, ServerView, SessionView, View};
 

@@ -31,6 +31,7 @@ fn session(number: u8) -> SessionView {
 
 #[derive(Default)]
 struct Fake {
+    drains: Mutex<u32>,
     reasons: Mutex<Vec<String>>,
 }
 
@@ -53,6 +54,15 @@ impl View for Fake {
     fn session(&self, wanted: InstanceUid) -> Option<SessionView> {
         assert_ne!(wanted, uid(99), "a view that fails");
         (1..=5).map(session).find(|view| view.uid == wanted)
+    }
+
+    fn drain(&self) -> DrainView {
+        let phase = if *self.drains.lock() == 0 { "serving" } else { "notice" };
+        DrainView { phase, left: 7, rate: 1_000 }
+    }
+
+    fn begin_drain(&self) {
+        *self.drains.lock() += 1;
     }
 }
 
@@ -147,6 +157,17 @@ async fn one_session_is_shown_whole() {
         "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "server_lacks": [], "queued": false,
     });
     assert_eq!((status, shown), (200, expected));
+}
+
+#[tokio::test]
+async fn a_drain_begins_with_a_post_alone() {
+    let running = start(HEAD_TIMEOUT).await;
+    let expected = json!({ "phase": "serving", "left": 7, "rate": 1000 });
+    assert_eq!(get(running.address, "/drain").await, (200, expected));
+    let (status, _, body) = ask(running.address, "POST", "/drain").await;
+    assert_eq!((status, body.contains("\"notice\"")), (202, true), "{body}");
+    assert_eq!(ask(running.address, "DELETE", "/drain").await.0, 405);
+    assert_eq!(*running.view.drains.lock(), 1);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::drain::DrainView;
 use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, never on those that carry
@@ -16,6 +17,12 @@ pub trait View: Send + Sync + 'static {
 
     /// One session.
     fn session(&self, uid: InstanceUid) -> Option<SessionView>;
+
+    /// How far a drain is.
+    fn drain(&self) -> DrainView;
+
+    /// Begins a drain, unless one has begun.
+    fn begin_drain(&self);
 }
 
 /// Whether agents should be sent here, and if not, why.

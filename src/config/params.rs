@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::mistake::Origin;
 use super::section::{Findings, Section};
 use super::{Config, RuntimeParams};
 use crate::admin::AdminParams;
+use crate::core::drain::Terms;
 use crate::edge::params::EdgeParams;
 use crate::opamp::digest::Volatile;
 use crate::sessions::params::SessionsParams;
@@ -117,6 +118,19 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
     if let Some(bytes_max) = section.bytes("store_bytes_max", MEMORY) {
         params.store.bytes_max = bytes_max;
     }
+    params
+}
+
+/// `[drain]`.
+pub(super) fn drain(mut section: Section<'_>) -> Terms {
+    let mut params = Terms::default();
+    if let Some(rate) = section.number("rate", 0..=1_000_000) {
+        params.rate = NonZeroU32::new(rate);
+    }
+    set!(params, section,
+        notice: duration(ANY_TIME),
+        time_max: duration(ANY_TIME),
+    );
     params
 }
 

@@ -44,6 +44,7 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
         Listening { address, sockets }.emit();
         bound.push(address);
     }
+    edge.leave.accepting(tasks.len());
     tasks.spawn(measure(Arc::clone(edge)));
     tasks.spawn(edge.entry.turns());
     Ok((bound, tasks))

@@ -7,6 +7,7 @@
 //! - `entry`: who comes in, who waits, who is to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
 //! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
+//! - `leave`: how connections end when the node drains.
 
 mod agent;
 mod body;
@@ -15,6 +16,7 @@ mod connection;
 mod conversation;
 mod entry;
 mod http;
+mod leave;
 mod linger;
 mod listen;
 pub mod params;
@@ -36,6 +38,7 @@ use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
 use budget::Budget;
 use entry::Entry;
+use leave::Leave;
 use params::EdgeParams;
 use pressure::Pressure;
 
@@ -50,6 +53,7 @@ pub struct Edge {
     pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
+    leave: Leave,
 }
 
 impl Edge {
@@ -68,6 +72,7 @@ impl Edge {
             entry,
             pressure,
             buffered,
+            leave: Leave::new(room),
         })
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::admin::{Readiness, ServerView, SessionView, View};
+use super::drain::Leaving;
+use crate::admin::{DrainView, Readiness, ServerView, SessionView, View};
+use crate::core::drain::Phase as DrainPhase;
 use crate::core::session::{FullState, Presence};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::agent_field;
@@ -15,24 +17,28 @@ use crate::upstream::{ServerStatus, Upstream};
 pub(super) enum Phase {
     /// Agents are not let in yet.
     Starting,
-    /// Agents are served.
+    /// Agents are served, or handed over: the drain says how far that is.
     Serving,
-    /// Agents are no longer let in.
-    Stopping,
 }
 
 /// The window through which administration looks.
 pub(super) struct Window {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
+    leaving: Arc<Leaving>,
     phase: AtomicU8,
 }
 
 impl Window {
-    pub(super) fn new(sessions: &Arc<Sessions>, upstream: &Arc<Upstream>) -> Arc<Self> {
+    pub(super) fn new(
+        sessions: &Arc<Sessions>,
+        upstream: &Arc<Upstream>,
+        leaving: &Arc<Leaving>,
+    ) -> Arc<Self> {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
-        Arc::new(Self { sessions, upstream, phase })
+        let leaving = Arc::clone(leaving);
+        Arc::new(Self { sessions, upstream, leaving, phase })
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -41,12 +47,15 @@ impl Window {
 }
 
 /// Why agents should not be sent here: none, if they should.
-fn reasons(phase: u8, servers: &[ServerStatus]) -> Vec<String> {
+fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String> {
     let mut reasons = Vec::new();
     if phase == Phase::Starting as u8 {
         reasons.push("starting: agents are not let in yet".to_owned());
-    } else if phase == Phase::Stopping as u8 {
-        reasons.push("stopping: agents are no longer let in".to_owned());
+    }
+    match drain {
+        DrainPhase::Serving => {}
+        DrainPhase::Drained => reasons.push("drained: no agent is let in any more".to_owned()),
+        _ => reasons.push("draining: agents are handed over to other nodes".to_owned()),
     }
     // One server that is away is no reason: its agents go to the next.
     if !servers.iter().any(|server| server.reachable) {
@@ -59,7 +68,7 @@ fn reasons(phase: u8, servers: &[ServerStatus]) -> Vec<String> {
 impl View for Window {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
-        let reasons = reasons(self.phase.load(Ordering::Relaxed), &status);
+        let reasons = reasons(self.phase.load(Ordering::Relaxed), self.leaving.phase(), &status);
         let server = |server: ServerStatus| ServerView {
             name: server.name,
             reachable: server.reachable,
@@ -77,6 +86,14 @@ impl View for Window {
 
     fn session(&self, uid: InstanceUid) -> Option<SessionView> {
         self.sessions.info(uid).map(|info| describe(info, &self.names()))
+    }
+
+    fn drain(&self) -> DrainView {
+        self.leaving.view()
+    }
+
+    fn begin_drain(&self) {
+        self.leaving.begin();
     }
 }
 
@@ -126,9 +143,11 @@ mod tests {
     fn one_server_is_enough_to_be_ready() {
         let serving = Phase::Serving as u8;
         let (up, down) = (server("a", true), server("b", false));
-        assert_eq!(reasons(serving, &[up.clone(), down.clone()]), [""; 0]);
-        assert_eq!(reasons(serving, &[down]), ["no server is reached: b"]);
-        assert_eq!(reasons(Phase::Starting as u8, std::slice::from_ref(&up)).len(), 1);
-        assert_eq!(reasons(Phase::Stopping as u8, &[up]).len(), 1);
+        let none = DrainPhase::Serving;
+        assert_eq!(reasons(serving, none, &[up.clone(), down.clone()]), [""; 0]);
+        assert_eq!(reasons(serving, none, &[down]), ["no server is reached: b"]);
+        assert_eq!(reasons(Phase::Starting as u8, none, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(serving, DrainPhase::Closing, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(serving, DrainPhase::Drained, &[up]).len(), 1);
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use metrics::{Counter, Gauge};
 
 use super::events::admission::EntryOutcome;
+use super::events::drain::DrainPhase;
 use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
 use super::events::sessions::{
     CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
@@ -213,6 +214,11 @@ struct Metrics [] {
     custom_messages_dropped: Family<CustomDrop> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+
+    /// 1 for the phase that a drain is in, else 0.
+    drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",
+    /// Agents' connections that a drain has yet to close.
+    drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
 }
 
 /// The handles of one server.

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod drain;
 pub mod edge;
 pub mod sessions;
 pub mod store;
