@@ -92,7 +92,7 @@ async fn knock(
     edge: &Edge,
     mut socket: TcpStream,
     peer: SocketAddr,
-) -> Result<Request, CloseReason> {
+) -> Result<Box<Request>, CloseReason> {
     let mut counted = Counted::new();
     let mut head = Vec::new();
     let reading = read_head(edge, &mut socket, &mut head, peer);
@@ -122,11 +122,11 @@ async fn knock(
             }
         }
     }
-    Ok(Request { socket, asked, rest: head })
+    Ok(Box::new(Request { socket, asked, rest: head }))
 }
 
-async fn open(edge: &Arc<Edge>, request: Request, peer: SocketAddr) -> Opened<TcpStream> {
-    let Request { socket, asked, rest } = request;
+async fn open(edge: &Arc<Edge>, request: Box<Request>, peer: SocketAddr) -> Opened<TcpStream> {
+    let Request { socket, asked, rest } = *request;
     match asked {
         Asked::WebSocket(key) => upgrade(edge, socket, &key, (rest, peer)).await,
         Asked::Post | Asked::Other => Opened::Done(http::serve(edge, socket, rest, peer).await),

@@ -45,8 +45,6 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
         bound.push(address);
     }
     edge.leave.accepting(tasks.len());
-    tasks.spawn(measure(Arc::clone(edge)));
-    tasks.spawn(edge.entry.turns());
     Ok((bound, tasks))
 }
 
@@ -61,7 +59,7 @@ fn warn_if_capped(backlog: u32) {
 }
 
 /// Shows what is held. Counted where it changes, but shown only so often: it changes with every read.
-async fn measure(edge: Arc<Edge>) {
+pub(super) async fn measure(edge: &Edge) {
     const INTERVAL: Duration = Duration::from_millis(250);
     loop {
         Measured { buffered_bytes: edge.buffered_bytes() }.emit();

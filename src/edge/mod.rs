@@ -85,6 +85,12 @@ impl Edge {
         listen::start(self)
     }
 
+    /// Gives turns to those who wait, and looks after what is measured and swept; for as long as there are
+    /// connections, which is longer than any are accepted.
+    pub async fn keep(self: Arc<Self>) {
+        tokio::join!(self.entry.turns(), listen::measure(&self));
+    }
+
     /// Bytes of incomplete messages held now.
     pub fn buffered_bytes(&self) -> usize {
         self.buffered.used()
@@ -98,11 +104,6 @@ impl Edge {
     /// Sets the rate of entry, in connections a second; none: it follows the machine.
     pub fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
         self.entry.set_rate(rate);
-    }
-
-    /// Lets nobody in any more: who waits, and who has not asked yet, is told to come again, elsewhere.
-    pub fn close_entry(&self) {
-        self.entry.close();
     }
 
     fn next_connection(&self) -> ConnectionId {

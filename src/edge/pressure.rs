@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn begins_near_the_bound_and_ends_well_below() {
         let pressure = Pressure::new(Some(1_000), 500);
-        let mut judged = |resident, buffered| {
+        let judged = |resident, buffered| {
             let on = pressure.judge(resident, buffered);
             pressure.on.store(on, Ordering::Relaxed);
             on

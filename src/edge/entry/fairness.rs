@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn idle_sources_are_swept() {
         let fairness = fairness(SourceFrom::Peer);
-        let one = knock(&fairness, "10.0.0.1", "");
-        fairness.count(one);
-        let rate = NonZeroU32::new(8).unwrap();
-        (0..99).for_each(|_| fairness.keep_step(rate, 16));
+        let fast = NonZeroU32::new(8_000).unwrap();
+        fairness.keep_step(fast, 16);
+        fairness.count(knock(&fairness, "10.0.0.1", ""));
+        (0..99).for_each(|_| fairness.keep_step(fast, 16));
         assert_eq!(fairness.sources(), 1);
-        // Half a second later it has its whole share again.
-        std::thread::sleep(std::time::Duration::from_millis(550));
-        fairness.keep_step(rate, 16);
+        // Four at two thousand a second: then it has its whole share again.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fairness.keep_step(fast, 16);
         assert_eq!(fairness.sources(), 0);
     }
 }

@@ -18,7 +18,7 @@
 
 mod fairness;
 mod gate;
-pub mod params;
+pub(super) mod params;
 mod wait;
 
 use std::net::SocketAddr;
