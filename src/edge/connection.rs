@@ -135,7 +135,7 @@ async fn open(edge: &Arc<Edge>, request: Box<Request>, peer: SocketAddr) -> Open
 
 /// So much is read at once while the head is incomplete: what comes behind it stays in the kernel, where
 /// it costs nothing while its sender has to wait.
-const READ_BYTES: usize = 1024;
+const READ_BYTES: usize = 512;
 
 /// Reads until the head is complete. What is left in `head` has not been used up.
 async fn read_head(
@@ -270,5 +270,18 @@ mod tests {
         assert!(task <= 400, "the task has {task} bytes");
         let agent = size_of::<AgentSocket<TcpStream>>();
         assert!(agent <= 320, "the agent's socket has {agent} bytes");
+    }
+
+    /// What somebody who is parked costs beside its socket: the task above, this allocation, what is left
+    /// of its head, a channel, and its entries in the line and the table of those who wait.
+    #[tokio::test]
+    async fn somebody_who_is_parked_costs_little() {
+        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
+        let edge = Edge::new(Default::default(), sessions, 1);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(peer).await.unwrap();
+        let waiting = size_of_val(&knock(&edge, socket, peer));
+        assert!(waiting <= 960, "what waits has {waiting} bytes");
     }
 }

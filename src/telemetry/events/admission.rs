@@ -125,9 +125,10 @@ pub struct StormChanged {
 impl StormChanged {
     /// Logs it.
     pub fn emit(self) {
-        let (rate, outside, last_in) = (self.rate, self.outside, self.last_in);
+        let (rate, outside) = (self.rate, self.outside);
+        let last_in_seconds = self.last_in.map(|time| time.as_secs_f64().ceil());
         if self.begun {
-            info!(target: TARGET, rate, outside, ?last_in, "agents have to wait to come in");
+            info!(target: TARGET, rate, outside, last_in_seconds, "agents have to wait to come in");
         } else {
             info!(target: TARGET, rate, "no agent waits to come in any more");
         }
