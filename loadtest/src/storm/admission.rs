@@ -24,13 +24,19 @@ impl Admission {
         let url = format!("{}/admission?rate={per_second}", base(&self.metrics)?);
         match http1::fetch(&url, Some("")).await {
             Ok(_) => Ok(()),
-            Err(error) if error.to_string().contains("status 404") => Err(io::Error::new(
+            // A gateway that answers GET alone says 405, to whatever path.
+            Err(error) if is_unknown(&error) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("the gateway knows no POST /admission, so its rate cannot be set: {error}"),
             )),
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_unknown(error: &io::Error) -> bool {
+    let said = error.to_string();
+    ["404", "405"].iter().any(|status| said.contains(&format!("answered with status {status}")))
 }
 
 fn base(metrics: &[String]) -> io::Result<&str> {

@@ -26,7 +26,7 @@ pub(crate) struct Queue {
     /// `seconds_to_100` over `ideal_seconds`.
     pub(crate) time_ratio_all: Option<f64>,
     /// Connections that the second wave cut, which all had to be let in once more, and dials that it
-    /// cut, which had not been let in yet.
+    /// cut. Whether the gateway had just let those in, no agent knows; they are not counted twice.
     pub(crate) second_wave_connections: u64,
     pub(crate) second_wave_dials: u64,
 }
