@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! start: admin (alive, not ready) → links → agents are let in (ready)
-//! stop:  not ready → no new agents → agents are closed → links write what waits → admin
+//! leave: not ready → no new agents → agents are closed, paced → links write what waits → admin
 //! ```
 
+mod drain;
 mod view;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::edge::{BindError, Edge};
 use crate::sessions::Sessions;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
+use drain::Leaving;
 use view::{Phase, Window};
 
 /// Why the gateway cannot start. The configuration's or the machine's fault.
@@ -52,14 +55,15 @@ pub enum StartError {
 
 /// Agents that come before the links are up would be asked for their state twice.
 const LINKS_PATIENCE: Duration = Duration::from_secs(1);
-/// How long agents' connections may take to close, and links to write what waits.
+/// How long links may take to write what waits.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often sessions are looked at whose agents are away.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Descriptors for listeners, links, logs and the admin port.
 const DESCRIPTORS_RESERVED: u64 = 256;
 
-/// Runs the gateway until `shutdown`, then stops it in order.
+/// Runs the gateway until `shutdown`, or until an operator wants it drained, then hands its agents over
+/// in order. Drained for an operator, it stays until `shutdown`.
 ///
 /// # Errors
 /// If it cannot start.
@@ -69,7 +73,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
     let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
-    let window = Window::new(&sessions, &upstream);
+    let leaving = Leaving::new(config.drain);
+    let window = Window::new(&sessions, &upstream, &leaving);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it says how far the gateway is.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
@@ -78,15 +83,24 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     let (_addresses, listeners) = edge.listen()?;
+    tasks.spawn(Arc::clone(&edge).keep());
+    leaving.serve(&edge);
+    window.serve(&edge);
     window.enter(Phase::Serving);
     info!(connections_max, "ready for agents");
 
-    shutdown.await;
-    window.enter(Phase::Stopping);
-    drop(listeners);
-    sessions.stop();
-    close_agents(&sessions).await;
+    let mut shutdown = pin!(shutdown);
+    let stays = tokio::select! {
+        () = &mut shutdown => false,
+        () = leaving.begun() => true,
+    };
+    leaving.begin();
+    leaving.close_agents(&edge, &sessions, listeners).await;
     upstream.stop(STOP_PATIENCE).await;
+    leaving.delivered();
+    if stays {
+        shutdown.await;
+    }
     drop((links, tasks));
     Ok(())
 }
@@ -116,16 +130,6 @@ async fn sweep(sessions: Arc<Sessions>) {
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
     }
-}
-
-async fn close_agents(sessions: &Sessions) {
-    const LOOK_AGAIN: Duration = Duration::from_millis(10);
-    let closed = async {
-        while sessions.count().0 > 0 {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    let _ = tokio::time::timeout(STOP_PATIENCE, closed).await;
 }
 
 /// How many agents the descriptors suffice for. The soft limit is raised as far as it goes: it is

@@ -33,6 +33,7 @@ fn check_says_what_a_right_configuration_means() {
         text.contains("main at ws://10.0.0.5:4320/v1/opamp, all agents over 4 links"),
         "{text}"
     );
+    assert!(text.contains("8,000 agents leave in about 8 s"), "{text}");
 }
 
 #[test]
@@ -68,6 +69,7 @@ fn start() -> Child {
     seawall(&["run"])
         .env("SEAWALL_EDGE__LISTEN", "127.0.0.1:0")
         .env("SEAWALL_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("SEAWALL_DRAIN__NOTICE", "0s")
         .env("SEAWALL_UPSTREAM__SERVERS__0__URL", "ws://127.0.0.1:1")
         .stderr(Stdio::piped())
         .spawn()

@@ -3,6 +3,8 @@
 use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
+use super::drain;
+use super::entry;
 use super::view::{SessionView, View};
 use crate::ident::InstanceUid;
 use crate::telemetry;
@@ -17,7 +19,9 @@ const INDEX: &str = "Seawall\n\n\
     /healthz                           200 while the process is alive\n\
     /readyz                            200 if agents should be sent here, else 503\n\
     /sessions?limit=100&after=UID      the agents known here\n\
-    /sessions/UID                      one of them\n";
+    /sessions/UID                      one of them\n\
+    /drain                             how far a drain is; POST begins one\n\
+    /admission                         who waits to come in; POST ?rate=N sets the rate, 0: automatic\n";
 
 /// A page of sessions.
 #[derive(Serialize)]
@@ -36,11 +40,24 @@ struct Ready<'a> {
 
 /// Answers a request. May take milliseconds: it renders metrics and walks sessions.
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-        return response;
+    // What has more methods than one.
+    match (method, uri.path()) {
+        (&Method::GET | &Method::HEAD | &Method::POST, "/drain") => drain::answer(method, view),
+        (&Method::GET | &Method::HEAD | &Method::POST, "/admission") => {
+            entry::answer(method, uri, view)
+        }
+        (&Method::GET | &Method::HEAD, _) => look(uri, view),
+        _ => {
+            let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
+            let allowed = header::HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, allowed);
+            response
+        }
     }
+}
+
+/// What only shows.
+fn look(uri: &Uri, view: &dyn View) -> Response<String> {
     match uri.path() {
         "/" => text(StatusCode::OK, "text/plain; charset=utf-8", INDEX.to_owned()),
         "/healthz" => text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned()),
@@ -99,7 +116,7 @@ pub(super) fn fault(status: StatusCode, error: &str) -> Response<String> {
     json(status, &serde_json::json!({ "error": error }))
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<String> {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<String> {
     match serde_json::to_string(value) {
         Ok(body) => text(status, "application/json", body + "\n"),
         Err(error) => {

@@ -2,6 +2,7 @@
 //!
 //! `config/seawall.toml` shows every key; a test holds it to the defaults. Must not know tasks.
 
+mod entry;
 mod environment;
 mod mistake;
 mod params;
@@ -17,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use crate::admin::AdminParams;
+use crate::core::drain::Terms;
 use crate::edge::params::EdgeParams;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::LogParams;
@@ -35,6 +37,8 @@ pub struct Config {
     pub sessions: SessionsParams,
     /// Servers' side.
     pub upstream: UpstreamParams,
+    /// How it leaves.
+    pub drain: Terms,
     /// The administration listener.
     pub admin: AdminParams,
     /// Logging.
@@ -90,9 +94,10 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
     environment::overlay(variables, &mut tree, &mut findings.mistakes.borrow_mut());
     let mut root = Section::root(tree, &findings);
     let config = Config {
-        edge: params::edge(root.section("edge")),
+        edge: params::edge(root.section("edge"), root.section("admission")),
         sessions: params::sessions(root.section("sessions")),
         upstream: servers::upstream(root.section("upstream"), variables),
+        drain: params::drain(root.section("drain")),
         admin: params::admin(root.section("admin")),
         log: params::log(root.section("log")),
         runtime: params::runtime(root.section("runtime")),

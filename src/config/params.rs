@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::entry;
 use super::mistake::Origin;
 use super::section::{Findings, Section};
 use super::{Config, RuntimeParams};
 use crate::admin::AdminParams;
+use crate::core::drain::Terms;
 use crate::edge::params::EdgeParams;
 use crate::opamp::digest::Volatile;
 use crate::sessions::params::SessionsParams;
@@ -42,9 +44,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// `[edge]`.
-pub(super) fn edge(mut section: Section<'_>) -> EdgeParams {
-    let mut params = EdgeParams::default();
+/// `[edge]`, and `[admission]`.
+pub(super) fn edge(mut section: Section<'_>, admission: Section<'_>) -> EdgeParams {
+    let mut params = EdgeParams { entry: entry::entry(admission), ..EdgeParams::default() };
     if let Some(listen) = section.list("listen", address) {
         if listen.is_empty() {
             section.report("listen", "names no address");
@@ -61,6 +63,9 @@ pub(super) fn edge(mut section: Section<'_>) -> EdgeParams {
     }
     if let Some(count) = section.number("connections_max", 0..=u32::MAX) {
         params.connections_max = Some(count).filter(|count| *count > 0);
+    }
+    if let Some(bytes) = section.bytes("memory_max", 0..=1 << 46) {
+        params.memory_max = Some(bytes).filter(|bytes| *bytes > 0);
     }
     set!(params, section,
         backlog: number(1..=1 << 20),
@@ -113,6 +118,19 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
     if let Some(bytes_max) = section.bytes("store_bytes_max", MEMORY) {
         params.store.bytes_max = bytes_max;
     }
+    params
+}
+
+/// `[drain]`.
+pub(super) fn drain(mut section: Section<'_>) -> Terms {
+    let mut params = Terms::default();
+    if let Some(rate) = section.number("rate", 0..=1_000_000) {
+        params.rate = NonZeroU32::new(rate);
+    }
+    set!(params, section,
+        notice: duration(ANY_TIME),
+        time_max: duration(ANY_TIME),
+    );
     params
 }
 

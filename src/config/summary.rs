@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::Config;
+use super::entry;
 use super::units::{show_bytes, show_duration};
+use crate::core::drain::Terms;
 use crate::upstream::params::Mode;
 
 impl fmt::Display for Config {
@@ -11,6 +13,7 @@ impl fmt::Display for Config {
         let listen: Vec<String> = self.edge.listen.iter().map(ToString::to_string).collect();
         let (path, size) = (&self.edge.path, show_bytes(self.edge.message_bytes_max as u64));
         writeln!(f, "agents:   {}{path}, messages up to {size}", listen.join(", "))?;
+        writeln!(f, "entry:    {}", entry::describe(&self.edge.entry))?;
         let linger = show_duration(self.sessions.linger);
         let most = self.sessions.sessions_max;
         writeln!(f, "sessions: up to {most}, each kept {linger} after its connection is lost")?;
@@ -31,6 +34,54 @@ impl fmt::Display for Config {
             }
             writeln!(f)?;
         }
+        writeln!(f, "leaving:  {}", leaving(self.drain))?;
         write!(f, "metrics:  http://{}/metrics", self.admin.listen)
+    }
+}
+
+/// Agents of the example.
+const EXAMPLE: u64 = 8_000;
+
+/// What a drain comes to.
+fn leaving(terms: Terms) -> String {
+    let (rate, time_max) = (u64::from(terms.rate().get()), terms.time_max);
+    let within = u128::from(rate) * time_max.as_millis() / 1_000;
+    format!(
+        "{} after readiness has turned false, up to {} agents a second: {} agents leave in about {} s, and \
+         {} within {}, after which the rest is closed at once",
+        show_duration(terms.notice),
+        thousands(rate.into()),
+        thousands(EXAMPLE.into()),
+        thousands(EXAMPLE.div_ceil(rate).into()),
+        thousands(within),
+        show_duration(time_max),
+    )
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_is_told_in_words() {
+        assert_eq!(
+            leaving(Terms::default()),
+            "5s after readiness has turned false, up to 1,000 agents a second: 8,000 agents leave in about 8 s, \
+             and 300,000 within 5m, after which the rest is closed at once"
+        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

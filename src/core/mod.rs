@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod backoff;
 pub mod bucket;
+pub mod drain;
 pub mod pacing;
 pub mod placement;
 pub mod session;

@@ -157,7 +157,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// What the session has for this connection. `true`: there is something to write now.
     fn look_at_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
-        let Some(seat) = &self.conversation.seat else { return false };
+        let Some(seat) = &self.conversation.seat else {
+            // Nobody has spoken yet: without a session, the connection has to look itself.
+            let leaves = self.conversation.edge().let_go(|| true);
+            if leaves {
+                self.close(Ending { code: 1001, reason: CloseReason::Drain });
+            }
+            return leaves;
+        };
         let ending = match seat.poll_outgoing(context, writable) {
             Outgoing::Nothing { reply_due } => {
                 self.reply_due = reply_due;

@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -51,15 +52,28 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(|request| Box::pin(respond(edge, request, peer)));
+    let let_go = AtomicBool::new(false);
+    let service = service_fn(|request| Box::pin(respond(edge, request, (peer, &let_go))));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service);
-    let served = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let served = tokio::select! {
+        served = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(served),
+        () = edge.until_cut() => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
+            let_go.store(true, Ordering::Relaxed);
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| connection.poll_without_shutdown(context)).await
+        }
+    };
     linger::close(connection.into_parts().io.inner_mut()).await;
     match served {
+        Ok(()) if let_go.load(Ordering::Relaxed) => CloseReason::Drain,
         Ok(()) => CloseReason::AgentClosed,
         Err(error) if error.is_timeout() => CloseReason::HttpIdle,
         Err(error) if error.is_parse_too_large() => {
@@ -77,19 +91,24 @@ where
 async fn respond(
     edge: &Arc<Edge>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    (peer, let_go): (SocketAddr, &AtomicBool),
 ) -> Result<Answer, Infallible> {
     let zipped = accepts_gzip(request.headers());
-    Ok(match exchange(edge, request, peer).await {
-        Ok(reply) => {
+    let (mut answer, leaves) = match exchange(edge, request, peer).await {
+        Ok((reply, leaves)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
-            answer(reply, zipped)
+            (answer(reply, zipped), leaves)
         }
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
-            refusal.into_answer()
+            (refusal.into_answer(), edge.let_go(|| true))
         }
-    })
+    };
+    if leaves {
+        let_go.store(true, Ordering::Relaxed);
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
 }
 
 /// A request that is not served, and what its sender is told.
@@ -137,12 +156,12 @@ impl Refusal {
     }
 }
 
-/// One message and its reply.
+/// One message, its reply, and whether that is the last one here: the node drains.
 async fn exchange(
     edge: &Arc<Edge>,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<(Vec<u8>, bool), Refusal> {
     let gzipped = check(edge, &request)?;
     let limits = BodyLimits {
         bytes_max: edge.params.message_bytes_max,
@@ -163,7 +182,12 @@ async fn exchange(
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
-    Ok(reply(waiting).await)
+    let reply = reply(&waiting).await;
+    let leaves = edge.let_go(|| waiting.is_settled());
+    if leaves {
+        waiting.depart();
+    }
+    Ok((reply, leaves))
 }
 
 /// Whether the request is one of ours, and whether its body is compressed.
@@ -266,7 +290,7 @@ impl Drop for Held<'_> {
 }
 
 /// Waits for the server's own reply, and no longer than agents are made to wait.
-async fn reply(waiting: Waiting) -> Vec<u8> {
+async fn reply(waiting: &Waiting) -> Vec<u8> {
     let wait = waiting
         .reply_due()
         .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()));

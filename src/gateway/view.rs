@@ -1,10 +1,14 @@
 //! What an operator sees: the gateway's parts, in administration's words.
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use crate::admin::{Readiness, ServerView, SessionView, View};
+use super::drain::Leaving;
+use crate::admin::{DrainView, EntryView, Readiness, ServerView, SessionView, View};
+use crate::core::drain::Phase as DrainPhase;
 use crate::core::session::{FullState, Presence};
+use crate::edge::{Edge, EntryStatus};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::agent_field;
 use crate::sessions::{SessionInfo, Sessions};
@@ -15,24 +19,36 @@ use crate::upstream::{ServerStatus, Upstream};
 pub(super) enum Phase {
     /// Agents are not let in yet.
     Starting,
-    /// Agents are served.
+    /// Agents are served, or handed over: the drain says how far that is.
     Serving,
-    /// Agents are no longer let in.
-    Stopping,
 }
 
 /// The window through which administration looks.
 pub(super) struct Window {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
+    leaving: Arc<Leaving>,
+    /// There from the moment when agents are let in.
+    edge: OnceLock<Arc<Edge>>,
     phase: AtomicU8,
 }
 
 impl Window {
-    pub(super) fn new(sessions: &Arc<Sessions>, upstream: &Arc<Upstream>) -> Arc<Self> {
+    pub(super) fn new(
+        sessions: &Arc<Sessions>,
+        upstream: &Arc<Upstream>,
+        leaving: &Arc<Leaving>,
+    ) -> Arc<Self> {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
-        Arc::new(Self { sessions, upstream, phase })
+        let leaving = Arc::clone(leaving);
+        let edge = OnceLock::new();
+        Arc::new(Self { sessions, upstream, leaving, edge, phase })
+    }
+
+    /// Agents are let in here.
+    pub(super) fn serve(&self, edge: &Arc<Edge>) {
+        let _ = self.edge.set(Arc::clone(edge));
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -41,12 +57,15 @@ impl Window {
 }
 
 /// Why agents should not be sent here: none, if they should.
-fn reasons(phase: u8, servers: &[ServerStatus]) -> Vec<String> {
+fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String> {
     let mut reasons = Vec::new();
     if phase == Phase::Starting as u8 {
         reasons.push("starting: agents are not let in yet".to_owned());
-    } else if phase == Phase::Stopping as u8 {
-        reasons.push("stopping: agents are no longer let in".to_owned());
+    }
+    match drain {
+        DrainPhase::Serving => {}
+        DrainPhase::Drained => reasons.push("drained: no agent is let in any more".to_owned()),
+        _ => reasons.push("draining: agents are handed over to other nodes".to_owned()),
     }
     // One server that is away is no reason: its agents go to the next.
     if !servers.iter().any(|server| server.reachable) {
@@ -59,7 +78,7 @@ fn reasons(phase: u8, servers: &[ServerStatus]) -> Vec<String> {
 impl View for Window {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
-        let reasons = reasons(self.phase.load(Ordering::Relaxed), &status);
+        let reasons = reasons(self.phase.load(Ordering::Relaxed), self.leaving.phase(), &status);
         let server = |server: ServerStatus| ServerView {
             name: server.name,
             reachable: server.reachable,
@@ -78,11 +97,41 @@ impl View for Window {
     fn session(&self, uid: InstanceUid) -> Option<SessionView> {
         self.sessions.info(uid).map(|info| describe(info, &self.names()))
     }
+
+    fn drain(&self) -> DrainView {
+        self.leaving.view()
+    }
+
+    fn begin_drain(&self) {
+        self.leaving.begin();
+    }
+
+    fn entry(&self) -> Option<EntryView> {
+        self.edge.get().map(|edge| describe_entry(edge.entry()))
+    }
+
+    fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+        if let Some(edge) = self.edge.get() {
+            edge.set_entry_rate(rate);
+        }
+    }
 }
 
 impl Window {
     fn names(&self) -> Vec<String> {
         self.upstream.status().into_iter().map(|server| server.name).collect()
+    }
+}
+
+fn describe_entry(status: EntryStatus) -> EntryView {
+    EntryView {
+        automatic: status.automatic,
+        rate: status.rate.get(),
+        parked: status.parked,
+        park_places: status.park_places,
+        held: status.held,
+        outside: status.outside,
+        last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
     }
 }
 
@@ -126,9 +175,11 @@ mod tests {
     fn one_server_is_enough_to_be_ready() {
         let serving = Phase::Serving as u8;
         let (up, down) = (server("a", true), server("b", false));
-        assert_eq!(reasons(serving, &[up.clone(), down.clone()]), [""; 0]);
-        assert_eq!(reasons(serving, &[down]), ["no server is reached: b"]);
-        assert_eq!(reasons(Phase::Starting as u8, std::slice::from_ref(&up)).len(), 1);
-        assert_eq!(reasons(Phase::Stopping as u8, &[up]).len(), 1);
+        let none = DrainPhase::Serving;
+        assert_eq!(reasons(serving, none, &[up.clone(), down.clone()]), [""; 0]);
+        assert_eq!(reasons(serving, none, &[down]), ["no server is reached: b"]);
+        assert_eq!(reasons(Phase::Starting as u8, none, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(serving, DrainPhase::Closing, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(serving, DrainPhase::Drained, &[up]).len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::contents::with_space;
+use super::departure::is_settled;
 use super::seat::Seat;
 use super::slot::{Locked, Slot, SlotState};
 use super::{Presence, Sessions, additions};
@@ -339,6 +340,19 @@ impl Waiting {
         }
         slot.waker = None;
         Poll::Ready(self.write_reply(&mut slot))
+    }
+
+    /// After the reply: whether the server has heard and answered all that the agent said.
+    pub fn is_settled(&self) -> bool {
+        is_settled(&self.slot.lock(&self.sessions.tally))
+    }
+
+    /// After the reply: the agent's next request goes to another node.
+    pub fn depart(&self) {
+        let slot = self.slot.lock(&self.sessions.tally);
+        if slot.session.is_answered_by(self.request) {
+            self.sessions.depart(slot);
+        }
     }
 
     /// When the agent has waited long enough; `None` if its reply is there.

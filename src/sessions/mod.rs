@@ -9,6 +9,7 @@
 mod agent_side;
 mod contents;
 mod deadlines;
+mod departure;
 mod outbox;
 pub mod params;
 mod posts;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
+pub use departure::LetGo;
 pub use outbox::Outgoing;
 pub use posts::Polled;
 pub use seat::Seat;
@@ -67,6 +69,8 @@ pub struct Sessions {
     deadlines: Deadlines,
     tally: Tally,
     stopping: AtomicBool,
+    /// The node drains: see `departure`.
+    leaving: AtomicBool,
     digester: Digester,
     store: ContentStore,
 }
@@ -96,6 +100,7 @@ impl Sessions {
             deadlines: Deadlines::default(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             digester,
             store,
         }

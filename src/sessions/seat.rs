@@ -47,6 +47,11 @@ impl Seat {
         if writable && !slot.outbox.is_empty() {
             return Outgoing::Bytes(std::mem::take(&mut slot.outbox));
         }
+        if slot.moving && writable {
+            // From here on another node speaks for the agent.
+            self.sessions.depart(slot);
+            return Outgoing::Stopping;
+        }
         slot.wake_next(context.waker());
         Outgoing::Nothing { reply_due: slot.session.reply_due() }
     }
@@ -97,6 +102,9 @@ impl Drop for Seat {
         }
         if slot.vacate() {
             slot.session.content_written(now);
+        }
+        if self.sessions.is_leaving() {
+            return self.sessions.depart(slot);
         }
         events::sessions::SessionLingers { uid: self.uid }.emit();
         self.sessions.finish(self.uid, slot);

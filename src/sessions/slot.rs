@@ -30,6 +30,8 @@ pub(super) struct SlotState {
     pub(super) overflowed: bool,
     /// The agent was told to use another uid.
     pub(super) renamed: bool,
+    /// The agent goes to another node: its connection closes when what waits for it is written.
+    pub(super) moving: bool,
     /// Taken out of the table: whoever still finds it must look again.
     pub(super) removed: bool,
 }
@@ -44,6 +46,7 @@ impl Slot {
                 waker: None,
                 overflowed: false,
                 renamed: false,
+                moving: false,
                 removed: false,
             }),
         }
@@ -85,6 +88,7 @@ impl SlotState {
     /// woken to find out. Returns whether anything did.
     pub(super) fn vacate(&mut self) -> bool {
         self.overflowed = false;
+        self.moving = false;
         self.wake();
         !std::mem::take(&mut self.outbox).is_empty()
     }

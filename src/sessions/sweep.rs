@@ -52,6 +52,11 @@ impl Sessions {
         slot.session.look_at = None;
         if let Expiry::Ended(reason) = slot.session.expire(now, &self.policy) {
             let reason = match reason {
+                // The server hears nothing: see `departure`.
+                _ if self.is_leaving() => {
+                    slot.session.gone();
+                    events::EndReason::Moved
+                }
                 EndReason::AgentDisconnect => events::EndReason::AgentDisconnect,
                 EndReason::LingerExpired => events::EndReason::LingerExpired,
                 EndReason::PollExpired => events::EndReason::PollExpired,

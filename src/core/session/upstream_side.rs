@@ -70,6 +70,11 @@ impl Session {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
+    /// When the server last heard something of the agent.
+    pub const fn last_sent(&self) -> Option<Instant> {
+        self.sent_at
+    }
+
     /// A touch went out on `route`.
     pub fn touch_sent(&mut self, route: Route, now: Instant) {
         let introduces = self.needs_introduction(Some(route));

@@ -32,6 +32,8 @@ label! {
         PollExpired = "poll_expired",
         /// It goes on under another uid.
         ReplacedUid = "replaced_uid",
+        /// Seawall drains, and the agent went to another node.
+        Moved = "moved",
         /// It had to make room.
         Evicted = "evicted",
     }

@@ -1,0 +1,280 @@
+//! Leaving without making a storm. Every agent whose connection is closed dials again at once
+//! (field-notes of real agents know no exception), so a node that goes away hands its agents over to the
+//! others no faster than those take them.
+//!
+//! ```text
+//!            asked          notice over            nobody left
+//!   Serving ──────► Notice ─────────────► Closing ─────────────► Delivering ──► Drained
+//!                   still accepting,      one by one  │            ▲
+//!                   not ready             time is up  ▼            │ nobody left, or
+//!                                                  Cutting ────────┘ CUT_PATIENCE
+//! ```
+//!
+//! Within `Closing` those go first whose messages the server has answered: from the moment an agent
+//! is let go, another node speaks for it, and what this one said of it later could only be out of date.
+//! Those that still wait come back into the line, but not for ever.
+
+mod pace;
+#[cfg(test)]
+mod property_tests;
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+pub use pace::Pace;
+
+use crate::ident::InstanceUid;
+
+/// What the configuration decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Connections closed a second, at most; `None`: automatic.
+    pub rate: Option<NonZeroU32>,
+    /// From readiness turned false until closing begins.
+    pub notice: Duration,
+    /// How long closing may take before all that is left is closed at once.
+    pub time_max: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { rate: None, notice: Duration::from_secs(5), time_max: Duration::from_secs(300) }
+    }
+}
+
+/// Half of what one node is good for on small machines. Once nodes know each other, it is to be half
+/// of what the others admit.
+const RATE_AUTOMATIC: NonZeroU32 = NonZeroU32::new(1_000).expect("is not zero");
+
+impl Terms {
+    /// Connections closed a second, at most.
+    pub fn rate(&self) -> NonZeroU32 {
+        self.rate.unwrap_or(RATE_AUTOMATIC)
+    }
+}
+
+/// How far a drain is. Only moves down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// There is none.
+    Serving,
+    /// The balancer is to notice; nobody is closed, everybody is taken.
+    Notice,
+    /// Nobody is taken; agents are closed at the rate.
+    Closing,
+    /// Time is up: all were told to close at once.
+    Cutting,
+    /// No agent is left; servers get what waits for them.
+    Delivering,
+    /// Nothing is left.
+    Drained,
+}
+
+/// An agent that is here.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Who.
+    pub uid: InstanceUid,
+    /// When its server last heard something of it.
+    pub active: Option<Instant>,
+    /// Drawn by chance, for the order.
+    pub lot: u64,
+}
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing until then.
+    Wait(Instant),
+    /// Take no more connections.
+    StopAccepting,
+    /// Say who is here, by [`Drain::line_up`].
+    Census,
+    /// Close this one. If its server has not answered it yet and it is `patient`, it is to stay, and
+    /// [`Drain::not_yet`] follows; else [`Drain::closed`], or [`Drain::absent`] if it is not here.
+    Close {
+        /// Who.
+        uid: InstanceUid,
+        /// Whether it may be put off.
+        patient: bool,
+    },
+    /// Close everybody at once.
+    CloseAll,
+    /// Write what waits for the servers; [`Drain::delivered`] follows.
+    Deliver,
+    /// Nothing any more.
+    Over,
+}
+
+/// How long an agent is kept past its turn because its server has not answered it.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How soon to ask again who is here, when nobody was.
+const CENSUS_INTERVAL: Duration = Duration::from_millis(250);
+/// How long connections may take to close when all were told to.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
+/// Who was active within the last of these comes last, and so on. Within each it is chance, so that no
+/// site's agents leave together.
+const RECENT: [Duration; 4] = [
+    Duration::from_secs(30),
+    Duration::from_secs(10),
+    Duration::from_secs(3),
+    Duration::from_secs(1),
+];
+
+/// A drain. See the module's text.
+#[derive(Debug)]
+pub struct Drain {
+    terms: Terms,
+    phase: Phase,
+    /// When the present phase began.
+    since: Option<Instant>,
+    pace: Pace,
+    line: VecDeque<Place>,
+    census_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    uid: InstanceUid,
+    /// Not to be looked at before.
+    not_before: Option<Instant>,
+    /// When it is closed in any case; set when its turn comes first.
+    give_up: Option<Instant>,
+}
+
+impl Drain {
+    /// None yet.
+    pub fn new(terms: Terms) -> Self {
+        let pace = Pace::new(terms.rate());
+        let (line, phase) = (VecDeque::new(), Phase::Serving);
+        Self { terms, phase, since: None, pace, line, census_at: None }
+    }
+
+    /// What was configured.
+    pub const fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// How far it is.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Somebody wants it. Does nothing if it has begun.
+    pub fn begin(&mut self, now: Instant) {
+        if self.phase == Phase::Serving {
+            self.enter(Phase::Notice, now);
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        debug_assert!(phase > self.phase, "{phase:?} after {:?}", self.phase);
+        self.phase = phase;
+        self.since = Some(now);
+    }
+
+    /// What to do now, while this many connections of agents are open.
+    pub fn next(&mut self, now: Instant, open: usize) -> Step {
+        let since = self.since.unwrap_or(now);
+        match self.phase {
+            Phase::Serving | Phase::Delivering | Phase::Drained => Step::Over,
+            Phase::Notice if now < since + self.terms.notice => {
+                Step::Wait(since + self.terms.notice)
+            }
+            Phase::Notice => {
+                self.enter(Phase::Closing, now);
+                Step::StopAccepting
+            }
+            Phase::Closing | Phase::Cutting if open == 0 => self.deliver(now),
+            Phase::Closing if now >= since + self.terms.time_max => {
+                self.enter(Phase::Cutting, now);
+                self.line = VecDeque::new();
+                Step::CloseAll
+            }
+            Phase::Closing => self.close_next(now, since + self.terms.time_max),
+            Phase::Cutting if now >= since + CUT_PATIENCE => self.deliver(now),
+            Phase::Cutting => Step::Wait(now + LOOK_AGAIN),
+        }
+    }
+
+    fn deliver(&mut self, now: Instant) -> Step {
+        self.enter(Phase::Delivering, now);
+        Step::Deliver
+    }
+
+    fn close_next(&mut self, now: Instant, end: Instant) -> Step {
+        let Some(place) = self.line.front_mut() else {
+            // Connections without an agent known yet, such as those in their handshake.
+            let at = *self.census_at.get_or_insert(now);
+            if now < at {
+                return Step::Wait(at.min(now + LOOK_AGAIN).min(end));
+            }
+            self.census_at = Some(now + CENSUS_INTERVAL);
+            return Step::Census;
+        };
+        if let Some(at) = place.not_before.filter(|at| now < *at) {
+            return Step::Wait(at.min(end));
+        }
+        match self.pace.take(now) {
+            Err(at) => Step::Wait(at.min(end)),
+            Ok(()) => {
+                let give_up = *place.give_up.get_or_insert(now + ANSWER_PATIENCE);
+                let uid = place.uid;
+                Step::Close { uid, patient: now < give_up }
+            }
+        }
+    }
+
+    /// The answer to [`Step::Census`].
+    pub fn line_up(&mut self, mut here: Vec<Candidate>, now: Instant) {
+        let order = |candidate: &Candidate| {
+            let silent = candidate.active.map(|at| now.saturating_duration_since(at));
+            let recent = RECENT.iter().filter(|within| silent.is_some_and(|s| s < **within));
+            (recent.count(), candidate.lot)
+        };
+        here.sort_by_cached_key(order);
+        let place =
+            |candidate: Candidate| Place { uid: candidate.uid, not_before: None, give_up: None };
+        self.line = here.into_iter().map(place).collect();
+    }
+
+    /// The one named by [`Step::Close`] was closed.
+    pub fn closed(&mut self) {
+        self.line.pop_front();
+    }
+
+    /// It stays for now, its server not having answered.
+    pub fn not_yet(&mut self, now: Instant) {
+        self.pace.refund();
+        if let Some(place) = self.line.pop_front() {
+            self.line.push_back(Place { not_before: Some(now + LOOK_AGAIN), ..place });
+        }
+    }
+
+    /// It had gone by itself.
+    pub fn absent(&mut self) {
+        self.pace.refund();
+        self.line.pop_front();
+    }
+
+    /// Whether a connection that is not in line, for nobody is known on it or it is plain HTTP
+    /// between two polls, may be closed now; then it counts as closed. `settled`: its server has
+    /// answered everything.
+    pub fn let_go(&mut self, now: Instant, settled: bool) -> bool {
+        let patient = self.since.is_none_or(|since| now < since + ANSWER_PATIENCE);
+        match self.phase {
+            Phase::Serving | Phase::Notice => false,
+            Phase::Closing if patient && !settled => false,
+            Phase::Closing => self.pace.take(now).is_ok(),
+            Phase::Cutting | Phase::Delivering | Phase::Drained => true,
+        }
+    }
+
+    /// What waited for the servers is written, or given up.
+    pub fn delivered(&mut self, now: Instant) {
+        self.enter(Phase::Drained, now);
+    }
+}

@@ -1,0 +1,191 @@
+//! Whatever happens meanwhile, no second sees more closes than the rate, and everybody goes.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::{Candidate, Drain, Pace, Phase, RATE_AUTOMATIC, Step, Terms};
+use crate::ident::InstanceUid;
+
+/// What one agent, or the machine, does to a drain.
+#[derive(Debug, Clone)]
+struct World {
+    rate: u32,
+    /// Agents by how often their server keeps them waiting; over 200 is always.
+    agents: Vec<u8>,
+    /// How late the task is woken each time, in microseconds.
+    lateness: Vec<u32>,
+    /// Every so many steps a plain-HTTP agent asks.
+    http_every: usize,
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let waits = prop_oneof![8 => Just(0_u8), 2 => 1_u8..5, 1 => Just(255)];
+    let agents = prop::collection::vec(waits, 0..150);
+    let lateness =
+        prop::collection::vec(prop_oneof![4 => 0..2_000_u32, 1 => 0..900_000_u32], 1..40);
+    (1..400_u32, agents, lateness, 1..20_usize).prop_map(|(rate, agents, lateness, http_every)| {
+        World { rate, agents, lateness, http_every }
+    })
+}
+
+fn uid(n: usize) -> InstanceUid {
+    InstanceUid::from_bytes((n as u128).to_be_bytes())
+}
+
+/// What came of it.
+struct Run {
+    closed: Vec<Instant>,
+    cut: bool,
+    end: Instant,
+}
+
+fn run(world: &World, time_max: Duration) -> Run {
+    let start = crate::clock::now();
+    let rate = NonZeroU32::new(world.rate);
+    let mut drain = Drain::new(Terms { rate, notice: Duration::from_secs(1), time_max });
+    let mut here: HashMap<InstanceUid, u8> =
+        world.agents.iter().enumerate().map(|(n, waits)| (uid(n), *waits)).collect();
+    let mut run = Run { closed: Vec::new(), cut: false, end: start };
+    let mut late = world.lateness.iter().cycle();
+    let (mut now, mut http) = (start, 50);
+    drain.begin(now);
+    for step in 0.. {
+        assert!(step < 1_000_000, "it goes on for ever");
+        let asks = http > 0 && step % world.http_every == 0;
+        if asks && drain.phase() == Phase::Closing && drain.let_go(now, true) {
+            http -= 1;
+            run.closed.push(now);
+        }
+        match drain.next(now, here.len()) {
+            Step::Wait(until) => {
+                assert!(until > now, "waiting for what is past");
+                now = until + Duration::from_micros((*late.next().unwrap()).into());
+            }
+            Step::StopAccepting => assert!(now >= start + Duration::from_secs(1)),
+            Step::Census => {
+                let of = |uid: &InstanceUid| Candidate { uid: *uid, active: None, lot: 7 };
+                drain.line_up(here.keys().map(of).collect(), now);
+            }
+            Step::Close { uid, patient } => match here.get_mut(&uid) {
+                Some(waits @ 1..) if patient => {
+                    *waits -= u8::from(*waits < 200);
+                    drain.not_yet(now);
+                }
+                Some(_) => {
+                    here.remove(&uid);
+                    run.closed.push(now);
+                    drain.closed();
+                }
+                None => drain.absent(),
+            },
+            Step::CloseAll => {
+                run.cut = true;
+                here.clear();
+            }
+            Step::Deliver => drain.delivered(now),
+            Step::Over => break,
+        }
+    }
+    run.end = now;
+    assert!(here.is_empty() && drain.phase() == Phase::Drained);
+    run
+}
+
+/// Most events in any second.
+fn worst(times: &[Instant]) -> usize {
+    let second = Duration::from_secs(1);
+    let within =
+        |(n, from): (usize, &Instant)| times[n..].partition_point(|at| *at - *from < second);
+    times.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_second_sees_more_than_the_rate_and_everybody_goes(world in worlds()) {
+        let run = run(&world, Duration::from_secs(3_600));
+        prop_assert!(!run.cut);
+        prop_assert!(run.closed.len() >= world.agents.len());
+        prop_assert!(worst(&run.closed) <= world.rate as usize);
+    }
+
+    #[test]
+    fn when_time_is_up_the_rest_goes_at_once(world in worlds()) {
+        let start = crate::clock::now();
+        let run = run(&world, Duration::from_secs(2));
+        prop_assert!(worst(&run.closed) <= world.rate as usize);
+        // The last wait may be overslept once.
+        prop_assert!(run.end - start < Duration::from_secs(6));
+    }
+
+    #[test]
+    fn the_pace_holds_in_any_second(rate in 1..3_000_u32, gaps in prop::collection::vec(0..50_000_u32, 1..4_000)) {
+        let mut pace = Pace::new(NonZeroU32::new(rate).unwrap());
+        let mut now = crate::clock::now();
+        let mut taken = Vec::new();
+        for gap in gaps {
+            now += Duration::from_micros(gap.into());
+            while pace.take(now).is_ok() {
+                taken.push(now);
+            }
+        }
+        prop_assert!(worst(&taken) <= rate as usize);
+    }
+}
+
+#[test]
+fn a_long_drain_keeps_close_to_the_rate() {
+    let agents = vec![0; 8_000];
+    let world =
+        World { rate: RATE_AUTOMATIC.get(), agents, lateness: vec![900], http_every: 1 << 30 };
+    let start = crate::clock::now();
+    let run = run(&world, Duration::from_secs(60));
+    let took = run.end - start;
+    assert!((8.9..9.3).contains(&took.as_secs_f64()), "{took:?}, a second of notice included");
+}
+
+#[test]
+fn the_most_recently_active_go_last() {
+    let now = crate::clock::now() + Duration::from_secs(100);
+    let rate = NonZeroU32::new(1_000_000);
+    let mut drain = Drain::new(Terms { rate, notice: Duration::ZERO, ..Terms::default() });
+    drain.begin(now);
+    assert_eq!(drain.next(now, 5), Step::StopAccepting);
+    assert_eq!(drain.next(now, 5), Step::Census);
+    let ago = |seconds| Some(now - Duration::from_secs(seconds));
+    let here = [(1, ago(0), 1), (2, None, 9), (3, ago(5), 2), (4, ago(99), 3), (5, ago(20), 0)];
+    let of = |(n, active, lot)| Candidate { uid: uid(n), active, lot };
+    drain.line_up(here.map(of).to_vec(), now);
+    for expected in [4, 2, 5, 3, 1] {
+        let Step::Close { uid: next, patient: true } = drain.next(now, 5) else { panic!() };
+        assert_eq!(next, uid(expected));
+        drain.closed();
+    }
+}
+
+#[test]
+fn plain_http_agents_wait_for_their_servers_answer_and_not_for_ever() {
+    let now = crate::clock::now();
+    let mut drain = Drain::new(Terms { notice: Duration::ZERO, ..Terms::default() });
+    drain.begin(now);
+    assert_eq!(drain.next(now, 1), Step::StopAccepting);
+    assert!(!drain.let_go(now, false));
+    assert!(drain.let_go(now, true));
+    assert!(drain.let_go(now + Duration::from_secs(10), false));
+}
+
+#[test]
+fn before_closing_begins_nobody_is_let_go() {
+    let now = crate::clock::now();
+    let mut drain = Drain::new(Terms::default());
+    assert!(!drain.let_go(now, true));
+    drain.begin(now);
+    assert!(!drain.let_go(now, true));
+    assert_eq!(drain.next(now, 1), Step::Wait(now + Duration::from_secs(5)));
+    drain.begin(now + Duration::from_secs(1));
+    assert_eq!(drain.next(now, 1), Step::Wait(now + Duration::from_secs(5)), "it had begun");
+}

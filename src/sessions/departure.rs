@@ -1,0 +1,109 @@
+//! Sessions of a node that drains. Its agents go to other nodes, which speak for them from then on: so
+//! an agent that is away is taken to be there, its server is told nothing, and nothing is said of it
+//! any more that could overtake what another node says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::slot::{Locked, Slot};
+use super::{Presence, Sessions};
+use crate::core::drain::Candidate;
+use crate::ident::InstanceUid;
+use crate::telemetry::events::sessions::{EndReason, SessionEnded};
+
+/// What became of the wish that an agent goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetGo {
+    /// Its connection closes.
+    Going,
+    /// Its server has yet to get or to answer something.
+    NotYet,
+    /// It is not on a WebSocket here.
+    Absent,
+}
+
+impl Sessions {
+    /// From now on whoever goes is taken to have gone to another node.
+    pub fn begin_leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Who is here on a WebSocket; `lot` gives each a number by chance.
+    pub fn here(&self, mut lot: impl FnMut() -> u64) -> Vec<Candidate> {
+        let mut here = Vec::new();
+        for entry in &self.table {
+            let slot = entry.value().peek();
+            if slot.session.is_connected() {
+                let active = slot.session.last_sent();
+                here.push(Candidate { uid: *entry.key(), active, lot: lot() });
+            }
+        }
+        here
+    }
+
+    /// Has an agent's connection closed, once what waits for it is written. If it is `patient`, an
+    /// agent whose server has not heard or not answered all of it stays.
+    pub fn let_go(&self, uid: InstanceUid, patient: bool) -> LetGo {
+        let Some(slot) = self.find(uid) else { return LetGo::Absent };
+        let mut slot = slot.lock(&self.tally);
+        if !slot.session.is_connected() || slot.moving {
+            return LetGo::Absent;
+        }
+        if patient && !is_settled(&slot) {
+            return LetGo::NotYet;
+        }
+        slot.moving = true;
+        slot.wake();
+        LetGo::Going
+    }
+
+    /// Forgets those who are away: they are elsewhere, or will be.
+    pub fn forget_absent(&self) {
+        self.forget(|presence| matches!(presence, Presence::Lingering { .. }));
+    }
+
+    /// No connection is open any more: forgets everybody but those who said that they leave, which
+    /// servers are yet to hear.
+    pub fn forget_moved(&self) {
+        self.forget(|presence| !matches!(presence, Presence::Leaving | Presence::Gone));
+    }
+
+    fn forget(&self, who: impl Fn(Presence) -> bool) {
+        // Not while the table is walked: a session's end takes it out of there.
+        let concerned = |slot: &Arc<Slot>| who(slot.peek().session.presence());
+        let found: Vec<Arc<Slot>> = self
+            .table
+            .iter()
+            .filter(|entry| concerned(entry.value()))
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
+        for slot in found {
+            let slot = slot.lock(&self.tally);
+            if who(slot.session.presence()) {
+                self.depart(slot);
+            }
+        }
+    }
+
+    /// The agent is another node's now.
+    pub(super) fn depart(&self, mut slot: Locked<'_>) {
+        let uid = slot.session.uid();
+        slot.session.waive_replies();
+        slot.session.gone();
+        SessionEnded { uid, reason: EndReason::Moved }.emit();
+        self.finish(uid, slot);
+    }
+}
+
+/// Whether the server has heard and answered everything, and the agent has its replies.
+pub(super) fn is_settled(slot: &Locked<'_>) -> bool {
+    let session = &slot.session;
+    session.owed() == 0
+        && session.unanswered() == 0
+        && session.owed_parts().is_empty()
+        && session.pending().0 == 0
+}

@@ -1,0 +1,62 @@
+//! What happens when the node hands its agents over to others.
+
+use tracing::info;
+
+use crate::telemetry::label::{Label as _, label};
+use crate::telemetry::metrics;
+
+/// What the log is filtered by: the part that these events are about, not this file.
+const TARGET: &str = "seawall::drain";
+
+label! {
+    /// How far a drain is.
+    pub enum DrainPhase("phase") {
+        /// There is none.
+        Serving = "serving",
+        /// Not ready any more; agents are still taken, and nobody is closed.
+        Notice = "notice",
+        /// Agents are closed at the rate.
+        Closing = "closing",
+        /// Time is up: all are closed at once.
+        Cutting = "cutting",
+        /// Servers get what waits for them.
+        Delivering = "delivering",
+        /// Nothing is left.
+        Drained = "drained",
+    }
+}
+
+/// A drain goes on to its next phase.
+pub struct PhaseEntered {
+    /// Which.
+    pub phase: DrainPhase,
+    /// Agents' connections now open.
+    pub left: usize,
+}
+
+impl PhaseEntered {
+    /// Logs it.
+    pub fn emit(self) {
+        info!(target: TARGET, phase = %self.phase, left = self.left, "draining");
+    }
+}
+
+/// How far a drain is, taken a few times a second.
+pub struct Measured {
+    /// Its phase.
+    pub phase: DrainPhase,
+    /// Agents' connections that it has yet to close.
+    pub left: usize,
+}
+
+impl Measured {
+    /// Sets the gauges.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub fn emit(self) {
+        for phase in DrainPhase::ALL {
+            let is_it = if *phase == self.phase { 1.0 } else { 0.0 };
+            metrics().drain_phase.with(*phase).set(is_it);
+        }
+        metrics().drain_left.set(self.left as f64);
+    }
+}

@@ -1,0 +1,232 @@
+//! A node that goes away while another is there: its agents move, paced, and their server is told nothing.
+// Helpers of tests are tests: what they unwrap, they assert.
+#![allow(clippy::unwrap_used)]
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use prost::Message as _;
+use rustix::process::Signal;
+use seawall::clock;
+use seawall::opamp::proto::{AgentDisconnect, AgentToServer};
+use support::PATIENCE;
+use support::agent::Agent;
+use support::gateway::{Gateway, GatewayBuilder, Mode};
+use support::http;
+use support::message::{full_report, heartbeat, uid};
+use support::mock::Mock;
+use support::mock::state::Reply;
+use support::socket::{Got, PONG, Socket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Long enough for a linger to end that should not matter.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Two nodes before one server.
+struct World {
+    server: Mock,
+    first: Gateway,
+    second: Gateway,
+}
+
+impl World {
+    async fn with(configure: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
+        let server = Mock::start().await;
+        let builder = || {
+            let gateway = Gateway::builder().server(&server.url(), Mode::Multiplexed(1));
+            gateway.set("sessions", "linger", "\"200ms\"").set("drain", "notice", "\"100ms\"")
+        };
+        let first = configure(builder()).start().await;
+        let second = builder().start().await;
+        Self { server, first, second }
+    }
+
+    async fn drain(&self) {
+        let answer = http::request(self.first.admin(), "POST", "/drain", &[], &[]).await.unwrap();
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        assert!(!self.first.ready().await, "readiness comes first");
+    }
+
+    async fn reaches(&self, phase: &str) {
+        let labels = [("phase", phase)];
+        self.first.wait_metric("seawall_drain_phase", &labels, |value| value == 1.0).await;
+    }
+
+    /// Has agents connect to the first node, and each to the second as soon as the first closes it.
+    async fn fill(&self, count: u16) -> Vec<Agent> {
+        let agents = (0..count).map(|n| Agent::connect(self.first.edge(), uid(n)));
+        let agents = join_all(agents).await;
+        self.server.converged(&agents.iter().collect::<Vec<_>>()).await;
+        agents
+    }
+
+    /// Waits for each agent's Close, then connects it to the second node. Returns when it happened.
+    async fn move_over(&self, agents: Vec<Agent>) -> (Vec<Agent>, Vec<Instant>) {
+        let moving = agents.into_iter().map(|agent| async move {
+            agent.wait(|seen| seen.ended.is_some()).await;
+            let at = clock::now();
+            agent.wait(|seen| seen.ended == Some(Some(1001))).await;
+            let moved = Agent::connect(self.second.edge(), agent.uid().to_vec()).await;
+            moved.set_health("moved").await;
+            (moved, at)
+        });
+        join_all(moving).await.into_iter().unzip()
+    }
+
+    fn nobody_left(&self) {
+        assert!(self.server.with(|state| state.left.is_empty()), "the server was told of a leave");
+    }
+}
+
+#[tokio::test]
+async fn drained_agents_move_paced_and_no_server_hears_of_it() {
+    let mut world = World::with(|gateway| gateway.set("drain", "rate", "20")).await;
+    let agents = world.fill(30).await;
+    world.drain().await;
+    let (moved, mut at) = world.move_over(agents).await;
+    world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
+    at.sort();
+    // 28 intervals of 50 ms; what the test sees late at the beginning may be missing.
+    assert!(at[29] - at[0] > Duration::from_millis(1_200), "{:?}", at[29] - at[0]);
+    world.reaches("drained").await;
+    // No linger ends behind anybody's back.
+    tokio::time::sleep(LINGER * 3).await;
+    world.nobody_left();
+    assert_eq!(
+        world.second.metrics().await.sum("seawall_sessions", &[("state", "connected")]),
+        30.0
+    );
+    let ended = [("reason", "moved")];
+    assert_eq!(world.first.metrics().await.sum("seawall_ended_sessions_total", &ended), 30.0);
+    let answer = world.first.get("/drain").await.text();
+    assert!(answer.contains("\"phase\":\"drained\",\"left\":0,\"rate\":20"), "{answer}");
+    assert!(TcpStream::connect(world.first.edge()).await.is_err(), "nobody is let in");
+    // It stays until it is stopped, and then does not begin anew.
+    assert!(!world.first.ready().await);
+    world.first.process().signal(Signal::TERM);
+    assert_eq!(world.first.process().exited(PATIENCE).await.code(), Some(0));
+    world.nobody_left();
+}
+
+#[tokio::test]
+async fn a_signal_drains_and_what_agents_said_is_heard_first() {
+    let mut world = World::with(|gateway| gateway).await;
+    let agents = world.fill(5).await;
+    let leaver = Socket::open(world.first.edge()).await;
+    let late = Reply::Late(Duration::from_millis(400));
+    world.server.behave(|behaviour| behaviour.reply = late);
+    for (n, agent) in agents.iter().enumerate() {
+        agent.set_health(&format!("last words {n}")).await;
+    }
+    let truths: Vec<AgentToServer> = agents.iter().map(Agent::truth).collect();
+    let begun = clock::now();
+    world.first.process().signal(Signal::TERM);
+    let moved = says_goodbye(leaver);
+    let ((moved, at), ()) = tokio::join!(world.move_over(agents), moved);
+    assert!(at.iter().all(|at| *at - begun > Duration::from_millis(300)), "before their answers");
+    assert_eq!(world.first.process().exited(PATIENCE).await.code(), Some(0));
+    world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
+    let heard = |truth: &AgentToServer| {
+        world.server.with(|state| {
+            let mut received = state.received.iter().map(|(_, message)| message);
+            received.any(|message| message.health.is_some() && message.health == truth.health)
+        })
+    };
+    assert!(truths.iter().all(heard), "a report was lost");
+    let left = world.server.with(|state| state.left.clone());
+    assert_eq!(left, [uid(99)], "whoever says goodbye means it");
+}
+
+/// An agent that is stopped while its node drains.
+async fn says_goodbye(mut agent: Socket) {
+    agent.send(&full_report(&uid(99), 0)).await;
+    let goodbye = AgentToServer {
+        agent_disconnect: Some(AgentDisconnect::default()),
+        ..heartbeat(&uid(99), 1)
+    };
+    agent.send(&goodbye).await;
+    while agent.next().await != Got::End {}
+}
+
+#[tokio::test]
+async fn a_plain_http_agent_is_told_with_its_next_answer() {
+    let world = World::with(|gateway| gateway).await;
+    let mut stream = TcpStream::connect(world.first.edge()).await.unwrap();
+    let head = post(&mut stream, &full_report(&uid(1), 0)).await;
+    assert!(!head.contains("connection: close"), "{head}");
+    world.drain().await;
+    world.reaches("closing").await;
+    let head = post(&mut stream, &heartbeat(&uid(1), 1)).await;
+    assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: close"), "{head}");
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    drop(stream);
+    world.reaches("drained").await;
+    let mut stream = TcpStream::connect(world.second.edge()).await.unwrap();
+    post(&mut stream, &heartbeat(&uid(1), 2)).await;
+    world.nobody_left();
+    let closed = [("reason", "drain")];
+    world.first.wait_metric("seawall_edge_closed_connections_total", &closed, |n| n == 1.0).await;
+}
+
+#[tokio::test]
+async fn whoever_has_said_nothing_is_closed_too() {
+    let world = World::with(|gateway| gateway.set("edge", "ping_interval", "\"100ms\"")).await;
+    let mut silent = Socket::open(world.first.edge()).await;
+    world.drain().await;
+    // It is found when it is next looked at, which is when it answers a ping.
+    loop {
+        match silent.next().await {
+            Got::Ping(payload) => silent.frame(PONG, &payload).await,
+            Got::Close(code) => break assert_eq!(code, Some(1001)),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(silent);
+    world.reaches("drained").await;
+}
+
+#[tokio::test]
+async fn when_time_is_up_all_that_is_left_is_closed() {
+    let configure = |gateway: GatewayBuilder| {
+        gateway.set("drain", "rate", "1").set("drain", "time_max", "\"300ms\"")
+    };
+    let world = World::with(configure).await;
+    let agents = world.fill(10).await;
+    // It would stay for as long as the edge lets it.
+    let mut stream = TcpStream::connect(world.first.edge()).await.unwrap();
+    post(&mut stream, &full_report(&uid(50), 0)).await;
+    world.drain().await;
+    let (moved, at) = world.move_over(agents).await;
+    let took = *at.iter().max().unwrap() - *at.iter().min().unwrap();
+    assert!(took < Duration::from_secs(5), "{took:?} at one a second");
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    drop(stream);
+    world.reaches("drained").await;
+    world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
+    world.nobody_left();
+}
+
+/// One message over a connection that is kept; returns the answer's head in small letters.
+async fn post(stream: &mut TcpStream, message: &AgentToServer) -> String {
+    let body = message.encode_to_vec();
+    let head = format!(
+        "POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\nContent-Type: application/x-protobuf\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+        head.push(byte.expect("an answer in time").unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let (_, rest) = head.split_once("content-length: ").unwrap();
+    let length = rest.split("\r\n").next().unwrap().parse().unwrap();
+    stream.read_exact(&mut vec![0; length]).await.unwrap();
+    head
+}
