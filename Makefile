@@ -26,10 +26,10 @@ SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
-	admission-table
+	storm-gate storm-gate-fixed storm-auto admission-table
 
 help: ## Shows what there is.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
 setup: ## Installs and fetches what building and testing need (Debian, with a Rust toolchain).
 	@.ci/setup
@@ -45,6 +45,15 @@ storm-outage: release ## A server killed and restarted under AGENTS=15000: what 
 
 storm-slow: release ## A storm of AGENTS=15000, all with news, at a server good for 200 reports a second.
 	$(TARGET)/release/loadtest slow --agents $(or $(AGENTS),15000)
+
+storm-gate: release ## The storms that admission is judged by, AGENTS=15000, each against its budget.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000)
+
+storm-gate-fixed: release ## Two of them beside a fixed Retry-After of 30 s, AGENTS=15000, in one run.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000) --cases r1000,r250 --compare-fixed
+
+storm-auto: release ## A gateway that finds its rate itself against rates set by hand, AGENTS=15000, in turns.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000) --auto
 
 admission-table: ## Simulates storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
 	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)

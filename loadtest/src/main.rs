@@ -8,6 +8,7 @@ mod compare;
 mod crew;
 mod demo;
 mod fleet;
+mod gate;
 mod gateway;
 mod http1;
 mod human;
@@ -54,6 +55,8 @@ enum Command {
     Outage(Box<outage::OutageArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
+    /// Run the storms that admission is judged by, and tell whether each is within its budget
+    Gate(Box<gate::GateArgs>),
     /// Simulate storms at the gate under several policies, and print what each costs
     AdmissionTable(admission::TableArgs),
     /// The server of a yardstick
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Outage(args) => outage::run(&args),
         Command::Slow(args) => slow::run(&args),
+        Command::Gate(args) => gate::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),
