@@ -100,13 +100,14 @@ async fn run_cases(args: &GateArgs) -> io::Result<ExitCode> {
             let row = one(args, &case, fixed).await?;
             println!("{}", table::line(&row));
             rows.push(row);
+            // After each, since all of them take long and may be interrupted.
+            if let Some(path) = &args.json {
+                std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")?;
+            }
         }
     }
     if args.compare_fixed {
         table::compare(&rows);
-    }
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")?;
     }
     Ok(table::verdict(&rows))
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use serde_json::Value;
+
 use crate::http1;
 
 /// A gateway's operators' port, or why there is none to speak to.
@@ -19,11 +21,12 @@ impl Admission {
     /// Sets it; 0 leaves it to the gateway.
     ///
     /// # Errors
-    /// When there is not exactly one gateway, it does not answer, or it knows no such thing.
+    /// When there is not exactly one gateway, it does not answer, it knows no such thing, or it says
+    /// that its rate is another.
     pub(crate) async fn set(&self, per_second: f64) -> io::Result<()> {
         let url = format!("{}/admission?rate={per_second}", base(&self.metrics)?);
         match http1::fetch(&url, Some("")).await {
-            Ok(_) => Ok(()),
+            Ok(answer) => taken(&answer, per_second),
             // A gateway that answers GET alone says 405, to whatever path.
             Err(error) if is_unknown(&error) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -32,6 +35,20 @@ impl Admission {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether the gateway says that it has this rate now. What it finds itself it may choose freely.
+fn taken(answer: &[u8], wanted: f64) -> io::Result<()> {
+    let state: Value = serde_json::from_slice(answer)
+        .map_err(|error| io::Error::other(format!("POST /admission answers no JSON: {error}")))?;
+    let rate = state.get("rate").and_then(Value::as_f64);
+    if wanted == 0.0 || rate == Some(wanted) {
+        return Ok(());
+    }
+    let rate = rate.map_or_else(|| "not known".to_owned(), |rate| rate.to_string());
+    Err(io::Error::other(format!(
+        "the gateway was set to {wanted} a second, but its rate is {rate}"
+    )))
 }
 
 fn is_unknown(error: &io::Error) -> bool {
@@ -54,6 +71,15 @@ fn base(metrics: &[String]) -> io::Result<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_that_the_gateway_does_not_have_is_an_error() {
+        assert!(taken(br#"{"rate":500}"#, 500.0).is_ok());
+        assert!(taken(br#"{"rate":2000,"automatic":true}"#, 0.0).is_ok());
+        for answer in [&br#"{"rate":1000}"#[..], b"{}", b"", br#"{"rate":null}"#] {
+            assert!(taken(answer, 500.0).is_err());
+        }
+    }
 
     #[test]
     fn it_is_next_to_the_metrics_of_the_one_gateway() {

@@ -88,15 +88,15 @@ async fn operate(mut stream: TcpStream, rates: Option<Rates>) -> io::Result<()> 
     let count = stream.read(&mut head).await?;
     let head = String::from_utf8_lossy(&head[..count]).into_owned();
     let asked = head.strip_prefix("POST /admission?rate=").and_then(|rest| rest.split(' ').next());
-    let status = match (asked.and_then(|rate| rate.parse().ok()), rates) {
+    let answer = match (asked.and_then(|rate| rate.parse().ok()), rates) {
         (Some(rate), Some((line, told))) => {
             line.lock().set(rate);
             told.lock().push(rate);
-            "200 OK"
+            let state = format!("{{\"rate\":{rate}}}");
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{state}", state.len())
         }
-        _ => "404 Not Found",
+        _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
     };
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(answer.as_bytes()).await
 }
 
