@@ -229,6 +229,7 @@ async fn every_accepted_connection_has_exactly_one_outcome() {
     cut.write_all(b"GET /v1/op").await.unwrap();
     drop(cut);
     drop(waiting);
+    world.parked(0).await;
     let mut agent = Socket::open(edge).await;
     agent.ask(&heartbeat(&uid(9), 0)).await;
 
