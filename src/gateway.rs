@@ -59,7 +59,7 @@ const LINKS_PATIENCE: Duration = Duration::from_secs(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often sessions are looked at whose agents are away.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// Descriptors for listeners, links, logs and the admin port.
+/// Descriptors for listeners, logs and the admin port, and for links that replace others.
 const DESCRIPTORS_RESERVED: u64 = 256;
 
 /// Runs the gateway until `shutdown`, or until an operator wants it drained, then hands its agents over
@@ -143,8 +143,13 @@ fn connections_max(upstream: &UpstreamParams) -> u32 {
         }
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let shared = |mode| match mode {
+        Mode::Multiplexed { links: count } | Mode::Http { connections: count, .. } => count.get(),
+        Mode::PerAgent => 0,
+    };
+    let shared: u64 = upstream.servers.iter().map(|server| u64::from(shared(server.mode))).sum();
     // An agent with an upstream connection of its own takes two.
     let own = upstream.servers.iter().any(|server| server.mode == Mode::PerAgent);
-    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / if own { 2 } else { 1 };
+    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + shared) / if own { 2 } else { 1 };
     u32::try_from(left.max(1)).unwrap_or(u32::MAX)
 }
