@@ -7,6 +7,7 @@ mod children;
 mod compare;
 mod crew;
 mod demo;
+mod drain;
 mod fleet;
 mod gateway;
 mod http1;
@@ -52,6 +53,8 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Kill and restart a server under the agents of a gateway, and tell what they notice
     Outage(Box<outage::OutageArgs>),
+    /// Drain one of two gateways behind HAProxy, and tell how its agents come to the other
+    Drain(Box<drain::DrainArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
     /// Simulate storms at the gate under several policies, and print what each costs
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Outage(args) => outage::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Slow(args) => slow::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),

@@ -8,6 +8,7 @@ use seawall::clock;
 
 use super::backoff::Backoff;
 use super::dial::{Failure, Open, dial};
+use super::measured::Move;
 use super::mix::Mix;
 use super::session::{End, Session};
 use super::{Fleet, Lane};
@@ -27,6 +28,8 @@ pub(crate) struct Life {
     returning: Option<Return>,
     /// The last cut it knows of.
     last_cut: Option<Instant>,
+    /// How it is coming back after the other side closed its connection.
+    moving: Option<Move>,
     /// When the dial that is under way, or has succeeded, was meant to start.
     intended: Instant,
 }
@@ -41,8 +44,9 @@ struct Return {
 pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) {
     let index = u64::from(fleet.options.first) + local as u64;
     let mix = Mix::new(fleet.options.seed, index, u64::from_be_bytes(*b"lifetime"));
+    let (returning, last_cut, moving) = (None, None, None);
     let mut life =
-        Life { fleet, lane, local, mix, returning: None, last_cut: None, intended: first_dial };
+        Life { fleet, lane, local, mix, returning, last_cut, moving, intended: first_dial };
     tokio::time::sleep_until(first_dial.into()).await;
     loop {
         let open = life.connect().await;
@@ -52,7 +56,11 @@ pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dia
                 life.on_cut(at);
                 life.intended = at;
             }
-            End::Lost => life.intended = clock::now(),
+            End::Lost => {
+                life.intended = clock::now();
+                let closed_at_us = super::to_unix_us(life.intended);
+                life.moving = Some(Move { closed_at_us, turned_away: 0 });
+            }
         }
     }
 }
@@ -75,7 +83,12 @@ impl Life {
             self.lane().measured.lock().dials += 1;
             let index = self.fleet.options.first + u32::try_from(self.local).unwrap_or(u32::MAX);
             let retry_after = match dial(&self.fleet, target, index).await {
-                Ok(open) => return open,
+                Ok(open) => {
+                    if let Some(moved) = self.moving.take() {
+                        self.lane().measured.lock().moved(moved);
+                    }
+                    return open;
+                }
                 Err(Failure::Refused(retry_after)) => {
                     self.on_refusal();
                     retry_after
@@ -85,6 +98,9 @@ impl Life {
                     None
                 }
             };
+            if let Some(moving) = &mut self.moving {
+                moving.turned_away += 1;
+            }
             // The wait runs from now; the next dial is timed from its end, however late the timer.
             self.intended = clock::now() + backoff.next(retry_after, &mut self.mix);
             tokio::time::sleep_until(self.intended.into()).await;
@@ -114,6 +130,7 @@ impl Life {
     /// All connections were cut at this instant.
     fn on_cut(&mut self, at: Instant) {
         self.last_cut = Some(at);
+        self.moving = None;
         self.returning = Some(Return { cut_at: at, dials: 0 });
         if self.mix.unit() < self.fleet.options.changed {
             let mut agent = self.fleet.agents[self.local].lock();

@@ -66,10 +66,11 @@ pub(crate) struct Stage {
     gateway: Option<Gateway>,
 }
 
-struct Gateway {
-    process: Kept,
-    edge_port: u16,
-    admin_port: u16,
+/// A gateway before the stage's server. It ends when this goes.
+pub(crate) struct Gateway {
+    pub(crate) process: Kept,
+    pub(crate) edge_port: u16,
+    pub(crate) admin_port: u16,
     _config: ConfigFile,
 }
 
@@ -88,12 +89,20 @@ impl Stage {
         let server = start_server(&this, (server_port, report_port), output).await?;
         let mut stage = Self { this, output, server_port, report_port, server, gateway: None };
         if cast == Cast::Gateway {
-            stage.gateway = Some(stage.start_gateway(args).await?);
+            stage.gateway = Some(stage.start_gateway(args, &[]).await?);
         }
         Ok(stage)
     }
 
-    async fn start_gateway(&self, args: &StageArgs) -> io::Result<Gateway> {
+    /// Starts a gateway, with these variables besides its configuration, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When there is no gateway's program, or it cannot be started or ends at once.
+    pub(crate) async fn start_gateway(
+        &self,
+        args: &StageArgs,
+        variables: &[(&'static str, String)],
+    ) -> io::Result<Gateway> {
         let program = args.seawall.clone().unwrap_or_else(|| self.this.with_file_name("seawall"));
         if !program.exists() {
             return Err(io::Error::other(format!(
@@ -106,7 +115,7 @@ impl Stage {
         let arguments =
             ["run".to_owned(), "--config".to_owned(), config.path.display().to_string()];
         let pace = args.pace_max.map(|pace| ("SEAWALL_UPSTREAM__PACE_MAX", pace.to_string()));
-        let environment: Vec<_> = pace.into_iter().collect();
+        let environment: Vec<_> = pace.into_iter().chain(variables.iter().cloned()).collect();
         let mut process = Kept::start("gateway", &program, &arguments, &environment, self.output)?;
         wait_for(&format!("http://{}/readyz", local(admin_port)), &mut process).await?;
         Ok(Gateway { process, edge_port, admin_port, _config: config })
@@ -191,7 +200,8 @@ async fn start_server(
     Ok(server)
 }
 
-fn local(port: u16) -> String {
+/// An address of this machine.
+pub(crate) fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
