@@ -16,7 +16,7 @@ use crate::http1;
 use crate::stage::{Gateway, local};
 
 /// How often a gateway is asked whether it is ready.
-const CHECK: Duration = Duration::from_millis(100);
+const CHECK: Duration = Duration::from_millis(500);
 /// Agents that HAProxy takes: two descriptors each, and a process may have 20,000.
 pub(super) const AGENTS_MAX: u16 = 9_000;
 
@@ -134,15 +134,17 @@ impl Drop for ConfigFile {
     }
 }
 
-/// The second node is a `backup`: it gets agents when the first is not ready.
+/// The second node is a `backup`: it gets agents when the first is not ready. That is for the gateway to
+/// say twice, within a second: on a machine that everybody here shares, one answer may be late.
 fn text(port: u16, [first, second]: [(u16, u16); 2]) -> String {
     let check = CHECK.as_millis();
     format!(
         "global\n    maxconn {AGENTS_MAX}\n    nbthread 1\n\n\
-         defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\n\
+         defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n    \
+         timeout check 10s\n\n\
          frontend agents\n    bind {agents} backlog 8192\n    default_backend gateways\n\n\
          backend gateways\n    option httpchk GET /readyz\n    http-check expect status 200\n    \
-         default-server check inter {check}ms fall 1 rise 1\n    \
+         default-server check inter {check}ms fall 2 rise 1\n    \
          server first {} port {}\n    server second {} port {} backup\n",
         local(first.0),
         first.1,

@@ -37,7 +37,7 @@ pub(crate) struct DrainArgs {
     /// `drain.rate` of the first gateway
     #[arg(long, default_value_t = 1_000, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// `drain.notice` of the first gateway
+    /// `drain.notice` of the first gateway; the balancer takes up to a second to notice
     #[arg(long, default_value = "2s", value_name = "DURATION")]
     notice: Human,
     /// Without HAProxy: a relay in this process stands for it, good for a few hundred agents
