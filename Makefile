@@ -26,10 +26,10 @@ SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
-	storm-drain admission-table
+	storm-drain storm-gate storm-gate-fixed storm-auto admission-table
 
 help: ## Shows what there is.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
 setup: ## Installs and fetches what building and testing need (Debian, with a Rust toolchain).
 	@.ci/setup
@@ -48,6 +48,15 @@ storm-slow: release ## A storm of AGENTS=15000, all with news, at a server good 
 
 storm-drain: release ## One of two gateways behind HAProxy drained of AGENTS=8000: how they come to the other.
 	$(TARGET)/release/loadtest drain --agents $(or $(AGENTS),8000)
+
+storm-gate: release ## The storms that admission is judged by, AGENTS=15000, each against its budget.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000)
+
+storm-gate-fixed: release ## Two of them beside a fixed Retry-After of 30 s, AGENTS=15000, in one run.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000) --cases r1000,r250 --compare-fixed
+
+storm-auto: release ## A gateway that finds its rate itself against rates set by hand, AGENTS=15000, in turns.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000) --auto
 
 admission-table: ## Simulates storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
 	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)

@@ -83,7 +83,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     let (_addresses, listeners) = edge.listen()?;
+    tasks.spawn(Arc::clone(&edge).keep());
     leaving.serve(&edge);
+    window.serve(&edge);
     window.enter(Phase::Serving);
     info!(connections_max, "ready for agents");
 

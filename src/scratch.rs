@@ -32,8 +32,24 @@ pub fn poll_read<S, T>(
 where
     S: AsyncRead + ?Sized,
 {
+    poll_read_up_to(SCRATCH_BYTES, stream, context, take)
+}
+
+/// The same, and no more than `bytes_max` bytes.
+///
+/// # Errors
+/// What the read returned.
+pub fn poll_read_up_to<S, T>(
+    bytes_max: usize,
+    stream: Pin<&mut S>,
+    context: &mut Context<'_>,
+    take: impl FnOnce(&mut [u8]) -> T,
+) -> Poll<io::Result<T>>
+where
+    S: AsyncRead + ?Sized,
+{
     READ.with_borrow_mut(|space| {
-        let mut buffer = ReadBuf::new(space);
+        let mut buffer = ReadBuf::new(&mut space[..bytes_max.min(SCRATCH_BYTES)]);
         ready!(stream.poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(take(buffer.filled_mut())))
     })

@@ -8,6 +8,8 @@ mod support;
 
 #[path = "edge/bodies.rs"]
 mod bodies;
+#[path = "edge/entry.rs"]
+mod entry;
 #[path = "edge/frames.rs"]
 mod frames;
 #[path = "edge/identity.rs"]

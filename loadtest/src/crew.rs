@@ -5,14 +5,17 @@
 use std::io::{self, BufRead, Write};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::fleet::load::LoadOrder;
+use crate::fleet::manners::Wave;
 use crate::fleet::measured::Measured;
-use crate::fleet::{Fleet, Options, Request, Response, Stats};
+use crate::fleet::{Fleet, Options, Request, Response, Stats, to_unix_us};
 use crate::oracle::judge::AgentLine;
 
 /// Descriptors kept for other things than agents.
@@ -24,8 +27,11 @@ const AGENTS_MAX: u32 = 18_000;
 /// The processes of a fleet.
 pub(crate) struct Crew {
     members: Vec<Member>,
-    /// How many agents there are in all.
+    /// How many agents there are in these processes.
     pub(crate) agents: u32,
+    /// Agents that nothing is done to. They get no orders; the server knows them, so the truth
+    /// about them is part of the truth.
+    pub(crate) bystanders: Option<Box<Crew>>,
 }
 
 enum Member {
@@ -50,7 +56,7 @@ impl Crew {
         let processes = options.agents.div_ceil(each).max(1);
         if processes == 1 {
             let members = vec![Member::Here(Fleet::start(options.clone())?)];
-            return Ok(Self { members, agents: options.agents });
+            return Ok(Self { members, agents: options.agents, bystanders: None });
         }
         let mut members = Vec::new();
         for number in 0..processes {
@@ -63,7 +69,38 @@ impl Crew {
             };
             members.push(Member::Worker(Box::new(Worker::start(&part).await?)));
         }
-        Ok(Self { members, agents: options.agents })
+        Ok(Self { members, agents: options.agents, bystanders: None })
+    }
+
+    /// Starts the agents in one process that is not this one, however few they are: what they measure
+    /// is not to be held up by what this one does.
+    ///
+    /// # Errors
+    /// As those of [`Crew::hire`].
+    pub(crate) async fn hire_apart(options: &Options) -> io::Result<Self> {
+        let members = vec![Member::Worker(Box::new(Worker::start(options).await?))];
+        Ok(Self { members, agents: options.agents, bystanders: None })
+    }
+
+    /// How many agents the server knows.
+    pub(crate) fn known_agents(&self) -> u32 {
+        self.agents + self.bystanders.as_ref().map_or(0, |crew| crew.agents)
+    }
+
+    /// Cuts a wave off at this instant.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn cut(&mut self, at: Instant, wave: Wave) -> io::Result<()> {
+        self.ask(&Request::Cut { at_unix_us: to_unix_us(at), wave }).await.map(drop)
+    }
+
+    /// Lets all send from this instant on.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn load(&mut self, at: Instant, order: LoadOrder) -> io::Result<()> {
+        self.ask(&Request::Load { at_unix_us: to_unix_us(at), order }).await.map(drop)
     }
 
     /// Asks every process.
@@ -97,6 +134,7 @@ impl Crew {
                 sum.connected += stats.connected;
                 sum.answered += stats.answered;
                 sum.back += stats.back;
+                sum.outstanding += stats.outstanding;
                 sum.refusals += stats.refusals;
             }
         }
@@ -126,12 +164,15 @@ impl Crew {
         Ok(parts.iter().map(|part| if let Response::CpuSeconds(s) = part { *s } else { 0.0 }).sum())
     }
 
-    /// What is true of every agent.
+    /// What is true of every agent, bystanders included.
     ///
     /// # Errors
     /// When a worker has died.
     pub(crate) async fn truth(&mut self) -> io::Result<Vec<AgentLine>> {
-        let mut all = Vec::new();
+        let mut all = match &mut self.bystanders {
+            Some(bystanders) => Box::pin(bystanders.truth()).await?,
+            None => Vec::new(),
+        };
         for answer in self.ask(&Request::Truth).await? {
             if let Response::Truth(mut part) = answer {
                 all.append(&mut part);

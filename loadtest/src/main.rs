@@ -9,6 +9,7 @@ mod crew;
 mod demo;
 mod drain;
 mod fleet;
+mod gate;
 mod gateway;
 mod http1;
 mod human;
@@ -57,6 +58,8 @@ enum Command {
     Drain(Box<drain::DrainArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
+    /// Run the storms that admission is judged by, and tell whether each is within its budget
+    Gate(Box<gate::GateArgs>),
     /// Simulate storms at the gate under several policies, and print what each costs
     AdmissionTable(admission::TableArgs),
     /// The server of a yardstick
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Outage(args) => outage::run(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Slow(args) => slow::run(&args),
+        Command::Gate(args) => gate::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bare(args) => yardstick::run_bare(&args).map(|()| ExitCode::SUCCESS),
         Command::Worker => crew::work().map(|()| ExitCode::SUCCESS),

@@ -13,7 +13,6 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::crew::Crew;
-use crate::fleet::Request;
 use crate::fleet::load::{LoadKind, LoadOrder, Pace};
 use crate::fleet::measured::Measured;
 use crate::fleet::target::Target;
@@ -151,7 +150,7 @@ async fn measure(args: &RoundtripArgs) -> io::Result<Figures> {
 async fn part(args: &RoundtripArgs, crew: &mut Crew, pace: Pace) -> io::Result<Measured> {
     let kind = if args.heartbeats { LoadKind::Heartbeats } else { LoadKind::Health };
     let order = LoadOrder { kind, pace, lasts_ms: args.seconds * 1000 };
-    crew.ask(&Request::Load(order)).await?;
+    crew.load(seawall::clock::now(), order).await?;
     let duration = Duration::from_secs(args.seconds);
     tokio::time::sleep(duration).await;
     let deadline = seawall::clock::now() + TAIL;

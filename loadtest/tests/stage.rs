@@ -89,6 +89,35 @@ fn a_drained_gateways_agents_come_to_the_other() {
 }
 
 #[test]
+fn the_gate_is_judged_by_its_budgets() {
+    if !has_gateway() {
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("gate-{}.json", std::process::id()));
+    let flags = ["--agents=60", "--probes=2", "--cases=second-wave,r250", "--json"];
+    let output = Command::new(LOADTEST).arg("gate").args(flags).arg(&file).output().unwrap();
+    let json = std::fs::read(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(&file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(2), "{said}");
+    let rows: Value = serde_json::from_slice(&json).unwrap();
+    let mut is_good = true;
+    for (row, case) in rows.as_array().unwrap().iter().zip(["second-wave", "r250"]) {
+        assert_eq!(row["case"], case);
+        let outcome = &row["outcome"];
+        assert_eq!((&outcome["agents_back"], &outcome["probes"]), (&60.into(), &2.into()));
+        assert_eq!(outcome["faults"], Value::Array(Vec::new()), "{said}");
+        let [ratio, budget] = [&outcome["time_ratio"], &row["budget"]["time_ratio"]];
+        is_good &= row["missed"].as_array().unwrap().is_empty();
+        // So few agents fit into the bucket, so only the machine's own slowness counts here.
+        let is_missed = ratio.as_f64().unwrap() > budget.as_f64().unwrap();
+        assert!(!is_missed || said.contains(&format!("MISSED ({case}): time")), "{said}");
+    }
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert_eq!(output.status.success(), is_good, "{said}");
+}
+
+#[test]
 fn a_comparison_is_of_the_same_storm() {
     if !has_gateway() {
         return;

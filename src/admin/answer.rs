@@ -4,6 +4,7 @@ use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::drain;
+use super::entry;
 use super::view::{SessionView, View};
 use crate::ident::InstanceUid;
 use crate::telemetry;
@@ -19,7 +20,8 @@ const INDEX: &str = "Seawall\n\n\
     /readyz                            200 if agents should be sent here, else 503\n\
     /sessions?limit=100&after=UID      the agents known here\n\
     /sessions/UID                      one of them\n\
-    /drain                             how far a drain is; POST begins one\n";
+    /drain                             how far a drain is; POST begins one\n\
+    /admission                         who waits to come in; POST ?rate=N sets the rate, 0: automatic\n";
 
 /// A page of sessions.
 #[derive(Serialize)]
@@ -41,6 +43,9 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
     // What has more methods than one.
     match (method, uri.path()) {
         (&Method::GET | &Method::HEAD | &Method::POST, "/drain") => drain::answer(method, view),
+        (&Method::GET | &Method::HEAD | &Method::POST, "/admission") => {
+            entry::answer(method, uri, view)
+        }
         (&Method::GET | &Method::HEAD, _) => look(uri, view),
         _ => {
             let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");

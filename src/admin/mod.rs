@@ -1,12 +1,13 @@
 //! Administration: what an operator asks a running gateway, on a listener of its own.
 //!
-//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`. Nobody is authenticated,
+//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`, `/admission`. Nobody is authenticated,
 //! so it listens on the machine alone by default; only a POST changes anything. It must never hold
 //! the data path up: few connections, small requests, and whatever takes long runs on threads of
 //! its own.
 
 mod answer;
 mod drain;
+mod entry;
 pub mod params;
 mod view;
 
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub use drain::DrainView;
+pub use entry::EntryView;
 pub use params::AdminParams;
 pub use view::{Readiness, ServerView, SessionView, View};
 

@@ -1,6 +1,8 @@
 //! Real requests over real sockets, against a view that knows five agents.
 
 use parking_lot::Mutex;
+use std::num::NonZeroU32;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
@@ -32,6 +34,8 @@ fn session(number: u8) -> SessionView {
 #[derive(Default)]
 struct Fake {
     drains: Mutex<u32>,
+    /// None: agents are not let in yet.
+    rate: Mutex<Option<Option<NonZeroU32>>>,
     reasons: Mutex<Vec<String>>,
 }
 
@@ -63,6 +67,23 @@ impl View for Fake {
 
     fn begin_drain(&self) {
         *self.drains.lock() += 1;
+    }
+
+    fn entry(&self) -> Option<EntryView> {
+        let rate = (*self.rate.lock())?;
+        Some(EntryView {
+            automatic: rate.is_none(),
+            rate: rate.map_or(7, NonZeroU32::get),
+            parked: 3,
+            park_places: 100,
+            held: 1,
+            outside: None,
+            last_in_seconds: Some(0.5),
+        })
+    }
+
+    fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+        *self.rate.lock() = Some(rate);
     }
 }
 
@@ -218,4 +239,24 @@ async fn it_stops_when_told() {
     running.stop.send(()).unwrap();
     running.task.await.unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn the_rate_of_entry_is_shown_and_set() {
+    let running = start(HEAD_TIMEOUT).await;
+    let post = async |target| {
+        let (status, _, body) = ask(running.address, "POST", target).await;
+        (status, body)
+    };
+    assert_eq!(get(running.address, "/admission").await.0, 503);
+    assert_eq!(post("/admission?rate=500").await.0, 503);
+    *running.view.rate.lock() = Some(None);
+    let (status, body) = post("/admission?rate=500").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("\"automatic\":false,\"rate\":500,\"parked\":3,"), "{body}");
+    let (_, body) = post("/admission?rate=0").await;
+    assert!(body.contains("\"automatic\":true,\"rate\":7,"), "{body}");
+    for wrong in ["/admission", "/admission?rate=fast", "/admission?rate=1&x=2", "/admission?x=1"] {
+        assert_eq!(post(wrong).await.0, 400, "{wrong}");
+    }
 }

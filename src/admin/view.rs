@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use std::num::NonZeroU32;
+
 use super::drain::DrainView;
+use super::entry::EntryView;
 use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, never on those that carry
@@ -23,6 +26,12 @@ pub trait View: Send + Sync + 'static {
 
     /// Begins a drain, unless one has begun.
     fn begin_drain(&self);
+
+    /// How things stand at the gate; none while agents are not let in yet.
+    fn entry(&self) -> Option<EntryView>;
+
+    /// Another rate of entry, in connections a second; none: it follows the machine.
+    fn set_entry_rate(&self, rate: Option<NonZeroU32>);
 }
 
 /// Whether agents should be sent here, and if not, why.

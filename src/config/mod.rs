@@ -2,6 +2,7 @@
 //!
 //! `config/seawall.toml` shows every key; a test holds it to the defaults. Must not know tasks.
 
+mod entry;
 mod environment;
 mod mistake;
 mod params;
@@ -93,7 +94,7 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
     environment::overlay(variables, &mut tree, &mut findings.mistakes.borrow_mut());
     let mut root = Section::root(tree, &findings);
     let config = Config {
-        edge: params::edge(root.section("edge")),
+        edge: params::edge(root.section("edge"), root.section("admission")),
         sessions: params::sessions(root.section("sessions")),
         upstream: servers::upstream(root.section("upstream"), variables),
         drain: params::drain(root.section("drain")),

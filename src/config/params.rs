@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::entry;
 use super::mistake::Origin;
 use super::section::{Findings, Section};
 use super::{Config, RuntimeParams};
@@ -43,9 +44,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// `[edge]`.
-pub(super) fn edge(mut section: Section<'_>) -> EdgeParams {
-    let mut params = EdgeParams::default();
+/// `[edge]`, and `[admission]`.
+pub(super) fn edge(mut section: Section<'_>, admission: Section<'_>) -> EdgeParams {
+    let mut params = EdgeParams { entry: entry::entry(admission), ..EdgeParams::default() };
     if let Some(listen) = section.list("listen", address) {
         if listen.is_empty() {
             section.report("listen", "names no address");
@@ -62,6 +63,9 @@ pub(super) fn edge(mut section: Section<'_>) -> EdgeParams {
     }
     if let Some(count) = section.number("connections_max", 0..=u32::MAX) {
         params.connections_max = Some(count).filter(|count| *count > 0);
+    }
+    if let Some(bytes) = section.bytes("memory_max", 0..=1 << 46) {
+        params.memory_max = Some(bytes).filter(|bytes| *bytes > 0);
     }
     set!(params, section,
         backlog: number(1..=1 << 20),

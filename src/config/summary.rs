@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Config;
+use super::entry;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
 use crate::upstream::params::Mode;
@@ -12,6 +13,7 @@ impl fmt::Display for Config {
         let listen: Vec<String> = self.edge.listen.iter().map(ToString::to_string).collect();
         let (path, size) = (&self.edge.path, show_bytes(self.edge.message_bytes_max as u64));
         writeln!(f, "agents:   {}{path}, messages up to {size}", listen.join(", "))?;
+        writeln!(f, "entry:    {}", entry::describe(&self.edge.entry))?;
         let linger = show_duration(self.sessions.linger);
         let most = self.sessions.sessions_max;
         writeln!(f, "sessions: up to {most}, each kept {linger} after its connection is lost")?;

@@ -13,7 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::{Edge, http, linger};
+use super::entry::{Counted, Entered, Knock};
+use super::{Edge, entry, http, linger};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::telemetry::events::edge::{
@@ -31,8 +32,14 @@ pub(super) async fn serve(
 ) {
     let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
     ConnectionAccepted { peer }.emit();
-    // Boxed: what the handshake needs is gone when the connection idles.
-    match Box::pin(open(edge, socket, peer)).await {
+    // Boxed, and in two steps: what is needed until somebody is in is all that somebody parked costs, and
+    // what the handshake needs is gone when the connection idles.
+    let opened = match Box::pin(knock(&edge, socket, peer)).await {
+        Ok(request) => Box::pin(open(&edge, request, peer)).await,
+        Err(reason) => Opened::Done(reason),
+    };
+    drop(edge);
+    match opened {
         Opened::Agent(agent) => {
             let (uid, reason) = agent.run().await;
             closed.uid = uid;
@@ -63,48 +70,83 @@ enum Opened<S> {
     Done(CloseReason),
 }
 
-async fn open<S>(edge: Arc<Edge>, mut socket: S, peer: SocketAddr) -> Opened<S>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut head = Vec::new();
-    let reading = read_head(&edge, &mut socket, &mut head);
-    let asked = match tokio::time::timeout(edge.params.head_timeout, reading).await {
-        Ok(Ok(asked)) => asked,
-        Ok(Err(reason)) => {
-            if reason == CloseReason::TooBig {
-                RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
-                refuse(&mut socket, "431 Request Header Fields Too Large").await;
-            }
-            return Opened::Done(reason);
-        }
-        Err(_) => {
-            RequestRefused { peer, reason: RefuseReason::HeaderTimeout }.emit();
-            refuse(&mut socket, "408 Request Timeout").await;
-            return Opened::Done(CloseReason::HeadTimeout);
-        }
-    };
-    match asked {
-        Asked::WebSocket(key) => upgrade(&edge, socket, &key, (head, peer)).await,
-        Asked::Other => Opened::Done(http::serve(&edge, socket, head, peer).await),
-    }
+/// A request that is to be answered: its connection, what it asks for, and what has been read and not
+/// used up.
+struct Request {
+    socket: TcpStream,
+    asked: Asked,
+    rest: Vec<u8>,
 }
 
 enum Asked {
     /// What is left in the head's buffer belongs to the WebSocket.
     WebSocket(Key),
+    /// A message of ours on plain HTTP.
+    Post,
     /// Anything else, faults included, is hyper's to answer.
     Other,
 }
 
-/// Reads until the head is complete.
-async fn read_head<S>(edge: &Edge, socket: &mut S, head: &mut Vec<u8>) -> Result<Asked, CloseReason>
-where
-    S: AsyncRead + Unpin,
-{
+/// Reads the request's head, and waits until its sender may come in.
+async fn knock(
+    edge: &Edge,
+    mut socket: TcpStream,
+    peer: SocketAddr,
+) -> Result<Box<Request>, CloseReason> {
+    let mut counted = Counted::new();
+    let mut head = Vec::new();
+    let reading = read_head(edge, &mut socket, &mut head, peer);
+    let (asked, knock) = match tokio::time::timeout(edge.params.head_timeout, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(reason)) => {
+            if reason == CloseReason::TooBig {
+                RequestRefused { peer, reason: RefuseReason::HeadTooLarge }.emit();
+                refuse(&mut socket, "431 Request Header Fields Too Large").await;
+            }
+            return Err(reason);
+        }
+        Err(_) => {
+            RequestRefused { peer, reason: RefuseReason::HeaderTimeout }.emit();
+            refuse(&mut socket, "408 Request Timeout").await;
+            return Err(CloseReason::HeadTimeout);
+        }
+    };
+    if !matches!(asked, Asked::Other) {
+        head.shrink_to_fit();
+        match entry::enter(&edge.entry, &mut socket, knock, &mut counted).await {
+            Entered::In => {}
+            Entered::Left => return Err(CloseReason::AgentClosed),
+            Entered::Refused => {
+                RequestRefused { peer, reason: RefuseReason::NotYet }.emit();
+                return Err(CloseReason::Refused);
+            }
+        }
+    }
+    Ok(Box::new(Request { socket, asked, rest: head }))
+}
+
+async fn open(edge: &Arc<Edge>, request: Box<Request>, peer: SocketAddr) -> Opened<TcpStream> {
+    let Request { socket, asked, rest } = *request;
+    match asked {
+        Asked::WebSocket(key) => upgrade(edge, socket, &key, (rest, peer)).await,
+        Asked::Post | Asked::Other => Opened::Done(http::serve(edge, socket, rest, peer).await),
+    }
+}
+
+/// So much is read at once while the head is incomplete: what comes behind it stays in the kernel, where
+/// it costs nothing while its sender has to wait.
+const READ_BYTES: usize = 512;
+
+/// Reads until the head is complete. What is left in `head` has not been used up.
+async fn read_head(
+    edge: &Edge,
+    socket: &mut TcpStream,
+    head: &mut Vec<u8>,
+    peer: SocketAddr,
+) -> Result<(Asked, Knock), CloseReason> {
     loop {
         let read = poll_fn(|context| {
-            scratch::poll_read(Pin::new(&mut *socket), context, |bytes| {
+            scratch::poll_read_up_to(READ_BYTES, Pin::new(&mut *socket), context, |bytes| {
                 if bytes.is_empty() {
                     return Err(CloseReason::AgentClosed);
                 }
@@ -113,23 +155,28 @@ where
             })
         });
         read.await.map_err(|_: io::Error| CloseReason::Reset)??;
+        let nothing_of_ours = Ok((Asked::Other, Knock::default()));
         match RequestHead::parse(head) {
             Ok(None) if head.len() >= edge.params.head_bytes_max => {
                 return Err(CloseReason::TooBig);
             }
             Ok(None) => {}
-            Err(_) => return Ok(Asked::Other),
+            Err(_) => return nothing_of_ours,
             Ok(Some(request)) => {
                 if request.head_bytes > edge.params.head_bytes_max {
                     return Err(CloseReason::TooBig);
                 }
                 if request.path() != edge.params.path {
-                    return Ok(Asked::Other);
+                    return nothing_of_ours;
                 }
-                let Ok(key) = request.upgrade() else { return Ok(Asked::Other) };
+                let knock = edge.entry.read(&request, peer);
+                let Ok(key) = request.upgrade() else {
+                    let ours = request.method == "POST";
+                    return Ok((if ours { Asked::Post } else { Asked::Other }, knock));
+                };
                 let end = request.head_bytes;
                 head.drain(..end);
-                return Ok(Asked::WebSocket(key));
+                return Ok((Asked::WebSocket(key), knock));
             }
         }
     }
@@ -223,5 +270,18 @@ mod tests {
         assert!(task <= 400, "the task has {task} bytes");
         let agent = size_of::<AgentSocket<TcpStream>>();
         assert!(agent <= 320, "the agent's socket has {agent} bytes");
+    }
+
+    /// What somebody who is parked costs beside its socket: the task above, this allocation, what is left
+    /// of its head, a channel, and its entries in the line and the table of those who wait.
+    #[tokio::test]
+    async fn somebody_who_is_parked_costs_little() {
+        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
+        let edge = Edge::new(Default::default(), sessions, 1);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(peer).await.unwrap();
+        let waiting = size_of_val(&knock(&edge, socket, peer));
+        assert!(waiting <= 960, "what waits has {waiting} bytes");
     }
 }

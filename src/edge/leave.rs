@@ -41,6 +41,8 @@ impl Edge {
     /// Nobody is let in any more: from now on connections end as this drain allows.
     pub fn begin_leaving(&self, drain: Arc<Mutex<Drain>>) {
         self.leave.accepting(0);
+        // Who waits, and who has not asked yet, is told to come again: another node will let it in.
+        self.entry.close();
         // The first one stays: a process drains once.
         let _ = self.leave.drain.set(drain);
     }

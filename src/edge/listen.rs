@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{Edge, connection};
+use crate::telemetry::events::admission::BacklogCapped;
 use crate::telemetry::events::edge::{AcceptError, AcceptFailed, Listening, Measured};
 
 /// An address cannot be bound. The configuration's or the machine's fault.
@@ -28,6 +29,7 @@ pub struct BindError {
 pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sockets = edge.params.listeners.map_or(cores, usize::from).max(1);
+    warn_if_capped(edge.params.backlog);
     let mut bound = Vec::new();
     let mut tasks = JoinSet::new();
     for wanted in &edge.params.listen {
@@ -43,15 +45,26 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
         bound.push(address);
     }
     edge.leave.accepting(tasks.len());
-    tasks.spawn(measure(Arc::clone(edge)));
     Ok((bound, tasks))
 }
 
+/// The kernel cuts the queue in silence, and nobody finds out before the storm.
+fn warn_if_capped(backlog: u32) {
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if let Ok(somaxconn) = text.trim().parse()
+        && somaxconn < backlog
+    {
+        BacklogCapped { backlog, somaxconn }.emit();
+    }
+}
+
 /// Shows what is held. Counted where it changes, but shown only so often: it changes with every read.
-async fn measure(edge: Arc<Edge>) {
+pub(super) async fn measure(edge: &Edge) {
     const INTERVAL: Duration = Duration::from_millis(250);
     loop {
         Measured { buffered_bytes: edge.buffered_bytes() }.emit();
+        edge.pressure.observe(edge.buffered_bytes());
+        edge.entry.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
         tokio::time::sleep(INTERVAL).await;
     }
 }
@@ -74,6 +87,7 @@ async fn accept(listener: TcpListener, edge: Arc<Edge>) {
     let mut failing = false;
     loop {
         let Ok(permit) = Arc::clone(&edge.room).acquire_owned().await else { return };
+        edge.pressure.passed().await;
         match listener.accept().await {
             Ok((socket, peer)) => {
                 failing = false;

@@ -2,7 +2,9 @@
 //! and nothing of servers.
 //!
 //! - `listen`: sockets, accepting, the bound on connections.
+//! - `pressure`: whether there is memory for more.
 //! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
+//! - `entry`: who comes in, who waits, who is to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
 //! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
 //! - `leave`: how connections end when the node drains.
@@ -12,27 +14,33 @@ mod body;
 mod budget;
 mod connection;
 mod conversation;
+mod entry;
 mod http;
 mod leave;
 mod linger;
 mod listen;
 pub mod params;
 mod prefixed;
+mod pressure;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use entry::EntryStatus;
 pub use listen::BindError;
 
 use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
 use budget::Budget;
+use entry::Entry;
 use leave::Leave;
 use params::EdgeParams;
+use pressure::Pressure;
 
 /// The agents' side, listening.
 pub struct Edge {
@@ -41,6 +49,8 @@ pub struct Edge {
     /// One permit a connection.
     room: Arc<Semaphore>,
     connections: AtomicU64,
+    entry: Entry,
+    pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
     leave: Leave,
@@ -52,11 +62,15 @@ impl Edge {
         let room = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
+        let entry = Entry::new(&params.entry);
+        let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,
             sessions,
             room: Arc::new(Semaphore::new(room)),
             connections: AtomicU64::new(0),
+            entry,
+            pressure,
             buffered,
             leave: Leave::new(room),
         })
@@ -71,9 +85,25 @@ impl Edge {
         listen::start(self)
     }
 
+    /// Gives turns to those who wait, and looks after what is measured and swept; for as long as there are
+    /// connections, which is longer than any are accepted.
+    pub async fn keep(self: Arc<Self>) {
+        tokio::join!(self.entry.turns(), listen::measure(&self));
+    }
+
     /// Bytes of incomplete messages held now.
     pub fn buffered_bytes(&self) -> usize {
         self.buffered.used()
+    }
+
+    /// How things stand at the gate.
+    pub fn entry(&self) -> EntryStatus {
+        self.entry.status()
+    }
+
+    /// Sets the rate of entry, in connections a second; none: it follows the machine.
+    pub fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+        self.entry.set_rate(rate);
     }
 
     fn next_connection(&self) -> ConnectionId {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use super::entry::params::{EntryParams, SourceFrom};
+
 /// What the edge needs to know. Every limit has a default; see `config/seawall.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeParams {
@@ -34,6 +36,11 @@ pub struct EdgeParams {
     pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
+    /// Resident memory, in bytes, near which new connections are left to wait in the kernel's queue;
+    /// `None`: what the control group allows, if there is one.
+    pub memory_max: Option<usize>,
+    /// Who comes in, and when.
+    pub entry: EntryParams,
 }
 
 impl Default for EdgeParams {
@@ -53,6 +60,8 @@ impl Default for EdgeParams {
             http_idle_timeout: Duration::from_secs(75),
             gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,
+            memory_max: None,
+            entry: EntryParams::default(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What an operator sees: the gateway's parts, in administration's words.
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::drain::Leaving;
-use crate::admin::{DrainView, Readiness, ServerView, SessionView, View};
+use crate::admin::{DrainView, EntryView, Readiness, ServerView, SessionView, View};
 use crate::core::drain::Phase as DrainPhase;
 use crate::core::session::{FullState, Presence};
+use crate::edge::{Edge, EntryStatus};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::agent_field;
 use crate::sessions::{SessionInfo, Sessions};
@@ -26,6 +28,8 @@ pub(super) struct Window {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
     leaving: Arc<Leaving>,
+    /// There from the moment when agents are let in.
+    edge: OnceLock<Arc<Edge>>,
     phase: AtomicU8,
 }
 
@@ -38,7 +42,13 @@ impl Window {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
         let leaving = Arc::clone(leaving);
-        Arc::new(Self { sessions, upstream, leaving, phase })
+        let edge = OnceLock::new();
+        Arc::new(Self { sessions, upstream, leaving, edge, phase })
+    }
+
+    /// Agents are let in here.
+    pub(super) fn serve(&self, edge: &Arc<Edge>) {
+        let _ = self.edge.set(Arc::clone(edge));
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -95,11 +105,33 @@ impl View for Window {
     fn begin_drain(&self) {
         self.leaving.begin();
     }
+
+    fn entry(&self) -> Option<EntryView> {
+        self.edge.get().map(|edge| describe_entry(edge.entry()))
+    }
+
+    fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+        if let Some(edge) = self.edge.get() {
+            edge.set_entry_rate(rate);
+        }
+    }
 }
 
 impl Window {
     fn names(&self) -> Vec<String> {
         self.upstream.status().into_iter().map(|server| server.name).collect()
+    }
+}
+
+fn describe_entry(status: EntryStatus) -> EntryView {
+    EntryView {
+        automatic: status.automatic,
+        rate: status.rate.get(),
+        parked: status.parked,
+        park_places: status.park_places,
+        held: status.held,
+        outside: status.outside,
+        last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
     }
 }
 

@@ -17,4 +17,5 @@ pub use handles::{Family, GaugeFamily, Histogram};
 pub use label::Label;
 pub use metrics::{Counter, Gauge};
 pub use names::{Kind, Metric, Metrics, ServerMetrics};
+pub use process::resident_bytes;
 pub use registry::{install, metrics, reference, render, value};

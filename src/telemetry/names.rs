@@ -6,6 +6,7 @@ use std::fmt;
 
 use metrics::{Counter, Gauge};
 
+use super::events::admission::EntryOutcome;
 use super::events::drain::DrainPhase;
 use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
 use super::events::sessions::{
@@ -127,6 +128,25 @@ struct Metrics [] {
     pings_sent: Counter = PingsSent "seawall_edge_sent_pings_total",
     /// Bytes held of messages that have not wholly arrived.
     buffered_bytes: Gauge = BufferedBytes "seawall_edge_buffered_bytes",
+    /// 1 while memory runs out and new connections wait in the kernel's queue, else 0.
+    memory_pressure: Gauge = MemoryPressure "seawall_edge_memory_pressure",
+    /// How long tasks that were due waited for a processor.
+    scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
+
+    /// Accepted connections by how their wish to come in ended; with those that wait or have not asked yet, all accepted.
+    admission_outcomes: Family<EntryOutcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
+    /// Entries a second that the gate allows.
+    admission_rate: Gauge = AdmissionRate "seawall_admission_rate",
+    /// Connections that wait for their turn, unanswered.
+    admission_parked: Gauge = AdmissionParked "seawall_admission_parked",
+    /// How long connections were parked.
+    admission_parked_seconds: Histogram = AdmissionParkedSeconds "seawall_admission_parked_seconds",
+    /// Refusals held back.
+    admission_held: Gauge = AdmissionHeld "seawall_admission_held",
+    /// Agents that may be outside, as far as that is known.
+    admission_outside: Gauge = AdmissionOutside "seawall_admission_outside",
+    /// Sources (addresses, credentials) whose arrivals are counted.
+    admission_sources: Gauge = AdmissionSources "seawall_admission_sources",
 
     /// Sessions in the table.
     sessions: GaugeFamily<SessionState> = Sessions "seawall_sessions",

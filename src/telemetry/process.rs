@@ -8,9 +8,10 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Appends the figures to `output`.
+#[allow(clippy::cast_precision_loss)] // Exact up to 8 PiB.
 pub(super) fn render(output: &mut String) {
     let figures = [
-        ("process_resident_memory_bytes", "gauge", resident_bytes()),
+        ("process_resident_memory_bytes", "gauge", resident_bytes().map(|bytes| bytes as f64)),
         ("process_cpu_seconds_total", "counter", Some(cpu_seconds())),
         ("process_open_fds", "gauge", open_descriptors()),
         ("process_max_fds", "gauge", descriptors_max()),
@@ -26,12 +27,11 @@ pub(super) fn render(output: &mut String) {
     let _ = writeln!(output, "# TYPE {name} gauge\n{name}{{version=\"{version}\"}} 1\n");
 }
 
-/// Resident set, in bytes.
-#[allow(clippy::cast_precision_loss)] // Exact up to 8 PiB.
-fn resident_bytes() -> Option<f64> {
+/// The process's resident memory, in bytes; none where it cannot be read.
+pub fn resident_bytes() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some((pages * rustix::param::page_size() as u64) as f64)
+    let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size())
 }
 
 /// CPU time of all threads, user and system, in seconds.
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn figures_of_this_process_are_plausible() {
-        assert!(resident_bytes().unwrap() > 100_000.0);
+        assert!(resident_bytes().unwrap() > 100_000);
         assert!(cpu_seconds() > 0.0);
         assert!(open_descriptors().unwrap() >= 3.0);
         assert!(descriptors_max().unwrap() >= open_descriptors().unwrap());

@@ -95,7 +95,7 @@ impl Node {
             }
             Gate::Own { admission, parked, policy } => {
                 let identity = policy.identities.then(|| Identity::new(u64::from(agent)));
-                let arrival = Arrival { source: None, identity };
+                let arrival = Arrival { over_share: false, identity };
                 match admission.arrive(arrival, now, &mut || mix.unit()) {
                     Verdict::Admit => Answer::In,
                     Verdict::Park { ticket, .. } => {

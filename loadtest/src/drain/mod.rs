@@ -95,10 +95,11 @@ impl Scene {
     /// Starts everything and has all agents connect.
     async fn set(args: &DrainArgs) -> io::Result<Self> {
         let stage = Stage::start(&args.stage, Cast::ServerAlone).await?;
+        let (rate, notice) = (args.rate.to_string(), format!("{}ms", args.notice.0.as_millis()));
         let variables = [
-            ("SEAWALL_SESSIONS__LINGER", LINGER.to_owned()),
-            ("SEAWALL_DRAIN__RATE", args.rate.to_string()),
-            ("SEAWALL_DRAIN__NOTICE", format!("{}ms", args.notice.0.as_millis())),
+            ("SEAWALL_SESSIONS__LINGER", LINGER),
+            ("SEAWALL_DRAIN__RATE", rate.as_str()),
+            ("SEAWALL_DRAIN__NOTICE", notice.as_str()),
         ];
         let first = stage.start_gateway(&args.stage, &variables).await?;
         let second = stage.start_gateway(&args.stage, &variables).await?;

@@ -1,6 +1,6 @@
 //! One dial: TCP, then the upgrade.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use seawall::clock;
 use seawall::websocket::{ResponseHead, check_response};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Fleet, scratch};
+use super::{CutWith, Fleet, scratch};
 
 /// gorilla's handshake timeout.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(45);
@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Refused(Option<Duration>),
     /// Anything else.
     Failed,
+    /// The second wave came meanwhile.
+    Cut,
 }
 
 impl From<io::Error> for Failure {
@@ -36,30 +38,62 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Dials the fleet's target number `target` for the agent with this number in the whole fleet.
+/// Dials the fleet's target number `target` for the agent with this number in the whole fleet, until
+/// `cut` completes: a wave takes connections on which nothing has been answered yet as well.
 ///
 /// # Errors
 /// See [`Failure`].
-pub(crate) async fn dial(fleet: &Fleet, target: usize, index: u32) -> Result<Open, Failure> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, target, index))
+pub(crate) async fn dial(
+    fleet: &Fleet,
+    (target, index): (usize, u32),
+    cut: impl Future<Output = ()>,
+) -> Result<Open, Failure> {
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, (target, index), cut))
         .await
         .unwrap_or(Err(Failure::Failed))
 }
 
-async fn open(fleet: &Fleet, target: usize, index: u32) -> Result<Open, Failure> {
+async fn open(
+    fleet: &Fleet,
+    (target, index): (usize, u32),
+    cut: impl Future<Output = ()>,
+) -> Result<Open, Failure> {
     let goal = &fleet.options.targets[target];
-    let (request, key) = &fleet.requests[target];
     let socket = TcpSocket::new_v4()?;
     socket.set_nodelay(true)?;
     if let Some(source) = goal.source(index) {
         socket.bind(source)?;
     }
     let mut stream = socket.connect(goal.address).await?;
+    let outcome = tokio::select! {
+        outcome = upgrade(fleet, target, &mut stream) => Some(outcome),
+        () = cut => None,
+    };
+    match outcome {
+        Some(early) => Ok(Open { stream, early: early? }),
+        None => {
+            cut_off(&stream, fleet.options.cut_with);
+            Err(Failure::Cut)
+        }
+    }
+}
+
+/// Makes the end of this connection, which is to follow, one of the kind wanted.
+pub(crate) fn cut_off(stream: &TcpStream, how: CutWith) {
+    if how == CutWith::Rst {
+        // Closing a socket that does not linger resets the connection.
+        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Asks for the WebSocket; returns what came right behind the answer.
+async fn upgrade(fleet: &Fleet, target: usize, stream: &mut TcpStream) -> Result<Vec<u8>, Failure> {
+    let (request, key) = &fleet.requests[target];
     let mut unsent = Vec::new();
-    scratch::write(&stream, request, &mut unsent)?;
+    scratch::write(stream, request, &mut unsent)?;
     let mut held = Vec::new();
     loop {
-        let count = poll_fn(|cx| scratch::poll_io(&mut stream, &mut unsent, cx)).await?;
+        let count = poll_fn(|cx| scratch::poll_io(stream, &mut unsent, cx)).await?;
         if count == 0 {
             return Err(Failure::Failed);
         }
@@ -76,7 +110,7 @@ async fn open(fleet: &Fleet, target: usize, index: u32) -> Result<Open, Failure>
             }
         })?;
         if answer {
-            return Ok(Open { stream, early: held });
+            return Ok(held);
         }
         if held.len() > HEAD_BYTES_MAX {
             return Err(Failure::Failed);

@@ -104,6 +104,12 @@ impl Load {
         count
     }
 
+    /// Ends the load at this instant. What was due until then is still to be sent.
+    pub(crate) fn end(&mut self, at: Instant) {
+        self.ends = self.ends.min(at);
+        self.next = self.next.filter(|next| *next < self.ends);
+    }
+
     /// Whether nothing more will be sent or is awaited.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.under_way.is_empty() && self.next.is_none() && now >= self.ends
@@ -135,6 +141,11 @@ mod tests {
         assert_eq!(load.on_reply(late), Some((Duration::from_millis(150), false)));
         assert_eq!(load.on_reply(late), Some((Duration::from_millis(50), false)));
         assert_eq!(load.on_reply(late), None);
+        // The end comes while another hold-up lasts: what was due before it is not let off.
+        let next = load.due().unwrap();
+        load.end(next + Duration::from_millis(150));
+        assert_eq!(load.on_time(next + Duration::from_secs(1)), 2);
+        assert_eq!(load.due(), None);
     }
 
     #[test]

@@ -58,6 +58,17 @@ impl<'de> Deserialize<'de> for Latencies {
     }
 }
 
+/// One agent's way back from the first cut, and from the second wave if that caught it too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Return {
+    /// From the first cut to the first reply of the connection it has now; `None` while it is away.
+    pub(crate) back_us: Option<u64>,
+    /// Dials until then.
+    pub(crate) dials: u64,
+    /// It does as it is told.
+    pub(crate) honest: bool,
+}
+
 /// How one agent came to another connection after its last was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Move {
@@ -76,11 +87,9 @@ macro_rules! measured {
         /// otherwise.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         pub(crate) struct Measured {
-            /// From the cut to the first reply afterwards, for each agent that is back.
-            pub(crate) back_us: Vec<u64>,
-            /// Dials from the cut to being back, likewise.
-            pub(crate) attempts: Vec<u64>,
-            /// Refusals in each second after the cut.
+            /// Of each agent that has noticed the cut, and is to come back.
+            pub(crate) returns: Vec<Return>,
+            /// Refusals in each second after the first cut.
             pub(crate) refused_per_second: Vec<u64>,
             /// From the intended instant of the dial that succeeded to the first reply on it.
             pub(crate) first_reply: Latencies,
@@ -112,6 +121,10 @@ measured! {
     refusals,
     /// Dials that failed in another way: reset, timeout, nonsense.
     dial_failures,
+    /// Dials under way when the second wave came, which ended them.
+    dials_cut,
+    /// Connections that the second wave cut.
+    second_wave_cut,
     /// Connections that the other side ended.
     closed_by_peer,
     /// Messages for somebody else.
@@ -141,8 +154,7 @@ measured! {
 impl Measured {
     /// Adds what another thread or process has measured.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.back_us.extend_from_slice(&other.back_us);
-        self.attempts.extend_from_slice(&other.attempts);
+        self.returns.extend_from_slice(&other.returns);
         self.moves.extend_from_slice(&other.moves);
         let seconds = self.refused_per_second.len().max(other.refused_per_second.len());
         self.refused_per_second.resize(seconds, 0);
@@ -189,14 +201,15 @@ mod tests {
         let mut whole = Measured::default();
         for part in 0..3u64 {
             let mut measured = Measured { dials: 2, ..Measured::default() };
-            measured.back_us.push(part * 10);
+            measured.returns.push(Return { back_us: Some(part * 10), dials: 1, honest: true });
             measured.refused(Duration::from_secs(part));
             measured.first_reply.record(Duration::from_millis(part + 1));
             let text = serde_json::to_string(&measured).unwrap();
             whole.merge(&serde_json::from_str(&text).unwrap());
         }
         assert_eq!((whole.dials, whole.first_reply.0.len()), (6, 3));
-        assert_eq!(whole.back_us, [0, 10, 20]);
+        let back: Vec<_> = whole.returns.iter().map(|agent| agent.back_us).collect();
+        assert_eq!(back, [Some(0), Some(10), Some(20)]);
         assert_eq!(whole.refused_per_second, [1, 1, 1]);
         let median = whole.first_reply.quantile_ms(0.5).unwrap();
         assert!((median - 2.0).abs() < 0.01, "{median}");
@@ -207,9 +220,9 @@ mod tests {
     fn counts_can_begin_at_any_time() {
         let start = Measured { dials: 5, refusals: 1, ..Measured::default() };
         let mut end = Measured { dials: 7, refusals: 1, ..Measured::default() };
-        end.back_us.push(3);
+        end.returns.push(Return::default());
         let since = end.counted_since(&start);
-        assert_eq!((since.dials, since.refusals, &since.back_us[..]), (2, 0, &[3][..]));
+        assert_eq!((since.dials, since.refusals, since.returns.len()), (2, 0, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod backoff;
 mod dial;
 mod frame;
 pub(crate) mod load;
+pub(crate) mod manners;
 pub(crate) mod measured;
 mod mix;
 mod profile;
@@ -34,6 +35,7 @@ use crate::procfs;
 use agent::{Agent, Behaviour};
 pub(crate) use backoff::Backoff;
 use load::LoadOrder;
+use manners::{Census, Manners, Shares, Wave};
 use measured::Measured;
 pub(crate) use mix::Mix;
 use profile::Profile;
@@ -66,7 +68,17 @@ pub(crate) struct Options {
     /// The share of agents whose state changes while they are cut off.
     pub(crate) changed: f64,
     pub(crate) cut_with: CutWith,
+    /// How many agents are not as they should be.
+    pub(crate) shares: Shares,
     pub(crate) threads: u16,
+}
+
+impl Options {
+    /// How many agents of each kind there are.
+    pub(crate) fn census(&self) -> Census {
+        let indices = self.first..self.first.saturating_add(self.agents);
+        Census::take(self.seed, indices, &self.shares)
+    }
 }
 
 /// What a fleet can be asked.
@@ -74,10 +86,12 @@ pub(crate) struct Options {
 pub(crate) enum Request {
     /// How are things?
     Stats,
-    /// Cut all connections at this instant (microseconds of Unix time).
-    Cut { at_unix_us: u64 },
-    /// Let all agents send.
-    Load(LoadOrder),
+    /// Cut the connections of a wave at this instant (microseconds of Unix time).
+    Cut { at_unix_us: u64, wave: Wave },
+    /// Let all agents send, from this instant on (likewise).
+    Load { at_unix_us: u64, order: LoadOrder },
+    /// Let them send no more. What was due until now is still sent, and replies are still timed.
+    EndLoad,
     /// What is true of each agent?
     Truth,
     /// What has been measured?
@@ -103,17 +117,30 @@ pub(crate) struct Stats {
     pub(crate) connected: u64,
     /// Of these, those that have got a reply on it.
     pub(crate) answered: u64,
-    /// Agents that have got a reply since the cut.
+    /// Agents that have got a reply since they were cut off.
     pub(crate) back: u64,
+    /// Agents that have yet to get one. Counts from the order to cut on, so that it is never nothing
+    /// because nobody has noticed a cut yet.
+    pub(crate) outstanding: u64,
     /// Upgrades refused since the start.
     pub(crate) refusals: u64,
 }
 
+/// An order to cut.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    at: Instant,
+    wave: Wave,
+}
+
 /// What agents are told all at once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Orders {
-    cut_at: Option<Instant>,
+    /// In the order in which they fall due; two at most in any storm.
+    cuts: Vec<Cut>,
     load: Option<LoadOrder>,
+    /// When the load ends before its time.
+    load_ends: Option<Instant>,
     /// The threads are to end, and all connections with them.
     stop: bool,
 }
@@ -142,6 +169,7 @@ pub(crate) struct Fleet {
     connected: AtomicU64,
     answered: AtomicU64,
     back: AtomicU64,
+    outstanding: AtomicU64,
     refusals: AtomicU64,
 }
 
@@ -169,6 +197,7 @@ impl Fleet {
             connected: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             back: AtomicU64::new(0),
+            outstanding: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
         });
         let start = clock::now() + LEAD;
@@ -187,27 +216,21 @@ impl Fleet {
     pub(crate) fn ask(&self, request: &Request) -> Response {
         match request {
             Request::Stats => Response::Stats(self.stats()),
-            Request::Cut { at_unix_us } => {
-                let at = from_unix_us(*at_unix_us);
-                *self.orders.write() = Orders { cut_at: Some(at), ..Orders::default() };
-                self.conductor.send_replace(Some(at));
+            Request::Cut { at_unix_us, wave } => {
+                self.cut(Cut { at: from_unix_us(*at_unix_us), wave: *wave });
                 Response::Done
             }
-            Request::Load(order) => {
-                for lane in &self.lanes {
-                    let mut measured = lane.measured.lock();
-                    measured.load = measured::Latencies::default();
-                    measured.load_sent = 0;
-                    measured.load_replies = 0;
-                }
-                self.orders.write().load = Some(order.clone());
-                self.conductor.send_replace(Some(clock::now()));
+            Request::Load { at_unix_us, order } => {
+                self.load(from_unix_us(*at_unix_us), order.clone());
                 Response::Done
             }
-            Request::Truth => {
-                let truth = |agent: &Mutex<Agent>| agent.lock().truth(&self.profile);
-                Response::Truth(self.agents.iter().map(truth).collect())
+            Request::EndLoad => {
+                let now = clock::now();
+                self.orders.write().load_ends = Some(now);
+                self.conductor.send_replace(Some(now));
+                Response::Done
             }
+            Request::Truth => Response::Truth(self.truth()),
             Request::Measured => {
                 let mut whole = Measured::default();
                 for lane in &self.lanes {
@@ -231,11 +254,55 @@ impl Fleet {
         }
     }
 
+    fn cut(&self, cut: Cut) {
+        let census = self.options.census();
+        let due = if cut.wave == Wave::First { census.returning } else { census.second_wave };
+        self.outstanding.fetch_add(due, Ordering::Relaxed);
+        {
+            let mut orders = self.orders.write();
+            orders.cuts.push(cut);
+            orders.load = None;
+        }
+        self.conductor.send_replace(Some(cut.at));
+    }
+
+    fn load(&self, at: Instant, order: LoadOrder) {
+        for lane in &self.lanes {
+            let mut measured = lane.measured.lock();
+            measured.load = measured::Latencies::default();
+            measured.load_sent = 0;
+            measured.load_replies = 0;
+        }
+        {
+            let mut orders = self.orders.write();
+            orders.load = Some(order);
+            orders.load_ends = None;
+        }
+        self.conductor.send_replace(Some(at));
+    }
+
+    fn truth(&self) -> Vec<AgentLine> {
+        let now = clock::now();
+        let is_cut = self.orders.read().cuts.first().is_some_and(|cut| cut.at <= now);
+        let agents = (self.options.first..).zip(&self.agents);
+        let truth = |(index, agent): (u32, &Mutex<Agent>)| AgentLine {
+            disconnected: is_cut && !self.manners(index).returns,
+            ..agent.lock().truth(&self.profile)
+        };
+        agents.map(truth).collect()
+    }
+
+    /// Of the agent with this number in the whole fleet.
+    fn manners(&self, index: u32) -> Manners {
+        Manners::of(self.options.seed, index, &self.options.shares)
+    }
+
     fn stats(&self) -> Stats {
         Stats {
             connected: self.connected.load(Ordering::Relaxed),
             answered: self.answered.load(Ordering::Relaxed),
             back: self.back.load(Ordering::Relaxed),
+            outstanding: self.outstanding.load(Ordering::Relaxed),
             refusals: self.refusals.load(Ordering::Relaxed),
         }
     }

@@ -10,10 +10,11 @@ use seawall::clock;
 use seawall::websocket::{Decoder, Incoming, Role, encode_pong};
 use tokio::net::TcpStream;
 
-use super::dial::Open;
+use super::dial::{Open, cut_off};
 use super::load::{Load, LoadKind, LoadOrder};
+use super::manners::Wave;
 use super::task::Life;
-use super::{CutWith, frame, scratch};
+use super::{Cut, frame, scratch};
 
 /// The longest message taken.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -22,8 +23,8 @@ const FAR: Duration = Duration::from_secs(24 * 3600);
 
 /// How a connection ended.
 pub(crate) enum End {
-    /// By order, at this instant.
-    Cut(Instant),
+    /// By this order.
+    Cut(Cut),
     /// By the other side, or the network.
     Lost,
 }
@@ -80,9 +81,12 @@ impl<'a> Session<'a> {
     pub(crate) async fn run(mut self) -> End {
         let fleet = self.life.fleet.clone();
         let end = match self.serve().await {
-            Ok(cut_at) => {
-                self.cut();
-                End::Cut(cut_at)
+            Ok(cut) => {
+                cut_off(&self.stream, fleet.options.cut_with);
+                if cut.wave == Wave::Second {
+                    self.life.lane().measured.lock().second_wave_cut += 1;
+                }
+                End::Cut(cut)
             }
             Err(Broken) => {
                 self.life.lane().measured.lock().closed_by_peer += 1;
@@ -96,15 +100,8 @@ impl<'a> Session<'a> {
         end
     }
 
-    fn cut(&self) {
-        if self.life.fleet.options.cut_with == CutWith::Rst {
-            // Closing a socket that does not linger resets the connection.
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-
     /// Returns when the connection is to be cut.
-    async fn serve(&mut self) -> Result<Instant, Broken> {
+    async fn serve(&mut self) -> Result<Cut, Broken> {
         let fleet = self.life.fleet.clone();
         let lane = &fleet.lanes[self.life.lane];
         let mut signal = pin!(lane.signal.notified());
@@ -124,13 +121,10 @@ impl<'a> Session<'a> {
                 Event::Read(count) => self.on_read(count?)?,
                 Event::Signal => {
                     signal.set(lane.signal.notified());
-                    let orders = fleet.orders.read().clone();
-                    if let Some(at) = orders.cut_at.filter(|at| *at > opened) {
-                        return Ok(at);
+                    if let Some(cut) = self.life.cut_since(opened) {
+                        return Ok(cut);
                     }
-                    if let Some(order) = orders.load {
-                        self.begin_load(&order)?;
-                    }
+                    self.follow_load()?;
                     timer.as_mut().reset(self.deadline().into());
                 }
                 Event::Timer => {
@@ -232,6 +226,23 @@ impl<'a> Session<'a> {
         match self.load.as_ref().and_then(|load| load.due()) {
             Some(due) => due.min(heartbeat),
             None => heartbeat,
+        }
+    }
+
+    fn follow_load(&mut self) -> Result<(), Broken> {
+        let (order, ends) = {
+            let orders = self.life.fleet.orders.read();
+            (orders.load.clone(), orders.load_ends)
+        };
+        match (order, ends) {
+            (Some(_), Some(ends)) => {
+                if let Some(load) = &mut self.load {
+                    load.end(ends);
+                }
+                Ok(())
+            }
+            (Some(order), None) => self.begin_load(&order),
+            (None, _) => Ok(()),
         }
     }
 

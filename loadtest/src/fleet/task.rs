@@ -8,10 +8,11 @@ use seawall::clock;
 
 use super::backoff::Backoff;
 use super::dial::{Failure, Open, dial};
-use super::measured::Move;
+use super::manners::{Manners, Wave};
+use super::measured::{Move, Return};
 use super::mix::Mix;
 use super::session::{End, Session};
-use super::{Fleet, Lane};
+use super::{Cut, Fleet, Lane};
 
 /// The share of changed agents whose configuration changed as well as their health: one in three.
 const CONFIG_CHANGES_ONE_IN: usize = 3;
@@ -24,70 +25,82 @@ pub(crate) struct Life {
     /// The agent's place in [`Fleet::agents`].
     pub(crate) local: usize,
     pub(crate) mix: Mix,
-    /// The cut it is coming back from.
-    returning: Option<Return>,
-    /// The last cut it knows of.
-    last_cut: Option<Instant>,
+    manners: Manners,
+    /// The first cut.
+    cut_at: Option<Instant>,
+    /// Its place in the lane's [`super::measured::Measured::returns`], if it is to come back.
+    record: Option<usize>,
+    /// It has not got a reply since it was cut off.
+    is_returning: bool,
+    /// How many cuts it knows of.
+    cuts_seen: usize,
     /// How it is coming back after the other side closed its connection.
     moving: Option<Move>,
     /// When the dial that is under way, or has succeeded, was meant to start.
     intended: Instant,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Return {
-    cut_at: Instant,
-    dials: u64,
-}
-
 /// Lives until the runtime is dropped.
 pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) {
-    let index = u64::from(fleet.options.first) + local as u64;
-    let mix = Mix::new(fleet.options.seed, index, u64::from_be_bytes(*b"lifetime"));
-    let (returning, last_cut, moving) = (None, None, None);
-    let mut life =
-        Life { fleet, lane, local, mix, returning, last_cut, moving, intended: first_dial };
+    let mut life = Life::new(fleet, lane, local, first_dial);
     tokio::time::sleep_until(first_dial.into()).await;
-    loop {
-        let open = life.connect().await;
-        match Session::new(&mut life, open).run().await {
+    while let Some(open) = life.connect().await {
+        life.intended = match Session::new(&mut life, open).run().await {
             // Its first dial afterwards is timed from the cut.
-            End::Cut(at) => {
-                life.on_cut(at);
-                life.intended = at;
-            }
+            End::Cut(cut) => cut.at,
             End::Lost => {
-                life.intended = clock::now();
-                let closed_at_us = super::to_unix_us(life.intended);
+                let now = clock::now();
+                let closed_at_us = super::to_unix_us(now);
                 life.moving = Some(Move { closed_at_us, turned_away: 0 });
+                now
             }
-        }
+        };
     }
 }
 
 impl Life {
+    fn new(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) -> Self {
+        let index = fleet.options.first.saturating_add(u32::try_from(local).unwrap_or(u32::MAX));
+        let purpose = u64::from_be_bytes(*b"lifetime");
+        Self {
+            lane,
+            local,
+            mix: Mix::new(fleet.options.seed, index.into(), purpose),
+            manners: fleet.manners(index),
+            cut_at: None,
+            record: None,
+            is_returning: false,
+            cuts_seen: 0,
+            moving: None,
+            intended: first_dial,
+            fleet,
+        }
+    }
+
     /// The thread's share, where measurements go.
     pub(crate) fn lane(&self) -> &Lane {
         &self.fleet.lanes[self.lane]
     }
 
-    /// Dials as opamp-go does: at once, then with growing pauses, for ever.
-    async fn connect(&mut self) -> Open {
+    /// Dials as opamp-go does: at once, then with growing pauses, for ever; unless it does not come
+    /// back from the cut.
+    async fn connect(&mut self) -> Option<Open> {
         let mut backoff = Backoff::new();
         loop {
-            self.notice_cut();
-            let target = self.mix.below(self.fleet.options.targets.len());
-            if let Some(returning) = &mut self.returning {
-                returning.dials += 1;
+            self.notice_cuts();
+            if self.cut_at.is_some() && !self.manners.returns {
+                return None;
             }
-            self.lane().measured.lock().dials += 1;
+            let target = self.mix.below(self.fleet.options.targets.len());
+            self.count_dial();
             let index = self.fleet.options.first + u32::try_from(self.local).unwrap_or(u32::MAX);
-            let retry_after = match dial(&self.fleet, target, index).await {
+            let cut = self.cut_meanwhile(clock::now());
+            let retry_after = match dial(&self.fleet, (target, index), cut).await {
                 Ok(open) => {
                     if let Some(moved) = self.moving.take() {
                         self.lane().measured.lock().moved(moved);
                     }
-                    return open;
+                    return Some(open);
                 }
                 Err(Failure::Refused(retry_after)) => {
                     self.on_refusal();
@@ -97,13 +110,48 @@ impl Life {
                     self.lane().measured.lock().dial_failures += 1;
                     None
                 }
+                Err(Failure::Cut) => {
+                    self.lane().measured.lock().dials_cut += 1;
+                    self.moving = None;
+                    None
+                }
             };
             if let Some(moving) = &mut self.moving {
                 moving.turned_away += 1;
             }
             // The wait runs from now; the next dial is timed from its end, however late the timer.
-            self.intended = clock::now() + backoff.next(retry_after, &mut self.mix);
+            let wait = self.manners.wait(&mut backoff, retry_after, &mut self.mix);
+            self.intended = clock::now() + wait;
             tokio::time::sleep_until(self.intended.into()).await;
+        }
+    }
+
+    fn count_dial(&self) {
+        let mut measured = self.lane().measured.lock();
+        measured.dials += 1;
+        if let Some(record) = self.record.filter(|_| self.is_returning) {
+            measured.returns[record].dials += 1;
+        }
+    }
+
+    /// A cut that has come since, and is for this agent.
+    pub(crate) fn cut_since(&self, since: Instant) -> Option<Cut> {
+        let now = clock::now();
+        let is_meant = |cut: &&Cut| {
+            let is_due = cut.at > since && cut.at <= now;
+            // Who does not come back is cut off once, as everybody is, and then is gone.
+            is_due && (cut.wave == Wave::First || self.manners.returns_from(cut.wave))
+        };
+        self.fleet.orders.read().cuts.iter().find(is_meant).copied()
+    }
+
+    /// Completes when there is one.
+    async fn cut_meanwhile(&self, since: Instant) {
+        // Signals count from its making on, so none between two of them is missed.
+        let mut signal = self.lane().signal.notified();
+        while self.cut_since(since).is_none() {
+            signal.await;
+            signal = self.lane().signal.notified();
         }
     }
 
@@ -111,27 +159,38 @@ impl Life {
         self.fleet.refusals.fetch_add(1, Ordering::Relaxed);
         let mut measured = self.lane().measured.lock();
         measured.refusals += 1;
-        if let Some(returning) = self.returning {
-            measured.refused(clock::now() - returning.cut_at);
+        if let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) {
+            measured.refused(clock::now() - cut_at);
         }
     }
 
-    /// An agent without a connection at the cut must come back as all others.
-    fn notice_cut(&mut self) {
-        let cut_at = self.fleet.orders.read().cut_at;
-        if let Some(at) = cut_at
-            && at <= clock::now()
-            && self.last_cut != Some(at)
-        {
-            self.on_cut(at);
+    /// An agent without a connection at a cut must come back as all others.
+    fn notice_cuts(&mut self) {
+        let now = clock::now();
+        while let Some(cut) = self.next_cut(now) {
+            self.cuts_seen += 1;
+            match cut.wave {
+                Wave::First => self.on_first_cut(cut.at),
+                Wave::Second => self.on_second_wave(),
+            }
         }
     }
 
-    /// All connections were cut at this instant.
-    fn on_cut(&mut self, at: Instant) {
-        self.last_cut = Some(at);
-        self.moving = None;
-        self.returning = Some(Return { cut_at: at, dials: 0 });
+    fn next_cut(&self, now: Instant) -> Option<Cut> {
+        self.fleet.orders.read().cuts.get(self.cuts_seen).copied().filter(|cut| cut.at <= now)
+    }
+
+    fn on_first_cut(&mut self, at: Instant) {
+        self.cut_at = Some(at);
+        if !self.manners.returns {
+            return;
+        }
+        self.is_returning = true;
+        self.record = {
+            let returns = &mut self.lane().measured.lock().returns;
+            returns.push(Return { honest: !self.manners.misbehaves, ..Return::default() });
+            Some(returns.len() - 1)
+        };
         if self.mix.unit() < self.fleet.options.changed {
             let mut agent = self.fleet.agents[self.local].lock();
             agent.change_health();
@@ -141,15 +200,37 @@ impl Life {
         }
     }
 
+    /// Who is still on the way back from the first cut just goes on. Who is back must come again,
+    /// and was not back for good.
+    fn on_second_wave(&mut self) {
+        if !self.manners.returns_from(Wave::Second) {
+            return;
+        }
+        if self.is_returning {
+            self.fleet.outstanding.fetch_sub(1, Ordering::Relaxed);
+        } else if let Some(record) = self.record {
+            self.is_returning = true;
+            self.fleet.back.fetch_sub(1, Ordering::Relaxed);
+            self.lane().measured.lock().returns[record].back_us = None;
+        }
+    }
+
     /// The first reply on a connection.
     pub(crate) fn on_first_reply(&mut self, now: Instant) {
-        self.notice_cut();
-        let Some(returning) = self.returning.take() else { return };
-        let back = now.saturating_duration_since(returning.cut_at);
-        self.fleet.back.fetch_add(1, Ordering::Relaxed);
+        self.notice_cuts();
+        let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) else { return };
+        let Some(record) = self.record else { return };
+        self.is_returning = false;
+        let back = now.saturating_duration_since(cut_at);
         let mut measured = self.lane().measured.lock();
-        measured.back_us.push(u64::try_from(back.as_micros()).unwrap_or(u64::MAX));
-        measured.attempts.push(returning.dials.max(1));
+        let agent = &mut measured.returns[record];
+        agent.back_us = Some(u64::try_from(back.as_micros()).unwrap_or(u64::MAX));
+        // A connection opened just before the cut may have outlived it.
+        agent.dials = agent.dials.max(1);
         measured.first_reply.record(now.saturating_duration_since(self.intended));
+        drop(measured);
+        self.fleet.back.fetch_add(1, Ordering::Relaxed);
+        // Last, so that who sees that nobody is outstanding finds everybody measured.
+        self.fleet.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct AgentLine {
 /// The outcome. `missing` and `wrong` must be 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Verdict {
-    /// Agents the server does not know, or believes disconnected.
+    /// Agents the server does not know, or believes disconnected though they are not.
     pub(crate) missing: u64,
     /// Agents of which the server believes something untrue.
     pub(crate) wrong: u64,
@@ -67,17 +67,21 @@ pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> Verdict {
     let mut known = 0;
     for line in truth {
         let Some(server) = by_uid.get(line.uid.as_str()) else {
+            // A server may forget who has gone.
+            if line.disconnected {
+                continue;
+            }
             verdict.missing += 1;
             verdict.describe(&line.uid, "the server does not know it");
             continue;
         };
         known += 1;
-        if server.disconnected {
+        if server.disconnected && !line.disconnected {
             verdict.missing += 1;
             verdict.describe(&line.uid, "the server believes it disconnected");
             continue;
         }
-        verdict.unrouted += u64::from(!server.routed);
+        verdict.unrouted += u64::from(!server.routed && !line.disconnected);
         let differing = differences(&line.view, &server.view);
         if !differing.is_empty() {
             verdict.wrong += 1;
@@ -124,6 +128,16 @@ mod tests {
         let verdict = judge(&truth, &[line("b", without_map), line("a", view())]);
         assert_eq!(verdict, Verdict::default());
         assert!(verdict.holds());
+    }
+
+    #[test]
+    fn of_who_has_gone_the_server_may_think_so_or_nothing_but_nothing_untrue() {
+        let gone = || AgentLine { disconnected: true, routed: false, ..line("a", view()) };
+        for believed in [vec![], vec![gone()], vec![line("a", view())]] {
+            assert_eq!(judge(&[gone()], &believed), Verdict::default());
+        }
+        let other = AgentLine { view: View { components: 1, ..view() }, ..gone() };
+        assert_eq!(judge(&[gone()], &[other]).wrong, 1);
     }
 
     #[test]

@@ -83,13 +83,25 @@ impl Stage {
     /// # Errors
     /// When there is no gateway's program, or a process cannot be started or ends at once.
     pub(crate) async fn start(args: &StageArgs, cast: Cast) -> io::Result<Self> {
+        Self::start_with(args, cast, &[]).await
+    }
+
+    /// The same, with these variables for the gateway.
+    ///
+    /// # Errors
+    /// As those of [`Stage::start`].
+    pub(crate) async fn start_with(
+        args: &StageArgs,
+        cast: Cast,
+        variables: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let this = std::env::current_exe()?;
         let output = if args.verbose { Output::Shown } else { Output::Dropped };
         let [server_port, report_port] = [free_port()?, free_port()?];
         let server = start_server(&this, (server_port, report_port), output).await?;
         let mut stage = Self { this, output, server_port, report_port, server, gateway: None };
         if cast == Cast::Gateway {
-            stage.gateway = Some(stage.start_gateway(args, &[]).await?);
+            stage.gateway = Some(stage.start_gateway(args, variables).await?);
         }
         Ok(stage)
     }
@@ -101,7 +113,7 @@ impl Stage {
     pub(crate) async fn start_gateway(
         &self,
         args: &StageArgs,
-        variables: &[(&'static str, String)],
+        variables: &[(&str, &str)],
     ) -> io::Result<Gateway> {
         let program = args.seawall.clone().unwrap_or_else(|| self.this.with_file_name("seawall"));
         if !program.exists() {
@@ -115,9 +127,14 @@ impl Stage {
         let arguments =
             ["run".to_owned(), "--config".to_owned(), config.path.display().to_string()];
         let pace = args.pace_max.map(|pace| ("SEAWALL_UPSTREAM__PACE_MAX", pace.to_string()));
-        let environment: Vec<_> = pace.into_iter().chain(variables.iter().cloned()).collect();
+        let mut environment: Vec<_> = pace.into_iter().collect();
+        environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut process = Kept::start("gateway", &program, &arguments, &environment, self.output)?;
-        wait_for(&format!("http://{}/readyz", local(admin_port)), &mut process).await?;
+        let ready = wait_for(&format!("http://{}/readyz", local(admin_port)), &mut process).await;
+        ready.map_err(|error| {
+            let fault = format!("{error}; --verbose shows what it says");
+            io::Error::new(error.kind(), fault)
+        })?;
         Ok(Gateway { process, edge_port, admin_port, _config: config })
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::conditions::Conditions;
 use crate::fleet::agent::Behaviour;
+use crate::fleet::manners::Shares;
 use crate::fleet::target::Target;
 use crate::fleet::{CutWith, Options};
 use crate::human::Human;
@@ -49,6 +51,7 @@ impl FleetArgs {
             dial_rate: self.dial_rate,
             changed: self.changed,
             cut_with: self.cut_with,
+            shares: Shares::default(),
             threads: self.threads,
         }
     }
@@ -92,10 +95,18 @@ pub(crate) struct StormArgs {
     #[arg(long, default_value = "10m", value_name = "DURATION")]
     pub(crate) timeout: Human,
     #[command(flatten)]
+    pub(crate) conditions: Conditions,
+    #[command(flatten)]
     pub(crate) fleet: FleetArgs,
 }
 
 impl StormArgs {
+    /// The fleet to be cut off.
+    pub(crate) fn options(&self) -> Options {
+        let options = self.fleet.options(&self.targets, self.agents);
+        Options { shares: self.conditions.shares(), ..options }
+    }
+
     /// Says which stage has been reached, to those who asked for it.
     pub(crate) fn announce(&self, stage: &str) {
         if self.announce {
@@ -107,12 +118,20 @@ impl StormArgs {
 /// How often the agents are asked how things are.
 pub(crate) const POLL: Duration = Duration::from_millis(25);
 
-fn positive(text: &str) -> Result<f64, String> {
+/// A number above 0.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.parse().ok();
     number.filter(|n| *n > 0.0 && n.is_finite()).ok_or_else(|| format!("`{text}` is not above 0"))
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// A share of a whole.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.parse().ok();
     number.filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| format!("`{text}` is not in 0 to 1"))
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::probes::ProbeFigures;
+use super::queue::{Queue, attempts_mean};
+use crate::fleet::manners::Census;
 use crate::fleet::measured::{Measured, quantile};
 use crate::gateway::{Sample, Watch};
 use crate::oracle::judge::Verdict;
@@ -13,14 +16,16 @@ use crate::oracle::judge::Verdict;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) agents: u64,
-    /// From the cut until 50, 99 and 100 % of all agents have got a reply; null if that never came.
+    /// From the cut until 50, 99 and 100 % of the agents that were to come back (`agents_returning`)
+    /// have got a reply; null if that never came.
     pub(crate) seconds_to_50: Option<f64>,
     pub(crate) seconds_to_99: Option<f64>,
     pub(crate) seconds_to_100: Option<f64>,
     /// 99 % of the agents over `seconds_to_99`: a single lost packet (a second, in Linux) would
     /// otherwise decide the figure.
     pub(crate) sessions_per_second: Option<f64>,
-    /// Dials of an agent from the cut to its first reply.
+    /// Dials of an agent from the cut to its first reply; of one that the second wave cut once more,
+    /// to the first reply after that.
     pub(crate) attempts_mean: Option<f64>,
     pub(crate) attempts_p99: Option<u64>,
     /// Refused upgrades in the worst second after the cut.
@@ -53,6 +58,10 @@ pub(crate) struct Outcome {
     /// What the server got from the cut until its picture was true, a second on average.
     pub(crate) server_messages_per_second: Option<f64>,
     pub(crate) gateway: Gateway,
+    #[serde(flatten)]
+    pub(crate) queue: Queue,
+    #[serde(flatten)]
+    pub(crate) probes: ProbeFigures,
     /// Some of the faults, in words.
     pub(crate) faults: Vec<String>,
 }
@@ -92,28 +101,29 @@ impl Gateway {
 
 impl Outcome {
     /// Works the figures out.
-    pub(crate) fn new(agents: u64, mut measured: Measured) -> Self {
-        measured.back_us.sort_unstable();
-        measured.attempts.sort_unstable();
-        let seconds_to = |share| seconds_to(&measured.back_us, agents, share);
-        let back = measured.back_us.len() as u64;
-        let attempts: u64 = measured.attempts.iter().sum();
+    pub(crate) fn new(census: Census, measured: Measured) -> Self {
+        let back = || measured.returns.iter().filter(|agent| agent.back_us.is_some());
+        let mut back_us: Vec<u64> = back().filter_map(|agent| agent.back_us).collect();
+        let mut attempts: Vec<u64> = back().map(|agent| agent.dials).collect();
+        back_us.sort_unstable();
+        attempts.sort_unstable();
+        let seconds_to = |share| seconds_to(&back_us, census.returning, share);
         let in_milliseconds = |share| measured.first_reply.quantile_ms(share).map(round);
         Self {
-            agents,
+            agents: census.agents,
             seconds_to_50: seconds_to(0.5),
             seconds_to_99: seconds_to(0.99),
             seconds_to_100: seconds_to(1.0),
             sessions_per_second: seconds_to(0.99)
-                .map(|seconds| round(0.99 * agents as f64 / seconds.max(1e-3))),
-            attempts_mean: (back > 0).then(|| round(attempts as f64 / back as f64)),
-            attempts_p99: quantile(&measured.attempts, 0.99),
+                .map(|seconds| round(0.99 * census.returning as f64 / seconds.max(1e-3))),
+            attempts_mean: attempts_mean(measured.returns.iter()),
+            attempts_p99: quantile(&attempts, 0.99),
             refused_peak_per_second: measured.refused_per_second.iter().copied().max().unwrap_or(0),
             first_reply_ms_p50: in_milliseconds(0.5),
             first_reply_ms_p99: in_milliseconds(0.99),
             first_reply_ms_max: in_milliseconds(1.0),
             seconds_to_settled: None,
-            agents_back: back,
+            agents_back: back_us.len() as u64,
             refusals: measured.refusals,
             dials: measured.dials,
             dial_failures: measured.dial_failures,
@@ -129,6 +139,8 @@ impl Outcome {
             server: None,
             server_messages_per_second: None,
             gateway: Gateway::default(),
+            queue: Queue::new(census, &measured),
+            probes: ProbeFigures::default(),
             faults: Vec::new(),
         }
     }
@@ -158,8 +170,8 @@ impl Outcome {
 
     /// Looks for what must not be.
     pub(crate) fn judge(&mut self) {
-        if self.agents_back < self.agents {
-            let missing = self.agents - self.agents_back;
+        if self.agents_back < self.queue.agents_returning {
+            let missing = self.queue.agents_returning - self.agents_back;
             self.faults.push(format!("{missing} agents have not come back"));
         }
         if self.misrouted > 0 {
@@ -168,6 +180,7 @@ impl Outcome {
         if self.malformed > 0 {
             self.faults.push(format!("{} messages could not be read", self.malformed));
         }
+        self.faults.extend(self.probes.faults());
     }
 
     /// A count of the server's report.
@@ -190,6 +203,9 @@ impl Outcome {
         line("first reply, p50", shown(self.first_reply_ms_p50, " ms"));
         line("first reply, p99", shown(self.first_reply_ms_p99, " ms"));
         line("first reply, longest", shown(self.first_reply_ms_max, " ms"));
+        for (name, value) in self.queue.lines().into_iter().chain(self.probes.lines()) {
+            line(name, value);
+        }
         line("connections closed on agents", self.connections_closed_by_gateway.to_string());
         line("agents asked for full state", self.full_state_requests_seen.to_string());
         line("agents asked for components", self.component_requests_seen.to_string());
@@ -232,8 +248,8 @@ pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
     ("server: agents wrong", "agents_wrong"),
 ];
 
-/// When this share of all agents was back. `sorted` holds those that are.
-fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64> {
+/// When this share of so many agents was back. `sorted` holds those that are.
+pub(crate) fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most agents")]
     let rank = ((share * agents as f64).ceil() as usize).max(1);
     let us = sorted.get(rank - 1)?;
@@ -253,6 +269,25 @@ pub(crate) fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::measured::Return;
+
+    fn one() -> Census {
+        Census { agents: 1, returning: 1, honest: 1, second_wave: 0 }
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_missed_only_if_it_was_to() {
+        let agent = Return { back_us: Some(2_000_000), dials: 3, honest: true };
+        let measured = Measured { returns: vec![agent], ..Measured::default() };
+        let mut outcome = Outcome::new(Census { agents: 5, ..one() }, measured.clone());
+        outcome.judge();
+        assert_eq!((outcome.agents, outcome.agents_back), (5, 1));
+        assert_eq!((outcome.seconds_to_100, outcome.attempts_mean), (Some(2.0), Some(3.0)));
+        assert!(outcome.faults.is_empty(), "{:?}", outcome.faults);
+        let mut outcome = Outcome::new(Census { agents: 5, returning: 2, ..one() }, measured);
+        outcome.judge();
+        assert_eq!((outcome.seconds_to_100, outcome.faults.len()), (None, 1));
+    }
 
     #[test]
     fn shares_are_of_all_agents_not_of_those_that_are_back() {
@@ -264,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_of_what_came_until_the_truth_was_known() {
-        let mut outcome = Outcome::new(1, Measured::default());
+        let mut outcome = Outcome::new(one(), Measured::default());
         let counts = Map::from_iter([("messages".to_owned(), 300.into())]);
         outcome.with_server(counts, Verdict::default());
         outcome.with_settled(Some(Duration::from_millis(1500)));
@@ -276,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_those_promised() {
-        let mut outcome = Outcome::new(1, Measured::default());
+        let mut outcome = Outcome::new(one(), Measured::default());
         outcome.with_server(Map::new(), Verdict::default());
         outcome.judge();
         assert_eq!(outcome.faults.len(), 1);
@@ -297,6 +332,15 @@ mod tests {
             "full_state_requests_seen",
             "component_requests_seen",
             "server_messages_per_second",
+            "ideal_seconds",
+            "time_ratio",
+            "time_ratio_all",
+            "honest_attempts_mean",
+            "honest_seconds_to_100",
+            "agents_returning",
+            "probe_rtt_ms_p50",
+            "probe_rtt_ms_p99",
+            "probe_rtt_ms_max",
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }

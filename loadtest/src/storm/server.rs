@@ -81,7 +81,7 @@ impl Server {
             let now = clock::now();
             let is_late = now >= deadline;
             let counts = self.counts().await.ok();
-            if is_late || pace.should_look(counts.as_ref(), crew.agents, now) {
+            if is_late || pace.should_look(counts.as_ref(), crew.known_agents(), now) {
                 match self.agents().await {
                     Ok(believed) => {
                         let at = clock::now();

@@ -13,7 +13,6 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::children::{Kept, Output};
-use crate::fleet::Request;
 use crate::fleet::load::{LoadKind, LoadOrder, Pace};
 use crate::fleet::target::Target;
 use crate::storm::args::FleetArgs;
@@ -134,14 +133,14 @@ async fn round_of(args: &YardstickArgs, target: &Target, pid: Option<u32>) -> io
             pace: Pace::Closed { depth: 1 },
             lasts_ms: args.seconds * 1000,
         };
-        crew.ask(&Request::Load(order)).await?;
+        crew.load(seawall::clock::now(), order).await?;
         tokio::time::sleep(Duration::from_secs(args.seconds)).await;
         let replies = crew.measured().await?.load_replies;
         (replies, replies as f64 / args.seconds as f64)
     } else {
         storm::send_cut(&mut crew).await?;
         storm::wait_until_back(&mut crew, PATIENCE, &mut progress).await?;
-        let outcome = Outcome::new(agents.into(), crew.measured().await?);
+        let outcome = Outcome::new(options.census(), crew.measured().await?);
         let rate = outcome.sessions_per_second;
         let rate = rate.ok_or_else(|| io::Error::other("not all agents came back in time"))?;
         (agents.into(), rate)

@@ -6,14 +6,12 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::crowd::Crowd;
-use super::keys::{Kept, Shares};
+use super::keys::Kept;
 use super::park::Park;
 use super::slots::{Bounds, Slots, whole_seconds};
-use super::{AdmissionParams, Arrival, Reason, Refusal, Source, Ticket, Turn, Verdict, time_for};
+use super::{AdmissionParams, Arrival, Reason, Refusal, Ticket, Turn, Verdict, time_for};
 use crate::core::bucket::Bucket;
 
-/// The bucket holds what the rate brings in this time: so late may turns be given without loss.
-const BURST: Duration = Duration::from_secs(1);
 /// So many turns are given in one call at most.
 const TURNS_AT_ONCE: usize = 256;
 
@@ -25,10 +23,10 @@ pub struct Admission {
     recovered: Option<NonZeroU32>,
     bucket: Bucket,
     park: Park,
-    shares: Shares,
     slots: Slots,
     kept: Kept,
     held: usize,
+    closing: bool,
     backlog: Option<u64>,
     crowd: Crowd,
 }
@@ -40,15 +38,22 @@ impl Admission {
             params,
             rate: params.rate,
             recovered: None,
-            bucket: Bucket::with_depth(params.rate, BURST, now),
+            bucket: Bucket::with_depth(params.rate, params.burst, now),
             park: Park::default(),
-            shares: Shares::default(),
             slots: Slots::new(now),
             kept: Kept::new(params.kept_max, now),
             held: 0,
+            closing: false,
             backlog: None,
             crowd: Crowd::new(now),
         }
+    }
+
+    /// Another burst, as the time in which the rate brings it. Nothing is saved up in it yet.
+    pub fn set_burst(&mut self, burst: Duration, now: Instant) {
+        self.params.burst = burst;
+        self.bucket = Bucket::with_depth(self.rate, burst, now);
+        while self.bucket.take(now).is_ok() {}
     }
 
     /// Another rate, from now on. Slots that were given stay what they are, points in time, and
@@ -82,20 +87,20 @@ impl Admission {
         now: Instant,
         chance: &mut impl FnMut() -> f64,
     ) -> Verdict {
+        if self.closing {
+            return Verdict::Refuse(self.send_away(chance));
+        }
         if self.park.len() == 0 && self.bucket.take(now).is_ok() {
             return Verdict::Admit;
         }
         let reason = if self.park.len() >= self.park_places() {
             Reason::ParkFull
-        } else if arrival.source.is_some_and(|source| !self.has_share(source)) {
+        } else if arrival.over_share && self.park.len() >= self.places_for_all() {
             Reason::SourceShare
         } else {
             let until = now + self.params.park_ttl;
             match self.park.push(arrival, until) {
-                Some(ticket) => {
-                    arrival.source.into_iter().for_each(|source| self.shares.add(source));
-                    return Verdict::Park { ticket, until };
-                }
+                Some(ticket) => return Verdict::Park { ticket, until },
                 None => Reason::ParkFull,
             }
         };
@@ -104,9 +109,7 @@ impl Admission {
 
     /// The agent with this ticket has gone away. `false`: it had no place any more.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
-        let left = self.park.remove(ticket);
-        left.and_then(|arrival| arrival.source).into_iter().for_each(|s| self.shares.remove(s));
-        left.is_some()
+        self.park.remove(ticket).is_some()
     }
 
     /// A refusal that was to be held has been sent, or its agent has gone away.
@@ -126,6 +129,11 @@ impl Admission {
         for _ in 0..TURNS_AT_ONCE {
             self.kept.sweep_one(now);
             let until = self.park.front_until()?;
+            if self.closing {
+                let (ticket, _) = self.park.pop_front()?;
+                turns.push((ticket, Turn::Refuse(self.send_away(chance))));
+                continue;
+            }
             let token = self.bucket.take(now);
             if let Err(wait) = token
                 && now < until
@@ -133,7 +141,6 @@ impl Admission {
                 return Some((now + wait).min(until));
             }
             let (ticket, arrival) = self.park.pop_front()?;
-            arrival.source.into_iter().for_each(|source| self.shares.remove(source));
             let turn = match token {
                 Ok(()) => Turn::Admit,
                 Err(_) => Turn::Refuse(self.refuse(arrival, Reason::ParkTtl, now, chance)),
@@ -143,6 +150,24 @@ impl Admission {
         self.park.front_until().map(|_| now)
     }
 
+    /// Lets nobody in any more: whoever comes and whoever is parked (with the next polls) is refused.
+    pub const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// A token was taken by a turn that reached nobody.
+    pub const fn refund(&mut self) {
+        self.bucket.refund();
+    }
+
+    /// Refuses somebody whom another node will let in. They do not all come there at one instant.
+    fn send_away(&self, chance: &mut impl FnMut() -> f64) -> Refusal {
+        let line = time_for(self.park_places() as u64, self.rate).min(self.params.park_horizon);
+        let wait = self.params.retry_min + line.mul_f64(chance().clamp(0.0, 1.0));
+        let retry_after = whole_seconds(wait, chance());
+        Refusal { reason: Reason::Closing, hold: Duration::ZERO, retry_after }
+    }
+
     fn refuse(
         &mut self,
         arrival: Arrival,
@@ -150,6 +175,10 @@ impl Admission {
         now: Instant,
         chance: &mut impl FnMut() -> f64,
     ) -> Refusal {
+        if !self.params.retry_fixed.is_zero() {
+            let retry_after = self.params.retry_fixed;
+            return Refusal { reason, hold: Duration::ZERO, retry_after };
+        }
         let seen = self.crowd.refused(self.rate.get(), now);
         let bounds = self.bounds(seen);
         let explained = |slot: &Instant| *slot <= now + bounds.wait_max();
@@ -195,13 +224,14 @@ impl Admission {
 
     /// How many the park holds at this rate.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-    fn park_places(&self) -> usize {
+    pub fn park_places(&self) -> usize {
         (f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64()) as usize
     }
 
-    fn has_share(&self, source: Source) -> bool {
-        let share = self.park_places() * usize::from(self.params.source_share_percent) / 100;
-        self.shares.of(source) < share.max(self.params.source_places_min)
+    /// Of these places anybody may have one; the rest is for sources within their share.
+    fn places_for_all(&self) -> usize {
+        let reserve = usize::from(self.params.reserve_percent.min(100));
+        self.park_places() * (100 - reserve) / 100
     }
 
     /// When the last of those outside will be in, if the rate stays; none while nobody knows how
@@ -209,6 +239,11 @@ impl Admission {
     pub fn last_in(&self) -> Option<Duration> {
         let parked = self.park.len() as u64;
         self.backlog.map(|agents| time_for(agents.max(parked), self.rate))
+    }
+
+    /// How many agents may be outside, as was told last.
+    pub const fn backlog(&self) -> Option<u64> {
+        self.backlog
     }
 
     /// Entries a second.
@@ -219,11 +254,6 @@ impl Admission {
     /// Those who are parked.
     pub const fn parked(&self) -> usize {
         self.park.len()
-    }
-
-    /// Sources that have somebody parked.
-    pub fn sources(&self) -> usize {
-        self.shares.len()
     }
 
     /// Refusals that are held.

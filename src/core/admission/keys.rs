@@ -1,16 +1,11 @@
-//! What is known of an arrival before it says who it is, and what is kept by it: each source's share
-//! of the park, and the slots of those who can be recognised.
+//! The slots of those who can be recognised before they have said anything.
 //!
-//! Keys are opaque. Whoever makes them (from an address prefix, a credential, a certificate) hashes
-//! with a secret, so that nobody can aim at somebody else's.
+//! Keys are opaque. Whoever makes them (from a uid's header, a certificate, a credential) hashes with a
+//! secret, so that nobody can aim at somebody else's.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
-
-/// Where somebody comes from: an address, a prefix, or a credential that many use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Source(NonZeroU64);
 
 /// One agent, recognised by its uid's header, its client certificate or a credential of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,49 +19,10 @@ const fn key(hash: u64) -> NonZeroU64 {
     }
 }
 
-impl Source {
-    /// From a hash.
-    pub const fn new(hash: u64) -> Self {
-        Self(key(hash))
-    }
-}
-
 impl Identity {
     /// From a hash.
     pub const fn new(hash: u64) -> Self {
         Self(key(hash))
-    }
-}
-
-/// How many each source has in the park. A source without any is not kept, so there are never more
-/// than the park holds and nothing is to be swept.
-#[derive(Debug, Default)]
-pub(super) struct Shares {
-    parked: HashMap<Source, u32>,
-}
-
-impl Shares {
-    pub(super) fn of(&self, source: Source) -> usize {
-        self.parked.get(&source).map_or(0, |count| *count as usize)
-    }
-
-    pub(super) fn add(&mut self, source: Source) {
-        *self.parked.entry(source).or_insert(0) += 1;
-    }
-
-    pub(super) fn remove(&mut self, source: Source) {
-        let Some(count) = self.parked.get_mut(&source) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.parked.remove(&source);
-            if self.parked.is_empty() {
-                self.parked.shrink_to_fit();
-            }
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.parked.len()
     }
 }
 
@@ -147,20 +103,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_source_without_anybody_is_forgotten() {
-        let mut shares = Shares::default();
-        let [one, other] = [1, 2].map(Source::new);
-        shares.add(one);
-        shares.add(one);
-        shares.add(other);
-        assert_eq!((shares.of(one), shares.of(other), shares.len()), (2, 1, 2));
-        shares.remove(one);
-        shares.remove(other);
-        shares.remove(other);
-        assert_eq!((shares.of(one), shares.of(other), shares.len()), (1, 0, 1));
-    }
 
     #[test]
     fn a_slot_is_kept_until_its_time() {

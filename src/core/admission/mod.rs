@@ -14,7 +14,7 @@
 //!     │                          │ ├──► Left       │ the agent went away
 //!     │ none, or not for         │ ▼ park_ttl      │
 //!     └──────────────────────► Refuse ─────────────┘ it comes again at its slot
-//!         its source
+//!         those like it
 //! ```
 //!
 //! - [`bucket`](super::bucket): the rate, with one second of burst. What is admitted in any stretch
@@ -23,7 +23,10 @@
 //! - `slots`: whoever finds the line full is told to come when its end is in and the rate has room.
 //!   More are told than can be let in ([`AdmissionParams::overbook_percent`]): too many costs
 //!   attempts, too few costs time.
-//! - `keys`: shares of the park by source; slots kept for those who can be recognised.
+//! - `keys`: slots kept for those who can be recognised.
+//! - Fairness: whoever counts arrivals by source (the edge does, by address and by credential) says
+//!   whether a source is over its share, and the last part of the park is not for those.
+//! - `entry_rate`: what the rate is where nobody has set one. `fleet`: how many may be outside.
 //!
 //! Nothing here knows sockets, tasks, the clock or chance: `now` and random numbers are arguments.
 //! Everything is bounded: the park by rate and horizon, the calendar by the longest wait, kept slots
@@ -40,6 +43,8 @@
 //! - A shortest wait above the park's horizon leaves the gate idle for the difference, once a storm.
 
 mod crowd;
+mod entry_rate;
+mod fleet;
 mod gate;
 mod keys;
 mod park;
@@ -54,8 +59,10 @@ mod tests;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use entry_rate::{EntryRate, Observed};
+pub use fleet::Fleet;
 pub use gate::Admission;
-pub use keys::{Identity, Source};
+pub use keys::Identity;
 pub use park::Ticket;
 pub use share::{Cluster, time_for};
 
@@ -64,6 +71,8 @@ pub use share::{Cluster, time_for};
 pub struct AdmissionParams {
     /// Entries a second, to begin with.
     pub rate: NonZeroU32,
+    /// So much of the rate's time may be saved up while nobody comes, and is then let in at once.
+    pub burst: Duration,
     /// The park holds what the rate lets in during this time. Zero: nobody is parked.
     pub park_horizon: Duration,
     /// Whoever has been parked for so long is refused with a slot. Below the shortest time after
@@ -81,10 +90,10 @@ pub struct AdmissionParams {
     pub hold_max: Duration,
     /// So many refusals are held at once at most.
     pub held_max: usize,
-    /// The part of the park that one source may take, of a hundred.
-    pub source_share_percent: u8,
-    /// So many places a source may have in any case: a NAT has many agents behind it.
-    pub source_places_min: usize,
+    /// The part of the park, of a hundred, that is not for sources over their share.
+    pub reserve_percent: u8,
+    /// What all who are refused are told instead of a slot. Zero, and the wise: slots.
+    pub retry_fixed: Duration,
     /// So many slots are kept at most for those who can be recognised.
     pub kept_max: usize,
 }
@@ -94,6 +103,7 @@ impl AdmissionParams {
     pub const fn new(rate: NonZeroU32) -> Self {
         Self {
             rate,
+            burst: Duration::from_secs(1),
             park_horizon: Duration::from_secs(20),
             park_ttl: Duration::from_secs(30),
             overbook_percent: 15,
@@ -101,8 +111,8 @@ impl AdmissionParams {
             wait_max: Duration::from_secs(600),
             hold_max: Duration::from_secs(10),
             held_max: 4_096,
-            source_share_percent: 25,
-            source_places_min: 2_000,
+            reserve_percent: 25,
+            retry_fixed: Duration::ZERO,
             kept_max: 100_000,
         }
     }
@@ -111,8 +121,8 @@ impl AdmissionParams {
 /// Somebody who wants to come in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
-    /// Where it comes from. None: it is not held to a share, as where a proxy hides addresses.
-    pub source: Option<Source>,
+    /// More have come from where it comes from than is its share.
+    pub over_share: bool,
     /// Who it is, if that can be told already.
     pub identity: Option<Identity>,
 }
@@ -160,12 +170,14 @@ pub enum Turn {
 pub enum Reason {
     /// The park is full.
     ParkFull,
-    /// The park has no more room for this source.
+    /// What room the park still has is for others than its source, which is over its share.
     SourceShare,
     /// It was parked, and its turn did not come in time.
     ParkTtl,
     /// It has a slot, came before it, and there is no room yet.
     BeforeItsTime,
+    /// The gate is closing: it is to come again, to another node.
+    Closing,
 }
 
 /// Every way in which an arrival can end. Each arrival has exactly one, those excepted who are still
@@ -184,13 +196,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Admitted,
         Self::AdmittedFromPark,
         Self::Refused(Reason::ParkFull),
         Self::Refused(Reason::SourceShare),
         Self::Refused(Reason::ParkTtl),
         Self::Refused(Reason::BeforeItsTime),
+        Self::Refused(Reason::Closing),
         Self::Left,
     ];
 
@@ -203,6 +216,7 @@ impl Outcome {
             Self::Refused(Reason::SourceShare) => "refused_source_share",
             Self::Refused(Reason::ParkTtl) => "refused_park_ttl",
             Self::Refused(Reason::BeforeItsTime) => "refused_before_its_time",
+            Self::Refused(Reason::Closing) => "refused_closing",
             Self::Left => "left",
         }
     }

@@ -135,10 +135,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::admission::Source;
+    use crate::core::admission::Identity;
 
     fn arrival(n: u64) -> Arrival {
-        Arrival { source: Some(Source::new(n)), identity: None }
+        Arrival { over_share: false, identity: Some(Identity::new(n)) }
     }
 
     #[test]

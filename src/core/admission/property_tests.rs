@@ -7,13 +7,13 @@ use proptest::prelude::*;
 
 use super::tests::per_second;
 use super::{
-    Admission, AdmissionParams, Arrival, Identity, Outcome, Refusal, Source, Ticket, Turn, Verdict,
+    Admission, AdmissionParams, Arrival, Identity, Outcome, Refusal, Ticket, Turn, Verdict,
     time_for,
 };
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Arrive(u64, u64),
+    Arrive(bool, u64),
     Crowd(u32),
     Leave(prop::sample::Index),
     Poll,
@@ -26,7 +26,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        8 => (0..6_u64, 0..20_u64).prop_map(|(source, who)| Event::Arrive(source, who)),
+        8 => (any::<bool>(), 0..20_u64).prop_map(|(over, who)| Event::Arrive(over, who)),
         2 => (1..60_u32).prop_map(Event::Crowd),
         3 => any::<prop::sample::Index>().prop_map(Event::Leave),
         6 => Just(Event::Poll),
@@ -47,7 +47,7 @@ struct World {
     random: u64,
     backlog: Option<u64>,
     /// Those who are parked, as they came, with when they are to be refused.
-    line: VecDeque<(Ticket, Instant, Option<Source>)>,
+    line: VecDeque<(Ticket, Instant)>,
     arrivals: usize,
     refusals: u64,
     counts: HashMap<Outcome, usize>,
@@ -113,12 +113,10 @@ impl World {
         match verdict {
             Verdict::Admit => prop_assert!(self.line.is_empty(), "past those who wait"),
             Verdict::Park { ticket, until } => {
-                self.line.push_back((ticket, until, arrival.source));
+                let others = self.places() - self.places() * 3 / 4;
+                prop_assert!(!arrival.over_share || self.line.len() + others < self.places());
+                self.line.push_back((ticket, until));
                 prop_assert!(self.line.len() <= self.places());
-                let share = (self.places() / 4).max(self.params.source_places_min);
-                let same = |place: &&(_, _, Option<Source>)| place.2 == arrival.source;
-                let parked = self.line.iter().filter(same).count();
-                prop_assert!(arrival.source.is_none() || parked <= share);
             }
             Verdict::Refuse(refusal) => {
                 self.check(refusal, bound)?;
@@ -155,7 +153,7 @@ impl World {
         let random = &mut self.random;
         let next = self.admission.poll(self.now, &mut || Self::chance(random), &mut turns);
         for (ticket, turn) in turns {
-            let (first, until, _) = self.line.pop_front().unwrap();
+            let (first, until) = self.line.pop_front().unwrap();
             prop_assert_eq!(ticket, first, "out of order");
             self.count(turn.outcome());
             if let Turn::Refuse(refusal) = turn {
@@ -164,17 +162,16 @@ impl World {
             }
         }
         prop_assert_eq!(next.is_none(), self.line.is_empty());
-        let overdue = self.line.front().is_some_and(|(_, until, _)| *until <= self.now);
+        let overdue = self.line.front().is_some_and(|(_, until)| *until <= self.now);
         prop_assert!(!overdue || next == Some(self.now));
         Ok(())
     }
 
     fn step(&mut self, event: Event) -> Result<(), TestCaseError> {
-        let source = |n| (n > 0).then(|| Source::new(n));
         let identity = |n| (n > 9).then(|| Identity::new(n));
         match event {
-            Event::Arrive(s, i) => {
-                self.arrive(Arrival { source: source(s), identity: identity(i) })?;
+            Event::Arrive(over_share, i) => {
+                self.arrive(Arrival { over_share, identity: identity(i) })?;
             }
             Event::Crowd(size) => {
                 (0..size).try_for_each(|_| self.arrive(Arrival::default()))?;
@@ -228,7 +225,6 @@ proptest! {
             park_ttl: Duration::from_secs(ttl),
             held_max,
             kept_max,
-            source_places_min: 3,
             wait_max: Duration::from_secs(100),
             ..AdmissionParams::new(per_second(rate))
         };
@@ -238,7 +234,6 @@ proptest! {
             let admission = &world.admission;
             prop_assert_eq!(admission.parked(), world.line.len());
             prop_assert!(admission.held() <= held_max && admission.kept() <= kept_max);
-            prop_assert!(admission.sources() <= world.line.len());
             let ended: usize = world.counts.values().sum();
             prop_assert_eq!(ended + world.line.len(), world.arrivals);
         }

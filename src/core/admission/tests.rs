@@ -6,8 +6,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::{
-    Admission, AdmissionParams, Arrival, Identity, Outcome, Reason, Refusal, Source, Ticket, Turn,
-    Verdict,
+    Admission, AdmissionParams, Arrival, Identity, Outcome, Reason, Refusal, Ticket, Turn, Verdict,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,7 +19,7 @@ pub(super) fn per_second(rate: u32) -> NonZeroU32 {
 fn small() -> AdmissionParams {
     AdmissionParams {
         park_horizon: SECOND * 2,
-        source_places_min: 4,
+        reserve_percent: 25,
         held_max: 3,
         ..AdmissionParams::new(per_second(10))
     }
@@ -71,12 +70,11 @@ fn wait(refusal: Refusal) -> Duration {
     refusal.hold + refusal.retry_after
 }
 
-fn from(source: u64) -> Arrival {
-    Arrival { source: Some(Source::new(source)), identity: None }
-}
+/// Somebody of whose source too many come.
+const ONE_OF_TOO_MANY: Arrival = Arrival { over_share: true, identity: None };
 
 fn who(identity: u64) -> Arrival {
-    Arrival { source: None, identity: Some(Identity::new(identity)) }
+    Arrival { over_share: false, identity: Some(Identity::new(identity)) }
 }
 
 #[test]
@@ -142,28 +140,49 @@ fn a_call_gives_a_bounded_number_of_turns() {
 }
 
 #[test]
-fn a_source_has_its_share_of_the_park_and_no_more() {
+fn the_last_part_of_the_park_is_not_for_those_over_their_share() {
     let mut gate = Gate::new(small());
-    (0..10).for_each(|_| assert_eq!(gate.arrive(from(1)), Verdict::Admit));
-    let tickets: Vec<Ticket> = (0..5).map(|_| gate.park(from(1))).collect();
-    assert_eq!(gate.refuse(from(1)).reason, Reason::SourceShare);
-    gate.park(from(2));
-    gate.park(Arrival::default());
-    assert_eq!(gate.admission.sources(), 2);
+    (0..10).for_each(|_| assert_eq!(gate.arrive(ONE_OF_TOO_MANY), Verdict::Admit));
+    let tickets: Vec<Ticket> = (0..15).map(|_| gate.park(ONE_OF_TOO_MANY)).collect();
+    assert_eq!(gate.refuse(ONE_OF_TOO_MANY).reason, Reason::SourceShare);
     assert!(gate.admission.leave(tickets[1]));
-    gate.park(from(1));
-    assert_eq!(gate.refuse(from(1)).reason, Reason::SourceShare);
-    gate.now += SECOND;
-    assert_eq!(gate.poll().0.len(), 7);
-    assert_eq!(gate.admission.sources(), 0);
+    gate.park(Arrival::default());
+    assert_eq!(gate.refuse(ONE_OF_TOO_MANY).reason, Reason::SourceShare);
+    (0..5).for_each(|_| _ = gate.park(Arrival::default()));
+    assert_eq!(gate.refuse(Arrival::default()).reason, Reason::ParkFull);
 }
 
 #[test]
-fn a_small_park_is_shared_by_number_and_not_by_part() {
-    let mut gate = Gate::new(AdmissionParams { source_places_min: 1_000, ..small() });
-    while gate.arrive(from(1)) == Verdict::Admit {}
-    (1..20).for_each(|_| _ = gate.park(from(1)));
-    assert_eq!(gate.refuse(from(1)).reason, Reason::ParkFull);
+fn all_are_told_the_same_if_that_is_wanted() {
+    let mut gate = Gate::full(AdmissionParams { retry_fixed: SECOND * 30, ..small() });
+    for _ in 0..100 {
+        let refusal = gate.refuse(Arrival::default());
+        assert_eq!((refusal.hold, refusal.retry_after), (Duration::ZERO, SECOND * 30));
+    }
+}
+
+#[test]
+fn a_gate_that_closes_sends_everybody_away() {
+    let mut gate = Gate::full(small());
+    gate.admission.close();
+    let refusal = gate.refuse(Arrival::default());
+    assert_eq!((refusal.reason, refusal.hold), (Reason::Closing, Duration::ZERO));
+    assert!((SECOND..=SECOND * 4).contains(&refusal.retry_after));
+    let (turns, next) = gate.poll();
+    assert_eq!((turns.len(), next, gate.admission.parked()), (20, None, 0));
+    let sent_away = Outcome::Refused(Reason::Closing);
+    assert!(turns.iter().all(|(_, turn)| turn.outcome() == sent_away));
+}
+
+#[test]
+fn another_burst_is_empty_at_first() {
+    let mut gate = Gate::new(small());
+    gate.admission.set_burst(SECOND / 2, gate.now);
+    let early = gate.park(Arrival::default());
+    gate.now += SECOND * 3;
+    (0..9).for_each(|_| _ = gate.park(Arrival::default()));
+    let (turns, _) = gate.poll();
+    assert_eq!((turns.len(), turns[0].0), (5, early));
 }
 
 #[test]

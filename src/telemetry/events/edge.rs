@@ -81,6 +81,8 @@ label! {
         HeadTooLarge = "head_too_large",
         /// 503: no room now.
         Overloaded = "overloaded",
+        /// 503: the agent is to come again at its slot (`seawall_admission_outcomes_total` says why).
+        NotYet = "not_yet",
         /// 408: the request head took too long.
         HeaderTimeout = "header_timeout",
         /// 408: the body took too long.

@@ -5,6 +5,7 @@
 //! `debug`, one message is `trace`. What a peer does wrong is never `error`.
 
 pub mod admin;
+pub mod admission;
 pub mod drain;
 pub mod edge;
 pub mod sessions;

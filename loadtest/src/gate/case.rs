@@ -1,0 +1,163 @@
+//! The cases that the gate is judged by, and what each may take.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::human::Human;
+use crate::storm::args::StormArgs;
+use crate::storm::conditions::RateChange;
+use crate::storm::outcome::Outcome;
+
+/// A storm's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Name {
+    /// 1,000 entries a second
+    R1000,
+    /// 250 entries a second
+    R250,
+    /// 1,000 a second, and one agent in five ignores Retry-After
+    MisbehavingR1000,
+    /// The same with 250 a second
+    MisbehavingR250,
+    /// 1,000 a second, and 500 after a third of the time
+    Halved,
+    /// 1,000 a second, and half of the fleet is cut again after a third of the time
+    SecondWave,
+}
+
+/// What a storm may take at most, as its agents that obey see it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Budget {
+    /// Time over the ideal.
+    pub(crate) time_ratio: f64,
+    /// Dials of an agent, on average.
+    pub(crate) attempts_mean: Option<f64>,
+}
+
+/// One storm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Case {
+    pub(crate) name: Name,
+    /// Entries a second at the cut.
+    pub(crate) rate: f64,
+    misbehaving: f64,
+    /// The rate is another after a third of the time.
+    then: Option<f64>,
+    second_wave: bool,
+    pub(crate) budget: Budget,
+}
+
+/// A storm is given up after this many times its ideal, and a minute.
+const PATIENCE: f64 = 20.0;
+
+impl Case {
+    /// Everything about it.
+    pub(crate) fn of(name: Name) -> Self {
+        let (rate, time_ratio, attempts_mean) = match name {
+            Name::R1000 => (1000.0, 1.05, Some(1.6)),
+            Name::R250 => (250.0, 1.05, Some(2.1)),
+            Name::MisbehavingR1000 => (1000.0, 1.15, Some(2.3)),
+            Name::MisbehavingR250 => (250.0, 1.15, Some(2.3)),
+            Name::Halved | Name::SecondWave => (1000.0, 1.05, None),
+        };
+        let misbehaves = matches!(name, Name::MisbehavingR1000 | Name::MisbehavingR250);
+        Self {
+            name,
+            rate,
+            misbehaving: if misbehaves { 0.2 } else { 0.0 },
+            then: (name == Name::Halved).then_some(rate / 2.0),
+            second_wave: name == Name::SecondWave,
+            budget: Budget { time_ratio, attempts_mean },
+        }
+    }
+
+    /// The name as it is written on the command line.
+    pub(crate) fn title(&self) -> String {
+        self.name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Makes this storm of one that nothing happens in.
+    pub(crate) fn apply(&self, storm: &mut StormArgs) {
+        let alone = Duration::from_secs_f64(f64::from(storm.agents) / self.rate);
+        // 15,000 agents are in the midst of it after five seconds of fifteen.
+        let midst = Human(alone / 3);
+        let conditions = &mut storm.conditions;
+        conditions.admission_rate = Some(self.rate);
+        conditions.misbehaving = self.misbehaving;
+        let change = self.then.map(|per_second| RateChange { at: midst, per_second });
+        conditions.rate_change = change.into_iter().collect();
+        conditions.second_wave_at = self.second_wave.then_some(midst);
+        storm.timeout = Human(alone.mul_f64(PATIENCE) + Duration::from_secs(60));
+    }
+}
+
+impl Budget {
+    /// What was missed, in words. A figure that is not there was missed too.
+    pub(crate) fn missed(&self, outcome: &Outcome) -> Vec<String> {
+        let wanted = [
+            ("time over the ideal", outcome.queue.time_ratio, Some(self.time_ratio)),
+            ("dials per honest agent", outcome.queue.honest_attempts_mean, self.attempts_mean),
+        ];
+        let missed = wanted.into_iter().filter_map(|(what, got, most)| {
+            let most = most?;
+            match got {
+                Some(got) if got <= most => None,
+                Some(got) => Some(format!("{what}: {got}, the budget is {most}")),
+                None => Some(format!("{what}: unknown, the budget is {most}")),
+            }
+        });
+        missed.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::fleet::manners::Census;
+    use crate::fleet::measured::Measured;
+
+    fn outcome(time_ratio: Option<f64>, attempts: Option<f64>) -> Outcome {
+        let mut outcome = Outcome::new(Census::default(), Measured::default());
+        outcome.queue.time_ratio = time_ratio;
+        outcome.queue.honest_attempts_mean = attempts;
+        outcome
+    }
+
+    #[test]
+    fn a_budget_is_missed_by_little_and_by_nothing_known() {
+        let budget = Case::of(Name::R1000).budget;
+        assert!(budget.missed(&outcome(Some(1.05), Some(1.6))).is_empty());
+        assert_eq!(budget.missed(&outcome(Some(1.051), Some(1.6))).len(), 1);
+        assert_eq!(budget.missed(&outcome(Some(1.0), Some(1.601))).len(), 1);
+        assert_eq!(budget.missed(&outcome(None, None)).len(), 2);
+        // Where dials have no budget, they may be what they are.
+        assert!(Case::of(Name::Halved).budget.missed(&outcome(Some(1.0), Some(9.0))).is_empty());
+    }
+
+    #[test]
+    fn events_come_in_the_midst_of_the_storm() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            storm: StormArgs,
+        }
+        let applied = |name| {
+            let mut storm = Line::parse_from(["storm", "--agents=15000"]).storm;
+            Case::of(name).apply(&mut storm);
+            storm.conditions
+        };
+        let five = Human(Duration::from_secs(5));
+        let halved = applied(Name::Halved);
+        assert_eq!(halved.rate_change, [RateChange { at: five, per_second: 500.0 }]);
+        assert_eq!((halved.admission_rate, halved.second_wave_at), (Some(1000.0), None));
+        assert_eq!(applied(Name::SecondWave).second_wave_at, Some(five));
+        assert_eq!(applied(Name::MisbehavingR250).misbehaving, 0.2);
+        let plain = applied(Name::R250);
+        assert!(plain.rate_change.is_empty() && plain.misbehaving == 0.0);
+    }
+}

@@ -1,0 +1,147 @@
+//! `loadtest gate`: the storms that the gateway's admission is judged by, one after the other, each with
+//! a server and a gateway of its own; what each took, and whether that is within its budget.
+
+mod auto;
+mod case;
+mod table;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::stage::{Cast, Stage, StageArgs, perform};
+use crate::storm::args::{FleetArgs, StormArgs, positive, share};
+use crate::storm::outcome::Outcome;
+use crate::storm::storm;
+use case::{Budget, Case, Name};
+
+/// Options of `loadtest gate`.
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    /// How many agents
+    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    agents: u32,
+    /// Which cases; by default all
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CASE,CASE,...")]
+    cases: Vec<Name>,
+    /// Run each case a second time with everybody refused, at once, and told 30 seconds
+    #[arg(long)]
+    compare_fixed: bool,
+    /// Instead of the cases: a gateway that finds its rate itself, against rates set by hand
+    #[arg(long, conflicts_with_all = ["cases", "compare_fixed"])]
+    auto: bool,
+    /// The rates set by hand
+    #[arg(long, default_value = "2000,4000,8000,16000", value_delimiter = ',', value_name = "PER_SECOND,...", value_parser = positive, requires = "auto")]
+    rates: Vec<f64>,
+    /// How often each is measured, in turns; medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99), requires = "auto")]
+    rounds: u16,
+    /// The rate at which the fleet fills, where the rate is set at all; it is not part of the figures
+    #[arg(long, default_value_t = 100_000.0, value_name = "PER_SECOND", value_parser = positive)]
+    fill_rate: f64,
+    /// Agents that stay connected and send a heartbeat every 100 ms
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    probes: u16,
+    /// Each agent's waits are off by a fixed factor of its own, from 1-SHARE to 1+SHARE
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    clock_error: f64,
+    /// Write the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
+    stage: StageArgs,
+}
+
+/// A gateway that refuses as others do: nobody waits at it, and everybody is told the same.
+const FIXED: [(&str, &str); 3] = [
+    ("SEAWALL_ADMISSION__PARK_HORIZON", "0s"),
+    ("SEAWALL_ADMISSION__HOLD_MAX", "0s"),
+    ("SEAWALL_ADMISSION__RETRY_FIXED", "30s"),
+];
+
+/// One case's figures. The keys are an interface.
+#[derive(Debug, Serialize)]
+struct Row {
+    case: String,
+    /// Entries a second at the cut.
+    rate: f64,
+    /// Everybody refused was told 30 seconds, for comparison.
+    fixed: bool,
+    /// Null where it is for comparison alone.
+    budget: Option<Budget>,
+    missed: Vec<String>,
+    outcome: Outcome,
+}
+
+/// Runs what is wanted and prints it.
+///
+/// # Errors
+/// When a process cannot be started or ends early, the gateway's rate cannot be set, or the file
+/// cannot be written.
+pub(crate) fn run(args: &GateArgs) -> io::Result<ExitCode> {
+    perform(async { if args.auto { auto::run(args).await } else { run_cases(args).await } })
+}
+
+async fn run_cases(args: &GateArgs) -> io::Result<ExitCode> {
+    let all = Name::value_variants();
+    let names = if args.cases.is_empty() { all } else { &args.cases };
+    println!("{} agents, cut off at one instant\n\n{}", args.agents, table::HEAD);
+    let mut rows = Vec::new();
+    for case in names.iter().map(|name| Case::of(*name)) {
+        for fixed in [false, true] {
+            if fixed && !args.compare_fixed {
+                continue;
+            }
+            let row = one(args, &case, fixed).await?;
+            println!("{}", table::line(&row));
+            rows.push(row);
+            // After each, since all of them take long and may be interrupted.
+            if let Some(path) = &args.json {
+                std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")?;
+            }
+        }
+    }
+    if args.compare_fixed {
+        table::compare(&rows);
+    }
+    Ok(table::verdict(&rows))
+}
+
+async fn one(args: &GateArgs, case: &Case, fixed: bool) -> io::Result<Row> {
+    let environment = if fixed { &FIXED[..] } else { &[] };
+    let outcome = on_stage(args, environment, |storm| {
+        storm.conditions.fill_rate = Some(args.fill_rate);
+        case.apply(storm);
+    });
+    let outcome = outcome.await?;
+    let budget = (!fixed).then_some(case.budget);
+    let missed = budget.map_or_else(Vec::new, |budget| budget.missed(&outcome));
+    Ok(Row { case: case.title(), rate: case.rate, fixed, budget, missed, outcome })
+}
+
+/// One storm with a server and a gateway of its own.
+///
+/// # Errors
+/// When one of them cannot be started, or the storm fails as an instrument.
+async fn on_stage(
+    args: &GateArgs,
+    environment: &[(&str, &str)],
+    arrange: impl FnOnce(&mut StormArgs),
+) -> io::Result<Outcome> {
+    let mut stage = Stage::start_with(&args.stage, Cast::Gateway, environment).await?;
+    let mut storm_args = stage.storm_args(args.agents);
+    storm_args.fleet = args.fleet.clone();
+    storm_args.conditions.probes = args.probes;
+    storm_args.conditions.clock_error = args.clock_error;
+    arrange(&mut storm_args);
+    let mut outcome = storm(&storm_args).await?;
+    if let Err(error) = stage.check() {
+        outcome.faults.push(error.to_string());
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,143 @@
+//! How good a queue the storm was turned into: the time it took against the ideal, and what it cost
+//! those who did as they were told.
+
+use serde::Serialize;
+
+use super::ideal::Ideal;
+use super::outcome::{round, seconds_to, shown};
+use crate::fleet::manners::Census;
+use crate::fleet::measured::{Measured, Return};
+
+/// The figures; part of [`super::outcome::Outcome`], whose keys are an interface.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Queue {
+    /// Agents that were to come back: 100 % are these. Of them, those that obey.
+    pub(crate) agents_returning: u64,
+    pub(crate) agents_honest: u64,
+    /// From the cut until all honest agents have got a reply; null if that never came.
+    pub(crate) honest_seconds_to_100: Option<f64>,
+    /// Dials of an honest agent from the cut until it was back for good.
+    pub(crate) honest_attempts_mean: Option<f64>,
+    /// What must be let in, over the rate of admission: no gateway set to that rate is quicker, but
+    /// for the one second of burst that its bucket may hold. Null where no rate is known.
+    pub(crate) ideal_seconds: Option<f64>,
+    /// `honest_seconds_to_100` over `ideal_seconds`, which is that of all agents.
+    pub(crate) time_ratio: Option<f64>,
+    /// `seconds_to_100` over `ideal_seconds`.
+    pub(crate) time_ratio_all: Option<f64>,
+    /// Connections that the second wave cut, which all had to be let in once more, and dials that it
+    /// cut. Whether the gateway had just let those in, no agent knows; they are not counted twice.
+    pub(crate) second_wave_connections: u64,
+    pub(crate) second_wave_dials: u64,
+}
+
+impl Queue {
+    /// Works the figures out.
+    pub(crate) fn new(census: Census, measured: &Measured) -> Self {
+        let honest = || measured.returns.iter().filter(|agent| agent.honest);
+        let mut back: Vec<u64> = honest().filter_map(|agent| agent.back_us).collect();
+        back.sort_unstable();
+        Self {
+            agents_returning: census.returning,
+            agents_honest: census.honest,
+            honest_seconds_to_100: seconds_to(&back, census.honest, 1.0),
+            honest_attempts_mean: attempts_mean(honest()),
+            second_wave_connections: measured.second_wave_cut,
+            second_wave_dials: measured.dials_cut,
+            ..Self::default()
+        }
+    }
+
+    /// Compares with the ideal. `seconds_to_100` is that of all agents.
+    pub(crate) fn with_ideal(&mut self, ideal: &Ideal, seconds_to_100: Option<f64>) {
+        let ideal = ideal.seconds();
+        let over = |seconds: Option<f64>| Some(round(seconds? / ideal?));
+        self.ideal_seconds = ideal.map(round);
+        self.time_ratio = over(self.honest_seconds_to_100);
+        self.time_ratio_all = over(seconds_to_100);
+    }
+
+    /// What a reader sees of it, as names and values.
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("agents that were to come back", self.agents_returning.to_string()),
+            ("  of these, honest", self.agents_honest.to_string()),
+            ("honest: 100 % back after", shown(self.honest_seconds_to_100, " s")),
+            ("honest: dials per agent, mean", shown(self.honest_attempts_mean, "")),
+            ("ideal, by the rate of admission", shown(self.ideal_seconds, " s")),
+            ("time over the ideal, honest", shown(self.time_ratio, "")),
+            ("time over the ideal, all", shown(self.time_ratio_all, "")),
+            ("second wave: connections cut", self.second_wave_connections.to_string()),
+            ("second wave: dials cut", self.second_wave_dials.to_string()),
+        ]
+    }
+}
+
+/// Dials of those that are back.
+pub(crate) fn attempts_mean<'a>(agents: impl Iterator<Item = &'a Return>) -> Option<f64> {
+    let back = agents.filter(|agent| agent.back_us.is_some());
+    let (count, dials) =
+        back.fold((0u64, 0u64), |(count, dials), agent| (count + 1, dials + agent.dials));
+    (count > 0).then(|| round(dials as f64 / count as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn measured() -> Measured {
+        let agent = |seconds: Option<u64>, dials, honest| Return {
+            back_us: seconds.map(|seconds| seconds * 1_000_000),
+            dials,
+            honest,
+        };
+        let returns = vec![
+            agent(Some(10), 1, true),
+            agent(Some(30), 9, false),
+            agent(Some(22), 2, true),
+            agent(Some(1), 2, true),
+        ];
+        Measured { returns, ..Measured::default() }
+    }
+
+    fn ideal(count: u64, rate: f64) -> Ideal {
+        let mut ideal = Ideal::default();
+        ideal.rate(Duration::ZERO, rate);
+        ideal.arrive(Duration::ZERO, count);
+        ideal
+    }
+
+    #[test]
+    fn the_ratio_is_of_the_honest_over_the_ideal_of_all() {
+        let census = Census { agents: 5, returning: 4, honest: 3, second_wave: 0 };
+        let mut queue = Queue::new(census, &measured());
+        assert_eq!(queue.honest_seconds_to_100, Some(22.0));
+        assert_eq!(queue.honest_attempts_mean, Some(1.667));
+        queue.with_ideal(&ideal(4, 0.2), Some(30.0));
+        assert_eq!(queue.ideal_seconds, Some(20.0));
+        assert_eq!((queue.time_ratio, queue.time_ratio_all), (Some(1.1), Some(1.5)));
+    }
+
+    #[test]
+    fn who_is_missing_leaves_no_ratio() {
+        // One honest agent more than there are records of: it has not even noticed the cut.
+        let census = Census { agents: 5, returning: 5, honest: 4, second_wave: 0 };
+        let mut queue = Queue::new(census, &measured());
+        queue.with_ideal(&ideal(5, 0.2), None);
+        assert_eq!((queue.time_ratio, queue.time_ratio_all), (None, None));
+        assert_eq!(queue.ideal_seconds, Some(25.0));
+        let mut away = measured();
+        away.returns[0].back_us = None;
+        let census = Census { honest: 3, ..census };
+        assert_eq!(Queue::new(census, &away).honest_seconds_to_100, None);
+    }
+
+    #[test]
+    fn without_a_rate_there_is_no_ratio() {
+        let census = Census { agents: 4, returning: 4, honest: 3, second_wave: 0 };
+        let mut queue = Queue::new(census, &measured());
+        queue.with_ideal(&Ideal::default(), Some(30.0));
+        assert_eq!((queue.ideal_seconds, queue.time_ratio), (None, None));
+    }
+}

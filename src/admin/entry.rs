@@ -1,0 +1,54 @@
+//! `/admission`: how things stand at the gate, and another rate.
+
+use std::num::NonZeroU32;
+
+use http::{Method, Response, StatusCode, Uri};
+use serde::Serialize;
+
+use super::answer::{fault, json};
+use super::view::View;
+
+/// How things stand at the gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntryView {
+    /// Whether the rate follows the machine.
+    pub automatic: bool,
+    /// Connections let in a second.
+    pub rate: u32,
+    /// Connections that wait for their turn.
+    pub parked: usize,
+    /// For how many there is room at this rate.
+    pub park_places: usize,
+    /// Refusals held back.
+    pub held: usize,
+    /// Agents that may be outside; null: nobody knows.
+    pub outside: Option<u64>,
+    /// When the last of them will be in if the rate stays, from now; null: nobody knows.
+    pub last_in_seconds: Option<f64>,
+}
+
+/// GET says how things stand; POST with `rate` sets another rate first, 0 leaves it to the machine.
+pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
+    if *method == Method::POST {
+        match rate(uri.query().unwrap_or_default()) {
+            Some(rate) if view.entry().is_some() => view.set_entry_rate(NonZeroU32::new(rate)),
+            Some(_) => {}
+            None => {
+                let what = "POST /admission?rate=N sets connections a second; 0: automatic";
+                return fault(StatusCode::BAD_REQUEST, what);
+            }
+        }
+    }
+    match view.entry() {
+        Some(entry) => json(StatusCode::OK, &entry),
+        None => fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are not let in yet"),
+    }
+}
+
+/// The one parameter there is.
+fn rate(query: &str) -> Option<u32> {
+    let mut parameters = url::form_urlencoded::parse(query.as_bytes());
+    let (key, value) = parameters.next()?;
+    let only = parameters.next().is_none();
+    value.parse().ok().filter(|_| only && key == "rate")
+}

@@ -1,0 +1,255 @@
+//! The node's one gate behind its lock, and the task that gives turns.
+//!
+//! The lock is held for as long as `core::admission` takes for one arrival or a bounded number of
+//! turns, and never across an await.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::EntryStatus;
+use super::params::EntryParams;
+use crate::clock;
+use crate::core::admission::{
+    Admission, Arrival, EntryRate, Fleet, Observed, Refusal, Ticket, Turn, Verdict,
+};
+use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
+
+pub(super) struct Gate {
+    state: Mutex<State>,
+}
+
+struct State {
+    admission: Admission,
+    /// Where those who are parked wait for their turn.
+    waiting: HashMap<Ticket, oneshot::Sender<Turn>>,
+    /// None: the rate is set.
+    automatic: Option<EntryRate>,
+    /// The burst of a rate that is set.
+    burst: Duration,
+    /// When turns were last given. While the rate is automatic, time at the gate goes by these steps,
+    /// so that nothing enters that the machine's state was not asked for.
+    stepped: Instant,
+    /// Somebody has had to wait since turns were last given, and since the last observation.
+    wanted: bool,
+    waited: bool,
+    fleet: Fleet,
+    /// A storm has been told of in the log.
+    storm: bool,
+}
+
+/// What becomes of an arrival.
+pub(super) enum Answer {
+    Admit,
+    Park(Parked),
+    Refuse(Refused),
+}
+
+impl Gate {
+    pub(super) fn new(params: &EntryParams, now: Instant) -> Self {
+        let mut admission = params.admission;
+        let burst = admission.burst;
+        let automatic = params.rate.is_none().then(|| EntryRate::from_rate(admission.rate));
+        match params.rate {
+            Some(rate) => admission.rate = rate,
+            None => admission.burst = EntryRate::BURST,
+        }
+        Self {
+            state: Mutex::new(State {
+                admission: Admission::new(admission, now),
+                waiting: HashMap::new(),
+                automatic,
+                burst,
+                stepped: now,
+                wanted: false,
+                waited: false,
+                fleet: Fleet::new(params.fleet_size, now),
+                storm: false,
+            }),
+        }
+    }
+
+    pub(super) fn arrive(self: &Arc<Self>, arrival: Arrival) -> Answer {
+        let mut state = self.state.lock();
+        let now = state.now();
+        let verdict = state.admission.arrive(arrival, now, &mut rand::random::<f64>);
+        state.wanted |= verdict != Verdict::Admit;
+        match verdict {
+            Verdict::Admit => Answer::Admit,
+            Verdict::Park { ticket, .. } => {
+                let (told, turn) = oneshot::channel();
+                state.waiting.insert(ticket, told);
+                drop(state);
+                Answer::Park(Parked { gate: Arc::clone(self), ticket, turn })
+            }
+            Verdict::Refuse(refusal) => {
+                drop(state);
+                Answer::Refuse(Refused::new(self, refusal))
+            }
+        }
+    }
+
+    /// Gives the turns that are due, a bounded number. `true`: there are more.
+    fn step(&self, delay: Duration, now: Instant) -> bool {
+        let mut turns = Vec::new();
+        let mut state = self.state.lock();
+        let State { admission, automatic, stepped, wanted, waited, .. } = &mut *state;
+        let passed = now.saturating_duration_since(*stepped);
+        *stepped = now;
+        *wanted |= admission.parked() > 0;
+        *waited |= *wanted;
+        if let Some(automatic) = automatic {
+            let seen = Observed { delay, wanted: std::mem::take(wanted) };
+            admission.set_rate(automatic.observe(seen, passed), now);
+        }
+        let next = admission.poll(now, &mut rand::random::<f64>, &mut turns);
+        let senders: Vec<_> =
+            turns.iter().map(|(ticket, _)| state.waiting.remove(ticket)).collect();
+        if state.waiting.is_empty() && state.waiting.capacity() > 1024 {
+            // What a storm took is given back.
+            state.waiting = HashMap::new();
+        }
+        drop(state);
+        let mut unused = 0;
+        for ((_, turn), sender) in turns.into_iter().zip(senders) {
+            let reached = sender.is_some_and(|sender| sender.send(turn).is_ok());
+            unused += u32::from(!reached && turn == Turn::Admit);
+        }
+        if unused > 0 {
+            let mut state = self.state.lock();
+            (0..unused).for_each(|_| state.admission.refund());
+        }
+        next.is_some_and(|next| next <= now)
+    }
+
+    pub(super) fn set_rate(&self, rate: Option<NonZeroU32>, now: Instant) {
+        let mut state = self.state.lock();
+        let State { admission, automatic, burst, .. } = &mut *state;
+        match rate {
+            Some(rate) => {
+                // A burst that is emptied for nothing would cost a second's worth of entries.
+                if automatic.take().is_some() {
+                    admission.set_burst(*burst, now);
+                }
+                admission.set_rate(rate, now);
+            }
+            None if automatic.is_none() => {
+                *automatic = Some(EntryRate::from_rate(admission.rate()));
+                admission.set_burst(EntryRate::BURST, now);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes note of how many agents are connected.
+    pub(super) fn observe(&self, connected: u64, now: Instant) -> EntryStatus {
+        let mut state = self.state.lock();
+        let waited = std::mem::take(&mut state.waited);
+        state.fleet.observe(connected, waited, now);
+        let parked = state.admission.parked() as u64;
+        let outside = state.fleet.outside(connected).map(|outside| outside.max(parked));
+        state.admission.set_backlog(outside);
+        let (begun, storm) = (waited, std::mem::replace(&mut state.storm, waited));
+        drop(state);
+        let status = self.status();
+        if begun != storm {
+            let (rate, last_in) = (status.rate.get(), status.last_in);
+            StormChanged { begun, rate, outside, last_in }.emit();
+        }
+        status
+    }
+
+    pub(super) fn status(&self) -> EntryStatus {
+        let state = self.state.lock();
+        let admission = &state.admission;
+        EntryStatus {
+            automatic: state.automatic.is_some(),
+            rate: admission.rate(),
+            parked: admission.parked(),
+            park_places: admission.park_places(),
+            held: admission.held(),
+            outside: admission.backlog(),
+            last_in: admission.last_in(),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state.lock().admission.close();
+    }
+}
+
+impl State {
+    fn now(&self) -> Instant {
+        if self.automatic.is_some() { self.stepped } else { clock::now() }
+    }
+}
+
+/// A place in the line. Dropped, it is given up.
+pub(super) struct Parked {
+    gate: Arc<Gate>,
+    ticket: Ticket,
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Parked {
+    /// Waits for the turn. None: the gate itself is gone.
+    pub(super) async fn turn(&mut self) -> Option<Turn> {
+        (&mut self.turn).await.ok()
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.lock();
+        if state.admission.leave(self.ticket) {
+            state.waiting.remove(&self.ticket);
+        }
+    }
+}
+
+/// A refusal. While it is held it takes a place, which it gives back when dropped.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    gate: Arc<Gate>,
+}
+
+impl Refused {
+    pub(super) fn new(gate: &Arc<Gate>, refusal: Refusal) -> Self {
+        Self { refusal, gate: Arc::clone(gate) }
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        if !self.refusal.hold.is_zero() {
+            self.gate.state.lock().admission.hold_ended();
+        }
+    }
+}
+
+/// Gives turns, a hundred times a second, and feels how busy the processors are.
+pub(super) async fn give_turns(gate: Arc<Gate>) {
+    loop {
+        let due = clock::now() + EntryRate::INTERVAL;
+        tokio::time::sleep_until(due.into()).await;
+        let delay = clock::now().saturating_duration_since(due);
+        Delayed { delay }.emit();
+        while gate.step(delay, clock::now()) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Shows how things stand.
+pub(super) fn show(status: &EntryStatus, sources: usize) {
+    let EntryStatus { rate, parked, held, outside, .. } = *status;
+    GateMeasured { rate: rate.get(), parked, held, outside, sources }.emit();
+}

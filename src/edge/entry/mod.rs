@@ -1,0 +1,113 @@
+//! Entry: between a request's head and its answer. Who comes in is decided by `core::admission`; here
+//! it is asked, and what it decides is carried out.
+//!
+//! ```text
+//!  head read ──► gate ──► Admit ───────────────────────────────► upgrade, or plain HTTP
+//!                 │ │                       its turn ▲
+//!                 │ └──► Park: unanswered, watched ──┤
+//!                 │             the agent goes ──► its place is free at once
+//!                 └────► Refuse: held, then 503 ──► closed
+//! ```
+//!
+//! - `gate`: the one lock, and the task that gives turns.
+//! - `fairness`: where arrivals come from, and which sources send more than their share.
+//! - `wait`: what a connection does meanwhile. `params`: what can be set.
+//!
+//! Agents that are in are never here again: a WebSocket asks once, a plain-HTTP connection with its
+//! first request. The operators' port does not ask at all.
+
+mod fairness;
+mod gate;
+pub(super) mod params;
+mod wait;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) use fairness::Knock;
+pub(super) use wait::{Counted, enter};
+
+use crate::clock;
+use crate::telemetry::events::admission::RateSet;
+use crate::websocket::RequestHead;
+use fairness::Fairness;
+use gate::Gate;
+use params::EntryParams;
+
+/// Entry of one node.
+pub(super) struct Entry {
+    gate: Arc<Gate>,
+    fairness: Fairness,
+}
+
+/// How things stand at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryStatus {
+    /// Whether the rate follows the machine.
+    pub automatic: bool,
+    /// Entries a second.
+    pub rate: NonZeroU32,
+    /// Connections that wait for their turn, and for how many there is room.
+    pub parked: usize,
+    /// For how many there is room at this rate.
+    pub park_places: usize,
+    /// Refusals held back.
+    pub held: usize,
+    /// Agents that may be outside; none: nobody knows.
+    pub outside: Option<u64>,
+    /// When the last of them will be in, if the rate stays.
+    pub last_in: Option<Duration>,
+}
+
+impl Entry {
+    pub(super) fn new(params: &EntryParams) -> Self {
+        let gate = Arc::new(Gate::new(params, clock::now()));
+        let status = gate.status();
+        let fairness = Fairness::new(params, status.rate, status.park_places);
+        Self { gate, fairness }
+    }
+
+    /// Gives turns until it is dropped.
+    pub(super) fn turns(&self) -> impl Future<Output = ()> + Send + use<> {
+        gate::give_turns(Arc::clone(&self.gate))
+    }
+
+    /// Takes note of how many agents are connected, and of the time: a few times a second.
+    pub(super) fn observe(&self, connected: u64) {
+        let status = self.gate.observe(connected, clock::now());
+        self.fairness.keep_step(status.rate, status.park_places);
+        gate::show(&status, self.fairness.sources());
+    }
+
+    /// Reads from a request's head who sends it.
+    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> Knock {
+        self.fairness.read(head, peer)
+    }
+
+    pub(super) fn status(&self) -> EntryStatus {
+        self.gate.status()
+    }
+
+    /// Another rate; none: automatic.
+    pub(super) fn set_rate(&self, rate: Option<NonZeroU32>) {
+        RateSet { rate: rate.map(NonZeroU32::get) }.emit();
+        self.gate.set_rate(rate, clock::now());
+    }
+
+    /// Lets nobody in any more; those who wait are sent away.
+    pub(super) fn close(&self) {
+        self.gate.close();
+    }
+}
+
+/// What came of asking.
+pub(super) enum Entered {
+    /// It is in.
+    In,
+    /// It has been told to come again; the connection is over.
+    Refused,
+    /// It has gone.
+    Left,
+}

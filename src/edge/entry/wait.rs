@@ -1,0 +1,113 @@
+//! What a connection does between its request and its answer: nothing, and that cheaply.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+
+use super::gate::{Answer, Refused};
+use super::{Entered, Entry, Knock};
+use crate::clock;
+use crate::core::admission::{Outcome, Turn};
+use crate::edge::linger;
+use crate::telemetry::events::admission::{EntryDecided, EntryOutcome};
+
+/// Sees to it that each accepted connection is counted with exactly one outcome.
+pub(in crate::edge) struct Counted {
+    open: bool,
+    parked: Option<Instant>,
+}
+
+impl Counted {
+    /// A connection that has not asked yet.
+    pub(in crate::edge) const fn new() -> Self {
+        Self { open: true, parked: None }
+    }
+
+    fn count(&mut self, outcome: EntryOutcome) {
+        if std::mem::take(&mut self.open) {
+            let parked = self.parked.map(|since| clock::now().saturating_duration_since(since));
+            EntryDecided { outcome, parked: parked.unwrap_or_default() }.emit();
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let parked = self.parked.is_some();
+        self.count(if parked { EntryOutcome::Left } else { EntryOutcome::NotAsked });
+    }
+}
+
+/// Asks for entry, waits if that is what is to be done, and answers if the answer is no.
+pub(in crate::edge) async fn enter(
+    entry: &Entry,
+    socket: &mut TcpStream,
+    knock: Knock,
+    counted: &mut Counted,
+) -> Entered {
+    let refused = match entry.gate.arrive(entry.fairness.count(knock)) {
+        Answer::Admit => {
+            counted.count(Outcome::Admitted.into());
+            return Entered::In;
+        }
+        Answer::Refuse(refused) => refused,
+        Answer::Park(mut parked) => {
+            counted.parked = Some(clock::now());
+            let turn = tokio::select! {
+                biased;
+                turn = parked.turn() => turn,
+                () = gone(socket) => None,
+            };
+            match turn {
+                Some(Turn::Admit) => {
+                    counted.count(Outcome::AdmittedFromPark.into());
+                    return Entered::In;
+                }
+                Some(Turn::Refuse(refusal)) => Refused::new(parked.gate(), refusal),
+                None => {
+                    counted.count(EntryOutcome::Left);
+                    return Entered::Left;
+                }
+            }
+        }
+    };
+    counted.count(Outcome::Refused(refused.refusal.reason).into());
+    refuse(refused, socket).await;
+    Entered::Refused
+}
+
+/// Holds the refusal, then sends it.
+async fn refuse(refused: Refused, socket: &mut TcpStream) {
+    let refusal = refused.refusal;
+    if !refusal.hold.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(refusal.hold) => {}
+            () = gone(socket) => return,
+        }
+    }
+    // Closing takes its time, and that is not the place's.
+    drop(refused);
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        refusal.retry_after.as_secs()
+    );
+    let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
+    if let Ok(Ok(())) = written.await {
+        linger::close(socket).await;
+    }
+}
+
+/// Ready when the agent has gone.
+///
+/// What it has sent behind the request's head stays in the kernel: read here, it would have to be kept.
+/// While there is such, the socket is ready all the time and has to be looked at again and again.
+async fn gone(socket: &TcpStream) {
+    const LOOK_AGAIN: Duration = Duration::from_secs(1);
+    loop {
+        match socket.ready(Interest::READABLE).await {
+            Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(LOOK_AGAIN).await,
+            _ => return,
+        }
+    }
+}

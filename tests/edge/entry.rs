@@ -1,0 +1,243 @@
+//! Who comes in, who waits, who is told to come again; and that each accepted connection is counted once.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::World;
+use crate::requests::{PATH, PROTOBUF, post, raw};
+use crate::support::PATIENCE;
+use crate::support::http::request;
+use crate::support::message::{full_report, heartbeat, uid, with_header};
+use crate::support::socket::{Socket, UPGRADE};
+
+const OUTCOMES: &str = "seawall_admission_outcomes_total";
+const PARKED: &str = "seawall_admission_parked";
+
+/// One comes in each second, the first at once.
+async fn one_a_second(keys: &[(&str, &str)]) -> World {
+    World::with(|gateway| {
+        let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
+        keys.iter().fold(gateway, |gateway, (key, value)| gateway.set("admission", key, value))
+    })
+    .await
+}
+
+/// Asks for an upgrade and does not wait for the answer.
+async fn ask(world: &World) -> TcpStream {
+    let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    stream.write_all(UPGRADE.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+        head.push(read.expect("an answer in time").expect("an answer"));
+    }
+    String::from_utf8(head).unwrap()
+}
+
+impl World {
+    async fn outcome(&self, outcome: &str, wanted: u32) {
+        self.counts(OUTCOMES, ("outcome", outcome), wanted).await;
+    }
+
+    async fn parked(&self, wanted: u32) {
+        self.total(PARKED, wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_too_early_waits_unanswered_for_its_turn() {
+    let world = one_a_second(&[]).await;
+    let first = Socket::open(world.gateway.edge()).await;
+    let began = Instant::now();
+    let mut line = [ask(&world).await, ask(&world).await];
+    world.parked(2).await;
+    for (place, stream) in (1..).zip(&mut line) {
+        let head = answer(stream).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let waited = began.elapsed().as_secs_f64();
+        let turn = f64::from(place);
+        assert!((turn - 0.4..turn + 0.7).contains(&waited), "number {place} after {waited} s");
+    }
+    world.outcome("admitted", 1).await;
+    world.outcome("admitted_from_park", 2).await;
+    world.parked(0).await;
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
+    let world = one_a_second(&[]).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    let report = with_header(&full_report(&uid(7), 0));
+    let began = Instant::now();
+    let body = report.get(1..).unwrap();
+    let answer = post(&world, &[], body).await;
+    assert_eq!(answer.status, 200);
+    assert!(began.elapsed() > Duration::from_millis(500), "it came in at once");
+    world.outcome("admitted_from_park", 1).await;
+
+    // The next one on a connection that is in does not ask.
+    let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    for _ in 0..3 {
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nHost: x\r\n{}: {}\r\nContent-Length: 1\r\n\r\n!",
+            PROTOBUF.0, PROTOBUF.1
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let head = self::answer(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+        let length = head.to_ascii_lowercase();
+        let length = length.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+        let mut rest = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut rest).await.unwrap();
+    }
+    world.outcome("admitted_from_park", 2).await;
+    world.outcome("admitted", 1).await;
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_it_is_told_when_to_come_again() {
+    let world = one_a_second(&[("park_horizon", "\"0s\"")]).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    for place in 1..=5_u64 {
+        let answer = raw(&world, UPGRADE.as_bytes()).await;
+        let (status, headers) = answer.split_once("\r\n").unwrap();
+        assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+        let retry_after: u64 =
+            headers.strip_prefix("Retry-After: ").unwrap().lines().next().unwrap().parse().unwrap();
+        assert!((1..=place + 1).contains(&retry_after), "number {place}: {answer}");
+        assert!(headers.ends_with("Content-Length: 0\r\nConnection: close\r\n\r\n"), "{answer}");
+    }
+    let body = [0; 100_000];
+    let answer = post(&world, &[], &body).await;
+    assert_eq!((answer.status, answer.body.len()), (503, 0));
+    world.outcome("refused_park_full", 6).await;
+    world.counts("seawall_edge_refused_requests_total", ("reason", "not_yet"), 6).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_held_and_the_time_counts() {
+    let keys = [("park_horizon", "\"0s\""), ("hold_max", "\"1s\"")];
+    let world = one_a_second(&keys).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    let began = Instant::now();
+    let mut line = Vec::new();
+    for _ in 0..6 {
+        line.push(ask(&world).await);
+    }
+    // The first one's moment is so near that there is no time to hold it.
+    world.gateway.wait_metric("seawall_admission_held", &[], |held| held >= 3.0).await;
+    for stream in &mut line {
+        assert!(answer(stream).await.starts_with("HTTP/1.1 503 "));
+    }
+    assert!(began.elapsed() > Duration::from_millis(800), "not held");
+    world.total("seawall_admission_held", 0).await;
+}
+
+#[tokio::test]
+async fn whoever_goes_away_gives_its_place_up_at_once() {
+    let world = one_a_second(&[]).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    let began = Instant::now();
+    let upgrade = ask(&world).await;
+    let mut posted = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
+    posted.write_all(head.as_bytes()).await.unwrap();
+    posted.write_all(&[0; 3000]).await.unwrap();
+    world.parked(2).await;
+    drop((upgrade, posted));
+    let mut last = ask(&world).await;
+    assert!(answer(&mut last).await.starts_with("HTTP/1.1 101 "));
+    assert!(began.elapsed() < Duration::from_millis(2_500), "it waited behind those who had gone");
+    world.outcome("left", 2).await;
+}
+
+#[tokio::test]
+async fn whoever_can_be_recognised_keeps_its_moment() {
+    let world = one_a_second(&[("park_horizon", "\"0s\""), ("retry_min", "\"1s\"")]).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    for _ in 0..5 {
+        raw(&world, UPGRADE.as_bytes()).await;
+    }
+    let known = [("OpAMP-Instance-UID", "0192b1a0-0000-7000-8000-000000000001")];
+    let told = |answer: &crate::support::http::Answer| {
+        assert_eq!(answer.status, 503);
+        answer.header("retry-after").unwrap().parse::<u64>().unwrap()
+    };
+    let moment = told(&post(&world, &known, b"x").await);
+    for _ in 0..5 {
+        let again = told(&post(&world, &known, b"x").await);
+        assert!(again <= moment + 1, "{again} s, after {moment} s");
+    }
+    world.outcome("refused_before_its_time", 5).await;
+}
+
+#[tokio::test]
+async fn the_rate_can_be_set_while_it_runs() {
+    let world = one_a_second(&[]).await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    let mut line = Vec::new();
+    for _ in 0..10 {
+        line.push(ask(&world).await);
+    }
+    let began = Instant::now();
+    let admin = world.gateway.admin();
+    let answer = request(admin, "POST", "/admission?rate=1000", &[], &[]).await.unwrap();
+    assert!(answer.text().contains("\"automatic\":false,\"rate\":1000"), "{}", answer.text());
+    for stream in &mut line {
+        assert!(self::answer(stream).await.starts_with("HTTP/1.1 101 "));
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "ten at one a second");
+}
+
+#[tokio::test]
+async fn a_node_that_drains_sends_those_who_wait_to_another() {
+    let world = World::with(|gateway| {
+        gateway.set("admission", "rate", "1").set("drain", "notice", "\"0s\"")
+    })
+    .await;
+    let _first = Socket::open(world.gateway.edge()).await;
+    let mut line = [ask(&world).await, ask(&world).await, ask(&world).await];
+    request(world.gateway.admin(), "POST", "/drain", &[], &[]).await.unwrap();
+    for stream in &mut line {
+        let head = answer(stream).await;
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
+    }
+}
+
+/// The promise of the metric: with those who wait, its outcomes are the connections accepted.
+#[tokio::test]
+async fn every_accepted_connection_has_exactly_one_outcome() {
+    let world = one_a_second(&[("park_horizon", "\"2s\"")]).await;
+    let edge = world.gateway.edge();
+    let _first = Socket::open(edge).await;
+    let waiting = [ask(&world).await, ask(&world).await];
+    world.parked(2).await;
+    // Refused, of another path, no HTTP at all, too large a head, nothing said, cut off in its head.
+    raw(&world, UPGRADE.as_bytes()).await;
+    request(edge, "GET", "/elsewhere", &[], &[]).await.unwrap();
+    raw(&world, b"\x16\x03\x01\x02\x00\r\n\r\n").await;
+    raw(&world, format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000)).as_bytes()).await;
+    drop(TcpStream::connect(edge).await.unwrap());
+    let mut cut = TcpStream::connect(edge).await.unwrap();
+    cut.write_all(b"GET /v1/op").await.unwrap();
+    drop(cut);
+    drop(waiting);
+    let mut agent = Socket::open(edge).await;
+    agent.ask(&heartbeat(&uid(9), 0)).await;
+
+    world.total("seawall_edge_accepted_connections_total", 10).await;
+    world.total(OUTCOMES, 10).await;
+    world.outcome("not_asked", 5).await;
+    world.outcome("refused_park_full", 1).await;
+    let metrics = world.gateway.metrics().await;
+    let of = |outcome| metrics.sum(OUTCOMES, &[("outcome", outcome)]);
+    let in_or_gone = of("admitted") + of("admitted_from_park") + of("left");
+    assert!((in_or_gone - 4.0).abs() < 0.5, "the first, two who waited, the last: {in_or_gone}");
+}
