@@ -82,6 +82,25 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
 }
 
 #[test]
+fn what_a_rate_means_is_said_in_words() {
+    let with =
+        |keys: &str| parse(&format!("{SERVER}[admission]\n{keys}\n"), &[]).unwrap().to_string();
+    let entry = |keys: &str| {
+        let text = with(keys);
+        text.lines().find_map(|line| line.strip_prefix("entry:    ")).unwrap().to_owned()
+    };
+    assert_eq!(
+        entry("rate = 8000"),
+        "8000 agents a second (10000 agents back in about 2 s, 100000 agents back in about 13 s); up to \
+         160000 agents wait unanswered, 30s at most; others are told when there is room for them"
+    );
+    let automatic = entry("");
+    assert!(automatic.starts_with("as many agents a second as this machine bears; 20s worth of"));
+    let fixed = entry("park_horizon = \"0s\"\nretry_fixed = \"30s\"");
+    assert!(fixed.ends_with("nobody waits unanswered; others are told to come again after 30s"));
+}
+
+#[test]
 fn a_renamed_key_names_its_successor() {
     let found = mistakes("[upstream]\nresync_rate = 2000\n");
     assert_eq!(found, ["line 2: upstream.resync_rate: was renamed: it is `upstream.pace_max` now"]);
@@ -121,6 +140,13 @@ fn values_out_of_bounds_name_the_bounds() {
         ("log.level = \"seawall=loud\"", "log.level: "),
         ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),
         ("upstream.pace_min = 0", "upstream.pace_min: must be 1 to 10000000, not 0"),
+        ("admission.park_ttl = \"45s\"", "admission.park_ttl: must be 1s to 44s, not 45s"),
+        (
+            "admission.park_ttl = \"10s\"",
+            "admission.park_horizon: must not be longer than park_ttl",
+        ),
+        ("admission.retry_fixed = \"1500ms\"", "admission.retry_fixed: must be whole seconds"),
+        ("admission.source = \"header\"", "must be one of \"peer\", \"x-forwarded-for\", \"none\""),
         ("edge = 3", "edge: must be a table, not a number"),
     ] {
         let found = mistakes(text);

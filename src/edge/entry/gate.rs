@@ -37,6 +37,8 @@ struct State {
     /// Somebody has had to wait since turns were last given, and since the last observation.
     wanted: bool,
     waited: bool,
+    /// Somebody has been refused since the last observation.
+    refused: bool,
     fleet: Fleet,
     /// A storm has been told of in the log.
     storm: bool,
@@ -67,6 +69,7 @@ impl Gate {
                 stepped: now,
                 wanted: false,
                 waited: false,
+                refused: false,
                 fleet: Fleet::new(params.fleet_size, now),
                 storm: false,
             }),
@@ -78,6 +81,7 @@ impl Gate {
         let now = state.now();
         let verdict = state.admission.arrive(arrival, now, &mut rand::random::<f64>);
         state.wanted |= verdict != Verdict::Admit;
+        state.refused |= matches!(verdict, Verdict::Refuse(_));
         match verdict {
             Verdict::Admit => Answer::Admit,
             Verdict::Park { ticket, .. } => {
@@ -153,10 +157,14 @@ impl Gate {
         let parked = state.admission.parked() as u64;
         let outside = state.fleet.outside(connected).map(|outside| outside.max(parked));
         state.admission.set_backlog(outside);
-        let (begun, storm) = (waited, std::mem::replace(&mut state.storm, waited));
+        // A wait of some milliseconds is no storm, and a log that tells of it would hide those that are.
+        let refused = std::mem::take(&mut state.refused);
+        let begins = refused || parked >= u64::from(state.admission.rate().get());
+        let begun = if state.storm { waited } else { waited && begins };
+        let was = std::mem::replace(&mut state.storm, begun);
         drop(state);
         let status = self.status();
-        if begun != storm {
+        if begun != was {
             let (rate, last_in) = (status.rate.get(), status.last_in);
             StormChanged { begun, rate, outside, last_in }.emit();
         }
