@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS := $(TARGET)/test-results.log
-# Agents of `make demo` (10000) and of the storms (15000).
+# Agents of `make demo` (10000), of the storms (15000) and of `make storm-drain` (8000).
 AGENTS ?=
 # Share of agents, 0 to 1, that have news in `make storm-bytes`.
 CHANGED ?= 0
@@ -26,7 +26,7 @@ SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
-	storm-gate storm-gate-fixed storm-auto admission-table
+	storm-drain storm-gate storm-gate-fixed storm-auto admission-table
 
 help: ## Shows what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -45,6 +45,9 @@ storm-outage: release ## A server killed and restarted under AGENTS=15000: what 
 
 storm-slow: release ## A storm of AGENTS=15000, all with news, at a server good for 200 reports a second.
 	$(TARGET)/release/loadtest slow --agents $(or $(AGENTS),15000)
+
+storm-drain: release ## One of two gateways behind HAProxy drained of AGENTS=8000: how they come to the other.
+	$(TARGET)/release/loadtest drain --agents $(or $(AGENTS),8000)
 
 storm-gate: release ## The storms that admission is judged by, AGENTS=15000, each against its budget.
 	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000)

@@ -97,11 +97,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     leaving.begin();
     leaving.close_agents(&edge, &sessions, listeners).await;
     upstream.stop(STOP_PATIENCE).await;
+    // Nobody watches over servers any more that are not dialled again.
+    drop(links);
     leaving.delivered();
     if stays {
         shutdown.await;
     }
-    drop((links, tasks));
+    drop(tasks);
     Ok(())
 }
 

@@ -114,10 +114,11 @@ async fn drained_agents_move_paced_and_no_server_hears_of_it() {
 
 #[tokio::test]
 async fn a_signal_drains_and_what_agents_said_is_heard_first() {
-    let mut world = World::with(|gateway| gateway).await;
+    let configure = |gateway: GatewayBuilder| gateway.set("drain", "notice", "\"1s\"");
+    let mut world = World::with(configure).await;
     let agents = world.fill(5).await;
     let leaver = Socket::open(world.first.edge()).await;
-    let late = Reply::Late(Duration::from_millis(400));
+    let late = Reply::Late(Duration::from_millis(1_600));
     world.server.behave(|behaviour| behaviour.reply = late);
     for (n, agent) in agents.iter().enumerate() {
         agent.set_health(&format!("last words {n}")).await;
@@ -125,9 +126,9 @@ async fn a_signal_drains_and_what_agents_said_is_heard_first() {
     let truths: Vec<AgentToServer> = agents.iter().map(Agent::truth).collect();
     let begun = clock::now();
     world.first.process().signal(Signal::TERM);
-    let moved = says_goodbye(leaver);
-    let ((moved, at), ()) = tokio::join!(world.move_over(agents), moved);
-    assert!(at.iter().all(|at| *at - begun > Duration::from_millis(300)), "before their answers");
+    let ((moved, at), ()) = tokio::join!(world.move_over(agents), says_goodbye(leaver));
+    // Closing begins after a second.
+    assert!(at.iter().all(|at| *at - begun > Duration::from_millis(1_500)), "before their answers");
     assert_eq!(world.first.process().exited(PATIENCE).await.code(), Some(0));
     world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
     let heard = |truth: &AgentToServer| {

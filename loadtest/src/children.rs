@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -87,6 +89,20 @@ impl Kept {
     /// When it cannot be killed.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its end.
+    ///
+    /// # Errors
+    /// When it has ended before, or does not end in time.
+    pub(crate) async fn terminate(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+        self.check()?;
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other(format!("the {} has no id", self.name)))?;
+        kill_process(pid, Signal::TERM)?;
+        tokio::time::timeout(patience, self.child.wait())
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other(format!("the {} does not stop", self.name))))
     }
 
     /// Its process id.

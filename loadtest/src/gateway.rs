@@ -89,8 +89,8 @@ fn note(peak: &AtomicU64, sample: Option<Sample>) {
     peak.fetch_max(bytes, Ordering::Relaxed);
 }
 
-/// The value of a metric without labels in Prometheus' text format.
-fn value(text: &str, name: &str) -> Option<f64> {
+/// The value of a metric in Prometheus' text format; labels, if it has any, are part of the name.
+pub(crate) fn value(text: &str, name: &str) -> Option<f64> {
     text.lines()
         .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .find_map(|rest| rest.split(' ').next()?.parse().ok())

@@ -116,7 +116,7 @@ pub(crate) async fn answer(stream: &mut TcpStream, head: &str, body: &[u8]) -> i
 /// Fetches `http://host:port/path`, by POST if there is a body, and returns the answer's body.
 ///
 /// # Errors
-/// When the URL is not of that form, nobody answers, or the status is not 200.
+/// When the URL is not of that form, nobody answers, or the status is not 2xx.
 pub(crate) async fn fetch(url: &str, body: Option<&str>) -> io::Result<Vec<u8>> {
     let context = |error: io::Error| io::Error::new(error.kind(), format!("{url}: {error}"));
     tokio::time::timeout(ANSWER_TIMEOUT, fetch_now(url, body))
@@ -143,7 +143,7 @@ async fn fetch_now(url: &str, body: Option<&str>) -> io::Result<Vec<u8>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(&answer).map_err(invalid)? {
-        httparse::Status::Complete(length) if response.code == Some(200) => {
+        httparse::Status::Complete(length) if matches!(response.code, Some(200..300)) => {
             Ok(answer.split_off(length))
         }
         httparse::Status::Complete(length) => Err(invalid(format!(

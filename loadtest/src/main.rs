@@ -7,6 +7,7 @@ mod children;
 mod compare;
 mod crew;
 mod demo;
+mod drain;
 mod fleet;
 mod gate;
 mod gateway;
@@ -53,6 +54,8 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Kill and restart a server under the agents of a gateway, and tell what they notice
     Outage(Box<outage::OutageArgs>),
+    /// Drain one of two gateways behind HAProxy, and tell how its agents come to the other
+    Drain(Box<drain::DrainArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
     /// Run the storms that admission is judged by, and tell whether each is within its budget
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Outage(args) => outage::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Slow(args) => slow::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),

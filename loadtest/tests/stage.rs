@@ -63,6 +63,31 @@ fn an_outage_is_nothing_to_agents_behind_the_gateway() {
     );
 }
 
+/// Through HAProxy where it is installed, else through the instrument's own relay.
+#[test]
+fn a_drained_gateways_agents_come_to_the_other() {
+    if !has_gateway() {
+        return;
+    }
+    let mut command = vec!["drain", "--agents=200", "--rate=100", "--notice=2s", "--hold=3s"];
+    let debian = Path::new("/usr/sbin/haproxy").exists();
+    if !debian && Command::new("haproxy").arg("-v").output().is_err() {
+        eprintln!("there is no HAProxy: the relay stands for it");
+        command.push("--relay");
+    }
+    let json = figures(&command);
+    assert_eq!(json["agents_on_first"], 200);
+    assert_eq!(json["agents_on_second"], 200);
+    assert_eq!(json["moves"], 200);
+    let worst = json["closes_worst_second"].as_u64().unwrap();
+    assert!((30..=100).contains(&worst), "{worst}");
+    assert!(json["seconds_to_drained"].as_f64().unwrap() >= 3.5);
+    assert!(json["turned_away_most"].as_u64() <= Some(1));
+    assert_eq!(json["server"]["agents_missing"], 0);
+    assert_eq!(json["server"]["agents_wrong"], 0);
+    assert_eq!(json["exit_code"], 0);
+}
+
 #[test]
 fn the_gate_is_judged_by_its_budgets() {
     if !has_gateway() {

@@ -1,7 +1,8 @@
 //! Who comes in, who waits, who is told to come again; and that each accepted connection is counted once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use seawall::clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -54,7 +55,7 @@ impl World {
 async fn whoever_comes_too_early_waits_unanswered_for_its_turn() {
     let world = one_a_second(&[]).await;
     let first = Socket::open(world.gateway.edge()).await;
-    let began = Instant::now();
+    let began = clock::now();
     let mut line = [ask(&world).await, ask(&world).await];
     world.parked(2).await;
     for (place, stream) in (1..).zip(&mut line) {
@@ -75,7 +76,7 @@ async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
     let world = one_a_second(&[]).await;
     let _first = Socket::open(world.gateway.edge()).await;
     let report = with_header(&full_report(&uid(7), 0));
-    let began = Instant::now();
+    let began = clock::now();
     let body = report.get(1..).unwrap();
     let answer = post(&world, &[], body).await;
     assert_eq!(answer.status, 200);
@@ -126,7 +127,7 @@ async fn a_refusal_is_held_and_the_time_counts() {
     let keys = [("park_horizon", "\"0s\""), ("hold_max", "\"1s\"")];
     let world = one_a_second(&keys).await;
     let _first = Socket::open(world.gateway.edge()).await;
-    let began = Instant::now();
+    let began = clock::now();
     let mut line = Vec::new();
     for _ in 0..6 {
         line.push(ask(&world).await);
@@ -144,7 +145,7 @@ async fn a_refusal_is_held_and_the_time_counts() {
 async fn whoever_goes_away_gives_its_place_up_at_once() {
     let world = one_a_second(&[]).await;
     let _first = Socket::open(world.gateway.edge()).await;
-    let began = Instant::now();
+    let began = clock::now();
     let upgrade = ask(&world).await;
     let mut posted = TcpStream::connect(world.gateway.edge()).await.unwrap();
     let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
@@ -186,7 +187,7 @@ async fn the_rate_can_be_set_while_it_runs() {
     for _ in 0..10 {
         line.push(ask(&world).await);
     }
-    let began = Instant::now();
+    let began = clock::now();
     let admin = world.gateway.admin();
     let answer = request(admin, "POST", "/admission?rate=1000", &[], &[]).await.unwrap();
     assert!(answer.text().contains("\"automatic\":false,\"rate\":1000"), "{}", answer.text());

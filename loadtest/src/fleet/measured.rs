@@ -69,6 +69,18 @@ pub(crate) struct Return {
     pub(crate) honest: bool,
 }
 
+/// How one agent came to another connection after its last was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Move {
+    /// When it was closed, in microseconds of Unix time.
+    pub(crate) closed_at_us: u64,
+    /// Dials meanwhile that were refused or failed.
+    pub(crate) turned_away: u64,
+}
+
+/// Moves noted in each thread.
+const MOVES_MAX: usize = 100_000;
+
 macro_rules! measured {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Everything counted and timed. Counts run from the start of the fleet unless they say
@@ -83,6 +95,9 @@ macro_rules! measured {
             pub(crate) first_reply: Latencies,
             /// From the intended instant of a message under load to the reply.
             pub(crate) load: Latencies,
+            /// Each return after the other side ended a connection, the last cut's apart; a bounded
+            /// number of them.
+            pub(crate) moves: Vec<Move>,
             $($(#[$doc])* pub(crate) $name: u64,)*
         }
 
@@ -140,6 +155,7 @@ impl Measured {
     /// Adds what another thread or process has measured.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.returns.extend_from_slice(&other.returns);
+        self.moves.extend_from_slice(&other.moves);
         let seconds = self.refused_per_second.len().max(other.refused_per_second.len());
         self.refused_per_second.resize(seconds, 0);
         for (mine, theirs) in self.refused_per_second.iter_mut().zip(&other.refused_per_second) {
@@ -148,6 +164,13 @@ impl Measured {
         self.first_reply.merge(&other.first_reply);
         self.load.merge(&other.load);
         self.merge_counts(other);
+    }
+
+    /// Notes a move, unless there have been very many.
+    pub(crate) fn moved(&mut self, one: Move) {
+        if self.moves.len() < MOVES_MAX {
+            self.moves.push(one);
+        }
     }
 
     /// Notes a refusal this long after the cut. Seconds beyond a day are the last one's.

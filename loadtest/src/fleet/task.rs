@@ -9,7 +9,7 @@ use seawall::clock;
 use super::backoff::Backoff;
 use super::dial::{Failure, Open, dial};
 use super::manners::{Manners, Wave};
-use super::measured::Return;
+use super::measured::{Move, Return};
 use super::mix::Mix;
 use super::session::{End, Session};
 use super::{Cut, Fleet, Lane};
@@ -34,6 +34,8 @@ pub(crate) struct Life {
     is_returning: bool,
     /// How many cuts it knows of.
     cuts_seen: usize,
+    /// How it is coming back after the other side closed its connection.
+    moving: Option<Move>,
     /// When the dial that is under way, or has succeeded, was meant to start.
     intended: Instant,
 }
@@ -46,7 +48,12 @@ pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dia
         life.intended = match Session::new(&mut life, open).run().await {
             // Its first dial afterwards is timed from the cut.
             End::Cut(cut) => cut.at,
-            End::Lost => clock::now(),
+            End::Lost => {
+                let now = clock::now();
+                let closed_at_us = super::to_unix_us(now);
+                life.moving = Some(Move { closed_at_us, turned_away: 0 });
+                now
+            }
         };
     }
 }
@@ -64,6 +71,7 @@ impl Life {
             record: None,
             is_returning: false,
             cuts_seen: 0,
+            moving: None,
             intended: first_dial,
             fleet,
         }
@@ -88,7 +96,12 @@ impl Life {
             let index = self.fleet.options.first + u32::try_from(self.local).unwrap_or(u32::MAX);
             let cut = self.cut_meanwhile(clock::now());
             let retry_after = match dial(&self.fleet, (target, index), cut).await {
-                Ok(open) => return Some(open),
+                Ok(open) => {
+                    if let Some(moved) = self.moving.take() {
+                        self.lane().measured.lock().moved(moved);
+                    }
+                    return Some(open);
+                }
                 Err(Failure::Refused(retry_after)) => {
                     self.on_refusal();
                     retry_after
@@ -99,9 +112,13 @@ impl Life {
                 }
                 Err(Failure::Cut) => {
                     self.lane().measured.lock().dials_cut += 1;
+                    self.moving = None;
                     None
                 }
             };
+            if let Some(moving) = &mut self.moving {
+                moving.turned_away += 1;
+            }
             // The wait runs from now; the next dial is timed from its end, however late the timer.
             let wait = self.manners.wait(&mut backoff, retry_after, &mut self.mix);
             self.intended = clock::now() + wait;

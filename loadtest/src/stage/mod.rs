@@ -66,10 +66,11 @@ pub(crate) struct Stage {
     gateway: Option<Gateway>,
 }
 
-struct Gateway {
-    process: Kept,
-    edge_port: u16,
-    admin_port: u16,
+/// A gateway before the stage's server. It ends when this goes.
+pub(crate) struct Gateway {
+    pub(crate) process: Kept,
+    pub(crate) edge_port: u16,
+    pub(crate) admin_port: u16,
     _config: ConfigFile,
 }
 
@@ -105,7 +106,11 @@ impl Stage {
         Ok(stage)
     }
 
-    async fn start_gateway(
+    /// Starts a gateway, with these variables besides its configuration, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When there is no gateway's program, or it cannot be started or ends at once.
+    pub(crate) async fn start_gateway(
         &self,
         args: &StageArgs,
         variables: &[(&str, &str)],
@@ -212,7 +217,8 @@ async fn start_server(
     Ok(server)
 }
 
-fn local(port: u16) -> String {
+/// An address of this machine.
+pub(crate) fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 

@@ -73,7 +73,8 @@ pub(in crate::edge) async fn enter(
         }
     };
     counted.count(Outcome::Refused(refused.refusal.reason).into());
-    refuse(refused, socket).await;
+    // Boxed, so that whoever waits for its turn does not hold the room for this.
+    Box::pin(refuse(refused, socket)).await;
     Entered::Refused
 }
 
@@ -92,6 +93,12 @@ async fn refuse(refused: Refused, socket: &mut TcpStream) {
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         refusal.retry_after.as_secs()
     );
+    // The same for those who are held.
+    Box::pin(say(&answer, socket)).await;
+}
+
+/// Answers and closes. A peer that does not take it at once gets nothing.
+async fn say(answer: &str, socket: &mut TcpStream) {
     let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
     if let Ok(Ok(())) = written.await {
         linger::close(socket).await;

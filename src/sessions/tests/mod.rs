@@ -1,5 +1,6 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
+mod departure;
 mod hammer;
 mod http;
 mod news;

@@ -1,0 +1,200 @@
+//! `loadtest drain`: two gateways behind a balancer, all agents on the first, which is drained. How they
+//! come to the second, and what the server believes then.
+
+mod balancer;
+mod figures;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use seawall::clock;
+
+use crate::children::Output;
+use crate::crew::Crew;
+use crate::fleet::measured::Move;
+use crate::fleet::to_unix_us;
+use crate::gateway::value;
+use crate::http1;
+use crate::human::Human;
+use crate::stage::{Cast, Gateway, Stage, StageArgs, local, perform};
+use crate::storm::args::FleetArgs;
+use crate::storm::outcome::round;
+use crate::storm::server::Server;
+use crate::storm::{Progress, fill, publish};
+use crate::yardstick::free_port;
+use balancer::{AGENTS_MAX, Balancer};
+use figures::{Figures, Look, worst_second};
+
+/// Options of `loadtest drain`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// How many agents
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(AGENTS_MAX)))]
+    agents: u32,
+    /// `drain.rate` of the first gateway
+    #[arg(long, default_value_t = 1_000, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// `drain.notice` of the first gateway; the balancer takes up to a second to notice
+    #[arg(long, default_value = "2s", value_name = "DURATION")]
+    notice: Human,
+    /// Without HAProxy: a relay in this process stands for it, good for a few hundred agents
+    #[arg(long)]
+    relay: bool,
+    /// How long everything is watched after the server's picture is true again; the gateways' linger
+    /// is 2 s
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    hold: Human,
+    /// Give the server so long to believe the truth
+    #[arg(long, default_value = "90s", value_name = "DURATION")]
+    settle: Human,
+    /// Write the figures to this file as JSON (`-`: standard output)
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
+    stage: StageArgs,
+}
+
+/// How long the agents may take to get in.
+const FILL: Duration = Duration::from_secs(120);
+/// Beyond notice and rate, how long a drain may take: the last answers, and the links' end.
+const SLACK: Duration = Duration::from_secs(10);
+/// How often the drained node is asked how far it is.
+const LOOK: Duration = Duration::from_millis(25);
+/// A linger that ends while the drain is watched: nobody may hear of it.
+const LINGER: &str = "2s";
+
+/// What is on the stage.
+struct Scene {
+    stage: Stage,
+    first: Gateway,
+    second: Gateway,
+    balancer: Balancer,
+    server: Server,
+    crew: Crew,
+}
+
+/// Runs it and prints.
+///
+/// # Errors
+/// When a process cannot be started or ends early, agents do not get in, or the file cannot be
+/// written.
+pub(crate) fn run(args: &DrainArgs) -> io::Result<ExitCode> {
+    perform(async {
+        let mut scene = Scene::set(args).await?;
+        let figures = scene.drain(args).await?;
+        publish(&figures, &figures.faults, args.json.as_deref(), || figures.tell())
+    })
+}
+
+impl Scene {
+    /// Starts everything and has all agents connect.
+    async fn set(args: &DrainArgs) -> io::Result<Self> {
+        let stage = Stage::start(&args.stage, Cast::ServerAlone).await?;
+        let (rate, notice) = (args.rate.to_string(), format!("{}ms", args.notice.0.as_millis()));
+        let variables = [
+            ("SEAWALL_SESSIONS__LINGER", LINGER),
+            ("SEAWALL_DRAIN__RATE", rate.as_str()),
+            ("SEAWALL_DRAIN__NOTICE", notice.as_str()),
+        ];
+        let first = stage.start_gateway(&args.stage, &variables).await?;
+        let second = stage.start_gateway(&args.stage, &variables).await?;
+        let port = free_port()?;
+        let nodes = [&first, &second];
+        let balancer = if args.relay {
+            Balancer::relay(port, nodes).await?
+        } else {
+            let output = if args.stage.verbose { Output::Shown } else { Output::Dropped };
+            Balancer::haproxy(port, nodes, output)?
+        };
+        let addresses = stage.storm_args(args.agents);
+        let target = format!("ws://{}/v1/opamp", local(port)).parse().map_err(io::Error::other)?;
+        let options = args.fleet.options(&[target], args.agents);
+        let mut crew = fill(&options, FILL, &mut Progress::new()).await?;
+        let server = Server::new(&addresses.server_report);
+        let before = server.settle(&mut crew, args.settle.0).await?.verdict;
+        if !before.holds() {
+            let faults = before.examples.join("; ");
+            return Err(io::Error::other(format!(
+                "the server was wrong before the drain: {faults}"
+            )));
+        }
+        Ok(Self { stage, first, second, balancer, server, crew })
+    }
+
+    async fn drain(&mut self, args: &DrainArgs) -> io::Result<Figures> {
+        let allowed = args.notice.0
+            + SLACK
+            + Duration::from_secs_f64(f64::from(args.agents) / f64::from(args.rate) * 1.1);
+        let mut figures = Figures {
+            balancer: self.balancer.name(),
+            agents: args.agents.into(),
+            agents_on_first: connected(&self.first).await?,
+            rate: args.rate,
+            seconds_allowed: round(allowed.as_secs_f64()),
+            ..Figures::default()
+        };
+        self.server.reset().await?;
+        let before = self.crew.measured().await?;
+        let begun = clock::now();
+        let begun_us = to_unix_us(begun);
+        http1::fetch(&admin(&self.first, "drain"), Some("")).await?;
+        let (looks, is_drained) = watch(&self.first, allowed * 2).await?;
+        let drained = clock::now();
+        figures.closes_worst_second = worst_second(&looks);
+        figures.seconds_to_drained = is_drained.then(|| round((drained - begun).as_secs_f64()));
+        let settled = self.server.settle(&mut self.crew, args.settle.0).await?;
+        figures.seconds_to_settled = settled.at.map(|at| round((at - drained).as_secs_f64()));
+        tokio::time::sleep(args.hold.0).await;
+        figures.exit_code = self.first.process.terminate(SLACK).await?.code();
+        // The picture must stay true, and with the node gone as well: one more look.
+        let last = self.server.settle(&mut self.crew, Duration::ZERO).await?;
+        figures.agents_on_second = connected(&self.second).await?;
+        let since = self.crew.measured().await?;
+        let of_it = |one: &Move| one.closed_at_us >= begun_us;
+        figures.with_moves(&since.moves.iter().copied().filter(of_it).collect::<Vec<_>>());
+        let since = since.counted_since(&before);
+        (figures.misrouted, figures.malformed) = (since.misrouted, since.malformed);
+        figures.judge(self.server.counts().await?, last.verdict);
+        for there in [self.stage.check(), self.second.process.check(), self.balancer.check()] {
+            figures.faults.extend(there.err().map(|error| error.to_string()));
+        }
+        Ok(figures)
+    }
+}
+
+fn admin(gateway: &Gateway, path: &str) -> String {
+    format!("http://{}/{path}", local(gateway.admin_port))
+}
+
+async fn metric(gateway: &Gateway, name: &str) -> io::Result<u64> {
+    let text = http1::fetch(&admin(gateway, "metrics"), None).await?;
+    let found = value(&String::from_utf8_lossy(&text), name);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    found.map(|value| value as u64).ok_or_else(|| io::Error::other(format!("no metric {name}")))
+}
+
+async fn connected(gateway: &Gateway) -> io::Result<u64> {
+    metric(gateway, "seawall_sessions{state=\"connected\"}").await
+}
+
+/// Looks again and again at how many the node has let go, until it is drained or the time is over.
+async fn watch(node: &Gateway, patience: Duration) -> io::Result<(Vec<Look>, bool)> {
+    let end = clock::now() + patience;
+    let mut looks = Vec::new();
+    loop {
+        let asked = clock::now();
+        let moved = metric(node, "seawall_ended_sessions_total{reason=\"moved\"}").await?;
+        looks.push(Look { asked, came: clock::now(), moved });
+        let state = http1::fetch(&admin(node, "drain"), None).await?;
+        let is_drained = String::from_utf8_lossy(&state).contains("\"drained\"");
+        if is_drained || clock::now() >= end {
+            return Ok((looks, is_drained));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
