@@ -180,17 +180,10 @@ impl Sessions {
             self.leave_old_server(slot, route);
         }
         let number = slot.session.next_number();
-        let capabilities = slot.session.capabilities();
         match turn {
-            Turn::Nothing => return Ok(TurnTaken::Idle),
+            Turn::Nothing | Turn::Touch => return self.send_touch(slot, route, turn),
             Turn::AskAgent => self.ask_agent(slot),
             Turn::Report(parts) => return self.report_kept(slot, route, parts),
-            Turn::Touch => {
-                let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
-                self.uplink.send(uid, route, &mut write)?;
-                self.uplink.touched(uid, route.link.server);
-                slot.session.touch_sent(route, clock::now());
-            }
             Turn::Disconnect if slot.session.is_gone() => return Ok(TurnTaken::Idle),
             Turn::Disconnect => {
                 let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
@@ -204,7 +197,7 @@ impl Sessions {
     }
 
     /// Sends parts of the agent's state from the content store (R2, R4). If some have had to go from
-    /// there, the rest is sent, and the agent asked.
+    /// there, the rest is sent, if that is anything, and the agent asked.
     fn report_kept(
         &self,
         slot: &mut SlotState,
@@ -216,15 +209,35 @@ impl Sessions {
         let mut message = Vec::new();
         splice::touch(uid, capabilities, number, &mut message);
         let missing = slot.contents.append(parts, &mut message);
+        let mut goes = Turn::Report(parts);
         if !missing.is_empty() {
-            slot.session.lacks(missing);
+            goes = slot.session.lacks(missing, parts, route);
             store::ContentMissing { uid }.emit();
         }
-        let parts = parts.minus(missing);
+        let Turn::Report(parts) = goes else { return self.send_touch(slot, route, goes) };
         self.uplink.send(uid, route, &mut |out| out.extend_from_slice(&message))?;
         slot.session.sent(route, clock::now());
         slot.session.parts_sent(parts);
         store::ReportFromStore { uid, bytes: message.len() }.emit();
+        Ok(TurnTaken::Used)
+    }
+
+    /// Tells the server of the agent, and nothing more, if that is the session's turn.
+    fn send_touch(
+        &self,
+        slot: &mut SlotState,
+        route: Route,
+        turn: Turn,
+    ) -> Result<TurnTaken, NotSent> {
+        if turn != Turn::Touch {
+            return Ok(TurnTaken::Idle);
+        }
+        let uid = slot.session.uid();
+        let (number, capabilities) = (slot.session.next_number(), slot.session.capabilities());
+        let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
+        self.uplink.send(uid, route, &mut write)?;
+        self.uplink.touched(uid, route.link.server);
+        slot.session.touch_sent(route, clock::now());
         Ok(TurnTaken::Used)
     }
 

@@ -1,10 +1,6 @@
 //! Where the gateway is known to fall short of a rule. Each is to be mended there, and to go here; with
 //! it, the simulation looks away from exactly that.
 
-/// A state of which the content store keeps nothing, or of which nothing but the capabilities is known
-/// or unsent, goes on as an empty message.
-pub(crate) const EMPTY_STATES_GO_ON: bool = true;
-
 /// On a link's new incarnation an agent may be introduced by some parts of its state. If they are all that
 /// its capabilities promise, a server that has lost it takes them for all there is.
 pub(crate) const PARTS_INTRODUCE: bool = true;

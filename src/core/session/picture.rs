@@ -15,7 +15,7 @@
 //! Sent counts as held until the server says otherwise. Of an incarnation that has not seen the
 //! agent nothing is known: it is not told again unless it asks, but nothing is suppressed either.
 
-use super::{Route, Session};
+use super::{Route, Session, Turn};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, has_components, report_hash};
@@ -27,6 +27,12 @@ const PARTS: [u32; agent_field::STATE_PARTS.len()] = agent_field::STATE_PARTS;
 
 const COMPONENTS: FieldSet = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
 const CAPABILITIES: FieldSet = FieldSet::of(&[agent_field::CAPABILITIES]);
+
+/// Whether a message with these parts says more than that the agent is there: capabilities go with
+/// every message.
+pub(super) const fn says_something(parts: FieldSet) -> bool {
+    !parts.minus(CAPABILITIES).is_empty()
+}
 
 /// See the module's text.
 #[derive(Debug, Clone)]
@@ -83,9 +89,17 @@ impl Picture {
         if self.full_owed { self.reported } else { self.owed }
     }
 
-    /// The server is to get everything in one message.
+    /// The server is to get everything in one message, if there is anything.
     pub(super) const fn owe_all(&mut self) {
-        self.full_owed = !self.reported.is_empty();
+        self.full_owed = says_something(self.reported);
+    }
+
+    /// A message went: whatever it was, the capabilities went with it.
+    pub(super) const fn capabilities_sent(&mut self) {
+        let sent = CAPABILITIES.intersection(self.reported);
+        self.held = self.held.union(sent);
+        self.owed = self.owed.minus(sent);
+        self.in_flight = self.in_flight.union(sent);
     }
 
     /// The server is to get the component map.
@@ -284,7 +298,7 @@ impl Session {
     /// These parts of the picture went to the server in one message.
     pub fn parts_sent(&mut self, parts: FieldSet) {
         let Some(picture) = &mut self.picture else { return };
-        // Capabilities go with every message.
+        // `sent` has noted the capabilities.
         let parts = parts.union(CAPABILITIES).intersection(picture.reported);
         picture.held = picture.held.union(parts);
         picture.owed = picture.owed.minus(parts);
@@ -302,16 +316,26 @@ impl Session {
         }
     }
 
-    /// The bytes of these parts are no longer kept: the agent is to be asked.
-    pub fn lacks(&mut self, parts: FieldSet) {
+    /// Of what the turn on `route` is to report, these parts are no longer kept: the agent is to be
+    /// asked. Returns what goes instead: the rest, if that says anything.
+    pub fn lacks(&mut self, missing: FieldSet, report: FieldSet, route: Route) -> Turn {
         if let Some(picture) = &mut self.picture {
-            picture.reported = picture.reported.minus(parts);
-            picture.held = picture.held.minus(parts);
-            picture.owed = picture.owed.minus(parts);
+            picture.reported = picture.reported.minus(missing);
+            picture.held = picture.held.minus(missing);
+            picture.owed = picture.owed.minus(missing);
             picture.hash_counts = false;
-            picture.full_owed &= !picture.reported.is_empty();
+            picture.full_owed &= says_something(picture.reported);
+            if !says_something(picture.owed) {
+                // They go with the agent's answer.
+                picture.owed = FieldSet::EMPTY;
+            }
         }
         self.want_full_state();
+        let rest = report.minus(missing);
+        if says_something(rest) {
+            return Turn::Report(rest);
+        }
+        if self.owes_touch(route) { Turn::Touch } else { Turn::Nothing }
     }
 
     /// What the server is yet to get of the agent's state.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::picture::says_something;
 use super::{FullState, Presence, Route, Session};
 use crate::core::pacing::Class;
 use crate::opamp::field_set::FieldSet;
@@ -86,10 +87,10 @@ impl Session {
         }
         if !leaves && self.owes_full_state() {
             wanted.insert(Class::FullState);
-        } else if !leaves && !self.owed_parts().is_empty() {
+        } else if !leaves && says_something(self.owed_parts()) {
             wanted.insert(Class::Change);
         }
-        if !leaves && self.touch_due {
+        if !leaves && (self.touch_due || self.owes_capabilities()) {
             wanted.insert(Class::Touch);
         }
         if self.full_state == FullState::Wanted && self.is_present() {
@@ -155,12 +156,24 @@ impl Session {
             picture.owe_all();
         }
         let owed = self.owed_parts();
-        if !owed.is_empty() {
+        if says_something(owed) {
             return Turn::Report(owed);
         }
-        if class == Class::Touch && (introduces || self.touch_due) {
+        if class == Class::Touch && (self.owes_touch(route) || self.owes_capabilities()) {
             return Turn::Touch;
         }
         Turn::Nothing
+    }
+
+    /// Whether the server is to hear of the agent, also where there is nothing to say of it.
+    pub(super) fn owes_touch(&self, route: Route) -> bool {
+        self.touch_due || self.needs_introduction(Some(route))
+    }
+
+    /// Whether the server is to get the agent's capabilities, with which nothing else goes: a touch
+    /// has them, as every message does.
+    fn owes_capabilities(&self) -> bool {
+        let owed = self.owed_parts();
+        !owed.is_empty() && !says_something(owed) && !self.has_pending()
     }
 }

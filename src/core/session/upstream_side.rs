@@ -68,6 +68,9 @@ impl Session {
         self.introducing = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
+        if let Some(picture) = &mut self.picture {
+            picture.capabilities_sent();
+        }
     }
 
     /// A touch went out on `route`.

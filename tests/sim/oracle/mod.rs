@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::sessions::params::SessionsParams;
 
-use crate::known;
 use crate::links::LineKey;
 use crate::plan::{Plan, STORE_BYTES};
 use crate::status::Report;
@@ -210,11 +209,7 @@ impl Oracle {
         let found = [
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
-            seen.beats.sent(sent, params.heartbeat_forward_interval).or_else(|fault| {
-                let evicts = params.store.bytes_max < STORE_BYTES;
-                let empty = evicts || !seen.alive || seen.mirror.nothing_heard();
-                if known::EMPTY_STATES_GO_ON && empty { Ok(()) } else { Err(fault) }
-            }),
+            seen.beats.sent(sent, params.heartbeat_forward_interval),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
                 // Of a state that is not kept, what is reported anew cannot be known to be the same.

@@ -176,14 +176,28 @@ impl Gateway {
             set.insert(part);
             set
         });
-        if !missing.is_empty() {
-            session.lacks(missing);
-        }
         parts.iter().filter_map(bytes_of).for_each(|bytes| message.extend_from_slice(bytes));
+        let mut goes = Turn::Report(parts);
+        if !missing.is_empty() {
+            goes = session.lacks(missing, parts, self.route());
+        }
+        let Turn::Report(parts) = goes else { return self.send_touch(session, goes) };
         let sent = self.send(|out| out.extend_from_slice(&message));
         if sent {
             session.sent(self.route(), self.now);
-            session.parts_sent(parts.minus(missing));
+            session.parts_sent(parts);
+        }
+        sent
+    }
+
+    fn send_touch(&mut self, session: &mut Session, turn: Turn) -> bool {
+        if turn != Turn::Touch {
+            return true;
+        }
+        let (capabilities, number) = (session.capabilities(), session.next_number());
+        let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
+        if sent {
+            session.touch_sent(self.route(), self.now);
         }
         sent
     }
@@ -283,8 +297,9 @@ impl Gateway {
     fn take_turn(&mut self, session: &mut Session, class: Class) -> bool {
         let route = self.route();
         let number = session.next_number();
-        match session.turn(class, route, false, self.now) {
-            Turn::Nothing => true,
+        let turn = session.turn(class, route, false, self.now);
+        match turn {
+            Turn::Nothing | Turn::Touch => self.send_touch(session, turn),
             Turn::OneShot => self.send_pending(session),
             Turn::AskAgent => {
                 let Presence::Connected { connection } = session.presence() else { panic!() };
@@ -295,14 +310,6 @@ impl Gateway {
                 true
             }
             Turn::Report(parts) => self.report_kept(session, parts),
-            Turn::Touch => {
-                let capabilities = session.capabilities();
-                let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
-                if sent {
-                    session.touch_sent(route, self.now);
-                }
-                sent
-            }
             Turn::Disconnect => {
                 let sent = self.send(|out| splice::disconnect(UID, number, out));
                 if sent {

@@ -7,3 +7,4 @@ mod peers;
 mod presence;
 mod random;
 mod rules;
+mod turns;
