@@ -1,10 +1,6 @@
 //! Where the gateway is known to fall short of a rule. Each is to be mended there, and to go here; with
 //! it, the simulation looks away from exactly that.
 
-/// On a link's new incarnation an agent may be introduced by some parts of its state. If they are all that
-/// its capabilities promise, a server that has lost it takes them for all there is.
-pub(crate) const PARTS_INTRODUCE: bool = true;
-
 /// Answers to the messages of a session that has ended pass for answers to those of the next. What is
 /// then refused is not known to be refused.
 pub(crate) const ANSWERS_OUTLIVE_SESSIONS: bool = true;

@@ -15,6 +15,7 @@
 //! Sent counts as held until the server says otherwise. Of an incarnation that has not seen the
 //! agent nothing is known: it is not told again unless it asks, but nothing is suppressed either.
 
+use super::full_state::has_all_promised;
 use super::{Route, Session, Turn};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
@@ -92,6 +93,17 @@ impl Picture {
     /// The server is to get everything in one message, if there is anything.
     pub(super) const fn owe_all(&mut self) {
         self.full_owed = says_something(self.reported);
+    }
+
+    /// Whether a server that knows nothing of the agent may take what it is owed for all there is:
+    /// the description goes with full reports only ("Agent Status Compression").
+    pub(super) const fn passes_for_all(&self) -> bool {
+        self.owed.contains(agent_field::AGENT_DESCRIPTION)
+    }
+
+    /// Whether the server is not known to have anything.
+    pub(super) const fn holds_nothing(&self) -> bool {
+        !says_something(self.held)
     }
 
     /// A message went: whatever it was, the capabilities went with it.
@@ -258,6 +270,9 @@ impl Session {
             self.note_incarnation(route);
         }
         let carry = self.carry(scan, news.changed, route);
+        // To a server that has lost the agent it would pass for all there is.
+        let passes_for_all =
+            self.needs_introduction(route) && has_all_promised(scan.capabilities, scan.present);
         let picture = self.picture.get_or_insert_with(|| Box::new(Picture::EMPTY));
         if let Some(taken) = &news.taken {
             picture.take(taken, news);
@@ -265,6 +280,10 @@ impl Session {
         // Capabilities go with every message: only a change of them is worth one of its own.
         let goes_anyway = CAPABILITIES.minus(news.fresh).union(news.without);
         picture.owed = picture.owed.union(news.changed.minus(goes_anyway));
+        if passes_for_all {
+            // What it does not bring follows.
+            picture.owed = picture.owed.union(picture.reported);
+        }
         carry
     }
 

@@ -146,12 +146,16 @@ impl Session {
         }
     }
 
-    /// What waits in one class may go with another's turn: a change introduces the agent.
+    /// What waits in one class may go with another's turn: a change introduces the agent. If it would
+    /// pass for the whole state, the whole state does: a server that has lost the agent would not
+    /// know that there is more.
     fn state_turn(&mut self, class: Class, route: Route, presumed_ignorant: bool) -> Turn {
         let introduces = self.needs_introduction(Some(route));
-        if introduces
-            && presumed_ignorant
-            && let Some(picture) = &mut self.picture
+        // What has introduced it may have been refused: then a touch is due, and nothing held.
+        let knows_nothing = self.picture.as_ref().is_some_and(|picture| picture.holds_nothing());
+        let introduces_again = introduces || self.touch_due && knows_nothing;
+        if let Some(picture) = &mut self.picture
+            && (introduces && presumed_ignorant || introduces_again && picture.passes_for_all())
         {
             picture.owe_all();
         }

@@ -73,9 +73,7 @@ impl World {
             return;
         }
         for part in Part::ALL {
-            let promised = part == Part::Description || part.capability() != 0;
-            let forgiven = known::PARTS_INTRODUCE && !promised && believed.get(part).is_none();
-            if truth.get(part) != believed.get(part) && !forgiven {
+            if truth.get(part) != believed.get(part) {
                 let (is, says) = (truth.get(part), believed.get(part));
                 return self.oracle.fail("R6", || {
                     format!(

@@ -99,3 +99,58 @@ fn a_change_of_capabilities_that_has_to_wait_goes_in_a_touch() {
     gateway.turn();
     assert_eq!(sent(&mut gateway), []);
 }
+
+/// The link is lost with what the agent has just said, and is back.
+fn relinked(changed: Status) -> Gateway {
+    let mut gateway = gateway();
+    gateway.agent_says(HERE, &bytes(&message::report(1, changed)));
+    gateway.link_down();
+    gateway.link_up();
+    gateway
+}
+
+#[test]
+fn what_passes_for_the_whole_state_does_not_introduce_without_the_rest() {
+    let described = Status { description: Some(1), ..Status::default() };
+    let mut gateway = relinked(described);
+    gateway.turn();
+    let whole = Status { description: Some(1), ..Status::FIRST };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
+    // It was refused: the server still knows nothing of the agent.
+    let mut gateway = relinked(Status { health: Some(1), ..Status::default() });
+    gateway.turn();
+    gateway.agent_says(HERE, &bytes(&message::report(2, described)));
+    gateway.server_says(route(2), &bytes(&message::unavailable()));
+    gateway.to_server.clear();
+    gateway.turn();
+    let whole = Status { health: Some(1), ..whole };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
+}
+
+#[test]
+fn what_cannot_pass_for_the_whole_state_introduces_alone() {
+    let health = Status { health: Some(1), ..Status::default() };
+    let mut gateway = relinked(health);
+    gateway.turn();
+    assert_eq!(message::status(&sent(&mut gateway)[0]), health);
+}
+
+#[test]
+fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_rest() {
+    let mut gateway = Gateway::new(crate::clock::now());
+    // It promises nothing but its description, and has more than that.
+    let report =
+        |number, status| AgentToServer { capabilities: 1, ..message::report(number, status) };
+    gateway.agent_says(HERE, &bytes(&report(0, Status::FIRST)));
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.to_server.clear();
+    gateway.link_down();
+    gateway.link_up();
+    let described = Status { description: Some(1), ..Status::default() };
+    gateway.agent_says(HERE, &bytes(&report(1, described)));
+    gateway.turn();
+    let sent = sent(&mut gateway);
+    assert_eq!(message::status(&sent[0]), described);
+    assert_eq!(message::status(&sent[1]), Status { description: None, ..Status::FIRST });
+    assert_eq!(sent.len(), 2);
+}
