@@ -176,13 +176,13 @@ impl Sessions {
         let ignorant = class == Class::Touch && self.uplink.presumed_ignorant(route);
         let uid = slot.session.uid();
         let turn = slot.session.turn(class, route, ignorant, clock::now());
-        if !matches!(turn, Turn::Nothing | Turn::AskAgent) {
+        if !matches!(turn, Turn::Nothing | Turn::AskAgent(_)) {
             self.leave_old_server(slot, route);
         }
         let number = slot.session.next_number();
         match turn {
             Turn::Nothing | Turn::Touch => return self.send_touch(slot, route, turn),
-            Turn::AskAgent => self.ask_agent(slot),
+            Turn::AskAgent(flags) => self.ask_agent(slot, flags),
             Turn::Report(parts) => return self.report_kept(slot, route, parts),
             Turn::Disconnect if slot.session.is_gone() => return Ok(TurnTaken::Idle),
             Turn::Disconnect => {

@@ -8,7 +8,3 @@ pub(crate) const ANSWERS_OUTLIVE_SESSIONS: bool = true;
 /// A state that the content store keeps no longer when its turn comes is asked for, and its answer waits
 /// for a turn again: where every message has to wait, it may never arrive.
 pub(crate) const STATES_WITHOUT_ROOM_GO_ROUND: bool = true;
-
-/// A server's question for the component map that is lost with the agent's connection is not put again
-/// until the server asks again, which it does when it hears of the agent.
-pub(crate) const QUESTIONS_FOR_MAPS_ARE_LOST: bool = true;

@@ -16,7 +16,7 @@
 //! agent nothing is known: it is not told again unless it asks, but nothing is suppressed either.
 
 use super::full_state::has_all_promised;
-use super::{Route, Session, Turn};
+use super::{FullState, Route, Session, Turn};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, has_components, report_hash};
@@ -254,7 +254,8 @@ impl Session {
             taken.parts.contains(agent_field::AVAILABLE_COMPONENTS) && reports_components(scan);
         // The digest is that of their hash, which may have been reported alone.
         let components_came = has_components && !picture.has_components;
-        if components_came && picture.components_given {
+        let asked = picture.components_given || self.map_question() != FullState::Reported;
+        if components_came && asked {
             // The server has asked for them, whatever it got since.
             changed.insert(agent_field::AVAILABLE_COMPONENTS);
         }
@@ -273,6 +274,9 @@ impl Session {
         // To a server that has lost the agent it would pass for all there is.
         let passes_for_all =
             self.needs_introduction(route) && has_all_promised(scan.capabilities, scan.present);
+        if news.has_components {
+            self.close_map_question();
+        }
         let picture = self.picture.get_or_insert_with(|| Box::new(Picture::EMPTY));
         if let Some(taken) = &news.taken {
             picture.take(taken, news);
@@ -370,11 +374,14 @@ impl Session {
     /// The agent's process is a new one: what the old one said of itself is past.
     pub(super) fn forget_picture(&mut self) {
         self.picture = None;
+        self.close_map_question();
     }
 
     /// Another incarnation of the server, of which nothing is known. `moved`: another server even.
     /// It may know the agent from before, and believe that nothing has changed since.
     pub(super) fn forget_held(&mut self, unanswered: bool, moved: bool) {
+        // It asks as it did when it hears of the agent.
+        self.close_map_question();
         if let Some(picture) = &mut self.picture {
             picture.new_incarnation(unanswered);
             if moved {

@@ -87,7 +87,7 @@ impl Session {
             }
         }
         self.note_all_answered();
-        let strip = self.note_asks(scan);
+        let strip = self.note_asks(scan, now);
         ServerVerdict { then: self.destination(scan, strip), strip, answer }
     }
 

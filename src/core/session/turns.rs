@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::picture::says_something;
-use super::{FullState, Presence, Route, Session};
+use super::{Presence, Route, Session};
 use crate::core::pacing::Class;
 use crate::opamp::field_set::FieldSet;
 
@@ -62,8 +62,8 @@ impl ClassSet {
 pub enum Turn {
     /// Nothing is left to do.
     Nothing,
-    /// Ask the agent for its full state.
-    AskAgent,
+    /// Ask the agent for its full state or its component map, by these flags.
+    AskAgent(u64),
     /// Introduce the agent to this incarnation of the server, or say that it is alive.
     Touch,
     /// Send these parts of the agent's state from what is kept; [`Session::lacks`] if they are not.
@@ -93,7 +93,7 @@ impl Session {
         if !leaves && (self.touch_due || self.owes_capabilities()) {
             wanted.insert(Class::Touch);
         }
-        if self.full_state == FullState::Wanted && self.is_present() {
+        if self.wants_to_ask() && self.is_present() {
             wanted.insert(Class::Ask);
         }
         wanted.minus(self.queued)
@@ -133,10 +133,7 @@ impl Session {
         self.note_incarnation(route);
         let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
         match class {
-            Class::Ask if self.full_state == FullState::Wanted && self.is_present() => {
-                self.full_state = FullState::Asked(now);
-                Turn::AskAgent
-            }
+            Class::Ask if self.wants_to_ask() && self.is_present() => Turn::AskAgent(self.ask(now)),
             Class::Urgent if self.has_pending() => Turn::OneShot,
             Class::Urgent if self.presence == Presence::Leaving => Turn::Disconnect,
             Class::Change | Class::FullState | Class::Touch if !leaves => {

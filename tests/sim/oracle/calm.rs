@@ -83,9 +83,7 @@ impl World {
                 });
             }
         }
-        let hears = self.agents[agent].kind.heartbeat.is_some();
-        let asks_again = hears || !known::QUESTIONS_FOR_MAPS_ARE_LOST;
-        if wants_map && asks_again && truth.get(Part::Components).is_some() && !believed.map {
+        if wants_map && truth.get(Part::Components).is_some() && !believed.map {
             self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
         }
         self.judge_beats(agent, server);

@@ -15,7 +15,7 @@ use crate::opamp::digest::{Digester, Scratch};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::fields;
 use crate::opamp::offers::OffersLimits;
-use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
+use crate::opamp::server::ServerScan;
 use crate::opamp::splice::{self, Additions};
 
 pub(super) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
@@ -301,10 +301,10 @@ impl Gateway {
         match turn {
             Turn::Nothing | Turn::Touch => self.send_touch(session, turn),
             Turn::OneShot => self.send_pending(session),
-            Turn::AskAgent => {
+            Turn::AskAgent(flags) => {
                 let Presence::Connected { connection } = session.presence() else { panic!() };
                 let mut bytes = Vec::new();
-                let additions = Additions { flags: REPORT_FULL_STATE, ..Additions::default() };
+                let additions = Additions { flags, ..Additions::default() };
                 splice::acknowledge(UID, &additions, &mut bytes);
                 self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
                 true

@@ -394,7 +394,7 @@ fn a_question_that_waits_for_a_poll_is_not_asked_again() {
         session.report(&AgentScan::parse(&heartbeat).unwrap(), Some(route(1)), now, &POLICY);
     };
     poll(&mut session, 5, now);
-    assert_eq!(session.turn(Class::Ask, route(1), false, now), Turn::AskAgent);
+    assert_eq!(session.turn(Class::Ask, route(1), false, now), Turn::AskAgent(1));
     let ask = bytes(&message::ask());
     let limits = crate::opamp::offers::OffersLimits { bytes_max: 100, custom_messages_max: 1 };
     session.keep_offer(&ServerScan::parse(&ask).unwrap(), limits);
