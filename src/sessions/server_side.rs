@@ -70,10 +70,14 @@ impl Sessions {
         const UNKNOWN: Delivery = Delivery { delivered: Delivered::Unknown, answer: None };
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
-        let Some(slot) = self.find(uid) else { return UNKNOWN };
+        let unknown = || {
+            self.echoes.lock().heard(uid, from);
+            UNKNOWN
+        };
+        let Some(slot) = self.find(uid) else { return unknown() };
         let mut slot = slot.lock(&self.tally);
         if slot.removed {
-            return UNKNOWN;
+            return unknown();
         }
         let now = clock::now();
         let waited = slot.session.waited(now, &self.policy);

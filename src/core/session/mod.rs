@@ -19,6 +19,7 @@
 
 mod agent_side;
 mod asks;
+mod echoes;
 mod full_state;
 mod offered;
 mod picture;
@@ -34,6 +35,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_side::{Reply, ReportVerdict, Says};
+pub use echoes::{Echo, Echoes};
 pub use full_state::FullState;
 pub use picture::{Carry, News};
 pub use presence::{Arrival, EndReason, Expiry, Presence};

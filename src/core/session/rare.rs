@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{FullState, Pending, Session};
+use super::{Echo, FullState, Pending, Session};
 use crate::opamp::offers::Offers;
 
 /// See the module's text. `default()` says that there is nothing special about the session.
@@ -20,6 +20,8 @@ pub(super) struct Rare {
     /// A server wants the component map and only the agent has it: whether it is to be asked, as for its
     /// full state.
     pub(super) map: FullState,
+    /// Answers to an earlier session's messages may pass for those to this one's.
+    pub(super) echo: Option<Echo>,
     /// One-shot messages that wait for the server; see [`Pending`].
     pub(super) pending: Pending,
 }
@@ -36,7 +38,8 @@ impl Session {
                 now.saturating_duration_since(at) < super::presence::LIVE_REPLACEMENT_MEMORY
             });
             let idle = rare.in_doubt.is_none() && rare.offers.is_none() && rare.pending.is_empty();
-            idle && !watched && rare.map == FullState::Reported
+            let quiet = rare.map == FullState::Reported && rare.echo.is_none();
+            idle && quiet && !watched
         });
     }
 }

@@ -11,7 +11,6 @@ use seawall::sessions::SessionInfo;
 use super::Oracle;
 use super::presence::Presence;
 use crate::agent::Agent;
-use crate::known;
 use crate::status::{Part, uid_bytes};
 use crate::world::{Time, World};
 
@@ -139,7 +138,7 @@ impl Oracle {
     /// Whether nobody can know what is missing at the server.
     fn is_muddled(&self, agent: usize) -> bool {
         let seen = &self.agents[agent];
-        seen.covert || known::ANSWERS_OUTLIVE_SESSIONS && seen.muddled
+        seen.covert
     }
 
     /// Whether the gateway hears the agent where it is now.
