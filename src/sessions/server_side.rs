@@ -200,8 +200,8 @@ impl Sessions {
         Ok(TurnTaken::Used)
     }
 
-    /// Sends parts of the agent's state from the content store (R2, R4). If some have had to go from
-    /// there, the rest is sent, if that is anything, and the agent asked.
+    /// Sends parts of the agent's state from the content store (R2, R4), or what of them has not had to
+    /// go from there. If nothing goes, the turn is the agent's, which is asked.
     fn report_kept(
         &self,
         slot: &mut SlotState,
@@ -218,7 +218,10 @@ impl Sessions {
             goes = slot.session.lacks(missing, parts, route);
             store::ContentMissing { uid }.emit();
         }
-        let Turn::Report(parts) = goes else { return self.send_touch(slot, route, goes) };
+        let Turn::Report(parts) = goes else {
+            self.send_touch(slot, route, goes)?;
+            return Ok(TurnTaken::Used);
+        };
         self.uplink.send(uid, route, &mut |out| out.extend_from_slice(&message))?;
         slot.session.sent(route, clock::now());
         slot.session.parts_sent(parts);

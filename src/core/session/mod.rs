@@ -107,6 +107,8 @@ pub struct Session {
     said_all: bool,
     /// The server is to hear of the agent without anything having changed (R9).
     touch_due: bool,
+    /// A turn came to nothing for want of what the agent is asked for: the answer has it.
+    has_turn: bool,
     /// The server was told of the agent without its state, and has not answered yet.
     introducing: bool,
     /// The agent has the server's capabilities on this connection.
@@ -138,6 +140,7 @@ impl Session {
             left_server: false,
             said_all: false,
             touch_due: false,
+            has_turn: false,
             introducing: false,
             greeted: false,
             queued: ClassSet::EMPTY,

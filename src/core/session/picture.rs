@@ -151,6 +151,20 @@ impl Picture {
         self.not_taken(again);
     }
 
+    /// These parts are kept no longer. Where everything was owed, whatever else the server has is news
+    /// again: it wants all of it in one message.
+    fn lose(&mut self, missing: FieldSet) {
+        self.reported = self.reported.minus(missing);
+        self.owed = self.owed.minus(missing);
+        if !says_something(self.owed) {
+            // They go with the agent's answer.
+            self.owed = FieldSet::EMPTY;
+        }
+        self.held = if self.full_owed { FieldSet::EMPTY } else { self.held.minus(missing) };
+        self.full_owed = false;
+        self.hash_counts = false;
+    }
+
     /// The server owes no answer.
     pub(super) const fn all_answered(&mut self) {
         self.in_flight = FieldSet::EMPTY;
@@ -340,25 +354,28 @@ impl Session {
     }
 
     /// Of what the turn on `route` is to report, these parts are no longer kept: the agent is to be
-    /// asked. Returns what goes instead: the rest, if that says anything.
+    /// asked, and its answer has this turn. Returns what goes now: the rest, if that says anything;
+    /// but of a whole state only if the agent is not there, for its answer will be whole.
     pub fn lacks(&mut self, missing: FieldSet, report: FieldSet, route: Route) -> Turn {
+        let whole = self.owes_full_state();
         if let Some(picture) = &mut self.picture {
-            picture.reported = picture.reported.minus(missing);
-            picture.held = picture.held.minus(missing);
-            picture.owed = picture.owed.minus(missing);
-            picture.hash_counts = false;
-            picture.full_owed &= says_something(picture.reported);
-            if !says_something(picture.owed) {
-                // They go with the agent's answer.
-                picture.owed = FieldSet::EMPTY;
-            }
+            picture.lose(missing);
         }
         self.want_full_state();
+        self.has_turn = true;
         let rest = report.minus(missing);
-        if says_something(rest) {
+        let touch = self.owes_touch(route);
+        if says_something(rest) && (touch || !whole || !self.is_present()) {
             return Turn::Report(rest);
         }
-        if self.owes_touch(route) { Turn::Touch } else { Turn::Nothing }
+        if touch { Turn::Touch } else { Turn::Nothing }
+    }
+
+    /// Whether a report, the answer to a question that [`Session::lacks`] led to, has the turn that
+    /// the session had then: were it to wait for another, the store might have lost it again.
+    pub fn takes_turn(&mut self, scan: &AgentScan<'_>) -> bool {
+        let answers = scan.is_full() && self.full_state == FullState::Reported;
+        answers && std::mem::take(&mut self.has_turn)
     }
 
     /// What the server is yet to get of the agent's state.

@@ -150,7 +150,8 @@ impl Gateway {
             Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
             Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
         };
-        if self.has_time && !session.must_queue(scan) && self.send(write) {
+        let may_go = session.takes_turn(scan) || self.has_time;
+        if may_go && !session.must_queue(scan) && self.send(write) {
             session.sent(route, self.now);
             if scan.disconnects() {
                 session.gone();

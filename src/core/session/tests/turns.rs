@@ -154,3 +154,31 @@ fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_re
     assert_eq!(message::status(&sent[1]), Status { description: None, ..Status::FIRST });
     assert_eq!(sent.len(), 2);
 }
+
+#[test]
+fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
+    let mut gateway = gateway();
+    gateway.has_time = false;
+    evict_all(&mut gateway);
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    assert_eq!(asked(&mut gateway), [1]);
+    // Neither would wait for a turn nor find anything kept when it comes.
+    gateway.agent_says(HERE, &full(1));
+    evict_all(&mut gateway);
+    assert!(message::status(&sent(&mut gateway)[0]).is_complete());
+    let again = Status { description: Some(1), ..Status::FIRST };
+    gateway.agent_says(HERE, &bytes(&message::report(2, again)));
+    assert_eq!(sent(&mut gateway), [], "one answer for one turn");
+}
+
+#[test]
+fn what_is_kept_of_the_state_of_an_absent_agent_goes_without_the_rest() {
+    let mut gateway = gateway();
+    gateway.evict(agent_field::EFFECTIVE_CONFIG);
+    gateway.lost(HERE);
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    let kept = Status { config: None, ..Status::FIRST };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), kept);
+}
