@@ -335,7 +335,7 @@ impl Session {
     /// These parts of the picture went to the server in one message.
     pub fn parts_sent(&mut self, parts: FieldSet) {
         let Some(picture) = &mut self.picture else { return };
-        // `sent` has noted the capabilities.
+        // Capabilities went with them, as with every message.
         let parts = parts.union(CAPABILITIES).intersection(picture.reported);
         picture.held = picture.held.union(parts);
         picture.owed = picture.owed.minus(parts);
