@@ -56,6 +56,11 @@ pub struct Offers {
 }
 
 impl Offers {
+    /// What the agent is to be asked.
+    pub const fn flags(&self) -> u64 {
+        self.flags
+    }
+
     /// Adds a server's message to what waits.
     ///
     /// The later offer of a kind replaces the earlier; flags are joined; the last capabilities count;

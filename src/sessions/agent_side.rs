@@ -262,7 +262,9 @@ impl Sessions {
             if slot.session.must_queue(scan) {
                 return Err(Forwarding::Queued { soon: true });
             }
-            if let Admission::Wait { soon } = self.uplink.admit(uid, route) {
+            if !slot.session.takes_turn(scan)
+                && let Admission::Wait { soon } = self.uplink.admit(uid, route)
+            {
                 return Err(Forwarding::Queued { soon });
             }
             self.leave_old_server(slot, route);

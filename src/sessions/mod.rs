@@ -26,6 +26,8 @@ mod view;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use departure::LetGo;
@@ -36,7 +38,8 @@ pub use server_side::{Delivered, Delivery, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
 pub use view::SessionInfo;
 
-use crate::core::session::{ClassSet, Policy, Presence, Route};
+use crate::clock;
+use crate::core::session::{ClassSet, Echoes, Policy, Presence, Route, Session};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
@@ -73,6 +76,8 @@ pub struct Sessions {
     leaving: AtomicBool,
     digester: Digester,
     store: ContentStore,
+    /// A lock of its own, the last to be taken.
+    echoes: Mutex<Echoes>,
 }
 
 impl Sessions {
@@ -103,6 +108,7 @@ impl Sessions {
             leaving: AtomicBool::new(false),
             digester,
             store,
+            echoes: Mutex::default(),
         }
     }
 
@@ -135,7 +141,12 @@ impl Sessions {
         let slot = self.table.entry(uid).or_insert_with(|| {
             self.tally.opened();
             events::SessionOpened { uid }.emit();
-            Arc::new(Slot::new(uid))
+            let now = clock::now();
+            let mut session = Session::new(uid, now);
+            if let Some(echo) = self.echoes.lock().take(uid, now) {
+                session.expect_echoes(echo);
+            }
+            Arc::new(Slot::new(session))
         });
         Ok(Arc::clone(&slot))
     }
@@ -172,6 +183,7 @@ impl Sessions {
             for _ in 0..session.drop_pending() {
                 events::CustomMessageDropped { uid, reason: CustomDrop::SessionEnded }.emit();
             }
+            self.echoes.lock().ended(session, clock::now());
             slot.removed = true;
             return Then::Remove;
         }

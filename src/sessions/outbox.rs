@@ -119,11 +119,13 @@ impl Sessions {
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
     }
 
-    /// Asks the agent for its full state, on the gateway's own account.
-    pub(super) fn ask_agent(&self, slot: &mut SlotState) {
+    /// Asks the agent for its full state, or its component map, on the gateway's own account.
+    pub(super) fn ask_agent(&self, slot: &mut SlotState, flags: u64) {
         let mut message = Vec::new();
-        self.write_acknowledgement(slot, REPORT_FULL_STATE, &mut message);
-        FullStateAsked { uid: slot.session.uid() }.emit();
+        self.write_acknowledgement(slot, flags, &mut message);
+        if flags & REPORT_FULL_STATE != 0 {
+            FullStateAsked { uid: slot.session.uid() }.emit();
+        }
         match slot.session.presence() {
             Presence::Connected { .. } => self.put(slot, SendKind::Push, &message),
             _ => {

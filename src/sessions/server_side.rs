@@ -70,10 +70,14 @@ impl Sessions {
         const UNKNOWN: Delivery = Delivery { delivered: Delivered::Unknown, answer: None };
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
-        let Some(slot) = self.find(uid) else { return UNKNOWN };
+        let unknown = || {
+            self.echoes.lock().heard(uid, from);
+            UNKNOWN
+        };
+        let Some(slot) = self.find(uid) else { return unknown() };
         let mut slot = slot.lock(&self.tally);
         if slot.removed {
-            return UNKNOWN;
+            return unknown();
         }
         let now = clock::now();
         let waited = slot.session.waited(now, &self.policy);
@@ -176,21 +180,14 @@ impl Sessions {
         let ignorant = class == Class::Touch && self.uplink.presumed_ignorant(route);
         let uid = slot.session.uid();
         let turn = slot.session.turn(class, route, ignorant, clock::now());
-        if !matches!(turn, Turn::Nothing | Turn::AskAgent) {
+        if !matches!(turn, Turn::Nothing | Turn::AskAgent(_)) {
             self.leave_old_server(slot, route);
         }
         let number = slot.session.next_number();
-        let capabilities = slot.session.capabilities();
         match turn {
-            Turn::Nothing => return Ok(TurnTaken::Idle),
-            Turn::AskAgent => self.ask_agent(slot),
+            Turn::Nothing | Turn::Touch => return self.send_touch(slot, route, turn),
+            Turn::AskAgent(flags) => self.ask_agent(slot, flags),
             Turn::Report(parts) => return self.report_kept(slot, route, parts),
-            Turn::Touch => {
-                let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
-                self.uplink.send(uid, route, &mut write)?;
-                self.uplink.touched(uid, route.link.server);
-                slot.session.touch_sent(route, clock::now());
-            }
             Turn::Disconnect if slot.session.is_gone() => return Ok(TurnTaken::Idle),
             Turn::Disconnect => {
                 let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
@@ -203,8 +200,8 @@ impl Sessions {
         Ok(TurnTaken::Used)
     }
 
-    /// Sends parts of the agent's state from the content store (R2, R4). If some have had to go from
-    /// there, the rest is sent, and the agent asked.
+    /// Sends parts of the agent's state from the content store (R2, R4), or what of them has not had to
+    /// go from there. If nothing goes, the turn is the agent's, which is asked.
     fn report_kept(
         &self,
         slot: &mut SlotState,
@@ -216,15 +213,38 @@ impl Sessions {
         let mut message = Vec::new();
         splice::touch(uid, capabilities, number, &mut message);
         let missing = slot.contents.append(parts, &mut message);
+        let mut goes = Turn::Report(parts);
         if !missing.is_empty() {
-            slot.session.lacks(missing);
+            goes = slot.session.lacks(missing, parts, route);
             store::ContentMissing { uid }.emit();
         }
-        let parts = parts.minus(missing);
+        let Turn::Report(parts) = goes else {
+            self.send_touch(slot, route, goes)?;
+            return Ok(TurnTaken::Used);
+        };
         self.uplink.send(uid, route, &mut |out| out.extend_from_slice(&message))?;
         slot.session.sent(route, clock::now());
         slot.session.parts_sent(parts);
         store::ReportFromStore { uid, bytes: message.len() }.emit();
+        Ok(TurnTaken::Used)
+    }
+
+    /// Tells the server of the agent, and nothing more, if that is the session's turn.
+    fn send_touch(
+        &self,
+        slot: &mut SlotState,
+        route: Route,
+        turn: Turn,
+    ) -> Result<TurnTaken, NotSent> {
+        if turn != Turn::Touch {
+            return Ok(TurnTaken::Idle);
+        }
+        let uid = slot.session.uid();
+        let (number, capabilities) = (slot.session.next_number(), slot.session.capabilities());
+        let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
+        self.uplink.send(uid, route, &mut write)?;
+        self.uplink.touched(uid, route.link.server);
+        slot.session.touch_sent(route, clock::now());
         Ok(TurnTaken::Used)
     }
 

@@ -6,9 +6,7 @@ use std::task::Waker;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::contents::Contents;
-use crate::clock;
 use crate::core::session::{Presence, Session};
-use crate::ident::InstanceUid;
 
 /// A session and its lock. The lock is held for microseconds, never across an await.
 #[derive(Debug)]
@@ -37,10 +35,10 @@ pub(super) struct SlotState {
 }
 
 impl Slot {
-    pub(super) fn new(uid: InstanceUid) -> Self {
+    pub(super) fn new(session: Session) -> Self {
         Self {
             state: Mutex::new(SlotState {
-                session: Session::new(uid, clock::now()),
+                session,
                 contents: Contents::default(),
                 outbox: Vec::new(),
                 waker: None,

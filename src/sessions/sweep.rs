@@ -26,6 +26,7 @@ impl Sessions {
         let outbox_bytes = self.tally.agent_bytes();
         events::Counted { connected, lingering, outbox_bytes }.emit();
         self.measure_store();
+        self.echoes.lock().forget(now);
         full
     }
 

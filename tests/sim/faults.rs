@@ -4,7 +4,7 @@ use prost::Message;
 use seawall::opamp::proto::ServerToAgent;
 
 use crate::links::LineKey;
-use crate::plan::Fault;
+use crate::plan::{EVERY, Fault};
 use crate::server;
 use crate::world::{Event, Time, World};
 
@@ -227,12 +227,14 @@ impl World {
         for line in self.lines.values_mut() {
             line.stalled_until = line.stalled_until.min(self.now);
         }
+        if self.plan.pace.refusals < EVERY {
+            self.plan.pace.refusals = 0;
+        }
         if let Some(gateway) = &self.gateway {
             for server in &mut gateway.wires.ends.lock().servers {
-                server.turns.refusals = 0;
+                server.turns.refusals = self.plan.pace.refusals;
             }
         }
-        self.plan.pace.refusals = 0;
         for agent in 0..self.agents.len() {
             self.after(Time::from_secs(1), Event::Start(agent));
             let one = &mut self.agents[agent];

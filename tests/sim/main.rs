@@ -13,7 +13,6 @@ mod agent;
 mod agents;
 mod faults;
 mod gateway;
-mod known;
 mod links;
 mod network;
 mod oracle;

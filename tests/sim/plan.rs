@@ -7,7 +7,6 @@ use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
 use crate::agent::Kind;
-use crate::known;
 use crate::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
@@ -15,6 +14,9 @@ use crate::turns::Pace;
 
 /// Room for everything that agents report.
 pub(crate) const STORE_BYTES: usize = 1 << 20;
+
+/// Of a hundred messages, all have to wait for a turn, also when nothing goes wrong any more.
+pub(crate) const EVERY: u64 = 100;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,22 +89,26 @@ impl Plan {
             linger: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
             heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
             store: StoreParams {
-                bytes_max: random.pick(&[STORE_BYTES, STORE_BYTES, STORE_BYTES, 800]),
+                bytes_max: random.pick(&[
+                    STORE_BYTES,
+                    STORE_BYTES,
+                    STORE_BYTES,
+                    STORE_BYTES,
+                    800,
+                    300,
+                ]),
                 entries_max: 1_000,
                 shards: 1,
             },
             ..SessionsParams::default()
         };
         let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
-        let mut pace = Pace {
+        let pace = Pace {
             most: random.pick(&[20_000, 20_000, 20, 3]),
             least: 1 + u32::from(random.percent(50)),
             in_flight: random.pick(&[4_096, 4_096, 4, 1]),
-            refusals: random.pick(&[0, 0, 20]),
+            refusals: random.pick(&[0, 0, 0, 20, 20, EVERY]),
         };
-        if known::STATES_WITHOUT_ROOM_GO_ROUND && params.store.bytes_max < STORE_BYTES {
-            pace = Pace { most: 20_000, in_flight: 4_096, refusals: 0, ..pace };
-        }
         Self {
             agents: (0..agents).map(|_| kind(random)).collect(),
             servers: traits,

@@ -59,6 +59,7 @@ impl Session {
         self.capabilities = scan.capabilities;
         self.heard(now);
         self.full_state = self.full_state.after_report(self.has_offers(), now);
+        self.map_may_be_late(now);
         if self.full_state.made_whole_by(scan) {
             self.said_all |= matches!(self.full_state, FullState::Asked(_)) && scan.is_full();
             self.full_state = FullState::Reported;

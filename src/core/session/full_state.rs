@@ -23,9 +23,10 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// See the module's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FullState {
     /// The gateway has everything, as far as it can know.
+    #[default]
     Reported,
     /// Something is missing.
     Wanted,

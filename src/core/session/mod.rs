@@ -19,6 +19,7 @@
 
 mod agent_side;
 mod asks;
+mod echoes;
 mod full_state;
 mod offered;
 mod picture;
@@ -34,6 +35,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_side::{Reply, ReportVerdict, Says};
+pub use echoes::{Echo, Echoes};
 pub use full_state::FullState;
 pub use picture::{Carry, News};
 pub use presence::{Arrival, EndReason, Expiry, Presence};
@@ -105,6 +107,8 @@ pub struct Session {
     said_all: bool,
     /// The server is to hear of the agent without anything having changed (R9).
     touch_due: bool,
+    /// A turn came to nothing for want of what the agent is asked for: the answer has it.
+    has_turn: bool,
     /// The server was told of the agent without its state, and has not answered yet.
     introducing: bool,
     /// The agent has the server's capabilities on this connection.
@@ -136,6 +140,7 @@ impl Session {
             left_server: false,
             said_all: false,
             touch_due: false,
+            has_turn: false,
             introducing: false,
             greeted: false,
             queued: ClassSet::EMPTY,

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::offers::{Absorbed, Offers, OffersLimits};
-use crate::opamp::server::ServerScan;
+use crate::opamp::server::{REPORT_AVAILABLE_COMPONENTS, ServerScan};
 use crate::opamp::splice::{self, Additions};
 
 impl Session {
@@ -18,6 +18,11 @@ impl Session {
 
     fn offers_mut(&mut self) -> Option<&mut Offers> {
         self.rare.as_mut()?.offers.as_deref_mut()
+    }
+
+    /// Whether a question for the component map waits for the agent.
+    pub(super) fn asks_for_map_wait(&self) -> bool {
+        self.offers().is_some_and(|offers| offers.flags() & REPORT_AVAILABLE_COMPONENTS != 0)
     }
 
     /// Bytes that wait for the agent.

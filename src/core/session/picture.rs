@@ -15,7 +15,8 @@
 //! Sent counts as held until the server says otherwise. Of an incarnation that has not seen the
 //! agent nothing is known: it is not told again unless it asks, but nothing is suppressed either.
 
-use super::{Route, Session};
+use super::full_state::has_all_promised;
+use super::{FullState, Route, Session, Turn};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, has_components, report_hash};
@@ -27,6 +28,12 @@ const PARTS: [u32; agent_field::STATE_PARTS.len()] = agent_field::STATE_PARTS;
 
 const COMPONENTS: FieldSet = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
 const CAPABILITIES: FieldSet = FieldSet::of(&[agent_field::CAPABILITIES]);
+
+/// Whether a message with these parts says more than that the agent is there: capabilities go with
+/// every message.
+pub(super) const fn says_something(parts: FieldSet) -> bool {
+    !parts.minus(CAPABILITIES).is_empty()
+}
 
 /// See the module's text.
 #[derive(Debug, Clone)]
@@ -83,9 +90,28 @@ impl Picture {
         if self.full_owed { self.reported } else { self.owed }
     }
 
-    /// The server is to get everything in one message.
+    /// The server is to get everything in one message, if there is anything.
     pub(super) const fn owe_all(&mut self) {
-        self.full_owed = !self.reported.is_empty();
+        self.full_owed = says_something(self.reported);
+    }
+
+    /// Whether a server that knows nothing of the agent may take what it is owed for all there is:
+    /// the description goes with full reports only ("Agent Status Compression").
+    pub(super) const fn passes_for_all(&self) -> bool {
+        self.owed.contains(agent_field::AGENT_DESCRIPTION)
+    }
+
+    /// Whether the server is not known to have anything.
+    pub(super) const fn holds_nothing(&self) -> bool {
+        !says_something(self.held)
+    }
+
+    /// A message went: whatever it was, the capabilities went with it.
+    pub(super) const fn capabilities_sent(&mut self) {
+        let sent = CAPABILITIES.intersection(self.reported);
+        self.held = self.held.union(sent);
+        self.owed = self.owed.minus(sent);
+        self.in_flight = self.in_flight.union(sent);
     }
 
     /// The server is to get the component map.
@@ -123,6 +149,20 @@ impl Picture {
             self.in_flight = self.held;
         }
         self.not_taken(again);
+    }
+
+    /// These parts are kept no longer. Where everything was owed, whatever else the server has is news
+    /// again: it wants all of it in one message.
+    fn lose(&mut self, missing: FieldSet) {
+        self.reported = self.reported.minus(missing);
+        self.owed = self.owed.minus(missing);
+        if !says_something(self.owed) {
+            // They go with the agent's answer.
+            self.owed = FieldSet::EMPTY;
+        }
+        self.held = if self.full_owed { FieldSet::EMPTY } else { self.held.minus(missing) };
+        self.full_owed = false;
+        self.hash_counts = false;
     }
 
     /// The server owes no answer.
@@ -228,7 +268,8 @@ impl Session {
             taken.parts.contains(agent_field::AVAILABLE_COMPONENTS) && reports_components(scan);
         // The digest is that of their hash, which may have been reported alone.
         let components_came = has_components && !picture.has_components;
-        if components_came && picture.components_given {
+        let asked = picture.components_given || self.map_question() != FullState::Reported;
+        if components_came && asked {
             // The server has asked for them, whatever it got since.
             changed.insert(agent_field::AVAILABLE_COMPONENTS);
         }
@@ -244,6 +285,12 @@ impl Session {
             self.note_incarnation(route);
         }
         let carry = self.carry(scan, news.changed, route);
+        // To a server that has lost the agent it would pass for all there is.
+        let passes_for_all =
+            self.needs_introduction(route) && has_all_promised(scan.capabilities, scan.present);
+        if news.has_components {
+            self.close_map_question();
+        }
         let picture = self.picture.get_or_insert_with(|| Box::new(Picture::EMPTY));
         if let Some(taken) = &news.taken {
             picture.take(taken, news);
@@ -251,6 +298,10 @@ impl Session {
         // Capabilities go with every message: only a change of them is worth one of its own.
         let goes_anyway = CAPABILITIES.minus(news.fresh).union(news.without);
         picture.owed = picture.owed.union(news.changed.minus(goes_anyway));
+        if passes_for_all {
+            // What it does not bring follows.
+            picture.owed = picture.owed.union(picture.reported);
+        }
         carry
     }
 
@@ -284,7 +335,7 @@ impl Session {
     /// These parts of the picture went to the server in one message.
     pub fn parts_sent(&mut self, parts: FieldSet) {
         let Some(picture) = &mut self.picture else { return };
-        // Capabilities go with every message.
+        // Capabilities went with them, as with every message.
         let parts = parts.union(CAPABILITIES).intersection(picture.reported);
         picture.held = picture.held.union(parts);
         picture.owed = picture.owed.minus(parts);
@@ -302,16 +353,29 @@ impl Session {
         }
     }
 
-    /// The bytes of these parts are no longer kept: the agent is to be asked.
-    pub fn lacks(&mut self, parts: FieldSet) {
+    /// Of what the turn on `route` is to report, these parts are no longer kept: the agent is to be
+    /// asked, and its answer has this turn. Returns what goes now: the rest, if that says anything;
+    /// but of a whole state only if the agent is not there, for its answer will be whole.
+    pub fn lacks(&mut self, missing: FieldSet, report: FieldSet, route: Route) -> Turn {
+        let whole = self.owes_full_state();
         if let Some(picture) = &mut self.picture {
-            picture.reported = picture.reported.minus(parts);
-            picture.held = picture.held.minus(parts);
-            picture.owed = picture.owed.minus(parts);
-            picture.hash_counts = false;
-            picture.full_owed &= !picture.reported.is_empty();
+            picture.lose(missing);
         }
         self.want_full_state();
+        self.has_turn = true;
+        let rest = report.minus(missing);
+        let touch = self.owes_touch(route);
+        if says_something(rest) && (touch || !whole || !self.is_present()) {
+            return Turn::Report(rest);
+        }
+        if touch { Turn::Touch } else { Turn::Nothing }
+    }
+
+    /// Whether a report, the answer to a question that [`Session::lacks`] led to, has the turn that
+    /// the session had then: were it to wait for another, the store might have lost it again.
+    pub fn takes_turn(&mut self, scan: &AgentScan<'_>) -> bool {
+        let answers = scan.is_full() && self.full_state == FullState::Reported;
+        answers && std::mem::take(&mut self.has_turn)
     }
 
     /// What the server is yet to get of the agent's state.
@@ -327,11 +391,14 @@ impl Session {
     /// The agent's process is a new one: what the old one said of itself is past.
     pub(super) fn forget_picture(&mut self) {
         self.picture = None;
+        self.close_map_question();
     }
 
     /// Another incarnation of the server, of which nothing is known. `moved`: another server even.
     /// It may know the agent from before, and believe that nothing has changed since.
     pub(super) fn forget_held(&mut self, unanswered: bool, moved: bool) {
+        // It asks as it did when it hears of the agent.
+        self.close_map_question();
         if let Some(picture) = &mut self.picture {
             picture.new_incarnation(unanswered);
             if moved {

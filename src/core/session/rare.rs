@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Pending, Session};
+use super::{Echo, FullState, Pending, Session};
 use crate::opamp::offers::Offers;
 
 /// See the module's text. `default()` says that there is nothing special about the session.
@@ -17,6 +17,11 @@ pub(super) struct Rare {
     pub(super) replaced_alive_at: Option<Instant>,
     /// What waits for an agent that is away or polls (R7).
     pub(super) offers: Option<Box<Offers>>,
+    /// A server wants the component map and only the agent has it: whether it is to be asked, as for its
+    /// full state.
+    pub(super) map: FullState,
+    /// Answers to an earlier session's messages may pass for those to this one's.
+    pub(super) echo: Option<Echo>,
     /// One-shot messages that wait for the server; see [`Pending`].
     pub(super) pending: Pending,
 }
@@ -33,7 +38,8 @@ impl Session {
                 now.saturating_duration_since(at) < super::presence::LIVE_REPLACEMENT_MEMORY
             });
             let idle = rare.in_doubt.is_none() && rare.offers.is_none() && rare.pending.is_empty();
-            idle && !watched
+            let quiet = rare.map == FullState::Reported && rare.echo.is_none();
+            idle && quiet && !watched
         });
     }
 }

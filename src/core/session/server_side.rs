@@ -86,8 +86,8 @@ impl Session {
                 return ServerVerdict { then, strip: 0, answer };
             }
         }
-        self.note_all_answered();
-        let strip = self.note_asks(scan);
+        self.note_all_answered(now);
+        let strip = self.note_asks(scan, now);
         ServerVerdict { then: self.destination(scan, strip), strip, answer }
     }
 
@@ -124,8 +124,10 @@ impl Session {
         Some(NotTaken { acknowledge: self.reply_taken() })
     }
 
-    const fn note_all_answered(&mut self) {
+    fn note_all_answered(&mut self, now: Instant) {
+        self.end_echoes(now);
         if self.unanswered == 0
+            && !self.hears_echoes()
             && let Some(picture) = &mut self.picture
         {
             picture.all_answered();

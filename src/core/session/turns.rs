@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{FullState, Presence, Route, Session};
+use super::picture::says_something;
+use super::{Presence, Route, Session};
 use crate::core::pacing::Class;
 use crate::opamp::field_set::FieldSet;
 
@@ -61,8 +62,8 @@ impl ClassSet {
 pub enum Turn {
     /// Nothing is left to do.
     Nothing,
-    /// Ask the agent for its full state.
-    AskAgent,
+    /// Ask the agent for its full state or its component map, by these flags.
+    AskAgent(u64),
     /// Introduce the agent to this incarnation of the server, or say that it is alive.
     Touch,
     /// Send these parts of the agent's state from what is kept; [`Session::lacks`] if they are not.
@@ -86,13 +87,13 @@ impl Session {
         }
         if !leaves && self.owes_full_state() {
             wanted.insert(Class::FullState);
-        } else if !leaves && !self.owed_parts().is_empty() {
+        } else if !leaves && says_something(self.owed_parts()) {
             wanted.insert(Class::Change);
         }
-        if !leaves && self.touch_due {
+        if !leaves && (self.touch_due || self.owes_capabilities()) {
             wanted.insert(Class::Touch);
         }
-        if self.full_state == FullState::Wanted && self.is_present() {
+        if self.wants_to_ask() && self.is_present() {
             wanted.insert(Class::Ask);
         }
         wanted.minus(self.queued)
@@ -132,10 +133,7 @@ impl Session {
         self.note_incarnation(route);
         let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
         match class {
-            Class::Ask if self.full_state == FullState::Wanted && self.is_present() => {
-                self.full_state = FullState::Asked(now);
-                Turn::AskAgent
-            }
+            Class::Ask if self.wants_to_ask() && self.is_present() => Turn::AskAgent(self.ask(now)),
             Class::Urgent if self.has_pending() => Turn::OneShot,
             Class::Urgent if self.presence == Presence::Leaving => Turn::Disconnect,
             Class::Change | Class::FullState | Class::Touch if !leaves => {
@@ -145,22 +143,38 @@ impl Session {
         }
     }
 
-    /// What waits in one class may go with another's turn: a change introduces the agent.
+    /// What waits in one class may go with another's turn: a change introduces the agent. If it would
+    /// pass for the whole state, the whole state does: a server that has lost the agent would not
+    /// know that there is more.
     fn state_turn(&mut self, class: Class, route: Route, presumed_ignorant: bool) -> Turn {
         let introduces = self.needs_introduction(Some(route));
-        if introduces
-            && presumed_ignorant
-            && let Some(picture) = &mut self.picture
+        // What has introduced it may have been refused: then a touch is due, and nothing held.
+        let knows_nothing = self.picture.as_ref().is_some_and(|picture| picture.holds_nothing());
+        let introduces_again = introduces || self.touch_due && knows_nothing;
+        if let Some(picture) = &mut self.picture
+            && (introduces && presumed_ignorant || introduces_again && picture.passes_for_all())
         {
             picture.owe_all();
         }
         let owed = self.owed_parts();
-        if !owed.is_empty() {
+        if says_something(owed) {
             return Turn::Report(owed);
         }
-        if class == Class::Touch && (introduces || self.touch_due) {
+        if class == Class::Touch && (self.owes_touch(route) || self.owes_capabilities()) {
             return Turn::Touch;
         }
         Turn::Nothing
+    }
+
+    /// Whether the server is to hear of the agent, also where there is nothing to say of it.
+    pub(super) fn owes_touch(&self, route: Route) -> bool {
+        self.touch_due || self.needs_introduction(Some(route))
+    }
+
+    /// Whether the server is to get the agent's capabilities, with which nothing else goes: a touch
+    /// has them, as every message does.
+    fn owes_capabilities(&self) -> bool {
+        let owed = self.owed_parts();
+        !owed.is_empty() && !says_something(owed) && !self.has_pending()
     }
 }

@@ -68,6 +68,9 @@ impl Session {
         self.introducing = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
+        if let Some(picture) = &mut self.picture {
+            picture.capabilities_sent();
+        }
     }
 
     /// When the server last heard something of the agent.
@@ -109,9 +112,10 @@ impl Session {
         if !self.is_introduced(Some(route)) {
             let moved = self.left_server
                 || self.sent_on.is_some_and(|on| on.link.server != route.link.server);
-            let unanswered = self.unanswered > 0 && !is_on(Breach::R6IgnoresLostLink);
-            self.forget_held(unanswered, moved);
+            let unanswered = self.unanswered > 0 || self.hears_echoes();
+            self.forget_held(unanswered && !is_on(Breach::R6IgnoresLostLink), moved);
             self.unanswered = 0;
+            self.leave_echoes(route);
         }
     }
 

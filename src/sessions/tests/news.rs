@@ -110,21 +110,66 @@ fn a_server_that_asks_is_answered_from_the_store() {
     assert_eq!(bench.sent(), []);
 }
 
+fn components(hash: &[u8], map: &[&str]) -> AgentToServer {
+    let components = map.iter().map(|name| ((*name).to_owned(), Default::default())).collect();
+    let available = AvailableComponents { hash: hash.to_vec(), components };
+    AgentToServer { available_components: Some(available), ..heartbeat() }
+}
+
+/// How many components are in the first message.
+fn map_of(sent: &[(InstanceUid, AgentToServer)]) -> Option<usize> {
+    let reported = sent.first()?.1.available_components.as_ref();
+    reported.map(|components| components.components.len())
+}
+
+#[test]
+fn a_question_for_the_component_map_outlives_the_agents_connection() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
+    says(&mut agent, components(b"h", &[]));
+    bench.says(1, &ask);
+    assert_eq!(agent.reads(), [to(1, ask.clone())]);
+    // It may have got it or not; what it says of the hash is no answer.
+    let mut back = agent.returns(2);
+    says(&mut back, components(b"h", &[]));
+    bench.says(1, &ServerToAgent::default());
+    back.reads();
+    bench.sent();
+    bench.turns();
+    assert_eq!(
+        back.reads(),
+        [to(1, ask.clone())],
+        "it is asked again, without the server's asking"
+    );
+    says(&mut back, components(b"h", &["otlp"]));
+    assert_eq!(map_of(&bench.sent()), Some(1));
+    let mut again = back.returns(3);
+    says(&mut again, components(b"h", &[]));
+    bench.turns();
+    assert_eq!(again.reads(), [], "it has been answered");
+}
+
+#[test]
+fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
+    let bench = Bench::default();
+    let mut agent = reported(&bench);
+    says(&mut agent, components(b"h", &[]));
+    bench.says(1, &ServerToAgent::default());
+    agent.seat = None;
+    let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
+    bench.says(1, &ask);
+    let mut back = agent.returns(2);
+    says(&mut back, heartbeat());
+    bench.turns();
+    assert_eq!(back.reads(), [to(1, ask)]);
+}
+
 #[test]
 fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
-    let components = |hash: &[u8], map: &[&str]| AgentToServer {
-        available_components: Some(AvailableComponents {
-            hash: hash.to_vec(),
-            components: map.iter().map(|name| ((*name).to_owned(), Default::default())).collect(),
-        }),
-        ..heartbeat()
-    };
     let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
-    let map_of = |sent: &[(InstanceUid, AgentToServer)]| {
-        sent[0].1.available_components.as_ref().map(|components| components.components.len())
-    };
     says(&mut agent, components(b"h", &[]));
     assert_eq!(map_of(&bench.sent()), Some(0));
     bench.says(1, &ask);

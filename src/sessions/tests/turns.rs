@@ -110,3 +110,35 @@ fn a_turn_for_somebody_unknown_is_idle() {
     assert_eq!(bench.sessions.turn(uid(1), Class::FullState), TurnTaken::Idle);
     assert!(bench.sessions.skip_turn(uid(1), Class::Change, &|| true));
 }
+
+#[test]
+fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    agent.says(goodbye());
+    let mut back = Agent::new(&bench, 1, 2);
+    back.says(full());
+    bench.says(1, &ServerToAgent::default());
+    back.says(health());
+    bench.sent();
+    // That was the farewell's answer, and this is the first report's: what else has arrived?
+    bench.says(1, &ServerToAgent::default());
+    bench.relink();
+    bench.turns();
+    let sent = bench.sent();
+    assert!(sent[0].1.agent_description.is_some() && sent[0].1.health.is_some(), "{sent:?}");
+}
+
+#[test]
+fn a_session_whose_messages_are_all_answered_leaves_no_echo() {
+    let bench = Bench::default();
+    Agent::first(&bench, 1, 1).says(goodbye());
+    bench.says(1, &ServerToAgent::default());
+    let mut back = Agent::new(&bench, 1, 2);
+    back.says(full());
+    bench.says(1, &ServerToAgent::default());
+    bench.relink();
+    bench.sent();
+    bench.turns();
+    assert_eq!(bench.sent()[0].1.agent_description, None, "it has arrived: a touch will do");
+}

@@ -11,7 +11,6 @@ use seawall::sessions::SessionInfo;
 use super::Oracle;
 use super::presence::Presence;
 use crate::agent::Agent;
-use crate::known;
 use crate::status::{Part, uid_bytes};
 use crate::world::{Time, World};
 
@@ -73,9 +72,7 @@ impl World {
             return;
         }
         for part in Part::ALL {
-            let promised = part == Part::Description || part.capability() != 0;
-            let forgiven = known::PARTS_INTRODUCE && !promised && believed.get(part).is_none();
-            if truth.get(part) != believed.get(part) && !forgiven {
+            if truth.get(part) != believed.get(part) {
                 let (is, says) = (truth.get(part), believed.get(part));
                 return self.oracle.fail("R6", || {
                     format!(
@@ -85,9 +82,7 @@ impl World {
                 });
             }
         }
-        let hears = self.agents[agent].kind.heartbeat.is_some();
-        let asks_again = hears || !known::QUESTIONS_FOR_MAPS_ARE_LOST;
-        if wants_map && asks_again && truth.get(Part::Components).is_some() && !believed.map {
+        if wants_map && truth.get(Part::Components).is_some() && !believed.map {
             self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
         }
         self.judge_beats(agent, server);
@@ -143,7 +138,7 @@ impl Oracle {
     /// Whether nobody can know what is missing at the server.
     fn is_muddled(&self, agent: usize) -> bool {
         let seen = &self.agents[agent];
-        seen.covert || known::ANSWERS_OUTLIVE_SESSIONS && seen.muddled
+        seen.covert
     }
 
     /// Whether the gateway hears the agent where it is now.

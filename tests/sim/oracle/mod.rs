@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::sessions::params::SessionsParams;
 
-use crate::known;
 use crate::links::LineKey;
 use crate::plan::{Plan, STORE_BYTES};
 use crate::status::Report;
@@ -67,10 +66,6 @@ struct Seen {
     beats: Beats,
     offers: Offers,
     customs: Customs,
-    /// Messages on this line that the server has not answered.
-    unanswered: (Option<LineKey>, u32),
-    /// Answers to those of an earlier session are still to come.
-    muddled: bool,
     /// The server that the last message went to.
     on: Option<usize>,
     /// The last number of the agent's that the gateway heard, and in which process.
@@ -210,11 +205,7 @@ impl Oracle {
         let found = [
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
-            seen.beats.sent(sent, params.heartbeat_forward_interval).or_else(|fault| {
-                let evicts = params.store.bytes_max < STORE_BYTES;
-                let empty = evicts || !seen.alive || seen.mirror.nothing_heard();
-                if known::EMPTY_STATES_GO_ON && empty { Ok(()) } else { Err(fault) }
-            }),
+            seen.beats.sent(sent, params.heartbeat_forward_interval),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
                 // Of a state that is not kept, what is reported anew cannot be known to be the same.
@@ -224,12 +215,7 @@ impl Oracle {
         if !sent.report.disconnects {
             seen.on = Some(sent.server);
         }
-        if seen.unanswered.0 != Some(sent.line) {
-            (seen.unanswered, seen.muddled) = ((Some(sent.line), 0), false);
-        }
-        seen.unanswered.1 += 1;
         if ended {
-            seen.muddled |= seen.unanswered.1 > 0;
             // The next is another session.
             seen.on = None;
             if sent.server == sent.place {
@@ -281,7 +267,6 @@ impl Oracle {
             // It has been moved away: the server where it is now decides.
             return;
         }
-        seen.unanswered.1 = seen.unanswered.1.saturating_sub(1);
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
             return;

@@ -128,11 +128,6 @@ impl Mirror {
         *self = Self { line, heard, in_doubt, asks, ..Self::default() };
     }
 
-    /// Nothing is known of the agent's state.
-    pub(super) fn nothing_heard(&self) -> bool {
-        self.heard.is_empty()
-    }
-
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }

@@ -15,7 +15,7 @@ use crate::opamp::digest::{Digester, Scratch};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::fields;
 use crate::opamp::offers::OffersLimits;
-use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
+use crate::opamp::server::ServerScan;
 use crate::opamp::splice::{self, Additions};
 
 pub(super) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
@@ -150,7 +150,8 @@ impl Gateway {
             Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
             Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
         };
-        if self.has_time && !session.must_queue(scan) && self.send(write) {
+        let may_go = session.takes_turn(scan) || self.has_time;
+        if may_go && !session.must_queue(scan) && self.send(write) {
             session.sent(route, self.now);
             if scan.disconnects() {
                 session.gone();
@@ -176,14 +177,28 @@ impl Gateway {
             set.insert(part);
             set
         });
-        if !missing.is_empty() {
-            session.lacks(missing);
-        }
         parts.iter().filter_map(bytes_of).for_each(|bytes| message.extend_from_slice(bytes));
+        let mut goes = Turn::Report(parts);
+        if !missing.is_empty() {
+            goes = session.lacks(missing, parts, self.route());
+        }
+        let Turn::Report(parts) = goes else { return self.send_touch(session, goes) };
         let sent = self.send(|out| out.extend_from_slice(&message));
         if sent {
             session.sent(self.route(), self.now);
-            session.parts_sent(parts.minus(missing));
+            session.parts_sent(parts);
+        }
+        sent
+    }
+
+    fn send_touch(&mut self, session: &mut Session, turn: Turn) -> bool {
+        if turn != Turn::Touch {
+            return true;
+        }
+        let (capabilities, number) = (session.capabilities(), session.next_number());
+        let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
+        if sent {
+            session.touch_sent(self.route(), self.now);
         }
         sent
     }
@@ -283,26 +298,19 @@ impl Gateway {
     fn take_turn(&mut self, session: &mut Session, class: Class) -> bool {
         let route = self.route();
         let number = session.next_number();
-        match session.turn(class, route, false, self.now) {
-            Turn::Nothing => true,
+        let turn = session.turn(class, route, false, self.now);
+        match turn {
+            Turn::Nothing | Turn::Touch => self.send_touch(session, turn),
             Turn::OneShot => self.send_pending(session),
-            Turn::AskAgent => {
+            Turn::AskAgent(flags) => {
                 let Presence::Connected { connection } = session.presence() else { panic!() };
                 let mut bytes = Vec::new();
-                let additions = Additions { flags: REPORT_FULL_STATE, ..Additions::default() };
+                let additions = Additions { flags, ..Additions::default() };
                 splice::acknowledge(UID, &additions, &mut bytes);
                 self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
                 true
             }
             Turn::Report(parts) => self.report_kept(session, parts),
-            Turn::Touch => {
-                let capabilities = session.capabilities();
-                let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
-                if sent {
-                    session.touch_sent(route, self.now);
-                }
-                sent
-            }
             Turn::Disconnect => {
                 let sent = self.send(|out| splice::disconnect(UID, number, out));
                 if sent {

@@ -1,0 +1,184 @@
+//! What goes to the server in a session's turn, and what does not.
+
+use prost::Message;
+
+use super::harness::{Gateway, route};
+use super::message::{self, Status, bytes};
+use crate::core::session::FullState;
+use crate::ident::ConnectionId;
+use crate::opamp::field_set::agent_field;
+use crate::opamp::proto::{AgentToServer, ServerToAgent};
+
+const HERE: ConnectionId = ConnectionId(1);
+
+fn full(number: u64) -> Vec<u8> {
+    bytes(&message::report(number, Status::FIRST))
+}
+
+/// A gateway whose agent's first report the server has.
+fn gateway() -> Gateway {
+    let mut gateway = Gateway::new(crate::clock::now());
+    gateway.agent_says(HERE, &full(0));
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.to_server.clear();
+    gateway.to_agent.clear();
+    gateway
+}
+
+fn sent(gateway: &mut Gateway) -> Vec<AgentToServer> {
+    let sent = gateway.to_server.drain(..);
+    sent.map(|(_, bytes)| AgentToServer::decode(&bytes[..]).unwrap()).collect()
+}
+
+fn asked(gateway: &mut Gateway) -> Vec<u64> {
+    let given = gateway.to_agent.drain(..);
+    given.map(|sent| ServerToAgent::decode(&sent.bytes[..]).unwrap().flags).collect()
+}
+
+/// Nothing of the agent's state is kept any more.
+fn evict_all(gateway: &mut Gateway) {
+    agent_field::STATE_PARTS.into_iter().for_each(|part| gateway.evict(part));
+}
+
+#[test]
+fn r9_a_state_of_which_nothing_is_kept_is_no_message() {
+    let mut gateway = gateway();
+    evict_all(&mut gateway);
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    assert_eq!(sent(&mut gateway), []);
+    assert_eq!(asked(&mut gateway), [1], "only the agent has it");
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    assert_eq!((sent(&mut gateway), asked(&mut gateway)), (vec![], vec![]), "asked it is already");
+    gateway.agent_says(HERE, &full(1));
+    assert!(message::status(&sent(&mut gateway)[0]).is_complete());
+}
+
+#[test]
+fn a_state_of_which_nothing_is_kept_is_introduced_by_a_touch() {
+    let mut gateway = gateway();
+    gateway.agent_says(
+        HERE,
+        &bytes(&message::report(1, Status { health: Some(1), ..Status::default() })),
+    );
+    evict_all(&mut gateway);
+    gateway.link_down();
+    gateway.link_up();
+    gateway.turn();
+    let touch = AgentToServer { sequence_num: 2, ..message::heartbeat(2) };
+    assert_eq!(sent(&mut gateway), [touch], "the server is to know that the agent is there");
+    assert_eq!(gateway.session.unwrap().full_state(), FullState::Asked(gateway.now));
+}
+
+#[test]
+fn r9_capabilities_are_no_message_of_their_own() {
+    let mut gateway = Gateway::new(crate::clock::now());
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(0)));
+    gateway.has_time = false;
+    gateway.agent_says(HERE, &bytes(&message::custom(1, 1)));
+    gateway.turn();
+    let sent = sent(&mut gateway);
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[1].custom_message.is_some());
+    // Nor does a server get them that asks for everything, when nothing else is known.
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    assert!(gateway.to_server.is_empty());
+}
+
+#[test]
+fn a_change_of_capabilities_that_has_to_wait_goes_in_a_touch() {
+    let mut gateway = gateway();
+    gateway.has_time = false;
+    let capabilities = message::CAPABILITIES | 0x2000;
+    let changed = AgentToServer { capabilities, ..message::heartbeat(1) };
+    gateway.agent_says(HERE, &bytes(&changed));
+    gateway.turn();
+    assert_eq!(sent(&mut gateway), [changed]);
+    gateway.turn();
+    assert_eq!(sent(&mut gateway), []);
+}
+
+/// The link is lost with what the agent has just said, and is back.
+fn relinked(changed: Status) -> Gateway {
+    let mut gateway = gateway();
+    gateway.agent_says(HERE, &bytes(&message::report(1, changed)));
+    gateway.link_down();
+    gateway.link_up();
+    gateway
+}
+
+#[test]
+fn what_passes_for_the_whole_state_does_not_introduce_without_the_rest() {
+    let described = Status { description: Some(1), ..Status::default() };
+    let mut gateway = relinked(described);
+    gateway.turn();
+    let whole = Status { description: Some(1), ..Status::FIRST };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
+    // It was refused: the server still knows nothing of the agent.
+    let mut gateway = relinked(Status { health: Some(1), ..Status::default() });
+    gateway.turn();
+    gateway.agent_says(HERE, &bytes(&message::report(2, described)));
+    gateway.server_says(route(2), &bytes(&message::unavailable()));
+    gateway.to_server.clear();
+    gateway.turn();
+    let whole = Status { health: Some(1), ..whole };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
+}
+
+#[test]
+fn what_cannot_pass_for_the_whole_state_introduces_alone() {
+    let health = Status { health: Some(1), ..Status::default() };
+    let mut gateway = relinked(health);
+    gateway.turn();
+    assert_eq!(message::status(&sent(&mut gateway)[0]), health);
+}
+
+#[test]
+fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_rest() {
+    let mut gateway = Gateway::new(crate::clock::now());
+    // It promises nothing but its description, and has more than that.
+    let report =
+        |number, status| AgentToServer { capabilities: 1, ..message::report(number, status) };
+    gateway.agent_says(HERE, &bytes(&report(0, Status::FIRST)));
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.to_server.clear();
+    gateway.link_down();
+    gateway.link_up();
+    let described = Status { description: Some(1), ..Status::default() };
+    gateway.agent_says(HERE, &bytes(&report(1, described)));
+    gateway.turn();
+    let sent = sent(&mut gateway);
+    assert_eq!(message::status(&sent[0]), described);
+    assert_eq!(message::status(&sent[1]), Status { description: None, ..Status::FIRST });
+    assert_eq!(sent.len(), 2);
+}
+
+#[test]
+fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
+    let mut gateway = gateway();
+    gateway.has_time = false;
+    evict_all(&mut gateway);
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    assert_eq!(asked(&mut gateway), [1]);
+    // Neither would wait for a turn nor find anything kept when it comes.
+    gateway.agent_says(HERE, &full(1));
+    evict_all(&mut gateway);
+    assert!(message::status(&sent(&mut gateway)[0]).is_complete());
+    let again = Status { description: Some(1), ..Status::FIRST };
+    gateway.agent_says(HERE, &bytes(&message::report(2, again)));
+    assert_eq!(sent(&mut gateway), [], "one answer for one turn");
+}
+
+#[test]
+fn what_is_kept_of_the_state_of_an_absent_agent_goes_without_the_rest() {
+    let mut gateway = gateway();
+    gateway.evict(agent_field::EFFECTIVE_CONFIG);
+    gateway.lost(HERE);
+    gateway.server_says(route(1), &bytes(&message::ask()));
+    gateway.turn();
+    let kept = Status { config: None, ..Status::FIRST };
+    assert_eq!(message::status(&sent(&mut gateway)[0]), kept);
+}
