@@ -73,7 +73,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
     let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
-    let leaving = Leaving::new(config.drain);
+    let leaving = Leaving::new(config.drain.after_entry(config.edge.entry.rate));
     let window = Window::new(&sessions, &upstream, &leaving);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it says how far the gateway is.

@@ -34,7 +34,7 @@ impl fmt::Display for Config {
             }
             writeln!(f)?;
         }
-        writeln!(f, "leaving:  {}", leaving(self.drain))?;
+        writeln!(f, "leaving:  {}", leaving(self.drain.after_entry(self.edge.entry.rate)))?;
         write!(f, "metrics:  http://{}/metrics", self.admin.listen)
     }
 }

@@ -48,6 +48,15 @@ impl Default for Terms {
 const RATE_AUTOMATIC: NonZeroU32 = NonZeroU32::new(1_000).expect("is not zero");
 
 impl Terms {
+    /// An automatic rate is no more than half of the entries a second that are set for this node: those
+    /// it hands its agents to are taken to be like it.
+    #[must_use]
+    pub fn after_entry(self, entry: Option<NonZeroU32>) -> Self {
+        let half = entry.and_then(|entry| NonZeroU32::new(entry.get() / 2)).or(entry);
+        let automatic = half.map(|half| half.min(RATE_AUTOMATIC));
+        Self { rate: self.rate.or(automatic), ..self }
+    }
+
     /// Connections closed a second, at most.
     pub fn rate(&self) -> NonZeroU32 {
         self.rate.unwrap_or(RATE_AUTOMATIC)

@@ -189,3 +189,13 @@ fn before_closing_begins_nobody_is_let_go() {
     drain.begin(now + Duration::from_secs(1));
     assert_eq!(drain.next(now, 1), Step::Wait(now + Duration::from_secs(5)), "it had begun");
 }
+
+#[test]
+fn an_automatic_rate_is_half_of_what_this_node_admits() {
+    let rate = |rate| NonZeroU32::new(rate);
+    let of = |set, entry| {
+        Terms { rate: rate(set), ..Terms::default() }.after_entry(rate(entry)).rate().get()
+    };
+    assert_eq!((of(0, 0), of(0, 100_000), of(0, 500), of(0, 1)), (1_000, 1_000, 250, 1));
+    assert_eq!((of(40, 500), of(4_000, 0)), (40, 4_000), "what is set is set");
+}
