@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
-use crate::edge::{BindError, Edge};
+use crate::edge::{BindError, Door, Edge};
 use crate::sessions::Sessions;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
@@ -43,6 +43,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// There are no threads for connections that wait to come in.
+    #[error("no threads for new connections")]
+    Threads(#[source] std::io::Error),
     /// The operators' address cannot be listened on.
     #[error("cannot listen for operators on {address}")]
     Admin {
@@ -82,7 +85,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     tasks.spawn(sweep(Arc::clone(&sessions)));
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
-    let (_addresses, listeners) = edge.listen()?;
+    let door = Door::open().map_err(StartError::Threads)?;
+    let (_addresses, listeners) = edge.listen(&door)?;
     tasks.spawn(Arc::clone(&edge).keep());
     leaving.serve(&edge);
     window.serve(&edge);
@@ -103,7 +107,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     if stays {
         shutdown.await;
     }
-    drop(tasks);
+    drop((tasks, door));
     Ok(())
 }
 

@@ -23,20 +23,38 @@ use crate::telemetry::events::edge::{
 };
 use crate::websocket::{self, Key, RequestHead};
 
-/// One connection from first byte to last.
+/// One connection until it is in or has come to nothing. At the door.
 pub(super) async fn serve(
     edge: Arc<Edge>,
     socket: TcpStream,
     peer: SocketAddr,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 ) {
     let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
     ConnectionAccepted { peer }.emit();
-    // Boxed, and in two steps: what is needed until somebody is in is all that somebody parked costs, and
-    // what the handshake needs is gone when the connection idles.
-    let opened = match Box::pin(knock(&edge, socket, peer)).await {
-        Ok(request) => Box::pin(open(&edge, request, peer)).await,
-        Err(reason) => Opened::Done(reason),
+    match Box::pin(knock(&edge, socket, peer)).await {
+        Ok((socket, request)) => match socket.into_std() {
+            Ok(socket) => {
+                let inside = edge.inside.clone();
+                inside.spawn(live(edge, (socket, request), closed, room));
+            }
+            Err(_) => closed.reason = CloseReason::Reset,
+        },
+        Err(reason) => closed.reason = reason,
+    }
+}
+
+/// The rest of its life, inside.
+async fn live(
+    edge: Arc<Edge>,
+    (socket, request): (std::net::TcpStream, Box<Request>),
+    mut closed: Closed,
+    _room: OwnedSemaphorePermit,
+) {
+    // Boxed: what the handshake needs is gone when the connection idles.
+    let opened = match TcpStream::from_std(socket) {
+        Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
+        Err(_) => Opened::Done(CloseReason::Reset),
     };
     drop(edge);
     match opened {
@@ -70,10 +88,8 @@ enum Opened<S> {
     Done(CloseReason),
 }
 
-/// A request that is to be answered: its connection, what it asks for, and what has been read and not
-/// used up.
+/// A request that is to be answered: what it asks for, and what has been read and not used up.
 struct Request {
-    socket: TcpStream,
     asked: Asked,
     rest: Vec<u8>,
 }
@@ -92,7 +108,7 @@ async fn knock(
     edge: &Edge,
     mut socket: TcpStream,
     peer: SocketAddr,
-) -> Result<Box<Request>, CloseReason> {
+) -> Result<(TcpStream, Box<Request>), CloseReason> {
     let mut counted = Counted::new();
     // Boxed, so that whoever waits does not hold the room for what it has behind it.
     let (asked, knock, rest) = Box::pin(ask(edge, &mut socket, peer)).await?;
@@ -106,7 +122,7 @@ async fn knock(
             }
         }
     }
-    Ok(Box::new(Request { socket, asked, rest }))
+    Ok((socket, Box::new(Request { asked, rest })))
 }
 
 /// Finds out what is asked, in the time that there is for it. Returns also what has not been used up.
@@ -137,8 +153,13 @@ async fn ask(
     }
 }
 
-async fn open(edge: &Arc<Edge>, request: Box<Request>, peer: SocketAddr) -> Opened<TcpStream> {
-    let Request { socket, asked, rest } = *request;
+async fn open(
+    edge: &Arc<Edge>,
+    socket: TcpStream,
+    request: Box<Request>,
+    peer: SocketAddr,
+) -> Opened<TcpStream> {
+    let Request { asked, rest } = *request;
     match asked {
         Asked::WebSocket(key) => upgrade(edge, socket, &key, (rest, peer)).await,
         Asked::Post | Asked::Other => Opened::Done(http::serve(edge, socket, rest, peer).await),
@@ -278,7 +299,10 @@ mod tests {
         let peer = listener.local_addr().unwrap();
         let socket = TcpStream::connect(peer).await.unwrap();
         let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
-        let task = size_of_val(&serve(edge, socket, peer, room));
+        let closed = Closed { peer, uid: None, reason: CloseReason::Internal };
+        let request = Box::new(Request { asked: Asked::Other, rest: Vec::new() });
+        let socket = socket.into_std().unwrap();
+        let task = size_of_val(&live(edge, (socket, request), closed, room));
         assert!(task <= 400, "the task has {task} bytes");
         let agent = size_of::<AgentSocket<TcpStream>>();
         assert!(agent <= 320, "the agent's socket has {agent} bytes");
@@ -293,7 +317,11 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
         let socket = TcpStream::connect(peer).await.unwrap();
+        let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
         let waiting = size_of_val(&knock(&edge, socket, peer));
         assert!(waiting <= 720, "what waits has {waiting} bytes");
+        let socket = TcpStream::connect(peer).await.unwrap();
+        let task = size_of_val(&serve(edge, socket, peer, room));
+        assert!(task <= 400, "the task has {task} bytes");
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::{Edge, connection};
@@ -26,7 +27,12 @@ pub struct BindError {
     source: io::Error,
 }
 
-pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
+pub(super) fn start(
+    edge: &Arc<Edge>,
+    door: &Handle,
+) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
+    // Sockets belong to the runtime on which they are made.
+    let _at_the_door = door.enter();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sockets = edge.params.listeners.map_or(cores, usize::from).max(1);
     warn_if_capped(edge.params.backlog);
@@ -39,7 +45,7 @@ pub(super) fn start(edge: &Arc<Edge>) -> Result<(Vec<SocketAddr>, JoinSet<()>), 
                 .map_err(|source| BindError { address, source })?;
             // Port 0: the first socket gets one, the others share it.
             address = listener.local_addr().map_err(|source| BindError { address, source })?;
-            tasks.spawn(accept(listener, Arc::clone(edge)));
+            tasks.spawn_on(accept(listener, Arc::clone(edge)), door);
         }
         Listening { address, sockets }.emit();
         bound.push(address);

@@ -2,6 +2,7 @@
 //! and nothing of servers.
 //!
 //! - `listen`: sockets, accepting, the bound on connections.
+//! - `door`: the threads on which connections wait until they are in.
 //! - `pressure`: whether there is memory for more.
 //! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
 //! - `entry`: who comes in, who waits, who is to come again.
@@ -14,6 +15,7 @@ mod body;
 mod budget;
 mod connection;
 mod conversation;
+mod door;
 mod entry;
 mod http;
 mod leave;
@@ -28,9 +30,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use door::Door;
 pub use entry::EntryStatus;
 pub use listen::BindError;
 
@@ -50,6 +54,8 @@ pub struct Edge {
     room: Arc<Semaphore>,
     connections: AtomicU64,
     entry: Entry,
+    /// Where agents are served that are in.
+    inside: Handle,
     pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
@@ -57,7 +63,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// `connections_max` is what the process can bear; the parameters may ask for less.
+    /// `connections_max` is what the process can bear; the parameters may ask for less. Agents will be
+    /// served on the runtime on which this is called.
     pub fn new(params: EdgeParams, sessions: Arc<Sessions>, connections_max: u32) -> Arc<Self> {
         let room = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
@@ -70,19 +77,23 @@ impl Edge {
             room: Arc::new(Semaphore::new(room)),
             connections: AtomicU64::new(0),
             entry,
+            inside: Handle::current(),
             pressure,
             buffered,
             leave: Leave::new(room),
         })
     }
 
-    /// Binds all addresses and accepts until the set is dropped. Returns the addresses bound, with
+    /// Binds all addresses and accepts, at the door, until the set is dropped. Returns the addresses bound, with
     /// the ports that the system chose where 0 was asked for.
     ///
     /// # Errors
     /// If an address cannot be bound.
-    pub fn listen(self: &Arc<Self>) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
-        listen::start(self)
+    pub fn listen(
+        self: &Arc<Self>,
+        door: &Door,
+    ) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
+        listen::start(self, door.handle())
     }
 
     /// Gives turns to those who wait, and looks after what is measured and swept; for as long as there are
