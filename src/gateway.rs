@@ -86,6 +86,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     let door = Door::open().map_err(StartError::Threads)?;
+    edge.give_turns().map_err(StartError::Threads)?;
     let (_addresses, listeners) = edge.listen(&door)?;
     tasks.spawn(Arc::clone(&edge).keep());
     leaving.serve(&edge);

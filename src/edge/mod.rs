@@ -25,6 +25,7 @@ pub mod params;
 mod prefixed;
 mod pressure;
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -96,10 +97,18 @@ impl Edge {
         listen::start(self, door.handle())
     }
 
-    /// Gives turns to those who wait, and looks after what is measured and swept; for as long as there are
-    /// connections, which is longer than any are accepted.
+    /// Looks after what is measured and swept; for as long as there are connections, which is longer than
+    /// any are accepted.
     pub async fn keep(self: Arc<Self>) {
-        tokio::join!(self.entry.turns(), listen::measure(&self));
+        listen::measure(&self).await;
+    }
+
+    /// Has those who wait given their turns, for as long as this lives.
+    ///
+    /// # Errors
+    /// If the system gives no thread for it.
+    pub fn give_turns(&self) -> io::Result<()> {
+        self.entry.begin(self.inside.clone())
     }
 
     /// Bytes of incomplete messages held now.

@@ -4,11 +4,14 @@
 //! turns, and never across an await.
 
 use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::EntryStatus;
@@ -21,6 +24,8 @@ use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
 
 pub(super) struct Gate {
     state: Mutex<State>,
+    /// Turns are about to be given.
+    beating: AtomicBool,
 }
 
 struct State {
@@ -61,6 +66,7 @@ impl Gate {
             None => admission.burst = EntryRate::BURST,
         }
         Self {
+            beating: AtomicBool::new(false),
             state: Mutex::new(State {
                 admission: Admission::new(admission, now),
                 waiting: HashMap::new(),
@@ -243,17 +249,35 @@ impl Drop for Refused {
     }
 }
 
-/// Gives turns, a hundred times a second, and feels how busy the processors are.
-pub(super) async fn give_turns(gate: Arc<Gate>) {
-    loop {
-        let due = clock::now() + EntryRate::INTERVAL;
-        tokio::time::sleep_until(due.into()).await;
-        let delay = clock::now().saturating_duration_since(due);
-        Delayed { delay }.emit();
-        while gate.step(delay, clock::now()) {
-            tokio::task::yield_now().await;
+/// Has turns given on this runtime, a hundred times a second, for as long as there is the gate.
+///
+/// A thread of its own says when: what it spawns stands in line behind those whom earlier turns have let
+/// in, and how long it stands there is what entry costs. A task of the runtime's own would go past them.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(super) fn beat(gate: &Arc<Gate>, inside: Handle) -> io::Result<()> {
+    let gate = Arc::downgrade(gate);
+    let beats = move || {
+        while let Some(gate) = gate.upgrade() {
+            // One that stands in line does for those that would come behind it.
+            if !gate.beating.swap(true, Ordering::AcqRel) {
+                inside.spawn(give_turns(gate, clock::now()));
+            }
+            std::thread::sleep(EntryRate::INTERVAL);
         }
+    };
+    std::thread::Builder::new().name("seawall-beat".to_owned()).spawn(beats).map(drop)
+}
+
+/// Gives the turns that were due at this time.
+async fn give_turns(gate: Arc<Gate>, due: Instant) {
+    let delay = clock::now().saturating_duration_since(due);
+    Delayed { delay }.emit();
+    while gate.step(delay, clock::now()) {
+        tokio::task::yield_now().await;
     }
+    gate.beating.store(false, Ordering::Release);
 }
 
 /// Shows how things stand.

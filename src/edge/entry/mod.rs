@@ -9,7 +9,7 @@
 //!                 └────► Refuse: held, then 503 ──► closed
 //! ```
 //!
-//! - `gate`: the one lock, and the task that gives turns.
+//! - `gate`: the one lock, and who gives turns.
 //! - `fairness`: where arrivals come from, and which sources send more than their share.
 //! - `wait`: what a connection does meanwhile. `params`: what can be set.
 //!
@@ -21,10 +21,13 @@ mod gate;
 pub(super) mod params;
 mod wait;
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 pub(super) use fairness::Knock;
 pub(super) use wait::{Counted, enter};
@@ -69,9 +72,12 @@ impl Entry {
         Self { gate, fairness }
     }
 
-    /// Gives turns until it is dropped.
-    pub(super) fn turns(&self) -> impl Future<Output = ()> + Send + use<> {
-        gate::give_turns(Arc::clone(&self.gate))
+    /// Has turns given on this runtime.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(super) fn begin(&self, inside: Handle) -> io::Result<()> {
+        gate::beat(&self.gate, inside)
     }
 
     /// Takes note of how many agents are connected, and of the time: a few times a second.
