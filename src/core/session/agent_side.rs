@@ -101,6 +101,7 @@ impl Session {
                 if new_process {
                     // It may have forgotten what the old one had taken from the server.
                     self.forget_picture();
+                    self.forget_doubt();
                     self.said_all = false;
                 }
                 (!new_process, new_process)

@@ -229,6 +229,13 @@ impl Session {
         self.rare_mut().in_doubt = Some(now);
     }
 
+    /// Whoever was given something is gone, and what it made of it is of no concern any more.
+    pub(super) fn forget_doubt(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.in_doubt = None;
+        }
+    }
+
     /// The agent was heard: what was written well before has arrived.
     pub fn heard(&mut self, now: Instant) {
         if let Some(rare) = &mut self.rare {

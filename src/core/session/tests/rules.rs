@@ -121,6 +121,20 @@ fn r4_a_server_that_always_asks_gets_each_state_once() {
 }
 
 #[test]
+fn r1_what_an_old_process_was_given_casts_no_doubt_on_what_the_new_one_says() {
+    let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    // The process ends, and the next one begins from 0.
+    for report in [full(0), health(1), health(2)] {
+        gateway.agent_says(HERE, &report);
+        gateway.server_says(route(1), &bytes(&message::ack()));
+    }
+    gateway.to_server.clear();
+    gateway.agent_says(HERE, &health(2));
+    assert_eq!(next_upstream(&mut gateway), None, "said twice, for the reply was lost");
+}
+
+#[test]
 fn r4_a_server_that_was_content_and_asks_again_is_answered_again() {
     let mut gateway = gateway();
     for _ in 0..3 {
