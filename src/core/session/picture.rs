@@ -119,6 +119,13 @@ impl Picture {
         self.owed = self.owed.union(COMPONENTS.intersection(self.reported));
     }
 
+    /// Whether the server is to get the component map, which it has asked for and which is kept.
+    const fn owes_map(&self) -> bool {
+        self.components_given
+            && self.has_components
+            && self.owed.contains(agent_field::AVAILABLE_COMPONENTS)
+    }
+
     /// The server wants the component map, not its hash alone: a report of it is news.
     pub(super) const fn forget_components(&mut self) {
         self.held = self.held.minus(COMPONENTS);
@@ -329,7 +336,18 @@ impl Session {
 
     /// A report went to the server in this form, [`Session::sent`] having been told.
     pub fn report_sent(&mut self, scan: &AgentScan<'_>, carry: Carry) {
-        self.parts_sent(parts_of(scan, carry));
+        let parts = parts_of(scan, carry);
+        let map_owed = self.picture.as_ref().is_some_and(|picture| picture.owes_map());
+        self.parts_sent(parts);
+        if map_owed
+            && parts.contains(agent_field::AVAILABLE_COMPONENTS)
+            && !reports_components(scan)
+            && let Some(picture) = &mut self.picture
+        {
+            // The server has asked for the map and got its hash once more: the map itself follows.
+            picture.forget_components();
+            picture.owe_components();
+        }
     }
 
     /// These parts of the picture went to the server in one message.

@@ -1,5 +1,7 @@
 //! What goes to the server in a session's turn, and what does not.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 
 use super::harness::{Gateway, route};
@@ -7,7 +9,7 @@ use super::message::{self, Status, bytes};
 use crate::core::session::FullState;
 use crate::ident::ConnectionId;
 use crate::opamp::field_set::agent_field;
-use crate::opamp::proto::{AgentToServer, ServerToAgent};
+use crate::opamp::proto::{AgentToServer, AvailableComponents, ComponentDetails, ServerToAgent};
 
 const HERE: ConnectionId = ConnectionId(1);
 
@@ -181,4 +183,32 @@ fn what_is_kept_of_the_state_of_an_absent_agent_goes_without_the_rest() {
     gateway.turn();
     let kept = Status { config: None, ..Status::FIRST };
     assert_eq!(message::status(&sent(&mut gateway)[0]), kept);
+}
+
+#[test]
+fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
+    let report = |number, components| AgentToServer {
+        available_components: Some(AvailableComponents { hash: vec![7], components }),
+        ..message::report(number, Status::FIRST)
+    };
+    let map: BTreeMap<_, _> = [("receivers".to_owned(), ComponentDetails::default())].into();
+    let asks = bytes(&ServerToAgent { flags: 3, ..message::ack() });
+    let mut gateway = Gateway::new(crate::clock::now());
+    gateway.agent_says(HERE, &bytes(&report(0, map.clone())));
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.link_down();
+    gateway.link_up();
+    gateway.turn();
+    gateway.to_server.clear();
+    gateway.server_says(route(2), &asks);
+    // Before its turn comes, the agent connects anew and says all, as it does when nobody asks for the map.
+    gateway.agent_says(HERE, &bytes(&report(1, BTreeMap::new())));
+    gateway.server_says(route(2), &asks);
+    let first = sent(&mut gateway);
+    assert_eq!(first.len(), 1);
+    assert!(first[0].available_components.as_ref().unwrap().components.is_empty());
+    gateway.turn();
+    let [then] = &sent(&mut gateway)[..] else { panic!("the map follows") };
+    assert_eq!(then.available_components.as_ref().unwrap().components, map);
+    assert_eq!(message::status(then), Status::default(), "and nothing that the server has");
 }
