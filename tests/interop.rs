@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "interop/entry.rs"]
+mod entry;
 #[path = "interop/http.rs"]
 mod http;
 #[path = "interop/lifecycle.rs"]
@@ -100,4 +102,7 @@ scenarios! {
     http::polling in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
     http::gzip in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
     http::agent_gone in [Multiplexed, PerAgent, Http] with [Latest];
+
+    entry::entry_from_the_line in [Multiplexed] with [V022, Latest];
+    entry::entry_at_the_moment_told in [Multiplexed] with [V022, Latest];
 }

@@ -24,6 +24,8 @@ const stopTimeout = 10 * time.Second
 type agent struct {
 	client client.OpAMPClient
 	tap    *tap
+	// start lets the client dial; to be called once.
+	start func() error
 
 	// repeatHealth: health is set again with each connection, and so stands in the first report of it.
 	repeatHealth bool
@@ -153,6 +155,8 @@ func (a *agent) command(command lines.Command) (lines.Event, error) {
 			return nil, errors.New("only a WebSocket agent has a socket to handle")
 		}
 		return nil, a.tap.command(command.Cmd)
+	case "start":
+		return nil, a.start()
 	case "stop":
 		return nil, a.stop(command)
 	default:

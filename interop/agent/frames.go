@@ -19,6 +19,8 @@ type frames struct {
 	pending  []byte
 	upgraded bool
 	message  []byte
+	// head, if set, is called with the HTTP head.
+	head func(head []byte)
 	// whole is called with each complete message, control with each control frame.
 	whole   func(payload []byte)
 	control func(opcode byte, payload []byte)
@@ -32,6 +34,9 @@ func (f *frames) feed(data []byte) {
 			return
 		}
 		f.upgraded = true
+		if f.head != nil {
+			f.head(f.pending[:end+4])
+		}
 		f.pending = f.pending[end+4:]
 	}
 	for f.next() {

@@ -40,6 +40,7 @@ func main() {
 	heartbeat := flag.Duration("heartbeat", 30*time.Second, "heartbeat (ws) or poll (http) interval")
 	gzip := flag.Bool("gzip", false, "compress request bodies (http)")
 	repeatHealth := flag.Bool("repeat-health", false, "report health with each connection, not only when it changes")
+	wait := flag.Bool("wait", false, "dial when the command start comes, not at once")
 	flag.Parse()
 	log.SetFlags(log.Lmicroseconds)
 
@@ -63,17 +64,21 @@ func main() {
 		agent.client = client.NewWebSocket(lines.Logger{})
 	}
 	settings.Callbacks = agent.callbacks()
-	if err := agent.start(*name, settings); err != nil {
+	agent.start = func() error { return agent.startAs(*name, settings) }
+	if *wait {
+		lines.Emit("waiting", nil)
+	} else if err := agent.start(); err != nil {
 		log.Fatalf("start: %v", err)
+	} else {
+		lines.Emit("started", lines.Event{"uid": *uid})
 	}
-	lines.Emit("started", lines.Event{"uid": *uid})
 	if err := lines.Serve(agent.command); err != nil {
 		log.Fatalf("commands: %v", err)
 	}
 }
 
-// start gives the client its first state, complete as a collector's is, and lets it dial.
-func (a *agent) start(name string, settings types.StartSettings) error {
+// startAs gives the client its first state, complete as a collector's is, and lets it dial.
+func (a *agent) startAs(name string, settings types.StartSettings) error {
 	steps := []func() error{
 		func() error { return a.client.SetAgentDescription(description(name)) },
 		func() error {

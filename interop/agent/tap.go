@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -44,12 +45,12 @@ func tapWebSocket() *tap {
 	tap := &tap{}
 	websocket.DefaultDialer.Proxy = nil
 	websocket.DefaultDialer.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
 		tapped := &tappedConn{Conn: conn, tap: tap, closed: make(chan struct{})}
-		tapped.in = frames{whole: func(payload []byte) { received(payload, true) }, control: control("in")}
+		tapped.in = frames{head: answered, whole: func(payload []byte) { received(payload, true) }, control: control("in")}
 		tapped.out = frames{whole: func(payload []byte) { sent(payload, true) }, control: control("out")}
 		tap.mutex.Lock()
 		tap.current = tapped
@@ -57,6 +58,27 @@ func tapWebSocket() *tap {
 		return tapped, nil
 	}
 	return tap
+}
+
+// dial reports each connection that the library asks for, whatever comes of it.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	lines.Emit("dial", nil)
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// answered reports an upgrade that was refused: the library tells its callbacks no more than that it
+// failed, not with what answer, and that twice.
+func answered(head []byte) {
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
+	if err != nil {
+		lines.Emit("complaint", lines.Event{"error": "unreadable answer to an upgrade: " + err.Error()})
+	} else if response.StatusCode != http.StatusSwitchingProtocols {
+		refused(response)
+	}
+}
+
+func refused(response *http.Response) {
+	lines.Emit("refused", lines.Event{"status": response.StatusCode, "retry_after": response.Header.Get("Retry-After")})
 }
 
 func (t *tap) command(name string) error {
@@ -187,7 +209,9 @@ type roundTripper struct{ inner http.RoundTripper }
 // tapHTTP replaces the default transport, which the library's client falls back to if it is not
 // the standard type.
 func tapHTTP() {
-	http.DefaultTransport = roundTripper{inner: http.DefaultTransport}
+	inner := http.DefaultTransport.(*http.Transport).Clone()
+	inner.DialContext = dial
+	http.DefaultTransport = roundTripper{inner: inner}
 }
 
 func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -214,7 +238,7 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	if response.StatusCode == http.StatusOK {
 		received(body, false)
 	} else {
-		lines.Emit("refused", lines.Event{"status": response.StatusCode, "retry_after": response.Header.Get("Retry-After")})
+		refused(response)
 	}
 	return response, nil
 }

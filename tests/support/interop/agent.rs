@@ -35,6 +35,8 @@ pub(crate) struct AgentOptions {
     pub(crate) heartbeat: Duration,
     /// Whether health stands in the first report of each connection.
     pub(crate) repeat_health: bool,
+    /// Whether it dials only when it is told to start.
+    pub(crate) waits: bool,
 }
 
 impl AgentOptions {
@@ -47,6 +49,7 @@ impl AgentOptions {
             transport: Transport::WebSocket,
             heartbeat,
             repeat_health: false,
+            waits: false,
         }
     }
 
@@ -63,6 +66,11 @@ impl AgentOptions {
     /// With its health in the first report of each connection.
     pub(crate) fn repeat_health(self) -> Self {
         Self { repeat_health: true, ..self }
+    }
+
+    /// Dialling only when it is told to start: starting the process takes an unknown time.
+    pub(crate) fn waiting(self) -> Self {
+        Self { waits: true, ..self }
     }
 }
 
@@ -91,6 +99,9 @@ impl Agent {
         }
         if options.repeat_health {
             command.arg("--repeat-health");
+        }
+        if options.waits {
+            command.arg("--wait");
         }
         let process = Process::start(&format!("agent {} {}", options.name, hex(&uid)), command);
         Self { process, uid, options }
@@ -151,6 +162,11 @@ impl Agent {
     /// Has it carry out a command with a message in it.
     pub(crate) async fn tell(&mut self, command: &str, message: &[u8]) {
         self.process.command(json!({"cmd": command, "raw": hex(message)})).await;
+    }
+
+    /// Lets it dial, if it was to wait.
+    pub(crate) async fn dial(&mut self) {
+        self.process.command(json!({"cmd": "start"})).await;
     }
 
     /// Resets its socket, as a pulled cable would.
