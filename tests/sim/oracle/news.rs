@@ -83,7 +83,9 @@ impl Mirror {
     /// The agent speaks: as another process, or where what it was given last may be lost.
     pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks, now: Time) {
         if how.new_process {
-            self.heard = Status::default();
+            // Whether the old one got what it was given is past. All that this one says is news as it
+            // is; said once more it is not, unless this one was given something in between.
+            (self.heard, self.in_doubt) = (Status::default(), None);
         }
         let lost = how.doubtful && self.in_doubt.take().is_some();
         if how.new_process || how.over || lost {
