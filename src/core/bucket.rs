@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 ///
 /// The burst is a fiftieth of a second's worth unless told otherwise, and at least one: small enough
 /// that no second sees more than 2 % above the rate, and large enough that a task that is woken some
-/// milliseconds late loses nothing.
+/// milliseconds late loses nothing, if it holds two: of one, what comes while it waits is lost.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     rate_per_second: f64,

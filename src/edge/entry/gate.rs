@@ -262,7 +262,7 @@ pub(super) fn beat(gate: &Arc<Gate>, inside: Handle) -> io::Result<()> {
         while let Some(gate) = gate.upgrade() {
             // One that stands in line does for those that would come behind it.
             if !gate.beating.swap(true, Ordering::AcqRel) {
-                inside.spawn(give_turns(gate, clock::now()));
+                inside.spawn(give_turns(Beat(gate), clock::now()));
             }
             std::thread::sleep(EntryRate::INTERVAL);
         }
@@ -270,14 +270,22 @@ pub(super) fn beat(gate: &Arc<Gate>, inside: Handle) -> io::Result<()> {
     std::thread::Builder::new().name("seawall-beat".to_owned()).spawn(beats).map(drop)
 }
 
+/// Turns that are about to be given. However that ends, there will be others.
+struct Beat(Arc<Gate>);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.beating.store(false, Ordering::Release);
+    }
+}
+
 /// Gives the turns that were due at this time.
-async fn give_turns(gate: Arc<Gate>, due: Instant) {
+async fn give_turns(beat: Beat, due: Instant) {
     let delay = clock::now().saturating_duration_since(due);
     Delayed { delay }.emit();
-    while gate.step(delay, clock::now()) {
+    while beat.0.step(delay, clock::now()) {
         tokio::task::yield_now().await;
     }
-    gate.beating.store(false, Ordering::Release);
 }
 
 /// Shows how things stand.
