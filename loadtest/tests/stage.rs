@@ -94,7 +94,7 @@ fn the_gate_is_judged_by_its_budgets() {
         return;
     }
     let file = std::env::temp_dir().join(format!("gate-{}.json", std::process::id()));
-    let flags = ["--agents=60", "--probes=2", "--cases=second-wave,r250", "--json"];
+    let flags = ["--agents=1500", "--probes=2", "--cases=second-wave,r250", "--json"];
     let output = Command::new(LOADTEST).arg("gate").args(flags).arg(&file).output().unwrap();
     let json = std::fs::read(&file).unwrap_or_default();
     let _ = std::fs::remove_file(&file);
@@ -105,11 +105,11 @@ fn the_gate_is_judged_by_its_budgets() {
     for (row, case) in rows.as_array().unwrap().iter().zip(["second-wave", "r250"]) {
         assert_eq!(row["case"], case);
         let outcome = &row["outcome"];
-        assert_eq!((&outcome["agents_back"], &outcome["probes"]), (&60.into(), &2.into()));
+        assert_eq!((&outcome["agents_back"], &outcome["probes"]), (&1500.into(), &2.into()));
         assert_eq!(outcome["faults"], Value::Array(Vec::new()), "{said}");
         let [ratio, budget] = [&outcome["time_ratio"], &row["budget"]["time_ratio"]];
         is_good &= row["missed"].as_array().unwrap().is_empty();
-        // So few agents fit into the bucket, so only the machine's own slowness counts here.
+        // Two thirds or a sixth of them find the bucket full: what is missed here, a busy machine has missed.
         let is_missed = ratio.as_f64().unwrap() > budget.as_f64().unwrap();
         assert!(!is_missed || said.contains(&format!("MISSED ({case}): time")), "{said}");
     }
