@@ -162,7 +162,14 @@ async fn open(
     let Request { asked, rest } = *request;
     match asked {
         Asked::WebSocket(key) => upgrade(edge, socket, &key, (rest, peer)).await,
-        Asked::Post | Asked::Other => Opened::Done(http::serve(edge, socket, rest, peer).await),
+        Asked::Post | Asked::Other => {
+            // The runtime does not know yet that the socket takes bytes, and hyper gives up an answer to a
+            // faulty request that cannot be written at once.
+            if socket.writable().await.is_err() {
+                return Opened::Done(CloseReason::Reset);
+            }
+            Opened::Done(http::serve(edge, socket, rest, peer).await)
+        }
     }
 }
 
