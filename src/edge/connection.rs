@@ -296,16 +296,22 @@ mod tests {
         fn release(&self, _: InstanceUid) {}
     }
 
-    /// What an idle agent costs beside its socket and session is this one allocation and the boxed
-    /// [`AgentSocket`]: a field or a future added without thought shows here first.
-    #[tokio::test]
-    async fn an_idle_agents_task_is_small() {
+    /// A connection that has just been accepted, with its edge and its room there.
+    async fn connection() -> (Arc<Edge>, TcpStream, SocketAddr, OwnedSemaphorePermit) {
         let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
         let edge = Edge::new(Default::default(), sessions, 1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
         let socket = TcpStream::connect(peer).await.unwrap();
         let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
+        (edge, socket, peer, room)
+    }
+
+    /// What an idle agent costs beside its socket and session is this one allocation and the boxed
+    /// [`AgentSocket`]: a field or a future added without thought shows here first.
+    #[tokio::test]
+    async fn an_idle_agents_task_is_small() {
+        let (edge, socket, peer, room) = connection().await;
         let closed = Closed { peer, uid: None, reason: CloseReason::Internal };
         let request = Box::new(Request { asked: Asked::Other, rest: Vec::new() });
         let socket = socket.into_std().unwrap();
@@ -319,12 +325,7 @@ mod tests {
     /// of its head, a channel, and its entries in the line and the table of those who wait.
     #[tokio::test]
     async fn somebody_who_is_parked_costs_little() {
-        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
-        let edge = Edge::new(Default::default(), sessions, 1);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = listener.local_addr().unwrap();
-        let socket = TcpStream::connect(peer).await.unwrap();
-        let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
+        let (edge, socket, peer, room) = connection().await;
         let waiting = size_of_val(&knock(&edge, socket, peer));
         assert!(waiting <= 720, "what waits has {waiting} bytes");
         let socket = TcpStream::connect(peer).await.unwrap();
