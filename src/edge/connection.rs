@@ -325,10 +325,10 @@ mod tests {
     /// of its head, a channel, and its entries in the line and the table of those who wait.
     #[tokio::test]
     async fn somebody_who_is_parked_costs_little() {
-        let (edge, socket, peer, room) = connection().await;
+        let (edge, socket, peer, _) = connection().await;
         let waiting = size_of_val(&knock(&edge, socket, peer));
         assert!(waiting <= 720, "what waits has {waiting} bytes");
-        let socket = TcpStream::connect(peer).await.unwrap();
+        let (edge, socket, peer, room) = connection().await;
         let task = size_of_val(&serve(edge, socket, peer, room));
         assert!(task <= 400, "the task has {task} bytes");
     }
