@@ -59,6 +59,9 @@ pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
         let work = work(args.agents, storm_args.fleet.changed, args.server_capacity);
         storm_args.settle = args.settle.unwrap_or(Human(work * 3 + SLACK));
         let mut outcome = storm(&storm_args).await?;
+        if cast == Cast::Gateway {
+            outcome.faults.extend(too_late(outcome.acknowledged_ms_max));
+        }
         if let Err(error) = stage.check() {
             outcome.faults.push(error.to_string());
         }
@@ -72,6 +75,13 @@ pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
     })
 }
 
+/// Agents are acknowledged in 2 s, the gateway's `sessions.reply_wait`, however slow the server is. A
+/// tenth of a second more is the machine's.
+fn too_late(longest_ms: Option<f64>) -> Option<String> {
+    let longest = longest_ms.filter(|longest| *longest > 2_100.0)?;
+    Some(format!("an agent was acknowledged {longest} ms after its report"))
+}
+
 /// What the server cannot be quicker than: one report from each agent with news.
 fn work(agents: u32, changed: f64, capacity: u32) -> Duration {
     Duration::from_secs_f64(f64::from(agents) * changed / f64::from(capacity.max(1)))
@@ -80,6 +90,12 @@ fn work(agents: u32, changed: f64, capacity: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_seconds_are_in_time() {
+        assert_eq!((too_late(None), too_late(Some(2_050.0))), (None, None));
+        assert!(too_late(Some(2_500.0)).is_some());
+    }
 
     #[test]
     fn work_is_a_report_from_each_agent_with_news() {

@@ -175,7 +175,7 @@ async fn open(
 
 /// So much is read at once while the head is incomplete: what comes behind it stays in the kernel, where
 /// it costs nothing while its sender has to wait.
-const READ_BYTES: usize = 512;
+const READ_BYTES: usize = 448;
 
 /// Reads until the head is complete. What is left in `head` has not been used up.
 async fn read_head(

@@ -93,6 +93,8 @@ macro_rules! measured {
             pub(crate) refused_per_second: Vec<u64>,
             /// From the intended instant of the dial that succeeded to the first reply on it.
             pub(crate) first_reply: Latencies,
+            /// The same from the report that it answers: what coming in took is not in it.
+            pub(crate) acknowledged: Latencies,
             /// From the intended instant of a message under load to the reply.
             pub(crate) load: Latencies,
             /// Each return after the other side ended a connection, the last cut's apart; a bounded
@@ -162,6 +164,7 @@ impl Measured {
             *mine += theirs;
         }
         self.first_reply.merge(&other.first_reply);
+        self.acknowledged.merge(&other.acknowledged);
         self.load.merge(&other.load);
         self.merge_counts(other);
     }

@@ -47,6 +47,8 @@ pub(crate) struct Session<'a> {
     answered: bool,
     heartbeat: Duration,
     last_sent: Instant,
+    /// When the connection's first report was sent.
+    reported: Instant,
     load: Option<Box<Load>>,
 }
 
@@ -73,6 +75,7 @@ impl<'a> Session<'a> {
             answered: false,
             heartbeat,
             last_sent: clock::now(),
+            reported: clock::now(),
             load: None,
         }
     }
@@ -108,6 +111,7 @@ impl<'a> Session<'a> {
         let opened = clock::now();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
         fleet.agents[self.life.local].lock().on_open(fleet.options.behaviour);
+        self.reported = clock::now();
         self.report()?;
         let mut early = std::mem::take(&mut self.early);
         self.take_in(&mut early)?;
@@ -194,7 +198,7 @@ impl<'a> Session<'a> {
         if !self.answered {
             self.answered = true;
             self.life.fleet.answered.fetch_add(1, Ordering::Relaxed);
-            self.life.on_first_reply(now);
+            self.life.on_first_reply(self.reported, now);
         }
         if let Some(heartbeat) = reaction.heartbeat {
             self.heartbeat = if heartbeat.is_zero() { FAR } else { heartbeat };

@@ -215,8 +215,8 @@ impl Life {
         }
     }
 
-    /// The first reply on a connection.
-    pub(crate) fn on_first_reply(&mut self, now: Instant) {
+    /// The first reply on a connection, to what was reported then.
+    pub(crate) fn on_first_reply(&mut self, reported: Instant, now: Instant) {
         self.notice_cuts();
         let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) else { return };
         let Some(record) = self.record else { return };
@@ -228,6 +228,7 @@ impl Life {
         // A connection opened just before the cut may have outlived it.
         agent.dials = agent.dials.max(1);
         measured.first_reply.record(now.saturating_duration_since(self.intended));
+        measured.acknowledged.record(now.saturating_duration_since(reported));
         drop(measured);
         self.fleet.back.fetch_add(1, Ordering::Relaxed);
         // Last, so that who sees that nobody is outstanding finds everybody measured.

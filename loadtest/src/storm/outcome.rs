@@ -35,6 +35,9 @@ pub(crate) struct Outcome {
     pub(crate) first_reply_ms_p50: Option<f64>,
     pub(crate) first_reply_ms_p99: Option<f64>,
     pub(crate) first_reply_ms_max: Option<f64>,
+    /// From an agent's first report after the cut to the reply: without what coming in took.
+    pub(crate) acknowledged_ms_p99: Option<f64>,
+    pub(crate) acknowledged_ms_max: Option<f64>,
     /// From the cut until the server's picture of every agent was seen to be true; null if it never
     /// was. The oracle looks a few times a second, and less often the more agents there are.
     pub(crate) seconds_to_settled: Option<f64>,
@@ -122,6 +125,8 @@ impl Outcome {
             first_reply_ms_p50: in_milliseconds(0.5),
             first_reply_ms_p99: in_milliseconds(0.99),
             first_reply_ms_max: in_milliseconds(1.0),
+            acknowledged_ms_p99: measured.acknowledged.quantile_ms(0.99).map(round),
+            acknowledged_ms_max: measured.acknowledged.quantile_ms(1.0).map(round),
             seconds_to_settled: None,
             agents_back: back_us.len() as u64,
             refusals: measured.refusals,
@@ -203,6 +208,8 @@ impl Outcome {
         line("first reply, p50", shown(self.first_reply_ms_p50, " ms"));
         line("first reply, p99", shown(self.first_reply_ms_p99, " ms"));
         line("first reply, longest", shown(self.first_reply_ms_max, " ms"));
+        line("  after its report, p99", shown(self.acknowledged_ms_p99, " ms"));
+        line("  after its report, longest", shown(self.acknowledged_ms_max, " ms"));
         for (name, value) in self.queue.lines().into_iter().chain(self.probes.lines()) {
             line(name, value);
         }
@@ -328,6 +335,8 @@ mod tests {
             "first_reply_ms_p50",
             "first_reply_ms_p99",
             "first_reply_ms_max",
+            "acknowledged_ms_p99",
+            "acknowledged_ms_max",
             "seconds_to_settled",
             "full_state_requests_seen",
             "component_requests_seen",
