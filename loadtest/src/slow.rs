@@ -75,10 +75,12 @@ pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
     })
 }
 
-/// Agents are acknowledged in 2 s, the gateway's `sessions.reply_wait`, however slow the server is. A
-/// tenth of a second more is the machine's.
+/// What agents are promised however slow the server is, in milliseconds. The gateway answers in the
+/// server's place after `sessions.reply_wait`, 1 s; the rest of it is the machine's.
+const ACKNOWLEDGED_WITHIN_MS: f64 = 2_000.0;
+
 fn too_late(longest_ms: Option<f64>) -> Option<String> {
-    let longest = longest_ms.filter(|longest| *longest > 2_100.0)?;
+    let longest = longest_ms.filter(|longest| *longest > ACKNOWLEDGED_WITHIN_MS)?;
     Some(format!("an agent was acknowledged {longest} ms after its report"))
 }
 
@@ -93,8 +95,8 @@ mod tests {
 
     #[test]
     fn two_seconds_are_in_time() {
-        assert_eq!((too_late(None), too_late(Some(2_050.0))), (None, None));
-        assert!(too_late(Some(2_500.0)).is_some());
+        assert_eq!((too_late(None), too_late(Some(1_950.0))), (None, None));
+        assert!(too_late(Some(2_050.0)).is_some());
     }
 
     #[test]

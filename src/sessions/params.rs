@@ -35,7 +35,7 @@ impl Default for SessionsParams {
         Self {
             sessions_max: 1_000_000,
             linger: Duration::from_secs(60),
-            reply_wait: Duration::from_secs(2),
+            reply_wait: Duration::from_secs(1),
             heartbeat_forward_interval: Duration::from_secs(60),
             poll_timeout: Duration::from_secs(90),
             outbox_bytes_max: 1 << 20,
