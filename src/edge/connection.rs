@@ -288,6 +288,7 @@ mod tests {
         ) -> Result<(), NotSent> {
             Err(NotSent::Down)
         }
+        fn orphaned(&self, _: Route, _: u32) {}
         fn touched(&self, _: InstanceUid, _: ServerId) {}
         fn greeting(&self, _: ServerId) -> Arc<Greeting> {
             Arc::default()

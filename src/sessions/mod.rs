@@ -184,6 +184,9 @@ impl Sessions {
                 events::CustomMessageDropped { uid, reason: CustomDrop::SessionEnded }.emit();
             }
             self.echoes.lock().ended(session, clock::now());
+            if let Some((route, messages)) = session.unanswered_on() {
+                self.uplink.orphaned(route, messages);
+            }
             slot.removed = true;
             return Then::Remove;
         }

@@ -41,17 +41,18 @@ impl Sessions {
     /// status of HTTP says so. `again`: what it said is to be sent once more, in the session's turn.
     /// Returns what that is as an answer; `None` if none was awaited any more.
     pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
-        let slot = self.find(uid)?;
+        let orphaned = || self.echoes.lock().heard(uid, from, clock::now());
+        let Some(slot) = self.find(uid) else { return orphaned() };
         let mut slot = slot.lock(&self.tally);
         if slot.removed {
-            return None;
+            return orphaned();
         }
         let not_taken = slot.session.not_taken(from, again)?;
         if not_taken.acknowledge {
             self.acknowledge_in_its_place(&mut slot);
         }
         self.finish(uid, slot);
-        Some(Answer { after: None, introduction: None })
+        Some(Answer::SOME)
     }
 
     /// The server's reply will not come: the agent, which cannot act on that, gets the gateway's.

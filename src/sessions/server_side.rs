@@ -67,12 +67,11 @@ impl Message<'_> {
 impl Sessions {
     /// A message for `uid` that came on `from`.
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
-        const UNKNOWN: Delivery = Delivery { delivered: Delivered::Unknown, answer: None };
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
         let unknown = || {
-            self.echoes.lock().heard(uid, from);
-            UNKNOWN
+            let answer = self.echoes.lock().heard(uid, from, clock::now());
+            Delivery { delivered: Delivered::Unknown, answer }
         };
         let Some(slot) = self.find(uid) else { return unknown() };
         let mut slot = slot.lock(&self.tally);
@@ -272,6 +271,7 @@ impl Sessions {
         let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
         // Not sent means not there: a server that lost its links has lost its agents too.
         if self.uplink.send(uid, old, &mut write).is_ok() {
+            self.uplink.orphaned(old, 1);
             slot.session.told_old_server();
         }
     }

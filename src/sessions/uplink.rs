@@ -51,6 +51,10 @@ pub trait Uplink: Send + Sync + 'static {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), NotSent>;
 
+    /// So many of the messages that went out last on `route` are no session's any more: whoever awaits
+    /// their answers need not count on them.
+    fn orphaned(&self, route: Route, messages: u32);
+
     /// An agent has been introduced to the server without a message of its own: for the count.
     fn touched(&self, uid: InstanceUid, server: ServerId);
 

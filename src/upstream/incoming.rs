@@ -24,7 +24,8 @@ pub(super) struct Origin<'a> {
     pub(super) agent: Option<InstanceUid>,
 }
 
-/// Takes one message. Returns whether it was for an agent here and could be read.
+/// Takes one message. Returns whether it could be read and was for an agent here, or the answer to the
+/// last word of one that was.
 pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bool {
     let Origin { server, link, route, agent } = *origin;
     events::MessageReceived { bytes: bytes.len() }.emit(&server.metrics);
@@ -68,7 +69,7 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
         }
         Delivered::Unavailable(retry_after) => pause(server, retry_after),
     }
-    delivery.delivered != Delivered::Unknown
+    delivery.delivered != Delivered::Unknown || delivery.answer.is_some()
 }
 
 /// Whom the message is for: whom it names, else the one agent that it can be for.

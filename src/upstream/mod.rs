@@ -287,6 +287,12 @@ impl Uplink for Upstream {
         sent.map(|_| ())
     }
 
+    fn orphaned(&self, route: Route, messages: u32) {
+        if let Some(server) = self.server(route.link.server) {
+            server.pace.orphaned(route.link.index, messages, clock::now());
+        }
+    }
+
     fn touched(&self, uid: InstanceUid, server: ServerId) {
         if let Some(server) = self.server(server) {
             events::Touched { uid }.emit(&server.metrics);

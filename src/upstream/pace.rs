@@ -74,13 +74,22 @@ impl Pace {
         self.pacer.lock().sent(link, now);
     }
 
+    /// So many of the messages that went out on this link are no session's any more.
+    pub(super) fn orphaned(&self, link: u16, messages: u32, now: Instant) {
+        self.pacer.lock().orphaned(link, messages, now);
+    }
+
     /// A message that came on this link is an answer.
     pub(super) fn answered(&self, link: u16, answer: Answer, now: Instant) {
         let mut pacer = self.pacer.lock();
         if let Some(asked) = answer.introduction {
             pacer.introduction_answered(asked);
         }
-        let stirs = pacer.answered(link, answer.after, now);
+        let stirs = if answer.orphan {
+            pacer.orphan_answered(answer.after, now)
+        } else {
+            pacer.answered(link, answer.after, now)
+        };
         drop(pacer);
         if stirs {
             self.stirred.notify_one();
@@ -166,7 +175,11 @@ mod tests {
         while let Next::Turn(..) = pace.next(clock::now()) {
             pace.sent(0, clock::now());
         }
-        let answer = Answer { after: Some(Duration::from_millis(2)), introduction: Some(true) };
+        let answer = Answer {
+            after: Some(Duration::from_millis(2)),
+            introduction: Some(true),
+            orphan: false,
+        };
         pace.answered(0, answer, clock::now());
         assert!(stirs(&pace).await, "the window has room again");
         while let Next::Turn(..) = pace.next(clock::now()) {

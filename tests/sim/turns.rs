@@ -82,11 +82,19 @@ impl Turns {
         self.pacer.sent(link, clock::now());
     }
 
+    pub(crate) fn orphaned(&mut self, link: u16, messages: u32) {
+        self.pacer.orphaned(link, messages, clock::now());
+    }
+
     pub(crate) fn answered(&mut self, link: u16, answer: Answer) {
         if let Some(asked) = answer.introduction {
             self.pacer.introduction_answered(asked);
         }
-        self.stirred |= self.pacer.answered(link, answer.after, clock::now());
+        self.stirred |= if answer.orphan {
+            self.pacer.orphan_answered(answer.after, clock::now())
+        } else {
+            self.pacer.answered(link, answer.after, clock::now())
+        };
     }
 
     /// A shared link is lost; an agent's own is not counted apart.

@@ -258,6 +258,11 @@ impl Uplink for Wires {
         sent
     }
 
+    fn orphaned(&self, route: Route, messages: u32) {
+        let server = usize::from(route.link.server.0);
+        self.ends.lock().servers[server].turns.orphaned(route.link.index, messages);
+    }
+
     fn touched(&self, _: InstanceUid, _: ServerId) {}
 
     fn greeting(&self, server: ServerId) -> Arc<Greeting> {

@@ -256,7 +256,7 @@ async fn until_answer(
 }
 
 /// Asks again and again, for what can only be asked for; `None` after [`PATIENCE`].
-async fn polling<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub(crate) async fn polling<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
     let asking = async {
         loop {

@@ -5,6 +5,11 @@
 //! in order. Without that second rule a server that leaves a tenth unanswered would have its window
 //! filled by messages that are long dealt with.
 //!
+//! A message whose session is over (the agent's last word, most of all) is an *orphan*. Its answer comes
+//! for nobody, and some servers do not give one: where they have given none for a while, orphans count for
+//! a moment only. Else the end of many agents' lingering would fill the window, and the servers' pace
+//! for everybody else would be the floor.
+//!
 //! The account is a ring of counts for each link, ten a second: its memory is fixed whatever is in
 //! flight, and a link's loss forgets exactly that link's messages. Coarser counts would be dropped
 //! in lumps that the window could not follow.
@@ -20,6 +25,9 @@ const TICKS: usize = 101;
 /// A message counts no longer when one is answered that went out so many ticks later: long enough
 /// for a server with several workers, which finish in their own order.
 const PASSED_OVER_AFTER: u64 = 5;
+
+/// A server that has not answered an orphan for so long, while there were some, does not answer them.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 struct Link {
@@ -64,6 +72,10 @@ pub(super) struct Flight {
     started: Instant,
     tick: u64,
     links: Box<[Link]>,
+    /// Of all links.
+    orphans: Link,
+    /// There was an orphan then, and none has been answered since.
+    silent_since: Option<Instant>,
     total: u32,
 }
 
@@ -71,7 +83,8 @@ impl Flight {
     /// Nothing in flight on `links` links.
     pub(super) fn new(links: u16, now: Instant) -> Self {
         let links = vec![Link::EMPTY; usize::from(links)].into_boxed_slice();
-        Self { started: now, tick: 0, links, total: 0 }
+        let orphans = Link::EMPTY;
+        Self { started: now, tick: 0, links, orphans, silent_since: None, total: 0 }
     }
 
     /// How many messages are in flight.
@@ -106,6 +119,32 @@ impl Flight {
         }
     }
 
+    /// The session is over of which so many messages are in flight on the link: the last ones sent.
+    pub(super) fn orphaned(&mut self, link: u16, count: u32, now: Instant) {
+        self.age(now);
+        let tick = self.tick;
+        let Some(link) = self.links.get_mut(usize::from(link)) else { return };
+        for _ in 0..count {
+            // The link may have been lost, and nothing counts any more.
+            if !link.take(Some(tick)) {
+                return;
+            }
+            self.orphans.sent[slot(tick)] += 1;
+            self.orphans.total += 1;
+            self.silent_since.get_or_insert(now);
+        }
+    }
+
+    /// An orphan that was sent `after` ago, if that is known, has been answered.
+    pub(super) fn orphan_answered(&mut self, after: Option<Duration>, now: Instant) {
+        self.age(now);
+        self.silent_since = None;
+        if after.is_none_or(|after| after < COUNTED_FOR) {
+            let sent_in = after.map(|after| self.tick_of(now.checked_sub(after).unwrap_or(now)));
+            self.total -= u32::from(self.orphans.take(sent_in));
+        }
+    }
+
     /// What was in flight on the link will not be answered.
     pub(super) fn link_lost(&mut self, link: u16) {
         let tick = self.tick;
@@ -120,6 +159,9 @@ impl Flight {
         for link in 0..self.links.len() {
             self.link_lost(u16::try_from(link).unwrap_or(u16::MAX));
         }
+        self.total -= self.orphans.forget_before(self.tick + 1);
+        self.orphans.oldest = self.tick;
+        self.silent_since = None;
     }
 
     fn tick_of(&self, at: Instant) -> u64 {
@@ -138,6 +180,9 @@ impl Flight {
         for link in &mut self.links {
             self.total -= link.forget_before(oldest);
         }
+        let silent = |since| now.saturating_duration_since(since) >= SILENT_AFTER;
+        let oldest = if self.silent_since.is_some_and(silent) { tick } else { oldest };
+        self.total -= self.orphans.forget_before(oldest);
     }
 }
 
@@ -207,6 +252,47 @@ mod tests {
         flight.answered(9, None, start);
         flight.link_lost(9);
         assert_eq!(flight.total(start + SECOND * 7), 10, "a link that is none");
+    }
+
+    #[test]
+    fn an_orphan_counts_until_it_is_answered() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(2, start);
+        (0..3).for_each(|_| flight.sent(1, start));
+        flight.orphaned(1, 2, start);
+        flight.orphaned(0, 2, start);
+        assert_eq!(flight.total(start), 3, "of link 0 there is none");
+        for left in [2, 1, 1] {
+            flight.orphan_answered(Some(TICK), start + TICK);
+            assert_eq!(flight.total(start + TICK), left, "the third is no orphan");
+        }
+        flight.answered(1, Some(SECOND), start + SECOND);
+        assert_eq!(flight.total(start + SECOND), 0);
+    }
+
+    #[test]
+    fn orphans_of_a_server_that_does_not_answer_them_count_for_a_moment() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        let orphan = |flight: &mut Flight, at| {
+            flight.sent(0, at);
+            flight.orphaned(0, 1, at);
+        };
+        orphan(&mut flight, start);
+        flight.sent(0, start);
+        assert_eq!(flight.total(start + SILENT_AFTER - TICK), 2);
+        assert_eq!(flight.total(start + SILENT_AFTER), 1, "others count as ever");
+        orphan(&mut flight, start + SECOND * 3);
+        assert_eq!(flight.total(start + SECOND * 3), 2);
+        assert_eq!(flight.total(start + SECOND * 3 + TICK), 1);
+        // It does answer them after all.
+        flight.orphan_answered(None, start + SECOND * 4);
+        orphan(&mut flight, start + SECOND * 4);
+        assert_eq!(flight.total(start + SECOND * 5), 2);
+        flight.clear();
+        assert_eq!(flight.total(start + SECOND * 5), 0);
+        orphan(&mut flight, start + SECOND * 5);
+        assert_eq!(flight.total(start + SECOND * 5), 1);
     }
 
     #[test]

@@ -192,6 +192,25 @@ impl Pacer {
             self.window.answered(after, in_flight, now);
         }
         self.flight.answered(link, after, now);
+        self.stirs(now)
+    }
+
+    /// The session is over of which so many messages are in flight on `link`.
+    pub fn orphaned(&mut self, link: u16, messages: u32, now: Instant) {
+        self.flight.orphaned(link, messages, now);
+    }
+
+    /// The same as [`Pacer::answered`], of a message whose session is over.
+    pub fn orphan_answered(&mut self, after: Option<Duration>, now: Instant) -> bool {
+        if let Some(after) = after {
+            let in_flight = self.flight.total(now);
+            self.window.answered(after, in_flight, now);
+        }
+        self.flight.orphan_answered(after, now);
+        self.stirs(now)
+    }
+
+    fn stirs(&mut self, now: Instant) -> bool {
         self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
     }
 

@@ -15,6 +15,8 @@ enum Event {
     Turn,
     IdleTurn,
     Answer(u16, Option<u64>),
+    Orphaned(u16, u32),
+    OrphanAnswer(Option<u64>),
     LinkLost(u16),
     Pause(u64),
     Pass(u64),
@@ -27,6 +29,8 @@ fn event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Turn),
         1 => Just(Event::IdleTurn),
         4 => (0..4_u16, proptest::option::of(0..3_000_u64)).prop_map(|(l, a)| Event::Answer(l, a)),
+        2 => (0..4_u16, 0..3_u32).prop_map(|(link, count)| Event::Orphaned(link, count)),
+        2 => proptest::option::of(0..3_000_u64).prop_map(Event::OrphanAnswer),
         1 => (0..4_u16).prop_map(Event::LinkLost),
         1 => (0..3_000_u64).prop_map(Event::Pause),
         3 => (0..400_u64).prop_map(Event::Pass),
@@ -116,6 +120,10 @@ proptest! {
                 },
                 Event::Answer(link, after) => {
                     pacer.answered(link, after.map(Duration::from_millis), now);
+                }
+                Event::Orphaned(link, count) => pacer.orphaned(link, count, now),
+                Event::OrphanAnswer(after) => {
+                    pacer.orphan_answered(after.map(Duration::from_millis), now);
                 }
                 Event::LinkLost(link) => pacer.link_lost(link),
                 Event::Pause(ms) => {

@@ -161,6 +161,44 @@ fn a_pause_holds_everything_and_the_window_begins_small() {
     assert_eq!(turns(&mut pacer, now + SECOND).len(), 5);
 }
 
+/// Many agents' linger has ended, and the server does not answer last words.
+#[test]
+fn those_who_are_gone_do_not_fill_the_window() {
+    let (mut pacer, start) = new(defaults());
+    crowd(&mut pacer, 0..2_000, Class::Urgent);
+    let mut gone = 0;
+    for n in 0..20_000 {
+        let now = start + MS * n;
+        while let Next::Turn(..) = pacer.next(now) {
+            pacer.sent(1, now);
+            pacer.orphaned(1, 1, now);
+            gone += 1;
+        }
+    }
+    assert_eq!(gone, 2_000, "the floor alone lets 200 go");
+}
+
+/// If it does answer them, they are paced by that as everything is.
+#[test]
+fn answers_to_those_who_are_gone_move_the_window() {
+    let (mut pacer, start) = new(defaults());
+    crowd(&mut pacer, 0..2_000, Class::Urgent);
+    let mut gone = 0;
+    for n in 0..1_000 {
+        let now = start + MS * n;
+        let mut sent = 0;
+        while let Next::Turn(..) = pacer.next(now) {
+            pacer.sent(0, now);
+            pacer.orphaned(0, 1, now);
+            sent += 1;
+        }
+        (0..sent).for_each(|_| _ = pacer.orphan_answered(Some(MS), now + MS));
+        gone += sent;
+    }
+    assert_eq!(gone, 2_000);
+    assert!(pacer.window() > 16 && pacer.in_flight(start + SECOND) == 0);
+}
+
 #[test]
 fn the_floor_is_kept_without_any_answer() {
     let (mut pacer, start) = new(defaults());

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Route, Session};
+use super::{Answer, Route, Session};
 use crate::ident::InstanceUid;
 
 /// How long an answer to a session that has ended is expected.
@@ -37,23 +37,25 @@ pub struct Echoes {
 impl Echoes {
     /// A session is over.
     pub fn ended(&mut self, session: &Session, now: Instant) {
-        let Some(route) = session.sent_on.filter(|_| session.unanswered > 0) else { return };
+        let Some((route, unanswered)) = session.unanswered_on() else { return };
         self.forget(now);
         let until = now + EXPECTED_FOR;
-        self.expected.insert(session.uid, (Echo { route, until }, session.unanswered));
+        self.expected.insert(session.uid, (Echo { route, until }, unanswered));
         self.order.push_back((until, session.uid));
     }
 
-    /// A message of a server's has come for an agent that has no session.
-    pub fn heard(&mut self, uid: InstanceUid, route: Route) {
-        if let Some((echo, owed)) = self.expected.get_mut(&uid)
-            && echo.route == route
-        {
-            *owed -= 1;
-            if *owed == 0 {
-                self.expected.remove(&uid);
-            }
+    /// A message of a server's has come for an agent that has no session. Returns what it is as an
+    /// answer; `None` if none was to come.
+    pub fn heard(&mut self, uid: InstanceUid, route: Route, now: Instant) -> Option<Answer> {
+        let (echo, owed) = self.expected.get_mut(&uid).filter(|(echo, _)| echo.route == route)?;
+        *owed -= 1;
+        if *owed > 0 {
+            return Some(Answer::ORPHAN);
         }
+        // The session ended with the message that this answers.
+        let left = echo.until.saturating_duration_since(now);
+        self.expected.remove(&uid);
+        Some(Answer { after: Some(EXPECTED_FOR.saturating_sub(left)), ..Answer::ORPHAN })
     }
 
     /// A session is opened: what it has to expect.
@@ -82,6 +84,11 @@ impl Echoes {
 }
 
 impl Session {
+    /// How many messages the server has not answered, and where they went. `None`: it has answered all.
+    pub fn unanswered_on(&self) -> Option<(Route, u32)> {
+        self.sent_on.filter(|_| self.unanswered > 0).map(|route| (route, self.unanswered))
+    }
+
     /// Answers to an earlier session of the agent's may still come.
     pub fn expect_echoes(&mut self, echo: Echo) {
         self.rare_mut().echo = Some(echo);

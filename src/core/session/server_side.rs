@@ -56,6 +56,15 @@ pub struct Answer {
     pub after: Option<Duration>,
     /// It answers an introduction without state: whether it asked for the full state.
     pub introduction: Option<bool>,
+    /// The session whose message it answers is over, or has left this server.
+    pub orphan: bool,
+}
+
+impl Answer {
+    /// One to a message of which nothing more is known.
+    pub const SOME: Self = Self { after: None, introduction: None, orphan: false };
+    /// One to a message whose session is over.
+    pub const ORPHAN: Self = Self { orphan: true, ..Self::SOME };
 }
 
 impl Session {
@@ -68,7 +77,11 @@ impl Session {
         now: Instant,
     ) -> ServerVerdict {
         if self.sent_on.is_some_and(|sent_on| sent_on.link.server != route.link.server) {
-            return ServerVerdict { then: FromServer::Former, strip: 0, answer: None };
+            return ServerVerdict {
+                then: FromServer::Former,
+                strip: 0,
+                answer: Some(Answer::ORPHAN),
+            };
         }
         let answer = self.take_answer(scan, route, now);
         if let Some(error) = scan.error() {
@@ -104,6 +117,7 @@ impl Session {
             after: after.map(|at| now.saturating_duration_since(at)),
             introduction: (introduces && scan.error_response.is_none())
                 .then(|| scan.reports_full_state_wanted()),
+            orphan: false,
         })
     }
 

@@ -42,6 +42,7 @@ struct FakeState {
     is_busy: bool,
     enlisted: Vec<(InstanceUid, Class)>,
     released: Vec<InstanceUid>,
+    orphaned: Vec<(Route, u32)>,
     greeting: Arc<Greeting>,
 }
 
@@ -84,6 +85,10 @@ impl Uplink for FakeUplink {
         Ok(())
     }
 
+    fn orphaned(&self, route: Route, messages: u32) {
+        self.state.lock().orphaned.push((route, messages));
+    }
+
     fn touched(&self, _: InstanceUid, _: ServerId) {}
 
     fn greeting(&self, _: ServerId) -> Arc<Greeting> {
@@ -115,6 +120,7 @@ impl Bench {
                 is_busy: false,
                 enlisted: Vec::new(),
                 released: Vec::new(),
+                orphaned: Vec::new(),
                 greeting: Arc::default(),
             }),
         });

@@ -39,6 +39,8 @@ pub(crate) enum Reply {
     Unavailable(Duration),
     /// Correct, but late.
     Late(Duration),
+    /// Correct, but an agent's last word is not answered.
+    NoneToLastWords,
 }
 
 /// What becomes of a POST.
@@ -186,7 +188,8 @@ impl State {
         if report.agent_disconnect.is_some() {
             self.agents.remove(&report.instance_uid);
             self.left.push(report.instance_uid);
-            return Some((Duration::ZERO, reply));
+            let answers = !matches!(self.behaviour.reply, Reply::NoneToLastWords);
+            return answers.then_some((Duration::ZERO, reply));
         }
         let lacking = self.note(connection, report);
         let asks = lacking || matches!(self.behaviour.reply, Reply::AlwaysAsk);

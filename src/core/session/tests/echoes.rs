@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{UID, route};
 use crate::core::session::echoes::EXPECTED_FOR;
-use crate::core::session::{Echoes, Session};
+use crate::core::session::{Answer, Echoes, Session};
 use crate::ident::{ConnectionId, InstanceUid};
 
 /// A session of which the server has not answered so many messages.
@@ -21,13 +21,17 @@ fn answers_are_expected_for_a_while_and_on_their_route() {
     let now = crate::clock::now();
     let mut echoes = Echoes::default();
     echoes.ended(&ended(UID, 2, now), now);
-    echoes.heard(UID, route(1));
-    echoes.heard(UID, route(2));
+    assert_eq!(echoes.heard(UID, route(1), now), Some(Answer::ORPHAN));
+    assert_eq!(echoes.heard(UID, route(2), now), None, "it was never asked");
     assert!(echoes.take(UID, now).is_some(), "one is still to come");
     assert!(echoes.take(UID, now).is_none(), "it is the new session's to expect");
     echoes.ended(&ended(UID, 2, now), now);
-    echoes.heard(UID, route(1));
-    echoes.heard(UID, route(1));
+    echoes.heard(UID, route(1), now);
+    // The last one answers the message that the session ended with.
+    let later = now + Duration::from_millis(70);
+    let last = Answer { after: Some(later - now), ..Answer::ORPHAN };
+    assert_eq!(echoes.heard(UID, route(1), later), Some(last));
+    assert_eq!(echoes.heard(UID, route(1), later), None);
     assert!(echoes.take(UID, now).is_none(), "both have come");
     echoes.ended(&ended(UID, 0, now), now);
     assert!(echoes.take(UID, now).is_none(), "there is none to come");

@@ -1,0 +1,62 @@
+//! Agents that stay away: their servers hear of all of them soon, and nobody else has to wait for it.
+
+use std::time::Duration;
+
+use crate::agents;
+use crate::support::gateway::{Gateway, Mode, polling};
+use crate::support::mock::Mock;
+use crate::support::mock::state::Reply;
+
+/// Far more than the window lets go at once, and than the floor does in the time.
+const AGENTS: u16 = 400;
+const IN_FLIGHT_MAX: &str = "32";
+
+/// All agents are cut off and do not come back; returns after what time the server knows.
+async fn time_to_tell(server: &Mock, mode: Mode) -> Duration {
+    let gateway = Gateway::builder()
+        .server(&server.url(), mode)
+        .set("sessions", "linger", "\"200ms\"")
+        .set("upstream", "in_flight_max", IN_FLIGHT_MAX)
+        .start()
+        .await;
+    let agents = agents(&gateway, AGENTS).await;
+    server.converged(&agents.iter().collect::<Vec<_>>()).await;
+    drop(agents);
+    let cut = seawall::clock::now();
+    let told = polling(async || {
+        server.with(|state| (state.left.len() == usize::from(AGENTS)).then_some(()))
+    });
+    let left = || server.with(|state| state.left.len());
+    told.await.unwrap_or_else(|| panic!("the server has been told of {} agents", left()));
+    let took = cut.elapsed();
+    let none = |sessions: f64| sessions == 0.0;
+    gateway.wait_metric("seawall_sessions", &[], none).await;
+    took
+}
+
+#[tokio::test]
+async fn servers_hear_soon_of_all_who_stay_away() {
+    let took = time_to_tell(&Mock::start().await, Mode::Multiplexed(2)).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn so_do_those_over_plain_http() {
+    let took = time_to_tell(&Mock::start_http().await, Mode::Http(2)).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// The agent's own connection is closed with its last word, so the answer is never seen.
+#[tokio::test]
+async fn so_do_those_with_a_connection_for_each_agent() {
+    let took = time_to_tell(&Mock::start().await, Mode::PerAgent).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn so_do_those_that_do_not_answer_it() {
+    let server = Mock::start().await;
+    server.behave(|behaviour| behaviour.reply = Reply::NoneToLastWords);
+    let took = time_to_tell(&server, Mode::Multiplexed(2)).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
