@@ -231,11 +231,15 @@ impl Offers {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
-            && self.settings.is_none()
-            && self.custom.is_empty()
-            && self.flags == 0
-            && self.capabilities.is_none()
+        let nothing_kept = self.fields.is_empty() && self.settings.is_none();
+        let nothing_said = self.flags == 0 && self.capabilities.is_none();
+        nothing_kept && nothing_said && self.custom.is_empty()
+    }
+
+    /// Whether anything waits but questions and what the server says of itself.
+    pub fn has_content(&self) -> bool {
+        let of_itself = usize::from(self.fields.contains(server_field::CUSTOM_CAPABILITIES));
+        self.fields.len() > of_itself || self.settings.is_some() || !self.custom.is_empty()
     }
 
     /// Bytes held, with an estimate of the overhead: what counts against a budget.

@@ -369,8 +369,7 @@ impl Waiting {
             return message;
         }
         let greeting = self.sessions.greeting_for(slot, slot.session.sent_on());
-        slot.session.take_offer(&additions(greeting.as_ref(), 0), &mut message);
-        slot.session.content_written(clock::now());
+        slot.session.take_offer(&additions(greeting.as_ref(), 0), clock::now(), &mut message);
         slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
         message
     }

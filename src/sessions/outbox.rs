@@ -82,9 +82,8 @@ impl Sessions {
         let mut message = Vec::new();
         while slot.session.has_offers() {
             message.clear();
-            slot.session.take_offer(&additions(None, 0), &mut message);
+            slot.session.take_offer(&additions(None, 0), clock::now(), &mut message);
             self.put(slot, SendKind::Push, &message);
-            slot.session.content_written(clock::now());
         }
     }
 

@@ -61,9 +61,13 @@ impl Session {
         self.full_state = self.full_state.after_report(self.has_offers(), now);
         self.map_may_be_late(now);
         if self.full_state.made_whole_by(scan) {
-            self.said_all |= matches!(self.full_state, FullState::Asked(_)) && scan.is_full();
+            if matches!(self.full_state, FullState::Asked(_)) && scan.is_full() {
+                self.said_all = true;
+                self.doubt_answer(scan, now);
+            }
             self.full_state = FullState::Reported;
         }
+        self.settle_doubt(now);
         if scan.disconnects() {
             // Whether it goes on now or later: `gone` and `not_sent` say.
             self.presence = Presence::Leaving;
@@ -94,6 +98,7 @@ impl Session {
             // reply: it says nothing new, and the reply may have offered something.
             Some(last) if number == last && number > FIRST_NUMBER_MAX => {
                 self.reply_may_be_lost();
+                self.questions_may_be_lost();
                 return (false, false);
             }
             Some(_) => {

@@ -16,6 +16,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::{Presence, Session};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 
@@ -63,6 +64,51 @@ impl FullState {
     /// for more, one that miscounts its messages would be asked for ever.
     pub(super) fn is_mended_by(self, scan: &AgentScan<'_>) -> bool {
         is_complete(scan) || matches!(self, Self::Asked(_)) && scan.is_full()
+    }
+}
+
+/// Whether a polling agent's answer to the question was one. A reply to a poll may be lost, and the question
+/// with it, without anybody noticing. If the agent's next report has its description, because that has
+/// changed, it passes for the answer, and what else was missing stays so for ever. So an answer that does
+/// not carry all that the agent's capabilities promise is taken, and the agent asked once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Doubt {
+    /// There is none.
+    #[default]
+    None,
+    /// It is asked again then.
+    Until(Instant),
+    /// It is, and whatever it says then is believed.
+    Settling,
+}
+
+impl Session {
+    /// The reply to the agent's last poll may be lost, and the questions with it.
+    pub(super) const fn questions_may_be_lost(&mut self) {
+        self.full_state = self.full_state.after_arrival();
+        if let Some(rare) = &mut self.rare {
+            rare.map = rare.map.after_arrival();
+        }
+    }
+
+    /// A report has come that passes for the answer to the question for the full state.
+    pub(super) fn doubt_answer(&mut self, scan: &AgentScan<'_>, now: Instant) {
+        let sure = is_complete(scan) || !matches!(self.presence(), Presence::Polling { .. });
+        match &mut self.rare {
+            Some(rare) if sure || rare.answer != Doubt::None => rare.answer = Doubt::None,
+            _ if sure => {}
+            _ => self.rare_mut().answer = Doubt::Until(now + ASK_AGAIN),
+        }
+    }
+
+    /// Has the agent asked once more if its answer may have been none.
+    pub(super) fn settle_doubt(&mut self, now: Instant) {
+        if let Some(rare) = &mut self.rare
+            && matches!(rare.answer, Doubt::Until(until) if until <= now)
+        {
+            rare.answer = Doubt::Settling;
+            self.want_full_state();
+        }
     }
 }
 

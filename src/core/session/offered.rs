@@ -1,6 +1,8 @@
 //! What waits for an agent that is away or polls (R7).
 
 use super::Session;
+use std::time::Instant;
+
 use crate::mutation::{Breach, is_on};
 use crate::opamp::offers::{Absorbed, Offers, OffersLimits};
 use crate::opamp::server::{REPORT_AVAILABLE_COMPONENTS, ServerScan};
@@ -46,8 +48,17 @@ impl Session {
 
     /// Writes the next message for the agent, or an acknowledgement if nothing waits. Returns
     /// whether more is left. The additions are in it, or go with the next.
-    pub fn take_offer(&mut self, additions: &Additions<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn take_offer(
+        &mut self,
+        additions: &Additions<'_>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let uid = self.uid;
+        // A question that is lost is asked again; an offer has to be found missing.
+        if self.offers().is_some_and(Offers::has_content) {
+            self.content_written(now);
+        }
         let Some(offers) = self.offers_mut() else {
             splice::acknowledge(uid, additions, out);
             return false;

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::full_state::Doubt;
 use super::{Echo, FullState, Pending, Session};
 use crate::opamp::offers::Offers;
 
@@ -20,6 +21,8 @@ pub(super) struct Rare {
     /// A server wants the component map and only the agent has it: whether it is to be asked, as for its
     /// full state.
     pub(super) map: FullState,
+    /// Whether the agent's answer to the question for its full state was one.
+    pub(super) answer: Doubt,
     /// Answers to an earlier session's messages may pass for those to this one's.
     pub(super) echo: Option<Echo>,
     /// One-shot messages that wait for the server; see [`Pending`].
@@ -39,7 +42,7 @@ impl Session {
             });
             let idle = rare.in_doubt.is_none() && rare.offers.is_none() && rare.pending.is_empty();
             let quiet = rare.map == FullState::Reported && rare.echo.is_none();
-            idle && quiet && !watched
+            idle && quiet && rare.answer == Doubt::None && !watched
         });
     }
 }

@@ -267,6 +267,10 @@ impl Oracle {
             // It has been moved away: the server where it is now decides.
             return;
         }
+        if message.error_response.is_some() {
+            // It may have been an introduction that was refused.
+            seen.beats.forget();
+        }
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
             return;
@@ -275,10 +279,6 @@ impl Oracle {
             && !seen.presence.is_over(now, &self.params);
         seen.offers.offered(message, kept, now);
         seen.mirror.server_said(message);
-        if message.error_response.is_some() {
-            // It may have been an introduction that was refused.
-            seen.beats.forget();
-        }
     }
 
     /// The gateway gives an agent something, on a WebSocket.

@@ -118,8 +118,7 @@ impl Gateway {
         self.acknowledge(connection, due);
         while session.is_connected() && session.has_offers() {
             let mut bytes = Vec::new();
-            session.take_offer(&Additions::default(), &mut bytes);
-            session.content_written(self.now);
+            session.take_offer(&Additions::default(), self.now, &mut bytes);
             self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
         }
         self.finish(session);

@@ -1,6 +1,7 @@
 //! Tests of the session's rules: each in the words of its rule, and all of them at once against a
 //! naive model of agent and server, at random.
 
+mod doubt;
 mod echoes;
 mod harness;
 mod message;
