@@ -386,6 +386,7 @@ impl World {
             }
             if moved && !alone {
                 self.say(|| format!("server {server} is in use: {available}"));
+                self.oracle.servers_change();
                 sessions.enlist_all(&|_| true);
             }
             self.settle(Cause::Turn);

@@ -157,6 +157,12 @@ impl Oracle {
         }
     }
 
+    /// Another choice of servers is in use. Whoever speaks now may have to be introduced at another
+    /// one, and if that comes to nothing before it is back at its own, it is introduced there.
+    pub(crate) fn servers_change(&mut self) {
+        self.agents.iter_mut().for_each(|seen| seen.beats.forget());
+    }
+
     fn hear(&mut self, report: &Report, process: u32, anew: bool, now: Time) {
         let params = self.params.clone();
         let seen = &mut self.agents[report.agent];
