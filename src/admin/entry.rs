@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::answer::{fault, json};
 use super::view::View;
+use crate::core::admission::RATE_MAX;
 
 /// How things stand at the gate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,8 +35,10 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
             Some(rate) if view.entry().is_some() => view.set_entry_rate(NonZeroU32::new(rate)),
             Some(_) => {}
             None => {
-                let what = "POST /admission?rate=N sets connections a second; 0: automatic";
-                return fault(StatusCode::BAD_REQUEST, what);
+                let what = format!(
+                    "POST /admission?rate=N sets connections a second, at most {RATE_MAX}; 0: automatic"
+                );
+                return fault(StatusCode::BAD_REQUEST, &what);
             }
         }
     }
@@ -50,5 +53,6 @@ fn rate(query: &str) -> Option<u32> {
     let mut parameters = url::form_urlencoded::parse(query.as_bytes());
     let (key, value) = parameters.next()?;
     let only = parameters.next().is_none();
-    value.parse().ok().filter(|_| only && key == "rate")
+    let rate = value.parse().ok().filter(|rate| *rate <= RATE_MAX);
+    rate.filter(|_| only && key == "rate")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::params::{ANY_TIME, set};
 use super::section::Section;
 use super::units::show_duration;
+use crate::core::admission::RATE_MAX;
 use crate::core::admission::time_for;
 use crate::edge::params::{EntryParams, SourceFrom};
 
@@ -20,7 +21,7 @@ const FLEETS: [u64; 2] = [10_000, 100_000];
 /// `[admission]`.
 pub(super) fn entry(mut section: Section<'_>) -> EntryParams {
     let mut params = EntryParams::default();
-    if let Some(rate) = section.number("rate", 0..=10_000_000) {
+    if let Some(rate) = section.number("rate", 0..=RATE_MAX) {
         params.rate = NonZeroU32::new(rate);
     }
     if let Some(percent) = section.number("source_share_percent", 1..=100) {

@@ -71,6 +71,12 @@ impl Bucket {
         self.refilled = self.refilled.max(now);
     }
 
+    /// Takes everything that is saved up.
+    pub fn empty(&mut self, now: Instant) {
+        self.refill(now);
+        self.tokens = 0.0;
+    }
+
     /// Gives back a token that was taken and not used.
     pub const fn refund(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);

@@ -163,12 +163,14 @@ async fn open(
     match asked {
         Asked::WebSocket(key) => upgrade(edge, socket, &key, (rest, peer)).await,
         Asked::Post | Asked::Other => {
+            // Whoever was let past the gate, not being an agent, is answered once.
+            let keep_alive = matches!(asked, Asked::Post);
             // The runtime does not know yet that the socket takes bytes, and hyper gives up an answer to a
             // faulty request that cannot be written at once.
             if socket.writable().await.is_err() {
                 return Opened::Done(CloseReason::Reset);
             }
-            Opened::Done(http::serve(edge, socket, rest, peer).await)
+            Opened::Done(http::serve(edge, socket, (rest, peer), keep_alive).await)
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::telemetry::events::edge::{
     CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, RefuseReason,
     RequestRefused, SendKind, Transport,
 };
-use crate::websocket::{self, UpgradeFault};
+use crate::websocket::{self, HEADERS_MAX, UpgradeFault};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 /// Replies below this many bytes are not worth compressing.
@@ -42,12 +42,13 @@ const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves requests on one connection until it closes. `prefix` has been read already.
+/// Serves requests on one connection until it closes. `prefix` has been read already. Without
+/// `keep_alive` it is one request.
 pub(super) async fn serve<S>(
     edge: &Arc<Edge>,
     socket: S,
-    prefix: Vec<u8>,
-    peer: SocketAddr,
+    (prefix, peer): (Vec<u8>, SocketAddr),
+    keep_alive: bool,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -57,6 +58,8 @@ where
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
+        .keep_alive(keep_alive)
+        .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service);
     let served = tokio::select! {

@@ -70,7 +70,10 @@ pub(super) async fn measure(edge: &Edge) {
     loop {
         Measured { buffered_bytes: edge.buffered_bytes() }.emit();
         edge.pressure.observe(edge.buffered_bytes());
-        edge.entry.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
+        let status = edge.entry.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
+        if let Some(until) = status.expected_until {
+            edge.sessions.excuse_absence(until);
+        }
         tokio::time::sleep(INTERVAL).await;
     }
 }

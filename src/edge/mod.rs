@@ -39,6 +39,7 @@ pub use door::Door;
 pub use entry::EntryStatus;
 pub use listen::BindError;
 
+use crate::core::admission::Room;
 use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
 use budget::Budget;
@@ -63,6 +64,20 @@ pub struct Edge {
     leave: Leave,
 }
 
+/// One connection in so many is for those who are refused.
+const RESERVE: usize = 16;
+
+/// Says what room there is: of connections, and in the table of sessions.
+fn room_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> entry::RoomNow {
+    let (permits, sessions) = (Arc::clone(permits), Arc::clone(sessions));
+    let reserve = permits.available_permits() / RESERVE;
+    Box::new(move || Room {
+        free: permits.available_permits(),
+        reserve,
+        taken: sessions.is_full_of_connected(),
+    })
+}
+
 impl Edge {
     /// `connections_max` is what the process can bear; the parameters may ask for less. Agents will be
     /// served on the runtime on which this is called.
@@ -70,12 +85,13 @@ impl Edge {
         let room = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
-        let entry = Entry::new(&params.entry);
+        let permits = Arc::new(Semaphore::new(room));
+        let entry = Entry::new(&params.entry, room_now(&permits, &sessions));
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,
             sessions,
-            room: Arc::new(Semaphore::new(room)),
+            room: permits,
             connections: AtomicU64::new(0),
             entry,
             inside: Handle::current(),

@@ -14,7 +14,7 @@ use crate::core::drain::{Drain, Phase, Step, Terms};
 use crate::edge::Edge;
 use crate::sessions::{LetGo, Sessions};
 use crate::telemetry::Label as _;
-use crate::telemetry::events::drain::{DrainPhase, Measured, PhaseEntered};
+use crate::telemetry::events::drain::{DrainPhase, Measured, PhaseEntered, TooSlow};
 
 /// How long those who said that they leave may take until their servers have been told.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ impl Leaving {
 
     pub(super) fn view(&self) -> DrainView {
         let drain = self.drain.lock();
-        let (phase, rate) = (label(drain.phase()).as_str(), drain.terms().rate().get());
+        let (phase, rate) = (label(drain.phase()).as_str(), drain.rate().get());
         DrainView { phase, left: self.left(), rate }
     }
 
@@ -92,6 +92,7 @@ impl Leaving {
                     sleep(until.saturating_duration_since(now).min(LOOK_AGAIN)).await;
                 }
                 Step::StopAccepting => {
+                    self.warn_if_too_slow(edge.open_connections());
                     listeners.shutdown().await;
                     edge.begin_leaving(Arc::clone(&self.drain));
                     sessions.forget_absent();
@@ -117,6 +118,17 @@ impl Leaving {
             }
         }
         self.deliver(sessions).await;
+    }
+
+    fn warn_if_too_slow(&self, open: usize) {
+        let (rate, terms) = {
+            let drain = self.drain.lock();
+            (drain.rate().get(), drain.terms())
+        };
+        let left = terms.left_over(open);
+        if left > 0 {
+            TooSlow { open, rate, time_max: terms.time_max, left }.emit();
+        }
     }
 
     /// What remains are agents that said goodbye to a server which had no time for it yet.

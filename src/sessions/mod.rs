@@ -25,6 +25,7 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -78,6 +79,8 @@ pub struct Sessions {
     store: ContentStore,
     /// A lock of its own, the last to be taken.
     echoes: Mutex<Echoes>,
+    /// See [`Sessions::excuse_absence`].
+    excused: Mutex<Option<Instant>>,
 }
 
 impl Sessions {
@@ -109,12 +112,18 @@ impl Sessions {
             digester,
             store,
             echoes: Mutex::default(),
+            excused: Mutex::default(),
         }
     }
 
     /// How many sessions there are: connected, and lingering or leaving.
     pub fn count(&self) -> (i64, i64) {
         (self.tally.connected(), self.tally.lingering())
+    }
+
+    /// Whether as many agents are connected as there may be sessions: nobody has one who is not.
+    pub fn is_full_of_connected(&self) -> bool {
+        self.tally.connected() >= i64::from(self.params.sessions_max)
     }
 
     /// Tells every connection to close. They find out when they are woken.

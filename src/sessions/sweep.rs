@@ -14,6 +14,13 @@ use crate::telemetry::events::store::StoreMeasured;
 const SWEEP_MAX: usize = 10_000;
 
 impl Sessions {
+    /// Agents may have been told to come again until then, or wait to be let in: whoever is away is
+    /// not given up before. The gate's own storm must not look to servers like the end of a fleet.
+    pub fn excuse_absence(&self, until: Instant) {
+        let mut excused = self.excused.lock();
+        *excused = Some(excused.map_or(until, |before| before.max(until)));
+    }
+
     /// Ends sessions whose agents stayed away too long. Called a few times a second. `true`: more
     /// is due than one call looks at.
     pub fn sweep(&self, now: Instant) -> bool {
@@ -51,7 +58,13 @@ impl Sessions {
             return;
         }
         slot.session.look_at = None;
-        if let Expiry::Ended(reason) = slot.session.expire(now, &self.policy) {
+        let excused = *self.excused.lock();
+        let expiry = slot.session.expire(now, excused, &self.policy);
+        if let Expiry::At(at) = expiry {
+            slot.session.look_at = Some(at);
+            self.deadlines.push(at, uid);
+        }
+        if let Expiry::Ended(reason) = expiry {
             let reason = match reason {
                 // The server hears nothing: see `departure`.
                 _ if self.is_leaving() => {
@@ -64,7 +77,6 @@ impl Sessions {
             };
             events::SessionEnded { uid, reason }.emit();
         }
-        // Not ended: `settle` notes the next deadline.
         self.finish(uid, slot);
     }
 

@@ -143,8 +143,10 @@ struct Metrics [] {
     admission_parked_seconds: Histogram = AdmissionParkedSeconds "seawall_admission_parked_seconds",
     /// Refusals held back.
     admission_held: Gauge = AdmissionHeld "seawall_admission_held",
-    /// Agents that may be outside, as far as that is known.
+    /// Agents that may be outside; NaN while nobody knows.
     admission_outside: Gauge = AdmissionOutside "seawall_admission_outside",
+    /// When the last of them will be in, from now; NaN while nobody knows.
+    admission_last_in: Gauge = AdmissionLastIn "seawall_admission_last_in_seconds",
     /// Sources (addresses, credentials) whose arrivals are counted.
     admission_sources: Gauge = AdmissionSources "seawall_admission_sources",
 

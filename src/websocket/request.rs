@@ -44,9 +44,16 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The target without its query.
+    /// The target without its query; of one in absolute form, which a server has to take as well
+    /// (RFC 9112, section 3.2.2), what follows the authority.
     pub fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        let target = match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+                rest.find(['/', '?']).map_or("/", |end| &rest[end..])
+            }
+            _ => self.target,
+        };
+        target.split_once('?').map_or(target, |(path, _)| path)
     }
 
     /// Checks that the request asks for a WebSocket; see [`check_upgrade`].

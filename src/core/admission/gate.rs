@@ -9,7 +9,7 @@ use super::crowd::Crowd;
 use super::keys::Kept;
 use super::park::Park;
 use super::slots::{Bounds, Slots, whole_seconds};
-use super::{AdmissionParams, Arrival, Reason, Refusal, Ticket, Turn, Verdict, time_for};
+use super::{AdmissionParams, Arrival, Reason, Refusal, Room, Ticket, Turn, Verdict, time_for};
 use crate::core::bucket::Bucket;
 
 /// So many turns are given in one call at most.
@@ -28,6 +28,7 @@ pub struct Admission {
     held: usize,
     closing: bool,
     backlog: Option<u64>,
+    room: Room,
     crowd: Crowd,
 }
 
@@ -45,6 +46,7 @@ impl Admission {
             held: 0,
             closing: false,
             backlog: None,
+            room: Room::PLENTY,
             crowd: Crowd::new(now),
         }
     }
@@ -53,7 +55,7 @@ impl Admission {
     pub fn set_burst(&mut self, burst: Duration, now: Instant) {
         self.params.burst = burst;
         self.bucket = Bucket::with_depth(self.rate, burst, now);
-        while self.bucket.take(now).is_ok() {}
+        self.bucket.empty(now);
     }
 
     /// Another rate, from now on. Slots that were given stay what they are, points in time, and
@@ -80,6 +82,11 @@ impl Admission {
         self.backlog = agents;
     }
 
+    /// What room there is now, without what those have who are here.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// Somebody has come. `chance` gives numbers in 0..1.
     pub fn arrive(
         &mut self,
@@ -89,6 +96,9 @@ impl Admission {
     ) -> Verdict {
         if self.closing {
             return Verdict::Refuse(self.send_away(chance));
+        }
+        if !self.room.admits() {
+            return Verdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
         if self.park.len() == 0 && self.bucket.take(now).is_ok() {
             return Verdict::Admit;
@@ -132,6 +142,12 @@ impl Admission {
             if self.closing {
                 let (ticket, _) = self.park.pop_front()?;
                 turns.push((ticket, Turn::Refuse(self.send_away(chance))));
+                continue;
+            }
+            if self.room.taken {
+                let (ticket, arrival) = self.park.pop_front()?;
+                let refusal = self.refuse(arrival, Reason::NoRoom, now, chance);
+                turns.push((ticket, Turn::Refuse(refusal)));
                 continue;
             }
             let token = self.bucket.take(now);
@@ -192,7 +208,8 @@ impl Admission {
         let wait = slot.saturating_duration_since(now).max(self.params.retry_min);
         // Whoever was parked has waited for as long as an agent can be trusted to.
         let hold = if parked { Duration::ZERO } else { self.hold(wait) };
-        let reason = if kept.is_some() && !parked { Reason::BeforeItsTime } else { reason };
+        let early = kept.is_some() && !parked && reason != Reason::NoRoom;
+        let reason = if early { Reason::BeforeItsTime } else { reason };
         Refusal { reason, hold, retry_after: whole_seconds(wait - hold, chance()) }
     }
 
@@ -214,7 +231,7 @@ impl Admission {
 
     /// How long to hold an answer to somebody who is to wait; takes the place for it.
     fn hold(&mut self, wait: Duration) -> Duration {
-        if self.held >= self.params.held_max {
+        if self.held >= self.params.held_max || !self.room.holds() {
             return Duration::ZERO;
         }
         let hold = wait.saturating_sub(self.params.retry_min).min(self.params.hold_max);
@@ -244,6 +261,11 @@ impl Admission {
     /// How many agents may be outside, as was told last.
     pub const fn backlog(&self) -> Option<u64> {
         self.backlog
+    }
+
+    /// What it was told at first.
+    pub const fn params(&self) -> &AdmissionParams {
+        &self.params
     }
 
     /// Entries a second.

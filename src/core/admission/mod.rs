@@ -118,6 +118,37 @@ impl AdmissionParams {
     }
 }
 
+/// The highest rate that can be set: no machine is meant by more, but a mistake.
+pub const RATE_MAX: u32 = 10_000_000;
+
+/// How many more connections the node can bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// So many.
+    pub free: usize,
+    /// The last of them are for those who are refused: were all taken by agents that wait, the others
+    /// would get no answer, and nobody would tell them when to come.
+    pub reserve: usize,
+    /// As many agents are here as may be. One more would be closed after its upgrade, and dial again at
+    /// once.
+    pub taken: bool,
+}
+
+impl Room {
+    /// More than anybody needs.
+    pub const PLENTY: Self = Self { free: usize::MAX, reserve: 0, taken: false };
+
+    /// Whether another one may stay.
+    const fn admits(self) -> bool {
+        self.free >= self.reserve && !self.taken
+    }
+
+    /// Whether a refusal may be held: it keeps its connection for as long.
+    const fn holds(self) -> bool {
+        self.free >= self.reserve / 2
+    }
+}
+
 /// Somebody who wants to come in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
@@ -170,6 +201,8 @@ pub enum Turn {
 pub enum Reason {
     /// The park is full.
     ParkFull,
+    /// There is hardly room for another connection, or none for another agent, on this node.
+    NoRoom,
     /// What room the park still has is for others than its source, which is over its share.
     SourceShare,
     /// It was parked, and its turn did not come in time.
@@ -196,10 +229,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admitted,
         Self::AdmittedFromPark,
         Self::Refused(Reason::ParkFull),
+        Self::Refused(Reason::NoRoom),
         Self::Refused(Reason::SourceShare),
         Self::Refused(Reason::ParkTtl),
         Self::Refused(Reason::BeforeItsTime),
@@ -212,6 +246,7 @@ impl Outcome {
         match self {
             Self::Admitted => "admitted",
             Self::AdmittedFromPark => "admitted_from_park",
+            Self::Refused(Reason::NoRoom) => "refused_no_room",
             Self::Refused(Reason::ParkFull) => "refused_park_full",
             Self::Refused(Reason::SourceShare) => "refused_source_share",
             Self::Refused(Reason::ParkTtl) => "refused_park_ttl",

@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::{
-    Admission, AdmissionParams, Arrival, Identity, Outcome, Reason, Refusal, Ticket, Turn, Verdict,
+    Admission, AdmissionParams, Arrival, Identity, Outcome, Reason, Refusal, Room, Ticket, Turn,
+    Verdict,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +76,41 @@ const ONE_OF_TOO_MANY: Arrival = Arrival { over_share: true, identity: None };
 
 fn who(identity: u64) -> Arrival {
     Arrival { over_share: false, identity: Some(Identity::new(identity)) }
+}
+
+/// The last connections there are room for tell those who come when to come again.
+#[test]
+fn what_room_is_left_is_for_refusals() {
+    let mut gate = Gate::new(small());
+    let room = |free| Room { free, reserve: 4, taken: false };
+    gate.admission.set_room(room(4));
+    assert_eq!(gate.arrive(Arrival::default()), Verdict::Admit);
+    let mut refused = |free| -> Vec<Refusal> {
+        gate.admission.set_room(room(free));
+        (0..40).map(|_| gate.refuse(Arrival::default())).collect()
+    };
+    let (some_room, hardly_any) = (refused(3), refused(1));
+    assert!(some_room.iter().any(|refusal| !refusal.hold.is_zero()), "{some_room:?}");
+    assert!(hardly_any.iter().all(|refusal| refusal.hold.is_zero()), "{hardly_any:?}");
+    assert!(hardly_any.iter().all(|refusal| refusal.reason == Reason::NoRoom));
+    // Those who wait have their connections already.
+    gate.admission.set_room(room(20));
+    while gate.admission.parked() < 3 {
+        gate.arrive(Arrival::default());
+    }
+    gate.admission.set_room(room(0));
+    gate.now += SECOND;
+    assert_eq!(gate.poll().0.len(), 3);
+}
+
+#[test]
+fn where_no_agent_can_be_taken_nobody_is_let_in() {
+    let mut gate = Gate::full(small());
+    gate.admission.set_room(Room { taken: true, ..Room::PLENTY });
+    assert_eq!(gate.refuse(Arrival::default()).reason, Reason::NoRoom);
+    let (turns, _) = gate.poll();
+    let away = |turn: &Turn| matches!(turn, Turn::Refuse(r) if r.reason == Reason::NoRoom);
+    assert!(turns.len() == 20 && turns.iter().all(|(_, turn)| away(turn)), "{turns:?}");
 }
 
 #[test]

@@ -31,6 +31,8 @@ use crate::ident::InstanceUid;
 pub struct Terms {
     /// Connections closed a second, at most; `None`: automatic.
     pub rate: Option<NonZeroU32>,
+    /// What an automatic rate is, if that suffices.
+    pub automatic: NonZeroU32,
     /// From readiness turned false until closing begins.
     pub notice: Duration,
     /// How long closing may take before all that is left is closed at once.
@@ -39,7 +41,12 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { rate: None, notice: Duration::from_secs(5), time_max: Duration::from_secs(300) }
+        Self {
+            rate: None,
+            automatic: RATE_AUTOMATIC,
+            notice: Duration::from_secs(5),
+            time_max: Duration::from_secs(300),
+        }
     }
 }
 
@@ -53,13 +60,33 @@ impl Terms {
     #[must_use]
     pub fn after_entry(self, entry: Option<NonZeroU32>) -> Self {
         let half = entry.and_then(|entry| NonZeroU32::new(entry.get() / 2)).or(entry);
-        let automatic = half.map(|half| half.min(RATE_AUTOMATIC));
-        Self { rate: self.rate.or(automatic), ..self }
+        let automatic = half.map_or(RATE_AUTOMATIC, |half| half.min(RATE_AUTOMATIC));
+        Self { automatic, ..self }
     }
 
-    /// Connections closed a second, at most.
+    /// Connections closed a second, at most; an automatic rate rises if that does not suffice.
     pub fn rate(&self) -> NonZeroU32 {
-        self.rate.unwrap_or(RATE_AUTOMATIC)
+        self.rate.unwrap_or(self.automatic)
+    }
+
+    /// The same, while so many are open. An automatic rate closes them all in nine tenths of the time:
+    /// whoever is left at its end is closed at one instant, which is worse for everybody.
+    pub fn rate_for(&self, open: usize) -> NonZeroU32 {
+        let time = (self.time_max.as_secs_f64() * 0.9).max(1.0);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss
+        )]
+        let needed = (open as f64 / time).ceil() as u32; // `as` saturates
+        let automatic = NonZeroU32::new(needed).map_or(self.automatic, |n| n.max(self.automatic));
+        self.rate.unwrap_or(automatic)
+    }
+
+    /// How many of so many open connections will be left when the time is up.
+    pub fn left_over(&self, open: usize) -> u64 {
+        let closed = u128::from(self.rate_for(open).get()) * self.time_max.as_millis() / 1_000;
+        u64::try_from((open as u128).saturating_sub(closed)).unwrap_or(u64::MAX)
     }
 }
 
@@ -140,6 +167,7 @@ pub struct Drain {
     phase: Phase,
     /// When the present phase began.
     since: Option<Instant>,
+    rate: NonZeroU32,
     pace: Pace,
     line: VecDeque<Place>,
     census_at: Option<Instant>,
@@ -157,14 +185,19 @@ struct Place {
 impl Drain {
     /// None yet.
     pub fn new(terms: Terms) -> Self {
-        let pace = Pace::new(terms.rate());
+        let (rate, pace) = (terms.rate(), Pace::new(terms.rate()));
         let (line, phase) = (VecDeque::new(), Phase::Serving);
-        Self { terms, phase, since: None, pace, line, census_at: None }
+        Self { terms, phase, since: None, rate, pace, line, census_at: None }
     }
 
     /// What was configured.
     pub const fn terms(&self) -> Terms {
         self.terms
+    }
+
+    /// Connections closed a second, at most.
+    pub const fn rate(&self) -> NonZeroU32 {
+        self.rate
     }
 
     /// How far it is.
@@ -194,6 +227,8 @@ impl Drain {
                 Step::Wait(since + self.terms.notice)
             }
             Phase::Notice => {
+                self.rate = self.terms.rate_for(open);
+                self.pace = Pace::new(self.rate);
                 self.enter(Phase::Closing, now);
                 Step::StopAccepting
             }

@@ -45,7 +45,8 @@ struct Run {
 fn run(world: &World, time_max: Duration) -> Run {
     let start = crate::clock::now();
     let rate = NonZeroU32::new(world.rate);
-    let mut drain = Drain::new(Terms { rate, notice: Duration::from_secs(1), time_max });
+    let mut drain =
+        Drain::new(Terms { rate, notice: Duration::from_secs(1), time_max, ..Terms::default() });
     let mut here: HashMap<InstanceUid, u8> =
         world.agents.iter().enumerate().map(|(n, waits)| (uid(n), *waits)).collect();
     let mut run = Run { closed: Vec::new(), cut: false, end: start };
@@ -198,4 +199,19 @@ fn an_automatic_rate_is_half_of_what_this_node_admits() {
     };
     assert_eq!((of(0, 0), of(0, 100_000), of(0, 500), of(0, 1)), (1_000, 1_000, 250, 1));
     assert_eq!((of(40, 500), of(4_000, 0)), (40, 4_000), "what is set is set");
+}
+
+#[test]
+fn an_automatic_rate_suffices_for_all_who_are_there() {
+    let terms = Terms::default().after_entry(NonZeroU32::new(400));
+    let at = |open| (terms.rate_for(open).get(), terms.left_over(open));
+    assert_eq!((at(10_000), at(54_000)), ((200, 0), (200, 0)));
+    assert_eq!(at(100_000), (371, 0), "in nine tenths of 300 s");
+    let set = Terms { rate: NonZeroU32::new(100), ..terms };
+    assert_eq!((set.rate_for(100_000).get(), set.left_over(100_000)), (100, 70_000));
+    let now = crate::clock::now();
+    let mut drain = Drain::new(Terms { notice: Duration::ZERO, ..terms });
+    drain.begin(now);
+    assert_eq!(drain.next(now, 100_000), Step::StopAccepting);
+    assert_eq!(drain.rate().get(), 371);
 }

@@ -70,6 +70,9 @@ pub(super) const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
 /// Content written to an agent counts as arrived when the agent is heard this much later.
 const DOUBT_CLEARED_AFTER: Duration = Duration::from_secs(5);
 
+/// However long the gate is besieged, so much longer than it may a session outlives its agent.
+const EXCUSED_MAX: Duration = Duration::from_secs(1_800);
+
 impl Session {
     /// A WebSocket speaks for this agent for the first time.
     pub fn arrive(&mut self, connection: ConnectionId, now: Instant) -> Arrival {
@@ -188,8 +191,9 @@ impl Session {
         }
     }
 
-    /// Looks whether the agent has been away too long.
-    pub fn expire(&mut self, now: Instant, policy: &Policy) -> Expiry {
+    /// Looks whether the agent has been away too long. `excused`: until then it may have been told to
+    /// stay away by the gateway itself, or wait for its answer: it has that time too.
+    pub fn expire(&mut self, now: Instant, excused: Option<Instant>, policy: &Policy) -> Expiry {
         let (until, reason) = match self.presence {
             Presence::Lingering { until } => (until, EndReason::LingerExpired),
             Presence::Polling { heard } => (heard + policy.poll_timeout, EndReason::PollExpired),
@@ -197,6 +201,7 @@ impl Session {
                 return Expiry::Never;
             }
         };
+        let until = excused.map_or(until, |excused| until.max(excused.min(until + EXCUSED_MAX)));
         if now < until || is_on(Breach::R8NeverTells) {
             return Expiry::At(until);
         }

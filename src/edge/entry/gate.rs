@@ -18,7 +18,7 @@ use super::EntryStatus;
 use super::params::EntryParams;
 use crate::clock;
 use crate::core::admission::{
-    Admission, Arrival, EntryRate, Fleet, Observed, Refusal, Ticket, Turn, Verdict,
+    Admission, Arrival, EntryRate, Fleet, Observed, Refusal, Room, Ticket, Turn, Verdict,
 };
 use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
 
@@ -26,7 +26,11 @@ pub(super) struct Gate {
     state: Mutex<State>,
     /// Turns are about to be given.
     beating: AtomicBool,
+    room: RoomNow,
 }
+
+/// Says how many more connections the node can bear now.
+pub(in crate::edge) type RoomNow = Box<dyn Fn() -> Room + Send + Sync>;
 
 struct State {
     admission: Admission,
@@ -45,6 +49,8 @@ struct State {
     /// Somebody has been refused since the last observation.
     refused: bool,
     fleet: Fleet,
+    /// The latest moment at which anybody who was refused was told to come again.
+    told: Instant,
     /// A storm has been told of in the log.
     storm: bool,
 }
@@ -57,7 +63,7 @@ pub(super) enum Answer {
 }
 
 impl Gate {
-    pub(super) fn new(params: &EntryParams, now: Instant) -> Self {
+    pub(super) fn new(params: &EntryParams, room: RoomNow, now: Instant) -> Self {
         let mut admission = params.admission;
         let burst = admission.burst;
         let automatic = params.rate.is_none().then(|| EntryRate::from_rate(admission.rate));
@@ -67,6 +73,7 @@ impl Gate {
         }
         Self {
             beating: AtomicBool::new(false),
+            room,
             state: Mutex::new(State {
                 admission: Admission::new(admission, now),
                 waiting: HashMap::new(),
@@ -77,14 +84,17 @@ impl Gate {
                 waited: false,
                 refused: false,
                 fleet: Fleet::new(params.fleet_size, now),
+                told: now,
                 storm: false,
             }),
         }
     }
 
     pub(super) fn arrive(self: &Arc<Self>, arrival: Arrival) -> Answer {
+        let room = (self.room)();
         let mut state = self.state.lock();
         let now = state.now();
+        state.admission.set_room(room);
         let verdict = state.admission.arrive(arrival, now, &mut rand::random::<f64>);
         state.wanted |= verdict != Verdict::Admit;
         state.refused |= matches!(verdict, Verdict::Refuse(_));
@@ -97,6 +107,7 @@ impl Gate {
                 Answer::Park(Parked { gate: Arc::clone(self), ticket, turn })
             }
             Verdict::Refuse(refusal) => {
+                state.tell(&refusal, now);
                 drop(state);
                 Answer::Refuse(Refused::new(self, refusal))
             }
@@ -106,17 +117,24 @@ impl Gate {
     /// Gives the turns that are due, a bounded number. `true`: there are more.
     fn step(&self, delay: Duration, now: Instant) -> bool {
         let mut turns = Vec::new();
+        let room = (self.room)();
         let mut state = self.state.lock();
+        state.admission.set_room(room);
         let State { admission, automatic, stepped, wanted, waited, .. } = &mut *state;
         let passed = now.saturating_duration_since(*stepped);
         *stepped = now;
-        *wanted |= admission.parked() > 0;
-        *waited |= *wanted;
+        let wanted = std::mem::take(wanted) | (admission.parked() > 0);
+        *waited |= wanted;
         if let Some(automatic) = automatic {
-            let seen = Observed { delay, wanted: std::mem::take(wanted) };
+            let seen = Observed { delay, wanted };
             admission.set_rate(automatic.observe(seen, passed), now);
         }
         let next = admission.poll(now, &mut rand::random::<f64>, &mut turns);
+        for (_, turn) in &turns {
+            if let Turn::Refuse(refusal) = turn {
+                state.tell(refusal, now);
+            }
+        }
         let senders: Vec<_> =
             turns.iter().map(|(ticket, _)| state.waiting.remove(ticket)).collect();
         if state.waiting.is_empty() && state.waiting.capacity() > 1024 {
@@ -188,6 +206,7 @@ impl Gate {
             held: admission.held(),
             outside: admission.backlog(),
             last_in: admission.last_in(),
+            expected_until: state.expected_until(clock::now()),
         }
     }
 
@@ -199,6 +218,21 @@ impl Gate {
 impl State {
     fn now(&self) -> Instant {
         if self.automatic.is_some() { self.stepped } else { clock::now() }
+    }
+
+    fn tell(&mut self, refusal: &Refusal, now: Instant) {
+        self.told = self.told.max(now + refusal.hold + refusal.retry_after);
+    }
+
+    /// Until when agents may be away because the gate sent them away, or keeps them waiting.
+    fn expected_until(&self, now: Instant) -> Option<Instant> {
+        let park_ttl = self.admission.params().park_ttl;
+        if self.told + park_ttl <= now {
+            return (self.admission.parked() > 0).then(|| now + park_ttl);
+        }
+        // Agents' clocks go a tenth wrong, and who comes at its time may be parked then.
+        let left = self.told.saturating_duration_since(now);
+        Some(now + left + left / 10 + park_ttl)
     }
 }
 
@@ -290,6 +324,6 @@ async fn give_turns(beat: Beat, due: Instant) {
 
 /// Shows how things stand.
 pub(super) fn show(status: &EntryStatus, sources: usize) {
-    let EntryStatus { rate, parked, held, outside, .. } = *status;
-    GateMeasured { rate: rate.get(), parked, held, outside, sources }.emit();
+    let EntryStatus { rate, parked, held, outside, last_in, .. } = *status;
+    GateMeasured { rate: rate.get(), parked, held, outside, last_in, sources }.emit();
 }

@@ -25,11 +25,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 pub(super) use fairness::Knock;
+pub(in crate::edge) use gate::RoomNow;
 pub(super) use wait::{Counted, enter};
 
 use crate::clock;
@@ -62,11 +63,13 @@ pub struct EntryStatus {
     pub outside: Option<u64>,
     /// When the last of them will be in, if the rate stays.
     pub last_in: Option<Duration>,
+    /// Until then agents may be away because they were told to, or wait; none: nobody is.
+    pub expected_until: Option<Instant>,
 }
 
 impl Entry {
-    pub(super) fn new(params: &EntryParams) -> Self {
-        let gate = Arc::new(Gate::new(params, clock::now()));
+    pub(super) fn new(params: &EntryParams, room: RoomNow) -> Self {
+        let gate = Arc::new(Gate::new(params, room, clock::now()));
         let status = gate.status();
         let fairness = Fairness::new(params, status.rate, status.park_places);
         Self { gate, fairness }
@@ -81,10 +84,11 @@ impl Entry {
     }
 
     /// Takes note of how many agents are connected, and of the time: a few times a second.
-    pub(super) fn observe(&self, connected: u64) {
+    pub(super) fn observe(&self, connected: u64) -> EntryStatus {
         let status = self.gate.observe(connected, clock::now());
         self.fairness.keep_step(status.rate, status.park_places);
         gate::show(&status, self.fairness.sources());
+        status
     }
 
     /// Reads from a request's head who sends it.

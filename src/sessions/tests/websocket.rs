@@ -177,6 +177,26 @@ async fn the_end_of_the_linger_is_told_and_the_session_goes() {
     bench.assert_empty();
 }
 
+/// The gate has told agents to come later than that.
+#[tokio::test(start_paused = true)]
+async fn who_is_kept_waiting_by_the_gateway_itself_is_not_given_up() {
+    let bench = Bench::default();
+    let linger = bench.sessions.params.linger;
+    drop(Agent::first(&bench, 1, 1));
+    bench.sessions.excuse_absence(clock::now() + linger * 3);
+    bench.sessions.excuse_absence(clock::now() + linger);
+    for _ in 0..5 {
+        tokio::time::advance(linger / 2).await;
+        bench.sessions.sweep(clock::now());
+        assert_eq!(bench.sessions.count(), (0, 1));
+    }
+    tokio::time::advance(linger).await;
+    bench.sessions.sweep(clock::now());
+    bench.turns();
+    assert!(bench.sent()[0].1.agent_disconnect.is_some());
+    bench.assert_empty();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_earlier_sessions_deadline_is_not_the_next_ones() {
     let bench = Bench::default();

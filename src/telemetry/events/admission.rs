@@ -21,6 +21,8 @@ label! {
         AdmittedFromPark = "admitted_from_park",
         /// 503: the park is full.
         RefusedParkFull = "refused_park_full",
+        /// 503: there is hardly room for another connection, or none for another agent, on this node.
+        RefusedNoRoom = "refused_no_room",
         /// 503: the room that the park has is for others than its source.
         RefusedSourceShare = "refused_source_share",
         /// 503: it was parked for as long as may be.
@@ -42,6 +44,7 @@ impl From<Outcome> for EntryOutcome {
             Outcome::Admitted => Self::Admitted,
             Outcome::AdmittedFromPark => Self::AdmittedFromPark,
             Outcome::Refused(Reason::ParkFull) => Self::RefusedParkFull,
+            Outcome::Refused(Reason::NoRoom) => Self::RefusedNoRoom,
             Outcome::Refused(Reason::SourceShare) => Self::RefusedSourceShare,
             Outcome::Refused(Reason::ParkTtl) => Self::RefusedParkTtl,
             Outcome::Refused(Reason::BeforeItsTime) => Self::RefusedBeforeItsTime,
@@ -93,6 +96,8 @@ pub struct GateMeasured {
     pub held: usize,
     /// Agents that may be outside; none: nobody knows.
     pub outside: Option<u64>,
+    /// When the last of them will be in, from now.
+    pub last_in: Option<Duration>,
     /// Sources that are counted.
     pub sources: usize,
 }
@@ -105,7 +110,9 @@ impl GateMeasured {
         metrics.admission_rate.set(f64::from(self.rate));
         metrics.admission_parked.set(self.parked as f64);
         metrics.admission_held.set(self.held as f64);
-        metrics.admission_outside.set(self.outside.unwrap_or(0) as f64);
+        // Zero would say that everybody is in.
+        metrics.admission_outside.set(self.outside.map_or(f64::NAN, |agents| agents as f64));
+        metrics.admission_last_in.set(self.last_in.map_or(f64::NAN, |time| time.as_secs_f64()));
         metrics.admission_sources.set(self.sources as f64);
     }
 }

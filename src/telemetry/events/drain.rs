@@ -1,6 +1,8 @@
 //! What happens when the node hands its agents over to others.
 
-use tracing::info;
+use std::time::Duration;
+
+use tracing::{info, warn};
 
 use crate::telemetry::label::{Label as _, label};
 use crate::telemetry::metrics;
@@ -38,6 +40,33 @@ impl PhaseEntered {
     /// Logs it.
     pub fn emit(self) {
         info!(target: TARGET, phase = %self.phase, left = self.left, "draining");
+    }
+}
+
+/// The rate that is set does not suffice. The configuration's fault.
+pub struct TooSlow {
+    /// Agents' connections now open.
+    pub open: usize,
+    /// Of which so many are closed a second.
+    pub rate: u32,
+    /// For so long.
+    pub time_max: Duration,
+    /// And so many are then closed at one instant.
+    pub left: u64,
+}
+
+impl TooSlow {
+    /// Logs it.
+    pub fn emit(self) {
+        let Self { open, rate, time_max, left } = self;
+        warn!(
+            target: TARGET,
+            open,
+            rate,
+            time_max_seconds = time_max.as_secs(),
+            closed_at_once = left,
+            "drain.rate is too low for these agents: those left at drain.time_max are closed at one instant"
+        );
     }
 }
 

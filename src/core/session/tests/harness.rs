@@ -338,7 +338,7 @@ impl Gateway {
             let due = session.reply_overdue(self.now);
             self.acknowledge(connection, due);
         }
-        session.expire(self.now, &POLICY);
+        session.expire(self.now, None, &POLICY);
         self.finish(session);
     }
 

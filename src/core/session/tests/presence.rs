@@ -85,8 +85,15 @@ fn r8_over_plain_http_the_absence_of_polls_is_the_loss() {
     let later = now + Duration::from_secs(30);
     session.poll(later);
     let until = later + POLICY.poll_timeout;
-    assert_eq!(session.expire(now + POLICY.poll_timeout, &POLICY), Expiry::At(until));
-    assert_eq!(session.expire(until, &POLICY), Expiry::Ended(EndReason::PollExpired));
+    assert_eq!(session.expire(now + POLICY.poll_timeout, None, &POLICY), Expiry::At(until));
+    // The gateway itself may have told it to stay away, but not for ever.
+    let told = until + Duration::from_secs(600);
+    assert_eq!(session.expire(until, Some(told), &POLICY), Expiry::At(told));
+    let (day, hour) = (until + Duration::from_secs(86_400), until + Duration::from_secs(3_600));
+    let most = until + Duration::from_secs(1_800);
+    assert_eq!(session.expire(until, Some(day), &POLICY), Expiry::At(most));
+    assert_eq!(session.expire(until, None, &POLICY), Expiry::Ended(EndReason::PollExpired));
+    assert_eq!(session.expire(hour, Some(day), &POLICY), Expiry::Never);
     assert_eq!(session.turn(Class::Urgent, route(1), false, until), Turn::Disconnect);
 }
 
