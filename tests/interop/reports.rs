@@ -112,6 +112,11 @@ pub(crate) async fn silent_server(setup: Setup) {
         .world_with(PushUid::Present, |gateway| gateway.set("sessions", "reply_wait", "\"300ms\""))
         .await;
     let mut agent = world.agent(world.options("patient")).await;
+    // What it said at first is answered, and nothing is under way.
+    let count = |kind| agent.log().events(Mark::default(), kind).len();
+    while count("received") < count("sent") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     world.server.silence(true).await;
 
     let since = agent.mark();

@@ -53,6 +53,8 @@ struct State {
     told: Instant,
     /// A storm has been told of in the log.
     storm: bool,
+    /// So many have come in since it began.
+    admitted: u64,
 }
 
 /// What becomes of an arrival.
@@ -86,6 +88,7 @@ impl Gate {
                 fleet: Fleet::new(params.fleet_size, now),
                 told: now,
                 storm: false,
+                admitted: 0,
             }),
         }
     }
@@ -99,7 +102,10 @@ impl Gate {
         state.wanted |= verdict != Verdict::Admit;
         state.refused |= matches!(verdict, Verdict::Refuse(_));
         match verdict {
-            Verdict::Admit => Answer::Admit,
+            Verdict::Admit => {
+                state.admitted += 1;
+                Answer::Admit
+            }
             Verdict::Park { ticket, .. } => {
                 let (told, turn) = oneshot::channel();
                 state.waiting.insert(ticket, told);
@@ -131,8 +137,9 @@ impl Gate {
         }
         let next = admission.poll(now, &mut rand::random::<f64>, &mut turns);
         for (_, turn) in &turns {
-            if let Turn::Refuse(refusal) = turn {
-                state.tell(refusal, now);
+            match turn {
+                Turn::Admit => state.admitted += 1,
+                Turn::Refuse(refusal) => state.tell(refusal, now),
             }
         }
         let senders: Vec<_> =
@@ -179,13 +186,13 @@ impl Gate {
         let waited = std::mem::take(&mut state.waited);
         state.fleet.observe(connected, waited, now);
         let parked = state.admission.parked() as u64;
-        let outside = state.fleet.outside(connected).map(|outside| outside.max(parked));
-        state.admission.set_backlog(outside);
         // A wait of some milliseconds is no storm, and a log that tells of it would hide those that are.
         let refused = std::mem::take(&mut state.refused);
         let begins = refused || parked >= u64::from(state.admission.rate().get());
         let begun = if state.storm { waited } else { waited && begins };
         let was = std::mem::replace(&mut state.storm, begun);
+        let outside = state.outside(connected).map(|outside| outside.max(parked));
+        state.admission.set_backlog(outside);
         drop(state);
         let status = self.status();
         if begun != was {
@@ -218,6 +225,18 @@ impl Gate {
 impl State {
     fn now(&self) -> Instant {
         if self.automatic.is_some() { self.stepped } else { clock::now() }
+    }
+
+    /// How many may be outside, being connected no more than so many. In a storm that may be fewer: of
+    /// some whose balancer has moved away nobody has told that they are gone, and agents that poll are
+    /// here until they have not come for long. So it is all that have not come in since it began, too.
+    fn outside(&mut self, connected: u64) -> Option<u64> {
+        if !self.storm {
+            self.admitted = 0;
+            return self.fleet.outside(connected);
+        }
+        let not_come = self.fleet.size().saturating_sub(self.admitted);
+        self.fleet.outside(connected).map(|outside| outside.max(not_come))
     }
 
     fn tell(&mut self, refusal: &Refusal, now: Instant) {
