@@ -32,7 +32,7 @@ pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use departure::LetGo;
 pub use outbox::Outgoing;
-pub use posts::Polled;
+pub use posts::{Polled, Probe};
 pub use seat::Seat;
 pub use server_side::{Delivered, Delivery, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
