@@ -17,8 +17,12 @@ mod latency;
 mod outages;
 #[path = "upstream/pushes.rs"]
 mod pushes;
+#[path = "upstream/refusals.rs"]
+mod refusals;
 #[path = "upstream/tls.rs"]
 mod tls;
+#[path = "upstream/useless.rs"]
+mod useless;
 
 use support::agent::Agent;
 use support::gateway::{Gateway, GatewayBuilder, Mode};

@@ -12,7 +12,7 @@ use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKin
 use super::events::sessions::{
     CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
 };
-use super::events::upstream::{DialResult, LossReason, PostResult, ServerErrorKind};
+use super::events::upstream::{Blame, DialResult, LossReason, PostResult, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
 use crate::core::pacing::Class;
@@ -251,6 +251,8 @@ struct ServerMetrics ["server"] {
     pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
     /// POSTs (`http` mode) that were not answered by a message, by what came instead.
     posts_failed: Family<PostResult> = PostsFailed "seawall_upstream_failed_posts_total",
+    /// Times the server took nothing of what was sent (`http` mode) and so counted as away, by whom to blame.
+    unusable: Family<Blame> = Unusable "seawall_upstream_unusable_total",
     /// Polls on behalf of agents (`http` mode) that came due.
     polls: Counter = Polls "seawall_upstream_polls_total",
     /// Error responses from the server.

@@ -3,7 +3,8 @@
 //!
 //! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
 //! - `connection`, `dial`, `tls`: that WebSocket's bytes.
-//! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs.
+//! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs. `verdict`, `usable`, `probe`:
+//!   what a status means there, and servers that answer with nothing else.
 //! - `server`, `pace`: one server; sessions that wait for their turn at it.
 //! - `tasks`, `turns`: what runs. `incoming`: where a server's message goes.
 
@@ -16,10 +17,13 @@ mod pace;
 pub mod params;
 mod polls;
 mod post;
+mod probe;
 mod server;
 mod tasks;
 mod tls;
 mod turns;
+mod usable;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +111,8 @@ impl Upstream {
                 let (up, server, sessions) = shared();
                 tasks.spawn(polls::poll(Arc::clone(&server), Arc::clone(&sessions)));
                 tasks.spawn(lane::reintroduce(up, server, sessions));
+                let (up, server, sessions) = shared();
+                tasks.spawn(probe::probe(up, server, sessions));
             }
             let (up, server, sessions) = shared();
             tasks.spawn(turns::give_turns(up, server, sessions));
