@@ -13,6 +13,8 @@ mod errors;
 mod http;
 #[path = "upstream/latency.rs"]
 mod latency;
+#[path = "upstream/leaving.rs"]
+mod leaving;
 #[path = "upstream/outages.rs"]
 mod outages;
 #[path = "upstream/pushes.rs"]

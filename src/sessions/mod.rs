@@ -24,7 +24,7 @@ mod uplink;
 mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -74,6 +74,7 @@ pub struct Sessions {
     stopping: AtomicBool,
     /// The node drains: see `departure`.
     leaving: AtomicBool,
+    unheard: AtomicUsize,
     digester: Digester,
     store: ContentStore,
     /// A lock of its own, the last to be taken.
@@ -106,6 +107,7 @@ impl Sessions {
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            unheard: AtomicUsize::new(0),
             digester,
             store,
             echoes: Mutex::default(),

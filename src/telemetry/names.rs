@@ -217,6 +217,8 @@ struct Metrics [] {
 
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",
+    /// Agents that a drain let go, or was to say goodbye for, before their server had taken and answered everything.
+    drain_unheard: Counter = DrainUnheard "seawall_drain_unheard_agents_total",
     /// Agents' connections that a drain has yet to close.
     drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
 }
@@ -243,6 +245,8 @@ struct ServerMetrics ["server"] {
     queue_bytes: Gauge = QueueBytes "seawall_upstream_queue_bytes",
     /// Messages not taken because the link's queue was full; what they said is sent later.
     queue_refusals: Counter = QueueRefusals "seawall_upstream_queue_refusals_total",
+    /// Messages that still waited on links when Seawall stopped or was drained, and are not sent.
+    undelivered: Counter = Undelivered "seawall_upstream_undelivered_messages_total",
     /// Messages from the server that are malformed, or name no valid instance uid.
     messages_malformed: Counter = UpstreamMessagesMalformed "seawall_upstream_malformed_messages_total",
     /// Messages without an instance uid on a shared link, which nobody can route.

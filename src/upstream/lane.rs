@@ -29,6 +29,7 @@ use super::link::{Link, Post};
 use super::params::UpstreamParams;
 use super::post::{Connection, Exchanged, Limits};
 use super::server::Server;
+use super::stop::is_goodbye;
 use super::tasks::rest;
 use super::verdict::{Verdict, objection_text, result, verdict};
 use crate::clock;
@@ -48,8 +49,6 @@ pub(super) struct Lane {
     backoff: Backoff,
     is_up: bool,
     usable: watch::Receiver<bool>,
-    /// A message that the server has not seen, or does not want yet: it goes first.
-    held: Option<Post>,
 }
 
 /// Why a connection ended, and what is to be waited for before the next.
@@ -76,7 +75,7 @@ pub(super) async fn keep_lane(
     sessions: Arc<Sessions>,
 ) {
     let (backoff, usable) = (Backoff::default(), server.usable.subscribe());
-    let mut lane = Lane { up, server, link, sessions, backoff, is_up: false, usable, held: None };
+    let mut lane = Lane { up, server, link, sessions, backoff, is_up: false, usable };
     while let Some(mut connection) = lane.connect().await {
         let ended = lane.serve(&mut connection).await;
         let held = clock::now().saturating_duration_since(connection.since);
@@ -129,7 +128,7 @@ impl Lane {
     }
 
     fn is_done(&self) -> bool {
-        self.link.is_released() && self.held.is_none() && self.link.waiting_bytes() == 0
+        self.link.is_released() && self.link.waiting_bytes() == 0
     }
 
     /// The server is there: agents of this lane are introduced to it.
@@ -143,7 +142,6 @@ impl Lane {
 
     /// The server is away, and what was on its way to it may be lost.
     fn away(&mut self) {
-        self.held = None;
         if std::mem::take(&mut self.is_up) {
             self.link.down();
             self.server.link_went(&self.link, clock::now());
@@ -186,38 +184,38 @@ impl Lane {
                 return Ended { reason: LossReason::Useless, wait: Duration::ZERO, idle: false };
             }
             let released = self.link.is_released();
-            let Some(post) = self.held.take().or_else(|| self.link.take_post()) else {
+            let pause = self.server.pace.paused(clock::now());
+            if let Some(pause) = pause.filter(|_| self.link.waiting_bytes() > 0) {
                 if released {
-                    return Ended {
-                        reason: LossReason::Released,
-                        wait: Duration::ZERO,
-                        idle: true,
-                    };
+                    // Whoever released the lane has waited for as long as there was time.
+                    self.link.give_up(|_| false);
+                    continue;
                 }
-                let closed = tokio::select! {
-                    () = connection.closed() => true,
-                    () = self.link.wake.notified() => false,
-                    _ = self.usable.wait_for(|usable| !usable) => false,
-                };
-                if closed {
-                    return self.closed_idle(connection);
+                // Those who wait for the same moment do not go at the same moment.
+                let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
+                self.rest(pause + jitter).await;
+                continue;
+            }
+            if let Some(post) = self.link.take_post() {
+                if self.sessions.has_moved(post.uid) && !is_goodbye(&post.body) {
+                    // It could arrive after what the agent's new node has said.
+                    let server = &self.server.params.name;
+                    events::Undelivered { server, messages: 1 }.emit(&self.server.metrics);
+                } else if let Some(ended) = self.post(connection, post).await {
+                    return ended;
                 }
                 continue;
+            }
+            if released {
+                return Ended { reason: LossReason::Released, wait: Duration::ZERO, idle: true };
+            }
+            let closed = tokio::select! {
+                () = connection.closed() => true,
+                () = self.link.wake.notified() => false,
+                _ = self.usable.wait_for(|usable| !usable) => false,
             };
-            match self.server.pace.paused(clock::now()) {
-                // What waits for a server that wants peace is not waited for at the end.
-                Some(_) if released => while self.link.take_post().is_some() {},
-                Some(pause) => {
-                    self.held = Some(post);
-                    // Those who wait for the same moment do not go at the same moment.
-                    let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
-                    self.rest(pause + jitter).await;
-                }
-                None => {
-                    if let Some(ended) = self.post(connection, post).await {
-                        return ended;
-                    }
-                }
+            if closed {
+                return self.closed_idle(connection);
             }
         }
     }
@@ -238,7 +236,7 @@ impl Lane {
                 None
             }
             Exchanged::Unsent => {
-                self.held = Some(post);
+                self.link.put_back(post);
                 Some(self.broken(connection, LossReason::Closed))
             }
             Exchanged::Lost(error) => {
@@ -286,7 +284,7 @@ impl Lane {
             Verdict::Peace => {
                 self.failed(PostResult::Unavailable, &status);
                 // The server has not taken it: the very same message goes again, and none before it.
-                self.held = Some(post);
+                self.link.put_back(post);
                 incoming::pause(&self.server, retry_after.map(|asked| asked.max(rule.initial)));
             }
             Verdict::Failed(blame) => {

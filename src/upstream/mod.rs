@@ -6,7 +6,7 @@
 //! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs. `verdict`, `usable`, `probe`:
 //!   what a status means there, and servers that answer with nothing else.
 //! - `server`, `pace`: one server; sessions that wait for their turn at it.
-//! - `tasks`, `turns`: what runs. `incoming`: where a server's message goes.
+//! - `tasks`, `turns`: what runs. `stop`: how it ends. `incoming`: where a server's message goes.
 
 mod connection;
 mod dial;
@@ -19,6 +19,7 @@ mod polls;
 mod post;
 mod probe;
 mod server;
+mod stop;
 mod tasks;
 mod tls;
 mod turns;
@@ -26,7 +27,6 @@ mod usable;
 mod verdict;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dashmap::Entry;
 use tokio::task::JoinSet;
@@ -120,31 +120,6 @@ impl Upstream {
             tasks.spawn(tasks::watch(up, server, sessions));
         }
         tasks
-    }
-
-    /// Ends every link once what waits on it is written, waiting at most `patience`.
-    pub async fn stop(&self, patience: Duration) {
-        const LOOK_AGAIN: Duration = Duration::from_millis(10);
-        let links: Vec<Arc<Link>> = self
-            .servers
-            .iter()
-            .flat_map(|server| {
-                let owned = server.owned.iter().map(|link| Arc::clone(&link));
-                server.shared.iter().cloned().chain(owned).collect::<Vec<_>>()
-            })
-            .collect();
-        let written = async {
-            while links.iter().any(|link| link.is_up() && link.waiting_bytes() > 0) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            for link in &links {
-                link.release();
-            }
-            while self.servers.iter().any(|server| server.has_links_up()) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        let _ = tokio::time::timeout(patience, written).await;
     }
 
     /// The state of every server.

@@ -272,6 +272,24 @@ impl ServerUsable<'_> {
     }
 }
 
+/// Messages on a server's links that nobody sends any more, for the node leaves.
+pub struct Undelivered<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// How many.
+    pub messages: usize,
+}
+
+impl Undelivered<'_> {
+    /// Logs and counts it. What follows for agents is told once, when all are gone.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.undelivered.increment(self.messages as u64);
+        if self.messages > 0 {
+            debug!(target: TARGET, server = self.server, messages = self.messages, "not delivered");
+        }
+    }
+}
+
 /// It is time to ask a server on behalf of an agent.
 pub struct PollDue;
 
