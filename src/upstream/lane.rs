@@ -236,12 +236,14 @@ impl Lane {
                 None
             }
             Exchanged::Unsent => {
+                self.lost_unserved(connection, &post, &"closed before a request");
                 self.link.put_back(post);
                 Some(self.broken(connection, LossReason::Closed))
             }
             Exchanged::Lost(error) => {
                 self.failed(PostResult::Lost, &error);
                 self.not_taken(&post, true);
+                self.lost_unserved(connection, &post, &error);
                 Some(self.broken(connection, LossReason::Reset))
             }
             Exchanged::Timeout => {
@@ -332,6 +334,14 @@ impl Lane {
         self.server.not_taken(&self.sessions, post, again);
     }
 
+    /// Connections are closed at any time, and many at once when a server restarts. One that ends at its
+    /// first request is no better than a failure: so ends each, where a balancer has no server behind it.
+    fn lost_unserved(&self, connection: &Connection, post: &Post, reason: &dyn std::fmt::Display) {
+        if !connection.served {
+            self.no_use(post, Blame::Server, reason);
+        }
+    }
+
     /// A connection that has served may end at any time. One that has not is a failure, lest a server
     /// that accepts and closes be dialled without end.
     fn broken(&mut self, connection: &Connection, reason: LossReason) -> Ended {
@@ -347,25 +357,5 @@ impl Lane {
         let (rule, now) = (self.up.backoff_rule(), clock::now());
         let wait = self.backoff.lost(rule, rand::random(), connection.since, now);
         Ended { reason: LossReason::Closed, wait, idle: true }
-    }
-}
-
-/// Introduces agents to a server that came back. Its lanes come back one by one, and one walk over all
-/// sessions serves those of a moment.
-pub(super) async fn reintroduce(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
-    const GATHER: Duration = Duration::from_millis(50);
-    loop {
-        server.reintroduce.notified().await;
-        tokio::time::sleep(GATHER).await;
-        let (up, server) = (Arc::clone(&up), Arc::clone(&server));
-        let sessions = Arc::clone(&sessions);
-        // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
-        let walk = tokio::task::spawn_blocking(move || {
-            sessions.enlist_all(&|uid| {
-                up.place(uid).is_some_and(|place| place.id == server.id)
-                    && server.shared_link(uid).is_some_and(|link| link.is_up())
-            })
-        });
-        let _ = walk.await;
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
 //! - `connection`, `dial`, `tls`: that WebSocket's bytes.
-//! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs. `verdict`, `usable`, `probe`:
+//! - `lane`, `post`, `polls`, `introduce`: mode `http`, where a link is a lane of POSTs. `verdict`, `usable`, `probe`:
 //!   what a status means there, and servers that answer with nothing else.
 //! - `server`, `pace`: one server; sessions that wait for their turn at it.
 //! - `tasks`, `turns`: what runs. `stop`: how it ends. `incoming`: where a server's message goes.
@@ -11,6 +11,7 @@
 mod connection;
 mod dial;
 mod incoming;
+mod introduce;
 mod lane;
 mod link;
 mod pace;
@@ -110,7 +111,7 @@ impl Upstream {
             if server.polls.is_some() {
                 let (up, server, sessions) = shared();
                 tasks.spawn(polls::poll(Arc::clone(&server), Arc::clone(&sessions)));
-                tasks.spawn(lane::reintroduce(up, server, sessions));
+                tasks.spawn(introduce::reintroduce(up, server, sessions));
                 let (up, server, sessions) = shared();
                 tasks.spawn(probe::probe(up, server, sessions));
             }

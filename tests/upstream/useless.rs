@@ -32,16 +32,17 @@ fn assert_told_nothing(agents: &[Agent]) {
 
 #[tokio::test]
 async fn a_server_that_fails_everybody_is_away_until_it_does_not() {
-    for (status, blame, log) in [
-        (500, "server", "the server fails"),
-        (401, "credential", "the gateway's fault: its headers for this server"),
-        (404, "address", "the gateway's fault: its url for this server"),
+    for (post, blame, log) in [
+        (Post::Status(500, None), "server", "the server fails"),
+        (Post::Cut, "server", "the server fails"),
+        (Post::Status(401, None), "credential", "the gateway's fault: its headers for this server"),
+        (Post::Status(404, None), "address", "the gateway's fault: its url for this server"),
     ] {
         let server = Mock::start_http().await;
         let mut gateway = before(&[&server]).start().await;
         let agents = agents(&gateway, 6).await;
         server.converged(&refs(&agents)).await;
-        server.behave(|behaviour| behaviour.post = Post::Status(status, None));
+        server.behave(|behaviour| behaviour.post = post);
         for agent in &agents {
             agent.set_health("told in vain").await;
         }
