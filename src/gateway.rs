@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::edge::{BindError, Door, Edge};
 use crate::sessions::Sessions;
+use crate::telemetry::events::drain::Unheard;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
 use drain::Leaving;
@@ -101,7 +102,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     };
     leaving.begin();
     leaving.close_agents(&edge, &sessions, listeners).await;
-    upstream.stop(STOP_PATIENCE).await;
+    let messages = upstream.stop(STOP_PATIENCE).await;
+    Unheard { agents: sessions.unheard(), messages }.emit();
     // Nobody watches over servers any more that are not dialled again.
     drop(links);
     leaving.delivered();

@@ -19,8 +19,14 @@ mod leaving;
 mod outages;
 #[path = "upstream/pushes.rs"]
 mod pushes;
+#[path = "upstream/refusals.rs"]
+mod refusals;
+#[path = "upstream/stopping.rs"]
+mod stopping;
 #[path = "upstream/tls.rs"]
 mod tls;
+#[path = "upstream/useless.rs"]
+mod useless;
 
 use support::agent::Agent;
 use support::gateway::{Gateway, GatewayBuilder, Mode};

@@ -11,3 +11,4 @@ pub mod drain;
 pub mod pacing;
 pub mod placement;
 pub mod session;
+pub mod usability;

@@ -72,6 +72,18 @@ impl Sessions {
         self.forget(|presence| !matches!(presence, Presence::Leaving | Presence::Gone));
     }
 
+    /// Whether another node may speak for this agent by now: nothing is said of it any more but its own
+    /// goodbye.
+    pub fn has_moved(&self, uid: InstanceUid) -> bool {
+        self.is_leaving() && self.find(uid).is_none_or(|slot| slot.peek().moving)
+    }
+
+    /// How many have gone of whom their server had not heard or not answered everything. At the end those
+    /// belong to them whose goodbye could not be said: nobody else is left.
+    pub fn unheard(&self) -> usize {
+        self.unheard.load(Ordering::Relaxed) + self.table.len()
+    }
+
     fn forget(&self, who: impl Fn(Presence) -> bool) {
         // Not while the table is walked: a session's end takes it out of there.
         let concerned = |slot: &Arc<Slot>| who(slot.peek().session.presence());
@@ -93,6 +105,9 @@ impl Sessions {
     pub(super) fn depart(&self, mut slot: Locked<'_>) {
         let uid = slot.session.uid();
         slot.session.waive_replies();
+        if !is_settled(&slot) {
+            self.unheard.fetch_add(1, Ordering::Relaxed);
+        }
         slot.session.gone();
         SessionEnded { uid, reason: EndReason::Moved }.emit();
         self.finish(uid, slot);

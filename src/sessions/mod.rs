@@ -24,7 +24,7 @@ mod uplink;
 mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -33,7 +33,7 @@ pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use departure::LetGo;
 pub use outbox::Outgoing;
-pub use posts::Polled;
+pub use posts::{Polled, Probe};
 pub use seat::Seat;
 pub use server_side::{Delivered, Delivery, TurnTaken};
 pub use uplink::{Greeting, NotSent, Uplink};
@@ -75,6 +75,7 @@ pub struct Sessions {
     stopping: AtomicBool,
     /// The node drains: see `departure`.
     leaving: AtomicBool,
+    unheard: AtomicUsize,
     digester: Digester,
     store: ContentStore,
     /// A lock of its own, the last to be taken.
@@ -109,6 +110,7 @@ impl Sessions {
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            unheard: AtomicUsize::new(0),
             digester,
             store,
             echoes: Mutex::default(),

@@ -8,6 +8,18 @@ use super::slot::SlotState;
 use crate::clock;
 use crate::core::session::{Answer, Route};
 use crate::ident::{InstanceUid, ServerId};
+use crate::opamp::server::ServerScan;
+use crate::opamp::splice;
+
+/// A message by which a server is asked whether it is of use again. It says nothing of the agent's state.
+#[derive(Debug)]
+pub struct Probe {
+    /// It introduces its agent: the session awaits the answer. Else it says that the agent has left,
+    /// and nobody does.
+    pub introduces: bool,
+    /// The message, without a header.
+    pub body: Vec<u8>,
+}
 
 /// What came of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +47,51 @@ impl Sessions {
         }
         self.finish(uid, slot);
         Polled::Due
+    }
+
+    /// A message for `server` on behalf of this agent, while no other message goes there. An agent that was
+    /// moved away takes its leave, as it could not then; the number is the next one, which the
+    /// server that the agent is at now will hear. `None`: the agent is not here.
+    pub fn probe(&self, uid: InstanceUid, server: ServerId) -> Option<Probe> {
+        let slot = self.find(uid)?;
+        let mut slot = slot.lock(&self.tally);
+        // Whose node leaves is another node's, and may be at that server again.
+        if slot.removed || slot.moving || self.is_leaving() || !slot.session.is_kept() {
+            return None;
+        }
+        let route = self.uplink.route(uid)?;
+        let mut body = Vec::new();
+        if route.link.server != server {
+            splice::disconnect(uid, slot.session.next_number(), &mut body);
+            return Some(Probe { introduces: false, body });
+        }
+        self.leave_old_server(&mut slot, route);
+        let number = slot.session.next_number();
+        splice::touch(uid, slot.session.capabilities(), number, &mut body);
+        self.uplink.touched(uid, server);
+        slot.session.touch_sent(route, clock::now());
+        self.finish(uid, slot);
+        Some(Probe { introduces: true, body })
+    }
+
+    /// A message that went out on `from` is refused by the server, outside of OpAMP. The agent is told
+    /// so as if the server had said it itself, which `refusal` does (OpAMP specification, "Bad
+    /// Request"). A message that said nothing, and that the agent may not even have sent, is nothing
+    /// to tell it of, unless it waits for the answer.
+    pub fn refused(
+        &self,
+        uid: InstanceUid,
+        from: Route,
+        refusal: &ServerScan<'_>,
+        said_something: bool,
+    ) -> Option<Answer> {
+        let tell =
+            said_something || self.find(uid).is_some_and(|slot| slot.peek().session.owed() > 0);
+        if tell {
+            self.from_server(uid, from, refusal).answer
+        } else {
+            self.not_taken(uid, from, false)
+        }
     }
 
     /// A message that went out on `from` came to nothing, outside of OpAMP: the connection broke, or a

@@ -12,7 +12,7 @@ use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKin
 use super::events::sessions::{
     CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
 };
-use super::events::upstream::{DialResult, LossReason, PostResult, ServerErrorKind};
+use super::events::upstream::{Blame, DialResult, LossReason, PostResult, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
 use crate::core::pacing::Class;
@@ -219,6 +219,8 @@ struct Metrics [] {
 
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",
+    /// Agents that a drain let go, or was to say goodbye for, before their server had taken and answered everything.
+    drain_unheard: Counter = DrainUnheard "seawall_drain_unheard_agents_total",
     /// Agents' connections that a drain has yet to close.
     drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
 }
@@ -245,6 +247,8 @@ struct ServerMetrics ["server"] {
     queue_bytes: Gauge = QueueBytes "seawall_upstream_queue_bytes",
     /// Messages not taken because the link's queue was full; what they said is sent later.
     queue_refusals: Counter = QueueRefusals "seawall_upstream_queue_refusals_total",
+    /// Messages that still waited on links when Seawall stopped or was drained, and are not sent.
+    undelivered: Counter = Undelivered "seawall_upstream_undelivered_messages_total",
     /// Messages from the server that are malformed, or name no valid instance uid.
     messages_malformed: Counter = UpstreamMessagesMalformed "seawall_upstream_malformed_messages_total",
     /// Messages without an instance uid on a shared link, which nobody can route.
@@ -253,6 +257,8 @@ struct ServerMetrics ["server"] {
     pushes_unroutable: Counter = PushesUnroutable "seawall_upstream_unroutable_pushes_total",
     /// POSTs (`http` mode) that were not answered by a message, by what came instead.
     posts_failed: Family<PostResult> = PostsFailed "seawall_upstream_failed_posts_total",
+    /// Times the server took nothing of what was sent (`http` mode) and so counted as away, by whom to blame.
+    unusable: Family<Blame> = Unusable "seawall_upstream_unusable_total",
     /// Polls on behalf of agents (`http` mode) that came due.
     polls: Counter = Polls "seawall_upstream_polls_total",
     /// Error responses from the server.

@@ -148,7 +148,10 @@ impl Serve<'_> {
             LossReason::Released | LossReason::Closed => 1000,
             LossReason::ProtocolFault => 1002,
             LossReason::TooBig => 1009,
-            LossReason::Reset | LossReason::PingTimeout | LossReason::RequestTimeout => return,
+            LossReason::Reset
+            | LossReason::PingTimeout
+            | LossReason::RequestTimeout
+            | LossReason::Useless => return,
         };
         let mut frame = Vec::new();
         websocket::encode_close(Some(rand::random()), code, &mut frame);

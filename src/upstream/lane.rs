@@ -14,24 +14,32 @@
 //! A connection that the server closes is nothing: servers do so with idle ones. Another incarnation is
 //! what comes after a dial that failed, for then the server was away. What a broken connection took with
 //! it concerns one agent, and so does a status: [`Sessions::not_taken`] says so to its session. A server
-//! that has restarted in the blink of an eye hears of its agents by their polls.
+//! that has restarted in the blink of an eye hears of its agents by their polls. If it answers nobody
+//! but with failures (`core::usability`), all lanes are down until `probe` finds it better.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::watch;
 
 use super::Upstream;
 use super::incoming::{self, Origin};
 use super::link::{Link, Post};
+use super::params::UpstreamParams;
 use super::post::{Connection, Exchanged, Limits};
 use super::server::Server;
+use super::stop::is_goodbye;
 use super::tasks::rest;
+use super::verdict::{Verdict, objection_text, result, verdict};
 use crate::clock;
 use crate::core::backoff::Backoff;
+use crate::opamp::agent::AgentScan;
+use crate::opamp::server::ServerScan;
+use crate::opamp::splice;
 use crate::sessions::Sessions;
 use crate::telemetry::events::upstream as events;
-use crate::telemetry::events::upstream::{LossReason, PostResult};
+use crate::telemetry::events::upstream::{Blame, LossReason, PostResult};
 
 pub(super) struct Lane {
     up: Arc<Upstream>,
@@ -40,8 +48,7 @@ pub(super) struct Lane {
     sessions: Arc<Sessions>,
     backoff: Backoff,
     is_up: bool,
-    /// A message that the server has not seen, or does not want yet: it goes first.
-    held: Option<Post>,
+    usable: watch::Receiver<bool>,
 }
 
 /// Why a connection ended, and what is to be waited for before the next.
@@ -52,6 +59,14 @@ struct Ended {
     idle: bool,
 }
 
+/// Bounds of each exchange.
+pub(super) fn limits(params: &UpstreamParams) -> Limits {
+    Limits {
+        message_bytes_max: params.message_bytes_max,
+        timeout: params.ping_interval.saturating_add(params.ping_timeout),
+    }
+}
+
 /// Keeps a lane going until it is released.
 pub(super) async fn keep_lane(
     up: Arc<Upstream>,
@@ -59,8 +74,8 @@ pub(super) async fn keep_lane(
     link: Arc<Link>,
     sessions: Arc<Sessions>,
 ) {
-    let backoff = Backoff::default();
-    let mut lane = Lane { up, server, link, sessions, backoff, is_up: false, held: None };
+    let (backoff, usable) = (Backoff::default(), server.usable.subscribe());
+    let mut lane = Lane { up, server, link, sessions, backoff, is_up: false, usable };
     while let Some(mut connection) = lane.connect().await {
         let ended = lane.serve(&mut connection).await;
         let held = clock::now().saturating_duration_since(connection.since);
@@ -76,6 +91,11 @@ impl Lane {
     /// `None`: the lane is released, and nothing is left to send.
     async fn connect(&mut self) -> Option<Connection> {
         while !self.is_done() {
+            if !self.server.is_usable() {
+                self.away();
+                self.until_usable().await;
+                continue;
+            }
             let dialled = {
                 // As many lanes as there may be need not all dial at one time.
                 let _turn = self.server.dials.acquire().await.ok()?;
@@ -83,6 +103,8 @@ impl Lane {
             };
             let name = self.server.name(&self.link);
             match dialled {
+                // What was under way on another lane has just decided otherwise.
+                Ok(_) if !self.server.is_usable() => {}
                 Ok(connection) => {
                     events::LinkUp { name }.emit(&self.server.metrics);
                     if !self.is_up && self.link.up() {
@@ -106,7 +128,7 @@ impl Lane {
     }
 
     fn is_done(&self) -> bool {
-        self.link.is_released() && self.held.is_none() && self.link.waiting_bytes() == 0
+        self.link.is_released() && self.link.waiting_bytes() == 0
     }
 
     /// The server is there: agents of this lane are introduced to it.
@@ -120,16 +142,31 @@ impl Lane {
 
     /// The server is away, and what was on its way to it may be lost.
     fn away(&mut self) {
-        self.held = None;
         if std::mem::take(&mut self.is_up) {
             self.link.down();
             self.server.link_went(&self.link, clock::now());
         }
     }
 
-    async fn wait_after(&self, ended: &Ended) {
+    /// Returns, too, when somebody calls.
+    async fn until_usable(&mut self) {
+        tokio::select! {
+            _ = self.usable.wait_for(|usable| *usable) => {}
+            () = self.link.wake.notified() => {}
+        }
+    }
+
+    /// Rests, unless the server proves to be of no use: then there is no point in waiting for it here.
+    async fn rest(&mut self, wait: Duration) {
+        tokio::select! {
+            () = rest(&self.link, wait) => {}
+            _ = self.usable.wait_for(|usable| !usable) => {}
+        }
+    }
+
+    async fn wait_after(&mut self, ended: &Ended) {
         if !ended.idle || self.link.is_released() {
-            return rest(&self.link, ended.wait).await;
+            return self.rest(ended.wait).await;
         }
         let end = tokio::time::sleep(ended.wait);
         tokio::select! {
@@ -141,49 +178,51 @@ impl Lane {
     /// Sends what there is to send, until the connection ends.
     async fn serve(&mut self, connection: &mut Connection) -> Ended {
         loop {
+            if !self.server.is_usable() {
+                // All lanes at once: it is the server's loss, as if each had been lost.
+                self.away();
+                return Ended { reason: LossReason::Useless, wait: Duration::ZERO, idle: false };
+            }
             let released = self.link.is_released();
-            let Some(post) = self.held.take().or_else(|| self.link.take_post()) else {
+            let pause = self.server.pace.paused(clock::now());
+            if let Some(pause) = pause.filter(|_| self.link.waiting_bytes() > 0) {
                 if released {
-                    return Ended {
-                        reason: LossReason::Released,
-                        wait: Duration::ZERO,
-                        idle: true,
-                    };
+                    // Whoever released the lane has waited for as long as there was time.
+                    self.link.give_up(|_| false);
+                    continue;
                 }
-                let closed = tokio::select! {
-                    () = connection.closed() => true,
-                    () = self.link.wake.notified() => false,
-                };
-                if closed {
-                    return self.closed_idle(connection);
+                // Those who wait for the same moment do not go at the same moment.
+                let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
+                self.rest(pause + jitter).await;
+                continue;
+            }
+            if let Some(post) = self.link.take_post() {
+                if self.sessions.has_moved(post.uid) && !is_goodbye(&post.body) {
+                    // It could arrive after what the agent's new node has said.
+                    let server = &self.server.params.name;
+                    events::Undelivered { server, messages: 1 }.emit(&self.server.metrics);
+                } else if let Some(ended) = self.post(connection, post).await {
+                    return ended;
                 }
                 continue;
+            }
+            if released {
+                return Ended { reason: LossReason::Released, wait: Duration::ZERO, idle: true };
+            }
+            let closed = tokio::select! {
+                () = connection.closed() => true,
+                () = self.link.wake.notified() => false,
+                _ = self.usable.wait_for(|usable| !usable) => false,
             };
-            match self.server.pace.paused(clock::now()) {
-                // What waits for a server that wants peace is not waited for at the end.
-                Some(_) if released => while self.link.take_post().is_some() {},
-                Some(pause) => {
-                    self.held = Some(post);
-                    // Those who wait for the same moment do not go at the same moment.
-                    let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
-                    rest(&self.link, pause + jitter).await;
-                }
-                None => {
-                    if let Some(ended) = self.post(connection, post).await {
-                        return ended;
-                    }
-                }
+            if closed {
+                return self.closed_idle(connection);
             }
         }
     }
 
     /// One message. Returns why the connection is of no more use, if it is not.
     async fn post(&mut self, connection: &mut Connection, post: Post) -> Option<Ended> {
-        let params = &self.up.params;
-        let limits = Limits {
-            message_bytes_max: params.message_bytes_max,
-            timeout: params.ping_interval.saturating_add(params.ping_timeout),
-        };
+        let limits = limits(&self.up.params);
         match connection.exchange(&self.server.template, &post, limits).await {
             Exchanged::Message(bytes) => {
                 connection.served = true;
@@ -197,17 +236,20 @@ impl Lane {
                 None
             }
             Exchanged::Unsent => {
-                self.held = Some(post);
+                self.lost_unserved(connection, &post, &"closed before a request");
+                self.link.put_back(post);
                 Some(self.broken(connection, LossReason::Closed))
             }
             Exchanged::Lost(error) => {
                 self.failed(PostResult::Lost, &error);
                 self.not_taken(&post, true);
+                self.lost_unserved(connection, &post, &error);
                 Some(self.broken(connection, LossReason::Reset))
             }
             Exchanged::Timeout => {
                 self.failed(PostResult::Timeout, &"no response in time");
                 self.not_taken(&post, true);
+                self.no_use(&post, Blame::Server, &"no response in time");
                 // However well it served before: whoever is too slow is given time.
                 connection.served = false;
                 Some(self.broken(connection, LossReason::RequestTimeout))
@@ -215,6 +257,7 @@ impl Lane {
             Exchanged::TooBig => {
                 self.failed(PostResult::TooBig, &"the response is over the limit");
                 self.not_taken(&post, false);
+                self.server.served(clock::now());
                 connection.served = true;
                 Some(self.broken(connection, LossReason::TooBig))
             }
@@ -224,7 +267,9 @@ impl Lane {
     fn answered(&self, post: &Post, bytes: &[u8]) {
         let (server, link) = (self.server.as_ref(), self.link.as_ref());
         let origin = Origin { server, link, route: post.route, agent: Some(post.uid) };
-        if !incoming::take(&origin, &self.sessions, bytes) {
+        if incoming::take(&origin, &self.sessions, bytes) {
+            server.served(clock::now());
+        } else {
             // It is no answer to this agent, and there will be no other.
             self.not_taken(post, false);
         }
@@ -237,26 +282,46 @@ impl Lane {
         retry_after: Option<Duration>,
     ) {
         let rule = self.up.backoff_rule();
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+        match verdict(status) {
+            Verdict::Peace => {
                 self.failed(PostResult::Unavailable, &status);
                 // The server has not taken it: the very same message goes again, and none before it.
-                self.held = Some(post);
+                self.link.put_back(post);
                 incoming::pause(&self.server, retry_after.map(|asked| asked.max(rule.initial)));
             }
-            _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
-                self.failed(PostResult::Failed, &status);
+            Verdict::Failed(blame) => {
+                self.failed(result(blame), &status);
                 self.not_taken(&post, true);
+                self.no_use(&post, blame, &status);
                 let wait = self.backoff.failed(rule, rand::random(), None);
-                rest(&self.link, wait).await;
+                self.rest(wait).await;
             }
-            _ => {
+            Verdict::Refused(objection) => {
                 let first = self.server.first_refusal(status);
                 let (server, metrics) = (&self.server.params.name, &self.server.metrics);
                 events::PostRefused { server, status, first }.emit(metrics);
-                self.not_taken(&post, false);
+                self.refused(&post, &objection_text(objection, status, post.body.len()));
+                self.server.served(clock::now());
             }
         }
+    }
+
+    /// The server does not want this message, for a reason that concerns its agent.
+    fn refused(&self, post: &Post, text: &str) {
+        let mut refusal = Vec::new();
+        splice::bad_request(Some(post.uid), text, &mut refusal);
+        // What has just been built, and what the gateway has sent, can be read.
+        let Ok(refusal) = ServerScan::parse(&refusal) else { return };
+        let said_something = AgentScan::parse(&post.body).is_ok_and(|scan| !scan.is_heartbeat());
+        let answer = self.sessions.refused(post.uid, post.route, &refusal, said_something);
+        if let Some(answer) = answer {
+            self.server.pace.answered(self.link.id.index, answer, clock::now());
+        }
+    }
+
+    /// A message came to nothing, and its agent cannot help it.
+    fn no_use(&self, post: &Post, blame: Blame, reason: &dyn std::fmt::Display) {
+        self.server.failed(post.uid, blame, reason, clock::now());
     }
 
     fn failed(&self, result: PostResult, reason: &dyn std::fmt::Display) {
@@ -266,8 +331,14 @@ impl Lane {
 
     /// The message's answer will not come. `again`: what it said is to be sent once more.
     fn not_taken(&self, post: &Post, again: bool) {
-        if let Some(answer) = self.sessions.not_taken(post.uid, post.route, again) {
-            self.server.pace.answered(self.link.id.index, answer, clock::now());
+        self.server.not_taken(&self.sessions, post, again);
+    }
+
+    /// Connections are closed at any time, and many at once when a server restarts. One that ends at its
+    /// first request is no better than a failure: so ends each, where a balancer has no server behind it.
+    fn lost_unserved(&self, connection: &Connection, post: &Post, reason: &dyn std::fmt::Display) {
+        if !connection.served {
+            self.no_use(post, Blame::Server, reason);
         }
     }
 
@@ -286,25 +357,5 @@ impl Lane {
         let (rule, now) = (self.up.backoff_rule(), clock::now());
         let wait = self.backoff.lost(rule, rand::random(), connection.since, now);
         Ended { reason: LossReason::Closed, wait, idle: true }
-    }
-}
-
-/// Introduces agents to a server that came back. Its lanes come back one by one, and one walk over all
-/// sessions serves those of a moment.
-pub(super) async fn reintroduce(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
-    const GATHER: Duration = Duration::from_millis(50);
-    loop {
-        server.reintroduce.notified().await;
-        tokio::time::sleep(GATHER).await;
-        let (up, server) = (Arc::clone(&up), Arc::clone(&server));
-        let sessions = Arc::clone(&sessions);
-        // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
-        let walk = tokio::task::spawn_blocking(move || {
-            sessions.enlist_all(&|uid| {
-                up.place(uid).is_some_and(|place| place.id == server.id)
-                    && server.shared_link(uid).is_some_and(|link| link.is_up())
-            })
-        });
-        let _ = walk.await;
     }
 }

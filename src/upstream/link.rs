@@ -66,7 +66,7 @@ struct Queue {
     frames: Vec<u8>,
     /// How many messages those are.
     messages: usize,
-    posts: VecDeque<(InstanceUid, Vec<u8>)>,
+    posts: VecDeque<(InstanceUid, Bytes)>,
     posts_bytes: usize,
     /// Pings, pongs and Close, which go before everything; bounded in `control`.
     control: Vec<u8>,
@@ -202,7 +202,29 @@ impl Link {
         let (uid, body) = queue.posts.pop_front()?;
         queue.posts_bytes -= body.len();
         let route = Route { link: self.id, incarnation: queue.incarnation };
-        Some(Post { uid, route, body: body.into() })
+        Some(Post { uid, route, body })
+    }
+
+    /// The server has not taken a message: it goes first when messages go again. The last that was
+    /// taken out finds room, whatever came since.
+    pub(super) fn put_back(&self, post: Post) {
+        let mut queue = self.queue.lock();
+        queue.posts_bytes += post.body.len();
+        queue.posts.push_front((post.uid, post.body));
+    }
+
+    /// Gives up those POSTs that are not to be kept. Returns how many.
+    pub(super) fn give_up(&self, keep: impl Fn(&[u8]) -> bool) -> usize {
+        let mut queue = self.queue.lock();
+        let before = queue.posts.len();
+        queue.posts.retain(|(_, body)| keep(body));
+        queue.posts_bytes = queue.posts.iter().map(|(_, body)| body.len()).sum();
+        before - queue.posts.len()
+    }
+
+    /// Messages that wait.
+    pub(super) fn waiting_messages(&self) -> usize {
+        self.queue.lock().waiting().1
     }
 
     /// The link is established. `false`: it has been released meanwhile.
@@ -260,7 +282,7 @@ impl Queue {
         write(&mut body);
         let bytes = body.len();
         self.posts_bytes += bytes;
-        self.posts.push_back((uid, body));
+        self.posts.push_back((uid, body.into()));
         bytes
     }
 }
@@ -327,6 +349,13 @@ mod tests {
             (first.uid, first.body.as_ref(), first.route),
             (agent(1), &[1][..], link.route())
         );
+        link.put_back(first.clone());
+        assert_eq!((link.waiting_messages(), link.waiting_bytes()), (3, 3));
+        assert_eq!(link.take_post(), Some(first), "before those that came later");
+        assert_eq!(link.give_up(|body| body != [2]), 1);
+        assert_eq!((link.waiting_messages(), link.waiting_bytes()), (1, 1));
+        let sent = link.send(agent(2), Incarnation(1), &mut |out| out.push(2));
+        assert_eq!(sent, Ok(1));
         assert_eq!((link.waiting_bytes(), send(&link, 1, 200)), (2, Ok(200)));
         assert_eq!(send(&link, 1, 1), Err(NotSent::Full));
         link.down();

@@ -3,26 +3,31 @@
 //!
 //! - `link`: a bounded queue and the state of one WebSocket, shared by senders and its task.
 //! - `connection`, `dial`, `tls`: that WebSocket's bytes.
-//! - `lane`, `post`, `polls`: mode `http`, where a link is a lane of POSTs.
+//! - `lane`, `post`, `polls`, `introduce`: mode `http`, where a link is a lane of POSTs. `verdict`, `usable`, `probe`:
+//!   what a status means there, and servers that answer with nothing else.
 //! - `server`, `pace`: one server; sessions that wait for their turn at it.
-//! - `tasks`, `turns`: what runs. `incoming`: where a server's message goes.
+//! - `tasks`, `turns`: what runs. `stop`: how it ends. `incoming`: where a server's message goes.
 
 mod connection;
 mod dial;
 mod incoming;
+mod introduce;
 mod lane;
 mod link;
 mod pace;
 pub mod params;
 mod polls;
 mod post;
+mod probe;
 mod server;
+mod stop;
 mod tasks;
 mod tls;
 mod turns;
+mod usable;
+mod verdict;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dashmap::Entry;
 use tokio::task::JoinSet;
@@ -106,7 +111,9 @@ impl Upstream {
             if server.polls.is_some() {
                 let (up, server, sessions) = shared();
                 tasks.spawn(polls::poll(Arc::clone(&server), Arc::clone(&sessions)));
-                tasks.spawn(lane::reintroduce(up, server, sessions));
+                tasks.spawn(introduce::reintroduce(up, server, sessions));
+                let (up, server, sessions) = shared();
+                tasks.spawn(probe::probe(up, server, sessions));
             }
             let (up, server, sessions) = shared();
             tasks.spawn(turns::give_turns(up, server, sessions));
@@ -114,31 +121,6 @@ impl Upstream {
             tasks.spawn(tasks::watch(up, server, sessions));
         }
         tasks
-    }
-
-    /// Ends every link once what waits on it is written, waiting at most `patience`.
-    pub async fn stop(&self, patience: Duration) {
-        const LOOK_AGAIN: Duration = Duration::from_millis(10);
-        let links: Vec<Arc<Link>> = self
-            .servers
-            .iter()
-            .flat_map(|server| {
-                let owned = server.owned.iter().map(|link| Arc::clone(&link));
-                server.shared.iter().cloned().chain(owned).collect::<Vec<_>>()
-            })
-            .collect();
-        let written = async {
-            while links.iter().any(|link| link.is_up() && link.waiting_bytes() > 0) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            for link in &links {
-                link.release();
-            }
-            while self.servers.iter().any(|server| server.has_links_up()) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        let _ = tokio::time::timeout(patience, written).await;
     }
 
     /// The state of every server.

@@ -54,6 +54,11 @@ impl Polls {
         self.part_of(uid).lock().remove(&uid);
     }
 
+    /// How many agents the server is asked for.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.lock().len()).sum()
+    }
+
     fn part(&self, index: usize) -> Vec<InstanceUid> {
         self.parts[index].lock().iter().copied().collect()
     }
@@ -105,7 +110,7 @@ mod tests {
             polls.add(uid(n));
         }
         let sizes: Vec<usize> = (0..600).map(|index| polls.part(index).len()).collect();
-        assert_eq!(sizes.iter().sum::<usize>(), 15_000);
+        assert_eq!((sizes.iter().sum::<usize>(), polls.len()), (15_000, 15_000));
         assert!(sizes.iter().all(|size| (5..55).contains(size)), "25 each: {sizes:?}");
         (0..15_000).for_each(|n| polls.remove(uid(n)));
         assert!((0..600).all(|index| polls.part(index).is_empty()));

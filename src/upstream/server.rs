@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use http::StatusCode;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::dial::{DialError, Endpoint};
 use super::link::{Bounds, Carries, Link};
@@ -19,6 +19,7 @@ use super::post::Template;
 use super::tls::TlsError;
 use crate::core::backoff::RETRY_AFTER_MAX;
 use crate::core::placement::{Seed, link_of};
+use crate::core::usability::Usability;
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::sessions::Greeting;
@@ -48,6 +49,9 @@ pub(super) struct Server {
     pub(super) polls: Option<Polls>,
     /// `http`: a lane came back.
     pub(super) reintroduce: Notify,
+    /// `http`: whether what goes there is taken; see `usable`.
+    pub(super) usability: Mutex<Usability>,
+    pub(super) usable: watch::Sender<bool>,
     pub(super) bounds: Bounds,
     greeting: RwLock<Arc<Greeting>>,
     links_up: AtomicUsize,
@@ -58,15 +62,19 @@ pub(super) struct Server {
     failure_logged: AtomicBool,
     /// Statuses that are worth no further line in the log: at most as many as there are.
     refusals_logged: Mutex<HashSet<StatusCode>>,
+    /// How long a server must hold for its return to count.
+    stable_after: Duration,
     reach: Mutex<Reach>,
 }
 
 /// When the server could be reached.
 #[derive(Debug, Clone, Copy)]
 struct Reach {
-    /// The last dial succeeded, or a link is up.
+    /// The last dial succeeded, or a link is up; and what goes there is taken.
     reachable: bool,
     since: Instant,
+    /// Since when it was of no use the last time, unless it was lost as a whole since then.
+    useless_since: Option<Instant>,
     /// No dial before then: the server answered one with `Retry-After`.
     held_until: Option<Instant>,
 }
@@ -120,6 +128,8 @@ impl Server {
             template: Template::new(params),
             polls,
             reintroduce: Notify::new(),
+            usability: Mutex::default(),
+            usable: watch::Sender::new(true),
             bounds,
             greeting: RwLock::default(),
             links_up: AtomicUsize::new(0),
@@ -127,7 +137,13 @@ impl Server {
             anonymous_logged: AtomicBool::new(false),
             failure_logged: AtomicBool::new(false),
             refusals_logged: Mutex::default(),
-            reach: Mutex::new(Reach { reachable: false, since: now, held_until: None }),
+            stable_after: all.stable_after,
+            reach: Mutex::new(Reach {
+                reachable: false,
+                since: now,
+                useless_since: None,
+                held_until: None,
+            }),
         })
     }
 
@@ -226,6 +242,27 @@ impl Server {
         if reach.reachable != reachable {
             reach.reachable = reachable;
             reach.since = now;
+            reach.useless_since = reach.useless_since.filter(|_| reachable);
+        }
+    }
+
+    /// What goes to the server comes to nothing, whatever its connections say. If it was of use only for
+    /// a moment, it has been of no use all the time: else one that answers probes alone would never
+    /// lose its agents.
+    pub(super) fn lost_use(&self, now: Instant) {
+        let mut reach = self.reach.lock();
+        if !reach.reachable {
+            return;
+        }
+        let relapsed = now.saturating_duration_since(reach.since) < self.stable_after;
+        let since = reach.useless_since.filter(|_| relapsed).unwrap_or(now);
+        *reach = Reach { reachable: false, since, useless_since: Some(since), ..*reach };
+    }
+
+    /// The contrary. Lanes that have closed say by their return that the server is there.
+    pub(super) fn of_use_again(&self, now: Instant) {
+        if self.has_links_up() {
+            self.reached(true, now);
         }
     }
 

@@ -217,30 +217,6 @@ async fn nothing_is_lost_while_a_server_wants_peace() {
 }
 
 #[tokio::test]
-async fn what_a_server_refuses_is_not_repeated() {
-    let server = Mock::start_http().await;
-    let mut gateway = before(&server, 1).start().await;
-    let agents = agents(&gateway, 1).await;
-    server.converged(&refs(&agents)).await;
-    server.behave(|behaviour| behaviour.post = Post::Status(400, None));
-    for (round, name) in ["first", "second"].into_iter().enumerate() {
-        agents[0].set_health(name).await;
-        let refused = (round + 1) as f64;
-        gateway.wait_metric(FAILED, &[("result", "refused")], |count| count == refused).await;
-        agents[0].wait(|seen| seen.messages.len() > round + 1).await;
-    }
-    assert_eq!(gateway.process().log().count("the server refuses a message"), 1);
-    server.behave(|behaviour| behaviour.post = Post::Take);
-    agents[0].set_config(b"another".to_vec()).await;
-    server.wait("what came after", |state| state.received.len() == 2).await;
-    // It is not suppressed: the server does not have it.
-    agents[0].set_health("second").await;
-    server.converged(&refs(&agents)).await;
-    assert_eq!(server.with(|state| state.refused.len()), 2);
-    assert_connected(&agents);
-}
-
-#[tokio::test]
 async fn polls_are_spread_over_the_interval() {
     const AGENTS: u16 = 400;
     const INTERVAL: Duration = Duration::from_secs(2);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::Polled;
+use super::super::{Polled, Probe};
 use super::*;
+use crate::opamp::splice;
 
 const ALWAYS: Duration = Duration::ZERO;
 
@@ -80,4 +81,59 @@ fn nobody_is_polled_for_elsewhere_or_when_he_is_gone() {
     bench.refuse(NotSent::Down);
     agent.says(goodbye());
     assert_eq!(bench.sessions.poll(uid(1), ServerId(0), ALWAYS), Polled::Away);
+}
+
+/// A server's refusal, as it would say it in OpAMP.
+fn refused(bench: &Bench, said_something: bool) -> bool {
+    let mut refusal = Vec::new();
+    splice::bad_request(Some(uid(1)), "no", &mut refusal);
+    let scan = ServerScan::parse(&refusal).unwrap();
+    bench.sessions.refused(uid(1), route(1), &scan, said_something).is_some()
+}
+
+#[test]
+fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    for _ in 0..2 {
+        agent.says(health());
+        assert!(bench.sent().remove(0).1.health.is_some(), "the server does not have it");
+        assert!(refused(&bench, true), "it is an answer");
+        let told = agent.reads();
+        assert!(told.iter().any(|message| message.error_response.is_some()), "{told:?}");
+        bench.turns();
+        assert_eq!(bench.sent(), [], "not the same again");
+    }
+}
+
+#[test]
+fn of_a_refused_message_that_said_nothing_only_one_who_waits_is_told() {
+    let bench = Bench::default();
+    let agent = Agent::first(&bench, 1, 1);
+    bench.sessions.poll(uid(1), ServerId(0), ALWAYS);
+    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert!(refused(&bench, false), "the server has answered");
+    assert_eq!(agent.reads(), []);
+}
+
+#[test]
+fn a_probe_introduces_or_takes_leave_and_says_nothing_else() {
+    let bench = Bench::default();
+    let mut agent = Agent::first(&bench, 1, 1);
+    agent.says(health());
+    bench.sent();
+    bench.refuse(NotSent::Down);
+    let probe = |server| bench.sessions.probe(uid(1), ServerId(server));
+    let decode = |probe: Probe| AgentToServer::decode(&probe.body[..]).unwrap();
+    let here = probe(0).unwrap();
+    assert!(here.introduces);
+    let touch = AgentToServer { instance_uid: vec![1; 16], sequence_num: 2, ..heartbeat() };
+    assert_eq!(decode(here), touch);
+    let elsewhere = probe(1).unwrap();
+    assert!(!elsewhere.introduces);
+    assert_eq!(decode(elsewhere).agent_disconnect, Some(AgentDisconnect::default()));
+    assert!(bench.sessions.not_taken(uid(1), route(1), true).is_some(), "its answer is awaited");
+    assert!(probe(0).is_some() && bench.sessions.probe(uid(2), ServerId(0)).is_none());
+    bench.sessions.begin_leaving();
+    assert!(probe(0).is_none() && probe(1).is_none(), "it may be at another node by now");
 }

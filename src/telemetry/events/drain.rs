@@ -70,6 +70,27 @@ impl TooSlow {
     }
 }
 
+/// The node's last word on what agents said and servers have not taken, or not answered.
+pub struct Unheard {
+    /// Agents that were let go before their server had taken and answered everything.
+    pub agents: usize,
+    /// Messages that were on links at the end.
+    pub messages: usize,
+}
+
+impl Unheard {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let Self { agents, messages } = self;
+        metrics().drain_unheard.increment(agents as u64);
+        if agents > 0 || messages > 0 {
+            warn!(target: TARGET, agents, messages,
+                "servers have not taken all that agents said; their next nodes ask for their state"
+            );
+        }
+    }
+}
+
 /// How far a drain is, taken a few times a second.
 pub struct Measured {
     /// Its phase.

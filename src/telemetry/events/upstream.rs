@@ -42,6 +42,8 @@ label! {
         RequestTimeout = "request_timeout",
         /// A message over the limit.
         TooBig = "too_big",
+        /// The server answers, but nothing that is sent there is taken (`http` mode).
+        Useless = "useless",
         /// Its agent is gone (`per-agent` mode), or Seawall is stopping.
         Released = "released",
     }
@@ -54,6 +56,10 @@ label! {
         Refused = "refused",
         /// A status that says that the server is in trouble (5xx).
         Failed = "failed",
+        /// 401, 403 or 407: the server does not accept the gateway's credential.
+        Credential = "credential",
+        /// 404, 405 or 3xx: the server has no OpAMP at the configured address.
+        Address = "address",
         /// 503 or 429: the server asks to be spared.
         Unavailable = "unavailable",
         /// The connection broke.
@@ -62,6 +68,18 @@ label! {
         Timeout = "timeout",
         /// The response was over the limit.
         TooBig = "too_big",
+    }
+}
+
+label! {
+    /// Whose fault it is that a server is of no use.
+    pub enum Blame("blame") {
+        /// The server's: it fails, or does not answer.
+        Server = "server",
+        /// The gateway's: its credential is not accepted.
+        Credential = "credential",
+        /// The gateway's: there is no OpAMP at the address that it has.
+        Address = "address",
     }
 }
 
@@ -213,6 +231,61 @@ impl PostRefused<'_> {
             warn!(target: TARGET, server, %status, "the server refuses a message, which is not sent again");
         } else {
             debug!(target: TARGET, server, %status, "POST refused");
+        }
+    }
+}
+
+/// A server can be connected to, and nothing that is sent there is taken. Pairs with [`ServerUsable`].
+pub struct ServerUnusable<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// Whose fault that is.
+    pub blame: Blame,
+    /// What came last instead of an answer.
+    pub reason: &'a dyn std::fmt::Display,
+}
+
+impl ServerUnusable<'_> {
+    /// Logs and counts it.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.unusable.with(self.blame).increment(1);
+        let Self { server, blame, reason } = self;
+        let whose = match blame {
+            Blame::Server => "the server fails",
+            Blame::Credential => "the gateway's fault: its headers for this server",
+            Blame::Address => "the gateway's fault: its url for this server",
+        };
+        warn!(target: TARGET, server, %blame, %reason, whose, "the server takes nothing: it counts as away");
+    }
+}
+
+/// A server takes messages again.
+pub struct ServerUsable<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+}
+
+impl ServerUsable<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        info!(target: TARGET, server = self.server, "the server takes messages again");
+    }
+}
+
+/// Messages on a server's links that nobody sends any more, for the node leaves.
+pub struct Undelivered<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// How many.
+    pub messages: usize,
+}
+
+impl Undelivered<'_> {
+    /// Logs and counts it. What follows for agents is told once, when all are gone.
+    pub fn emit(self, metrics: &ServerMetrics) {
+        metrics.undelivered.increment(self.messages as u64);
+        if self.messages > 0 {
+            debug!(target: TARGET, server = self.server, messages = self.messages, "not delivered");
         }
     }
 }

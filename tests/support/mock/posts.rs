@@ -30,7 +30,7 @@ async fn answer(open: &Open, request: Request<Incoming>) -> io::Result<Response<
     let mut changed = open.shared.changed.subscribe();
     let moving = changed.wait_for(|_| !open.shared.state.lock().behaviour.stalled);
     drop(moving.await);
-    let post = open.shared.state.lock().behaviour.post.clone();
+    let post = open.shared.state.lock().behaviour.post_for(&report);
     match post {
         Post::Cut => {
             open.shared.change(|state| state.refused.push((seawall::clock::now(), report)));

@@ -62,6 +62,10 @@ pub(crate) struct Behaviour {
     pub(crate) accept: Accept,
     pub(crate) reply: Reply,
     pub(crate) post: Post,
+    /// What becomes of one that says something of its agent's state, if it is taken otherwise.
+    pub(crate) news: Post,
+    /// Agents whose POSTs fare otherwise.
+    pub(crate) post_of: HashMap<Vec<u8>, Post>,
     /// Reads nothing, or answers no POST.
     pub(crate) stalled: bool,
 }
@@ -103,6 +107,16 @@ pub(crate) struct State {
     /// Codes of the gateway's Closes.
     pub(crate) closes: Vec<u16>,
     writers: BTreeMap<u64, mpsc::Sender<Message>>,
+}
+
+impl Behaviour {
+    /// What becomes of a POST.
+    pub(super) fn post_for(&self, report: &AgentToServer) -> Post {
+        let news = report.agent_description.is_some() || report.health.is_some();
+        let post = self.post_of.get(&report.instance_uid).unwrap_or(&self.post);
+        let post = if news && *post == Post::Take { &self.news } else { post };
+        post.clone()
+    }
 }
 
 impl State {
