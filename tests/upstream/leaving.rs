@@ -71,31 +71,57 @@ async fn what_a_pause_holds_back_is_counted_and_the_next_node_asks_for_it() {
     server.wait("what it said", |state| state.knows(&truth)).await;
 }
 
-#[tokio::test]
-async fn a_goodbye_waits_for_the_end_of_a_pause_and_other_words_do_not() {
-    let server = Mock::start_http().await;
-    let mut gateway = before(&server).start().await;
-    let (mut stays, mut leaves) =
-        (known(&gateway, &server, 1).await, known(&gateway, &server, 2).await);
-    // Both are on their way to the server, one behind the other, when it first asks for peace.
+/// Two agents' last words, one behind the other, are on their way when the server first asks for peace:
+/// one agent says goodbye, the other goes on elsewhere.
+async fn put_off(gateway: &Gateway, server: &Mock) -> [Socket; 2] {
+    let mut leaves = known(gateway, server, 1).await;
+    let mut moves = known(gateway, server, 2).await;
     server.behave(|behaviour| {
         behaviour.stalled = true;
         behaviour.post = Post::Status(503, Some("3".to_owned()));
     });
-    let goodbye = AgentToServer {
-        agent_disconnect: Some(AgentDisconnect::default()),
-        ..heartbeat(&uid(2), 1)
-    };
-    leaves.send(&goodbye).await;
-    stays.ask(&news(1, 1, "moves on")).await;
+    leaves.send(&goodbye(1, 1)).await;
+    moves.ask(&news(2, 1, "moves on")).await;
     server.behave(|behaviour| behaviour.stalled = false);
     server.wait("the refusal", |state| !state.refused.is_empty()).await;
     server.behave(|behaviour| behaviour.post = Post::Take);
-    drain(&gateway).await;
-    let state = |state: &mut State| (state.left.clone(), state.received.len());
-    assert_eq!(server.with(state), (vec![uid(2)], 3), "two reports, and the goodbye");
+    [leaves, moves]
+}
+
+fn goodbye(n: u16, number: u64) -> AgentToServer {
+    let agent_disconnect = Some(AgentDisconnect::default());
+    AgentToServer { agent_disconnect, ..heartbeat(&uid(n), number) }
+}
+
+async fn one_is_unheard(gateway: &mut Gateway) {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("seawall_upstream_undelivered_messages_total", &[]), 1.0);
     assert_eq!(metrics.sum("seawall_drain_unheard_agents_total", &[]), 1.0);
     assert_eq!(gateway.process().log().count("servers have not taken all that agents said"), 1);
+}
+
+#[tokio::test]
+async fn a_goodbye_waits_for_the_end_of_a_pause_and_other_words_do_not() {
+    let server = Mock::start_http().await;
+    let mut gateway = before(&server).start().await;
+    let _agents = put_off(&gateway, &server).await;
+    drain(&gateway).await;
+    let state = |state: &mut State| (state.left.clone(), state.received.len());
+    assert_eq!(server.with(state), (vec![uid(1)], 3), "two reports, and the goodbye");
+    one_is_unheard(&mut gateway).await;
+}
+
+/// The pause ends while the node is still busy with somebody else's goodbye.
+#[tokio::test]
+async fn what_a_moved_agent_said_is_not_sent_when_a_pause_ends() {
+    let server = Mock::start_http().await;
+    let mut gateway = before(&server).start().await;
+    let mut late = known(&gateway, &server, 3).await;
+    let _agents = put_off(&gateway, &server).await;
+    gateway.wait_metric("seawall_upstream_pause_seconds", &[], |left| left > 0.0).await;
+    late.send(&goodbye(3, 1)).await;
+    drain(&gateway).await;
+    let state = |state: &mut State| (state.left.clone(), state.received.len());
+    assert_eq!(server.with(state), (vec![uid(1), uid(3)], 5), "three reports, two goodbyes");
+    one_is_unheard(&mut gateway).await;
 }
