@@ -317,3 +317,28 @@ async fn the_last_connections_are_for_refusals() {
     let refused = [("outcome", "refused_no_room")];
     world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 10.0).await;
 }
+
+/// The gate's own line must not look to servers like the end of a fleet.
+#[tokio::test]
+async fn who_is_away_is_not_given_up_while_the_gate_tells_agents_to_come_later() {
+    let world = World::with(|gateway| {
+        let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
+        gateway.set("admission", "park_horizon", "\"1s\"").set("sessions", "linger", "\"500ms\"")
+    })
+    .await;
+    let edge = world.gateway.edge();
+    let mut agent = Socket::open(edge).await;
+    agent.ask(&heartbeat(&uid(1), 0)).await;
+    let mut line = Vec::new();
+    for _ in 0..4 {
+        line.push(ask(&world).await);
+    }
+    let refused = [("outcome", "refused_park_full")];
+    world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 1.0).await;
+    drop(agent);
+    let cut = clock::now();
+    let expired = [("reason", "linger_expired")];
+    world.gateway.wait_metric("seawall_ended_sessions_total", &expired, |count| count == 1.0).await;
+    let (away, told_at_least) = (cut.elapsed(), Duration::from_millis(1_500));
+    assert!(away > told_at_least, "given up after {away:?}");
+}

@@ -218,7 +218,7 @@ impl Admission {
         let slots = self.recovered.unwrap_or(self.rate).max(self.rate);
         let overbook = 1.0 + f64::from(self.params.overbook_percent) / 100.0;
         // If the rate fell, part of the line will be refused before its turn.
-        let line = time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl);
+        let line = self.line();
         // Those who are parked are the line, and not counted twice.
         let asleep = self.backlog.map(|agents| agents.saturating_sub(self.park.len() as u64));
         let asleep = asleep.map(|agents| time_for(agents.max(seen), self.rate).div_f64(overbook));
@@ -263,9 +263,9 @@ impl Admission {
         self.backlog
     }
 
-    /// What it was told at first.
-    pub const fn params(&self) -> &AdmissionParams {
-        &self.params
+    /// How long the last of those who are parked will be, at this rate.
+    pub fn line(&self) -> Duration {
+        time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl)
     }
 
     /// Entries a second.

@@ -22,6 +22,9 @@ use crate::core::admission::{
 };
 use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
 
+/// Whoever is expected then has dialled, and said who it is, so much later.
+const EXPECTED_MARGIN: Duration = Duration::from_secs(2);
+
 pub(super) struct Gate {
     state: Mutex<State>,
     /// Turns are about to be given.
@@ -50,7 +53,7 @@ struct State {
     refused: bool,
     fleet: Fleet,
     /// The latest moment at which anybody who was refused was told to come again.
-    told: Instant,
+    told: Option<Instant>,
     /// A storm has been told of in the log.
     storm: bool,
     /// So many have come in since it began.
@@ -86,7 +89,7 @@ impl Gate {
                 waited: false,
                 refused: false,
                 fleet: Fleet::new(params.fleet_size, now),
-                told: now,
+                told: None,
                 storm: false,
                 admitted: 0,
             }),
@@ -240,18 +243,16 @@ impl State {
     }
 
     fn tell(&mut self, refusal: &Refusal, now: Instant) {
-        self.told = self.told.max(now + refusal.hold + refusal.retry_after);
+        self.told = self.told.max(Some(now + refusal.hold + refusal.retry_after));
     }
 
     /// Until when agents may be away because the gate sent them away, or keeps them waiting.
     fn expected_until(&self, now: Instant) -> Option<Instant> {
-        let park_ttl = self.admission.params().park_ttl;
-        if self.told + park_ttl <= now {
-            return (self.admission.parked() > 0).then(|| now + park_ttl);
-        }
-        // Agents' clocks go a tenth wrong, and who comes at its time may be parked then.
-        let left = self.told.saturating_duration_since(now);
-        Some(now + left + left / 10 + park_ttl)
+        // Agents' clocks go a tenth wrong.
+        let told = self.told.filter(|told| *told > now).map(|told| told + (told - now) / 10);
+        let line = self.admission.line();
+        let line = (!line.is_zero()).then(|| now + line);
+        told.max(line).map(|until| until + EXPECTED_MARGIN)
     }
 }
 
