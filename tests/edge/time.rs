@@ -51,12 +51,12 @@ async fn a_body_or_message_that_does_not_end_is_refused() {
 async fn an_idle_http_connection_is_closed() {
     let world = World::with(|gateway| gateway.set("edge", "http_idle_timeout", "\"150ms\"")).await;
     let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
-    let request = b"POST /elsewhere HTTP/1.1\r\nHost: seawall\r\nContent-Length: 0\r\n\r\n";
+    let request = b"POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     read.expect("the edge closes").unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 404 "));
+    assert!(answer.starts_with(b"HTTP/1.1 415 "));
     world.counts(CLOSED, ("reason", "http_idle"), 1).await;
 }
 
