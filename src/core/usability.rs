@@ -11,7 +11,7 @@
 //! Not the number of failures decides but of how many agents: what one agent says may make a server
 //! fail each time (its report hits a fault in there), and goes again at the pace of a backoff. Counted
 //! alone, it would take the server away from a whole fleet, and then the next server. So failures of
-//! [`AGENTS`] different agents are wanted, and not one good answer in between. Where there are fewer
+//! three different agents are wanted, and not one good answer in between. Where there are fewer
 //! agents than that, all of them: nobody is left who could suffer for the one. As each agent is
 //! polled for, a server that serves the others soon says something good.
 //!
