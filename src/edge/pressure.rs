@@ -4,6 +4,7 @@
 //! A trickle and not a halt: freed memory is not always given back to the system, and a gateway that
 //! waited for that for ever would be down.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -54,17 +55,57 @@ impl Pressure {
     }
 }
 
-/// What the control group (version 2, then 1) leaves this process. The root group has no such file, and
-/// "max" is no number.
+/// What its control groups leave this process: the least of its own group's bound and those above it. Within
+/// a container the group's name is often that of another file system: what is missing there bounds nothing.
 fn control_group_max() -> Option<usize> {
-    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let read = |file| std::fs::read_to_string(file).ok()?.trim().parse().ok();
-    files.into_iter().find_map(read)
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let read = |file: &Path| std::fs::read_to_string(file).ok()?.trim().parse().ok();
+    groups.lines().filter_map(bound_files).flatten().filter_map(|file| read(&file)).min()
+}
+
+/// Of a line in /proc/self/cgroup, `hierarchy:controllers:group` (cgroups(7)), the files that bound memory:
+/// of version 2 with no controllers, of version 1 with that of memory. The root group of version 2 has no such
+/// file, and "max" in it is no number.
+fn bound_files(line: &str) -> Option<Vec<PathBuf>> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, group) = (parts.next()?, parts.next()?);
+    let (root, file) = if controllers.is_empty() {
+        ("/sys/fs/cgroup", "memory.max")
+    } else if controllers.split(',').any(|controller| controller == "memory") {
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+    } else {
+        return None;
+    };
+    let own = Path::new(group.trim_start_matches('/'));
+    Some(own.ancestors().map(|group| Path::new(root).join(group).join(file)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_groups_above_count() {
+        let files = |line| bound_files(line).unwrap_or_default();
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(
+            files("0::/system.slice/seawall.service"),
+            paths(&[
+                "/sys/fs/cgroup/system.slice/seawall.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ])
+        );
+        assert_eq!(files("0::/"), paths(&["/sys/fs/cgroup/memory.max"]));
+        assert_eq!(
+            files("4:cpu,memory:/a"),
+            paths(&[
+                "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ])
+        );
+        assert_eq!((files("9:name=systemd:/"), files("nonsense")), (vec![], vec![]));
+    }
 
     #[test]
     fn begins_near_the_bound_and_ends_well_below() {
