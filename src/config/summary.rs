@@ -46,9 +46,15 @@ const EXAMPLE: u64 = 8_000;
 fn leaving(terms: Terms) -> String {
     let (rate, time_max) = (u64::from(terms.rate().get()), terms.time_max);
     let within = u128::from(rate) * time_max.as_millis() / 1_000;
+    // An automatic rate rises if it has to.
+    let of_more = if terms.rate.is_some() {
+        "after which the rest is closed at once"
+    } else {
+        "at a higher rate if there are more"
+    };
     format!(
         "{} after readiness has turned false, up to {} agents a second: {} agents leave in about {} s, and \
-         {} within {}, after which the rest is closed at once",
+         {} within {}, {of_more}",
         show_duration(terms.notice),
         thousands(rate.into()),
         thousands(EXAMPLE.into()),
@@ -74,14 +80,17 @@ fn thousands(number: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU32;
 
     #[test]
     fn a_drain_is_told_in_words() {
         assert_eq!(
             leaving(Terms::default()),
             "5s after readiness has turned false, up to 1,000 agents a second: 8,000 agents leave in about 8 s, \
-             and 300,000 within 5m, after which the rest is closed at once"
+             and 300,000 within 5m, at a higher rate if there are more"
         );
+        let set = Terms { rate: NonZeroU32::new(1_000), ..Terms::default() };
+        assert!(leaving(set).ends_with("within 5m, after which the rest is closed at once"));
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }
