@@ -22,12 +22,12 @@ use tracing::{info, warn};
 use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
-use crate::edge::{BindError, Door, Edge};
+use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::sessions::Sessions;
 use crate::telemetry::events::drain::Unheard;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
-use drain::Leaving;
+use drain::NodeDrain;
 use view::{Phase, Window};
 
 /// Why the gateway cannot start. The configuration's or the machine's fault.
@@ -77,8 +77,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
     let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
-    let leaving = Leaving::new(config.drain.after_entry(config.edge.entry.rate));
-    let window = Window::new(&sessions, &upstream, &leaving);
+    let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
+    let window = Window::new(&sessions, &upstream, &drain);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it says how far the gateway is.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
@@ -86,11 +86,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     tasks.spawn(sweep(Arc::clone(&sessions)));
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
-    let door = Door::open().map_err(StartError::Threads)?;
+    let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
     edge.give_turns().map_err(StartError::Threads)?;
-    let (_addresses, listeners) = edge.listen(&door)?;
+    let (_addresses, listeners) = edge.listen(&accept_runtime)?;
     tasks.spawn(Arc::clone(&edge).keep());
-    leaving.serve(&edge);
+    drain.serve(&edge);
     window.serve(&edge);
     window.enter(Phase::Serving);
     info!(connections_max, "ready for agents");
@@ -98,19 +98,19 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut shutdown = pin!(shutdown);
     let stays = tokio::select! {
         () = &mut shutdown => false,
-        () = leaving.begun() => true,
+        () = drain.begun() => true,
     };
-    leaving.begin();
-    leaving.close_agents(&edge, &sessions, listeners).await;
+    drain.begin();
+    drain.close_agents(&edge, &sessions, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
-    Unheard { agents: sessions.unheard(), messages }.emit();
+    Unheard { agents: sessions.unacknowledged(), messages }.emit();
     // Nobody watches over servers any more that are not dialled again.
     drop(links);
-    leaving.delivered();
+    drain.delivered();
     if stays {
         shutdown.await;
     }
-    drop((tasks, door));
+    drop((tasks, accept_runtime));
     Ok(())
 }
 

@@ -38,7 +38,7 @@ impl World {
         let server = Mock::start().await;
         let builder = || {
             let gateway = Gateway::builder().server(&server.url(), Mode::Multiplexed(1));
-            gateway.set("sessions", "linger", "\"200ms\"").set("drain", "notice", "\"100ms\"")
+            gateway.set("sessions", "grace_period", "\"200ms\"").set("drain", "notice", "\"100ms\"")
         };
         let first = configure(builder()).start().await;
         let second = builder().start().await;

@@ -6,10 +6,10 @@
 
 mod support;
 
+#[path = "edge/admission.rs"]
+mod admission;
 #[path = "edge/bodies.rs"]
 mod bodies;
-#[path = "edge/entry.rs"]
-mod entry;
 #[path = "edge/frames.rs"]
 mod frames;
 #[path = "edge/identity.rs"]

@@ -8,8 +8,8 @@
 
 mod support;
 
-#[path = "interop/entry.rs"]
-mod entry;
+#[path = "interop/admission.rs"]
+mod admission;
 #[path = "interop/http.rs"]
 mod http;
 #[path = "interop/lifecycle.rs"]
@@ -103,6 +103,6 @@ scenarios! {
     http::gzip in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
     http::agent_gone in [Multiplexed, PerAgent, Http] with [Latest];
 
-    entry::entry_from_the_line in [Multiplexed] with [V022, Latest];
-    entry::entry_at_the_moment_told in [Multiplexed] with [V022, Latest];
+    admission::entry_from_the_line in [Multiplexed] with [V022, Latest];
+    admission::entry_at_the_moment_told in [Multiplexed] with [V022, Latest];
 }

@@ -126,7 +126,7 @@ fn deltas_hold_what_changed() {
     assert_good(&output, &json);
     assert_eq!(json["server"]["full_states"], 0);
     assert_eq!(json["server"]["gaps"], 0);
-    assert!(json["server"]["touches"].as_u64().unwrap() > 50);
+    assert!(json["server"]["announces"].as_u64().unwrap() > 50);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
+use super::admission;
 use super::drain;
-use super::entry;
 use super::view::{SessionView, View};
 use crate::ident::InstanceUid;
 use crate::telemetry;
@@ -44,7 +44,7 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
     match (method, uri.path()) {
         (&Method::GET | &Method::HEAD | &Method::POST, "/drain") => drain::answer(method, view),
         (&Method::GET | &Method::HEAD | &Method::POST, "/admission") => {
-            entry::answer(method, uri, view)
+            admission::answer(method, uri, view)
         }
         (&Method::GET | &Method::HEAD, _) => look(uri, view),
         _ => {

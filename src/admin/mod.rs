@@ -5,9 +5,9 @@
 //! the data path up: few connections, small requests, and whatever takes long runs on threads of
 //! its own.
 
+mod admission;
 mod answer;
 mod drain;
-mod entry;
 pub mod params;
 mod view;
 
@@ -28,8 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub use admission::AdmissionView;
 pub use drain::DrainView;
-pub use entry::EntryView;
 pub use params::AdminParams;
 pub use view::{Readiness, ServerView, SessionView, View};
 

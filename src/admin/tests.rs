@@ -69,9 +69,9 @@ impl View for Fake {
         *self.drains.lock() += 1;
     }
 
-    fn entry(&self) -> Option<EntryView> {
+    fn admission(&self) -> Option<AdmissionView> {
         let rate = (*self.rate.lock())?;
-        Some(EntryView {
+        Some(AdmissionView {
             automatic: rate.is_none(),
             rate: rate.map_or(7, NonZeroU32::get),
             parked: 3,
@@ -82,7 +82,7 @@ impl View for Fake {
         })
     }
 
-    fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+    fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         *self.rate.lock() = Some(rate);
     }
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use std::num::NonZeroU32;
 
+use super::admission::AdmissionView;
 use super::drain::DrainView;
-use super::entry::EntryView;
 use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, never on those that carry
@@ -28,10 +28,10 @@ pub trait View: Send + Sync + 'static {
     fn begin_drain(&self);
 
     /// How things stand at the gate; none while agents are not let in yet.
-    fn entry(&self) -> Option<EntryView>;
+    fn admission(&self) -> Option<AdmissionView>;
 
     /// Another rate of entry, in connections a second; none: it follows the machine.
-    fn set_entry_rate(&self, rate: Option<NonZeroU32>);
+    fn set_admission_rate(&self, rate: Option<NonZeroU32>);
 }
 
 /// Whether agents should be sent here, and if not, why.

@@ -2,7 +2,7 @@
 //!
 //! `config/seawall.toml` shows every key; a test holds it to the defaults. Must not know tasks.
 
-mod entry;
+mod admission;
 mod environment;
 mod mistake;
 mod params;

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::entry;
+use super::admission;
 use super::mistake::Origin;
 use super::section::{Findings, Section};
 use super::{Config, RuntimeParams};
@@ -46,7 +46,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// `[edge]`, and `[admission]`.
 pub(super) fn edge(mut section: Section<'_>, admission: Section<'_>) -> EdgeParams {
-    let mut params = EdgeParams { entry: entry::entry(admission), ..EdgeParams::default() };
+    let mut params =
+        EdgeParams { admission: admission::admission(admission), ..EdgeParams::default() };
     if let Some(listen) = section.list("listen", address) {
         if listen.is_empty() {
             section.report("listen", "names no address");
@@ -95,7 +96,7 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
     let mut params = SessionsParams::default();
     set!(params, section,
         sessions_max: number(1..=100_000_000),
-        linger: duration(ANY_TIME),
+        grace_period: duration(ANY_TIME),
         reply_wait: duration(ANY_TIME),
         heartbeat_forward_interval: duration(ANY_TIME),
         poll_timeout: duration(SOME_TIME),

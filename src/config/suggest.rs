@@ -52,12 +52,12 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_told_where_to_go() {
-        let known = ["edge.path", "edge.ping_interval", "sessions.linger"];
+        let known = ["edge.path", "edge.ping_interval", "sessions.grace_period"];
         let known = known.map(str::to_owned).into();
         let say = |path| unknown(path, &known, &[("edge.pings", "edge.ping_interval")]);
         assert_eq!(say("edge.ping_intervall"), "not a known key; did you mean `ping_interval`?");
         assert_eq!(say("edge.pings"), "was renamed: it is `edge.ping_interval` now");
-        assert_eq!(say("edge.linger"), "not a known key here; it belongs in [sessions]");
+        assert_eq!(say("edge.grace_period"), "not a known key here; it belongs in [sessions]");
         assert_eq!(say("edge.colour"), "not a known key");
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Config;
-use super::entry;
+use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
 use crate::upstream::params::Mode;
@@ -13,10 +13,13 @@ impl fmt::Display for Config {
         let listen: Vec<String> = self.edge.listen.iter().map(ToString::to_string).collect();
         let (path, size) = (&self.edge.path, show_bytes(self.edge.message_bytes_max as u64));
         writeln!(f, "agents:   {}{path}, messages up to {size}", listen.join(", "))?;
-        writeln!(f, "entry:    {}", entry::describe(&self.edge.entry))?;
-        let linger = show_duration(self.sessions.linger);
+        writeln!(f, "admission:    {}", admission::describe(&self.edge.admission))?;
+        let grace_period = show_duration(self.sessions.grace_period);
         let most = self.sessions.sessions_max;
-        writeln!(f, "sessions: up to {most}, each kept {linger} after its connection is lost")?;
+        writeln!(
+            f,
+            "sessions: up to {most}, each kept {grace_period} after its connection is lost"
+        )?;
         for server in &self.upstream.servers {
             let mode = match server.mode {
                 Mode::Multiplexed { links } => format!("all agents over {links} links"),
@@ -34,7 +37,7 @@ impl fmt::Display for Config {
             }
             writeln!(f)?;
         }
-        writeln!(f, "leaving:  {}", leaving(self.drain.after_entry(self.edge.entry.rate)))?;
+        writeln!(f, "leaving:  {}", leaving(self.drain.after_admission(self.edge.admission.rate)))?;
         write!(f, "metrics:  http://{}/metrics", self.admin.listen)
     }
 }

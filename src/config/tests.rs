@@ -72,9 +72,9 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
         [
             "line 2: edge.ping_intervall: not a known key; did you mean `ping_interval`?",
             "line 3: edge.backlog: \"many\" is not a whole number",
-            "line 4: edge.linger: not a known key here; it belongs in [sessions]",
+            "line 4: edge.grace_period: not a known key here; it belongs in [sessions]",
             "line 5: edge.message_timeout: needs a unit, such as \"60s\" or \"60ms\"",
-            "line 7: sessions.linger: \"soon\" is not a length of time such as \"500ms\", \
+            "line 7: sessions.grace_period: \"soon\" is not a length of time such as \"500ms\", \
              \"60s\", \"2m\"",
             "line 8: colours: not a known key",
         ]
@@ -85,18 +85,18 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
 fn what_a_rate_means_is_said_in_words() {
     let with =
         |keys: &str| parse(&format!("{SERVER}[admission]\n{keys}\n"), &[]).unwrap().to_string();
-    let entry = |keys: &str| {
+    let admission = |keys: &str| {
         let text = with(keys);
-        text.lines().find_map(|line| line.strip_prefix("entry:    ")).unwrap().to_owned()
+        text.lines().find_map(|line| line.strip_prefix("admission:    ")).unwrap().to_owned()
     };
     assert_eq!(
-        entry("rate = 8000"),
+        admission("rate = 8000"),
         "8000 agents a second (10000 agents back in about 2 s, 100000 agents back in about 13 s); up to \
          160000 agents wait unanswered, 30s at most; others are told when there is room for them"
     );
-    let automatic = entry("");
+    let automatic = admission("");
     assert!(automatic.starts_with("as many agents a second as this machine bears; 20s worth of"));
-    let fixed = entry("park_horizon = \"0s\"\nretry_fixed = \"30s\"");
+    let fixed = admission("park_horizon = \"0s\"\nretry_fixed = \"30s\"");
     assert!(fixed.ends_with("nobody waits unanswered; others are told to come again after 30s"));
 }
 
@@ -247,14 +247,14 @@ fn the_environment_wins_over_the_file() {
         ("SEAWALL_EDGE__PATH", "/other"),
         ("SEAWALL_EDGE__LISTEN", "127.0.0.1:1, 127.0.0.1:2"),
         ("SEAWALL_EDGE__BACKLOG", "99"),
-        ("SEAWALL_SESSIONS__LINGER", "5s"),
+        ("SEAWALL_SESSIONS__GRACE_PERIOD", "5s"),
         ("SEAWALL_UPSTREAM__SERVERS__0__URL", "ws://replaced:1/"),
         ("SEAWALL_UPSTREAM__SERVERS__1__URL", "ws://added:1/"),
         ("SEAWALL_UPSTREAM__SERVERS__1__HEADERS__X_A", "1"),
     ]);
     let config = parse(SERVER, &environment).unwrap();
     assert_eq!((config.edge.path.as_str(), config.edge.listen.len()), ("/other", 2));
-    assert_eq!((config.edge.backlog, config.sessions.linger.as_secs()), (99, 5));
+    assert_eq!((config.edge.backlog, config.sessions.grace_period.as_secs()), (99, 5));
     let names: Vec<_> = config.upstream.servers.iter().map(|server| &server.name).collect();
     assert_eq!(names, ["replaced:1", "added:1"]);
 }

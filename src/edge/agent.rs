@@ -86,9 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
         let reason = poll_fn(|context| self.poll(context, timer.as_mut())).await;
         if !self.unwritten.is_empty()
-            && let Some(seat) = &self.conversation.seat
+            && let Some(attachment) = &self.conversation.attachment
         {
-            seat.content_unwritten();
+            attachment.content_unwritten();
         }
         (self.conversation.uid(), reason)
     }
@@ -157,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// What the session has for this connection. `true`: there is something to write now.
     fn look_at_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
-        let Some(seat) = &self.conversation.seat else {
+        let Some(attachment) = &self.conversation.attachment else {
             // Nobody has spoken yet: without a session, the connection has to look itself.
             let leaves = self.conversation.edge().let_go(|| true);
             if leaves {
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             }
             return leaves;
         };
-        let ending = match seat.poll_outgoing(context, writable) {
+        let ending = match attachment.poll_outgoing(context, writable) {
             Outgoing::Nothing { reply_due } => {
                 self.reply_due = reply_due;
                 return false;
@@ -254,9 +254,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         if self.closing.is_none() {
             websocket::encode_close(None, 1000, &mut self.unwritten);
         } else if reason == CloseReason::Replaced
-            && let Some(seat) = &self.conversation.seat
+            && let Some(attachment) = &self.conversation.attachment
         {
-            seat.replaced_was_alive();
+            attachment.replaced_was_alive();
         }
         self.closing = Some(Closing { reason, since: clock::now(), answered: true });
     }

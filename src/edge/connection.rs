@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::{ArrivalSource, Counted, Entered};
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::entry::{Counted, Entered, Knock};
-use super::{Edge, entry, http, linger};
+use super::{Edge, admission, http, lingering_close};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::telemetry::events::edge::{
@@ -32,7 +32,7 @@ pub(super) async fn serve(
 ) {
     let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
     ConnectionAccepted { peer }.emit();
-    match Box::pin(knock(&edge, socket, peer)).await {
+    match Box::pin(source(&edge, socket, peer)).await {
         Ok((socket, request)) => match socket.into_std() {
             Ok(socket) => {
                 let inside = edge.inside.clone();
@@ -104,16 +104,16 @@ enum Asked {
 }
 
 /// Reads the request's head, and waits until its sender may come in.
-async fn knock(
+async fn source(
     edge: &Edge,
     mut socket: TcpStream,
     peer: SocketAddr,
 ) -> Result<(TcpStream, Box<Request>), CloseReason> {
     let mut counted = Counted::new();
     // Boxed, so that whoever waits does not hold the room for what it has behind it.
-    let (asked, knock, rest) = Box::pin(ask(edge, &mut socket, peer)).await?;
+    let (asked, source, rest) = Box::pin(ask(edge, &mut socket, peer)).await?;
     if !matches!(asked, Asked::Other) {
-        match entry::enter(&edge.entry, &mut socket, knock, &mut counted).await {
+        match admission::enter(&edge.admission, &mut socket, source, &mut counted).await {
             Entered::In => {}
             Entered::Left => return Err(CloseReason::AgentClosed),
             Entered::Refused => {
@@ -130,13 +130,13 @@ async fn ask(
     edge: &Edge,
     socket: &mut TcpStream,
     peer: SocketAddr,
-) -> Result<(Asked, Knock, Vec<u8>), CloseReason> {
+) -> Result<(Asked, ArrivalSource, Vec<u8>), CloseReason> {
     let mut head = Vec::new();
     let reading = read_head(edge, socket, &mut head, peer);
     match tokio::time::timeout(edge.params.head_timeout, reading).await {
-        Ok(Ok((asked, knock))) => {
+        Ok(Ok((asked, source))) => {
             head.shrink_to_fit();
-            Ok((asked, knock, head))
+            Ok((asked, source, head))
         }
         Ok(Err(reason)) => {
             if reason == CloseReason::TooBig {
@@ -185,7 +185,7 @@ async fn read_head(
     socket: &mut TcpStream,
     head: &mut Vec<u8>,
     peer: SocketAddr,
-) -> Result<(Asked, Knock), CloseReason> {
+) -> Result<(Asked, ArrivalSource), CloseReason> {
     loop {
         let read = poll_fn(|context| {
             scratch::poll_read_up_to(READ_BYTES, Pin::new(&mut *socket), context, |bytes| {
@@ -197,7 +197,7 @@ async fn read_head(
             })
         });
         read.await.map_err(|_: io::Error| CloseReason::Reset)??;
-        let nothing_of_ours = Ok((Asked::Other, Knock::default()));
+        let nothing_of_ours = Ok((Asked::Other, ArrivalSource::default()));
         match RequestHead::parse(head) {
             Ok(None) if head.len() >= edge.params.head_bytes_max => {
                 return Err(CloseReason::TooBig);
@@ -211,14 +211,14 @@ async fn read_head(
                 if request.path() != edge.params.path {
                     return nothing_of_ours;
                 }
-                let knock = edge.entry.read(&request, peer);
+                let source = edge.admission.read(&request, peer);
                 let Ok(key) = request.upgrade() else {
                     let ours = request.method == "POST";
-                    return Ok((if ours { Asked::Post } else { Asked::Other }, knock));
+                    return Ok((if ours { Asked::Post } else { Asked::Other }, source));
                 };
                 let end = request.head_bytes;
                 head.drain(..end);
-                return Ok((Asked::WebSocket(key), knock));
+                return Ok((Asked::WebSocket(key), source));
             }
         }
     }
@@ -252,20 +252,21 @@ where
 /// Answers without a body and closes. A peer that does not take it at once gets nothing.
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, status: &str) {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
+    let written =
+        tokio::time::timeout(lingering_close::PATIENCE, socket.write_all(answer.as_bytes()));
     if let Ok(Ok(())) = written.await {
-        linger::close(socket).await;
+        lingering_close::close(socket).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::pacing::{Admission, Class};
+    use crate::core::pacing::{Class, Permit};
     use crate::core::session::Route;
     use crate::ident::ServerId;
     use crate::sessions::Sessions;
-    use crate::sessions::{Greeting, NotSent, Uplink};
+    use crate::sessions::{NotSent, ServerHello, Uplink};
 
     /// No servers at all.
     struct Nowhere;
@@ -274,11 +275,11 @@ mod tests {
         fn route(&self, _: InstanceUid) -> Option<Route> {
             None
         }
-        fn admit(&self, _: InstanceUid, _: Route) -> Admission {
-            Admission::Go
+        fn admit(&self, _: InstanceUid, _: Route) -> Permit {
+            Permit::Granted
         }
 
-        fn presumed_ignorant(&self, _: Route) -> bool {
+        fn state_lost(&self, _: Route) -> bool {
             false
         }
 
@@ -291,11 +292,11 @@ mod tests {
             Err(NotSent::Down)
         }
         fn orphaned(&self, _: Route, _: u32) {}
-        fn touched(&self, _: InstanceUid, _: ServerId) {}
-        fn greeting(&self, _: ServerId) -> Arc<Greeting> {
+        fn announced(&self, _: InstanceUid, _: ServerId) {}
+        fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
             Arc::default()
         }
-        fn enlist(&self, _: InstanceUid, _: Class) {}
+        fn enqueue(&self, _: InstanceUid, _: Class) {}
         fn release(&self, _: InstanceUid) {}
     }
 
@@ -329,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn somebody_who_is_parked_costs_little() {
         let (edge, socket, peer, _) = connection().await;
-        let waiting = size_of_val(&knock(&edge, socket, peer));
+        let waiting = size_of_val(&source(&edge, socket, peer));
         assert!(waiting <= 720, "what waits has {waiting} bytes");
         let (edge, socket, peer, room) = connection().await;
         let task = size_of_val(&serve(edge, socket, peer, room));

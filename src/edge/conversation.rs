@@ -8,7 +8,7 @@ use super::Edge;
 use super::budget::Share;
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::splice::{self, Additions};
-use crate::sessions::{Rejected, Seat};
+use crate::sessions::{Attachment, Rejected};
 use crate::telemetry::events::edge::{
     CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
 };
@@ -33,7 +33,7 @@ pub(super) struct Conversation {
     peer: SocketAddr,
     connection: ConnectionId,
     decoder: Decoder,
-    pub(super) seat: Option<Seat>,
+    pub(super) attachment: Option<Attachment>,
     share: Share,
     rejected: u8,
 }
@@ -53,7 +53,15 @@ impl Conversation {
     pub(super) fn new(edge: Arc<Edge>, peer: SocketAddr) -> Self {
         let connection = edge.next_connection();
         let decoder = Decoder::new(Role::Server);
-        Self { edge, peer, connection, decoder, seat: None, share: Share::default(), rejected: 0 }
+        Self {
+            edge,
+            peer,
+            connection,
+            decoder,
+            attachment: None,
+            share: Share::default(),
+            rejected: 0,
+        }
     }
 
     pub(super) fn edge(&self) -> &Edge {
@@ -61,7 +69,7 @@ impl Conversation {
     }
 
     pub(super) fn uid(&self) -> Option<InstanceUid> {
-        self.seat.as_ref().map(Seat::uid)
+        self.attachment.as_ref().map(Attachment::uid)
     }
 
     /// Whether part of a message is here.
@@ -98,13 +106,13 @@ impl Conversation {
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
             // Taken apart, because a message borrows from the decoder while it is dealt with.
-            let Self { edge, decoder, seat, connection, peer, rejected, .. } = self;
+            let Self { edge, decoder, attachment, connection, peer, rejected, .. } = self;
             match decoder.feed(bytes, &mut position, limit) {
                 Ok(None) => return Taken::On,
                 Ok(Some(Incoming::Message(message))) => {
                     MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
                         .emit();
-                    match edge.sessions.receive(seat, *connection, message, out) {
+                    match edge.sessions.receive(attachment, *connection, message, out) {
                         Ok(()) => *rejected = 0,
                         Err(why) => {
                             *rejected += 1;
@@ -116,8 +124,8 @@ impl Conversation {
                 }
                 Ok(Some(Incoming::Ping(payload))) => websocket::encode_pong(None, payload, out),
                 Ok(Some(Incoming::Pong(_))) => {
-                    if let Some(seat) = seat {
-                        seat.heard();
+                    if let Some(attachment) = attachment {
+                        attachment.heard();
                     }
                 }
                 Ok(Some(Incoming::Close(_))) => return Taken::PeerCloses,

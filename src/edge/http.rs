@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Edge;
 use super::body::{self, BodyError, BodyLimits};
 use super::budget::Share;
-use super::linger;
+use super::lingering_close;
 use super::prefixed::Prefixed;
 use crate::clock;
 use crate::opamp::splice;
@@ -74,7 +74,7 @@ where
             poll_fn(|context| connection.poll_without_shutdown(context)).await
         }
     };
-    linger::close(connection.into_parts().io.inner_mut()).await;
+    lingering_close::close(connection.into_parts().io.inner_mut()).await;
     match served {
         Ok(()) if let_go.load(Ordering::Relaxed) => CloseReason::Drain,
         Ok(()) => CloseReason::AgentClosed,
@@ -188,7 +188,7 @@ async fn exchange(
     let reply = reply(&waiting).await;
     let leaves = edge.let_go(|| waiting.is_settled());
     if leaves {
-        waiting.depart();
+        waiting.release_drained();
     }
     Ok((reply, leaves))
 }

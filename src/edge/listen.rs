@@ -29,10 +29,10 @@ pub struct BindError {
 
 pub(super) fn start(
     edge: &Arc<Edge>,
-    door: &Handle,
+    accept_runtime: &Handle,
 ) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
     // Sockets belong to the runtime on which they are made.
-    let _at_the_door = door.enter();
+    let _at_the_door = accept_runtime.enter();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sockets = edge.params.listeners.map_or(cores, usize::from).max(1);
     warn_if_capped(edge.params.backlog);
@@ -45,12 +45,12 @@ pub(super) fn start(
                 .map_err(|source| BindError { address, source })?;
             // Port 0: the first socket gets one, the others share it.
             address = listener.local_addr().map_err(|source| BindError { address, source })?;
-            tasks.spawn_on(accept(listener, Arc::clone(edge)), door);
+            tasks.spawn_on(accept(listener, Arc::clone(edge)), accept_runtime);
         }
         Listening { address, sockets }.emit();
         bound.push(address);
     }
-    edge.leave.accepting(tasks.len());
+    edge.drain.accepting(tasks.len());
     Ok((bound, tasks))
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn measure(edge: &Edge) {
     loop {
         Measured { buffered_bytes: edge.buffered_bytes() }.emit();
         edge.pressure.observe(edge.buffered_bytes());
-        let status = edge.entry.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
+        let status = edge.admission.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
         if let Some(until) = status.expected_until {
             edge.sessions.excuse_absence(until);
         }

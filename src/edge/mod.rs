@@ -5,21 +5,21 @@
 //! - `door`: the threads on which connections wait until they are in.
 //! - `pressure`: whether there is memory for more.
 //! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
-//! - `entry`: who comes in, who waits, who is to come again.
+//! - `admission`: who comes in, who waits, who is to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
 //! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
 //! - `leave`: how connections end when the node drains.
 
+mod accept_runtime;
+mod admission;
 mod agent;
 mod body;
 mod budget;
 mod connection;
 mod conversation;
-mod door;
-mod entry;
+mod drain;
 mod http;
-mod leave;
-mod linger;
+mod lingering_close;
 mod listen;
 pub mod params;
 mod prefixed;
@@ -35,16 +35,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-pub use door::Door;
-pub use entry::EntryStatus;
+pub use accept_runtime::AcceptRuntime;
+pub use admission::AdmissionStatus;
 pub use listen::BindError;
 
 use crate::core::admission::Room;
 use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
+use admission::AdmissionService;
 use budget::Budget;
-use entry::Entry;
-use leave::Leave;
+use drain::EdgeDrain;
 use params::EdgeParams;
 use pressure::Pressure;
 
@@ -55,20 +55,20 @@ pub struct Edge {
     /// One permit a connection.
     room: Arc<Semaphore>,
     connections: AtomicU64,
-    entry: Entry,
+    admission: AdmissionService,
     /// Where agents are served that are in.
     inside: Handle,
     pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
-    leave: Leave,
+    drain: EdgeDrain,
 }
 
 /// One connection in so many is for those who are refused.
 const RESERVE: usize = 16;
 
 /// Says what room there is: of connections, and in the table of sessions.
-fn room_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> entry::RoomNow {
+fn room_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission::RoomNow {
     let (permits, sessions) = (Arc::clone(permits), Arc::clone(sessions));
     let reserve = permits.available_permits() / RESERVE;
     Box::new(move || Room {
@@ -86,18 +86,18 @@ impl Edge {
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
         let permits = Arc::new(Semaphore::new(room));
-        let entry = Entry::new(&params.entry, room_now(&permits, &sessions));
+        let admission = AdmissionService::new(&params.admission, room_now(&permits, &sessions));
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,
             sessions,
             room: permits,
             connections: AtomicU64::new(0),
-            entry,
+            admission,
             inside: Handle::current(),
             pressure,
             buffered,
-            leave: Leave::new(room),
+            drain: EdgeDrain::new(room),
         })
     }
 
@@ -108,9 +108,9 @@ impl Edge {
     /// If an address cannot be bound.
     pub fn listen(
         self: &Arc<Self>,
-        door: &Door,
+        accept_runtime: &AcceptRuntime,
     ) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
-        listen::start(self, door.handle())
+        listen::start(self, accept_runtime.handle())
     }
 
     /// Looks after what is measured and swept; for as long as there are connections, which is longer than
@@ -124,7 +124,7 @@ impl Edge {
     /// # Errors
     /// If the system gives no thread for it.
     pub fn give_turns(&self) -> io::Result<()> {
-        self.entry.begin(self.inside.clone())
+        self.admission.begin(self.inside.clone())
     }
 
     /// Bytes of incomplete messages held now.
@@ -133,13 +133,13 @@ impl Edge {
     }
 
     /// How things stand at the gate.
-    pub fn entry(&self) -> EntryStatus {
-        self.entry.status()
+    pub fn admission(&self) -> AdmissionStatus {
+        self.admission.status()
     }
 
     /// Sets the rate of entry, in connections a second; none: it follows the machine.
-    pub fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
-        self.entry.set_rate(rate);
+    pub fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
+        self.admission.set_rate(rate);
     }
 
     fn next_connection(&self) -> ConnectionId {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use super::entry::params::{EntryParams, SourceFrom};
+pub use super::admission::params::{AdmissionSettings, SourceFrom};
 
 /// What the edge needs to know. Every limit has a default; see `config/seawall.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct EdgeParams {
     /// `None`: what the control group allows, if there is one.
     pub memory_max: Option<usize>,
     /// Who comes in, and when.
-    pub entry: EntryParams,
+    pub admission: AdmissionSettings,
 }
 
 impl Default for EdgeParams {
@@ -61,7 +61,7 @@ impl Default for EdgeParams {
             gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,
             memory_max: None,
-            entry: EntryParams::default(),
+            admission: AdmissionSettings::default(),
         }
     }
 }

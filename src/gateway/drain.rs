@@ -12,7 +12,7 @@ use crate::admin::DrainView;
 use crate::clock;
 use crate::core::drain::{Drain, Phase, Step, Terms};
 use crate::edge::Edge;
-use crate::sessions::{LetGo, Sessions};
+use crate::sessions::{AgentDrain, Sessions};
 use crate::telemetry::Label as _;
 use crate::telemetry::events::drain::{DrainPhase, Measured, PhaseEntered, TooSlow};
 
@@ -22,14 +22,14 @@ const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The node's one drain, which most of the time has not begun.
-pub(super) struct Leaving {
+pub(super) struct NodeDrain {
     drain: Arc<Mutex<Drain>>,
     begun: Notify,
     /// There from the moment when agents are let in.
     edge: OnceLock<Arc<Edge>>,
 }
 
-impl Leaving {
+impl NodeDrain {
     pub(super) fn new(terms: Terms) -> Arc<Self> {
         let drain = Arc::new(Mutex::new(Drain::new(terms)));
         Arc::new(Self { drain, begun: Notify::new(), edge: OnceLock::new() })
@@ -73,7 +73,7 @@ impl Leaving {
         sessions: &Sessions,
         mut listeners: JoinSet<()>,
     ) {
-        sessions.begin_leaving();
+        sessions.begin_drain();
         let mut shown = Phase::Serving;
         loop {
             let now = clock::now();
@@ -94,7 +94,7 @@ impl Leaving {
                 Step::StopAccepting => {
                     self.warn_if_too_slow(edge.open_connections());
                     listeners.shutdown().await;
-                    edge.begin_leaving(Arc::clone(&self.drain));
+                    edge.begin_drain(Arc::clone(&self.drain));
                     sessions.forget_absent();
                 }
                 Step::Census => {
@@ -102,12 +102,12 @@ impl Leaving {
                     self.drain.lock().line_up(here, now);
                 }
                 Step::Close { uid, patient } => {
-                    let outcome = sessions.let_go(uid, patient);
+                    let outcome = sessions.drain_agent(uid, patient);
                     let mut drain = self.drain.lock();
                     match outcome {
-                        LetGo::Going => drain.closed(),
-                        LetGo::NotYet => drain.not_yet(now),
-                        LetGo::Absent => drain.absent(),
+                        AgentDrain::Closing => drain.closed(),
+                        AgentDrain::Pending => drain.not_yet(now),
+                        AgentDrain::Absent => drain.absent(),
                     }
                 }
                 Step::CloseAll => {
@@ -133,7 +133,7 @@ impl Leaving {
 
     /// What remains are agents that said goodbye to a server which had no time for it yet.
     async fn deliver(&self, sessions: &Sessions) {
-        sessions.forget_moved();
+        sessions.forget_drained();
         let told = async {
             while sessions.count() != (0, 0) {
                 sleep(LOOK_AGAIN).await;

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::drain::Leaving;
-use crate::admin::{DrainView, EntryView, Readiness, ServerView, SessionView, View};
+use super::drain::NodeDrain;
+use crate::admin::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
 use crate::core::drain::Phase as DrainPhase;
 use crate::core::session::{FullState, Presence};
-use crate::edge::{Edge, EntryStatus};
+use crate::edge::{AdmissionStatus, Edge};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::agent_field;
 use crate::sessions::{SessionInfo, Sessions};
@@ -27,7 +27,7 @@ pub(super) enum Phase {
 pub(super) struct Window {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
-    leaving: Arc<Leaving>,
+    drain: Arc<NodeDrain>,
     /// There from the moment when agents are let in.
     edge: OnceLock<Arc<Edge>>,
     phase: AtomicU8,
@@ -37,13 +37,13 @@ impl Window {
     pub(super) fn new(
         sessions: &Arc<Sessions>,
         upstream: &Arc<Upstream>,
-        leaving: &Arc<Leaving>,
+        drain: &Arc<NodeDrain>,
     ) -> Arc<Self> {
         let phase = AtomicU8::new(Phase::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
-        let leaving = Arc::clone(leaving);
+        let drain = Arc::clone(drain);
         let edge = OnceLock::new();
-        Arc::new(Self { sessions, upstream, leaving, edge, phase })
+        Arc::new(Self { sessions, upstream, drain, edge, phase })
     }
 
     /// Agents are let in here.
@@ -78,7 +78,7 @@ fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String
 impl View for Window {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
-        let reasons = reasons(self.phase.load(Ordering::Relaxed), self.leaving.phase(), &status);
+        let reasons = reasons(self.phase.load(Ordering::Relaxed), self.drain.phase(), &status);
         let server = |server: ServerStatus| ServerView {
             name: server.name,
             reachable: server.reachable,
@@ -99,20 +99,20 @@ impl View for Window {
     }
 
     fn drain(&self) -> DrainView {
-        self.leaving.view()
+        self.drain.view()
     }
 
     fn begin_drain(&self) {
-        self.leaving.begin();
+        self.drain.begin();
     }
 
-    fn entry(&self) -> Option<EntryView> {
-        self.edge.get().map(|edge| describe_entry(edge.entry()))
+    fn admission(&self) -> Option<AdmissionView> {
+        self.edge.get().map(|edge| describe_admission(edge.admission()))
     }
 
-    fn set_entry_rate(&self, rate: Option<NonZeroU32>) {
+    fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         if let Some(edge) = self.edge.get() {
-            edge.set_entry_rate(rate);
+            edge.set_admission_rate(rate);
         }
     }
 }
@@ -123,8 +123,8 @@ impl Window {
     }
 }
 
-fn describe_entry(status: EntryStatus) -> EntryView {
-    EntryView {
+fn describe_admission(status: AdmissionStatus) -> AdmissionView {
+    AdmissionView {
         automatic: status.automatic,
         rate: status.rate.get(),
         parked: status.parked,
@@ -142,8 +142,8 @@ fn describe(info: SessionInfo, names: &[String]) -> SessionView {
         state: match info.presence {
             Presence::Connected { .. } => "connected",
             Presence::Polling { .. } => "polling",
-            Presence::Lingering { .. } => "lingering",
-            Presence::Leaving => "leaving",
+            Presence::Absent { .. } => "absent",
+            Presence::Disconnecting => "drain",
             Presence::Gone => "gone",
         },
         capabilities: info.capabilities,

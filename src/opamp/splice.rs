@@ -87,7 +87,7 @@ fn copy_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
 }
 
 /// A message that only says that the agent is there, as a heartbeat does.
-pub fn touch(uid: InstanceUid, capabilities: u64, seq: SequenceNum, out: &mut Vec<u8>) {
+pub fn announce(uid: InstanceUid, capabilities: u64, seq: SequenceNum, out: &mut Vec<u8>) {
     put_len_field(agent_field::INSTANCE_UID, &uid.to_wire(), out);
     put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
     put_varint_field(agent_field::CAPABILITIES, capabilities, out);

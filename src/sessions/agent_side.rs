@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::attachment::Attachment;
 use super::contents::with_space;
-use super::departure::is_settled;
-use super::seat::Seat;
+use super::drain::is_settled;
 use super::slot::{Locked, Slot, SlotState};
 use super::{Presence, Sessions, additions};
 use crate::clock;
-use crate::core::pacing::Admission;
+use crate::core::pacing::Permit;
 use crate::core::session::{Arrival, Carry, Policy, Reply, ReportVerdict, Route, Says};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
@@ -81,21 +81,21 @@ impl Sessions {
     /// The message was not taken, and why. The seat is as before.
     pub fn receive(
         self: &Arc<Self>,
-        seat: &mut Option<Seat>,
+        attachment: &mut Option<Attachment>,
         connection: ConnectionId,
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Rejected> {
         let scan = AgentScan::parse(header::strip(bytes))?;
         let uid = InstanceUid::from_wire(scan.uid)?;
-        if seat.as_ref().is_none_or(|seat| seat.uid != uid) {
-            let taken = self.take_seat(uid, connection)?;
-            if let Some(old) = seat.replace(taken) {
+        if attachment.as_ref().is_none_or(|attachment| attachment.uid != uid) {
+            let taken = self.attach(uid, connection)?;
+            if let Some(old) = attachment.replace(taken) {
                 old.hand_over(out);
             }
         }
-        let Some(seat) = seat else { return Err(Rejected::Full) };
-        let mut slot = seat.slot.lock(&self.tally);
+        let Some(attachment) = attachment else { return Err(Rejected::Full) };
+        let mut slot = attachment.slot.lock(&self.tally);
         if !matches!(slot.session.presence(), Presence::Connected { connection: c } if c == connection)
         {
             // Replaced a moment ago: what a stale connection still says is not taken, its task
@@ -166,7 +166,7 @@ impl Sessions {
         if slot.session.numbers().0.is_none() {
             return;
         }
-        if was == Presence::Leaving {
+        if was == Presence::Disconnecting {
             // Its end has been counted.
             events::SessionOpened { uid }.emit();
         } else {
@@ -217,7 +217,7 @@ impl Sessions {
         };
         let sent = taken == Forwarding::Sent;
         if route.is_some() && !sent {
-            slot.session.touch_later();
+            slot.session.announce_later();
         }
         let route = if sent { HeartbeatRoute::Forwarded } else { HeartbeatRoute::Local };
         events::Heartbeat { route }.emit();
@@ -263,7 +263,7 @@ impl Sessions {
                 return Err(Forwarding::Queued { soon: true });
             }
             if !slot.session.takes_turn(scan)
-                && let Admission::Wait { soon } = self.uplink.admit(uid, route)
+                && let Permit::Wait { soon } = self.uplink.admit(uid, route)
             {
                 return Err(Forwarding::Queued { soon });
             }
@@ -296,11 +296,11 @@ impl Sessions {
         }
     }
 
-    fn take_seat(
+    fn attach(
         self: &Arc<Self>,
         uid: InstanceUid,
         connection: ConnectionId,
-    ) -> Result<Seat, Rejected> {
+    ) -> Result<Attachment, Rejected> {
         let (slot, cloned) = self.enter(uid, |mut slot| {
             let was = slot.session.presence();
             match slot.session.arrive(connection, clock::now()) {
@@ -318,7 +318,7 @@ impl Sessions {
         if cloned {
             return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
         }
-        Ok(Seat { sessions: Arc::clone(self), slot, uid, connection })
+        Ok(Attachment { sessions: Arc::clone(self), slot, uid, connection })
     }
 }
 
@@ -350,10 +350,10 @@ impl Waiting {
     }
 
     /// After the reply: the agent's next request goes to another node.
-    pub fn depart(&self) {
+    pub fn release_drained(&self) {
         let slot = self.slot.lock(&self.sessions.tally);
         if slot.session.is_answered_by(self.request) {
-            self.sessions.depart(slot);
+            self.sessions.release_drained(slot);
         }
     }
 
@@ -368,9 +368,9 @@ impl Waiting {
             self.sessions.write_acknowledgement(slot, 0, &mut message);
             return message;
         }
-        let greeting = self.sessions.greeting_for(slot, slot.session.sent_on());
-        slot.session.take_offer(&additions(greeting.as_ref(), 0), clock::now(), &mut message);
-        slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
+        let server_hello = self.sessions.server_hello_for(slot, slot.session.sent_on());
+        slot.session.take_offer(&additions(server_hello.as_ref(), 0), clock::now(), &mut message);
+        slot.session.hello_sent |= server_hello.is_some_and(|g| g.capabilities.is_some());
         message
     }
 }

@@ -7,13 +7,13 @@
 //! both wires.
 
 mod agent_side;
+mod attachment;
 mod contents;
 mod deadlines;
-mod departure;
+mod drain;
 mod outbox;
 pub mod params;
 mod posts;
-mod seat;
 mod server_side;
 mod slot;
 mod sweep;
@@ -31,12 +31,12 @@ use parking_lot::Mutex;
 
 pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
-pub use departure::LetGo;
+pub use attachment::Attachment;
+pub use drain::AgentDrain;
 pub use outbox::Outgoing;
 pub use posts::{Polled, Probe};
-pub use seat::Seat;
-pub use server_side::{Delivered, Delivery, TurnTaken};
-pub use uplink::{Greeting, NotSent, Uplink};
+pub use server_side::{Delivered, Delivery, PermitUse};
+pub use uplink::{NotSent, ServerHello, Uplink};
 pub use view::SessionInfo;
 
 use crate::clock;
@@ -56,7 +56,7 @@ use table::Table;
 /// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
 enum Then {
     Nothing,
-    Enlist(ClassSet),
+    Enqueue(ClassSet),
     Remove,
 }
 
@@ -73,9 +73,9 @@ pub struct Sessions {
     deadlines: Deadlines,
     tally: Tally,
     stopping: AtomicBool,
-    /// The node drains: see `departure`.
-    leaving: AtomicBool,
-    unheard: AtomicUsize,
+    /// The node drains: see `drain`.
+    draining: AtomicBool,
+    unacknowledged: AtomicUsize,
     digester: Digester,
     store: ContentStore,
     /// A lock of its own, the last to be taken.
@@ -88,7 +88,7 @@ impl Sessions {
     /// An empty table whose messages go to `uplink`.
     pub fn new(params: SessionsParams, uplink: Arc<dyn Uplink>) -> Self {
         let policy = Policy {
-            linger: params.linger,
+            grace_period: params.grace_period,
             reply_wait: params.reply_wait,
             heartbeat_forward_interval: params.heartbeat_forward_interval,
             poll_timeout: params.poll_timeout,
@@ -109,8 +109,8 @@ impl Sessions {
             deadlines: Deadlines::default(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
-            unheard: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            unacknowledged: AtomicUsize::new(0),
             digester,
             store,
             echoes: Mutex::default(),
@@ -120,7 +120,7 @@ impl Sessions {
 
     /// How many sessions there are: connected, and lingering or leaving.
     pub fn count(&self) -> (i64, i64) {
-        (self.tally.connected(), self.tally.lingering())
+        (self.tally.connected(), self.tally.absent())
     }
 
     /// Whether as many agents are connected as there may be sessions: nobody has one who is not.
@@ -168,8 +168,8 @@ impl Sessions {
         drop(slot);
         match then {
             Then::Nothing => {}
-            Then::Enlist(classes) => {
-                classes.iter().for_each(|class| self.uplink.enlist(uid, class))
+            Then::Enqueue(classes) => {
+                classes.iter().for_each(|class| self.uplink.enqueue(uid, class))
             }
             Then::Remove => {
                 // In this order: once its place is free, a new session may want a link.
@@ -184,7 +184,8 @@ impl Sessions {
             return Then::Nothing;
         }
         let session = &mut slot.session;
-        if matches!(session.presence(), Presence::Leaving | Presence::Gone) && session.drop_offers()
+        if matches!(session.presence(), Presence::Disconnecting | Presence::Gone)
+            && session.drop_offers()
         {
             // Should the agent come back before the server has been told, the server must find out.
             session.offer_may_be_lost();
@@ -212,17 +213,17 @@ impl Sessions {
             return Then::Nothing;
         }
         session.queued = session.queued.union(wanted);
-        Then::Enlist(wanted)
+        Then::Enqueue(wanted)
     }
 
     /// What an agent's first reply on a connection carries besides.
-    fn greeting_for(&self, slot: &SlotState, route: Option<Route>) -> Option<Arc<Greeting>> {
-        if slot.session.greeted {
+    fn server_hello_for(&self, slot: &SlotState, route: Option<Route>) -> Option<Arc<ServerHello>> {
+        if slot.session.hello_sent {
             return None;
         }
         // Nothing was sent yet: the server that it will be.
         let route = route.or_else(|| self.uplink.route(slot.session.uid()));
-        route.map(|route| self.uplink.greeting(route.link.server))
+        route.map(|route| self.uplink.server_hello(route.link.server))
     }
 
     fn offers_limits(&self) -> OffersLimits {
@@ -239,13 +240,13 @@ const ACCEPTS_STATUS: u64 = 1;
 
 /// The greeting as additions to a reply. A server that has not spoken yet does not count: the
 /// agent is greeted again when it has.
-fn additions<'a>(greeting: Option<&'a Arc<Greeting>>, flags: u64) -> Additions<'a> {
-    greeting.map_or_else(
+fn additions<'a>(server_hello: Option<&'a Arc<ServerHello>>, flags: u64) -> Additions<'a> {
+    server_hello.map_or_else(
         || Additions { flags, ..Additions::default() },
-        |greeting| Additions {
+        |server_hello| Additions {
             flags,
-            capabilities: Some(greeting.capabilities.unwrap_or(ACCEPTS_STATUS)),
-            custom_capabilities: greeting.custom_capabilities.as_deref(),
+            capabilities: Some(server_hello.capabilities.unwrap_or(ACCEPTS_STATUS)),
+            custom_capabilities: server_hello.custom_capabilities.as_deref(),
         },
     )
 }

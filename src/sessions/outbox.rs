@@ -113,9 +113,9 @@ impl Sessions {
         flags: u64,
         out: &mut Vec<u8>,
     ) {
-        let greeting = self.greeting_for(slot, slot.session.sent_on());
-        splice::acknowledge(slot.session.uid(), &additions(greeting.as_ref(), flags), out);
-        slot.session.greeted |= greeting.is_some_and(|g| g.capabilities.is_some());
+        let server_hello = self.server_hello_for(slot, slot.session.sent_on());
+        splice::acknowledge(slot.session.uid(), &additions(server_hello.as_ref(), flags), out);
+        slot.session.hello_sent |= server_hello.is_some_and(|g| g.capabilities.is_some());
     }
 
     /// Asks the agent for its full state, or its component map, on the gateway's own account.

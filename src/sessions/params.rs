@@ -11,7 +11,7 @@ pub struct SessionsParams {
     /// Sessions at one time, connected and lingering.
     pub sessions_max: u32,
     /// How long a session outlives its connection before the server is told (R8).
-    pub linger: Duration,
+    pub grace_period: Duration,
     /// How long an agent waits for the server's own reply before it gets an acknowledgement (R5).
     pub reply_wait: Duration,
     /// One heartbeat in each such interval goes on to the server; zero forwards all (R9).
@@ -34,7 +34,7 @@ impl Default for SessionsParams {
     fn default() -> Self {
         Self {
             sessions_max: 1_000_000,
-            linger: Duration::from_secs(60),
+            grace_period: Duration::from_secs(60),
             reply_wait: Duration::from_secs(1),
             heartbeat_forward_interval: Duration::from_secs(60),
             poll_timeout: Duration::from_secs(90),

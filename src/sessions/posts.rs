@@ -56,7 +56,7 @@ impl Sessions {
         let slot = self.find(uid)?;
         let mut slot = slot.lock(&self.tally);
         // Whose node leaves is another node's, and may be at that server again.
-        if slot.removed || slot.moving || self.is_leaving() || !slot.session.is_kept() {
+        if slot.removed || slot.draining || self.is_draining() || !slot.session.is_kept() {
             return None;
         }
         let route = self.uplink.route(uid)?;
@@ -67,9 +67,9 @@ impl Sessions {
         }
         self.leave_old_server(&mut slot, route);
         let number = slot.session.next_number();
-        splice::touch(uid, slot.session.capabilities(), number, &mut body);
-        self.uplink.touched(uid, server);
-        slot.session.touch_sent(route, clock::now());
+        splice::announce(uid, slot.session.capabilities(), number, &mut body);
+        self.uplink.announced(uid, server);
+        slot.session.announce_sent(route, clock::now());
         self.finish(uid, slot);
         Some(Probe { introduces: true, body })
     }

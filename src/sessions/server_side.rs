@@ -39,7 +39,7 @@ pub struct Delivery {
 
 /// What came of a session's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnTaken {
+pub enum PermitUse {
     /// There was nothing to do: the turn costs the server nothing.
     Idle,
     /// Messages went to the server or a question to the agent.
@@ -131,14 +131,15 @@ impl Sessions {
 
     fn deliver(&self, slot: &mut SlotState, message: &Message<'_>, kind: SendKind) {
         let scan = message.scan;
-        let greeting = self.greeting_for(slot, Some(message.from));
+        let server_hello = self.server_hello_for(slot, Some(message.from));
         let mut bytes = Vec::with_capacity(scan.bytes.len() + 64);
-        let with = additions(greeting.as_ref(), 0);
-        let greeted = splice::to_agent(scan, slot.session.uid(), &with, &mut bytes);
+        let with = additions(server_hello.as_ref(), 0);
+        let hello_sent = splice::to_agent(scan, slot.session.uid(), &with, &mut bytes);
         if message.flags() != scan.flags {
             splice::set_flags(message.flags(), &mut bytes);
         }
-        slot.session.greeted |= greeted && greeting.is_some_and(|g| g.capabilities.is_some());
+        slot.session.hello_sent |=
+            hello_sent && server_hello.is_some_and(|g| g.capabilities.is_some());
         slot.renamed |= scan.new_instance_uid().is_some();
         // A question that is lost is asked again; an offer has to be found missing.
         if !scan.without_flags(u64::MAX).is_empty_ack() {
@@ -152,19 +153,19 @@ impl Sessions {
 
     /// The session's turn at its server has come: one message goes, at most. If more waits, the
     /// session stands in the queue again.
-    pub fn turn(&self, uid: InstanceUid, class: Class) -> TurnTaken {
-        let Some(slot) = self.find(uid) else { return TurnTaken::Idle };
+    pub fn turn(&self, uid: InstanceUid, class: Class) -> PermitUse {
+        let Some(slot) = self.find(uid) else { return PermitUse::Idle };
         let mut slot = slot.lock(&self.tally);
         slot.session.queued.remove(class);
-        let Some(route) = self.uplink.route(uid) else { return TurnTaken::Idle };
+        let Some(route) = self.uplink.route(uid) else { return PermitUse::Idle };
         let taken = match self.take_turn(&mut slot, route, class) {
             Ok(taken) => taken,
             Err(NotSent::Full) => {
                 slot.session.queued.insert(class);
-                TurnTaken::Again
+                PermitUse::Again
             }
             // The link's return brings every session its turn.
-            Err(NotSent::Down | NotSent::Stale) => TurnTaken::Idle,
+            Err(NotSent::Down | NotSent::Stale) => PermitUse::Idle,
         };
         self.finish(uid, slot);
         taken
@@ -175,19 +176,19 @@ impl Sessions {
         slot: &mut SlotState,
         route: Route,
         class: Class,
-    ) -> Result<TurnTaken, NotSent> {
-        let ignorant = class == Class::Touch && self.uplink.presumed_ignorant(route);
+    ) -> Result<PermitUse, NotSent> {
+        let state_lost = class == Class::Announce && self.uplink.state_lost(route);
         let uid = slot.session.uid();
-        let turn = slot.session.turn(class, route, ignorant, clock::now());
+        let turn = slot.session.turn(class, route, state_lost, clock::now());
         if !matches!(turn, Turn::Nothing | Turn::AskAgent(_)) {
             self.leave_old_server(slot, route);
         }
         let number = slot.session.next_number();
         match turn {
-            Turn::Nothing | Turn::Touch => return self.send_touch(slot, route, turn),
+            Turn::Nothing | Turn::Announce => return self.send_announce(slot, route, turn),
             Turn::AskAgent(flags) => self.ask_agent(slot, flags),
             Turn::Report(parts) => return self.report_kept(slot, route, parts),
-            Turn::Disconnect if slot.session.is_gone() => return Ok(TurnTaken::Idle),
+            Turn::Disconnect if slot.session.is_gone() => return Ok(PermitUse::Idle),
             Turn::Disconnect => {
                 let mut write = |out: &mut Vec<u8>| splice::disconnect(uid, number, out);
                 self.uplink.send(uid, route, &mut write)?;
@@ -196,7 +197,7 @@ impl Sessions {
             }
             Turn::OneShot => self.send_pending(slot, route)?,
         }
-        Ok(TurnTaken::Used)
+        Ok(PermitUse::Used)
     }
 
     /// Sends parts of the agent's state from the content store (R2, R4), or what of them has not had to
@@ -206,11 +207,11 @@ impl Sessions {
         slot: &mut SlotState,
         route: Route,
         parts: FieldSet,
-    ) -> Result<TurnTaken, NotSent> {
+    ) -> Result<PermitUse, NotSent> {
         let uid = slot.session.uid();
         let (number, capabilities) = (slot.session.next_number(), slot.session.capabilities());
         let mut message = Vec::new();
-        splice::touch(uid, capabilities, number, &mut message);
+        splice::announce(uid, capabilities, number, &mut message);
         let missing = slot.contents.append(parts, &mut message);
         let mut goes = Turn::Report(parts);
         if !missing.is_empty() {
@@ -218,33 +219,33 @@ impl Sessions {
             store::ContentMissing { uid }.emit();
         }
         let Turn::Report(parts) = goes else {
-            self.send_touch(slot, route, goes)?;
-            return Ok(TurnTaken::Used);
+            self.send_announce(slot, route, goes)?;
+            return Ok(PermitUse::Used);
         };
         self.uplink.send(uid, route, &mut |out| out.extend_from_slice(&message))?;
         slot.session.sent(route, clock::now());
         slot.session.parts_sent(parts);
         store::ReportFromStore { uid, bytes: message.len() }.emit();
-        Ok(TurnTaken::Used)
+        Ok(PermitUse::Used)
     }
 
     /// Tells the server of the agent, and nothing more, if that is the session's turn.
-    fn send_touch(
+    fn send_announce(
         &self,
         slot: &mut SlotState,
         route: Route,
         turn: Turn,
-    ) -> Result<TurnTaken, NotSent> {
-        if turn != Turn::Touch {
-            return Ok(TurnTaken::Idle);
+    ) -> Result<PermitUse, NotSent> {
+        if turn != Turn::Announce {
+            return Ok(PermitUse::Idle);
         }
         let uid = slot.session.uid();
         let (number, capabilities) = (slot.session.next_number(), slot.session.capabilities());
-        let mut write = |out: &mut Vec<u8>| splice::touch(uid, capabilities, number, out);
+        let mut write = |out: &mut Vec<u8>| splice::announce(uid, capabilities, number, out);
         self.uplink.send(uid, route, &mut write)?;
-        self.uplink.touched(uid, route.link.server);
-        slot.session.touch_sent(route, clock::now());
-        Ok(TurnTaken::Used)
+        self.uplink.announced(uid, route.link.server);
+        slot.session.announce_sent(route, clock::now());
+        Ok(PermitUse::Used)
     }
 
     /// Sends the first of what waited.

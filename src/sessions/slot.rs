@@ -29,7 +29,7 @@ pub(super) struct SlotState {
     /// The agent was told to use another uid.
     pub(super) renamed: bool,
     /// The agent goes to another node: its connection closes when what waits for it is written.
-    pub(super) moving: bool,
+    pub(super) draining: bool,
     /// Taken out of the table: whoever still finds it must look again.
     pub(super) removed: bool,
 }
@@ -44,7 +44,7 @@ impl Slot {
                 waker: None,
                 overflowed: false,
                 renamed: false,
-                moving: false,
+                draining: false,
                 removed: false,
             }),
         }
@@ -86,7 +86,7 @@ impl SlotState {
     /// woken to find out. Returns whether anything did.
     pub(super) fn vacate(&mut self) -> bool {
         self.overflowed = false;
-        self.moving = false;
+        self.draining = false;
         self.wake();
         !std::mem::take(&mut self.outbox).is_empty()
     }
@@ -96,7 +96,7 @@ impl SlotState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Connected,
-    Lingering,
+    Absent,
     Over,
 }
 
@@ -104,7 +104,7 @@ impl Standing {
     const fn of(presence: Presence) -> Self {
         match presence {
             Presence::Connected { .. } | Presence::Polling { .. } => Self::Connected,
-            Presence::Lingering { .. } | Presence::Leaving => Self::Lingering,
+            Presence::Absent { .. } | Presence::Disconnecting => Self::Absent,
             Presence::Gone => Self::Over,
         }
     }
@@ -114,7 +114,7 @@ impl Standing {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     connected: AtomicI64,
-    lingering: AtomicI64,
+    absent: AtomicI64,
     agent_bytes: AtomicUsize,
     server_bytes: AtomicUsize,
 }
@@ -124,8 +124,8 @@ impl Tally {
         self.connected.load(Ordering::Relaxed)
     }
 
-    pub(super) fn lingering(&self) -> i64 {
-        self.lingering.load(Ordering::Relaxed)
+    pub(super) fn absent(&self) -> i64 {
+        self.absent.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait for agents.
@@ -141,14 +141,14 @@ impl Tally {
     fn add(&self, standing: Standing, n: i64) {
         match standing {
             Standing::Connected => self.connected.fetch_add(n, Ordering::Relaxed),
-            Standing::Lingering => self.lingering.fetch_add(n, Ordering::Relaxed),
+            Standing::Absent => self.absent.fetch_add(n, Ordering::Relaxed),
             Standing::Over => return,
         };
     }
 
     /// A new session, which counts as lingering until its agent arrives.
     pub(super) fn opened(&self) {
-        self.add(Standing::Lingering, 1);
+        self.add(Standing::Absent, 1);
     }
 }
 

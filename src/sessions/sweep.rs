@@ -29,9 +29,9 @@ impl Sessions {
         for (at, uid) in due {
             self.look_at(uid, at, now);
         }
-        let (connected, lingering) = self.count();
+        let (connected, absent) = self.count();
         let outbox_bytes = self.tally.agent_bytes();
-        events::Counted { connected, lingering, outbox_bytes }.emit();
+        events::Counted { connected, absent, outbox_bytes }.emit();
         self.measure_store();
         self.echoes.lock().forget(now);
         full
@@ -66,13 +66,13 @@ impl Sessions {
         }
         if let Expiry::Ended(reason) = expiry {
             let reason = match reason {
-                // The server hears nothing: see `departure`.
-                _ if self.is_leaving() => {
+                // The server hears nothing: see `drain`.
+                _ if self.is_draining() => {
                     slot.session.gone();
                     events::EndReason::Moved
                 }
                 EndReason::AgentDisconnect => events::EndReason::AgentDisconnect,
-                EndReason::LingerExpired => events::EndReason::LingerExpired,
+                EndReason::GraceExpired => events::EndReason::GraceExpired,
                 EndReason::PollExpired => events::EndReason::PollExpired,
             };
             events::SessionEnded { uid, reason }.emit();
@@ -81,15 +81,15 @@ impl Sessions {
     }
 
     /// A session's own link came back.
-    pub fn enlist_one(&self, uid: InstanceUid) {
+    pub fn enqueue_one(&self, uid: InstanceUid) {
         if let Some(slot) = self.find(uid) {
-            self.enlist_concerned(uid, &slot);
+            self.enqueue_concerned(uid, &slot);
         }
     }
 
     /// A session's turn came while its link was down. `false`: it is not, by now, and the session
     /// keeps its turn. Asked with the session locked, or the link's return might pass by unseen.
-    pub fn skip_turn(&self, uid: InstanceUid, class: Class, is_down: &dyn Fn() -> bool) -> bool {
+    pub fn skip_permit(&self, uid: InstanceUid, class: Class, is_down: &dyn Fn() -> bool) -> bool {
         let Some(slot) = self.find(uid) else { return true };
         let mut slot = slot.lock(&self.tally);
         let skipped = is_down();
@@ -101,21 +101,21 @@ impl Sessions {
 
     /// Gives every session a turn whose messages took, or will take, a way that `concerned` names:
     /// after a link came back, or a server's agents moved.
-    pub fn enlist_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
+    pub fn enqueue_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
         let concerned = self.table.iter().filter(|entry| concerned(*entry.key()));
-        concerned.filter(|entry| self.enlist_concerned(*entry.key(), entry.value())).count()
+        concerned.filter(|entry| self.enqueue_concerned(*entry.key(), entry.value())).count()
     }
 
-    fn enlist_concerned(&self, uid: InstanceUid, slot: &Slot) -> bool {
+    fn enqueue_concerned(&self, uid: InstanceUid, slot: &Slot) -> bool {
         let mut slot = slot.lock(&self.tally);
         let mut wanted = slot.session.wanted_turns();
         if slot.session.needs_introduction(self.uplink.route(uid)) {
-            wanted.insert(Class::Touch);
+            wanted.insert(Class::Announce);
         }
         let wanted = wanted.minus(slot.session.queued);
         slot.session.queued = slot.session.queued.union(wanted);
         drop(slot);
-        wanted.iter().for_each(|class| self.uplink.enlist(uid, class));
+        wanted.iter().for_each(|class| self.uplink.enqueue(uid, class));
         !wanted.is_empty()
     }
 }

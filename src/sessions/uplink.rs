@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::pacing::{Admission, Class};
+use crate::core::pacing::{Class, Permit};
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, ServerId};
 
@@ -19,7 +19,7 @@ pub enum NotSent {
 
 /// What a server says of itself in the first reply of a connection. Every agent is to hear it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Greeting {
+pub struct ServerHello {
     /// `ServerToAgent.capabilities`; `None` before the server has spoken.
     pub capabilities: Option<u64>,
     /// The encoded `ServerToAgent.custom_capabilities`.
@@ -34,11 +34,11 @@ pub trait Uplink: Send + Sync + 'static {
 
     /// Asked before a message that has just come is sent on `route`; what waits for its turn has been
     /// admitted by the turn.
-    fn admit(&self, uid: InstanceUid, route: Route) -> Admission;
+    fn admit(&self, uid: InstanceUid, route: Route) -> Permit;
 
     /// The server has asked for the full state of all agents that were introduced to this
     /// incarnation lately: introducing the next one by its full state spares everybody a question.
-    fn presumed_ignorant(&self, route: Route) -> bool;
+    fn state_lost(&self, route: Route) -> bool;
 
     /// Takes one message: `write` appends the `AgentToServer` to the link's own buffer.
     ///
@@ -56,14 +56,14 @@ pub trait Uplink: Send + Sync + 'static {
     fn orphaned(&self, route: Route, messages: u32);
 
     /// An agent has been introduced to the server without a message of its own: for the count.
-    fn touched(&self, uid: InstanceUid, server: ServerId);
+    fn announced(&self, uid: InstanceUid, server: ServerId);
 
     /// What the server says of itself.
-    fn greeting(&self, server: ServerId) -> Arc<Greeting>;
+    fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
 
     /// The session wants its turn at its server: [`super::Sessions::turn`] follows, paced. Stands in
     /// each class once at most.
-    fn enlist(&self, uid: InstanceUid, class: Class);
+    fn enqueue(&self, uid: InstanceUid, class: Class);
 
     /// The session is over: what was kept for it alone can go.
     fn release(&self, uid: InstanceUid);

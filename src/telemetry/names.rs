@@ -6,7 +6,7 @@ use std::fmt;
 
 use metrics::{Counter, Gauge};
 
-use super::events::admission::EntryOutcome;
+use super::events::admission::AdmissionOutcome;
 use super::events::drain::DrainPhase;
 use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
 use super::events::sessions::{
@@ -134,7 +134,7 @@ struct Metrics [] {
     scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
 
     /// Accepted connections by how their wish to come in ended; with those that wait or have not asked yet, all accepted.
-    admission_outcomes: Family<EntryOutcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
+    admission_outcomes: Family<AdmissionOutcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
     /// Entries a second that the gate allows.
     admission_rate: Gauge = AdmissionRate "seawall_admission_rate",
     /// Connections that wait for their turn, unanswered.
@@ -144,7 +144,7 @@ struct Metrics [] {
     /// Refusals held back.
     admission_held: Gauge = AdmissionHeld "seawall_admission_held",
     /// Agents that may be outside; NaN while nobody knows.
-    admission_outside: Gauge = AdmissionOutside "seawall_admission_outside",
+    admission_outside: Gauge = AdmissionOutside "seawall_admission_disconnected",
     /// When the last of them will be in, from now; NaN while nobody knows.
     admission_last_in: Gauge = AdmissionLastIn "seawall_admission_last_in_seconds",
     /// Sources (addresses, credentials) whose arrivals are counted.
@@ -209,7 +209,7 @@ struct Metrics [] {
     /// Contents wanted whose bytes were not there.
     store_misses: Counter = StoreMisses "seawall_store_misses_total",
     /// Offers kept for agents that could not take them at once.
-    offers_kept: Counter = OffersKept "seawall_kept_offers_total",
+    offers_kept: Counter = OffersKept "seawall_stored_offers_total",
     /// Offers that will not reach their agent.
     offers_dropped: Family<OfferDrop> = OffersDropped "seawall_dropped_offers_total",
     /// Custom messages that will not reach their agent or server.
@@ -220,7 +220,7 @@ struct Metrics [] {
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",
     /// Agents that a drain let go, or was to say goodbye for, before their server had taken and answered everything.
-    drain_unheard: Counter = DrainUnheard "seawall_drain_unheard_agents_total",
+    drain_unacknowledged: Counter = DrainUnheard "seawall_drain_unacknowledged_agents_total",
     /// Agents' connections that a drain has yet to close.
     drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
 }
@@ -274,7 +274,7 @@ struct ServerMetrics ["server"] {
     /// Seconds left of the pause that the server asked for; 0 without one.
     pause_seconds: Gauge = PauseSeconds "seawall_upstream_pause_seconds",
     /// Touches sent: an agent introduced by uid, number and capabilities alone.
-    touches: Counter = Touches "seawall_upstream_touches_total",
+    announces: Counter = Announces "seawall_upstream_announces_total",
     /// Pauses that the server asked for.
     pauses: Counter = Pauses "seawall_upstream_pauses_total",
     /// Sessions moved away because the server was gone too long, or back again.

@@ -18,7 +18,7 @@ pub(super) async fn reintroduce(up: Arc<Upstream>, server: Arc<Server>, sessions
         let sessions = Arc::clone(&sessions);
         // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
         let walk = tokio::task::spawn_blocking(move || {
-            sessions.enlist_all(&|uid| {
+            sessions.enqueue_all(&|uid| {
                 up.place(uid).is_some_and(|place| place.id == server.id)
                     && server.shared_link(uid).is_some_and(|link| link.is_up())
             })

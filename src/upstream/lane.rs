@@ -197,7 +197,7 @@ impl Lane {
                 continue;
             }
             if let Some(post) = self.link.take_post() {
-                if self.sessions.has_moved(post.uid) && !is_goodbye(&post.body) {
+                if self.sessions.is_drained_from(post.uid) && !is_goodbye(&post.body) {
                     // It could arrive after what the agent's new node has said.
                     let server = &self.server.params.name;
                     events::Undelivered { server, messages: 1 }.emit(&self.server.metrics);
@@ -237,7 +237,7 @@ impl Lane {
             }
             Exchanged::Unsent => {
                 self.lost_unserved(connection, &post, &"closed before a request");
-                self.link.put_back(post);
+                self.link.requeue(post);
                 Some(self.broken(connection, LossReason::Closed))
             }
             Exchanged::Lost(error) => {
@@ -286,7 +286,7 @@ impl Lane {
             Verdict::Peace => {
                 self.failed(PostResult::Unavailable, &status);
                 // The server has not taken it: the very same message goes again, and none before it.
-                self.link.put_back(post);
+                self.link.requeue(post);
                 incoming::pause(&self.server, retry_after.map(|asked| asked.max(rule.initial)));
             }
             Verdict::Failed(blame) => {

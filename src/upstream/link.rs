@@ -207,7 +207,7 @@ impl Link {
 
     /// The server has not taken a message: it goes first when messages go again. The last that was
     /// taken out finds room, whatever came since.
-    pub(super) fn put_back(&self, post: Post) {
+    pub(super) fn requeue(&self, post: Post) {
         let mut queue = self.queue.lock();
         queue.posts_bytes += post.body.len();
         queue.posts.push_front((post.uid, post.body));
@@ -349,7 +349,7 @@ mod tests {
             (first.uid, first.body.as_ref(), first.route),
             (agent(1), &[1][..], link.route())
         );
-        link.put_back(first.clone());
+        link.requeue(first.clone());
         assert_eq!((link.waiting_messages(), link.waiting_bytes()), (3, 3));
         assert_eq!(link.take_post(), Some(first), "before those that came later");
         assert_eq!(link.give_up(|body| body != [2]), 1);

@@ -16,6 +16,7 @@ mod lane;
 mod link;
 mod pace;
 pub mod params;
+mod permits;
 mod polls;
 mod post;
 mod probe;
@@ -23,7 +24,6 @@ mod server;
 mod stop;
 mod tasks;
 mod tls;
-mod turns;
 mod usable;
 mod verdict;
 
@@ -36,11 +36,11 @@ pub use tls::TlsError;
 
 use crate::clock;
 use crate::core::backoff;
-use crate::core::pacing::{Admission, Class};
+use crate::core::pacing::{Class, Permit};
 use crate::core::placement;
 use crate::core::session::Route;
 use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
-use crate::sessions::{Greeting, NotSent, Sessions, Uplink};
+use crate::sessions::{NotSent, ServerHello, Sessions, Uplink};
 use crate::telemetry::events::upstream as events;
 use link::{Carries, Link};
 use params::{Mode, UpstreamParams};
@@ -116,7 +116,7 @@ impl Upstream {
                 tasks.spawn(probe::probe(up, server, sessions));
             }
             let (up, server, sessions) = shared();
-            tasks.spawn(turns::give_turns(up, server, sessions));
+            tasks.spawn(permits::grant_permits(up, server, sessions));
             let (up, server, sessions) = shared();
             tasks.spawn(tasks::watch(up, server, sessions));
         }
@@ -171,7 +171,7 @@ impl Upstream {
             return 0;
         }
         self.pass_backlog_on(server);
-        sessions.enlist_all(&|_| true)
+        sessions.enqueue_all(&|_| true)
     }
 
     /// Sessions that wait at `server` go to wherever they belong now.
@@ -180,7 +180,7 @@ impl Upstream {
             return;
         }
         for (uid, class) in server.pace.drain() {
-            self.enlist(uid, class);
+            self.enqueue(uid, class);
         }
     }
 
@@ -230,14 +230,14 @@ impl Uplink for Upstream {
         )
     }
 
-    fn admit(&self, _: InstanceUid, route: Route) -> Admission {
+    fn admit(&self, _: InstanceUid, route: Route) -> Permit {
         // Without a server nothing is burdened; sending will say so.
         self.server(route.link.server)
-            .map_or(Admission::Go, |server| server.pace.admit(clock::now()))
+            .map_or(Permit::Granted, |server| server.pace.admit(clock::now()))
     }
 
-    fn presumed_ignorant(&self, route: Route) -> bool {
-        self.server(route.link.server).is_some_and(|server| server.pace.presumed_ignorant())
+    fn state_lost(&self, route: Route) -> bool {
+        self.server(route.link.server).is_some_and(|server| server.pace.state_lost())
     }
 
     fn send(
@@ -275,19 +275,19 @@ impl Uplink for Upstream {
         }
     }
 
-    fn touched(&self, uid: InstanceUid, server: ServerId) {
+    fn announced(&self, uid: InstanceUid, server: ServerId) {
         if let Some(server) = self.server(server) {
-            events::Touched { uid }.emit(&server.metrics);
+            events::Announced { uid }.emit(&server.metrics);
         }
     }
 
-    fn greeting(&self, server: ServerId) -> Arc<Greeting> {
-        self.server(server).map_or_else(Arc::default, |server| server.greeting())
+    fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
+        self.server(server).map_or_else(Arc::default, |server| server.server_hello())
     }
 
-    fn enlist(&self, uid: InstanceUid, class: Class) {
+    fn enqueue(&self, uid: InstanceUid, class: Class) {
         if let Some(server) = self.place(uid) {
-            server.pace.enlist(uid, class);
+            server.pace.enqueue(uid, class);
         }
     }
 

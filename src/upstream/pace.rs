@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::params::{Mode, ServerParams, UpstreamParams};
-use crate::core::pacing::{Admission, Class, Next, Pacer, PacerParams};
+use crate::core::pacing::{Class, Next, Pacer, PacerParams, Permit};
 use crate::ident::InstanceUid;
 use crate::sessions::Answer;
 use crate::telemetry::events::upstream::PaceMeasured;
@@ -17,7 +17,7 @@ use crate::telemetry::events::upstream::PaceMeasured;
 pub(super) struct Pace {
     pacer: Mutex<Pacer>,
     /// Something may go sooner than the task that gives turns believes.
-    stirred: Notify,
+    woken: Notify,
 }
 
 impl Pace {
@@ -34,16 +34,16 @@ impl Pace {
             in_flight_max: all.in_flight_max,
             links,
         };
-        Self { pacer: Mutex::new(Pacer::new(params, now)), stirred: Notify::new() }
+        Self { pacer: Mutex::new(Pacer::new(params, now)), woken: Notify::new() }
     }
 
-    pub(super) fn admit(&self, now: Instant) -> Admission {
+    pub(super) fn admit(&self, now: Instant) -> Permit {
         self.pacer.lock().admit(now)
     }
 
-    pub(super) fn enlist(&self, uid: InstanceUid, class: Class) {
-        if self.pacer.lock().enlist(uid, class) {
-            self.stirred.notify_one();
+    pub(super) fn enqueue(&self, uid: InstanceUid, class: Class) {
+        if self.pacer.lock().enqueue(uid, class) {
+            self.woken.notify_one();
         }
     }
 
@@ -57,16 +57,16 @@ impl Pace {
     }
 
     /// The last turn came to nothing, and the session wants another one.
-    pub(super) fn put_back(&self, uid: InstanceUid, class: Class) {
+    pub(super) fn requeue(&self, uid: InstanceUid, class: Class) {
         let mut pacer = self.pacer.lock();
         pacer.refund(class);
         // Its one caller is the task that would have to be woken.
-        pacer.enlist(uid, class);
+        pacer.enqueue(uid, class);
     }
 
     /// Returns when a turn may be due sooner than was said.
-    pub(super) async fn stirred(&self) {
-        self.stirred.notified().await;
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
     }
 
     /// A message went out on this link.
@@ -85,21 +85,21 @@ impl Pace {
         if let Some(asked) = answer.introduction {
             pacer.introduction_answered(asked);
         }
-        let stirs = if answer.orphan {
+        let wakes = if answer.orphan {
             pacer.orphan_answered(answer.after, now)
         } else {
             pacer.answered(link, answer.after, now)
         };
         drop(pacer);
-        if stirs {
-            self.stirred.notify_one();
+        if wakes {
+            self.woken.notify_one();
         }
     }
 
     /// A shared link is lost.
     pub(super) fn link_lost(&self, link: u16) {
         self.pacer.lock().link_lost(link);
-        self.stirred.notify_one();
+        self.woken.notify_one();
     }
 
     pub(super) fn links_all_lost(&self, now: Instant) {
@@ -115,8 +115,8 @@ impl Pace {
         self.pacer.lock().paused(now)
     }
 
-    pub(super) fn presumed_ignorant(&self) -> bool {
-        self.pacer.lock().presumed_ignorant()
+    pub(super) fn state_lost(&self) -> bool {
+        self.pacer.lock().state_lost()
     }
 
     /// Sessions that wait.
@@ -159,20 +159,20 @@ mod tests {
     }
 
     /// Whether the task that gives turns would be woken now.
-    async fn stirs(pace: &Pace) -> bool {
-        tokio::time::timeout(Duration::from_millis(1), pace.stirred()).await.is_ok()
+    async fn wakes(pace: &Pace) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), pace.woken()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_gives_turns_is_woken_by_what_lets_one_go() {
         let (pace, uid) = (pace(), |n| InstanceUid::from_bytes([n; 16]));
-        pace.enlist(uid(0), Class::Change);
-        assert!(stirs(&pace).await, "the first that waits");
+        pace.enqueue(uid(0), Class::Change);
+        assert!(wakes(&pace).await, "the first that waits");
         for n in 1..100 {
-            pace.enlist(uid(n), Class::Change);
+            pace.enqueue(uid(n), Class::Change);
         }
-        assert!(!stirs(&pace).await, "turns are being given already");
-        while let Next::Turn(..) = pace.next(clock::now()) {
+        assert!(!wakes(&pace).await, "turns are being given already");
+        while let Next::Permit(..) = pace.next(clock::now()) {
             pace.sent(0, clock::now());
         }
         let answer = Answer {
@@ -181,13 +181,13 @@ mod tests {
             orphan: false,
         };
         pace.answered(0, answer, clock::now());
-        assert!(stirs(&pace).await, "the window has room again");
-        while let Next::Turn(..) = pace.next(clock::now()) {
+        assert!(wakes(&pace).await, "the window has room again");
+        while let Next::Permit(..) = pace.next(clock::now()) {
             pace.sent(0, clock::now());
         }
         pace.link_lost(0);
-        assert!(stirs(&pace).await, "nothing is in flight any more");
-        assert!(!pace.presumed_ignorant(), "after one question");
+        assert!(wakes(&pace).await, "nothing is in flight any more");
+        assert!(!pace.state_lost(), "after one question");
         let measured = pace.measure(clock::now());
         assert_eq!((measured.in_flight, measured.waiting[1]), (0, pace.waiting()));
     }

@@ -22,7 +22,7 @@ use crate::core::placement::{Seed, link_of};
 use crate::core::usability::Usability;
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
-use crate::sessions::Greeting;
+use crate::sessions::ServerHello;
 use crate::telemetry::ServerMetrics;
 use crate::telemetry::events::upstream::{LinkName, Paused};
 
@@ -53,7 +53,7 @@ pub(super) struct Server {
     pub(super) usability: Mutex<Usability>,
     pub(super) usable: watch::Sender<bool>,
     pub(super) bounds: Bounds,
-    greeting: RwLock<Arc<Greeting>>,
+    server_hello: RwLock<Arc<ServerHello>>,
     links_up: AtomicUsize,
     /// Whether agents are placed here.
     available: AtomicBool,
@@ -131,7 +131,7 @@ impl Server {
             usability: Mutex::default(),
             usable: watch::Sender::new(true),
             bounds,
-            greeting: RwLock::default(),
+            server_hello: RwLock::default(),
             links_up: AtomicUsize::new(0),
             available: AtomicBool::new(true),
             anonymous_logged: AtomicBool::new(false),
@@ -165,8 +165,8 @@ impl Server {
         LinkName { server: &self.params.name, link: link.id.index, shared }
     }
 
-    pub(super) fn greeting(&self) -> Arc<Greeting> {
-        Arc::clone(&self.greeting.read())
+    pub(super) fn server_hello(&self) -> Arc<ServerHello> {
+        Arc::clone(&self.server_hello.read())
     }
 
     /// Learns what the server says of itself: the first reply of a connection carries it.
@@ -175,7 +175,7 @@ impl Server {
         if scan.capabilities.is_none() && custom.is_none() {
             return;
         }
-        let known = self.greeting();
+        let known = self.server_hello();
         let capabilities = scan.capabilities.or(known.capabilities);
         if capabilities == known.capabilities
             && (custom.is_none() || custom == known.custom_capabilities.as_deref())
@@ -184,7 +184,7 @@ impl Server {
         }
         let custom_capabilities =
             custom.map(<[u8]>::to_vec).or_else(|| known.custom_capabilities.clone());
-        *self.greeting.write() = Arc::new(Greeting { capabilities, custom_capabilities });
+        *self.server_hello.write() = Arc::new(ServerHello { capabilities, custom_capabilities });
     }
 
     /// Whether a failed dial is the first since the server was last there: worth a line in the log.

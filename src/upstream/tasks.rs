@@ -110,14 +110,14 @@ fn reintroduce(
     sessions: &Arc<Sessions>,
 ) {
     if let Some(owner) = link.owner {
-        sessions.enlist_one(owner);
+        sessions.enqueue_one(owner);
         return;
     }
     let (up, server, index) = (Arc::clone(up), server.id, link.id.index);
     let sessions = Arc::clone(sessions);
     // A walk over a million sessions takes a tenth of a second: not on a thread that serves.
     tokio::task::spawn_blocking(move || {
-        sessions.enlist_all(&|uid| {
+        sessions.enqueue_all(&|uid| {
             up.place(uid).is_some_and(|place| {
                 place.id == server
                     && place.shared_link(uid).is_some_and(|link| link.id.index == index)

@@ -90,5 +90,5 @@ async fn silence_is_pinged_and_a_dead_peer_is_closed() {
     world.counts(CLOSED, ("reason", "ping_timeout"), 1).await;
     let pings = world.gateway.metrics().await.sum("seawall_edge_sent_pings_total", &[]);
     assert!(pings >= 9.0, "{pings} pings");
-    world.gateway.wait_metric("seawall_sessions", &[("state", "lingering")], |n| n == 1.0).await;
+    world.gateway.wait_metric("seawall_sessions", &[("state", "absent")], |n| n == 1.0).await;
 }

@@ -59,7 +59,7 @@ pub(crate) async fn agent_gone(setup: Setup) {
     let mut world = setup
         .world_with(PushUid::Present, |gateway| {
             let gateway = gateway.set("sessions", "poll_timeout", "\"1500ms\"");
-            gateway.set("sessions", "linger", "\"500ms\"")
+            gateway.set("sessions", "grace_period", "\"500ms\"")
         })
         .await;
     let options = world.options("polling").over(Transport::Http).heartbeat(POLL);

@@ -56,9 +56,11 @@ pub(crate) async fn agent_cut_and_back(setup: Setup) {
 
 /// An agent that does not come back is reported gone after the linger time, by the gateway.
 pub(crate) async fn agent_killed(setup: Setup) {
-    let linger = Duration::from_millis(1500);
+    let grace_period = Duration::from_millis(1500);
     let mut world = setup
-        .world_with(PushUid::Present, |gateway| gateway.set("sessions", "linger", "\"1500ms\""))
+        .world_with(PushUid::Present, |gateway| {
+            gateway.set("sessions", "grace_period", "\"1500ms\"")
+        })
         .await;
     let mut agent = world.agent(world.options("doomed")).await;
     let stays = world.agent(world.options("staying")).await;
@@ -67,7 +69,7 @@ pub(crate) async fn agent_killed(setup: Setup) {
     let died = seawall::clock::now();
     world.server.received(since, &agent.uid, disconnects).await;
     // The end of the process may have been seen a little before `kill` returned.
-    assert!(died.elapsed() >= linger / 2, "it did not linger");
+    assert!(died.elapsed() >= grace_period / 2, "it did not grace_period");
     assert_eq!(world.server.state(&agent.uid).await, None);
     world.converged(&stays).await;
     world.check(&[&agent, &stays]);

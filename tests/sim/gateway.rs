@@ -9,12 +9,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use seawall::ident::ConnectionId;
 use seawall::opamp::header;
-use seawall::sessions::{Outgoing, Rejected, Seat, Sessions, Waiting};
+use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
 use seawall::websocket::{Decoder, Incoming, Role};
 
+use crate::pace::ServerPace;
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::turns::Turns;
 use crate::wires::Wires;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Woken {
 
 /// A connection's task.
 struct Task {
-    seat: Option<Seat>,
+    attachment: Option<Attachment>,
     woken: Arc<Woken>,
 }
 
@@ -57,7 +57,8 @@ const BYTES_MAX: usize = 1 << 20;
 
 impl Gateway {
     pub(crate) fn new(life: u32, plan: &Plan, random: &mut Random) -> Self {
-        let turns = plan.servers.iter().map(|_| Turns::new(plan.pace, plan.links, random.fork()));
+        let turns =
+            plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
         let wires = Arc::new(Wires::new(life, plan.links, plan.room, turns.collect()));
         let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
         Self { sessions, wires, tasks: BTreeMap::new(), requests: BTreeMap::new() }
@@ -69,14 +70,14 @@ impl Gateway {
     }
 
     pub(crate) fn accept(&mut self, wire: u64) {
-        self.tasks.insert(wire, Task { seat: None, woken: Arc::default() });
+        self.tasks.insert(wire, Task { attachment: None, woken: Arc::default() });
     }
 
     /// A message on a WebSocket; returns what is written at once.
     pub(crate) fn receive(&mut self, wire: u64, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Rejected> {
         let task = self.tasks.get_mut(&wire).expect("the connection is open");
         let mut out = Vec::new();
-        self.sessions.receive(&mut task.seat, ConnectionId(wire), bytes, &mut out)?;
+        self.sessions.receive(&mut task.attachment, ConnectionId(wire), bytes, &mut out)?;
         // As a task does after it has read.
         task.woken.0.store(true, Ordering::Relaxed);
         Ok(unframe(out))
@@ -107,7 +108,7 @@ impl Gateway {
     pub(crate) fn poll_task(&self, wire: u64) -> Option<Outgoing> {
         let task = self.tasks.get(&wire)?;
         let waker = Waker::from(Arc::clone(&task.woken));
-        Some(task.seat.as_ref()?.poll_outgoing(&Context::from_waker(&waker), true))
+        Some(task.attachment.as_ref()?.poll_outgoing(&Context::from_waker(&waker), true))
     }
 
     /// A request's reply, if it is there; otherwise when it will be given in the server's place.

@@ -1,5 +1,5 @@
 //! What happens between the gateway and its servers: as src/upstream's tasks do it, with time moved by
-//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `turn` is `give_turns`; `watch` is
+//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `turn` is `grant_permits`; `watch` is
 //! `watch`; `incoming` is `incoming::take`.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use seawall::core::pacing::{Class, Next};
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::opamp::server::{ErrorKind, ServerScan};
-use seawall::sessions::{Delivered, TurnTaken, Uplink};
+use seawall::sessions::{Delivered, PermitUse, Uplink};
 
 use crate::network::{Line, Pipe};
 use crate::oracle::Cause;
@@ -74,16 +74,16 @@ impl World {
             up: Pipe::new(),
             down: Pipe::new(),
             stalled_until: Time::ZERO,
-            greeted: false,
+            hello_sent: false,
         };
         self.lines.insert((key, incarnation), line);
         self.after(Time::ZERO, Event::LinkWrites(key));
         let delay = self.random.ms(0, 20);
-        self.after(delay, Event::Enlist(key, incarnation));
+        self.after(delay, Event::Enqueue(key, incarnation));
     }
 
     /// A link is up: its agents are to be introduced to the server, each in its turn.
-    pub(crate) fn enlist(&mut self, key: Key, incarnation: u32) {
+    pub(crate) fn enqueue(&mut self, key: Key, incarnation: u32) {
         let Some(gateway) = &self.gateway else { return };
         let (id, owner) = {
             let ends = gateway.wires.ends.lock();
@@ -93,10 +93,10 @@ impl World {
             (link.id, link.owner)
         };
         if let Some(owner) = owner {
-            gateway.sessions.enlist_one(owner);
+            gateway.sessions.enqueue_one(owner);
         } else {
             let wires = Arc::clone(&gateway.wires);
-            gateway.sessions.enlist_all(&|uid| {
+            gateway.sessions.enqueue_all(&|uid| {
                 let ends = wires.ends.lock();
                 let server = ends.place(uid);
                 server == usize::from(id.server.0) && ends.link_of(server, uid) == Some(key)
@@ -211,7 +211,7 @@ impl World {
         }
         let Some(wire) = self.lines.get_mut(&line) else { return };
         self.oracle.at_server(server, &report, self.now);
-        let first = !std::mem::replace(&mut wire.greeted, true);
+        let first = !std::mem::replace(&mut wire.hello_sent, true);
         let answer = self.servers[server].address(answer, report.agent, first);
         self.say(|| format!("server {server} hears {}; {}", show(&report), show_answer(&answer)));
         let late = self.random.percent(self.servers[server].traits.late);
@@ -276,7 +276,7 @@ impl World {
     pub(crate) fn stir(&mut self) {
         for server in 0..self.servers.len() {
             let Some(gateway) = &self.gateway else { return };
-            if gateway.wires.ends.lock().servers[server].turns.take_stirred() {
+            if gateway.wires.ends.lock().servers[server].turns.take_woken() {
                 let delay = self.random.ms(0, 3);
                 self.ask_pacer(server, delay);
             }
@@ -306,7 +306,7 @@ impl World {
             return self.ask_pacer(server, LOOK_AGAIN);
         }
         let (uid, class) = match end.turns.next() {
-            Next::Turn(uid, class) => (uid, class),
+            Next::Permit(uid, class) => (uid, class),
             Next::Wait(wait) => return self.ask_pacer(server, wait.max(WAIT_MIN)),
             Next::Empty => return,
         };
@@ -325,19 +325,19 @@ impl World {
             // It has moved since: its turn is elsewhere.
             ends.servers[server].turns.refund(class);
             drop(ends);
-            wires.enlist(uid, class);
+            wires.enqueue(uid, class);
             return Time::ZERO;
         }
         let key = ends.link_of(server, uid).filter(|_| class != Class::Ask);
         if key.is_some_and(|key| ends.links[&key].state != State::Up) {
             // Its return brings the session its turn.
             drop(ends);
-            sessions.skip_turn(uid, class, &|| true);
+            sessions.skip_permit(uid, class, &|| true);
             wires.ends.lock().servers[server].turns.refund(class);
             return Time::ZERO;
         }
         if key.is_some_and(|key| !ends.has_room(key)) {
-            ends.servers[server].turns.put_back(uid, class);
+            ends.servers[server].turns.requeue(uid, class);
             return LOOK_AGAIN;
         }
         drop(ends);
@@ -346,9 +346,9 @@ impl World {
         let taken = sessions.turn(uid, class);
         let mut ends = wires.ends.lock();
         match taken {
-            TurnTaken::Idle => ends.servers[server].turns.refund(class),
-            TurnTaken::Again => ends.servers[server].turns.put_back(uid, class),
-            TurnTaken::Used => {}
+            PermitUse::Idle => ends.servers[server].turns.refund(class),
+            PermitUse::Again => ends.servers[server].turns.requeue(uid, class),
+            PermitUse::Used => {}
         }
         Time::ZERO
     }
@@ -382,12 +382,12 @@ impl World {
             };
             drop(ends);
             for (uid, class) in passed_on {
-                wires.enlist(uid, class);
+                wires.enqueue(uid, class);
             }
             if moved && !alone {
                 self.say(|| format!("server {server} is in use: {available}"));
                 self.oracle.servers_change();
-                sessions.enlist_all(&|_| true);
+                sessions.enqueue_all(&|_| true);
             }
             self.settle(Cause::Turn);
         }

@@ -16,12 +16,12 @@ mod gateway;
 mod links;
 mod network;
 mod oracle;
+mod pace;
 mod plan;
 mod random;
 mod runner;
 mod server;
 mod status;
-mod turns;
 mod wires;
 mod world;
 

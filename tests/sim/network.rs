@@ -97,5 +97,5 @@ pub(crate) struct Line {
     /// The server does not read before then.
     pub(crate) stalled_until: Time,
     /// The server has said on it what it is.
-    pub(crate) greeted: bool,
+    pub(crate) hello_sent: bool,
 }

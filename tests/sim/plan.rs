@@ -7,10 +7,10 @@ use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
 use crate::agent::Kind;
+use crate::pace::PaceSettings;
 use crate::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
-use crate::turns::Pace;
 
 /// Room for everything that agents report.
 pub(crate) const STORE_BYTES: usize = 1 << 20;
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     pub(crate) links: u16,
     /// Messages that may wait on a link.
     pub(crate) room: usize,
-    pub(crate) pace: Pace,
+    pub(crate) pace: PaceSettings,
     /// Milliseconds that a message takes to a server at most: what is under way is lost with a link.
     pub(crate) away: u64,
     pub(crate) faults: Vec<Fault>,
@@ -86,7 +86,7 @@ impl Plan {
         let agents = 2 + random.below(5);
         let faults = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
         let params = SessionsParams {
-            linger: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
+            grace_period: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
             heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
             store: StoreParams {
                 bytes_max: random.pick(&[
@@ -103,7 +103,7 @@ impl Plan {
             ..SessionsParams::default()
         };
         let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
-        let pace = Pace {
+        let pace = PaceSettings {
             most: random.pick(&[20_000, 20_000, 20, 3]),
             least: 1 + u32::from(random.percent(50)),
             in_flight: random.pick(&[4_096, 4_096, 4, 1]),

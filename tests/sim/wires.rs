@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use seawall::core::pacing::{Admission, Class};
+use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
 use seawall::core::session::Route;
 use seawall::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use seawall::opamp::server::ServerScan;
-use seawall::sessions::{Greeting, NotSent, Uplink};
+use seawall::sessions::{NotSent, ServerHello, Uplink};
 
-use crate::turns::Turns;
+use crate::pace::ServerPace;
 use crate::world::Time;
 
 /// Names a link for the whole run, those of earlier gateways included.
@@ -54,8 +54,8 @@ pub(crate) struct ServerEnd {
     pub(crate) reachable: bool,
     /// Since when that has been so.
     pub(crate) since: Time,
-    pub(crate) greeting: Arc<Greeting>,
-    pub(crate) turns: Turns,
+    pub(crate) server_hello: Arc<ServerHello>,
+    pub(crate) turns: ServerPace,
 }
 
 /// What the sessions had done.
@@ -94,7 +94,7 @@ const KEYS: Key = 10_000;
 
 impl Wires {
     /// `shared`: how many links each server has; 0: one an agent.
-    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<Turns>) -> Self {
+    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<ServerPace>) -> Self {
         let mut ends = Ends {
             dead: false,
             links: BTreeMap::new(),
@@ -114,7 +114,7 @@ impl Wires {
                 available: true,
                 reachable: false,
                 since: Time::ZERO,
-                greeting: Arc::default(),
+                server_hello: Arc::default(),
                 turns,
             });
         }
@@ -181,9 +181,9 @@ impl Ends {
 
     /// Learns what a server says of itself.
     pub(crate) fn learn(&mut self, server: usize, scan: &ServerScan<'_>) {
-        let known = &mut self.servers[server].greeting;
+        let known = &mut self.servers[server].server_hello;
         let custom = scan.custom_capabilities.clone().map(|range| scan.bytes[range].to_vec());
-        *known = Arc::new(Greeting {
+        *known = Arc::new(ServerHello {
             capabilities: scan.capabilities.or(known.capabilities),
             custom_capabilities: custom.or_else(|| known.custom_capabilities.clone()),
         });
@@ -233,12 +233,12 @@ impl Uplink for Wires {
         Some(link.filter(|link| link.state != State::Closing).map_or(first, Link::route))
     }
 
-    fn admit(&self, _: InstanceUid, route: Route) -> Admission {
+    fn admit(&self, _: InstanceUid, route: Route) -> Permit {
         self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
     }
 
-    fn presumed_ignorant(&self, route: Route) -> bool {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.presumed_ignorant()
+    fn state_lost(&self, route: Route) -> bool {
+        self.ends.lock().servers[usize::from(route.link.server.0)].turns.state_lost()
     }
 
     fn send(
@@ -263,16 +263,16 @@ impl Uplink for Wires {
         self.ends.lock().servers[server].turns.orphaned(route.link.index, messages);
     }
 
-    fn touched(&self, _: InstanceUid, _: ServerId) {}
+    fn announced(&self, _: InstanceUid, _: ServerId) {}
 
-    fn greeting(&self, server: ServerId) -> Arc<Greeting> {
-        Arc::clone(&self.ends.lock().servers[usize::from(server.0)].greeting)
+    fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
+        Arc::clone(&self.ends.lock().servers[usize::from(server.0)].server_hello)
     }
 
-    fn enlist(&self, uid: InstanceUid, class: Class) {
+    fn enqueue(&self, uid: InstanceUid, class: Class) {
         let mut ends = self.ends.lock();
         let server = ends.place(uid);
-        ends.servers[server].turns.enlist(uid, class);
+        ends.servers[server].turns.enqueue(uid, class);
     }
 
     fn release(&self, uid: InstanceUid) {

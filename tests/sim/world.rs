@@ -56,7 +56,7 @@ pub(crate) enum Event {
     /// A link is dialled, writes; its agents are given their turns.
     LinkDial(Key),
     LinkWrites(Key),
-    Enlist(Key, u32),
+    Enqueue(Key, u32),
     ToServer(Key, u32),
     FromServer(Key, u32),
     LineClosed(Key, u32),
@@ -226,7 +226,7 @@ impl World {
             }
             Event::LinkDial(key) => self.link_dial(key),
             Event::LinkWrites(key) => self.link_writes(key),
-            Event::Enlist(key, incarnation) => self.enlist(key, incarnation),
+            Event::Enqueue(key, incarnation) => self.enqueue(key, incarnation),
             Event::ToServer(key, incarnation) => self.reaches_server((key, incarnation)),
             Event::FromServer(key, incarnation) => self.server_is_heard((key, incarnation)),
             Event::LineClosed(key, incarnation) => self.line_closed((key, incarnation)),

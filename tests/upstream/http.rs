@@ -120,7 +120,7 @@ async fn a_server_that_does_not_answer_is_given_up_and_asked_again() {
     let agents = agents(&gateway, 2).await;
     server.converged(&refs(&agents)).await;
     server.behave(|behaviour| behaviour.stalled = true);
-    agents[0].set_health("unheard").await;
+    agents[0].set_health("unacknowledged").await;
     gateway.wait_metric(FAILED, &[("result", "timeout")], |count| count >= 1.0).await;
     let lost = "seawall_upstream_lost_links_total";
     gateway.wait_metric(lost, &[("reason", "request_timeout")], |links| links >= 1.0).await;

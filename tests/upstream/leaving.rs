@@ -15,7 +15,7 @@ const IN_FLIGHT_MAX: &str = "32";
 async fn time_to_tell(server: &Mock, mode: Mode) -> Duration {
     let gateway = Gateway::builder()
         .server(&server.url(), mode)
-        .set("sessions", "linger", "\"200ms\"")
+        .set("sessions", "grace_period", "\"200ms\"")
         .set("upstream", "in_flight_max", IN_FLIGHT_MAX)
         .start()
         .await;

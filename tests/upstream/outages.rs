@@ -41,7 +41,7 @@ async fn reports_that_died_with_the_server_are_recovered() {
     // The server lives and reads nothing: all is written, nothing answered.
     server.behave(|behaviour| behaviour.stalled = true);
     for (n, agent) in agents.iter().enumerate() {
-        agent.set_health(&format!("unheard {n}")).await;
+        agent.set_health(&format!("unacknowledged {n}")).await;
         agent.wait(|seen| seen.messages.len() >= 2).await;
     }
     server.stop().await;

@@ -66,7 +66,7 @@ counts! {
     /// Messages without any status field, from an agent known on the connection.
     heartbeats,
     /// Messages without any status field, the agent's first on the connection.
-    touches,
+    announces,
     /// Messages whose number is not the last one's successor.
     gaps,
     /// Messages of agents not known.

@@ -29,14 +29,14 @@ pub(crate) struct PeaksPerSecond {
     /// Of full states.
     full_states_peak_per_second: u64,
     /// Of touches.
-    touches_peak_per_second: u64,
+    announces_peak_per_second: u64,
 }
 
 /// What a message counts as, beside a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     FullState,
-    Touch,
+    Announce,
     Other,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Sort {
 struct Windows {
     messages: Window,
     full_states: Window,
-    touches: Window,
+    announces: Window,
 }
 
 impl Peaks {
@@ -61,7 +61,7 @@ impl Peaks {
         windows.messages.one(tenth);
         match sort {
             Sort::FullState => windows.full_states.one(tenth),
-            Sort::Touch => windows.touches.one(tenth),
+            Sort::Announce => windows.announces.one(tenth),
             Sort::Other => {}
         }
     }
@@ -72,7 +72,7 @@ impl Peaks {
         PeaksPerSecond {
             messages_peak_per_second: windows.messages.peak,
             full_states_peak_per_second: windows.full_states.peak,
-            touches_peak_per_second: windows.touches.peak,
+            announces_peak_per_second: windows.announces.peak,
         }
     }
 
@@ -151,15 +151,15 @@ mod tests {
     #[test]
     fn sorts_are_apart_and_a_reset_forgets() {
         let peaks = Peaks::new();
-        for sort in [Sort::FullState, Sort::FullState, Sort::Touch, Sort::Other] {
+        for sort in [Sort::FullState, Sort::FullState, Sort::Announce, Sort::Other] {
             peaks.message(sort);
         }
         let PeaksPerSecond {
             messages_peak_per_second: messages,
             full_states_peak_per_second: full_states,
-            touches_peak_per_second: touches,
+            announces_peak_per_second: announces,
         } = peaks.per_second();
-        assert_eq!((messages, full_states, touches), (4, 2, 1));
+        assert_eq!((messages, full_states, announces), (4, 2, 1));
         peaks.reset();
         assert_eq!(peaks.per_second(), PeaksPerSecond::default());
     }

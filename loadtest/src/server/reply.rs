@@ -154,8 +154,8 @@ impl Server {
             && report.custom_message.is_none()
         {
             if outcome.new_here {
-                counts.touches.one();
-                return Sort::Touch;
+                counts.announces.one();
+                return Sort::Announce;
             }
             counts.heartbeats.one();
         }

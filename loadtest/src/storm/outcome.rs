@@ -249,8 +249,8 @@ pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
     ("server: full states", "full_states"),
     ("server: full states, worst second", "full_states_peak_per_second"),
     ("server: full states, repeated", "full_states_repeated"),
-    ("server: touches", "touches"),
-    ("server: touches, worst second", "touches_peak_per_second"),
+    ("server: announces", "announces"),
+    ("server: announces, worst second", "announces_peak_per_second"),
     ("server: agents missing", "agents_missing"),
     ("server: agents wrong", "agents_wrong"),
 ];

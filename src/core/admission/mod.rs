@@ -26,7 +26,7 @@
 //! - `keys`: slots kept for those who can be recognised.
 //! - Fairness: whoever counts arrivals by source (the edge does, by address and by credential) says
 //!   whether a source is over its share, and the last part of the park is not for those.
-//! - `entry_rate`: what the rate is where nobody has set one. `fleet`: how many may be outside.
+//! - `automatic_rate`: what the rate is where nobody has set one. `fleet`: how many may be outside.
 //!
 //! Nothing here knows sockets, tasks, the clock or chance: `now` and random numbers are arguments.
 //! Everything is bounded: the park by rate and horizon, the calendar by the longest wait, kept slots
@@ -42,10 +42,10 @@
 //!   instead of 1.16).
 //! - A shortest wait above the park's horizon leaves the gate idle for the difference, once a storm.
 
+mod automatic_rate;
 mod crowd;
-mod entry_rate;
+mod decide;
 mod fleet;
-mod gate;
 mod keys;
 mod park;
 mod share;
@@ -59,9 +59,9 @@ mod tests;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-pub use entry_rate::{EntryRate, Observed};
+pub use automatic_rate::{AutomaticRate, Observed};
+pub use decide::Admission;
 pub use fleet::Fleet;
-pub use gate::Admission;
 pub use keys::Identity;
 pub use park::Ticket;
 pub use share::{Cluster, time_for};

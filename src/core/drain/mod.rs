@@ -58,7 +58,7 @@ impl Terms {
     /// An automatic rate is no more than half of the entries a second that are set for this node: those
     /// it hands its agents to are taken to be like it.
     #[must_use]
-    pub fn after_entry(self, entry: Option<NonZeroU32>) -> Self {
+    pub fn after_admission(self, entry: Option<NonZeroU32>) -> Self {
         let half = entry.and_then(|entry| NonZeroU32::new(entry.get() / 2)).or(entry);
         let automatic = half.map_or(RATE_AUTOMATIC, |half| half.min(RATE_AUTOMATIC));
         Self { automatic, ..self }
@@ -115,7 +115,7 @@ pub struct Candidate {
     /// When its server last heard something of it.
     pub active: Option<Instant>,
     /// Drawn by chance, for the order.
-    pub lot: u64,
+    pub shuffle_key: u64,
 }
 
 /// What is to be done now.
@@ -277,7 +277,7 @@ impl Drain {
         let order = |candidate: &Candidate| {
             let silent = candidate.active.map(|at| now.saturating_duration_since(at));
             let recent = RECENT.iter().filter(|within| silent.is_some_and(|s| s < **within));
-            (recent.count(), candidate.lot)
+            (recent.count(), candidate.shuffle_key)
         };
         here.sort_by_cached_key(order);
         let place =

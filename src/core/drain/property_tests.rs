@@ -67,7 +67,7 @@ fn run(world: &World, time_max: Duration) -> Run {
             }
             Step::StopAccepting => assert!(now >= start + Duration::from_secs(1)),
             Step::Census => {
-                let of = |uid: &InstanceUid| Candidate { uid: *uid, active: None, lot: 7 };
+                let of = |uid: &InstanceUid| Candidate { uid: *uid, active: None, shuffle_key: 7 };
                 drain.line_up(here.keys().map(of).collect(), now);
             }
             Step::Close { uid, patient } => match here.get_mut(&uid) {
@@ -159,7 +159,7 @@ fn the_most_recently_active_go_last() {
     assert_eq!(drain.next(now, 5), Step::Census);
     let ago = |seconds| Some(now - Duration::from_secs(seconds));
     let here = [(1, ago(0), 1), (2, None, 9), (3, ago(5), 2), (4, ago(99), 3), (5, ago(20), 0)];
-    let of = |(n, active, lot)| Candidate { uid: uid(n), active, lot };
+    let of = |(n, active, shuffle_key)| Candidate { uid: uid(n), active, shuffle_key };
     drain.line_up(here.map(of).to_vec(), now);
     for expected in [4, 2, 5, 3, 1] {
         let Step::Close { uid: next, patient: true } = drain.next(now, 5) else { panic!() };
@@ -195,7 +195,7 @@ fn before_closing_begins_nobody_is_let_go() {
 fn an_automatic_rate_is_half_of_what_this_node_admits() {
     let rate = |rate| NonZeroU32::new(rate);
     let of = |set, entry| {
-        Terms { rate: rate(set), ..Terms::default() }.after_entry(rate(entry)).rate().get()
+        Terms { rate: rate(set), ..Terms::default() }.after_admission(rate(entry)).rate().get()
     };
     assert_eq!((of(0, 0), of(0, 100_000), of(0, 500), of(0, 1)), (1_000, 1_000, 250, 1));
     assert_eq!((of(40, 500), of(4_000, 0)), (40, 4_000), "what is set is set");
@@ -203,7 +203,7 @@ fn an_automatic_rate_is_half_of_what_this_node_admits() {
 
 #[test]
 fn an_automatic_rate_suffices_for_all_who_are_there() {
-    let terms = Terms::default().after_entry(NonZeroU32::new(400));
+    let terms = Terms::default().after_admission(NonZeroU32::new(400));
     let at = |open| (terms.rate_for(open).get(), terms.left_over(open));
     assert_eq!((at(10_000), at(54_000)), ((200, 0), (200, 0)));
     assert_eq!(at(100_000), (371, 0), "in nine tenths of 300 s");

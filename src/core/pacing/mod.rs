@@ -35,7 +35,7 @@ pub enum Class {
     /// The agent's whole state, for a server that asked for it.
     FullState,
     /// An introduction to a link's new incarnation, or a heartbeat that goes on.
-    Touch,
+    Announce,
     /// The agent is to be asked for its full state: costs the server nothing yet, and has a pace of
     /// its own.
     Ask,
@@ -44,10 +44,10 @@ pub enum Class {
 impl Class {
     /// All of them.
     pub const ALL: [Self; 5] =
-        [Self::Urgent, Self::Change, Self::FullState, Self::Touch, Self::Ask];
+        [Self::Urgent, Self::Change, Self::FullState, Self::Announce, Self::Ask];
 
     /// Those that cost the server a message and so share its pace; the most urgent first.
-    pub const PACED: [Self; 4] = [Self::Urgent, Self::Change, Self::FullState, Self::Touch];
+    pub const PACED: [Self; 4] = [Self::Urgent, Self::Change, Self::FullState, Self::Announce];
 
     /// Its place in [`Class::ALL`].
     pub const fn index(self) -> usize {
@@ -57,9 +57,9 @@ impl Class {
 
 /// Whether a message that has just come may go to the server at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub enum Permit {
     /// It may.
-    Go,
+    Granted,
     /// Its session has to wait for its turn.
     Wait {
         /// The turn will come about as soon as an agent waits for a reply: the server may yet answer

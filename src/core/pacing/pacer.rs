@@ -15,7 +15,7 @@ use super::flight::Flight;
 use super::meter::Meter;
 use super::waiting::Waiting;
 use super::window::Window;
-use super::{Admission, Class};
+use super::{Class, Permit};
 use crate::core::bucket::Bucket;
 use crate::ident::InstanceUid;
 
@@ -47,7 +47,7 @@ pub struct PacerParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// This session has its turn, for one message. It no longer waits in this class.
-    Turn(InstanceUid, Class),
+    Permit(InstanceUid, Class),
     /// Something waits, and nothing may go for this long, unless an answer comes or something is
     /// enlisted.
     Wait(Duration),
@@ -94,16 +94,16 @@ impl Pacer {
 
     /// Whether a message that has just come may go at once, past nobody who waits. If so its token
     /// is taken.
-    pub fn admit(&mut self, now: Instant) -> Admission {
+    pub fn admit(&mut self, now: Instant) -> Permit {
         if self.waiting.len_paced() == 0 && self.take(now).is_ok() {
-            return Admission::Go;
+            return Permit::Granted;
         }
-        Admission::Wait { soon: self.wait_for_change(now) < SOON }
+        Permit::Wait { soon: self.wait_for_change(now) < SOON }
     }
 
     /// A session wants its turn. `true`: nothing waited with it before, so whoever carries the
     /// turns out may have to be woken.
-    pub fn enlist(&mut self, uid: InstanceUid, class: Class) -> bool {
+    pub fn enqueue(&mut self, uid: InstanceUid, class: Class) -> bool {
         let before = match class {
             Class::Ask => self.waiting.len_of(Class::Ask),
             _ => self.waiting.len_paced(),
@@ -127,7 +127,7 @@ impl Pacer {
             match turn {
                 Ok(Some((uid, class))) => {
                     self.ask_first = !ask;
-                    return Next::Turn(uid, class);
+                    return Next::Permit(uid, class);
                 }
                 Ok(None) => {}
                 Err(needed) => wait = wait.min(needed),
@@ -192,7 +192,7 @@ impl Pacer {
             self.window.answered(after, in_flight, now);
         }
         self.flight.answered(link, after, now);
-        self.stirs(now)
+        self.wakes(now)
     }
 
     /// The session is over of which so many messages are in flight on `link`.
@@ -207,10 +207,10 @@ impl Pacer {
             self.window.answered(after, in_flight, now);
         }
         self.flight.orphan_answered(after, now);
-        self.stirs(now)
+        self.wakes(now)
     }
 
-    fn stirs(&mut self, now: Instant) -> bool {
+    fn wakes(&mut self, now: Instant) -> bool {
         self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
     }
 
@@ -252,7 +252,7 @@ impl Pacer {
     }
 
     /// The server has asked about everybody introduced to it lately.
-    pub const fn presumed_ignorant(&self) -> bool {
+    pub const fn state_lost(&self) -> bool {
         self.asked_in_a_row >= IGNORANT_AFTER
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::tests::{MS, SECOND, crowd, params, uid};
-use super::{Admission, Class, Next, Pacer};
+use super::{Class, Next, Pacer, Permit};
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Enlist(u32, usize),
+    Enqueue(u32, usize),
     Message,
     Turn,
     IdleTurn,
@@ -24,7 +24,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..40_u32, 0..5_usize).prop_map(|(n, class)| Event::Enlist(n, class)),
+        6 => (0..40_u32, 0..5_usize).prop_map(|(n, class)| Event::Enqueue(n, class)),
         3 => Just(Event::Message),
         8 => Just(Event::Turn),
         1 => Just(Event::IdleTurn),
@@ -83,15 +83,15 @@ proptest! {
             let full = pacer.in_flight(now) >= pacer.window();
             let paced: usize = Class::PACED.iter().map(|c| oracle.0[c.index()].len()).sum();
             match event {
-                Event::Enlist(n, class) => {
+                Event::Enqueue(n, class) => {
                     // The session sees to it that it stands in a class once.
                     if !oracle.0[class].contains(&n) {
                         oracle.0[class].push_back(n);
-                        pacer.enlist(uid(n), Class::ALL[class]);
+                        pacer.enqueue(uid(n), Class::ALL[class]);
                     }
                 }
                 Event::Message => {
-                    if pacer.admit(now) == Admission::Go {
+                    if pacer.admit(now) == Permit::Granted {
                         prop_assert!(now >= paused_until && paced == 0);
                         gone.push(now - start);
                         if full { by_floor.push(now - start) }
@@ -99,7 +99,7 @@ proptest! {
                     }
                 }
                 Event::Turn | Event::IdleTurn => match pacer.next(now) {
-                    Next::Turn(who, class) => {
+                    Next::Permit(who, class) => {
                         prop_assert!(now >= paused_until);
                         let first = oracle.0[class.index()].pop_front().map(uid);
                         prop_assert_eq!(first, Some(who), "out of order in {:?}", class);
@@ -155,8 +155,8 @@ proptest! {
         }
         for n in 0..count {
             let now = start + SECOND / 50 * n;
-            let Next::Turn(who, class) = pacer.next(now) else { panic!("no turn") };
-            pacer.enlist(who, class);
+            let Next::Permit(who, class) = pacer.next(now) else { panic!("no turn") };
+            pacer.enqueue(who, class);
             *counts.entry(class).or_default() += 1;
         }
         for (class, weight) in Class::PACED.into_iter().zip([8, 4, 2, 1]) {

@@ -94,9 +94,9 @@ impl World {
             }
             while self.pacer.len() < self.keep {
                 let n = u32::try_from(self.chance() & 0xffff_ffff).unwrap();
-                self.pacer.enlist(uid(n), Class::Touch);
+                self.pacer.enqueue(uid(n), Class::Announce);
             }
-            while let Next::Turn(..) = self.pacer.next(self.now) {
+            while let Next::Permit(..) = self.pacer.next(self.now) {
                 self.send();
             }
         }
@@ -216,7 +216,7 @@ fn a_pause_ends_gently() {
     let before = world.sent;
     world.now += SECOND - MS;
     world.now += STEP;
-    while let Next::Turn(..) = world.pacer.next(world.now) {
+    while let Next::Permit(..) = world.pacer.next(world.now) {
         world.send();
     }
     assert!(world.sent - before <= 17, "{}", world.sent - before);

@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::{Admission, Class, Next, Pacer, PacerParams};
+use super::{Class, Next, Pacer, PacerParams, Permit};
 use crate::ident::InstanceUid;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) fn uid(n: u32) -> InstanceUid {
 /// These all wait in one class.
 pub(super) fn crowd(pacer: &mut Pacer, uids: Range<u32>, class: Class) {
     for n in uids {
-        pacer.enlist(uid(n), class);
+        pacer.enqueue(uid(n), class);
     }
 }
 
@@ -46,7 +46,7 @@ fn new(params: PacerParams) -> (Pacer, Instant) {
 /// All turns there are at one instant, each answered at once.
 fn turns(pacer: &mut Pacer, now: Instant) -> Vec<(InstanceUid, Class)> {
     let mut turns = Vec::new();
-    while let Next::Turn(uid, class) = pacer.next(now) {
+    while let Next::Permit(uid, class) = pacer.next(now) {
         turns.push((uid, class));
     }
     turns
@@ -56,7 +56,7 @@ fn turns(pacer: &mut Pacer, now: Instant) -> Vec<(InstanceUid, Class)> {
 fn first_in_first_out_in_each_class() {
     let (mut pacer, now) = new(defaults());
     for n in 0..10 {
-        pacer.enlist(uid(n), Class::ALL[n as usize % 5]);
+        pacer.enqueue(uid(n), Class::ALL[n as usize % 5]);
     }
     assert_eq!((pacer.len(), pacer.len_of(Class::Change)), (10, 2));
     let turns = turns(&mut pacer, now);
@@ -76,7 +76,7 @@ fn shares_follow_the_weights_and_nobody_starves() {
     }
     let mut counts = [0; 5];
     for n in 0..1_500 {
-        let Next::Turn(_, class) = pacer.next(now + MS * n) else { panic!("no turn") };
+        let Next::Permit(_, class) = pacer.next(now + MS * n) else { panic!("no turn") };
         counts[class.index()] += 1;
     }
     assert_eq!(counts[..4], [800, 400, 200, 100]);
@@ -85,14 +85,14 @@ fn shares_follow_the_weights_and_nobody_starves() {
 #[test]
 fn a_class_that_was_silent_has_saved_nothing_up() {
     let (mut pacer, now) = new(params(20_000, 20_000, 1));
-    crowd(&mut pacer, 0..300, Class::Touch);
-    (0..200).for_each(|n| assert!(matches!(pacer.next(now + MS * n), Next::Turn(..))));
+    crowd(&mut pacer, 0..300, Class::Announce);
+    (0..200).for_each(|n| assert!(matches!(pacer.next(now + MS * n), Next::Permit(..))));
     crowd(&mut pacer, 0..300, Class::Change);
     let later = now + SECOND;
-    let touches = (0..50)
-        .filter(|n| matches!(pacer.next(later + MS * *n), Next::Turn(_, Class::Touch)))
+    let announces = (0..50)
+        .filter(|n| matches!(pacer.next(later + MS * *n), Next::Permit(_, Class::Announce)))
         .count();
-    assert!((9..=11).contains(&touches), "one in five at once: {touches} in 50");
+    assert!((9..=11).contains(&announces), "one in five at once: {announces} in 50");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_window_holds_until_answers_come() {
     let (mut pacer, now) = new(defaults());
     crowd(&mut pacer, 0..100, Class::FullState);
     let mut gone = 0;
-    while let Next::Turn(..) = pacer.next(now) {
+    while let Next::Permit(..) = pacer.next(now) {
         pacer.sent(0, now);
         gone += 1;
     }
@@ -109,7 +109,7 @@ fn the_window_holds_until_answers_come() {
     let Next::Wait(wait) = pacer.next(now) else { panic!("something waits") };
     assert!(wait <= MS * 101, "the floor: {wait:?}");
     assert!(pacer.answered(0, Some(MS), now), "who carries turns out has to be woken");
-    assert!(matches!(pacer.next(now), Next::Turn(..)));
+    assert!(matches!(pacer.next(now), Next::Permit(..)));
     pacer.sent(0, now);
     assert!(matches!(pacer.next(now), Next::Wait(_)));
     pacer.link_lost(0);
@@ -119,21 +119,21 @@ fn the_window_holds_until_answers_come() {
 #[test]
 fn nobody_passes_those_who_wait() {
     let (mut pacer, now) = new(defaults());
-    assert_eq!(pacer.admit(now), Admission::Go);
-    pacer.enlist(uid(1), Class::Ask);
-    assert_eq!(pacer.admit(now), Admission::Go, "an Ask waits for something else");
-    pacer.enlist(uid(1), Class::Touch);
-    assert_eq!(pacer.admit(now), Admission::Wait { soon: true });
+    assert_eq!(pacer.admit(now), Permit::Granted);
+    pacer.enqueue(uid(1), Class::Ask);
+    assert_eq!(pacer.admit(now), Permit::Granted, "an Ask waits for something else");
+    pacer.enqueue(uid(1), Class::Announce);
+    assert_eq!(pacer.admit(now), Permit::Wait { soon: true });
     crowd(&mut pacer, 0..1_000, Class::Change);
-    assert_eq!(pacer.admit(now), Admission::Wait { soon: false });
+    assert_eq!(pacer.admit(now), Permit::Wait { soon: false });
 }
 
 /// A change does not wait for all the touches of a storm.
 #[test]
 fn the_wait_is_that_of_the_own_class() {
     let (mut pacer, now) = new(params(20_000, 10, 4_096));
-    crowd(&mut pacer, 0..1_000, Class::Touch);
-    assert_eq!(pacer.admit(now), Admission::Wait { soon: true });
+    crowd(&mut pacer, 0..1_000, Class::Announce);
+    assert_eq!(pacer.admit(now), Permit::Wait { soon: true });
 }
 
 #[test]
@@ -152,12 +152,12 @@ fn a_pause_holds_everything_and_the_window_begins_small() {
     pacer.pause(now + SECOND, now);
     pacer.pause(now + SECOND / 2, now);
     assert_eq!(pacer.window(), 16);
-    assert_eq!(pacer.admit(now), Admission::Wait { soon: false });
+    assert_eq!(pacer.admit(now), Permit::Wait { soon: false });
     for class in Class::ALL {
-        pacer.enlist(uid(1), class);
+        pacer.enqueue(uid(1), class);
     }
     assert_eq!(pacer.next(now + SECOND / 2), Next::Wait(SECOND / 2));
-    assert_eq!(pacer.admit(now + SECOND * 3 / 4), Admission::Wait { soon: true });
+    assert_eq!(pacer.admit(now + SECOND * 3 / 4), Permit::Wait { soon: true });
     assert_eq!(turns(&mut pacer, now + SECOND).len(), 5);
 }
 
@@ -169,7 +169,7 @@ fn those_who_are_gone_do_not_fill_the_window() {
     let mut gone = 0;
     for n in 0..20_000 {
         let now = start + MS * n;
-        while let Next::Turn(..) = pacer.next(now) {
+        while let Next::Permit(..) = pacer.next(now) {
             pacer.sent(1, now);
             pacer.orphaned(1, 1, now);
             gone += 1;
@@ -187,7 +187,7 @@ fn answers_to_those_who_are_gone_move_the_window() {
     for n in 0..1_000 {
         let now = start + MS * n;
         let mut sent = 0;
-        while let Next::Turn(..) = pacer.next(now) {
+        while let Next::Permit(..) = pacer.next(now) {
             pacer.sent(0, now);
             pacer.orphaned(0, 1, now);
             sent += 1;
@@ -206,7 +206,7 @@ fn the_floor_is_kept_without_any_answer() {
     let mut gone = Vec::new();
     for n in 0..60_000 {
         let now = start + MS * n;
-        while let Next::Turn(..) = pacer.next(now) {
+        while let Next::Permit(..) = pacer.next(now) {
             pacer.sent(1, now);
             gone.push(now - start);
         }
@@ -222,10 +222,10 @@ fn the_floor_is_kept_without_any_answer() {
 #[test]
 fn what_needed_nothing_costs_nothing() {
     let (mut pacer, now) = new(params(1, 1, 16));
-    crowd(&mut pacer, 0..3, Class::Touch);
-    assert!(matches!(pacer.next(now), Next::Turn(..)));
-    pacer.refund(Class::Touch);
-    assert!(matches!(pacer.next(now), Next::Turn(..)));
+    crowd(&mut pacer, 0..3, Class::Announce);
+    assert!(matches!(pacer.next(now), Next::Permit(..)));
+    pacer.refund(Class::Announce);
+    assert!(matches!(pacer.next(now), Next::Permit(..)));
     assert!(matches!(pacer.next(now), Next::Wait(_)));
 }
 
@@ -233,23 +233,23 @@ fn what_needed_nothing_costs_nothing() {
 fn ignorance_is_presumed_after_some_questions_in_a_row() {
     let (mut pacer, now) = new(defaults());
     (0..7).for_each(|_| pacer.introduction_answered(true));
-    assert!(!pacer.presumed_ignorant());
+    assert!(!pacer.state_lost());
     pacer.introduction_answered(true);
-    assert!(pacer.presumed_ignorant());
+    assert!(pacer.state_lost());
     pacer.introduction_answered(false);
-    assert!(!pacer.presumed_ignorant(), "it knew one");
+    assert!(!pacer.state_lost(), "it knew one");
     (0..300).for_each(|_| pacer.introduction_answered(true));
     pacer.links_all_lost(now);
-    assert!(!pacer.presumed_ignorant(), "another process may be there next");
+    assert!(!pacer.state_lost(), "another process may be there next");
 }
 
 #[test]
 fn all_that_waits_can_move_to_another_server() {
     let (mut pacer, now) = new(defaults());
-    assert!(pacer.enlist(uid(1), Class::Ask));
-    assert!(pacer.enlist(uid(1), Class::Urgent), "the first that is paced");
-    assert!(!pacer.enlist(uid(2), Class::Touch));
+    assert!(pacer.enqueue(uid(1), Class::Ask));
+    assert!(pacer.enqueue(uid(1), Class::Urgent), "the first that is paced");
+    assert!(!pacer.enqueue(uid(2), Class::Announce));
     let moved = pacer.drain();
-    assert_eq!(moved, [(uid(1), Class::Urgent), (uid(2), Class::Touch), (uid(1), Class::Ask)]);
+    assert_eq!(moved, [(uid(1), Class::Urgent), (uid(2), Class::Announce), (uid(1), Class::Ask)]);
     assert_eq!((pacer.len(), pacer.next(now)), (0, Next::Empty));
 }

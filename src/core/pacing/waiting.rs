@@ -29,7 +29,7 @@ pub(super) const fn weight(class: Class) -> u64 {
         Class::Change => 4,
         Class::FullState => 2,
         // An Ask is not paced with the others; its weight plays no part.
-        Class::Touch | Class::Ask => 1,
+        Class::Announce | Class::Ask => 1,
     }
 }
 

@@ -70,7 +70,7 @@ impl Session {
         self.settle_doubt(now);
         if scan.disconnects() {
             // Whether it goes on now or later: `gone` and `not_sent` say.
-            self.presence = Presence::Leaving;
+            self.presence = Presence::Disconnecting;
         }
         let says = if scan.is_heartbeat() && !changed {
             Says::Alive { goes_on: self.heartbeat_goes_on(route, now, policy) }

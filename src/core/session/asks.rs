@@ -86,9 +86,9 @@ impl Session {
 
     /// The agent has spoken.
     pub(super) fn map_may_be_late(&mut self, now: Instant) {
-        let unheard = self.has_offers();
+        let unacknowledged = self.has_offers();
         if let Some(rare) = &mut self.rare {
-            rare.map = rare.map.after_report(unheard, now);
+            rare.map = rare.map.after_report(unacknowledged, now);
         }
     }
 

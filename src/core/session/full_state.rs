@@ -36,11 +36,11 @@ pub enum FullState {
 }
 
 impl FullState {
-    /// An agent that does not answer the question is asked again, but not at once. `unheard`: the
+    /// An agent that does not answer the question is asked again, but not at once. `unacknowledged`: the
     /// question still waits for the agent's poll.
-    pub(super) fn after_report(self, unheard: bool, now: Instant) -> Self {
+    pub(super) fn after_report(self, unacknowledged: bool, now: Instant) -> Self {
         match self {
-            Self::Asked(_) if unheard => Self::Asked(now),
+            Self::Asked(_) if unacknowledged => Self::Asked(now),
             Self::Asked(at) if now.saturating_duration_since(at) >= ASK_AGAIN => Self::Wanted,
             other => other,
         }

@@ -51,7 +51,7 @@ use crate::ident::{Incarnation, InstanceUid, LinkId, SequenceNum};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How long a session outlives its connection before the server is told (R8).
-    pub linger: Duration,
+    pub grace_period: Duration,
     /// How long an agent waits for the server's own reply (R5).
     pub reply_wait: Duration,
     /// One heartbeat in each such interval goes on; zero forwards all (R9).
@@ -106,13 +106,13 @@ pub struct Session {
     /// The agent was asked for everything and answered: it has no more than it has reported.
     said_all: bool,
     /// The server is to hear of the agent without anything having changed (R9).
-    touch_due: bool,
+    announce_due: bool,
     /// A turn came to nothing for want of what the agent is asked for: the answer has it.
     has_turn: bool,
     /// The server was told of the agent without its state, and has not answered yet.
     introducing: bool,
     /// The agent has the server's capabilities on this connection.
-    pub greeted: bool,
+    pub hello_sent: bool,
     /// As what the session stands in its server's queue: kept so that it stands there once.
     pub queued: ClassSet,
     /// When the list of deadlines brings it to attention: kept so that it stands there once.
@@ -124,7 +124,7 @@ impl Session {
     pub const fn new(uid: InstanceUid, now: Instant) -> Self {
         Self {
             uid,
-            presence: Presence::Lingering { until: now },
+            presence: Presence::Absent { until: now },
             capabilities: 0,
             agent_number: None,
             upstream_number: SequenceNum(0),
@@ -139,10 +139,10 @@ impl Session {
             rare: None,
             left_server: false,
             said_all: false,
-            touch_due: false,
+            announce_due: false,
             has_turn: false,
             introducing: false,
-            greeted: false,
+            hello_sent: false,
             queued: ClassSet::EMPTY,
             look_at: None,
         }

@@ -382,11 +382,11 @@ impl Session {
         self.want_full_state();
         self.has_turn = true;
         let rest = report.minus(missing);
-        let touch = self.owes_touch(route);
+        let touch = self.owes_announce(route);
         if says_something(rest) && (touch || !whole || !self.is_present()) {
             return Turn::Report(rest);
         }
-        if touch { Turn::Touch } else { Turn::Nothing }
+        if touch { Turn::Announce } else { Turn::Nothing }
     }
 
     /// Whether a report, the answer to a question that [`Session::lacks`] led to, has the turn that

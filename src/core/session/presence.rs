@@ -20,12 +20,12 @@ pub enum Presence {
         heard: Instant,
     },
     /// Its connection is gone; the server has not been told.
-    Lingering {
+    Absent {
         /// When the server will be told.
         until: Instant,
     },
     /// It will not come back; the server is yet to be told.
-    Leaving,
+    Disconnecting,
     /// The server has been told: the session may go.
     Gone,
 }
@@ -47,7 +47,7 @@ pub enum EndReason {
     /// The agent said so.
     AgentDisconnect,
     /// It did not return in time.
-    LingerExpired,
+    GraceExpired,
     /// It stopped polling.
     PollExpired,
 }
@@ -125,7 +125,7 @@ impl Session {
     fn begin_anew(&mut self) {
         // Replies were owed on the old connection; this one is owed none yet.
         self.waive_replies();
-        self.greeted = false;
+        self.hello_sent = false;
         self.full_state = self.full_state.after_arrival();
         self.question_may_be_lost();
         if is_on(Breach::R7ForgetsKept) {
@@ -167,9 +167,9 @@ impl Session {
             return false;
         }
         self.presence = if is_on(Breach::R8TellsAtOnce) {
-            Presence::Leaving
+            Presence::Disconnecting
         } else {
-            Presence::Lingering { until: now + policy.linger }
+            Presence::Absent { until: now + policy.grace_period }
         };
         self.waive_replies();
         true
@@ -178,16 +178,16 @@ impl Session {
     /// The agent is no more under this uid. The server is told even if nothing has been sent to it
     /// yet: it may know the agent from before this process.
     pub const fn leave(&mut self) {
-        self.presence = Presence::Leaving;
+        self.presence = Presence::Disconnecting;
         self.waive_replies();
     }
 
     /// When [`Session::expire`] has to look at this session, if it has.
     pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
         match self.presence {
-            Presence::Lingering { until } => Some(until),
+            Presence::Absent { until } => Some(until),
             Presence::Polling { heard } => Some(heard + policy.poll_timeout),
-            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => None,
+            Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => None,
         }
     }
 
@@ -195,9 +195,9 @@ impl Session {
     /// stay away by the gateway itself, or wait for its answer: it has that time too.
     pub fn expire(&mut self, now: Instant, excused: Option<Instant>, policy: &Policy) -> Expiry {
         let (until, reason) = match self.presence {
-            Presence::Lingering { until } => (until, EndReason::LingerExpired),
+            Presence::Absent { until } => (until, EndReason::GraceExpired),
             Presence::Polling { heard } => (heard + policy.poll_timeout, EndReason::PollExpired),
-            Presence::Connected { .. } | Presence::Leaving | Presence::Gone => {
+            Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => {
                 return Expiry::Never;
             }
         };
@@ -221,7 +221,7 @@ impl Session {
 
     /// Whether the agent is there, or may come back at any time.
     pub const fn is_kept(&self) -> bool {
-        !matches!(self.presence, Presence::Leaving | Presence::Gone)
+        !matches!(self.presence, Presence::Disconnecting | Presence::Gone)
     }
 
     /// Whether the agent can be spoken to now or at its next poll.

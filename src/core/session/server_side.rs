@@ -93,7 +93,7 @@ impl Session {
             }
             if unavailable {
                 // It may have been the touch that was refused.
-                self.touch_due = true;
+                self.announce_due = true;
                 let acknowledge = self.reply_taken();
                 let then = FromServer::Unavailable { retry_after: error.retry_after, acknowledge };
                 return ServerVerdict { then, strip: 0, answer };
@@ -134,7 +134,7 @@ impl Session {
             picture.refused(true, again);
         }
         // It may have been a touch.
-        self.touch_due |= again;
+        self.announce_due |= again;
         Some(NotTaken { acknowledge: self.reply_taken() })
     }
 
@@ -157,10 +157,10 @@ impl Session {
             _ if is_empty && !is_on(Breach::R5AnswersTwice) => FromServer::Swallow,
             Presence::Connected { .. } if !self.has_offers() => FromServer::Push,
             // Connected, but its first report is yet to be taken: what waited longer goes first.
-            Presence::Connected { .. } | Presence::Polling { .. } | Presence::Lingering { .. } => {
+            Presence::Connected { .. } | Presence::Polling { .. } | Presence::Absent { .. } => {
                 FromServer::Keep(false)
             }
-            Presence::Leaving | Presence::Gone => FromServer::TooLate,
+            Presence::Disconnecting | Presence::Gone => FromServer::TooLate,
         }
     }
 

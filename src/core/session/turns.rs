@@ -65,7 +65,7 @@ pub enum Turn {
     /// Ask the agent for its full state or its component map, by these flags.
     AskAgent(u64),
     /// Introduce the agent to this incarnation of the server, or say that it is alive.
-    Touch,
+    Announce,
     /// Send these parts of the agent's state from what is kept; [`Session::lacks`] if they are not.
     Report(FieldSet),
     /// Send what waited first: [`Session::first_pending`].
@@ -81,7 +81,7 @@ impl Session {
         if self.is_gone() {
             return wanted;
         }
-        let leaves = self.presence == Presence::Leaving;
+        let leaves = self.presence == Presence::Disconnecting;
         if leaves || self.has_pending() {
             wanted.insert(Class::Urgent);
         }
@@ -90,8 +90,8 @@ impl Session {
         } else if !leaves && says_something(self.owed_parts()) {
             wanted.insert(Class::Change);
         }
-        if !leaves && (self.touch_due || self.owes_capabilities()) {
-            wanted.insert(Class::Touch);
+        if !leaves && (self.announce_due || self.owes_capabilities()) {
+            wanted.insert(Class::Announce);
         }
         if self.wants_to_ask() && self.is_present() {
             wanted.insert(Class::Ask);
@@ -101,43 +101,37 @@ impl Session {
 
     /// Whether the agent has to be introduced on `route`, having spoken before.
     pub fn needs_introduction(&self, route: Option<Route>) -> bool {
-        let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
+        let leaves = matches!(self.presence, Presence::Disconnecting | Presence::Gone);
         self.sent_on.is_some() && !self.is_introduced(route) && !leaves
     }
 
     /// The heartbeat that the server was to hear could not go on now (R9).
-    pub const fn touch_later(&mut self) {
-        self.touch_due = true;
+    pub const fn announce_later(&mut self) {
+        self.announce_due = true;
     }
 
     /// Has the server asked, in the session's turn, whether it has something for the agent. `false`: it
     /// is asked already, or has heard of the agent less than `silence` ago.
     pub fn poll_server(&mut self, silence: Duration, now: Instant) -> bool {
         let lately = self.sent_at.is_some_and(|at| now.saturating_duration_since(at) < silence);
-        if lately || self.touch_due {
+        if lately || self.announce_due {
             return false;
         }
-        self.touch_due = true;
+        self.announce_due = true;
         true
     }
 
-    /// The session's turn has come on a link that is up. `presumed_ignorant`: the server has asked
+    /// The session's turn has come on a link that is up. `state_lost`: the server has asked
     /// for everything wherever it was told of an agent, and so it will this time.
-    pub fn turn(
-        &mut self,
-        class: Class,
-        route: Route,
-        presumed_ignorant: bool,
-        now: Instant,
-    ) -> Turn {
+    pub fn turn(&mut self, class: Class, route: Route, state_lost: bool, now: Instant) -> Turn {
         self.note_incarnation(route);
-        let leaves = matches!(self.presence, Presence::Leaving | Presence::Gone);
+        let leaves = matches!(self.presence, Presence::Disconnecting | Presence::Gone);
         match class {
             Class::Ask if self.wants_to_ask() && self.is_present() => Turn::AskAgent(self.ask(now)),
             Class::Urgent if self.has_pending() => Turn::OneShot,
-            Class::Urgent if self.presence == Presence::Leaving => Turn::Disconnect,
-            Class::Change | Class::FullState | Class::Touch if !leaves => {
-                self.state_turn(class, route, presumed_ignorant)
+            Class::Urgent if self.presence == Presence::Disconnecting => Turn::Disconnect,
+            Class::Change | Class::FullState | Class::Announce if !leaves => {
+                self.state_turn(class, route, state_lost)
             }
             _ => Turn::Nothing,
         }
@@ -146,13 +140,13 @@ impl Session {
     /// What waits in one class may go with another's turn: a change introduces the agent. If it would
     /// pass for the whole state, the whole state does: a server that has lost the agent would not
     /// know that there is more.
-    fn state_turn(&mut self, class: Class, route: Route, presumed_ignorant: bool) -> Turn {
+    fn state_turn(&mut self, class: Class, route: Route, state_lost: bool) -> Turn {
         let introduces = self.needs_introduction(Some(route));
         // What has introduced it may have been refused: then a touch is due, and nothing held.
         let knows_nothing = self.picture.as_ref().is_some_and(|picture| picture.holds_nothing());
-        let introduces_again = introduces || self.touch_due && knows_nothing;
+        let introduces_again = introduces || self.announce_due && knows_nothing;
         if let Some(picture) = &mut self.picture
-            && (introduces && presumed_ignorant || introduces_again && picture.passes_for_all())
+            && (introduces && state_lost || introduces_again && picture.passes_for_all())
         {
             picture.owe_all();
         }
@@ -160,15 +154,15 @@ impl Session {
         if says_something(owed) {
             return Turn::Report(owed);
         }
-        if class == Class::Touch && (self.owes_touch(route) || self.owes_capabilities()) {
-            return Turn::Touch;
+        if class == Class::Announce && (self.owes_announce(route) || self.owes_capabilities()) {
+            return Turn::Announce;
         }
         Turn::Nothing
     }
 
     /// Whether the server is to hear of the agent, also where there is nothing to say of it.
-    pub(super) fn owes_touch(&self, route: Route) -> bool {
-        self.touch_due || self.needs_introduction(Some(route))
+    pub(super) fn owes_announce(&self, route: Route) -> bool {
+        self.announce_due || self.needs_introduction(Some(route))
     }
 
     /// Whether the server is to get the agent's capabilities, with which nothing else goes: a touch

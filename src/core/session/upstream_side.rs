@@ -64,7 +64,7 @@ impl Session {
         self.upstream_number = self.upstream_number.next();
         self.sent_on = Some(route);
         self.left_server = false;
-        self.touch_due = false;
+        self.announce_due = false;
         self.introducing = false;
         self.sent_at = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
@@ -79,7 +79,7 @@ impl Session {
     }
 
     /// A touch went out on `route`.
-    pub fn touch_sent(&mut self, route: Route, now: Instant) {
+    pub fn announce_sent(&mut self, route: Route, now: Instant) {
         let introduces = self.needs_introduction(Some(route));
         self.sent(route, now);
         self.introducing = introduces;
@@ -91,7 +91,7 @@ impl Session {
     /// other server for that.
     pub fn leave_server(&mut self, route: Route) -> Option<Route> {
         let old = self.sent_on.filter(|old| old.link.server != route.link.server)?;
-        if self.presence == Presence::Leaving && !self.has_pending() {
+        if self.presence == Presence::Disconnecting && !self.has_pending() {
             self.presence = Presence::Gone;
         }
         (!std::mem::replace(&mut self.left_server, true)).then_some(old)

@@ -64,7 +64,7 @@ fn chosen_fields_travel_with_the_unknown_ones() {
 
 #[test]
 fn messages_in_an_agents_name() {
-    let seen: AgentToServer = spliced(|out| touch(UID, 9, SequenceNum(3), out));
+    let seen: AgentToServer = spliced(|out| announce(UID, 9, SequenceNum(3), out));
     let expected = AgentToServer {
         instance_uid: UID.to_wire().to_vec(),
         sequence_num: 3,

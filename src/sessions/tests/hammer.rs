@@ -73,7 +73,7 @@ impl Hammer<'_> {
             _ => health(),
         };
         let _ = agent.tries_to_say(message);
-        if agent.seat.is_some() && self.random.random() {
+        if agent.attachment.is_some() && self.random.random() {
             agent.looks();
         }
     }

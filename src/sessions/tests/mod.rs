@@ -1,6 +1,6 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
-mod departure;
+mod drain;
 mod hammer;
 mod http;
 mod news;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::*;
-use crate::core::pacing::{Admission, Class};
+use crate::core::pacing::{Class, Permit};
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
@@ -40,10 +40,10 @@ struct FakeState {
     sent: Vec<(InstanceUid, AgentToServer)>,
     /// Everything has to wait for its turn.
     is_busy: bool,
-    enlisted: Vec<(InstanceUid, Class)>,
+    enqueued: Vec<(InstanceUid, Class)>,
     released: Vec<InstanceUid>,
     orphaned: Vec<(Route, u32)>,
-    greeting: Arc<Greeting>,
+    server_hello: Arc<ServerHello>,
 }
 
 const fn route(incarnation: u32) -> Route {
@@ -56,11 +56,11 @@ impl Uplink for FakeUplink {
         Some(self.state.lock().route)
     }
 
-    fn admit(&self, _: InstanceUid, _: Route) -> Admission {
-        if self.state.lock().is_busy { Admission::Wait { soon: false } } else { Admission::Go }
+    fn admit(&self, _: InstanceUid, _: Route) -> Permit {
+        if self.state.lock().is_busy { Permit::Wait { soon: false } } else { Permit::Granted }
     }
 
-    fn presumed_ignorant(&self, _: Route) -> bool {
+    fn state_lost(&self, _: Route) -> bool {
         false
     }
 
@@ -89,14 +89,14 @@ impl Uplink for FakeUplink {
         self.state.lock().orphaned.push((route, messages));
     }
 
-    fn touched(&self, _: InstanceUid, _: ServerId) {}
+    fn announced(&self, _: InstanceUid, _: ServerId) {}
 
-    fn greeting(&self, _: ServerId) -> Arc<Greeting> {
-        Arc::clone(&self.state.lock().greeting)
+    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
+        Arc::clone(&self.state.lock().server_hello)
     }
 
-    fn enlist(&self, uid: InstanceUid, class: Class) {
-        self.state.lock().enlisted.push((uid, class));
+    fn enqueue(&self, uid: InstanceUid, class: Class) {
+        self.state.lock().enqueued.push((uid, class));
     }
 
     fn release(&self, uid: InstanceUid) {
@@ -118,10 +118,10 @@ impl Bench {
                 refuses: None,
                 sent: Vec::new(),
                 is_busy: false,
-                enlisted: Vec::new(),
+                enqueued: Vec::new(),
                 released: Vec::new(),
                 orphaned: Vec::new(),
-                greeting: Arc::default(),
+                server_hello: Arc::default(),
             }),
         });
         Self { sessions: Arc::new(Sessions::new(params, Arc::clone(&uplink) as _)), uplink }
@@ -138,7 +138,7 @@ impl Bench {
         state.route = route(incarnation);
         state.refuses = None;
         drop(state);
-        self.sessions.enlist_all(&|_| true);
+        self.sessions.enqueue_all(&|_| true);
     }
 
     fn sent(&self) -> Vec<(InstanceUid, AgentToServer)> {
@@ -146,16 +146,16 @@ impl Bench {
     }
 
     /// Gives everybody who stands in the queue a turn; says what came of them.
-    fn turns(&self) -> Vec<TurnTaken> {
-        let enlisted = std::mem::take(&mut self.uplink.state.lock().enlisted);
+    fn turns(&self) -> Vec<PermitUse> {
+        let enqueued = std::mem::take(&mut self.uplink.state.lock().enqueued);
         let turn = |(uid, class)| {
             let taken = self.sessions.turn(uid, class);
-            if taken == TurnTaken::Again {
-                self.uplink.enlist(uid, class);
+            if taken == PermitUse::Again {
+                self.uplink.enqueue(uid, class);
             }
             taken
         };
-        enlisted.into_iter().map(turn).collect()
+        enqueued.into_iter().map(turn).collect()
     }
 
     /// The server has time for what comes, or not.
@@ -190,7 +190,7 @@ pub(super) struct Agent<'a> {
     n: u8,
     number: u64,
     connection: ConnectionId,
-    seat: Option<Seat>,
+    attachment: Option<Attachment>,
     woken: Arc<Woken>,
 }
 
@@ -212,7 +212,7 @@ impl Woken {
 impl<'a> Agent<'a> {
     fn new(bench: &'a Bench, n: u8, connection: u64) -> Self {
         let (connection, woken) = (ConnectionId(connection), Arc::default());
-        Self { bench, n, number: 0, connection, seat: None, woken }
+        Self { bench, n, number: 0, connection, attachment: None, woken }
     }
 
     /// Sends its first report; the server's acknowledgement is there.
@@ -240,13 +240,13 @@ impl<'a> Agent<'a> {
         self.number += 1;
         let mut out = Vec::new();
         let sessions = &self.bench.sessions;
-        sessions.receive(&mut self.seat, self.connection, &bytes, &mut out)?;
+        sessions.receive(&mut self.attachment, self.connection, &bytes, &mut out)?;
         Ok(messages(out))
     }
 
     fn looks(&self) -> Outgoing {
         let waker = Waker::from(Arc::clone(&self.woken));
-        self.seat.as_ref().unwrap().poll_outgoing(&Context::from_waker(&waker), true)
+        self.attachment.as_ref().unwrap().poll_outgoing(&Context::from_waker(&waker), true)
     }
 
     /// What waits for it.

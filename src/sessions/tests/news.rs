@@ -25,7 +25,11 @@ fn says(agent: &mut Agent<'_>, message: AgentToServer) -> Vec<ServerToAgent> {
     agent.number += 1;
     let bytes = AgentToServer { instance_uid, sequence_num, ..message }.encode_to_vec();
     let mut out = Vec::new();
-    agent.bench.sessions.receive(&mut agent.seat, agent.connection, &bytes, &mut out).unwrap();
+    agent
+        .bench
+        .sessions
+        .receive(&mut agent.attachment, agent.connection, &bytes, &mut out)
+        .unwrap();
     messages(out)
 }
 
@@ -99,7 +103,7 @@ fn a_server_that_asks_is_answered_from_the_store() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     bench.says(1, &ask());
-    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert_eq!(bench.turns(), [PermitUse::Used]);
     let sent = bench.sent();
     let AgentToServer { agent_description, health, effective_config, .. } = report(1, 1);
     let known = AgentToServer { agent_description, health, effective_config, ..heartbeat() };
@@ -156,7 +160,7 @@ fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
     let mut agent = reported(&bench);
     says(&mut agent, components(b"h", &[]));
     bench.says(1, &ServerToAgent::default());
-    agent.seat = None;
+    agent.attachment = None;
     let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
     bench.says(1, &ask);
     let mut back = agent.returns(2);
@@ -212,7 +216,7 @@ fn a_message_without_digests_goes_on_whole() {
         bytes.extend_from_slice(&[0xa0, 0x01, 1]);
     }
     let mut out = Vec::new();
-    bench.sessions.receive(&mut agent.seat, agent.connection, &bytes, &mut out).unwrap();
+    bench.sessions.receive(&mut agent.attachment, agent.connection, &bytes, &mut out).unwrap();
     let sent = bench.sent();
     assert!(sent[0].1.agent_description.is_some() && sent[0].1.health.is_some());
 }

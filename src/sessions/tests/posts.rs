@@ -16,7 +16,7 @@ fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
     let first = bench.sent().remove(0).1;
     assert!(bench.sessions.not_taken(uid(1), route(1), true).is_some());
     assert_eq!(agent.reads(), [ack(1)]);
-    assert_eq!(bench.turns().into_iter().filter(|turn| *turn == TurnTaken::Used).count(), 1);
+    assert_eq!(bench.turns().into_iter().filter(|turn| *turn == PermitUse::Used).count(), 1);
     let again = bench.sent().remove(0).1;
     assert_eq!(again.health, first.health);
     assert_eq!(again.sequence_num, first.sequence_num + 1);
@@ -63,7 +63,7 @@ fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
     assert_eq!(poll(Duration::from_secs(60)), Polled::NotYet, "it has just been heard of");
     assert_eq!(poll(ALWAYS), Polled::Due);
     assert_eq!(poll(ALWAYS), Polled::NotYet, "it stands in the queue");
-    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert_eq!(bench.turns(), [PermitUse::Used]);
     let touch = AgentToServer { instance_uid: vec![1; 16], sequence_num: 1, ..heartbeat() };
     assert_eq!(bench.sent(), [(uid(1), touch)]);
     bench.says(1, &offer(b"new"));
@@ -111,7 +111,7 @@ fn of_a_refused_message_that_said_nothing_only_one_who_waits_is_told() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     bench.sessions.poll(uid(1), ServerId(0), ALWAYS);
-    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert_eq!(bench.turns(), [PermitUse::Used]);
     assert!(refused(&bench, false), "the server has answered");
     assert_eq!(agent.reads(), []);
 }
@@ -134,6 +134,6 @@ fn a_probe_introduces_or_takes_leave_and_says_nothing_else() {
     assert_eq!(decode(elsewhere).agent_disconnect, Some(AgentDisconnect::default()));
     assert!(bench.sessions.not_taken(uid(1), route(1), true).is_some(), "its answer is awaited");
     assert!(probe(0).is_some() && bench.sessions.probe(uid(2), ServerId(0)).is_none());
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     assert!(probe(0).is_none() && probe(1).is_none(), "it may be at another node by now");
 }

@@ -25,7 +25,7 @@ fn what_a_busy_server_has_no_time_for_goes_in_its_turn_and_the_newest_state_wins
     assert_eq!(agent.says(health()), [ack(1)]);
     assert_eq!(agent.says(health()), [ack(1)], "acknowledged, and in the queue once");
     assert_eq!(bench.sent(), []);
-    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert_eq!(bench.turns(), [PermitUse::Used]);
     let sent = bench.sent();
     assert_eq!(sent[0].1.health.as_ref().unwrap().start_time_unix_nano, 2);
     assert_eq!(sent.len(), 1);
@@ -43,10 +43,10 @@ fn custom_messages_wait_in_order_and_are_counted() {
         agent.says(custom(data));
     }
     assert!(bench.sessions.tally.server_bytes() > 0);
-    assert_eq!(bench.turns(), [TurnTaken::Again]);
+    assert_eq!(bench.turns(), [PermitUse::Again]);
     bench.refuse(None);
     agent.says(custom(b"4"));
-    (0..4).for_each(|_| assert_eq!(bench.turns(), [TurnTaken::Used], "one message a turn"));
+    (0..4).for_each(|_| assert_eq!(bench.turns(), [PermitUse::Used], "one message a turn"));
     let sent = bench.sent();
     let data = sent.iter().map(|(_, m)| &m.custom_message.as_ref().unwrap().data[..]);
     assert_eq!(data.collect::<Vec<_>>(), [b"1", b"2", b"3", b"4"]);
@@ -83,32 +83,32 @@ fn a_turn_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
     let queued = || bench.sessions.info(uid(1)).unwrap().queued;
     assert!(queued().contains(Class::Change));
     // It has come back between the look that made its turn be skipped, and the skipping.
-    assert!(!bench.sessions.skip_turn(uid(1), Class::Change, &|| false));
+    assert!(!bench.sessions.skip_permit(uid(1), Class::Change, &|| false));
     assert!(queued().contains(Class::Change), "it still has its turn");
-    assert!(bench.sessions.skip_turn(uid(1), Class::Change, &|| true));
+    assert!(bench.sessions.skip_permit(uid(1), Class::Change, &|| true));
     assert!(queued().is_empty());
-    assert_eq!(bench.sessions.enlist_all(&|_| true), 1, "the link's return brings it another");
-    assert_eq!(bench.sessions.enlist_all(&|_| true), 0, "and one only");
+    assert_eq!(bench.sessions.enqueue_all(&|_| true), 1, "the link's return brings it another");
+    assert_eq!(bench.sessions.enqueue_all(&|_| true), 0, "and one only");
 }
 
 #[test]
 fn agents_are_introduced_to_a_server_that_is_back() {
     let bench = Bench::default();
     let _here = Agent::first(&bench, 1, 1);
-    Agent::first(&bench, 2, 2).seat = None;
+    Agent::first(&bench, 2, 2).attachment = None;
     bench.relink();
-    assert_eq!(bench.turns(), [TurnTaken::Used; 2], "also one that is away for a moment");
+    assert_eq!(bench.turns(), [PermitUse::Used; 2], "also one that is away for a moment");
     let mut sent: Vec<_> = bench.sent().into_iter().map(|(uid, m)| (uid, m.sequence_num)).collect();
     sent.sort();
     assert_eq!(sent, [(uid(1), 1), (uid(2), 1)]);
-    assert_eq!(bench.sessions.enlist_all(&|_| true), 0);
+    assert_eq!(bench.sessions.enqueue_all(&|_| true), 0);
 }
 
 #[test]
 fn a_turn_for_somebody_unknown_is_idle() {
     let bench = Bench::default();
-    assert_eq!(bench.sessions.turn(uid(1), Class::FullState), TurnTaken::Idle);
-    assert!(bench.sessions.skip_turn(uid(1), Class::Change, &|| true));
+    assert_eq!(bench.sessions.turn(uid(1), Class::FullState), PermitUse::Idle);
+    assert!(bench.sessions.skip_permit(uid(1), Class::Change, &|| true));
 }
 
 #[test]

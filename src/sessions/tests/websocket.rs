@@ -48,9 +48,9 @@ async fn the_servers_own_reply_if_it_comes_soon_else_the_gateways() {
 fn every_agent_hears_what_the_server_can() {
     let bench = Bench::default();
     let custom = CustomCapabilities { capabilities: vec!["x".to_owned()] };
-    let greeting =
-        Greeting { capabilities: Some(7), custom_capabilities: Some(custom.encode_to_vec()) };
-    bench.uplink.state.lock().greeting = Arc::new(greeting);
+    let server_hello =
+        ServerHello { capabilities: Some(7), custom_capabilities: Some(custom.encode_to_vec()) };
+    bench.uplink.state.lock().server_hello = Arc::new(server_hello);
     bench.refuse(NotSent::Down);
     let mut agent = Agent::new(&bench, 1, 1);
     let told = ServerToAgent { custom_capabilities: Some(custom), ..ack(1) };
@@ -62,7 +62,7 @@ fn every_agent_hears_what_the_server_can() {
 fn offers_are_kept_and_delivered_on_return_to_the_new_connection_only() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
-    agent.seat = None;
+    agent.attachment = None;
     assert_eq!(bench.sessions.count(), (0, 1));
     for data in [b"1", b"2"] {
         let message = CustomMessage { data: data.to_vec(), ..CustomMessage::default() };
@@ -140,7 +140,7 @@ fn bytes_for_all_agents_have_a_bound_kept_offers_included() {
     let params = SessionsParams { outbox_total_bytes_max: 3000, ..SessionsParams::default() };
     let bench = Bench::new(params);
     for n in 1..=5 {
-        Agent::first(&bench, n, u64::from(n)).seat = None;
+        Agent::first(&bench, n, u64::from(n)).attachment = None;
         bench.says(n, &offer(&[0; 1000]));
     }
     let waiting = bench.sessions.tally.agent_bytes();
@@ -163,14 +163,14 @@ fn a_full_table_refuses_newcomers_and_knows_the_others() {
 async fn the_end_of_the_linger_is_told_and_the_session_goes() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
-    let linger = bench.sessions.params.linger;
+    let grace_period = bench.sessions.params.grace_period;
     drop(agent);
-    tokio::time::advance(linger / 2).await;
+    tokio::time::advance(grace_period / 2).await;
     bench.sessions.sweep(clock::now());
     assert!(bench.sent().is_empty());
-    tokio::time::advance(linger).await;
+    tokio::time::advance(grace_period).await;
     bench.sessions.sweep(clock::now());
-    assert_eq!(bench.turns(), [TurnTaken::Used]);
+    assert_eq!(bench.turns(), [PermitUse::Used]);
     let sent = bench.sent();
     assert_eq!(sent.len(), 1);
     assert!(sent[0].1.agent_disconnect.is_some());
@@ -181,16 +181,16 @@ async fn the_end_of_the_linger_is_told_and_the_session_goes() {
 #[tokio::test(start_paused = true)]
 async fn who_is_kept_waiting_by_the_gateway_itself_is_not_given_up() {
     let bench = Bench::default();
-    let linger = bench.sessions.params.linger;
+    let grace_period = bench.sessions.params.grace_period;
     drop(Agent::first(&bench, 1, 1));
-    bench.sessions.excuse_absence(clock::now() + linger * 3);
-    bench.sessions.excuse_absence(clock::now() + linger);
+    bench.sessions.excuse_absence(clock::now() + grace_period * 3);
+    bench.sessions.excuse_absence(clock::now() + grace_period);
     for _ in 0..5 {
-        tokio::time::advance(linger / 2).await;
+        tokio::time::advance(grace_period / 2).await;
         bench.sessions.sweep(clock::now());
         assert_eq!(bench.sessions.count(), (0, 1));
     }
-    tokio::time::advance(linger).await;
+    tokio::time::advance(grace_period).await;
     bench.sessions.sweep(clock::now());
     bench.turns();
     assert!(bench.sent()[0].1.agent_disconnect.is_some());
@@ -202,7 +202,7 @@ async fn an_earlier_sessions_deadline_is_not_the_next_ones() {
     let bench = Bench::default();
     for connection in (1..20).step_by(2) {
         let mut agent = Agent::first(&bench, 1, connection);
-        agent.seat = None;
+        agent.attachment = None;
         let mut back = agent.returns(connection + 1);
         back.says(goodbye());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -222,7 +222,7 @@ fn a_uid_in_two_hands_is_given_to_one() {
     for connection in 2..=3 {
         let mut next = Agent::new(&bench, 1, connection);
         next.says(full());
-        agents.last().unwrap().seat.as_ref().unwrap().replaced_was_alive();
+        agents.last().unwrap().attachment.as_ref().unwrap().replaced_was_alive();
         agents.push(next);
     }
     let rejected = Agent::new(&bench, 1, 4).tries_to_say(full()).unwrap_err();
@@ -245,7 +245,7 @@ fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
     agent.n = 2;
     let answers = agent.says(heartbeat());
     assert_eq!(answers, [ack(1)], "what it was owed under the old one");
-    assert_eq!(bench.sessions.info(uid(1)).unwrap().presence, Presence::Leaving);
+    assert_eq!(bench.sessions.info(uid(1)).unwrap().presence, Presence::Disconnecting);
     bench.turns();
     assert!(bench.sessions.info(uid(1)).is_none());
     let left = bench.sent().into_iter().find(|(_, m)| m.agent_disconnect.is_some()).unwrap();

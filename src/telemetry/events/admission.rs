@@ -14,7 +14,7 @@ const TARGET: &str = "seawall::edge::entry";
 label! {
     /// How an accepted connection's wish to come in ended: each has exactly one, those excepted that
     /// wait or have not said what they want yet.
-    pub enum EntryOutcome("outcome") {
+    pub enum AdmissionOutcome("outcome") {
         /// Let in at once.
         Admitted = "admitted",
         /// Let in after having been parked.
@@ -38,7 +38,7 @@ label! {
     }
 }
 
-impl From<Outcome> for EntryOutcome {
+impl From<Outcome> for AdmissionOutcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Admitted => Self::Admitted,
@@ -55,14 +55,14 @@ impl From<Outcome> for EntryOutcome {
 }
 
 /// A connection's wish to come in has ended one way or the other.
-pub struct EntryDecided {
+pub struct AdmissionDecided {
     /// Which.
-    pub outcome: EntryOutcome,
+    pub outcome: AdmissionOutcome,
     /// How long it was parked.
     pub parked: Duration,
 }
 
-impl EntryDecided {
+impl AdmissionDecided {
     /// Counts it.
     pub fn emit(self) {
         metrics().admission_outcomes.with(self.outcome).increment(1);

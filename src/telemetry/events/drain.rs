@@ -82,7 +82,7 @@ impl Unheard {
     /// Logs and counts it.
     pub fn emit(self) {
         let Self { agents, messages } = self;
-        metrics().drain_unheard.increment(agents as u64);
+        metrics().drain_unacknowledged.increment(agents as u64);
         if agents > 0 || messages > 0 {
             warn!(target: TARGET, agents, messages,
                 "servers have not taken all that agents said; their next nodes ask for their state"

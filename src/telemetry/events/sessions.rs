@@ -17,7 +17,7 @@ label! {
         /// Its connection is open, or it polls.
         Connected = "connected",
         /// Its connection was lost a short while ago.
-        Lingering = "lingering",
+        Absent = "absent",
     }
 }
 
@@ -27,7 +27,7 @@ label! {
         /// The agent said so.
         AgentDisconnect = "agent_disconnect",
         /// It did not come back in time.
-        LingerExpired = "linger_expired",
+        GraceExpired = "grace_expired",
         /// It stopped polling.
         PollExpired = "poll_expired",
         /// It goes on under another uid.
@@ -100,12 +100,12 @@ impl SessionOpened {
 }
 
 /// An agent's connection was lost and its session waits for it.
-pub struct SessionLingers {
+pub struct SessionAbsent {
     /// Whose.
     pub uid: InstanceUid,
 }
 
-impl SessionLingers {
+impl SessionAbsent {
     /// Logs and counts it.
     pub fn emit(self) {
         debug!(target: TARGET, uid = %self.uid, "session lingers");
@@ -147,7 +147,7 @@ pub struct Counted {
     /// Sessions whose agent is there.
     pub connected: i64,
     /// Sessions whose agent is away, or whose end the server has not been told.
-    pub lingering: i64,
+    pub absent: i64,
     /// Bytes that wait for agents to read them.
     pub outbox_bytes: usize,
 }
@@ -157,7 +157,7 @@ impl Counted {
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
         metrics().sessions.with(SessionState::Connected).set(self.connected as f64);
-        metrics().sessions.with(SessionState::Lingering).set(self.lingering as f64);
+        metrics().sessions.with(SessionState::Absent).set(self.absent as f64);
         metrics().outbox_bytes.set(self.outbox_bytes as f64);
     }
 }

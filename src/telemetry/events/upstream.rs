@@ -391,7 +391,7 @@ impl Label for Class {
             Self::Urgent => "urgent",
             Self::Change => "change",
             Self::FullState => "full_state",
-            Self::Touch => "touch",
+            Self::Announce => "announce",
             Self::Ask => "ask",
         }
     }
@@ -509,15 +509,15 @@ impl Paused<'_> {
 }
 
 /// An agent was introduced to a server.
-pub struct Touched {
+pub struct Announced {
     /// Which agent.
     pub uid: InstanceUid,
 }
 
-impl Touched {
+impl Announced {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
-        metrics.touches.increment(1);
-        trace!(target: TARGET, uid = %self.uid, "touch sent");
+        metrics.announces.increment(1);
+        trace!(target: TARGET, uid = %self.uid, "announce sent");
     }
 }

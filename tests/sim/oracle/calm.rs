@@ -105,19 +105,19 @@ impl World {
         let Some(gateway) = &self.gateway else { return };
         let list = gateway.sessions.list(None, usize::MAX);
         let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
-        let (connected, lingering) = gateway.sessions.count();
+        let (connected, absent) = gateway.sessions.count();
         let open = gateway.wires.ends.lock().links.len();
         if held != *present {
             self.oracle.fail("bounds", || format!("sessions of {held:?}, agents {present:?}"));
         }
-        if lingering != 0 || usize::try_from(connected) != Ok(present.len()) {
-            self.oracle.fail("bounds", || format!("{connected} connected, {lingering} lingering"));
+        if absent != 0 || usize::try_from(connected) != Ok(present.len()) {
+            self.oracle.fail("bounds", || format!("{connected} connected, {absent} absent"));
         }
         let left_over = |info: &&SessionInfo| {
             // A heartbeat may have come just now; an agent that polls gets one custom message a time.
             let polls = matches!(info.presence, session::Presence::Polling { .. });
             let waits = info.waiting_bytes > 0 && !polls;
-            waits || info.queued.iter().any(|class| class != Class::Touch)
+            waits || info.queued.iter().any(|class| class != Class::Announce)
         };
         if let Some(info) = list.iter().find(left_over) {
             self.oracle.fail("bounds", || format!("something is left to do: {info:?}"));
@@ -146,7 +146,7 @@ impl Oracle {
         match self.agents[agent.index].presence {
             Presence::Connected(wire) => agent.wire == Some(wire),
             Presence::Polling(_) => true,
-            Presence::Unknown | Presence::Lingering(_) | Presence::Left => false,
+            Presence::Unknown | Presence::Absent(_) | Presence::Left => false,
         }
     }
 }

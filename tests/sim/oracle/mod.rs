@@ -195,7 +195,7 @@ impl Oracle {
         self.conns.remove(&wire);
         let presence = &mut self.agents[agent].presence;
         if presence.is_on(wire) {
-            *presence = Presence::Lingering(now);
+            *presence = Presence::Absent(now);
         }
     }
 
@@ -281,7 +281,7 @@ impl Oracle {
             // Nobody is there to hear it.
             return;
         }
-        let kept = matches!(seen.presence, Presence::Lingering(_))
+        let kept = matches!(seen.presence, Presence::Absent(_))
             && !seen.presence.is_over(now, &self.params);
         seen.offers.offered(message, kept, now);
         seen.mirror.server_said(message);

@@ -13,7 +13,7 @@ pub(super) enum Presence {
     Connected(u64),
     Polling(Time),
     /// Its connection was found to be over then.
-    Lingering(Time),
+    Absent(Time),
     /// It has said that it leaves.
     Left,
 }
@@ -28,7 +28,7 @@ impl Presence {
         match self {
             Self::Unknown | Self::Connected(_) => false,
             Self::Polling(heard) => now >= heard + params.poll_timeout,
-            Self::Lingering(since) => now >= since + params.linger,
+            Self::Absent(since) => now >= since + params.grace_period,
             Self::Left => true,
         }
     }

@@ -21,7 +21,7 @@ use crate::opamp::splice::{self, Additions};
 pub(super) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
 
 pub(super) const POLICY: Policy = Policy {
-    linger: Duration::from_secs(60),
+    grace_period: Duration::from_secs(60),
     reply_wait: Duration::from_secs(2),
     heartbeat_forward_interval: Duration::from_secs(60),
     poll_timeout: Duration::from_secs(90),
@@ -104,7 +104,7 @@ impl Gateway {
             Says::Alive { goes_on } => {
                 let sent = goes_on && self.forward(&mut session, &scan, Carry::Whole);
                 if goes_on && !sent {
-                    session.touch_later();
+                    session.announce_later();
                 }
                 sent
             }
@@ -167,7 +167,7 @@ impl Gateway {
     fn report_kept(&mut self, session: &mut Session, parts: FieldSet) -> bool {
         let number = session.next_number();
         let mut message = Vec::new();
-        splice::touch(UID, session.capabilities(), number, &mut message);
+        splice::announce(UID, session.capabilities(), number, &mut message);
         let bytes_of = |part| self.contents.get(&part);
         let missing = parts
             .iter()
@@ -181,7 +181,7 @@ impl Gateway {
         if !missing.is_empty() {
             goes = session.lacks(missing, parts, self.route());
         }
-        let Turn::Report(parts) = goes else { return self.send_touch(session, goes) };
+        let Turn::Report(parts) = goes else { return self.send_announce(session, goes) };
         let sent = self.send(|out| out.extend_from_slice(&message));
         if sent {
             session.sent(self.route(), self.now);
@@ -190,14 +190,14 @@ impl Gateway {
         sent
     }
 
-    fn send_touch(&mut self, session: &mut Session, turn: Turn) -> bool {
-        if turn != Turn::Touch {
+    fn send_announce(&mut self, session: &mut Session, turn: Turn) -> bool {
+        if turn != Turn::Announce {
             return true;
         }
         let (capabilities, number) = (session.capabilities(), session.next_number());
-        let sent = self.send(|out| splice::touch(UID, capabilities, number, out));
+        let sent = self.send(|out| splice::announce(UID, capabilities, number, out));
         if sent {
-            session.touch_sent(self.route(), self.now);
+            session.announce_sent(self.route(), self.now);
         }
         sent
     }
@@ -299,7 +299,7 @@ impl Gateway {
         let number = session.next_number();
         let turn = session.turn(class, route, false, self.now);
         match turn {
-            Turn::Nothing | Turn::Touch => self.send_touch(session, turn),
+            Turn::Nothing | Turn::Announce => self.send_announce(session, turn),
             Turn::OneShot => self.send_pending(session),
             Turn::AskAgent(flags) => {
                 let Presence::Connected { connection } = session.presence() else { panic!() };
@@ -357,7 +357,7 @@ impl Gateway {
         if let Some(session) = &mut self.session {
             let mut wanted = session.wanted_turns();
             if session.needs_introduction(Some(route)) {
-                wanted.insert(Class::Touch);
+                wanted.insert(Class::Announce);
             }
             session.queued = session.queued.union(wanted);
         }
@@ -377,7 +377,7 @@ impl Gateway {
             assert_eq!(session.owed(), 0, "{session:?}");
         }
         assert_eq!(session.owed() > 0, session.reply_due().is_some(), "{session:?}");
-        if matches!(session.presence(), Presence::Leaving | Presence::Gone) {
+        if matches!(session.presence(), Presence::Disconnecting | Presence::Gone) {
             session.drop_offers();
         }
         if session.is_gone() {

@@ -24,11 +24,14 @@ fn gateway() -> Gateway {
 fn r8_a_lost_connection_lingers_and_the_server_is_told_nothing() {
     let mut gateway = gateway();
     gateway.lost(connection(1));
-    gateway.wait(POLICY.linger - Duration::from_secs(1));
+    gateway.wait(POLICY.grace_period - Duration::from_secs(1));
     gateway.turn();
     assert!(gateway.to_server.is_empty());
     gateway.agent_says(connection(2), &bytes(&message::heartbeat(1)));
-    assert!(gateway.to_server.is_empty(), "an absence within the linger costs the server nothing");
+    assert!(
+        gateway.to_server.is_empty(),
+        "an absence within the grace_period costs the server nothing"
+    );
     assert!(gateway.session.unwrap().is_connected());
 }
 
@@ -36,7 +39,7 @@ fn r8_a_lost_connection_lingers_and_the_server_is_told_nothing() {
 fn r8_the_end_of_the_linger_is_told() {
     let mut gateway = gateway();
     gateway.lost(connection(1));
-    gateway.wait(POLICY.linger);
+    gateway.wait(POLICY.grace_period);
     gateway.turn();
     assert_eq!(gateway.to_server.len(), 1);
     assert!(gateway.session.is_none());
@@ -55,7 +58,7 @@ fn r8_a_clean_disconnect_waits_for_a_link_that_is_down() {
     let mut gateway = gateway();
     gateway.link_down();
     gateway.agent_says(connection(1), &bytes(&message::disconnect(1)));
-    assert_eq!(gateway.session.as_ref().unwrap().presence(), Presence::Leaving);
+    assert_eq!(gateway.session.as_ref().unwrap().presence(), Presence::Disconnecting);
     gateway.link_up();
     gateway.turn();
     assert_eq!(gateway.to_server.len(), 1);

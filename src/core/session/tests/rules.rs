@@ -434,7 +434,7 @@ fn a_server_is_left_once_and_with_a_number_of_its_own() {
     assert_eq!(session.next_number(), SequenceNum(2));
     // Back before anything went to the other: the server has forgotten the agent.
     assert!(!session.is_introduced(Some(route(1))));
-    assert_eq!(session.turn(Class::Touch, route(1), false, now), Turn::Touch);
+    assert_eq!(session.turn(Class::Announce, route(1), false, now), Turn::Announce);
 }
 
 #[test]

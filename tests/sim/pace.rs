@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Instant;
 
 use seawall::clock;
-use seawall::core::pacing::{Admission, Class, Next, Pacer, PacerParams};
+use seawall::core::pacing::{Class, Next, Pacer, PacerParams, Permit};
 use seawall::ident::InstanceUid;
 use seawall::sessions::Answer;
 
@@ -13,7 +13,7 @@ use crate::random::Random;
 
 /// How fast a server may be spoken to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct PaceSettings {
     pub(crate) most: u32,
     pub(crate) least: u32,
     pub(crate) in_flight: u32,
@@ -23,17 +23,17 @@ pub(crate) struct Pace {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct ServerPace {
     pacer: Pacer,
     random: Random,
     pub(crate) refusals: u64,
     /// Something may go sooner than was said.
-    stirred: bool,
+    woken: bool,
 }
 
-impl Turns {
+impl ServerPace {
     /// `links`: 0 in per-agent mode, where all are counted as one.
-    pub(crate) fn new(pace: Pace, links: u16, random: Random) -> Self {
+    pub(crate) fn new(pace: PaceSettings, links: u16, random: Random) -> Self {
         let number = |n| NonZeroU32::new(n).unwrap();
         let params = PacerParams {
             pace_max: number(pace.most),
@@ -42,26 +42,26 @@ impl Turns {
             links: NonZeroU16::new(links.max(1)).unwrap(),
         };
         let pacer = Pacer::new(params, clock::now());
-        Self { pacer, random, refusals: pace.refusals, stirred: false }
+        Self { pacer, random, refusals: pace.refusals, woken: false }
     }
 
     /// Whether a message that has just come may go to the server at once.
-    pub(crate) fn admit(&mut self) -> Admission {
+    pub(crate) fn admit(&mut self) -> Permit {
         if self.random.percent(self.refusals) {
-            return Admission::Wait { soon: self.random.percent(50) };
+            return Permit::Wait { soon: self.random.percent(50) };
         }
         self.pacer.admit(clock::now())
     }
 
     /// A session wants its turn.
-    pub(crate) fn enlist(&mut self, uid: InstanceUid, class: Class) {
-        self.stirred |= self.pacer.enlist(uid, class);
+    pub(crate) fn enqueue(&mut self, uid: InstanceUid, class: Class) {
+        self.woken |= self.pacer.enqueue(uid, class);
     }
 
     /// The turn that was just given is wanted again.
-    pub(crate) fn put_back(&mut self, uid: InstanceUid, class: Class) {
+    pub(crate) fn requeue(&mut self, uid: InstanceUid, class: Class) {
         self.pacer.refund(class);
-        self.pacer.enlist(uid, class);
+        self.pacer.enqueue(uid, class);
     }
 
     /// The turn that was just given came to nothing.
@@ -74,8 +74,8 @@ impl Turns {
     }
 
     /// Whether it is worth asking for the next turn sooner than was said.
-    pub(crate) const fn take_stirred(&mut self) -> bool {
-        std::mem::replace(&mut self.stirred, false)
+    pub(crate) const fn take_woken(&mut self) -> bool {
+        std::mem::replace(&mut self.woken, false)
     }
 
     pub(crate) fn sent(&mut self, link: u16) {
@@ -90,7 +90,7 @@ impl Turns {
         if let Some(asked) = answer.introduction {
             self.pacer.introduction_answered(asked);
         }
-        self.stirred |= if answer.orphan {
+        self.woken |= if answer.orphan {
             self.pacer.orphan_answered(answer.after, clock::now())
         } else {
             self.pacer.answered(link, answer.after, clock::now())
@@ -100,7 +100,7 @@ impl Turns {
     /// A shared link is lost; an agent's own is not counted apart.
     pub(crate) fn link_lost(&mut self, link: u16) {
         self.pacer.link_lost(link);
-        self.stirred = true;
+        self.woken = true;
     }
 
     pub(crate) fn links_all_lost(&mut self) {
@@ -111,8 +111,8 @@ impl Turns {
         self.pacer.pause(until, clock::now());
     }
 
-    pub(crate) const fn presumed_ignorant(&self) -> bool {
-        self.pacer.presumed_ignorant()
+    pub(crate) const fn state_lost(&self) -> bool {
+        self.pacer.state_lost()
     }
 
     /// Takes everything, for another server.

@@ -14,18 +14,18 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::EntryStatus;
-use super::params::EntryParams;
+use super::AdmissionStatus;
+use super::params::AdmissionSettings;
 use crate::clock;
 use crate::core::admission::{
-    Admission, Arrival, EntryRate, Fleet, Observed, Refusal, Room, Ticket, Turn, Verdict,
+    Admission, Arrival, AutomaticRate, Fleet, Observed, Refusal, Room, Ticket, Turn, Verdict,
 };
 use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
 
 /// Whoever is expected then has dialled, and said who it is, so much later.
 const EXPECTED_MARGIN: Duration = Duration::from_secs(2);
 
-pub(super) struct Gate {
+pub(super) struct SharedAdmission {
     state: Mutex<State>,
     /// Turns are about to be given.
     beating: AtomicBool,
@@ -40,7 +40,7 @@ struct State {
     /// Where those who are parked wait for their turn.
     waiting: HashMap<Ticket, oneshot::Sender<Turn>>,
     /// None: the rate is set.
-    automatic: Option<EntryRate>,
+    automatic: Option<AutomaticRate>,
     /// The burst of a rate that is set.
     burst: Duration,
     /// When turns were last given. While the rate is automatic, time at the gate goes by these steps,
@@ -67,14 +67,14 @@ pub(super) enum Answer {
     Refuse(Refused),
 }
 
-impl Gate {
-    pub(super) fn new(params: &EntryParams, room: RoomNow, now: Instant) -> Self {
+impl SharedAdmission {
+    pub(super) fn new(params: &AdmissionSettings, room: RoomNow, now: Instant) -> Self {
         let mut admission = params.admission;
         let burst = admission.burst;
-        let automatic = params.rate.is_none().then(|| EntryRate::from_rate(admission.rate));
+        let automatic = params.rate.is_none().then(|| AutomaticRate::from_rate(admission.rate));
         match params.rate {
             Some(rate) => admission.rate = rate,
-            None => admission.burst = EntryRate::BURST,
+            None => admission.burst = AutomaticRate::BURST,
         }
         Self {
             beating: AtomicBool::new(false),
@@ -113,7 +113,7 @@ impl Gate {
                 let (told, turn) = oneshot::channel();
                 state.waiting.insert(ticket, told);
                 drop(state);
-                Answer::Park(Parked { gate: Arc::clone(self), ticket, turn })
+                Answer::Park(Parked { shared: Arc::clone(self), ticket, turn })
             }
             Verdict::Refuse(refusal) => {
                 state.tell(&refusal, now);
@@ -176,15 +176,15 @@ impl Gate {
                 admission.set_rate(rate, now);
             }
             None if automatic.is_none() => {
-                *automatic = Some(EntryRate::from_rate(admission.rate()));
-                admission.set_burst(EntryRate::BURST, now);
+                *automatic = Some(AutomaticRate::from_rate(admission.rate()));
+                admission.set_burst(AutomaticRate::BURST, now);
             }
             None => {}
         }
     }
 
     /// Takes note of how many agents are connected.
-    pub(super) fn observe(&self, connected: u64, now: Instant) -> EntryStatus {
+    pub(super) fn observe(&self, connected: u64, now: Instant) -> AdmissionStatus {
         let mut state = self.state.lock();
         let waited = std::mem::take(&mut state.waited);
         state.fleet.observe(connected, waited, now);
@@ -205,10 +205,10 @@ impl Gate {
         status
     }
 
-    pub(super) fn status(&self) -> EntryStatus {
+    pub(super) fn status(&self) -> AdmissionStatus {
         let state = self.state.lock();
         let admission = &state.admission;
-        EntryStatus {
+        AdmissionStatus {
             automatic: state.automatic.is_some(),
             rate: admission.rate(),
             parked: admission.parked(),
@@ -258,7 +258,7 @@ impl State {
 
 /// A place in the line. Dropped, it is given up.
 pub(super) struct Parked {
-    gate: Arc<Gate>,
+    shared: Arc<SharedAdmission>,
     ticket: Ticket,
     turn: oneshot::Receiver<Turn>,
 }
@@ -269,14 +269,14 @@ impl Parked {
         (&mut self.turn).await.ok()
     }
 
-    pub(super) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+    pub(super) fn shared(&self) -> &Arc<SharedAdmission> {
+        &self.shared
     }
 }
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        let mut state = self.gate.state.lock();
+        let mut state = self.shared.state.lock();
         if state.admission.leave(self.ticket) {
             state.waiting.remove(&self.ticket);
         }
@@ -286,19 +286,19 @@ impl Drop for Parked {
 /// A refusal. While it is held it takes a place, which it gives back when dropped.
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
-    gate: Arc<Gate>,
+    shared: Arc<SharedAdmission>,
 }
 
 impl Refused {
-    pub(super) fn new(gate: &Arc<Gate>, refusal: Refusal) -> Self {
-        Self { refusal, gate: Arc::clone(gate) }
+    pub(super) fn new(shared: &Arc<SharedAdmission>, refusal: Refusal) -> Self {
+        Self { refusal, shared: Arc::clone(shared) }
     }
 }
 
 impl Drop for Refused {
     fn drop(&mut self) {
         if !self.refusal.hold.is_zero() {
-            self.gate.state.lock().admission.hold_ended();
+            self.shared.state.lock().admission.hold_ended();
         }
     }
 }
@@ -310,22 +310,22 @@ impl Drop for Refused {
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(super) fn beat(gate: &Arc<Gate>, inside: Handle) -> io::Result<()> {
-    let gate = Arc::downgrade(gate);
+pub(super) fn beat(shared: &Arc<SharedAdmission>, inside: Handle) -> io::Result<()> {
+    let shared = Arc::downgrade(shared);
     let beats = move || {
-        while let Some(gate) = gate.upgrade() {
+        while let Some(shared) = shared.upgrade() {
             // One that stands in line does for those that would come behind it.
-            if !gate.beating.swap(true, Ordering::AcqRel) {
-                inside.spawn(give_turns(Beat(gate), clock::now()));
+            if !shared.beating.swap(true, Ordering::AcqRel) {
+                inside.spawn(give_turns(Beat(shared), clock::now()));
             }
-            std::thread::sleep(EntryRate::INTERVAL);
+            std::thread::sleep(AutomaticRate::INTERVAL);
         }
     };
     std::thread::Builder::new().name("seawall-beat".to_owned()).spawn(beats).map(drop)
 }
 
 /// Turns that are about to be given. However that ends, there will be others.
-struct Beat(Arc<Gate>);
+struct Beat(Arc<SharedAdmission>);
 
 impl Drop for Beat {
     fn drop(&mut self) {
@@ -343,7 +343,7 @@ async fn give_turns(beat: Beat, due: Instant) {
 }
 
 /// Shows how things stand.
-pub(super) fn show(status: &EntryStatus, sources: usize) {
-    let EntryStatus { rate, parked, held, outside, last_in, .. } = *status;
+pub(super) fn show(status: &AdmissionStatus, sources: usize) {
+    let AdmissionStatus { rate, parked, held, outside, last_in, .. } = *status;
     GateMeasured { rate: rate.get(), parked, held, outside, last_in, sources }.emit();
 }

@@ -12,14 +12,14 @@ use crate::ident::{ConnectionId, InstanceUid};
 use crate::telemetry::events;
 
 /// Held by the task of an agent's WebSocket from its first message on.
-pub struct Seat {
+pub struct Attachment {
     pub(super) sessions: Arc<Sessions>,
     pub(super) slot: Arc<Slot>,
     pub(super) uid: InstanceUid,
     pub(super) connection: ConnectionId,
 }
 
-impl Seat {
+impl Attachment {
     /// The agent.
     pub const fn uid(&self) -> InstanceUid {
         self.uid
@@ -33,7 +33,7 @@ impl Seat {
         let here = Presence::Connected { connection: self.connection };
         match slot.session.presence() {
             presence if presence == here => {}
-            Presence::Leaving | Presence::Gone => return Outgoing::Left,
+            Presence::Disconnecting | Presence::Gone => return Outgoing::Left,
             _ => return Outgoing::Replaced,
         }
         if slot.overflowed {
@@ -47,9 +47,9 @@ impl Seat {
         if writable && !slot.outbox.is_empty() {
             return Outgoing::Bytes(std::mem::take(&mut slot.outbox));
         }
-        if slot.moving && writable {
+        if slot.draining && writable {
             // From here on another node speaks for the agent.
-            self.sessions.depart(slot);
+            self.sessions.release_drained(slot);
             return Outgoing::Stopping;
         }
         slot.wake_next(context.waker());
@@ -92,7 +92,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Attachment {
     fn drop(&mut self) {
         let now = clock::now();
         let mut slot = self.slot.lock(&self.sessions.tally);
@@ -103,10 +103,10 @@ impl Drop for Seat {
         if slot.vacate() {
             slot.session.content_written(now);
         }
-        if self.sessions.is_leaving() {
-            return self.sessions.depart(slot);
+        if self.sessions.is_draining() {
+            return self.sessions.release_drained(slot);
         }
-        events::sessions::SessionLingers { uid: self.uid }.emit();
+        events::sessions::SessionAbsent { uid: self.uid }.emit();
         self.sessions.finish(self.uid, slot);
     }
 }

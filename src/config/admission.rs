@@ -8,7 +8,7 @@ use super::section::Section;
 use super::units::show_duration;
 use crate::core::admission::RATE_MAX;
 use crate::core::admission::time_for;
-use crate::edge::params::{EntryParams, SourceFrom};
+use crate::edge::params::{AdmissionSettings, SourceFrom};
 
 /// A second: what `Retry-After` can say at least.
 const WAIT: std::ops::RangeInclusive<Duration> =
@@ -19,8 +19,8 @@ const PARK_TTL_MAX: Duration = Duration::from_secs(44);
 const FLEETS: [u64; 2] = [10_000, 100_000];
 
 /// `[admission]`.
-pub(super) fn entry(mut section: Section<'_>) -> EntryParams {
-    let mut params = EntryParams::default();
+pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
+    let mut params = AdmissionSettings::default();
     if let Some(rate) = section.number("rate", 0..=RATE_MAX) {
         params.rate = NonZeroU32::new(rate);
     }
@@ -73,7 +73,7 @@ pub(super) fn entry(mut section: Section<'_>) -> EntryParams {
 }
 
 /// What the settings mean, in words.
-pub(super) fn describe(params: &EntryParams) -> String {
+pub(super) fn describe(params: &AdmissionSettings) -> String {
     let admission = &params.admission;
     let rate = match params.rate {
         None => "as many agents a second as this machine bears".to_owned(),

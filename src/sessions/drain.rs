@@ -13,33 +13,33 @@ use crate::telemetry::events::sessions::{EndReason, SessionEnded};
 
 /// What became of the wish that an agent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LetGo {
+pub enum AgentDrain {
     /// Its connection closes.
-    Going,
+    Closing,
     /// Its server has yet to get or to answer something.
-    NotYet,
+    Pending,
     /// It is not on a WebSocket here.
     Absent,
 }
 
 impl Sessions {
     /// From now on whoever goes is taken to have gone to another node.
-    pub fn begin_leaving(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
-    /// Who is here on a WebSocket; `lot` gives each a number by chance.
-    pub fn here(&self, mut lot: impl FnMut() -> u64) -> Vec<Candidate> {
+    /// Who is here on a WebSocket; `shuffle_key` gives each a number by chance.
+    pub fn here(&self, mut shuffle_key: impl FnMut() -> u64) -> Vec<Candidate> {
         let mut here = Vec::new();
         for entry in &self.table {
             let slot = entry.value().peek();
             if slot.session.is_connected() {
                 let active = slot.session.last_sent();
-                here.push(Candidate { uid: *entry.key(), active, lot: lot() });
+                here.push(Candidate { uid: *entry.key(), active, shuffle_key: shuffle_key() });
             }
         }
         here
@@ -47,41 +47,41 @@ impl Sessions {
 
     /// Has an agent's connection closed, once what waits for it is written. If it is `patient`, an
     /// agent whose server has not heard or not answered all of it stays.
-    pub fn let_go(&self, uid: InstanceUid, patient: bool) -> LetGo {
-        let Some(slot) = self.find(uid) else { return LetGo::Absent };
+    pub fn drain_agent(&self, uid: InstanceUid, patient: bool) -> AgentDrain {
+        let Some(slot) = self.find(uid) else { return AgentDrain::Absent };
         let mut slot = slot.lock(&self.tally);
-        if !slot.session.is_connected() || slot.moving {
-            return LetGo::Absent;
+        if !slot.session.is_connected() || slot.draining {
+            return AgentDrain::Absent;
         }
         if patient && !is_settled(&slot) {
-            return LetGo::NotYet;
+            return AgentDrain::Pending;
         }
-        slot.moving = true;
+        slot.draining = true;
         slot.wake();
-        LetGo::Going
+        AgentDrain::Closing
     }
 
     /// Forgets those who are away: they are elsewhere, or will be.
     pub fn forget_absent(&self) {
-        self.forget(|presence| matches!(presence, Presence::Lingering { .. }));
+        self.forget(|presence| matches!(presence, Presence::Absent { .. }));
     }
 
     /// No connection is open any more: forgets everybody but those who said that they leave, which
     /// servers are yet to hear.
-    pub fn forget_moved(&self) {
-        self.forget(|presence| !matches!(presence, Presence::Leaving | Presence::Gone));
+    pub fn forget_drained(&self) {
+        self.forget(|presence| !matches!(presence, Presence::Disconnecting | Presence::Gone));
     }
 
     /// Whether another node may speak for this agent by now: nothing is said of it any more but its own
     /// goodbye.
-    pub fn has_moved(&self, uid: InstanceUid) -> bool {
-        self.is_leaving() && self.find(uid).is_none_or(|slot| slot.peek().moving)
+    pub fn is_drained_from(&self, uid: InstanceUid) -> bool {
+        self.is_draining() && self.find(uid).is_none_or(|slot| slot.peek().draining)
     }
 
     /// How many have gone of whom their server had not heard or not answered everything. At the end those
     /// belong to them whose goodbye could not be said: nobody else is left.
-    pub fn unheard(&self) -> usize {
-        self.unheard.load(Ordering::Relaxed) + self.table.len()
+    pub fn unacknowledged(&self) -> usize {
+        self.unacknowledged.load(Ordering::Relaxed) + self.table.len()
     }
 
     fn forget(&self, who: impl Fn(Presence) -> bool) {
@@ -96,17 +96,17 @@ impl Sessions {
         for slot in found {
             let slot = slot.lock(&self.tally);
             if who(slot.session.presence()) {
-                self.depart(slot);
+                self.release_drained(slot);
             }
         }
     }
 
     /// The agent is another node's now.
-    pub(super) fn depart(&self, mut slot: Locked<'_>) {
+    pub(super) fn release_drained(&self, mut slot: Locked<'_>) {
         let uid = slot.session.uid();
         slot.session.waive_replies();
         if !is_settled(&slot) {
-            self.unheard.fetch_add(1, Ordering::Relaxed);
+            self.unacknowledged.fetch_add(1, Ordering::Relaxed);
         }
         slot.session.gone();
         SessionEnded { uid, reason: EndReason::Moved }.emit();

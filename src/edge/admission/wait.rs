@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
-use super::gate::{Answer, Refused};
-use super::{Entered, Entry, Knock};
+use super::shared::{Answer, Refused};
+use super::{AdmissionService, ArrivalSource, Entered};
 use crate::clock;
 use crate::core::admission::{Outcome, Turn};
-use crate::edge::linger;
-use crate::telemetry::events::admission::{EntryDecided, EntryOutcome};
+use crate::edge::lingering_close;
+use crate::telemetry::events::admission::{AdmissionDecided, AdmissionOutcome};
 
 /// Sees to it that each accepted connection is counted with exactly one outcome.
 pub(in crate::edge) struct Counted {
@@ -24,10 +24,10 @@ impl Counted {
         Self { open: true, parked: None }
     }
 
-    fn count(&mut self, outcome: EntryOutcome) {
+    fn count(&mut self, outcome: AdmissionOutcome) {
         if std::mem::take(&mut self.open) {
             let parked = self.parked.map(|since| clock::now().saturating_duration_since(since));
-            EntryDecided { outcome, parked: parked.unwrap_or_default() }.emit();
+            AdmissionDecided { outcome, parked: parked.unwrap_or_default() }.emit();
         }
     }
 }
@@ -35,18 +35,18 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let parked = self.parked.is_some();
-        self.count(if parked { EntryOutcome::Left } else { EntryOutcome::NotAsked });
+        self.count(if parked { AdmissionOutcome::Left } else { AdmissionOutcome::NotAsked });
     }
 }
 
 /// Asks for entry, waits if that is what is to be done, and answers if the answer is no.
 pub(in crate::edge) async fn enter(
-    entry: &Entry,
+    admission: &AdmissionService,
     socket: &mut TcpStream,
-    knock: Knock,
+    source: ArrivalSource,
     counted: &mut Counted,
 ) -> Entered {
-    let refused = match entry.gate.arrive(entry.fairness.count(knock)) {
+    let refused = match admission.shared.arrive(admission.fairness.count(source)) {
         Answer::Admit => {
             counted.count(Outcome::Admitted.into());
             return Entered::In;
@@ -64,9 +64,9 @@ pub(in crate::edge) async fn enter(
                     counted.count(Outcome::AdmittedFromPark.into());
                     return Entered::In;
                 }
-                Some(Turn::Refuse(refusal)) => Refused::new(parked.gate(), refusal),
+                Some(Turn::Refuse(refusal)) => Refused::new(parked.shared(), refusal),
                 None => {
-                    counted.count(EntryOutcome::Left);
+                    counted.count(AdmissionOutcome::Left);
                     return Entered::Left;
                 }
             }
@@ -99,9 +99,10 @@ async fn refuse(refused: Refused, socket: &mut TcpStream) {
 
 /// Answers and closes. A peer that does not take it at once gets nothing.
 async fn say(answer: &str, socket: &mut TcpStream) {
-    let written = tokio::time::timeout(linger::PATIENCE, socket.write_all(answer.as_bytes()));
+    let written =
+        tokio::time::timeout(lingering_close::PATIENCE, socket.write_all(answer.as_bytes()));
     if let Ok(Ok(())) = written.await {
-        linger::close(socket).await;
+        lingering_close::close(socket).await;
     }
 }
 

@@ -11,12 +11,12 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// See the module. Dropped, it closes every connection that is not in.
-pub struct Door {
+pub struct AcceptRuntime {
     runtime: Option<Runtime>,
     handle: Handle,
 }
 
-impl Door {
+impl AcceptRuntime {
     /// Half as many threads as there are processors: a storm may take that much from those who are in.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for AcceptRuntime {
     fn drop(&mut self) {
         // It may be dropped on another runtime's thread, which must not wait for anything.
         if let Some(runtime) = self.runtime.take() {

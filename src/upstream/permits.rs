@@ -8,7 +8,7 @@ use super::server::Server;
 use crate::clock;
 use crate::core::pacing::{Class, Next};
 use crate::ident::InstanceUid;
-use crate::sessions::{Sessions, TurnTaken, Uplink};
+use crate::sessions::{PermitUse, Sessions, Uplink};
 
 /// How long to wait for a link, or for room on it, before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ enum Given {
 }
 
 /// Gives sessions their turns, no faster than the server is to be burdened.
-pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
+pub(super) async fn grant_permits(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
     let (mut given, mut passed_over) = (0_u32, 0);
     loop {
         if !server.is_reachable() && server.pace.waiting() > 0 {
@@ -39,12 +39,12 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
             continue;
         }
         match server.pace.next(clock::now()) {
-            Next::Turn(uid, class) => {
+            Next::Permit(uid, class) => {
                 given = given.wrapping_add(1);
                 if up.place(uid).is_some_and(|place| place.id != server.id) {
                     // It has moved since. Here its link may be down, and would not bring it its turn.
                     server.pace.refund(class);
-                    up.enlist(uid, class);
+                    up.enqueue(uid, class);
                     continue;
                 }
                 let no_room = give(&server, &sessions, uid, class) == Given::NoRoom;
@@ -58,10 +58,10 @@ pub(super) async fn give_turns(up: Arc<Upstream>, server: Arc<Server>, sessions:
             }
             Next::Wait(wait) => {
                 // Whichever ends it, the pacer is asked again.
-                let stirred = server.pace.stirred();
-                let _ = tokio::time::timeout(wait.max(WAIT_MIN), stirred).await;
+                let woken = server.pace.woken();
+                let _ = tokio::time::timeout(wait.max(WAIT_MIN), woken).await;
             }
-            Next::Empty => server.pace.stirred().await,
+            Next::Empty => server.pace.woken().await,
         }
     }
 }
@@ -72,23 +72,23 @@ fn give(server: &Server, sessions: &Sessions, uid: InstanceUid, class: Class) ->
         _ if class == Class::Ask => {}
         Some(link) if !link.is_up() => {
             // Its return brings the session its turn.
-            if sessions.skip_turn(uid, class, &|| !link.is_up()) {
+            if sessions.skip_permit(uid, class, &|| !link.is_up()) {
                 server.pace.refund(class);
             } else {
-                server.pace.put_back(uid, class);
+                server.pace.requeue(uid, class);
             }
             return Given::Done;
         }
         Some(link) if !link.has_room() => {
-            server.pace.put_back(uid, class);
+            server.pace.requeue(uid, class);
             return Given::NoRoom;
         }
         Some(_) | None => {}
     }
     match sessions.turn(uid, class) {
-        TurnTaken::Idle => server.pace.refund(class),
-        TurnTaken::Again => server.pace.put_back(uid, class),
-        TurnTaken::Used => {}
+        PermitUse::Idle => server.pace.refund(class),
+        PermitUse::Again => server.pace.requeue(uid, class),
+        PermitUse::Used => {}
     }
     Given::Done
 }

@@ -11,7 +11,7 @@ use crate::core::admission::RATE_MAX;
 
 /// How things stand at the gate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EntryView {
+pub struct AdmissionView {
     /// Whether the rate follows the machine.
     pub automatic: bool,
     /// Connections let in a second.
@@ -32,7 +32,9 @@ pub struct EntryView {
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
     if *method == Method::POST {
         match rate(uri.query().unwrap_or_default()) {
-            Some(rate) if view.entry().is_some() => view.set_entry_rate(NonZeroU32::new(rate)),
+            Some(rate) if view.admission().is_some() => {
+                view.set_admission_rate(NonZeroU32::new(rate))
+            }
             Some(_) => {}
             None => {
                 let what = format!(
@@ -42,8 +44,8 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
             }
         }
     }
-    match view.entry() {
-        Some(entry) => json(StatusCode::OK, &entry),
+    match view.admission() {
+        Some(admission) => json(StatusCode::OK, &admission),
         None => fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are not let in yet"),
     }
 }

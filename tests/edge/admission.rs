@@ -299,7 +299,10 @@ async fn the_end_of_a_storm_is_seen_at_a_rate_that_is_set() {
     first.ask(&heartbeat(&uid(1), 0)).await;
     let mut second = Socket::open(edge).await;
     second.ask(&heartbeat(&uid(2), 0)).await;
-    world.gateway.wait_metric("seawall_admission_outside", &[], |outside| outside == 0.0).await;
+    world
+        .gateway
+        .wait_metric("seawall_admission_disconnected", &[], |outside| outside == 0.0)
+        .await;
 }
 
 /// With all connections taken by those who wait, nobody would tell the others when to come.
@@ -323,7 +326,11 @@ async fn the_last_connections_are_for_refusals() {
 async fn who_is_away_is_not_given_up_while_the_gate_tells_agents_to_come_later() {
     let world = World::with(|gateway| {
         let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
-        gateway.set("admission", "park_horizon", "\"1s\"").set("sessions", "linger", "\"500ms\"")
+        gateway.set("admission", "park_horizon", "\"1s\"").set(
+            "sessions",
+            "grace_period",
+            "\"500ms\"",
+        )
     })
     .await;
     let edge = world.gateway.edge();
@@ -337,7 +344,7 @@ async fn who_is_away_is_not_given_up_while_the_gate_tells_agents_to_come_later()
     world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 1.0).await;
     drop(agent);
     let cut = clock::now();
-    let expired = [("reason", "linger_expired")];
+    let expired = [("reason", "grace_expired")];
     world.gateway.wait_metric("seawall_ended_sessions_total", &expired, |count| count == 1.0).await;
     let (away, told_at_least) = (cut.elapsed(), Duration::from_millis(1_500));
     assert!(away > told_at_least, "given up after {away:?}");

@@ -9,7 +9,7 @@
 //!                 └────► Refuse: held, then 503 ──► closed
 //! ```
 //!
-//! - `gate`: the one lock, and who gives turns.
+//! - `shared`: the one lock, and who gives turns.
 //! - `fairness`: where arrivals come from, and which sources send more than their share.
 //! - `wait`: what a connection does meanwhile. `params`: what can be set.
 //!
@@ -17,8 +17,8 @@
 //! first request. The operators' port does not ask at all.
 
 mod fairness;
-mod gate;
 pub(super) mod params;
+mod shared;
 mod wait;
 
 use std::io;
@@ -29,26 +29,26 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-pub(super) use fairness::Knock;
-pub(in crate::edge) use gate::RoomNow;
+pub(super) use fairness::ArrivalSource;
+pub(in crate::edge) use shared::RoomNow;
 pub(super) use wait::{Counted, enter};
 
 use crate::clock;
 use crate::telemetry::events::admission::RateSet;
 use crate::websocket::RequestHead;
 use fairness::Fairness;
-use gate::Gate;
-use params::EntryParams;
+use params::AdmissionSettings;
+use shared::SharedAdmission;
 
 /// Entry of one node.
-pub(super) struct Entry {
-    gate: Arc<Gate>,
+pub(super) struct AdmissionService {
+    shared: Arc<SharedAdmission>,
     fairness: Fairness,
 }
 
 /// How things stand at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryStatus {
+pub struct AdmissionStatus {
     /// Whether the rate follows the machine.
     pub automatic: bool,
     /// Entries a second.
@@ -67,12 +67,12 @@ pub struct EntryStatus {
     pub expected_until: Option<Instant>,
 }
 
-impl Entry {
-    pub(super) fn new(params: &EntryParams, room: RoomNow) -> Self {
-        let gate = Arc::new(Gate::new(params, room, clock::now()));
-        let status = gate.status();
+impl AdmissionService {
+    pub(super) fn new(params: &AdmissionSettings, room: RoomNow) -> Self {
+        let shared = Arc::new(SharedAdmission::new(params, room, clock::now()));
+        let status = shared.status();
         let fairness = Fairness::new(params, status.rate, status.park_places);
-        Self { gate, fairness }
+        Self { shared, fairness }
     }
 
     /// Has turns given on this runtime.
@@ -80,35 +80,35 @@ impl Entry {
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn begin(&self, inside: Handle) -> io::Result<()> {
-        gate::beat(&self.gate, inside)
+        shared::beat(&self.shared, inside)
     }
 
     /// Takes note of how many agents are connected, and of the time: a few times a second.
-    pub(super) fn observe(&self, connected: u64) -> EntryStatus {
-        let status = self.gate.observe(connected, clock::now());
+    pub(super) fn observe(&self, connected: u64) -> AdmissionStatus {
+        let status = self.shared.observe(connected, clock::now());
         self.fairness.keep_step(status.rate, status.park_places);
-        gate::show(&status, self.fairness.sources());
+        shared::show(&status, self.fairness.sources());
         status
     }
 
     /// Reads from a request's head who sends it.
-    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> Knock {
+    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> ArrivalSource {
         self.fairness.read(head, peer)
     }
 
-    pub(super) fn status(&self) -> EntryStatus {
-        self.gate.status()
+    pub(super) fn status(&self) -> AdmissionStatus {
+        self.shared.status()
     }
 
     /// Another rate; none: automatic.
     pub(super) fn set_rate(&self, rate: Option<NonZeroU32>) {
         RateSet { rate: rate.map(NonZeroU32::get) }.emit();
-        self.gate.set_rate(rate, clock::now());
+        self.shared.set_rate(rate, clock::now());
     }
 
     /// Lets nobody in any more; those who wait are sent away.
     pub(super) fn close(&self) {
-        self.gate.close();
+        self.shared.close();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use crate::core::admission::{AdmissionParams, EntryRate};
+use crate::core::admission::{AdmissionParams, AutomaticRate};
 
 /// By what arrivals are told apart that come from different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum SourceFrom {
 
 /// What entry needs to know. Every limit has a default; see `config/seawall.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryParams {
+pub struct AdmissionSettings {
     /// Entries a second; none: what the machine bears.
     pub rate: Option<NonZeroU32>,
     /// Everything else that the gate is told. Its rate is what an automatic one begins with, its burst
@@ -34,12 +34,12 @@ pub struct EntryParams {
     pub source_burst_min: NonZeroU32,
 }
 
-impl Default for EntryParams {
+impl Default for AdmissionSettings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             rate: None,
-            admission: AdmissionParams::new(EntryRate::new(threads).rate()),
+            admission: AdmissionParams::new(AutomaticRate::new(threads).rate()),
             fleet_size: 0,
             source: SourceFrom::Peer,
             source_share_percent: 25,

@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::RwLock;
 
-use super::params::{EntryParams, SourceFrom};
+use super::params::{AdmissionSettings, SourceFrom};
 use crate::core::admission::{Arrival, Identity};
 use crate::websocket::RequestHead;
 
@@ -23,7 +23,7 @@ const SOURCES_MANY: usize = 10_000;
 
 /// What a request's head says about who sends it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::edge) struct Knock {
+pub(in crate::edge) struct ArrivalSource {
     /// The hashes of its address and of its credential.
     sources: [Option<u64>; 2],
     identity: Option<Identity>,
@@ -45,7 +45,7 @@ struct Limits {
 }
 
 impl Fairness {
-    pub(super) fn new(params: &EntryParams, rate: NonZeroU32, places: usize) -> Self {
+    pub(super) fn new(params: &AdmissionSettings, rate: NonZeroU32, places: usize) -> Self {
         let share = f64::from(params.source_share_percent) / 100.0;
         let limiter = limiter(share, params.source_burst_min, rate, places);
         Self {
@@ -58,14 +58,14 @@ impl Fairness {
     }
 
     /// Reads what is told before anything else: nothing of it is believed further than this.
-    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> Knock {
-        let mut knock = Knock::default();
+    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> ArrivalSource {
+        let mut source = ArrivalSource::default();
         let mut address = Some(peer.ip());
         for (name, value) in head.headers.iter() {
             if name.eq_ignore_ascii_case("authorization") {
-                knock.sources[1] = Some(self.hasher.hash_one(value));
+                source.sources[1] = Some(self.hasher.hash_one(value));
             } else if name.eq_ignore_ascii_case("opamp-instance-uid") {
-                knock.identity = Some(Identity::new(self.hasher.hash_one(value)));
+                source.identity = Some(Identity::new(self.hasher.hash_one(value)));
             } else if self.source == SourceFrom::Forwarded
                 && name.eq_ignore_ascii_case("x-forwarded-for")
             {
@@ -75,18 +75,18 @@ impl Fairness {
         if self.source == SourceFrom::Nothing {
             address = None;
         }
-        knock.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
-        knock
+        source.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
+        source
     }
 
     /// Counts an arrival.
-    pub(super) fn count(&self, knock: Knock) -> Arrival {
+    pub(super) fn count(&self, source: ArrivalSource) -> Arrival {
         let limits = self.limits.read();
         // Both are counted, whatever the first says.
-        let over = knock
+        let over = source
             .sources
             .map(|source| source.is_some_and(|source| limits.limiter.check_key(&source).is_err()));
-        Arrival { over_share: over.contains(&true), identity: knock.identity }
+        Arrival { over_share: over.contains(&true), identity: source.identity }
     }
 
     /// Follows the gate's rate, and forgets sources that have their whole share again.
@@ -150,15 +150,15 @@ mod tests {
     use super::*;
 
     fn fairness(source: SourceFrom) -> Fairness {
-        let params = EntryParams {
+        let params = AdmissionSettings {
             source,
             source_burst_min: NonZeroU32::new(3).unwrap(),
-            ..EntryParams::default()
+            ..AdmissionSettings::default()
         };
         Fairness::new(&params, NonZeroU32::new(8).unwrap(), 16)
     }
 
-    fn knock(fairness: &Fairness, peer: &str, headers: &str) -> Knock {
+    fn source(fairness: &Fairness, peer: &str, headers: &str) -> ArrivalSource {
         let text = format!("GET /v1/opamp HTTP/1.1\r\n{headers}\r\n");
         let head = RequestHead::parse(text.as_bytes()).unwrap().unwrap();
         fairness.read(&head, SocketAddr::new(peer.parse().unwrap(), 1))
@@ -168,7 +168,7 @@ mod tests {
     fn a_source_is_an_address_or_a_prefix_or_what_the_balancer_says() {
         let peer = fairness(SourceFrom::Peer);
         let of = |fairness: &Fairness, peer: &str, headers: &str| {
-            knock(fairness, peer, headers).sources[0]
+            source(fairness, peer, headers).sources[0]
         };
         assert_ne!(of(&peer, "10.0.0.1", ""), of(&peer, "10.0.0.2", ""));
         assert_eq!(of(&peer, "10.0.0.1", ""), of(&peer, "::ffff:10.0.0.1", ""));
@@ -188,18 +188,21 @@ mod tests {
     #[test]
     fn a_credential_is_a_source_and_a_uid_an_identity() {
         let fairness = fairness(SourceFrom::Nothing);
-        let anonymous = knock(&fairness, "10.0.0.1", "");
-        assert_eq!(anonymous, Knock::default());
-        let known =
-            knock(&fairness, "10.0.0.1", "Authorization: Bearer x\r\nOpAMP-Instance-UID: 0192\r\n");
+        let anonymous = source(&fairness, "10.0.0.1", "");
+        assert_eq!(anonymous, ArrivalSource::default());
+        let known = source(
+            &fairness,
+            "10.0.0.1",
+            "Authorization: Bearer x\r\nOpAMP-Instance-UID: 0192\r\n",
+        );
         assert!(known.sources[1].is_some() && known.identity.is_some());
     }
 
     #[test]
     fn more_than_its_share_is_told_and_the_others_are_not_concerned() {
         let fairness = fairness(SourceFrom::Peer);
-        let [many, few] = ["10.0.0.1", "10.0.0.2"].map(|peer| knock(&fairness, peer, ""));
-        let over = |knock| fairness.count(knock).over_share;
+        let [many, few] = ["10.0.0.1", "10.0.0.2"].map(|peer| source(&fairness, peer, ""));
+        let over = |source| fairness.count(source).over_share;
         assert_eq!((0..6).filter(|_| over(many)).count(), 2, "a burst of four: of sixteen places");
         assert!(!over(few));
         assert_eq!(fairness.sources(), 2);
@@ -210,7 +213,7 @@ mod tests {
         let fairness = fairness(SourceFrom::Peer);
         let fast = NonZeroU32::new(8_000).unwrap();
         fairness.keep_step(fast, 16);
-        fairness.count(knock(&fairness, "10.0.0.1", ""));
+        fairness.count(source(&fairness, "10.0.0.1", ""));
         (0..99).for_each(|_| fairness.keep_step(fast, 16));
         assert_eq!(fairness.sources(), 1);
         // Four at two thousand a second: then it has its whole share again.

@@ -6,7 +6,7 @@
 //! rate rises; when they are long, it falls, the faster the longer they are. Agents that are in already
 //! wait behind the same work, so the delay aimed at is also what a storm costs them.
 //!
-//! What may enter is dealt out with each observation, [`EntryRate::BURST`] at most: were the rate far too
+//! What may enter is dealt out with each observation, [`AutomaticRate::BURST`] at most: were the rate far too
 //! high, no more would come in until the task that observes has had its turn.
 //!
 //! The rate holds between storms: the next one begins with what the last one has shown.
@@ -42,11 +42,11 @@ pub struct Observed {
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub struct EntryRate {
+pub struct AutomaticRate {
     per_second: f64,
 }
 
-impl EntryRate {
+impl AutomaticRate {
     /// How often to observe.
     pub const INTERVAL: Duration = Duration::from_millis(10);
     /// What may enter at most between two observations, as the time in which the rate brings it.
@@ -87,14 +87,14 @@ impl EntryRate {
 mod tests {
     use super::*;
 
-    const TICK: Duration = EntryRate::INTERVAL;
+    const TICK: Duration = AutomaticRate::INTERVAL;
 
     /// A machine that does so many entries a second, with `wanting` of them outside. Says after how
     /// long all are in, and the longest delay after the first second.
-    fn storm(rate: &mut EntryRate, machine: f64, mut wanting: f64) -> (Duration, Duration) {
+    fn storm(rate: &mut AutomaticRate, machine: f64, mut wanting: f64) -> (Duration, Duration) {
         let (mut longest, mut passed, mut step) = (Duration::ZERO, Duration::ZERO, TICK);
         while wanting > 0.0 {
-            let enter = f64::from(rate.rate().get()) * step.min(EntryRate::BURST).as_secs_f64();
+            let enter = f64::from(rate.rate().get()) * step.min(AutomaticRate::BURST).as_secs_f64();
             wanting -= enter;
             // The observing task waits behind all of them.
             let delay = Duration::from_secs_f64(enter / machine).saturating_sub(TICK);
@@ -113,7 +113,7 @@ mod tests {
     fn whatever_the_machine_it_is_busy_and_not_drowned() {
         let machines = [(300.0, 1), (3_000.0, 2), (3_000.0, 16), (12_000.0, 1), (200_000.0, 64)];
         for (machine, threads) in machines {
-            let mut rate = EntryRate::new(NonZeroUsize::new(threads).unwrap());
+            let mut rate = AutomaticRate::new(NonZeroUsize::new(threads).unwrap());
             let (time, longest) = storm(&mut rate, machine, machine * 30.0);
             let at = format!("{machine} a second, {threads} threads: {time:?}, {longest:?}");
             assert!(time.as_secs_f64() < 30.0 / 0.95, "{at}");
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn nothing_is_learnt_while_nobody_wants_in() {
-        let mut rate = EntryRate::new(NonZeroUsize::MIN);
+        let mut rate = AutomaticRate::new(NonZeroUsize::MIN);
         let first = rate.rate();
         for delay in [Duration::ZERO, Duration::from_secs(1)] {
             assert_eq!(rate.observe(Observed { delay, wanted: false }, TICK), first);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let mut rate = EntryRate::new(NonZeroUsize::MIN);
+        let mut rate = AutomaticRate::new(NonZeroUsize::MIN);
         for delay in [Duration::from_secs(5), Duration::ZERO] {
             (0..10_000).for_each(|_| _ = rate.observe(Observed { delay, wanted: true }, TICK));
             assert!((LEAST..=MOST).contains(&rate.per_second));

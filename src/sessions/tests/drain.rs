@@ -16,20 +16,20 @@ fn assert_silence(bench: &Bench) {
 fn an_agent_is_let_go_when_its_server_has_answered() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     agent.says(health());
     bench.sent();
-    assert_eq!(bench.sessions.let_go(uid(1), true), LetGo::NotYet);
+    assert_eq!(bench.sessions.drain_agent(uid(1), true), AgentDrain::Pending);
     bench.says(1, &offer(b"with the answer"));
     agent.looks();
-    assert_eq!(bench.sessions.let_go(uid(1), true), LetGo::Going);
+    assert_eq!(bench.sessions.drain_agent(uid(1), true), AgentDrain::Closing);
     assert!(agent.woken.is_set());
     bench.says(1, &offer(b"a little later"));
     let Outgoing::Bytes(bytes) = agent.looks() else { panic!("what waits goes first") };
     assert_eq!(messages(bytes), [to(1, offer(b"a little later"))]);
     assert!(matches!(agent.looks(), Outgoing::Stopping));
     assert_eq!(bench.uplink.state.lock().released, [uid(1)]);
-    assert_eq!(bench.sessions.let_go(uid(1), true), LetGo::Absent);
+    assert_eq!(bench.sessions.drain_agent(uid(1), true), AgentDrain::Absent);
     drop(agent);
     assert_silence(&bench);
 }
@@ -38,11 +38,11 @@ fn an_agent_is_let_go_when_its_server_has_answered() {
 fn one_whose_server_has_not_heard_it_is_kept_and_in_the_end_let_go() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     bench.busy(true);
     agent.says(health());
-    assert_eq!(bench.sessions.let_go(uid(1), true), LetGo::NotYet);
-    assert_eq!(bench.sessions.let_go(uid(1), false), LetGo::Going);
+    assert_eq!(bench.sessions.drain_agent(uid(1), true), AgentDrain::Pending);
+    assert_eq!(bench.sessions.drain_agent(uid(1), false), AgentDrain::Closing);
     while !matches!(agent.looks(), Outgoing::Stopping) {}
     assert_eq!(bench.sessions.count(), (0, 0));
     // What it owed would now be out of date: its next node asks for everything.
@@ -57,7 +57,7 @@ fn nobody_hears_of_those_who_are_away() {
     let away = Agent::first(&bench, 3, 3);
     drop((before, away));
     assert_eq!(bench.sessions.count(), (1, 2));
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     drop(meanwhile);
     assert_eq!(bench.sessions.count(), (0, 2), "it is elsewhere at once");
     bench.sessions.sweep(clock::now() + Duration::from_secs(61));
@@ -72,12 +72,12 @@ fn what_is_left_in_the_end_is_forgotten_but_goodbyes_are_not() {
     let (_here, mut leaver) = (Agent::first(&bench, 1, 1), Agent::first(&bench, 2, 2));
     bench.sessions.receive_http(&addressed(full(), 3, 0)).unwrap();
     bench.sent();
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     bench.refuse(NotSent::Down);
     leaver.says(goodbye());
     bench.sessions.forget_absent();
     assert_eq!(bench.sessions.count(), (2, 1));
-    bench.sessions.forget_moved();
+    bench.sessions.forget_drained();
     assert_eq!(bench.sessions.count(), (0, 1));
     bench.relink();
     bench.turns();
@@ -92,11 +92,11 @@ fn a_plain_http_agent_departs_with_its_answer() {
     let bench = Bench::default();
     let waiting = bench.sessions.receive_http(&addressed(full(), 1, 0)).unwrap();
     bench.sent();
-    bench.sessions.begin_leaving();
+    bench.sessions.begin_drain();
     assert!(!waiting.is_settled());
     bench.says(1, &ServerToAgent::default());
     assert!(waiting.is_settled());
-    waiting.depart();
+    waiting.release_drained();
     drop(waiting);
     assert_silence(&bench);
 }

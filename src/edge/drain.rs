@@ -12,7 +12,7 @@ use crate::clock;
 use crate::core::drain::Drain;
 
 /// What a drain needs of the edge.
-pub(super) struct Leave {
+pub(super) struct EdgeDrain {
     /// Who may be closed when; there from the moment when closing begins.
     drain: OnceLock<Arc<Mutex<Drain>>>,
     /// Time is up: every plain-HTTP connection ends.
@@ -22,7 +22,7 @@ pub(super) struct Leave {
     accepting: AtomicUsize,
 }
 
-impl Leave {
+impl EdgeDrain {
     pub(super) fn new(connections_max: usize) -> Self {
         Self {
             drain: OnceLock::new(),
@@ -39,29 +39,29 @@ impl Leave {
 
 impl Edge {
     /// Nobody is let in any more: from now on connections end as this drain allows.
-    pub fn begin_leaving(&self, drain: Arc<Mutex<Drain>>) {
-        self.leave.accepting(0);
+    pub fn begin_drain(&self, drain: Arc<Mutex<Drain>>) {
+        self.drain.accepting(0);
         // Who waits, and who has not asked yet, is told to come again: another node will let it in.
-        self.entry.close();
+        self.admission.close();
         // The first one stays: a process drains once.
-        let _ = self.leave.drain.set(drain);
+        let _ = self.drain.drain.set(drain);
     }
 
     /// Agents' connections now open. While agents are let in and there is no room, a few less.
     pub fn open_connections(&self) -> usize {
-        let accepting = self.leave.accepting.load(Ordering::Relaxed);
+        let accepting = self.drain.accepting.load(Ordering::Relaxed);
         let free = self.room.available_permits() + accepting;
-        self.leave.connections_max.saturating_sub(free)
+        self.drain.connections_max.saturating_sub(free)
     }
 
     /// Has plain-HTTP connections end after the answer that is under way, all at once.
     pub fn cut(&self) {
-        self.leave.cut.send_replace(true);
+        self.drain.cut.send_replace(true);
     }
 
     /// Whether a connection that its session does not close may, and then must, be closed now.
     pub(super) fn let_go(&self, settled: impl FnOnce() -> bool) -> bool {
-        self.leave.drain.get().is_some_and(|drain| {
+        self.drain.drain.get().is_some_and(|drain| {
             let settled = settled();
             drain.lock().let_go(clock::now(), settled)
         })
@@ -70,6 +70,6 @@ impl Edge {
     /// Completes when connections are to end at once.
     pub(super) async fn until_cut(&self) {
         // The sender lives as long as the edge.
-        let _ = self.leave.cut.subscribe().wait_for(|cut| *cut).await;
+        let _ = self.drain.cut.subscribe().wait_for(|cut| *cut).await;
     }
 }
