@@ -65,8 +65,8 @@ fn a_server_needs_no_more_than_an_address() {
 
 #[test]
 fn all_mistakes_are_reported_at_once_with_key_and_line() {
-    let text = "[edge]\nping_intervall = \"30s\"\nbacklog = \"many\"\nlinger = \"1s\"\n\
-                message_timeout = 60\n[sessions]\nlinger = \"soon\"\n[colours]\nx = 1\n";
+    let text = "[edge]\nping_intervall = \"30s\"\nbacklog = \"many\"\ngrace_period = \"1s\"\n\
+                message_timeout = 60\n[sessions]\ngrace_period = \"soon\"\n[colours]\nx = 1\n";
     assert_eq!(
         mistakes(text),
         [
