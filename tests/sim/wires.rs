@@ -14,9 +14,9 @@ use seawall::opamp::server::ServerScan;
 use seawall::sessions::{NotSent, ServerHello, Uplink};
 
 use crate::pace::ServerPace;
-use crate::world::Time;
+use crate::world::{NodeKey, Time};
 
-/// Names a link for the whole run, those of earlier gateways included.
+/// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct ServerEnd {
     /// Since when that has been so.
     pub(crate) since: Time,
     pub(crate) server_hello: Arc<ServerHello>,
-    pub(crate) turns: ServerPace,
+    pub(crate) pace: ServerPace,
 }
 
 /// What the sessions had done.
@@ -89,21 +89,26 @@ pub(crate) struct Wires {
     pub(crate) ends: Mutex<Ends>,
 }
 
-/// Links of one gateway's life, at most.
+/// Links of one node's life, at most.
 const KEYS: Key = 10_000;
+
+/// The node whose link this is.
+pub(crate) const fn node_of_key(key: Key) -> NodeKey {
+    key / KEYS
+}
 
 impl Wires {
     /// `shared`: how many links each server has; 0: one an agent.
-    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<ServerPace>) -> Self {
+    pub(crate) fn new(node: NodeKey, shared: u16, room: usize, paces: Vec<ServerPace>) -> Self {
         let mut ends = Ends {
             dead: false,
             links: BTreeMap::new(),
             servers: Vec::new(),
             notes: Vec::new(),
             room,
-            next: life * KEYS,
+            next: node * KEYS,
         };
-        for (index, turns) in turns.into_iter().enumerate() {
+        for (index, pace) in paces.into_iter().enumerate() {
             let server = ServerId(u16::try_from(index).unwrap());
             let links = 0..shared;
             let shared = links.map(|index| ends.make(LinkId { server, index }, None)).collect();
@@ -115,7 +120,7 @@ impl Wires {
                 reachable: false,
                 since: Time::ZERO,
                 server_hello: Arc::default(),
-                turns,
+                pace,
             });
         }
         Self { ends: Mutex::new(ends) }
@@ -215,7 +220,7 @@ impl Ends {
         write(&mut bytes);
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
-        self.servers[server].turns.sent(route.link.index);
+        self.servers[server].pace.sent(route.link.index);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }
@@ -234,11 +239,11 @@ impl Uplink for Wires {
     }
 
     fn admit(&self, _: InstanceUid, route: Route) -> Permit {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.admit()
     }
 
     fn state_lost(&self, route: Route) -> bool {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.state_lost()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.state_lost()
     }
 
     fn send(
@@ -260,7 +265,7 @@ impl Uplink for Wires {
 
     fn orphaned(&self, route: Route, messages: u32) {
         let server = usize::from(route.link.server.0);
-        self.ends.lock().servers[server].turns.orphaned(route.link.index, messages);
+        self.ends.lock().servers[server].pace.orphaned(route.link.index, messages);
     }
 
     fn announced(&self, _: InstanceUid, _: ServerId) {}
@@ -272,7 +277,7 @@ impl Uplink for Wires {
     fn enqueue(&self, uid: InstanceUid, class: Class) {
         let mut ends = self.ends.lock();
         let server = ends.place(uid);
-        ends.servers[server].turns.enqueue(uid, class);
+        ends.servers[server].pace.enqueue(uid, class);
     }
 
     fn release(&self, uid: InstanceUid) {
