@@ -12,10 +12,11 @@ use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKin
 use super::events::sessions::{
     CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
 };
-use super::events::upstream::{Blame, DialResult, LossReason, PostResult, ServerErrorKind};
+use super::events::upstream::{DialResult, LossReason, PostResult, ServerErrorKind};
 use super::handles::{Family, GaugeFamily, Handle, Histogram};
 use super::registry::{Registrar, register};
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 
 /// What Prometheus is told a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

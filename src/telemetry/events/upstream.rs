@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{debug, info, trace, warn};
 
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 use crate::ident::InstanceUid;
 use crate::telemetry::ServerMetrics;
 use crate::telemetry::label::{Label, label};
@@ -71,15 +72,20 @@ label! {
     }
 }
 
-label! {
-    /// Whose fault it is that a server is of no use.
-    pub enum Blame("blame") {
-        /// The server's: it fails, or does not answer.
-        Server = "server",
-        /// The gateway's: its credential is not accepted.
-        Credential = "credential",
-        /// The gateway's: there is no OpAMP at the address that it has.
-        Address = "address",
+impl Label for Blame {
+    const KEY: &'static str = "blame";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Credential => "credential",
+            Self::Address => "address",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -255,7 +261,8 @@ impl ServerUnusable<'_> {
             Blame::Credential => "the gateway's fault: its headers for this server",
             Blame::Address => "the gateway's fault: its url for this server",
         };
-        warn!(target: TARGET, server, %blame, %reason, whose, "the server takes nothing: it counts as away");
+        let blame = blame.as_str();
+        warn!(target: TARGET, server, blame, %reason, whose, "the server takes nothing: it counts as away");
     }
 }
 
