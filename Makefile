@@ -24,7 +24,7 @@ SEED ?=
 # and a workspace of its own would compile every dependency once more.
 SIM := $(CARGO) test --features simulation --test sim
 
-.PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench \
+.PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
 	storm-drain storm-gate storm-gate-fixed storm-auto admission-table
 
@@ -89,6 +89,9 @@ tests: ## All tests: unit, property, style, sockets, interop, a thousand seeds o
 	@mkdir -p $(TARGET)
 	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
 	$(SIM) 2>&1 | tee -a $(RESULTS)
+
+figures: ## The figures that the sources are judged by, with goals; ROOT=DIR counts another tree's.
+	@$(if $(ROOT),FIGURES_ROOT=$(abspath $(ROOT))) $(CARGO) test -q --test tidy -- --nocapture figures_are_counted
 
 sim: ## Simulates fleets and everything that can go wrong: SEEDS=100000 FIRST=0, or SEED=12345 told.
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \

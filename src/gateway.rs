@@ -24,7 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::sessions::Sessions;
-use crate::telemetry::events::drain::Unheard;
+use crate::telemetry::events::drain::DrainUnacknowledged;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
 use drain::NodeDrain;
@@ -103,7 +103,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.begin();
     drain.close_agents(&edge, &sessions, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
-    Unheard { agents: sessions.unacknowledged(), messages }.emit();
+    DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // Nobody watches over servers any more that are not dialled again.
     drop(links);
     drain.delivered();

@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
+#[path = "tidy/figures/mod.rs"]
+mod figures;
 #[path = "tidy/ranks.rs"]
 mod ranks;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/syntax.rs"]
+mod syntax;
 #[path = "tidy/violations.rs"]
 mod violations;
 
@@ -24,8 +28,10 @@ use source::Source;
 /// Where Rust is written. `fuzz/` is a workspace of its own, but the same rules hold.
 const FOLDERS: [&str; 5] = ["src", "loadtest", "tests", "benches", "fuzz"];
 
+/// The repository; for `make figures ROOT=DIR` another tree.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    std::env::var_os("FIGURES_ROOT").map_or_else(own, PathBuf::from)
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {

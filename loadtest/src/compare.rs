@@ -2,34 +2,27 @@
 //! and what share of the bytes and messages is left.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
+use crate::figures::{round, shown};
 use crate::human::Human;
-use crate::stage::{Cast, Stage, StageArgs, perform};
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::{Outcome, round, shown};
+use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
+use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
 
 /// Options of `loadtest compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// How many agents
-    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
-    agents: u32,
+    #[command(flatten)]
+    agents: StagedAgents,
     /// How long the agents stay, and are counted, after everybody is back
     #[arg(long, default_value = "2s", value_name = "DURATION")]
     hold: Human,
-    /// Write the figures to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArgs,
-    #[command(flatten)]
-    stage: StageArgs,
+    staged: StagedArgs,
 }
 
 /// The figures. The keys are an interface.
@@ -41,8 +34,8 @@ struct Comparison {
     messages: Pair,
     full_states: Pair,
     /// The two storms.
-    direct: Outcome,
-    gateway: Outcome,
+    direct: StormOutcome,
+    gateway: StormOutcome,
 }
 
 /// One count in both storms.
@@ -76,27 +69,28 @@ pub(crate) fn run(args: &CompareArgs) -> io::Result<ExitCode> {
         let gateway = one(args, Cast::Gateway).await?;
         let pair = |key| Pair::new(direct.of_server(key), gateway.of_server(key));
         let comparison = Comparison {
-            agents: args.agents,
+            agents: args.agents.agents,
             bytes: pair("bytes"),
             messages: pair("messages"),
             full_states: pair("full_states"),
             direct,
             gateway,
         };
-        tell(&comparison);
-        if let Some(path) = &args.json {
-            std::fs::write(path, serde_json::to_string_pretty(&comparison)? + "\n")?;
-        }
-        let is_faultless =
-            comparison.direct.faults.is_empty() && comparison.gateway.faults.is_empty();
-        Ok(if is_faultless { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let faults = [("direct", &comparison.direct), ("Seawall", &comparison.gateway)];
+        let faults: Vec<_> = faults
+            .into_iter()
+            .flat_map(|(way, storm)| {
+                storm.faults.iter().map(move |fault| format!("{way}: {fault}"))
+            })
+            .collect();
+        args.staged.figures.publish(&comparison, &faults, || tell(&comparison))
     })
 }
 
-async fn one(args: &CompareArgs, cast: Cast) -> io::Result<Outcome> {
-    let mut stage = Stage::start(&args.stage, cast).await?;
-    let mut storm_args = stage.storm_args(args.agents);
-    storm_args.fleet = args.fleet.clone();
+async fn one(args: &CompareArgs, cast: Cast) -> io::Result<StormOutcome> {
+    let mut stage = Stage::start(&args.staged.stage, cast).await?;
+    let mut storm_args = stage.storm_args(args.agents.agents);
+    storm_args.fleet = args.staged.fleet.clone();
     storm_args.hold = args.hold;
     let mut outcome = storm(&storm_args).await?;
     if let Err(error) = stage.check() {
@@ -119,11 +113,6 @@ fn tell(comparison: &Comparison) {
             shown(pair.gateway, ""),
             shown(pair.percent, " %")
         );
-    }
-    for (name, outcome) in [("direct", &comparison.direct), ("Seawall", &comparison.gateway)] {
-        for fault in &outcome.faults {
-            println!("\nFAULT ({name}): {fault}");
-        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::figures::shown;
 use crate::stage::{Cast, Stage, StageArgs, perform};
-use crate::storm::outcome::{Outcome, shown};
+use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
 
 /// Options of `loadtest demo`.
@@ -39,7 +40,7 @@ async fn demo(args: &DemoArgs) -> io::Result<ExitCode> {
     Ok(if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(outcome: &Outcome) {
+fn tell(outcome: &StormOutcome) {
     let line = |what: &str, value: String| println!("  {what:<58} {value}");
     let count = |key| shown(outcome.of_server(key), "");
     println!("\nAll connections were cut at one instant, and every agent dialled at once.\n");

@@ -2,48 +2,41 @@
 //! their number.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::fleet::target::Target;
+use crate::args::{FleetArgs, GatewayArgs};
+use crate::figures::{FiguresArgs, round, shown};
 use crate::gateway::{self, Sample};
 use crate::human::Human;
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::{round, shown};
 use crate::storm::{Progress, fill};
 
 /// Options of `loadtest idle`.
 #[derive(Debug, Args)]
 pub(crate) struct IdleArgs {
-    /// Where agents dial
-    #[arg(long = "target", default_value = "ws://127.0.0.1:4320/v1/opamp", value_name = "URL")]
-    targets: Vec<Target>,
-    /// How many agents to measure at, rising; those of one step stay for the next
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    /// How many agents to measure at, rising; the agents of one step stay for the next
     #[arg(long, default_value = "1000,15000", value_delimiter = ',', value_name = "N,N,...")]
     agents: Vec<u32>,
-    /// The metrics of a gateway that has just been started; may be repeated
-    #[arg(long, default_value = "http://127.0.0.1:9464/metrics", value_name = "URL")]
-    gateway_metrics: Vec<String>,
     /// How long to let things come to rest before each measurement
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     rest: Human,
     /// Over how long processor time is measured; heartbeats go on meanwhile
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     watch: Human,
-    /// Write the figures to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FiguresArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
 
 /// The figures of one step.
 #[derive(Debug, Serialize)]
-struct Step {
+struct IdleStep {
     agents: u32,
     rss_bytes: f64,
     /// Over the gateway's memory before the first agent.
@@ -71,19 +64,10 @@ pub(crate) fn run(args: &IdleArgs) -> io::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let steps = runtime.block_on(measure(args))?;
-    print(&steps);
-    let growth = steps
-        .first()
-        .zip(steps.last())
-        .map(|(first, last)| round(last.rss_bytes_per_agent / first.rss_bytes_per_agent.max(1.0)));
-    println!("memory per agent, last to first: {}", shown(growth, ""));
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&steps)? + "\n")?;
-    }
-    Ok(ExitCode::SUCCESS)
+    args.figures.publish(&steps, &[], || print(&steps))
 }
 
-fn print(steps: &[Step]) {
+fn print(steps: &[IdleStep]) {
     println!("Bytes an agent; in brackets: content store + session, task and socket");
     println!("{:>8} {:>24} {:>24} {:>16}", "agents", "of all", "of those added", "CPU us/agent/s");
     let split = |all: f64, store: Option<f64>, session: Option<f64>| {
@@ -101,6 +85,11 @@ fn print(steps: &[Step]) {
             step.cpu_us_per_agent_second
         );
     }
+    let growth = steps
+        .first()
+        .zip(steps.last())
+        .map(|(first, last)| round(last.rss_bytes_per_agent / first.rss_bytes_per_agent.max(1.0)));
+    println!("memory per agent, last to first: {}", shown(growth, ""));
 }
 
 /// What each of so many agents has taken between two samples: in all, in the store, and apart from it.
@@ -112,10 +101,10 @@ fn per_agent(before: Sample, after: Sample, agents: u32) -> (f64, Option<f64>, O
     (round(all), store.map(round), store.map(|store| round(all - store)))
 }
 
-async fn measure(args: &IdleArgs) -> io::Result<Vec<Step>> {
+async fn measure(args: &IdleArgs) -> io::Result<Vec<IdleStep>> {
     let sample = async || {
         let nobody = || io::Error::other("no gateway answers at --gateway-metrics with its memory");
-        gateway::sample(&args.gateway_metrics).await.ok_or_else(nobody)
+        gateway::sample(&args.gateway.gateway_metrics).await.ok_or_else(nobody)
     };
     let empty = sample().await?;
     let mut before = empty;
@@ -123,7 +112,7 @@ async fn measure(args: &IdleArgs) -> io::Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut present = 0;
     for agents in &args.agents {
-        let mut options = args.fleet.options(&args.targets, agents - present);
+        let mut options = args.fleet.options(&args.gateway.targets, agents - present);
         options.first = present;
         crews.push(fill(&options, Duration::from_secs(600), &mut Progress::new()).await?);
         tokio::time::sleep(args.rest.0).await;
@@ -133,7 +122,7 @@ async fn measure(args: &IdleArgs) -> io::Result<Vec<Step>> {
         let cpu = (end.cpu_seconds - start.cpu_seconds) / args.watch.0.as_secs_f64().max(1e-3);
         let of_all = per_agent(empty, end, *agents);
         let of_added = per_agent(before, end, agents - present);
-        steps.push(Step {
+        steps.push(IdleStep {
             agents: *agents,
             rss_bytes: end.rss_bytes,
             rss_bytes_per_agent: of_all.0,

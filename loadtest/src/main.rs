@@ -2,12 +2,15 @@
 //! the oracle that says whether what a server believes is true.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod admission;
+mod args;
 mod children;
 mod compare;
 mod crew;
 mod demo;
 mod drain;
+mod figures;
 mod fleet;
 mod gate;
 mod gateway;

@@ -2,7 +2,6 @@
 //! agents notice of it, and how the server learns everything again.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,23 +10,23 @@ use seawall::clock;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::args::{FILL_PATIENCE, SettleArgs};
 use crate::crew::Crew;
+use crate::figures::{line, megabytes, round, shown};
 use crate::fleet::measured::Measured;
 use crate::gateway::Watch;
 use crate::human::Human;
 use crate::oracle::judge::Verdict;
-use crate::stage::{Cast, Stage, StageArgs, perform};
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::{Gateway, SERVER_LINES, of_server, round, shown};
-use crate::storm::server::Server;
-use crate::storm::{Progress, fill, publish, send_cut};
+use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
+use crate::storm::outcome::{GatewayFigures, SERVER_LINES, of_server};
+use crate::storm::server::ServerReport;
+use crate::storm::{Progress, fill, send_cut};
 
 /// Options of `loadtest outage`.
 #[derive(Debug, Args)]
 pub(crate) struct OutageArgs {
-    /// How many agents
-    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
-    agents: u32,
+    #[command(flatten)]
+    agents: StagedAgents,
     /// How long the server is away
     #[arg(long, default_value = "1s", value_name = "DURATION")]
     down: Human,
@@ -37,16 +36,10 @@ pub(crate) struct OutageArgs {
     /// How long everything is watched after the server's picture is true again
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     hold: Human,
-    /// Give the server so long to believe the truth
-    #[arg(long, default_value = "90s", value_name = "DURATION")]
-    settle: Human,
-    /// Write the figures to this file as JSON (`-`: standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArgs,
+    settle: SettleArgs,
     #[command(flatten)]
-    stage: StageArgs,
+    staged: StagedArgs,
 }
 
 /// The figures. The keys are an interface.
@@ -69,13 +62,10 @@ struct Outage {
     /// Since the restart, as the server stand-in reports it.
     server: Option<Map<String, Value>>,
     /// `cpu_seconds` from before the kill until the end of the hold.
-    gateway: Gateway,
+    gateway: GatewayFigures,
     /// Some of the faults, in words.
     faults: Vec<String>,
 }
-
-/// How long the agents may take to get in.
-const FILL: Duration = Duration::from_secs(120);
 
 /// Runs it and prints.
 ///
@@ -84,26 +74,27 @@ const FILL: Duration = Duration::from_secs(120);
 /// written.
 pub(crate) fn run(args: &OutageArgs) -> io::Result<ExitCode> {
     perform(async {
-        let mut stage = Stage::start(&args.stage, Cast::Gateway).await?;
+        let mut stage = Stage::start(&args.staged.stage, Cast::Gateway).await?;
         let mut outage = outage(args, &mut stage).await?;
         if let Err(error) = stage.check() {
             outage.faults.push(error.to_string());
         }
-        publish(&outage, &outage.faults, args.json.as_deref(), || tell(&outage))
+        args.staged.figures.publish(&outage, &outage.faults, || tell(&outage))
     })
 }
 
 async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
-    let addresses = stage.storm_args(args.agents);
-    let options = args.fleet.options(&addresses.targets, args.agents);
-    let mut crew = fill(&options, FILL, &mut Progress::new()).await?;
-    let server = Server::new(&addresses.server_report);
-    let before = server.settle(&mut crew, args.settle.0).await?;
+    let agents = args.agents.agents;
+    let addresses = stage.storm_args(agents);
+    let options = args.staged.fleet.options(&addresses.gateway.targets, agents);
+    let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
+    let server = ServerReport::new(&addresses.server_report);
+    let before = server.settle(&mut crew, args.settle.settle.0).await?;
     if !before.verdict.holds() {
         let faults = before.verdict.examples.join("; ");
         return Err(io::Error::other(format!("the server was wrong before the outage: {faults}")));
     }
-    let watch = Watch::begin(&addresses.gateway_metrics).await;
+    let watch = Watch::begin(&addresses.gateway.gateway_metrics).await;
     if let Some(before) = args.storm_before {
         send_cut(&mut crew).await?;
         tokio::time::sleep(before.0).await;
@@ -114,7 +105,7 @@ async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
     tokio::time::sleep(args.down.0).await;
     stage.restart_server().await?;
     let back = clock::now();
-    let settled = server.settle(&mut crew, args.settle.0).await?;
+    let settled = server.settle(&mut crew, args.settle.settle.0).await?;
     let at_settled = watch.sample().await;
     tokio::time::sleep(args.hold.0).await;
     // The picture must stay true: one more look.
@@ -122,7 +113,7 @@ async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
     let mut outage = Outage {
         seconds_down: round((back - killed).as_secs_f64()),
         seconds_to_settled: settled.at.map(|at| round((at - back).as_secs_f64())),
-        gateway: Gateway::between(watch.start, watch.sample().await, args.agents.into()),
+        gateway: GatewayFigures::between(watch.start, watch.sample().await, agents.into()),
         ..figures(&mut crew, &start).await?
     };
     outage.gateway.with_memory(&watch, at_settled);
@@ -167,7 +158,6 @@ impl Outage {
 }
 
 fn tell(outage: &Outage) {
-    let line = |name: &str, value: String| println!("{name:<34} {value}");
     line("agents", outage.agents.to_string());
     line("server away for", format!("{} s", outage.seconds_down));
     line("connections closed on agents", outage.connections_closed_by_gateway.to_string());
@@ -179,7 +169,6 @@ fn tell(outage: &Outage) {
         line(name, shown(count, ""));
     }
     line("server: right about all after", shown(outage.seconds_to_settled, " s"));
-    let megabytes = |bytes: Option<f64>| shown(bytes.map(|b| round(b / 1e6)), " MB");
     line("gateway: memory before", megabytes(outage.gateway.rss_bytes_start));
     line("gateway: memory at most", megabytes(outage.gateway.rss_bytes_peak));
     line("gateway: memory in the end", megabytes(outage.gateway.rss_bytes));

@@ -5,28 +5,25 @@
 //! rate: the latency, from the instant each message was meant to be sent.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use crate::args::{FILL_PATIENCE, FleetArgs, GatewayArgs};
 use crate::crew::Crew;
+use crate::figures::{FiguresArgs, line, round, shown};
 use crate::fleet::load::{LoadKind, LoadOrder, Pace};
 use crate::fleet::measured::Measured;
-use crate::fleet::target::Target;
 use crate::gateway;
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::{round, shown};
 use crate::storm::{Progress, fill};
 
 /// Options of `loadtest roundtrip`.
 #[derive(Debug, Args)]
 pub(crate) struct RoundtripArgs {
-    /// Where agents dial
-    #[arg(long = "target", default_value = "ws://127.0.0.1:4320/v1/opamp", value_name = "URL")]
-    targets: Vec<Target>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// How many agents
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     agents: u32,
@@ -42,19 +39,15 @@ pub(crate) struct RoundtripArgs {
     /// Send heartbeats, which a gateway may answer itself, instead of changed health
     #[arg(long)]
     heartbeats: bool,
-    /// The metrics of a gateway; may be repeated
-    #[arg(long, default_value = "http://127.0.0.1:9464/metrics", value_name = "URL")]
-    gateway_metrics: Vec<String>,
-    /// Write the figures to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FiguresArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
 
 /// The figures. The keys are an interface.
 #[derive(Debug, Serialize)]
-struct Figures {
+struct RoundtripFigures {
     agents: u32,
     round_trips_per_second: f64,
     gateway_cpu_us_per_round_trip: Option<f64>,
@@ -81,53 +74,53 @@ const TAIL: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &RoundtripArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let figures = runtime.block_on(measure(args))?;
-    let line = |name: &str, value: String| println!("{name:<34} {value}");
-    line("agents", figures.agents.to_string());
-    line("round trips per second", figures.round_trips_per_second.to_string());
-    line("gateway CPU per round trip", shown(figures.gateway_cpu_us_per_round_trip, " us"));
-    line(
-        "load generator CPU per round trip",
-        format!("{} us", figures.client_cpu_us_per_round_trip),
-    );
-    line("saturated, p50", shown(figures.saturated_ms_p50, " ms"));
-    line("saturated, p99", shown(figures.saturated_ms_p99, " ms"));
-    line("then on schedule, per second", figures.rate_per_second.to_string());
-    line("latency, p50", shown(figures.latency_ms_p50, " ms"));
-    line("latency, p99", shown(figures.latency_ms_p99, " ms"));
-    line("latency, longest", shown(figures.latency_ms_max, " ms"));
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n")?;
-    }
-    let mut faultless = true;
-    for (count, fault) in [
-        (figures.unanswered, "messages got no reply"),
-        (figures.misrouted, "went to the wrong agent"),
-    ] {
-        if count > 0 {
-            faultless = false;
-            eprintln!("FAULT: {count} {fault}");
-        }
-    }
-    Ok(if faultless { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let faults = figures.faults();
+    args.figures.publish(&figures, &faults, || figures.print())
 }
 
-async fn measure(args: &RoundtripArgs) -> io::Result<Figures> {
-    let options = args.fleet.options(&args.targets, args.agents);
-    let mut crew = fill(&options, Duration::from_secs(120), &mut Progress::new()).await?;
+impl RoundtripFigures {
+    /// What must be 0 and is more, in words.
+    fn faults(&self) -> Vec<String> {
+        let counts = [
+            (self.unanswered, "messages got no reply"),
+            (self.misrouted, "messages went to the wrong agent"),
+        ];
+        let bad = counts.iter().filter(|(count, _)| *count > 0);
+        bad.map(|(count, fault)| format!("{count} {fault}")).collect()
+    }
+
+    fn print(&self) {
+        line("agents", self.agents);
+        line("round trips per second", self.round_trips_per_second);
+        line("gateway CPU per round trip", shown(self.gateway_cpu_us_per_round_trip, " us"));
+        let client = format!("{} us", self.client_cpu_us_per_round_trip);
+        line("load generator CPU per round trip", client);
+        line("saturated, p50", shown(self.saturated_ms_p50, " ms"));
+        line("saturated, p99", shown(self.saturated_ms_p99, " ms"));
+        line("then on schedule, per second", self.rate_per_second);
+        line("latency, p50", shown(self.latency_ms_p50, " ms"));
+        line("latency, p99", shown(self.latency_ms_p99, " ms"));
+        line("latency, longest", shown(self.latency_ms_max, " ms"));
+    }
+}
+
+async fn measure(args: &RoundtripArgs) -> io::Result<RoundtripFigures> {
+    let options = args.fleet.options(&args.gateway.targets, args.agents);
+    let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
     // What the first reports set going is not part of it.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let start = gateway::sample(&args.gateway_metrics).await;
+    let start = gateway::sample(&args.gateway.gateway_metrics).await;
     let cpu_start = crew.cpu_seconds().await?;
     let closed = part(args, &mut crew, Pace::Closed { depth: args.depth }).await?;
     let cpu = crew.cpu_seconds().await? - cpu_start;
-    let end = gateway::sample(&args.gateway_metrics).await;
+    let end = gateway::sample(&args.gateway.gateway_metrics).await;
     let replies = closed.load_replies.max(1) as f64;
     let through = closed.load_replies as f64 / args.seconds as f64;
     let rate = args.rate.map_or(through / 2.0, f64::from).max(0.1);
     let interval = Duration::from_secs_f64(f64::from(args.agents) / rate);
     let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
     let open = part(args, &mut crew, Pace::Open { interval_us }).await?;
-    Ok(Figures {
+    Ok(RoundtripFigures {
         agents: args.agents,
         round_trips_per_second: round(through),
         gateway_cpu_us_per_round_trip: start

@@ -3,23 +3,20 @@
 //! truth, and what it costs the gateway to hold everything meanwhile.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::human::Human;
-use crate::stage::{Cast, Stage, StageArgs, perform};
-use crate::storm::args::FleetArgs;
+use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
 use crate::storm::storm;
 
 /// Options of `loadtest slow`.
 #[derive(Debug, Args)]
 pub(crate) struct SlowArgs {
-    /// How many agents
-    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
-    agents: u32,
+    #[command(flatten)]
+    agents: StagedAgents,
     /// Reports a second that the server works through; one after the other, each answered when its
     /// turn is over
     #[arg(long, default_value_t = 200, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
@@ -30,13 +27,8 @@ pub(crate) struct SlowArgs {
     /// Give the server so long to believe the truth; by default three times what its work takes
     #[arg(long, value_name = "DURATION")]
     settle: Option<Human>,
-    /// Write the figures to this file as JSON (`-`: standard output), in the way of `storm`
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArgs,
-    #[command(flatten)]
-    stage: StageArgs,
+    staged: StagedArgs,
 }
 
 /// Patience beyond what the work takes.
@@ -49,15 +41,16 @@ const SLACK: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
     perform(async {
         let cast = if args.direct { Cast::ServerAlone } else { Cast::Gateway };
-        let mut stage = Stage::start(&args.stage, cast).await?;
-        let mut storm_args = stage.storm_args(args.agents);
-        storm_args.fleet = args.fleet.clone();
-        if args.fleet.changed == 0.0 {
+        let agents = args.agents.agents;
+        let mut stage = Stage::start(&args.staged.stage, cast).await?;
+        let mut storm_args = stage.storm_args(agents);
+        storm_args.fleet = args.staged.fleet.clone();
+        if storm_args.fleet.changed == 0.0 {
             storm_args.fleet.changed = 1.0;
         }
         storm_args.misbehave = Some(format!("{{\"capacity\":{}}}", args.server_capacity));
-        let work = work(args.agents, storm_args.fleet.changed, args.server_capacity);
-        storm_args.settle = args.settle.unwrap_or(Human(work * 3 + SLACK));
+        let work = work(agents, storm_args.fleet.changed, args.server_capacity);
+        storm_args.settle.settle = args.settle.unwrap_or(Human(work * 3 + SLACK));
         let mut outcome = storm(&storm_args).await?;
         if cast == Cast::Gateway {
             outcome.faults.extend(too_late(outcome.acknowledged_ms_max));
@@ -65,7 +58,7 @@ pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
         if let Err(error) = stage.check() {
             outcome.faults.push(error.to_string());
         }
-        let code = outcome.publish(args.json.as_deref())?;
+        let code = outcome.publish(&args.staged.figures)?;
         eprintln!(
             "The server, at {} reports a second, has at least {:.1} s of work with the news.",
             args.server_capacity,

@@ -33,7 +33,7 @@ pub use drain::DrainView;
 pub use params::AdminParams;
 pub use view::{Readiness, ServerView, SessionView, View};
 
-use crate::telemetry::events::admin::{AcceptFailed, Listening};
+use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 
 /// Connections at one time; more wait in the accept queue.
 const CONNECTIONS_MAX: usize = 32;
@@ -63,7 +63,7 @@ impl Admin {
     /// The system's, such as an address in use.
     pub async fn bind(params: &AdminParams) -> io::Result<Self> {
         let listener = TcpListener::bind(params.listen).await?;
-        Listening { address: listener.local_addr()? }.emit();
+        AdminListening { address: listener.local_addr()? }.emit();
         Ok(Self { listener, head_timeout: HEAD_TIMEOUT })
     }
 
@@ -93,7 +93,7 @@ impl Admin {
                     });
                 }
                 Err(error) => {
-                    AcceptFailed { error: &error }.emit();
+                    AdminAcceptFailed { error: &error }.emit();
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

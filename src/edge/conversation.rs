@@ -10,7 +10,7 @@ use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::{Attachment, Rejected};
 use crate::telemetry::events::edge::{
-    CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
+    CloseReason, MessageFault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
 };
 use crate::websocket::{self, Decoder, Incoming, Role};
 
@@ -144,9 +144,9 @@ impl Drop for Conversation {
 /// The agent broke the WebSocket protocol.
 fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
     let (reason, label) = match fault {
-        websocket::Fault::Text => (CloseReason::UnsupportedData, Fault::Text),
-        websocket::Fault::TooBig => (CloseReason::TooBig, Fault::TooBig),
-        _ => (CloseReason::ProtocolFault, Fault::Frame),
+        websocket::Fault::Text => (CloseReason::UnsupportedData, MessageFault::Text),
+        websocket::Fault::TooBig => (CloseReason::TooBig, MessageFault::TooBig),
+        _ => (CloseReason::ProtocolFault, MessageFault::Frame),
     };
     MessageRejected { peer, fault: label }.emit();
     Ending { code: fault.close_code(), reason }
@@ -159,19 +159,22 @@ fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) 
     let (fault, ending) = match &why {
         Rejected::Malformed(_) => {
             splice::bad_request(None, &why.to_string(), out);
-            (Fault::Scan, None)
+            (MessageFault::Scan, None)
         }
         Rejected::Uid(_) => {
             splice::bad_request(None, &why.to_string(), out);
-            (Fault::Uid, None)
+            (MessageFault::Uid, None)
         }
         Rejected::Cloned { uid, fresh } => {
             splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
-            (Fault::ClonedUid, None)
+            (MessageFault::ClonedUid, None)
         }
         Rejected::Full => {
             splice::unavailable(None, &why.to_string(), RETRY_AFTER, out);
-            (Fault::SessionsFull, Some(Ending { code: 1013, reason: CloseReason::OverLimit }))
+            (
+                MessageFault::SessionsFull,
+                Some(Ending { code: 1013, reason: CloseReason::OverLimit }),
+            )
         }
     };
     websocket::finish_message(frame, out);

@@ -29,7 +29,7 @@ use crate::clock;
 use crate::opamp::splice;
 use crate::sessions::{Rejected, Waiting};
 use crate::telemetry::events::edge::{
-    CloseReason, Fault, MessageReceived, MessageRejected, MessageSent, RefuseReason,
+    CloseReason, MessageFault, MessageReceived, MessageRejected, MessageSent, RefuseReason,
     RequestRefused, SendKind, Transport,
 };
 use crate::websocket::{self, HEADERS_MAX, UpgradeFault};
@@ -238,12 +238,12 @@ fn not_an_upgrade(headers: &HeaderMap) -> Refusal {
 fn unreadable(fault: &BodyError, peer: SocketAddr) -> Refusal {
     let (status, reason) = match fault {
         BodyError::TooLarge { .. } => {
-            MessageRejected { peer, fault: Fault::TooBig }.emit();
+            MessageRejected { peer, fault: MessageFault::TooBig }.emit();
             (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::TooLarge)
         }
         BodyError::Ratio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::GzipRatio),
         BodyError::Gzip(_) => {
-            MessageRejected { peer, fault: Fault::Gzip }.emit();
+            MessageRejected { peer, fault: MessageFault::Gzip }.emit();
             (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
         }
         BodyError::Broken(_) => (StatusCode::BAD_REQUEST, RefuseReason::BadRequest),
@@ -254,10 +254,10 @@ fn unreadable(fault: &BodyError, peer: SocketAddr) -> Refusal {
 
 fn rejected(why: &Rejected, peer: SocketAddr) -> Refusal {
     let fault = match why {
-        Rejected::Malformed(_) => Fault::Scan,
-        Rejected::Uid(_) => Fault::Uid,
-        Rejected::Cloned { .. } => Fault::ClonedUid,
-        Rejected::Full => Fault::SessionsFull,
+        Rejected::Malformed(_) => MessageFault::Scan,
+        Rejected::Uid(_) => MessageFault::Uid,
+        Rejected::Cloned { .. } => MessageFault::ClonedUid,
+        Rejected::Full => MessageFault::SessionsFull,
     };
     MessageRejected { peer, fault }.emit();
     if matches!(why, Rejected::Full) {

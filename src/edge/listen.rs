@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{Edge, connection};
 use crate::telemetry::events::admission::BacklogCapped;
-use crate::telemetry::events::edge::{AcceptError, AcceptFailed, Listening, Measured};
+use crate::telemetry::events::edge::{AcceptError, AcceptFailed, EdgeListening, EdgeMeasured};
 
 /// An address cannot be bound. The configuration's or the machine's fault.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub(super) fn start(
             address = listener.local_addr().map_err(|source| BindError { address, source })?;
             tasks.spawn_on(accept(listener, Arc::clone(edge)), accept_runtime);
         }
-        Listening { address, sockets }.emit();
+        EdgeListening { address, sockets }.emit();
         bound.push(address);
     }
     edge.drain.accepting(tasks.len());
@@ -68,7 +68,7 @@ fn warn_if_capped(backlog: u32) {
 pub(super) async fn measure(edge: &Edge) {
     const INTERVAL: Duration = Duration::from_millis(250);
     loop {
-        Measured { buffered_bytes: edge.buffered_bytes() }.emit();
+        EdgeMeasured { buffered_bytes: edge.buffered_bytes() }.emit();
         edge.pressure.observe(edge.buffered_bytes());
         let status = edge.admission.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
         if let Some(until) = status.expected_until {

@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::admin::DrainView;
 use crate::clock;
-use crate::core::drain::{Drain, Phase, Step, Terms};
+use crate::core::drain::{Drain, DrainPhase, Step, Terms};
 use crate::edge::Edge;
 use crate::sessions::{AgentDrain, Sessions};
 use crate::telemetry::Label as _;
-use crate::telemetry::events::drain::{DrainPhase, Measured, PhaseEntered, TooSlow};
+use crate::telemetry::events::drain::{DrainMeasured, DrainPhaseEntered, DrainTooSlow};
 
 /// How long those who said that they leave may take until their servers have been told.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
@@ -46,13 +46,13 @@ impl NodeDrain {
         self.begun.notified().await;
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> DrainPhase {
         self.drain.lock().phase()
     }
 
     pub(super) fn view(&self) -> DrainView {
         let drain = self.drain.lock();
-        let (phase, rate) = (label(drain.phase()).as_str(), drain.rate().get());
+        let (phase, rate) = (drain.phase().as_str(), drain.rate().get());
         DrainView { phase, left: self.left(), rate }
     }
 
@@ -74,7 +74,7 @@ impl NodeDrain {
         mut listeners: JoinSet<()>,
     ) {
         sessions.begin_drain();
-        let mut shown = Phase::Serving;
+        let mut shown = DrainPhase::Serving;
         loop {
             let now = clock::now();
             let (step, phase) = {
@@ -83,7 +83,7 @@ impl NodeDrain {
             };
             if phase != shown {
                 shown = phase;
-                PhaseEntered { phase: label(phase), left: self.left() }.emit();
+                DrainPhaseEntered { phase: phase, left: self.left() }.emit();
             }
             match step {
                 Step::Wait(until) => {
@@ -127,7 +127,7 @@ impl NodeDrain {
         };
         let left = terms.left_over(open);
         if left > 0 {
-            TooSlow { open, rate, time_max: terms.time_max, left }.emit();
+            DrainTooSlow { open, rate, time_max: terms.time_max, left }.emit();
         }
     }
 
@@ -145,22 +145,11 @@ impl NodeDrain {
     /// The links have written what waited on them.
     pub(super) fn delivered(&self) {
         self.drain.lock().delivered(clock::now());
-        PhaseEntered { phase: DrainPhase::Drained, left: self.left() }.emit();
+        DrainPhaseEntered { phase: DrainPhase::Drained, left: self.left() }.emit();
         self.measure();
     }
 
     fn measure(&self) {
-        Measured { phase: label(self.phase()), left: self.left() }.emit();
-    }
-}
-
-const fn label(phase: Phase) -> DrainPhase {
-    match phase {
-        Phase::Serving => DrainPhase::Serving,
-        Phase::Notice => DrainPhase::Notice,
-        Phase::Closing => DrainPhase::Closing,
-        Phase::Cutting => DrainPhase::Cutting,
-        Phase::Delivering => DrainPhase::Delivering,
-        Phase::Drained => DrainPhase::Drained,
+        DrainMeasured { phase: self.phase(), left: self.left() }.emit();
     }
 }

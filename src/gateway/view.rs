@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::drain::NodeDrain;
 use crate::admin::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
-use crate::core::drain::Phase as DrainPhase;
+use crate::core::drain::DrainPhase;
 use crate::core::session::{FullState, Presence};
 use crate::edge::{AdmissionStatus, Edge};
 use crate::ident::InstanceUid;

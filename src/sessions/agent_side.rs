@@ -11,16 +11,14 @@ use super::slot::{Locked, Slot, SlotState};
 use super::{Presence, Sessions, additions};
 use crate::clock;
 use crate::core::pacing::Permit;
-use crate::core::session::{Arrival, Carry, Policy, Reply, ReportVerdict, Route, Says};
+use crate::core::session::{Arrival, Carry, EndReason, Policy, Reply, ReportVerdict, Route, Says};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
 use crate::opamp::splice::Additions;
 use crate::opamp::{header, splice};
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{
-    CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource,
-};
+use crate::telemetry::events::sessions::{CustomDrop, HeartbeatRoute, OfferDrop, ReplySource};
 use crate::websocket;
 
 /// One-shot messages of all agents that may wait for their servers, in bytes.

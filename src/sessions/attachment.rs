@@ -8,6 +8,7 @@ use super::outbox::Outgoing;
 use super::slot::Slot;
 use super::{Presence, Sessions};
 use crate::clock;
+use crate::core::session::EndReason;
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::telemetry::events;
 
@@ -85,7 +86,7 @@ impl Attachment {
         self.sessions.say_farewell(&mut slot, out);
         if slot.renamed {
             slot.session.leave();
-            let reason = events::sessions::EndReason::ReplacedUid;
+            let reason = EndReason::ReplacedUid;
             events::sessions::SessionEnded { uid: self.uid, reason }.emit();
         }
         self.sessions.finish(self.uid, slot);

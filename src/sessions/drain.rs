@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use super::slot::{Locked, Slot};
 use super::{Presence, Sessions};
 use crate::core::drain::Candidate;
+use crate::core::session::EndReason;
 use crate::ident::InstanceUid;
-use crate::telemetry::events::sessions::{EndReason, SessionEnded};
+use crate::telemetry::events::sessions::SessionEnded;
 
 /// What became of the wish that an agent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,7 +73,7 @@ impl Sessions {
             events::OfferDropped { uid, reason: OfferDrop::OverBudget }.emit();
         }
         if !scan.is_empty_ack() {
-            events::OfferKept { uid }.emit();
+            events::OfferStored { uid }.emit();
         }
     }
 

@@ -31,7 +31,7 @@ impl Sessions {
         }
         let (connected, absent) = self.count();
         let outbox_bytes = self.tally.agent_bytes();
-        events::Counted { connected, absent, outbox_bytes }.emit();
+        events::SessionsMeasured { connected, absent, outbox_bytes }.emit();
         self.measure_store();
         self.echoes.lock().forget(now);
         full
@@ -40,11 +40,15 @@ impl Sessions {
     fn measure_store(&self) {
         let figures = self.store.figures();
         StoreMeasured {
-            bytes_and_memory: (figures.bytes, figures.memory),
-            entries: (figures.entries, figures.entries_evicted),
+            bytes: figures.bytes,
+            memory: figures.memory,
+            entries: figures.entries,
+            entries_evicted: figures.entries_evicted,
             handles: figures.handles,
-            shared_and_stored: (figures.shared, figures.stored + figures.revived),
-            evicted_and_refused: (figures.evictions, figures.refused),
+            shared: figures.shared,
+            stored: figures.stored + figures.revived,
+            evictions: figures.evictions,
+            refused: figures.refused,
             misses: figures.misses,
         }
         .emit();
@@ -69,11 +73,9 @@ impl Sessions {
                 // The server hears nothing: see `drain`.
                 _ if self.is_draining() => {
                     slot.session.gone();
-                    events::EndReason::Moved
+                    EndReason::Moved
                 }
-                EndReason::AgentDisconnect => events::EndReason::AgentDisconnect,
-                EndReason::GraceExpired => events::EndReason::GraceExpired,
-                EndReason::PollExpired => events::EndReason::PollExpired,
+                reason => reason,
             };
             events::SessionEnded { uid, reason }.emit();
         }

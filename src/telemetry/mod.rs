@@ -5,17 +5,25 @@
 //! counts in one place. A handle is looked up once for the process: an increment is an atomic.
 //! Must not know who emits.
 
+mod description;
+#[cfg(test)]
+mod documented;
 pub mod events;
+mod exporter;
 mod handles;
-pub mod label;
+mod histogram;
+mod label;
+mod labels;
 pub mod logging;
-pub mod names;
+mod names;
 mod process;
 mod registry;
+#[cfg(test)]
+mod tests;
 
-pub use handles::{Family, GaugeFamily, Histogram};
+pub use handles::{Family, GaugeFamily};
+pub use histogram::Histogram;
 pub use label::Label;
-pub use metrics::{Counter, Gauge};
-pub use names::{Kind, Metric, Metrics, ServerMetrics};
+pub use names::ServerMetrics;
 pub use process::resident_bytes;
-pub use registry::{install, metrics, reference, render, value};
+pub use registry::{install, metrics, render, value};

@@ -2,45 +2,25 @@
 //! docs/METRICS.md. Names are `seawall_<noun>_<unit>[_total]`; labels are closed sets, except
 //! `server`, which the configuration bounds.
 
-use std::fmt;
-
 use metrics::{Counter, Gauge};
 
-use super::events::admission::AdmissionOutcome;
-use super::events::drain::DrainPhase;
-use super::events::edge::{AcceptError, CloseReason, Fault, RefuseReason, SendKind, Transport};
-use super::events::sessions::{
-    CustomDrop, EndReason, HeartbeatRoute, OfferDrop, ReplySource, SessionState,
+use super::description::Description;
+#[cfg(test)]
+use super::documented::{Documented, LabelValues, MetricKind};
+use super::exporter::{Registrar, register};
+use super::handles::{Family, GaugeFamily, Handle};
+use super::histogram::Histogram;
+use super::labels::edge::{
+    AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
-use super::events::upstream::{DialResult, LossReason, PostResult, ServerErrorKind};
-use super::handles::{Family, GaugeFamily, Handle, Histogram};
-use super::registry::{Registrar, register};
+use super::labels::sessions::{CustomDrop, HeartbeatRoute, OfferDrop, ReplySource, SessionState};
+use super::labels::upstream::{DialResult, LossReason, PostResult};
+use crate::core::admission::Outcome;
+use crate::core::drain::DrainPhase;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
-
-/// What Prometheus is told a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only ever rises.
-    Counter,
-    /// Rises and falls.
-    Gauge,
-    /// Observations in buckets.
-    Histogram,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        })
-    }
-}
-
-/// A label's key and its values; no values if the configuration names them.
-type Labels = Vec<(&'static str, Vec<&'static str>)>;
+use crate::core::session::EndReason;
+use crate::opamp::server::ErrorKind;
 
 macro_rules! table {
     (
@@ -50,31 +30,37 @@ macro_rules! table {
     ) => {
         /// Every metric there is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Metric { $($( #[doc = $help] $variant, )+)+ }
+        pub(super) enum Metric { $($( #[doc = $help] $variant, )+)+ }
 
         impl Metric {
-            /// All of them, in the order of the table.
-            pub const ALL: &'static [Self] = &[$($( Self::$variant, )+)+];
-
-            /// The name in the exposition.
-            pub const fn name(self) -> &'static str {
+            const fn name(self) -> &'static str {
                 match self { $($( Self::$variant => $name, )+)+ }
             }
 
-            /// What it means, in one sentence.
-            pub fn help(self) -> &'static str {
+            fn help(self) -> &'static str {
                 match self { $($( Self::$variant => $help.trim_ascii(), )+)+ }
             }
 
+            /// The name in the exposition, and the meaning in one sentence.
+            pub(super) fn description(self) -> Description {
+                Description { name: self.name(), help: self.help() }
+            }
+        }
+
+        #[cfg(test)]
+        impl Metric {
+            /// All of them, in the order of the table.
+            pub(super) const ALL: &'static [Self] = &[$($( Self::$variant, )+)+];
+
             /// Counter, gauge or histogram.
-            pub const fn kind(self) -> Kind {
-                match self { $($( Self::$variant => <$handle as Handle>::KIND, )+)+ }
+            pub(super) const fn kind(self) -> MetricKind {
+                match self { $($( Self::$variant => <$handle as Documented>::KIND, )+)+ }
             }
 
             /// The labels' keys and values; no values where the configuration names them.
-            pub fn labels(self) -> Labels {
+            pub(super) fn labels(self) -> Vec<LabelValues> {
                 let (common, own): (&[&'static str], _) = match self {
-                    $($( Self::$variant => (&$common, <$handle as Handle>::label()), )+)+
+                    $($( Self::$variant => (&$common, <$handle as Documented>::label()), )+)+
                 };
                 common.iter().map(|key| (*key, Vec::new())).chain(own).collect()
             }
@@ -85,11 +71,18 @@ macro_rules! table {
         }
 
         impl $set {
-            pub(super) fn register(registrar: &Registrar<'_>) -> Self {
-                Self { $( $field: Handle::register(registrar, Metric::$variant), )+ }
+            fn register(registrar: &Registrar<'_>) -> Self {
+                Self { $( $field: Handle::register(registrar, Metric::$variant.description()), )+ }
             }
         } )+
     };
+}
+
+impl Metrics {
+    /// Every handle of the process; `registry` makes them once.
+    pub(super) fn new() -> Self {
+        register(None, Self::register)
+    }
 }
 
 impl ServerMetrics {
@@ -124,7 +117,7 @@ struct Metrics [] {
     /// Bytes of messages sent to agents, before compression.
     bytes_sent: Counter = BytesSent "seawall_edge_sent_bytes_total",
     /// Messages from agents that were not taken, by what is wrong with them.
-    messages_rejected: Family<Fault> = MessagesRejected "seawall_edge_rejected_messages_total",
+    messages_rejected: Family<MessageFault> = MessagesRejected "seawall_edge_rejected_messages_total",
     /// WebSocket pings sent to silent agents.
     pings_sent: Counter = PingsSent "seawall_edge_sent_pings_total",
     /// Bytes held of messages that have not wholly arrived.
@@ -135,7 +128,7 @@ struct Metrics [] {
     scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
 
     /// Accepted connections by how their wish to come in ended; with those that wait or have not asked yet, all accepted.
-    admission_outcomes: Family<AdmissionOutcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
+    admission_outcomes: Family<Outcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
     /// Entries a second that the gate allows.
     admission_rate: Gauge = AdmissionRate "seawall_admission_rate",
     /// Connections that wait for their turn, unanswered.
@@ -145,7 +138,7 @@ struct Metrics [] {
     /// Refusals held back.
     admission_held: Gauge = AdmissionHeld "seawall_admission_held",
     /// Agents that may be outside; NaN while nobody knows.
-    admission_outside: Gauge = AdmissionOutside "seawall_admission_disconnected",
+    admission_disconnected: Gauge = AdmissionDisconnected "seawall_admission_disconnected",
     /// When the last of them will be in, from now; NaN while nobody knows.
     admission_last_in: Gauge = AdmissionLastIn "seawall_admission_last_in_seconds",
     /// Sources (addresses, credentials) whose arrivals are counted.
@@ -210,7 +203,7 @@ struct Metrics [] {
     /// Contents wanted whose bytes were not there.
     store_misses: Counter = StoreMisses "seawall_store_misses_total",
     /// Offers kept for agents that could not take them at once.
-    offers_kept: Counter = OffersKept "seawall_stored_offers_total",
+    offers_stored: Counter = OffersStored "seawall_stored_offers_total",
     /// Offers that will not reach their agent.
     offers_dropped: Family<OfferDrop> = OffersDropped "seawall_dropped_offers_total",
     /// Custom messages that will not reach their agent or server.
@@ -221,7 +214,7 @@ struct Metrics [] {
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",
     /// Agents that a drain let go, or was to say goodbye for, before their server had taken and answered everything.
-    drain_unacknowledged: Counter = DrainUnheard "seawall_drain_unacknowledged_agents_total",
+    drain_unacknowledged: Counter = DrainUnacknowledged "seawall_drain_unacknowledged_agents_total",
     /// Agents' connections that a drain has yet to close.
     drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
 }
@@ -263,7 +256,7 @@ struct ServerMetrics ["server"] {
     /// Polls on behalf of agents (`http` mode) that came due.
     polls: Counter = Polls "seawall_upstream_polls_total",
     /// Error responses from the server.
-    server_errors: Family<ServerErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
+    server_errors: Family<ErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
     /// Sessions that wait for their turn at the server, by what they have to say.
     resync_sessions: GaugeFamily<Class> = ResyncSessions "seawall_upstream_resync_sessions",
     /// Messages sent to the server and not answered yet.
@@ -281,35 +274,4 @@ struct ServerMetrics ["server"] {
     /// Sessions moved away because the server was gone too long, or back again.
     sessions_moved: Counter = SessionsMoved "seawall_upstream_moved_sessions_total",
 }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_well_formed() {
-        let mut seen = HashSet::new();
-        for metric in Metric::ALL {
-            let name = metric.name();
-            assert!(seen.insert(name), "{name} is there twice");
-            assert!(name.starts_with("seawall_"), "{name}");
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-            assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
-            let help = metric.help();
-            assert!(help.ends_with('.'), "{name}: {help}");
-        }
-    }
-
-    #[test]
-    fn label_values_are_unique_and_no_label_is_a_uid() {
-        for metric in Metric::ALL {
-            for (key, values) in metric.labels() {
-                assert!(!key.contains("uid"));
-                assert_eq!(values.iter().collect::<HashSet<_>>().len(), values.len());
-            }
-        }
-    }
 }

@@ -26,7 +26,7 @@ pub(super) struct Origin<'a> {
 /// last word of one that was.
 pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bool {
     let Origin { server, link, route, agent } = *origin;
-    events::MessageReceived { bytes: bytes.len() }.emit(&server.metrics);
+    events::ServerMessageReceived { bytes: bytes.len() }.emit(&server.metrics);
     let scan = match ServerScan::parse(header::strip(bytes)) {
         Ok(scan) => scan,
         Err(fault) => {
@@ -99,12 +99,8 @@ fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
 
 fn note_error(server: &Server, scan: &ServerScan<'_>) {
     let Some(error) = scan.error() else { return };
-    let kind = match error.kind {
-        ErrorKind::Unknown => events::ServerErrorKind::Unknown,
-        ErrorKind::BadRequest => events::ServerErrorKind::BadRequest,
-        ErrorKind::Unavailable => events::ServerErrorKind::Unavailable,
-    };
-    events::ServerErrorReceived { server: &server.params.name, kind }.emit(&server.metrics);
+    let (server_name, kind) = (&server.params.name, error.kind);
+    events::ServerErrorReceived { server: server_name, kind }.emit(&server.metrics);
 }
 
 /// The server has asked for a pause.

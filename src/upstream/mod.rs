@@ -180,7 +180,7 @@ impl Upstream {
         let shared: usize = server.shared.iter().map(|link| link.waiting_bytes()).sum();
         let owned: usize = server.owned.iter().map(|link| link.waiting_bytes()).sum();
         let pace = server.pace.measure(clock::now());
-        events::Measured { queue_bytes: shared + owned, pace }.emit(&server.metrics);
+        events::ServerMeasured { queue_bytes: shared + owned, pace }.emit(&server.metrics);
     }
 
     /// An agent's own link, made and dialled when it is first needed.
@@ -246,7 +246,7 @@ impl Uplink for Upstream {
         match sent {
             Ok(bytes) => {
                 server.pace.sent(route.link.index, clock::now());
-                events::MessageSent { bytes }.emit(&server.metrics);
+                events::ServerMessageSent { bytes }.emit(&server.metrics);
                 if let Some(polls) = &server.polls {
                     polls.add(uid);
                 }

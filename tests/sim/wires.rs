@@ -17,7 +17,7 @@ use seawall::opamp::server::ServerScan;
 use seawall::sessions::{NotSent, ServerHello, Uplink};
 
 use crate::pace::ServerPace;
-use crate::world::Time;
+use crate::world::{NodeKey, Time};
 
 /// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
 /// `shared`: 0 for agents' own links, where a server has to be dialled to see whether it is back.
@@ -28,7 +28,7 @@ fn rules(shared: u16) -> ServerRules {
     ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
 }
 
-/// Names a link for the whole run, those of earlier gateways included.
+/// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) struct ServerEnd {
     /// What upstream's servers have, too.
     pub(crate) state: ServerState,
     pub(crate) server_hello: Arc<ServerHello>,
-    pub(crate) turns: ServerPace,
+    pub(crate) pace: ServerPace,
 }
 
 /// What the sessions had done.
@@ -100,22 +100,27 @@ pub(crate) struct Wires {
     pub(crate) ends: Mutex<Ends>,
 }
 
-/// Links of one gateway's life, at most.
+/// Links of one node's life, at most.
 const KEYS: Key = 10_000;
+
+/// The node whose link this is.
+pub(crate) const fn node_of_key(key: Key) -> NodeKey {
+    key / KEYS
+}
 
 impl Wires {
     /// `shared`: how many links each server has; 0: one an agent.
-    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<ServerPace>) -> Self {
+    pub(crate) fn new(node: NodeKey, shared: u16, room: usize, paces: Vec<ServerPace>) -> Self {
         let mut ends = Ends {
             dead: false,
             links: BTreeMap::new(),
             servers: Vec::new(),
             notes: Vec::new(),
             room,
-            next: life * KEYS,
+            next: node * KEYS,
         };
         let rules = rules(shared);
-        for (index, turns) in turns.into_iter().enumerate() {
+        for (index, pace) in paces.into_iter().enumerate() {
             let server = ServerId(u16::try_from(index).unwrap());
             let links = 0..shared;
             let shared = links.map(|index| ends.make(LinkId { server, index }, None)).collect();
@@ -125,7 +130,7 @@ impl Wires {
                 owned: BTreeMap::new(),
                 state: ServerState::new(rules, clock::now()),
                 server_hello: Arc::default(),
-                turns,
+                pace,
             });
         }
         Self { ends: Mutex::new(ends) }
@@ -188,11 +193,11 @@ impl Ends {
         let mut effects = server.state.handle(event, clock::now());
         effects.retain(|effect| match *effect {
             ServerEffect::LastLinkLost => {
-                server.turns.links_all_lost();
+                server.pace.links_all_lost();
                 false
             }
             ServerEffect::Pause(pause) => {
-                server.turns.pause(clock::now() + pause);
+                server.pace.pause(clock::now() + pause);
                 false
             }
             _ => true,
@@ -236,7 +241,7 @@ impl Ends {
         write(&mut bytes);
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
-        self.servers[server].turns.sent(route.link.index);
+        self.servers[server].pace.sent(route.link.index);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }
@@ -255,11 +260,11 @@ impl Uplink for Wires {
     }
 
     fn admit(&self, _: InstanceUid, route: Route) -> Permit {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.admit()
     }
 
     fn state_lost(&self, route: Route) -> bool {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.state_lost()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.state_lost()
     }
 
     fn send(
@@ -281,7 +286,7 @@ impl Uplink for Wires {
 
     fn orphaned(&self, route: Route, messages: u32) {
         let server = usize::from(route.link.server.0);
-        self.ends.lock().servers[server].turns.orphaned(route.link.index, messages);
+        self.ends.lock().servers[server].pace.orphaned(route.link.index, messages);
     }
 
     fn announced(&self, _: InstanceUid, _: ServerId) {}
@@ -293,7 +298,7 @@ impl Uplink for Wires {
     fn enqueue(&self, uid: InstanceUid, class: Class) {
         let mut ends = self.ends.lock();
         let server = ends.place(uid);
-        ends.servers[server].turns.enqueue(uid, class);
+        ends.servers[server].pace.enqueue(uid, class);
     }
 
     fn release(&self, uid: InstanceUid) {

@@ -11,9 +11,10 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::addresses::local;
 use crate::children::{Kept, Output};
 use crate::http1;
-use crate::stage::{Gateway, local};
+use crate::stage::StageGateway;
 
 /// How often a gateway is asked whether it is ready.
 const CHECK: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ pub(super) const AGENTS_MAX: u16 = 9_000;
 /// HAProxy's process and its configuration.
 pub(super) struct HaProxy {
     process: Kept,
-    _config: ConfigFile,
+    _config: HaProxyConfig,
 }
 
 /// A balancer. It ends when this goes.
@@ -37,14 +38,18 @@ impl Balancer {
     ///
     /// # Errors
     /// When there is none, or it cannot be started.
-    pub(super) fn haproxy(port: u16, nodes: [&Gateway; 2], output: Output) -> io::Result<Self> {
+    pub(super) fn haproxy(
+        port: u16,
+        nodes: [&StageGateway; 2],
+        output: Output,
+    ) -> io::Result<Self> {
         let program = haproxy().ok_or_else(|| {
             io::Error::other(
                 "there is no HAProxy: install the package `haproxy` (`make setup` does), or do \
                  with a relay of this program's own and a few hundred agents, by --relay",
             )
         })?;
-        let config = ConfigFile::write(port, nodes)?;
+        let config = HaProxyConfig::write(port, nodes)?;
         // In the foreground.
         let arguments = ["-db", "-f", &config.path.display().to_string()].map(str::to_owned);
         let process = Kept::start("balancer", &program, &arguments, &[], output)?;
@@ -55,7 +60,7 @@ impl Balancer {
     ///
     /// # Errors
     /// When the port is taken.
-    pub(super) async fn relay(port: u16, nodes: [&Gateway; 2]) -> io::Result<Self> {
+    pub(super) async fn relay(port: u16, nodes: [&StageGateway; 2]) -> io::Result<Self> {
         let listener = TcpListener::bind(local(port)).await?;
         let [first, second] = nodes.map(|node| local(node.edge_port));
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -113,12 +118,12 @@ pub(super) fn haproxy() -> Option<PathBuf> {
 }
 
 /// HAProxy's configuration, removed when this goes.
-struct ConfigFile {
+struct HaProxyConfig {
     path: PathBuf,
 }
 
-impl ConfigFile {
-    fn write(port: u16, nodes: [&Gateway; 2]) -> io::Result<Self> {
+impl HaProxyConfig {
+    fn write(port: u16, nodes: [&StageGateway; 2]) -> io::Result<Self> {
         let name = format!("seawall-loadtest-{}-haproxy-{port}.cfg", std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut file = std::fs::File::create_new(&path)?;
@@ -128,7 +133,7 @@ impl ConfigFile {
     }
 }
 
-impl Drop for ConfigFile {
+impl Drop for HaProxyConfig {
     fn drop(&mut self) {
         let _: io::Result<()> = std::fs::remove_file(Path::new(&self.path));
     }

@@ -5,13 +5,14 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::figures::{line, shown};
 use crate::fleet::measured::Move;
 use crate::oracle::judge::Verdict;
-use crate::storm::outcome::{of_server, shown};
+use crate::storm::outcome::of_server;
 
 /// The figures. The keys are an interface.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Figures {
+pub(super) struct DrainFigures {
     pub(super) balancer: &'static str,
     pub(super) agents: u64,
     /// Connected to the first node before, and to the second afterwards.
@@ -71,7 +72,7 @@ pub(super) fn worst_second_seen(moves: &[Move]) -> u64 {
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-impl Figures {
+impl DrainFigures {
     /// Takes in what the agents saw.
     pub(super) fn with_moves(&mut self, moves: &[Move]) {
         self.moves = moves.len() as u64;
@@ -129,7 +130,6 @@ impl Figures {
 
     /// Prints.
     pub(super) fn tell(&self) {
-        let line = |name: &str, value: String| println!("{name:<34} {value}");
         line("balancer", self.balancer.to_owned());
         line("agents", self.agents.to_string());
         line("agents on the second node", self.agents_on_second.to_string());
@@ -177,14 +177,14 @@ mod tests {
         let moves = [0, 900_000, 999_999, 1_000_000, 1_899_999, 1_900_000];
         let moves = moves.map(|closed_at_us| Move { closed_at_us, turned_away: 1 });
         assert_eq!(worst_second_seen(&moves), 4);
-        let mut figures = Figures::default();
+        let mut figures = DrainFigures::default();
         figures.with_moves(&moves);
         assert_eq!((figures.moves, figures.turned_away, figures.turned_away_most), (6, 6, 1));
     }
 
     #[test]
     fn each_fault_is_said() {
-        let good = || Figures {
+        let good = || DrainFigures {
             agents: 5,
             agents_on_first: 5,
             agents_on_second: 5,
@@ -194,23 +194,23 @@ mod tests {
             seconds_to_drained: Some(1.0),
             seconds_allowed: 2.0,
             exit_code: Some(0),
-            ..Figures::default()
+            ..DrainFigures::default()
         };
-        let judged = |mut figures: Figures| {
+        let judged = |mut figures: DrainFigures| {
             let counts = [("agents_disconnected".to_owned(), 0.into())].into_iter().collect();
             figures.judge(counts, Verdict::default());
             figures.faults
         };
         assert_eq!(judged(good()), [""; 0]);
         for bad in [
-            Figures { agents_on_second: 4, ..good() },
-            Figures { closes_worst_second: 4, ..good() },
-            Figures { turned_away_most: 2, ..good() },
-            Figures { seconds_to_drained: Some(2.1), ..good() },
-            Figures { exit_code: Some(3), ..good() },
+            DrainFigures { agents_on_second: 4, ..good() },
+            DrainFigures { closes_worst_second: 4, ..good() },
+            DrainFigures { turned_away_most: 2, ..good() },
+            DrainFigures { seconds_to_drained: Some(2.1), ..good() },
+            DrainFigures { exit_code: Some(3), ..good() },
         ] {
             assert_eq!(judged(bad).len(), 1);
         }
-        assert_eq!(judged(Figures { seconds_to_drained: None, ..good() }).len(), 1);
+        assert_eq!(judged(DrainFigures { seconds_to_drained: None, ..good() }).len(), 1);
     }
 }

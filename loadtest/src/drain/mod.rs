@@ -5,28 +5,27 @@ mod balancer;
 mod figures;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use seawall::clock;
 
+use crate::addresses::{free_port, local};
+use crate::args::{FILL_PATIENCE, SettleArgs};
 use crate::children::Output;
 use crate::crew::Crew;
+use crate::figures::round;
 use crate::fleet::measured::Move;
 use crate::fleet::to_unix_us;
 use crate::gateway::value;
 use crate::http1;
 use crate::human::Human;
-use crate::stage::{Cast, Gateway, Stage, StageArgs, local, perform};
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::round;
-use crate::storm::server::Server;
-use crate::storm::{Progress, fill, publish};
-use crate::yardstick::free_port;
+use crate::stage::{Cast, Stage, StageGateway, StagedArgs, perform};
+use crate::storm::server::ServerReport;
+use crate::storm::{Progress, fill};
 use balancer::{AGENTS_MAX, Balancer};
-use figures::{Figures, Look, worst_second};
+use figures::{DrainFigures, Look, worst_second};
 
 /// Options of `loadtest drain`.
 #[derive(Debug, Args)]
@@ -47,20 +46,12 @@ pub(crate) struct DrainArgs {
     /// is 2 s
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     hold: Human,
-    /// Give the server so long to believe the truth
-    #[arg(long, default_value = "90s", value_name = "DURATION")]
-    settle: Human,
-    /// Write the figures to this file as JSON (`-`: standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArgs,
+    settle: SettleArgs,
     #[command(flatten)]
-    stage: StageArgs,
+    staged: StagedArgs,
 }
 
-/// How long the agents may take to get in.
-const FILL: Duration = Duration::from_secs(120);
 /// Beyond notice and rate, how long a drain may take: the last answers, and the links' end.
 const SLACK: Duration = Duration::from_secs(10);
 /// How often the drained node is asked how far it is.
@@ -71,10 +62,10 @@ const LINGER: &str = "2s";
 /// What is on the stage.
 struct Scene {
     stage: Stage,
-    first: Gateway,
-    second: Gateway,
+    first: StageGateway,
+    second: StageGateway,
     balancer: Balancer,
-    server: Server,
+    server: ServerReport,
     crew: Crew,
 }
 
@@ -87,36 +78,36 @@ pub(crate) fn run(args: &DrainArgs) -> io::Result<ExitCode> {
     perform(async {
         let mut scene = Scene::set(args).await?;
         let figures = scene.drain(args).await?;
-        publish(&figures, &figures.faults, args.json.as_deref(), || figures.tell())
+        args.staged.figures.publish(&figures, &figures.faults, || figures.tell())
     })
 }
 
 impl Scene {
     /// Starts everything and has all agents connect.
     async fn set(args: &DrainArgs) -> io::Result<Self> {
-        let stage = Stage::start(&args.stage, Cast::ServerAlone).await?;
+        let stage = Stage::start(&args.staged.stage, Cast::ServerAlone).await?;
         let (rate, notice) = (args.rate.to_string(), format!("{}ms", args.notice.0.as_millis()));
         let variables = [
             ("SEAWALL_SESSIONS__LINGER", LINGER),
             ("SEAWALL_DRAIN__RATE", rate.as_str()),
             ("SEAWALL_DRAIN__NOTICE", notice.as_str()),
         ];
-        let first = stage.start_gateway(&args.stage, &variables).await?;
-        let second = stage.start_gateway(&args.stage, &variables).await?;
+        let first = stage.start_gateway(&args.staged.stage, &variables).await?;
+        let second = stage.start_gateway(&args.staged.stage, &variables).await?;
         let port = free_port()?;
         let nodes = [&first, &second];
         let balancer = if args.relay {
             Balancer::relay(port, nodes).await?
         } else {
-            let output = if args.stage.verbose { Output::Shown } else { Output::Dropped };
+            let output = if args.staged.stage.verbose { Output::Shown } else { Output::Dropped };
             Balancer::haproxy(port, nodes, output)?
         };
         let addresses = stage.storm_args(args.agents);
         let target = format!("ws://{}/v1/opamp", local(port)).parse().map_err(io::Error::other)?;
-        let options = args.fleet.options(&[target], args.agents);
-        let mut crew = fill(&options, FILL, &mut Progress::new()).await?;
-        let server = Server::new(&addresses.server_report);
-        let before = server.settle(&mut crew, args.settle.0).await?.verdict;
+        let options = args.staged.fleet.options(&[target], args.agents);
+        let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
+        let server = ServerReport::new(&addresses.server_report);
+        let before = server.settle(&mut crew, args.settle.settle.0).await?.verdict;
         if !before.holds() {
             let faults = before.examples.join("; ");
             return Err(io::Error::other(format!(
@@ -126,17 +117,17 @@ impl Scene {
         Ok(Self { stage, first, second, balancer, server, crew })
     }
 
-    async fn drain(&mut self, args: &DrainArgs) -> io::Result<Figures> {
+    async fn drain(&mut self, args: &DrainArgs) -> io::Result<DrainFigures> {
         let allowed = args.notice.0
             + SLACK
             + Duration::from_secs_f64(f64::from(args.agents) / f64::from(args.rate) * 1.1);
-        let mut figures = Figures {
+        let mut figures = DrainFigures {
             balancer: self.balancer.name(),
             agents: args.agents.into(),
             agents_on_first: connected(&self.first).await?,
             rate: args.rate,
             seconds_allowed: round(allowed.as_secs_f64()),
-            ..Figures::default()
+            ..DrainFigures::default()
         };
         self.server.reset().await?;
         let before = self.crew.measured().await?;
@@ -147,7 +138,7 @@ impl Scene {
         let drained = clock::now();
         figures.closes_worst_second = worst_second(&looks);
         figures.seconds_to_drained = is_drained.then(|| round((drained - begun).as_secs_f64()));
-        let settled = self.server.settle(&mut self.crew, args.settle.0).await?;
+        let settled = self.server.settle(&mut self.crew, args.settle.settle.0).await?;
         figures.seconds_to_settled = settled.at.map(|at| round((at - drained).as_secs_f64()));
         tokio::time::sleep(args.hold.0).await;
         figures.exit_code = self.first.process.terminate(SLACK).await?.code();
@@ -167,23 +158,23 @@ impl Scene {
     }
 }
 
-fn admin(gateway: &Gateway, path: &str) -> String {
+fn admin(gateway: &StageGateway, path: &str) -> String {
     format!("http://{}/{path}", local(gateway.admin_port))
 }
 
-async fn metric(gateway: &Gateway, name: &str) -> io::Result<u64> {
+async fn metric(gateway: &StageGateway, name: &str) -> io::Result<u64> {
     let text = http1::fetch(&admin(gateway, "metrics"), None).await?;
     let found = value(&String::from_utf8_lossy(&text), name);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     found.map(|value| value as u64).ok_or_else(|| io::Error::other(format!("no metric {name}")))
 }
 
-async fn connected(gateway: &Gateway) -> io::Result<u64> {
+async fn connected(gateway: &StageGateway) -> io::Result<u64> {
     metric(gateway, "seawall_sessions{state=\"connected\"}").await
 }
 
 /// Looks again and again at how many the node has let go, until it is drained or the time is over.
-async fn watch(node: &Gateway, patience: Duration) -> io::Result<(Vec<Look>, bool)> {
+async fn watch(node: &StageGateway, patience: Duration) -> io::Result<(Vec<Look>, bool)> {
     let end = clock::now() + patience;
     let mut looks = Vec::new();
     loop {

@@ -6,6 +6,7 @@ pub(crate) mod agent;
 mod backoff;
 mod dial;
 mod frame;
+mod life;
 pub(crate) mod load;
 pub(crate) mod manners;
 pub(crate) mod measured;

@@ -11,9 +11,9 @@ use seawall::websocket::{Decoder, Incoming, Role, encode_pong};
 use tokio::net::TcpStream;
 
 use super::dial::{Open, cut_off};
+use super::life::Life;
 use super::load::{Load, LoadKind, LoadOrder};
 use super::manners::Wave;
-use super::task::Life;
 use super::{Cut, frame, scratch};
 
 /// The longest message taken.

@@ -1,44 +1,14 @@
-//! The life of one agent: dial until there is a connection, serve it, begin again.
+//! The task of one agent: dial until there is a connection, serve it, begin again.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use seawall::clock;
 
-use super::backoff::Backoff;
-use super::dial::{Failure, Open, dial};
-use super::manners::{Manners, Wave};
-use super::measured::{Move, Return};
-use super::mix::Mix;
+use super::life::Life;
+use super::measured::Move;
 use super::session::{End, Session};
-use super::{Cut, Fleet, Lane};
-
-/// The share of changed agents whose configuration changed as well as their health: one in three.
-const CONFIG_CHANGES_ONE_IN: usize = 3;
-
-/// An agent between two connections, and what is measured of its return.
-pub(crate) struct Life {
-    pub(crate) fleet: Arc<Fleet>,
-    /// The thread's place in [`Fleet::lanes`].
-    pub(crate) lane: usize,
-    /// The agent's place in [`Fleet::agents`].
-    pub(crate) local: usize,
-    pub(crate) mix: Mix,
-    manners: Manners,
-    /// The first cut.
-    cut_at: Option<Instant>,
-    /// Its place in the lane's [`super::measured::Measured::returns`], if it is to come back.
-    record: Option<usize>,
-    /// It has not got a reply since it was cut off.
-    is_returning: bool,
-    /// How many cuts it knows of.
-    cuts_seen: usize,
-    /// How it is coming back after the other side closed its connection.
-    moving: Option<Move>,
-    /// When the dial that is under way, or has succeeded, was meant to start.
-    intended: Instant,
-}
+use super::{Fleet, to_unix_us};
 
 /// Lives until the runtime is dropped.
 pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) {
@@ -50,188 +20,10 @@ pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dia
             End::Cut(cut) => cut.at,
             End::Lost => {
                 let now = clock::now();
-                let closed_at_us = super::to_unix_us(now);
+                let closed_at_us = to_unix_us(now);
                 life.moving = Some(Move { closed_at_us, turned_away: 0 });
                 now
             }
         };
-    }
-}
-
-impl Life {
-    fn new(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) -> Self {
-        let index = fleet.options.first.saturating_add(u32::try_from(local).unwrap_or(u32::MAX));
-        let purpose = u64::from_be_bytes(*b"lifetime");
-        Self {
-            lane,
-            local,
-            mix: Mix::new(fleet.options.seed, index.into(), purpose),
-            manners: fleet.manners(index),
-            cut_at: None,
-            record: None,
-            is_returning: false,
-            cuts_seen: 0,
-            moving: None,
-            intended: first_dial,
-            fleet,
-        }
-    }
-
-    /// The thread's share, where measurements go.
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.fleet.lanes[self.lane]
-    }
-
-    /// Dials as opamp-go does: at once, then with growing pauses, for ever; unless it does not come
-    /// back from the cut.
-    async fn connect(&mut self) -> Option<Open> {
-        let mut backoff = Backoff::new();
-        loop {
-            self.notice_cuts();
-            if self.cut_at.is_some() && !self.manners.returns {
-                return None;
-            }
-            let target = self.mix.below(self.fleet.options.targets.len());
-            self.count_dial();
-            let index = self.fleet.options.first + u32::try_from(self.local).unwrap_or(u32::MAX);
-            let cut = self.cut_meanwhile(clock::now());
-            let retry_after = match dial(&self.fleet, (target, index), cut).await {
-                Ok(open) => {
-                    if let Some(moved) = self.moving.take() {
-                        self.lane().measured.lock().moved(moved);
-                    }
-                    return Some(open);
-                }
-                Err(Failure::Refused(retry_after)) => {
-                    self.on_refusal();
-                    retry_after
-                }
-                Err(Failure::Failed) => {
-                    self.lane().measured.lock().dial_failures += 1;
-                    None
-                }
-                Err(Failure::Cut) => {
-                    self.lane().measured.lock().dials_cut += 1;
-                    self.moving = None;
-                    None
-                }
-            };
-            if let Some(moving) = &mut self.moving {
-                moving.turned_away += 1;
-            }
-            // The wait runs from now; the next dial is timed from its end, however late the timer.
-            let wait = self.manners.wait(&mut backoff, retry_after, &mut self.mix);
-            self.intended = clock::now() + wait;
-            tokio::time::sleep_until(self.intended.into()).await;
-        }
-    }
-
-    fn count_dial(&self) {
-        let mut measured = self.lane().measured.lock();
-        measured.dials += 1;
-        if let Some(record) = self.record.filter(|_| self.is_returning) {
-            measured.returns[record].dials += 1;
-        }
-    }
-
-    /// A cut that has come since, and is for this agent.
-    pub(crate) fn cut_since(&self, since: Instant) -> Option<Cut> {
-        let now = clock::now();
-        let is_meant = |cut: &&Cut| {
-            let is_due = cut.at > since && cut.at <= now;
-            // Who does not come back is cut off once, as everybody is, and then is gone.
-            is_due && (cut.wave == Wave::First || self.manners.returns_from(cut.wave))
-        };
-        self.fleet.orders.read().cuts.iter().find(is_meant).copied()
-    }
-
-    /// Completes when there is one.
-    async fn cut_meanwhile(&self, since: Instant) {
-        // Signals count from its making on, so none between two of them is missed.
-        let mut signal = self.lane().signal.notified();
-        while self.cut_since(since).is_none() {
-            signal.await;
-            signal = self.lane().signal.notified();
-        }
-    }
-
-    fn on_refusal(&mut self) {
-        self.fleet.refusals.fetch_add(1, Ordering::Relaxed);
-        let mut measured = self.lane().measured.lock();
-        measured.refusals += 1;
-        if let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) {
-            measured.refused(clock::now() - cut_at);
-        }
-    }
-
-    /// An agent without a connection at a cut must come back as all others.
-    fn notice_cuts(&mut self) {
-        let now = clock::now();
-        while let Some(cut) = self.next_cut(now) {
-            self.cuts_seen += 1;
-            match cut.wave {
-                Wave::First => self.on_first_cut(cut.at),
-                Wave::Second => self.on_second_wave(),
-            }
-        }
-    }
-
-    fn next_cut(&self, now: Instant) -> Option<Cut> {
-        self.fleet.orders.read().cuts.get(self.cuts_seen).copied().filter(|cut| cut.at <= now)
-    }
-
-    fn on_first_cut(&mut self, at: Instant) {
-        self.cut_at = Some(at);
-        if !self.manners.returns {
-            return;
-        }
-        self.is_returning = true;
-        self.record = {
-            let returns = &mut self.lane().measured.lock().returns;
-            returns.push(Return { honest: !self.manners.misbehaves, ..Return::default() });
-            Some(returns.len() - 1)
-        };
-        if self.mix.unit() < self.fleet.options.changed {
-            let mut agent = self.fleet.agents[self.local].lock();
-            agent.change_health();
-            if self.mix.below(CONFIG_CHANGES_ONE_IN) == 0 {
-                agent.change_config();
-            }
-        }
-    }
-
-    /// Who is still on the way back from the first cut just goes on. Who is back must come again,
-    /// and was not back for good.
-    fn on_second_wave(&mut self) {
-        if !self.manners.returns_from(Wave::Second) {
-            return;
-        }
-        if self.is_returning {
-            self.fleet.outstanding.fetch_sub(1, Ordering::Relaxed);
-        } else if let Some(record) = self.record {
-            self.is_returning = true;
-            self.fleet.back.fetch_sub(1, Ordering::Relaxed);
-            self.lane().measured.lock().returns[record].back_us = None;
-        }
-    }
-
-    /// The first reply on a connection, to what was reported then.
-    pub(crate) fn on_first_reply(&mut self, reported: Instant, now: Instant) {
-        self.notice_cuts();
-        let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) else { return };
-        let Some(record) = self.record else { return };
-        self.is_returning = false;
-        let back = now.saturating_duration_since(cut_at);
-        let mut measured = self.lane().measured.lock();
-        let agent = &mut measured.returns[record];
-        agent.back_us = Some(u64::try_from(back.as_micros()).unwrap_or(u64::MAX));
-        // A connection opened just before the cut may have outlived it.
-        agent.dials = agent.dials.max(1);
-        measured.first_reply.record(now.saturating_duration_since(self.intended));
-        measured.acknowledged.record(now.saturating_duration_since(reported));
-        drop(measured);
-        self.fleet.back.fetch_add(1, Ordering::Relaxed);
-        // Last, so that who sees that nobody is outstanding finds everybody measured.
-        self.fleet.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -7,14 +7,15 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{GateArgs, on_stage};
-use crate::storm::outcome::{Outcome, round, shown};
+use crate::figures::{round, shown};
+use crate::storm::outcome::StormOutcome;
 
 /// The figures. The keys are an interface.
 #[derive(Debug, Serialize)]
-struct Comparison {
+struct RateComparison {
     agents: u32,
     /// The first is the gateway's own choice.
-    settings: Vec<Setting>,
+    settings: Vec<RateTrial>,
     /// Its sessions a second over those of the best rate set by hand.
     auto_over_best: Option<f64>,
     /// Some of the faults, in words.
@@ -23,7 +24,7 @@ struct Comparison {
 
 /// One way to set the gateway, and what came of it in each round.
 #[derive(Debug, Default, Serialize)]
-struct Setting {
+struct RateTrial {
     /// Null where the gateway chooses.
     rate: Option<f64>,
     /// Medians, and each round. A round in which not all came back has none.
@@ -33,7 +34,7 @@ struct Setting {
     probe_rtt_ms_p99_rounds: Vec<Option<f64>>,
 }
 
-impl Setting {
+impl RateTrial {
     fn of(rate: Option<f64>) -> Self {
         Self { rate, ..Self::default() }
     }
@@ -42,7 +43,7 @@ impl Setting {
         self.rate.map_or_else(|| "automatic".to_owned(), |rate| rate.to_string())
     }
 
-    fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, outcome: &StormOutcome) {
         self.sessions_per_second_rounds.push(outcome.sessions_per_second);
         self.probe_rtt_ms_p99_rounds.push(outcome.probes.probe_rtt_ms_p99);
         self.sessions_per_second = median(&self.sessions_per_second_rounds);
@@ -62,9 +63,12 @@ pub(super) async fn run(args: &GateArgs) -> io::Result<ExitCode> {
         return Err(io::Error::other(fault));
     }
     let rates = std::iter::once(None).chain(args.rates.iter().copied().map(Some));
-    let mut settings: Vec<_> = rates.map(Setting::of).collect();
+    let mut settings: Vec<_> = rates.map(RateTrial::of).collect();
     let mut faults = Vec::new();
-    println!("{} agents, cut off at one instant, {} rounds", args.agents, args.rounds);
+    let agents = args.agents.agents;
+    if !args.staged.figures.takes_stdout() {
+        println!("{agents} agents, cut off at one instant, {} rounds", args.rounds);
+    }
     for round in 0..usize::from(args.rounds) {
         // Each round begins with another, lest one setting always has the machine as it was left
         // by the same other.
@@ -83,16 +87,11 @@ pub(super) async fn run(args: &GateArgs) -> io::Result<ExitCode> {
         }
     }
     let auto_over_best = auto_over_best(&settings);
-    let comparison = Comparison { agents: args.agents, settings, auto_over_best, faults };
-    tell(&comparison);
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&comparison)? + "\n")?;
-    }
-    let is_faultless = comparison.faults.is_empty();
-    Ok(if is_faultless { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let comparison = RateComparison { agents, settings, auto_over_best, faults };
+    args.staged.figures.publish(&comparison, &comparison.faults, || tell(&comparison))
 }
 
-fn tell(comparison: &Comparison) {
+fn tell(comparison: &RateComparison) {
     println!("\n{:<12} {:>11} {:>13}   rounds", "rate", "sessions/s", "probe p99 ms");
     for setting in &comparison.settings {
         let rounds =
@@ -108,9 +107,6 @@ fn tell(comparison: &Comparison) {
         );
     }
     println!("\nautomatic over the best set by hand: {}", shown(comparison.auto_over_best, ""));
-    for fault in &comparison.faults {
-        eprintln!("FAULT: {fault}");
-    }
 }
 
 /// The middle one; of an even number, the lower of the two. `None` if a round has none: a median of
@@ -121,7 +117,7 @@ fn median(rounds: &[Option<f64>]) -> Option<f64> {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
-fn auto_over_best(settings: &[Setting]) -> Option<f64> {
+fn auto_over_best(settings: &[RateTrial]) -> Option<f64> {
     let auto = settings.iter().find(|setting| setting.rate.is_none())?.sessions_per_second?;
     let by_hand = settings.iter().filter(|setting| setting.rate.is_some());
     let best = by_hand.filter_map(|setting| setting.sessions_per_second).max_by(f64::total_cmp)?;
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn the_best_by_hand_is_the_measure() {
         let setting =
-            |rate, sessions_per_second| Setting { sessions_per_second, ..Setting::of(rate) };
+            |rate, sessions_per_second| RateTrial { sessions_per_second, ..RateTrial::of(rate) };
         let mut settings = vec![
             setting(None, Some(4500.0)),
             setting(Some(2000.0), Some(2000.0)),

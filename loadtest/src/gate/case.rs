@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::human::Human;
 use crate::storm::args::StormArgs;
 use crate::storm::conditions::RateChange;
-use crate::storm::outcome::Outcome;
+use crate::storm::outcome::StormOutcome;
 
 /// A storm's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Name {
+pub(crate) enum CaseName {
     /// 1,000 entries a second
     R1000,
     /// 250 entries a second
@@ -40,7 +40,7 @@ pub(crate) struct Budget {
 /// One storm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Case {
-    pub(crate) name: Name,
+    pub(crate) name: CaseName,
     /// Entries a second at the cut.
     pub(crate) rate: f64,
     misbehaving: f64,
@@ -55,21 +55,21 @@ const PATIENCE: f64 = 20.0;
 
 impl Case {
     /// Everything about it.
-    pub(crate) fn of(name: Name) -> Self {
+    pub(crate) fn of(name: CaseName) -> Self {
         let (rate, time_ratio, attempts_mean) = match name {
-            Name::R1000 => (1000.0, 1.05, Some(1.6)),
-            Name::R250 => (250.0, 1.05, Some(2.1)),
-            Name::MisbehavingR1000 => (1000.0, 1.15, Some(2.3)),
-            Name::MisbehavingR250 => (250.0, 1.15, Some(2.3)),
-            Name::Halved | Name::SecondWave => (1000.0, 1.05, None),
+            CaseName::R1000 => (1000.0, 1.05, Some(1.6)),
+            CaseName::R250 => (250.0, 1.05, Some(2.1)),
+            CaseName::MisbehavingR1000 => (1000.0, 1.15, Some(2.3)),
+            CaseName::MisbehavingR250 => (250.0, 1.15, Some(2.3)),
+            CaseName::Halved | CaseName::SecondWave => (1000.0, 1.05, None),
         };
-        let misbehaves = matches!(name, Name::MisbehavingR1000 | Name::MisbehavingR250);
+        let misbehaves = matches!(name, CaseName::MisbehavingR1000 | CaseName::MisbehavingR250);
         Self {
             name,
             rate,
             misbehaving: if misbehaves { 0.2 } else { 0.0 },
-            then: (name == Name::Halved).then_some(rate / 2.0),
-            second_wave: name == Name::SecondWave,
+            then: (name == CaseName::Halved).then_some(rate / 2.0),
+            second_wave: name == CaseName::SecondWave,
             budget: Budget { time_ratio, attempts_mean },
         }
     }
@@ -96,7 +96,7 @@ impl Case {
 
 impl Budget {
     /// What was missed, in words. A figure that is not there was missed too.
-    pub(crate) fn missed(&self, outcome: &Outcome) -> Vec<String> {
+    pub(crate) fn missed(&self, outcome: &StormOutcome) -> Vec<String> {
         let wanted = [
             ("time over the ideal", outcome.queue.time_ratio, Some(self.time_ratio)),
             ("dials per honest agent", outcome.queue.honest_attempts_mean, self.attempts_mean),
@@ -121,8 +121,8 @@ mod tests {
     use crate::fleet::manners::Census;
     use crate::fleet::measured::Measured;
 
-    fn outcome(time_ratio: Option<f64>, attempts: Option<f64>) -> Outcome {
-        let mut outcome = Outcome::new(Census::default(), Measured::default());
+    fn outcome(time_ratio: Option<f64>, attempts: Option<f64>) -> StormOutcome {
+        let mut outcome = StormOutcome::new(Census::default(), Measured::default());
         outcome.queue.time_ratio = time_ratio;
         outcome.queue.honest_attempts_mean = attempts;
         outcome
@@ -130,13 +130,15 @@ mod tests {
 
     #[test]
     fn a_budget_is_missed_by_little_and_by_nothing_known() {
-        let budget = Case::of(Name::R1000).budget;
+        let budget = Case::of(CaseName::R1000).budget;
         assert!(budget.missed(&outcome(Some(1.05), Some(1.6))).is_empty());
         assert_eq!(budget.missed(&outcome(Some(1.051), Some(1.6))).len(), 1);
         assert_eq!(budget.missed(&outcome(Some(1.0), Some(1.601))).len(), 1);
         assert_eq!(budget.missed(&outcome(None, None)).len(), 2);
         // Where dials have no budget, they may be what they are.
-        assert!(Case::of(Name::Halved).budget.missed(&outcome(Some(1.0), Some(9.0))).is_empty());
+        assert!(
+            Case::of(CaseName::Halved).budget.missed(&outcome(Some(1.0), Some(9.0))).is_empty()
+        );
     }
 
     #[test]
@@ -152,12 +154,12 @@ mod tests {
             storm.conditions
         };
         let five = Human(Duration::from_secs(5));
-        let halved = applied(Name::Halved);
+        let halved = applied(CaseName::Halved);
         assert_eq!(halved.rate_change, [RateChange { at: five, per_second: 500.0 }]);
         assert_eq!((halved.admission_rate, halved.second_wave_at), (Some(1000.0), None));
-        assert_eq!(applied(Name::SecondWave).second_wave_at, Some(five));
-        assert_eq!(applied(Name::MisbehavingR250).misbehaving, 0.2);
-        let plain = applied(Name::R250);
+        assert_eq!(applied(CaseName::SecondWave).second_wave_at, Some(five));
+        assert_eq!(applied(CaseName::MisbehavingR250).misbehaving, 0.2);
+        let plain = applied(CaseName::R250);
         assert!(plain.rate_change.is_empty() && plain.misbehaving == 0.0);
     }
 }

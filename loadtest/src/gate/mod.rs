@@ -6,27 +6,26 @@ mod case;
 mod table;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::stage::{Cast, Stage, StageArgs, perform};
-use crate::storm::args::{FleetArgs, StormArgs, positive, share};
-use crate::storm::outcome::Outcome;
+use crate::args::{positive, share};
+use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
+use crate::storm::args::StormArgs;
+use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
-use case::{Budget, Case, Name};
+use case::{Budget, Case, CaseName};
 
 /// Options of `loadtest gate`.
 #[derive(Debug, Args)]
 pub(crate) struct GateArgs {
-    /// How many agents
-    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
-    agents: u32,
+    #[command(flatten)]
+    agents: StagedAgents,
     /// Which cases; by default all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "CASE,CASE,...")]
-    cases: Vec<Name>,
+    cases: Vec<CaseName>,
     /// Run each case a second time with everybody refused, at once, and told 30 seconds
     #[arg(long)]
     compare_fixed: bool,
@@ -48,13 +47,8 @@ pub(crate) struct GateArgs {
     /// Each agent's waits are off by a fixed factor of its own, from 1-SHARE to 1+SHARE
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     clock_error: f64,
-    /// Write the figures to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArgs,
-    #[command(flatten)]
-    stage: StageArgs,
+    staged: StagedArgs,
 }
 
 /// A gateway that refuses as others do: nobody waits at it, and everybody is told the same.
@@ -66,7 +60,7 @@ const FIXED: [(&str, &str); 3] = [
 
 /// One case's figures. The keys are an interface.
 #[derive(Debug, Serialize)]
-struct Row {
+struct CaseRow {
     case: String,
     /// Entries a second at the cut.
     rate: f64,
@@ -75,7 +69,7 @@ struct Row {
     /// Null where it is for comparison alone.
     budget: Option<Budget>,
     missed: Vec<String>,
-    outcome: Outcome,
+    outcome: StormOutcome,
 }
 
 /// Runs what is wanted and prints it.
@@ -88,9 +82,13 @@ pub(crate) fn run(args: &GateArgs) -> io::Result<ExitCode> {
 }
 
 async fn run_cases(args: &GateArgs) -> io::Result<ExitCode> {
-    let all = Name::value_variants();
+    let all = CaseName::value_variants();
     let names = if args.cases.is_empty() { all } else { &args.cases };
-    println!("{} agents, cut off at one instant\n\n{}", args.agents, table::HEAD);
+    let figures = &args.staged.figures;
+    let has_table = !figures.takes_stdout();
+    if has_table {
+        println!("{} agents, cut off at one instant\n\n{}", args.agents.agents, table::HEAD);
+    }
     let mut rows = Vec::new();
     for case in names.iter().map(|name| Case::of(*name)) {
         for fixed in [false, true] {
@@ -98,21 +96,25 @@ async fn run_cases(args: &GateArgs) -> io::Result<ExitCode> {
                 continue;
             }
             let row = one(args, &case, fixed).await?;
-            println!("{}", table::line(&row));
+            if has_table {
+                println!("{}", table::line(&row));
+            }
             rows.push(row);
-            // After each, since all of them take long and may be interrupted.
-            if let Some(path) = &args.json {
-                std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")?;
+            if has_table {
+                // Written after each case, because the whole takes minutes and may be interrupted.
+                figures.write(&rows)?;
             }
         }
     }
-    if args.compare_fixed {
+    if !has_table {
+        figures.write(&rows)?;
+    } else if args.compare_fixed {
         table::compare(&rows);
     }
     Ok(table::verdict(&rows))
 }
 
-async fn one(args: &GateArgs, case: &Case, fixed: bool) -> io::Result<Row> {
+async fn one(args: &GateArgs, case: &Case, fixed: bool) -> io::Result<CaseRow> {
     let environment = if fixed { &FIXED[..] } else { &[] };
     let outcome = on_stage(args, environment, |storm| {
         storm.conditions.fill_rate = Some(args.fill_rate);
@@ -121,7 +123,7 @@ async fn one(args: &GateArgs, case: &Case, fixed: bool) -> io::Result<Row> {
     let outcome = outcome.await?;
     let budget = (!fixed).then_some(case.budget);
     let missed = budget.map_or_else(Vec::new, |budget| budget.missed(&outcome));
-    Ok(Row { case: case.title(), rate: case.rate, fixed, budget, missed, outcome })
+    Ok(CaseRow { case: case.title(), rate: case.rate, fixed, budget, missed, outcome })
 }
 
 /// One storm with a server and a gateway of its own.
@@ -132,10 +134,10 @@ async fn on_stage(
     args: &GateArgs,
     environment: &[(&str, &str)],
     arrange: impl FnOnce(&mut StormArgs),
-) -> io::Result<Outcome> {
-    let mut stage = Stage::start_with(&args.stage, Cast::Gateway, environment).await?;
-    let mut storm_args = stage.storm_args(args.agents);
-    storm_args.fleet = args.fleet.clone();
+) -> io::Result<StormOutcome> {
+    let mut stage = Stage::start_with(&args.staged.stage, Cast::Gateway, environment).await?;
+    let mut storm_args = stage.storm_args(args.agents.agents);
+    storm_args.fleet = args.staged.fleet.clone();
     storm_args.conditions.probes = args.probes;
     storm_args.conditions.clock_error = args.clock_error;
     arrange(&mut storm_args);

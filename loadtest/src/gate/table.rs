@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::Row;
-use crate::storm::outcome::shown;
+use super::CaseRow;
+use crate::figures::shown;
 
 /// What stands over the rows.
 pub(super) const HEAD: &str = "\
@@ -11,7 +11,7 @@ case                         R    ideal    100 %   ratio   dials  honest  refuse
                         per s        s        s            mean    mean  s, peak          ms  at the server";
 
 /// One row.
-pub(super) fn line(row: &Row) -> String {
+pub(super) fn line(row: &CaseRow) -> String {
     let outcome = &row.outcome;
     let queue = &outcome.queue;
     let name = format!("{}{}", row.case, if row.fixed { ", fixed" } else { "" });
@@ -32,11 +32,11 @@ pub(super) fn line(row: &Row) -> String {
 }
 
 /// Each case beside itself with a fixed `Retry-After`.
-pub(super) fn compare(rows: &[Row]) {
+pub(super) fn compare(rows: &[CaseRow]) {
     println!();
     for own in rows.iter().filter(|row| !row.fixed) {
         for fixed in rows.iter().filter(|row| row.fixed && row.case == own.case) {
-            let words = |row: &Row| {
+            let words = |row: &CaseRow| {
                 format!(
                     "{} times the ideal, {} dials, {} refusals in the worst second",
                     shown(row.outcome.queue.time_ratio, ""),
@@ -50,7 +50,7 @@ pub(super) fn compare(rows: &[Row]) {
 }
 
 /// Whether everything was as it should be; says what was not.
-pub(super) fn verdict(rows: &[Row]) -> ExitCode {
+pub(super) fn verdict(rows: &[CaseRow]) -> ExitCode {
     let complaints = complaints(rows);
     for complaint in &complaints {
         eprintln!("{complaint}");
@@ -58,8 +58,8 @@ pub(super) fn verdict(rows: &[Row]) -> ExitCode {
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn complaints(rows: &[Row]) -> Vec<String> {
-    let of_row = |row: &Row| {
+fn complaints(rows: &[CaseRow]) -> Vec<String> {
+    let of_row = |row: &CaseRow| {
         let missed = row.missed.iter().map(|missed| format!("MISSED ({}): {missed}", row.case));
         let faults =
             row.outcome.faults.iter().map(|fault| format!("FAULT ({}): {fault}", row.case));
@@ -73,16 +73,16 @@ mod tests {
     use super::*;
     use crate::fleet::manners::Census;
     use crate::fleet::measured::Measured;
-    use crate::storm::outcome::Outcome;
+    use crate::storm::outcome::StormOutcome;
 
     #[test]
     fn what_is_missed_and_what_is_wrong_both_fail() {
         let row = |missed: &[&str], faults: &[&str]| {
-            let mut outcome = Outcome::new(Census::default(), Measured::default());
+            let mut outcome = StormOutcome::new(Census::default(), Measured::default());
             outcome.faults = faults.iter().map(|fault| (*fault).to_owned()).collect();
             let missed = missed.iter().map(|missed| (*missed).to_owned()).collect();
             let case = "r1000".to_owned();
-            Row { case, rate: 1000.0, fixed: false, budget: None, missed, outcome }
+            CaseRow { case, rate: 1000.0, fixed: false, budget: None, missed, outcome }
         };
         assert!(complaints(&[row(&[], &[])]).is_empty());
         let all = complaints(&[row(&["time"], &[]), row(&[], &["lost"])]);

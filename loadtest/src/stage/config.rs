@@ -3,19 +3,20 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{Mode, local};
+use super::args::UpstreamMode;
+use crate::addresses::local;
 
 /// A file that is removed when this goes.
-pub(super) struct ConfigFile {
+pub(super) struct GatewayConfig {
     pub(super) path: PathBuf,
 }
 
-impl ConfigFile {
+impl GatewayConfig {
     /// For a gateway between these ports: the server's, the agents', the operators'.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn write([server, edge, admin]: [u16; 3], mode: Mode) -> io::Result<Self> {
+    pub(super) fn write([server, edge, admin]: [u16; 3], mode: UpstreamMode) -> io::Result<Self> {
         // No other gateway has this port, so the name is free.
         let name = format!("seawall-loadtest-{}-{edge}.toml", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -26,17 +27,17 @@ impl ConfigFile {
     }
 }
 
-impl Drop for ConfigFile {
+impl Drop for GatewayConfig {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn text(ports: [u16; 3], mode: Mode) -> String {
+fn text(ports: [u16; 3], mode: UpstreamMode) -> String {
     let (scheme, mode) = match mode {
-        Mode::Multiplexed => ("ws", "multiplexed"),
-        Mode::PerAgent => ("ws", "per-agent"),
-        Mode::Http => ("http", "http"),
+        UpstreamMode::Multiplexed => ("ws", "multiplexed"),
+        UpstreamMode::PerAgent => ("ws", "per-agent"),
+        UpstreamMode::Http => ("http", "http"),
     };
     let [server, edge, admin] = ports.map(local);
     format!(
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_gateway_takes_it() {
-        for mode in [Mode::Multiplexed, Mode::PerAgent, Mode::Http] {
+        for mode in [UpstreamMode::Multiplexed, UpstreamMode::PerAgent, UpstreamMode::Http] {
             let text = text([1, 2, 3], mode);
             if let Err(mistakes) = seawall::config::parse(&text, &[]) {
                 panic!("{text}\n{mistakes}");

@@ -1,5 +1,6 @@
 //! A server stand-in and a gateway on this machine, started for one measurement and gone with it.
 
+mod args;
 mod config;
 
 use std::future::Future;
@@ -8,44 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::Parser;
 use seawall::clock;
 
+use crate::addresses::{free_port, local};
 use crate::children::{Kept, Output};
 use crate::http1;
 use crate::server::stop_signal;
 use crate::storm::args::StormArgs;
-use crate::yardstick::free_port;
-use config::ConfigFile;
-
-/// How the gateway reaches the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    /// All agents share a few connections
-    Multiplexed,
-    /// One connection an agent
-    PerAgent,
-    /// POSTs over a few connections
-    Http,
-}
-
-/// Options of the commands that start server and gateway themselves.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct StageArgs {
-    /// The gateway's program; by default the one next to this
-    #[arg(long, value_name = "FILE")]
-    pub(crate) seawall: Option<PathBuf>,
-    /// How the gateway reaches the server
-    #[arg(long, value_enum, default_value = "multiplexed")]
-    pub(crate) mode: Mode,
-    /// The gateway's `upstream.pace_max`, instead of its default. Its other keys can be given as
-    /// SEAWALL_... in the environment
-    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) pace_max: Option<u32>,
-    /// Show what server and gateway log
-    #[arg(long)]
-    pub(crate) verbose: bool,
-}
+pub(crate) use args::{StageArgs, StagedAgents, StagedArgs};
+use config::GatewayConfig;
 
 /// Who is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +36,15 @@ pub(crate) struct Stage {
     server_port: u16,
     report_port: u16,
     server: Kept,
-    gateway: Option<Gateway>,
+    gateway: Option<StageGateway>,
 }
 
 /// A gateway before the stage's server. It ends when this goes.
-pub(crate) struct Gateway {
+pub(crate) struct StageGateway {
     pub(crate) process: Kept,
     pub(crate) edge_port: u16,
     pub(crate) admin_port: u16,
-    _config: ConfigFile,
+    _config: GatewayConfig,
 }
 
 /// How long a process may take until it is ready.
@@ -114,7 +87,7 @@ impl Stage {
         &self,
         args: &StageArgs,
         variables: &[(&str, &str)],
-    ) -> io::Result<Gateway> {
+    ) -> io::Result<StageGateway> {
         let program = args.seawall.clone().unwrap_or_else(|| self.this.with_file_name("seawall"));
         if !program.exists() {
             return Err(io::Error::other(format!(
@@ -123,7 +96,7 @@ impl Stage {
             )));
         }
         let [edge_port, admin_port] = [free_port()?, free_port()?];
-        let config = ConfigFile::write([self.server_port, edge_port, admin_port], args.mode)?;
+        let config = GatewayConfig::write([self.server_port, edge_port, admin_port], args.mode)?;
         let arguments =
             ["run".to_owned(), "--config".to_owned(), config.path.display().to_string()];
         let pace = args.pace_max.map(|pace| ("SEAWALL_UPSTREAM__PACE_MAX", pace.to_string()));
@@ -135,7 +108,7 @@ impl Stage {
             let fault = format!("{error}; --verbose shows what it says");
             io::Error::new(error.kind(), fault)
         })?;
-        Ok(Gateway { process, edge_port, admin_port, _config: config })
+        Ok(StageGateway { process, edge_port, admin_port, _config: config })
     }
 
     /// A storm's own defaults, with these processes' addresses.
@@ -153,8 +126,9 @@ impl Stage {
             format!("--server-report=http://{}", local(self.report_port)),
         ];
         let mut storm = Line::parse_from(line).storm;
-        let metrics = |gateway: &Gateway| format!("http://{}/metrics", local(gateway.admin_port));
-        storm.gateway_metrics = self.gateway.as_ref().map(metrics).into_iter().collect();
+        let metrics =
+            |gateway: &StageGateway| format!("http://{}/metrics", local(gateway.admin_port));
+        storm.gateway.gateway_metrics = self.gateway.as_ref().map(metrics).into_iter().collect();
         storm
     }
 
@@ -215,11 +189,6 @@ async fn start_server(
     let mut server = Kept::start("server", this, &arguments, &[], output)?;
     wait_for(&format!("http://{}/report", local(report_port)), &mut server).await?;
     Ok(server)
-}
-
-/// An address of this machine.
-pub(crate) fn local(port: u16) -> String {
-    format!("127.0.0.1:{port}")
 }
 
 /// Asks until the answer is 200.

@@ -8,11 +8,11 @@ use crate::http1;
 
 /// A gateway's operators' port, or why there is none to speak to.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission {
+pub(crate) struct RateSetting {
     metrics: Vec<String>,
 }
 
-impl Admission {
+impl RateSetting {
     /// On the port where these metrics are.
     pub(crate) fn beside(metrics: &[String]) -> Self {
         Self { metrics: metrics.to_vec() }

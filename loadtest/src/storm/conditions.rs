@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::args::{positive, share};
+use crate::args::{positive, share};
 use crate::fleet::manners::Shares;
 use crate::human::Human;
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use seawall::clock;
 
-use super::admission::Admission;
+use super::admission::RateSetting;
 use super::args::POLL;
 use super::conditions::Conditions;
+use super::cut::CUT_LEAD;
 use super::ideal::Ideal;
-use super::{CUT_LEAD, Progress};
+use super::progress::Progress;
 use crate::crew::Crew;
 use crate::fleet::manners::Wave;
 
@@ -28,7 +29,7 @@ pub(crate) struct Course {
     cut_at: Instant,
     /// By the time after the cut.
     events: VecDeque<(Duration, Event)>,
-    admission: Admission,
+    admission: RateSetting,
     /// The rate that holds now; `None` if the gateway finds its own.
     rate: Option<f64>,
     ideal: Ideal,
@@ -37,7 +38,7 @@ pub(crate) struct Course {
 
 impl Course {
     /// For a storm that begins at this instant.
-    pub(crate) fn new(conditions: &Conditions, admission: Admission, cut_at: Instant) -> Self {
+    pub(crate) fn new(conditions: &Conditions, admission: RateSetting, cut_at: Instant) -> Self {
         let changes = conditions.rate_change.iter();
         let mut events: Vec<_> =
             changes.map(|change| (change.at.0, Event::Rate(change.per_second))).collect();
@@ -57,7 +58,7 @@ impl Course {
         Self {
             cut_at: clock::now(),
             events: VecDeque::new(),
-            admission: Admission::beside(&[]),
+            admission: RateSetting::beside(&[]),
             rate: None,
             ideal: Ideal::default(),
             second_wave: None,
@@ -151,7 +152,7 @@ mod tests {
             conditions: Conditions,
         }
         let line = Line::parse_from(["storm"].iter().chain(arguments));
-        Course::new(&line.conditions, Admission::beside(&[]), cut_at)
+        Course::new(&line.conditions, RateSetting::beside(&[]), cut_at)
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! A storm's figures, as JSON and as text. The keys are an interface: do not rename them.
 
+use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::probes::ProbeFigures;
-use super::queue::{Queue, attempts_mean};
+use super::queue::{QueueFigures, attempts_mean};
+use crate::figures::{FiguresArgs, line, megabytes, round, seconds_to, shown};
 use crate::fleet::manners::Census;
 use crate::fleet::measured::{Measured, quantile};
 use crate::gateway::{Sample, Watch};
@@ -14,7 +17,7 @@ use crate::oracle::judge::Verdict;
 
 /// Everything a storm found out.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct StormOutcome {
     pub(crate) agents: u64,
     /// From the cut until 50, 99 and 100 % of the agents that were to come back (`agents_returning`)
     /// have got a reply; null if that never came.
@@ -60,9 +63,9 @@ pub(crate) struct Outcome {
     pub(crate) server: Option<Map<String, Value>>,
     /// What the server got from the cut until its picture was true, a second on average.
     pub(crate) server_messages_per_second: Option<f64>,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: GatewayFigures,
     #[serde(flatten)]
-    pub(crate) queue: Queue,
+    pub(crate) queue: QueueFigures,
     #[serde(flatten)]
     pub(crate) probes: ProbeFigures,
     /// Some of the faults, in words.
@@ -71,7 +74,7 @@ pub(crate) struct Outcome {
 
 /// The gateway's part; null without one.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Gateway {
+pub(crate) struct GatewayFigures {
     pub(crate) rss_bytes: Option<f64>,
     pub(crate) rss_bytes_per_agent: Option<f64>,
     /// From the cut until everybody was back.
@@ -82,7 +85,7 @@ pub(crate) struct Gateway {
     pub(crate) rss_bytes_settled: Option<f64>,
 }
 
-impl Gateway {
+impl GatewayFigures {
     /// From samples at the cut and when everybody was back.
     pub(crate) fn between(start: Option<Sample>, end: Option<Sample>, agents: u64) -> Self {
         let (Some(start), Some(end)) = (start, end) else { return Self::default() };
@@ -102,7 +105,7 @@ impl Gateway {
     }
 }
 
-impl Outcome {
+impl StormOutcome {
     /// Works the figures out.
     pub(crate) fn new(census: Census, measured: Measured) -> Self {
         let back = || measured.returns.iter().filter(|agent| agent.back_us.is_some());
@@ -143,8 +146,8 @@ impl Outcome {
             client_cpu_seconds: None,
             server: None,
             server_messages_per_second: None,
-            gateway: Gateway::default(),
-            queue: Queue::new(census, &measured),
+            gateway: GatewayFigures::default(),
+            queue: QueueFigures::new(census, &measured),
             probes: ProbeFigures::default(),
             faults: Vec::new(),
         }
@@ -164,13 +167,21 @@ impl Outcome {
         self.component_requests_seen = since_the_cut.component_requests_seen;
     }
 
-    /// Adds how long the server took to learn the truth; for after [`Outcome::with_server`].
+    /// Adds how long the server took to learn the truth; for after [`StormOutcome::with_server`].
     pub(crate) fn with_settled(&mut self, after: Option<Duration>) {
         let seconds = after.map(|after| after.as_secs_f64());
         self.seconds_to_settled = seconds.map(round);
         self.server_messages_per_second = seconds
             .zip(self.of_server("messages"))
             .map(|(seconds, messages)| round(messages as f64 / seconds.max(1e-3)));
+    }
+
+    /// Prints and writes the figures; see [`FiguresArgs::publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn publish(&self, to: &FiguresArgs) -> io::Result<ExitCode> {
+        to.publish(self, &self.faults, || self.print())
     }
 
     /// Looks for what must not be.
@@ -195,7 +206,6 @@ impl Outcome {
 
     /// The figures for a reader.
     pub(crate) fn print(&self) {
-        let line = |name: &str, value: String| println!("{name:<34} {value}");
         let seconds = |value| shown(value, " s");
         line("agents", self.agents.to_string());
         line("50 % back after", seconds(self.seconds_to_50));
@@ -221,7 +231,6 @@ impl Outcome {
         }
         line("server: messages per second", shown(self.server_messages_per_second, ""));
         line("server: right about all after", seconds(self.seconds_to_settled));
-        let megabytes = |bytes: Option<f64>| shown(bytes.map(|b| round(b / 1e6)), " MB");
         line("gateway: memory", megabytes(self.gateway.rss_bytes));
         line("gateway: memory before the cut", megabytes(self.gateway.rss_bytes_start));
         line("gateway: memory at most", megabytes(self.gateway.rss_bytes_peak));
@@ -255,24 +264,6 @@ pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
     ("server: agents wrong", "agents_wrong"),
 ];
 
-/// When this share of so many agents was back. `sorted` holds those that are.
-pub(crate) fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most agents")]
-    let rank = ((share * agents as f64).ceil() as usize).max(1);
-    let us = sorted.get(rank - 1)?;
-    Some(round(Duration::from_micros(*us).as_secs_f64()))
-}
-
-/// To a thousandth: more digits would pretend to a precision that is not there.
-pub(crate) fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-/// The value and its unit, or a dash.
-pub(crate) fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value}{unit}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,27 +277,19 @@ mod tests {
     fn who_does_not_come_back_is_missed_only_if_it_was_to() {
         let agent = Return { back_us: Some(2_000_000), dials: 3, honest: true };
         let measured = Measured { returns: vec![agent], ..Measured::default() };
-        let mut outcome = Outcome::new(Census { agents: 5, ..one() }, measured.clone());
+        let mut outcome = StormOutcome::new(Census { agents: 5, ..one() }, measured.clone());
         outcome.judge();
         assert_eq!((outcome.agents, outcome.agents_back), (5, 1));
         assert_eq!((outcome.seconds_to_100, outcome.attempts_mean), (Some(2.0), Some(3.0)));
         assert!(outcome.faults.is_empty(), "{:?}", outcome.faults);
-        let mut outcome = Outcome::new(Census { agents: 5, returning: 2, ..one() }, measured);
+        let mut outcome = StormOutcome::new(Census { agents: 5, returning: 2, ..one() }, measured);
         outcome.judge();
         assert_eq!((outcome.seconds_to_100, outcome.faults.len()), (None, 1));
     }
 
     #[test]
-    fn shares_are_of_all_agents_not_of_those_that_are_back() {
-        let back: Vec<u64> = (1..=99).map(|n| n * 1_000_000).collect();
-        assert_eq!(seconds_to(&back, 100, 0.5), Some(50.0));
-        assert_eq!(seconds_to(&back, 100, 0.99), Some(99.0));
-        assert_eq!(seconds_to(&back, 100, 1.0), None);
-    }
-
-    #[test]
     fn the_rate_is_of_what_came_until_the_truth_was_known() {
-        let mut outcome = Outcome::new(one(), Measured::default());
+        let mut outcome = StormOutcome::new(one(), Measured::default());
         let counts = Map::from_iter([("messages".to_owned(), 300.into())]);
         outcome.with_server(counts, Verdict::default());
         outcome.with_settled(Some(Duration::from_millis(1500)));
@@ -318,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_those_promised() {
-        let mut outcome = Outcome::new(one(), Measured::default());
+        let mut outcome = StormOutcome::new(one(), Measured::default());
         outcome.with_server(Map::new(), Verdict::default());
         outcome.judge();
         assert_eq!(outcome.faults.len(), 1);

@@ -12,9 +12,10 @@ use seawall::clock;
 use serde::Serialize;
 
 use super::args::{POLL, StormArgs};
-use super::outcome::{round, shown};
-use super::{Progress, fill_with};
+use super::fill::fill_with;
+use super::progress::Progress;
 use crate::crew::Crew;
+use crate::figures::{round, shown};
 use crate::fleet::load::{LoadKind, LoadOrder, Pace};
 use crate::fleet::measured::Measured;
 use crate::fleet::{Options, Request};

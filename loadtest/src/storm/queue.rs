@@ -4,13 +4,13 @@
 use serde::Serialize;
 
 use super::ideal::Ideal;
-use super::outcome::{round, seconds_to, shown};
+use crate::figures::{round, seconds_to, shown};
 use crate::fleet::manners::Census;
 use crate::fleet::measured::{Measured, Return};
 
 /// The figures; part of [`super::outcome::Outcome`], whose keys are an interface.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Queue {
+pub(crate) struct QueueFigures {
     /// Agents that were to come back: 100 % are these. Of them, those that obey.
     pub(crate) agents_returning: u64,
     pub(crate) agents_honest: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Queue {
     pub(crate) second_wave_dials: u64,
 }
 
-impl Queue {
+impl QueueFigures {
     /// Works the figures out.
     pub(crate) fn new(census: Census, measured: &Measured) -> Self {
         let honest = || measured.returns.iter().filter(|agent| agent.honest);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_ratio_is_of_the_honest_over_the_ideal_of_all() {
         let census = Census { agents: 5, returning: 4, honest: 3, second_wave: 0 };
-        let mut queue = Queue::new(census, &measured());
+        let mut queue = QueueFigures::new(census, &measured());
         assert_eq!(queue.honest_seconds_to_100, Some(22.0));
         assert_eq!(queue.honest_attempts_mean, Some(1.667));
         queue.with_ideal(&ideal(4, 0.2), Some(30.0));
@@ -123,20 +123,20 @@ mod tests {
     fn who_is_missing_leaves_no_ratio() {
         // One honest agent more than there are records of: it has not even noticed the cut.
         let census = Census { agents: 5, returning: 5, honest: 4, second_wave: 0 };
-        let mut queue = Queue::new(census, &measured());
+        let mut queue = QueueFigures::new(census, &measured());
         queue.with_ideal(&ideal(5, 0.2), None);
         assert_eq!((queue.time_ratio, queue.time_ratio_all), (None, None));
         assert_eq!(queue.ideal_seconds, Some(25.0));
         let mut away = measured();
         away.returns[0].back_us = None;
         let census = Census { honest: 3, ..census };
-        assert_eq!(Queue::new(census, &away).honest_seconds_to_100, None);
+        assert_eq!(QueueFigures::new(census, &away).honest_seconds_to_100, None);
     }
 
     #[test]
     fn without_a_rate_there_is_no_ratio() {
         let census = Census { agents: 4, returning: 4, honest: 3, second_wave: 0 };
-        let mut queue = Queue::new(census, &measured());
+        let mut queue = QueueFigures::new(census, &measured());
         queue.with_ideal(&Ideal::default(), Some(30.0));
         assert_eq!((queue.ideal_seconds, queue.time_ratio), (None, None));
     }

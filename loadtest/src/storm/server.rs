@@ -12,7 +12,7 @@ use crate::oracle::judge::{AgentLine, Verdict, judge};
 
 /// A stand-in's report port.
 #[derive(Debug, Clone)]
-pub(crate) struct Server {
+pub(crate) struct ServerReport {
     url: String,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Settled {
     pub(crate) at: Option<Instant>,
 }
 
-impl Server {
+impl ServerReport {
     /// At this URL.
     pub(crate) fn new(url: &str) -> Self {
         Self { url: url.trim_end_matches('/').to_owned() }
@@ -76,7 +76,7 @@ impl Server {
     /// When it does not answer to the end, or a worker has died.
     pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Settled> {
         let deadline = clock::now() + patience;
-        let mut pace = Pace::new(clock::now());
+        let mut pace = OraclePace::new(clock::now());
         loop {
             let now = clock::now();
             let is_late = now >= deadline;
@@ -104,7 +104,7 @@ impl Server {
     /// not have left the server with anything untrue either.
     ///
     /// # Errors
-    /// As those of [`Server::settle`].
+    /// As those of [`ServerReport::settle`].
     pub(crate) async fn settle_and_hold(
         &self,
         crew: &mut Crew,
@@ -133,14 +133,14 @@ impl Server {
 
 /// When the oracle looks: as soon as no more messages come, and now and then while they do.
 #[derive(Debug)]
-struct Pace {
+struct OraclePace {
     /// Messages when the server was last asked, and when the oracle last looked.
     asked_at: Option<u64>,
     looked_at: Option<u64>,
     next: Instant,
 }
 
-impl Pace {
+impl OraclePace {
     /// The first look is at once.
     const fn new(now: Instant) -> Self {
         Self { asked_at: None, looked_at: None, next: now }
@@ -180,7 +180,7 @@ mod tests {
     fn the_oracle_looks_when_it_is_quiet_and_now_and_then() {
         let start = clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start);
+        let mut pace = OraclePace::new(start);
         assert!(!pace.should_look(None, 2, start), "the server is away");
         assert!(!pace.should_look(Some(&counts(5, 1)), 2, at(1)), "an agent is missing");
         assert!(pace.should_look(Some(&counts(5, 2)), 2, at(2)));

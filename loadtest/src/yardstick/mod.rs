@@ -6,17 +6,18 @@ mod echo;
 mod skip;
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
+use crate::args::FleetArgs;
 use crate::children::{Kept, Output};
+use crate::figures::{FiguresArgs, round, shown};
 use crate::fleet::load::{LoadKind, LoadOrder, Pace};
 use crate::fleet::target::Target;
-use crate::storm::args::FleetArgs;
-use crate::storm::outcome::{Outcome, round, shown};
+use crate::storm::outcome::StormOutcome;
 use crate::storm::{self, Progress};
 use crate::{gateway, procfs};
 
@@ -29,18 +30,20 @@ pub(crate) struct YardstickArgs {
     /// Measure heartbeats a second against an echo, instead of sessions against the bare loop
     #[arg(long)]
     echo: bool,
-    /// Measure this as well, in turns, and print the ratio: ws://127.0.0.1:4320/v1/opamp
+    /// Measure this gateway as well, in alternation, and print the ratio: ws://127.0.0.1:4320/v1/opamp
     #[arg(long, value_name = "URL")]
     compare: Option<Target>,
     /// The metrics of what is compared, for its processor time
     #[arg(long, default_value = "http://127.0.0.1:9464/metrics", value_name = "URL")]
     gateway_metrics: Vec<String>,
-    /// How often each is measured; the median counts
+    /// How many times each is measured; the figure is the median
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How long each echo measurement lasts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    #[command(flatten)]
+    figures: FiguresArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
@@ -55,11 +58,37 @@ pub(crate) struct BareArgs {
     threads: u16,
 }
 
-/// What one round found: how many a second, and the server's processor time for each.
+/// What one round found.
 #[derive(Debug, Clone, Copy)]
-struct Round {
+struct YardstickRound {
     per_second: f64,
+    /// The server's processor time for each session or heartbeat.
     cpu_us_each: Option<f64>,
+}
+
+/// The figures. The keys are an interface.
+#[derive(Debug, Serialize)]
+struct YardstickFigures {
+    /// What is counted: `sessions` or `heartbeats`.
+    what: &'static str,
+    agents: u32,
+    /// The bare loop, or the echo.
+    yardstick: Measure,
+    /// What `--compare` names; null without it.
+    compared: Option<Measure>,
+    /// `compared` over `yardstick`, by their medians; null without `--compare`.
+    ratio: Option<f64>,
+}
+
+/// One server's rounds and their median.
+#[derive(Debug, Serialize)]
+struct Measure {
+    per_second: f64,
+    /// Of the round with the median rate; null where the server tells no processor time.
+    cpu_us_each: Option<f64>,
+    /// Each round, in the order in which they were run.
+    per_second_rounds: Vec<f64>,
+    cpu_us_each_rounds: Vec<Option<f64>>,
 }
 
 /// Patience with fills and returns.
@@ -73,11 +102,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// When a server cannot be started or agents do not get in.
 pub(crate) fn run(args: &YardstickArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(args))?;
-    Ok(ExitCode::SUCCESS)
+    let figures = runtime.block_on(measure(args))?;
+    args.figures.publish(&figures, &[], || figures.print())
 }
 
-async fn measure(args: &YardstickArgs) -> io::Result<()> {
+async fn measure(args: &YardstickArgs) -> io::Result<YardstickFigures> {
     let mut arguments = vec!["bare".to_owned()];
     arguments.extend(args.echo.then(|| "--echo".to_owned()));
     let this = std::env::current_exe()?;
@@ -94,31 +123,70 @@ async fn measure(args: &YardstickArgs) -> io::Result<()> {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    let what = if args.echo { "heartbeats" } else { "sessions" };
-    let ours = show(if args.echo { "echo" } else { "bare loop" }, what, &mut ours);
-    if args.compare.is_some() {
-        let theirs = show("compared", what, &mut theirs);
-        println!("ratio      {}", round(theirs / ours.max(f64::MIN_POSITIVE)));
+    let yardstick = Measure::of(&ours);
+    let compared = args.compare.is_some().then(|| Measure::of(&theirs));
+    let over = |compared: &Measure| {
+        round(compared.per_second / yardstick.per_second.max(f64::MIN_POSITIVE))
+    };
+    Ok(YardstickFigures {
+        what: if args.echo { "heartbeats" } else { "sessions" },
+        agents: args.agents(),
+        ratio: compared.as_ref().map(over),
+        yardstick,
+        compared,
+    })
+}
+
+impl YardstickArgs {
+    fn agents(&self) -> u32 {
+        self.agents.unwrap_or(if self.echo { 100 } else { 10_000 })
     }
-    Ok(())
 }
 
-/// Prints the median and each round; returns the median rate.
-fn show(name: &str, what: &str, rounds: &mut [Round]) -> f64 {
-    let each: Vec<_> = rounds.iter().map(|round| round.per_second.round()).collect();
-    rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-    let median = rounds[rounds.len() / 2];
-    println!(
-        "{name:<10} {} {what}/s, {} of server CPU each; rounds {each:?}",
-        median.per_second.round(),
-        shown(median.cpu_us_each.map(round), " us")
-    );
-    median.per_second
+impl YardstickFigures {
+    fn print(&self) {
+        let name = if self.what == "sessions" { "bare loop" } else { "echo" };
+        self.yardstick.print(name, self.what);
+        if let Some(compared) = &self.compared {
+            compared.print("compared", self.what);
+        }
+        if let Some(ratio) = self.ratio {
+            println!("ratio      {ratio}");
+        }
+    }
 }
 
-async fn round_of(args: &YardstickArgs, target: &Target, pid: Option<u32>) -> io::Result<Round> {
+impl Measure {
+    /// Of at least one round; the upper of the two middle ones where their number is even.
+    fn of(rounds: &[YardstickRound]) -> Self {
+        let mut sorted = rounds.to_vec();
+        sorted.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+        let median = sorted[sorted.len() / 2];
+        Self {
+            per_second: round(median.per_second),
+            cpu_us_each: median.cpu_us_each.map(round),
+            per_second_rounds: rounds.iter().map(|one| round(one.per_second)).collect(),
+            cpu_us_each_rounds: rounds.iter().map(|one| one.cpu_us_each.map(round)).collect(),
+        }
+    }
+
+    fn print(&self, name: &str, what: &str) {
+        let rounds: Vec<_> = self.per_second_rounds.iter().map(|rate| rate.round()).collect();
+        println!(
+            "{name:<10} {} {what}/s, {} of server CPU each; rounds {rounds:?}",
+            self.per_second.round(),
+            shown(self.cpu_us_each, " us")
+        );
+    }
+}
+
+async fn round_of(
+    args: &YardstickArgs,
+    target: &Target,
+    pid: Option<u32>,
+) -> io::Result<YardstickRound> {
     let targets = std::slice::from_ref(target);
-    let agents = args.agents.unwrap_or(if args.echo { 100 } else { 10_000 });
+    let agents = args.agents();
     let options = args.fleet.options(targets, agents);
     let mut progress = Progress::new();
     let mut crew = storm::fill(&options, PATIENCE, &mut progress).await?;
@@ -140,13 +208,13 @@ async fn round_of(args: &YardstickArgs, target: &Target, pid: Option<u32>) -> io
     } else {
         storm::send_cut(&mut crew).await?;
         storm::wait_until_back(&mut crew, PATIENCE, &mut progress).await?;
-        let outcome = Outcome::new(options.census(), crew.measured().await?);
+        let outcome = StormOutcome::new(options.census(), crew.measured().await?);
         let rate = outcome.sessions_per_second;
         let rate = rate.ok_or_else(|| io::Error::other("not all agents came back in time"))?;
         (agents.into(), rate)
     };
     let used = start.zip(cpu().await).map(|(start, end)| end - start);
-    Ok(Round { per_second, cpu_us_each: used.map(|s| s * 1e6 / count.max(1) as f64) })
+    Ok(YardstickRound { per_second, cpu_us_each: used.map(|s| s * 1e6 / count.max(1) as f64) })
 }
 
 /// Runs the server of a yardstick until standard input ends: `loadtest bare`. Writes its port.
@@ -183,10 +251,15 @@ pub(crate) fn run_bare(args: &BareArgs) -> io::Result<()> {
     Ok(())
 }
 
-/// A port that is free now.
-///
-/// # Errors
-/// When there is none.
-pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_round_gives_both_figures_and_the_order_stays() {
+        let one = |per_second, us| YardstickRound { per_second, cpu_us_each: Some(us) };
+        let measure = Measure::of(&[one(300.0, 1.0), one(100.0, 9.0), one(200.0, 5.0)]);
+        assert_eq!((measure.per_second, measure.cpu_us_each), (200.0, Some(5.0)));
+        assert_eq!(measure.per_second_rounds, [300.0, 100.0, 200.0]);
+    }
 }

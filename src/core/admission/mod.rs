@@ -225,11 +225,13 @@ pub enum Outcome {
     Refused(Reason),
     /// Went away while parked.
     Left,
+    /// Ended before it asked, or was answered otherwise (404, 431, ...) before it could.
+    NotAsked,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Admitted,
         Self::AdmittedFromPark,
         Self::Refused(Reason::ParkFull),
@@ -239,6 +241,7 @@ impl Outcome {
         Self::Refused(Reason::BeforeItsTime),
         Self::Refused(Reason::Closing),
         Self::Left,
+        Self::NotAsked,
     ];
 
     /// For a label.
@@ -253,6 +256,7 @@ impl Outcome {
             Self::Refused(Reason::BeforeItsTime) => "refused_before_its_time",
             Self::Refused(Reason::Closing) => "refused_closing",
             Self::Left => "left",
+            Self::NotAsked => "not_asked",
         }
     }
 }

@@ -92,7 +92,7 @@ impl Terms {
 
 /// How far a drain is. Only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub enum DrainPhase {
     /// There is none.
     Serving,
     /// The balancer is to notice; nobody is closed, everybody is taken.
@@ -164,7 +164,7 @@ const RECENT: [Duration; 4] = [
 #[derive(Debug)]
 pub struct Drain {
     terms: Terms,
-    phase: Phase,
+    phase: DrainPhase,
     /// When the present phase began.
     since: Option<Instant>,
     rate: NonZeroU32,
@@ -186,7 +186,7 @@ impl Drain {
     /// None yet.
     pub fn new(terms: Terms) -> Self {
         let (rate, pace) = (terms.rate(), Pace::new(terms.rate()));
-        let (line, phase) = (VecDeque::new(), Phase::Serving);
+        let (line, phase) = (VecDeque::new(), DrainPhase::Serving);
         Self { terms, phase, since: None, rate, pace, line, census_at: None }
     }
 
@@ -201,18 +201,18 @@ impl Drain {
     }
 
     /// How far it is.
-    pub const fn phase(&self) -> Phase {
+    pub const fn phase(&self) -> DrainPhase {
         self.phase
     }
 
     /// Somebody wants it. Does nothing if it has begun.
     pub fn begin(&mut self, now: Instant) {
-        if self.phase == Phase::Serving {
-            self.enter(Phase::Notice, now);
+        if self.phase == DrainPhase::Serving {
+            self.enter(DrainPhase::Notice, now);
         }
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) {
+    fn enter(&mut self, phase: DrainPhase, now: Instant) {
         debug_assert!(phase > self.phase, "{phase:?} after {:?}", self.phase);
         self.phase = phase;
         self.since = Some(now);
@@ -222,30 +222,30 @@ impl Drain {
     pub fn next(&mut self, now: Instant, open: usize) -> Step {
         let since = self.since.unwrap_or(now);
         match self.phase {
-            Phase::Serving | Phase::Delivering | Phase::Drained => Step::Over,
-            Phase::Notice if now < since + self.terms.notice => {
+            DrainPhase::Serving | DrainPhase::Delivering | DrainPhase::Drained => Step::Over,
+            DrainPhase::Notice if now < since + self.terms.notice => {
                 Step::Wait(since + self.terms.notice)
             }
-            Phase::Notice => {
+            DrainPhase::Notice => {
                 self.rate = self.terms.rate_for(open);
                 self.pace = Pace::new(self.rate);
-                self.enter(Phase::Closing, now);
+                self.enter(DrainPhase::Closing, now);
                 Step::StopAccepting
             }
-            Phase::Closing | Phase::Cutting if open == 0 => self.deliver(now),
-            Phase::Closing if now >= since + self.terms.time_max => {
-                self.enter(Phase::Cutting, now);
+            DrainPhase::Closing | DrainPhase::Cutting if open == 0 => self.deliver(now),
+            DrainPhase::Closing if now >= since + self.terms.time_max => {
+                self.enter(DrainPhase::Cutting, now);
                 self.line = VecDeque::new();
                 Step::CloseAll
             }
-            Phase::Closing => self.close_next(now, since + self.terms.time_max),
-            Phase::Cutting if now >= since + CUT_PATIENCE => self.deliver(now),
-            Phase::Cutting => Step::Wait(now + LOOK_AGAIN),
+            DrainPhase::Closing => self.close_next(now, since + self.terms.time_max),
+            DrainPhase::Cutting if now >= since + CUT_PATIENCE => self.deliver(now),
+            DrainPhase::Cutting => Step::Wait(now + LOOK_AGAIN),
         }
     }
 
     fn deliver(&mut self, now: Instant) -> Step {
-        self.enter(Phase::Delivering, now);
+        self.enter(DrainPhase::Delivering, now);
         Step::Deliver
     }
 
@@ -310,15 +310,15 @@ impl Drain {
     pub fn let_go(&mut self, now: Instant, settled: bool) -> bool {
         let patient = self.since.is_none_or(|since| now < since + ANSWER_PATIENCE);
         match self.phase {
-            Phase::Serving | Phase::Notice => false,
-            Phase::Closing if patient && !settled => false,
-            Phase::Closing => self.pace.take(now).is_ok(),
-            Phase::Cutting | Phase::Delivering | Phase::Drained => true,
+            DrainPhase::Serving | DrainPhase::Notice => false,
+            DrainPhase::Closing if patient && !settled => false,
+            DrainPhase::Closing => self.pace.take(now).is_ok(),
+            DrainPhase::Cutting | DrainPhase::Delivering | DrainPhase::Drained => true,
         }
     }
 
     /// What waited for the servers is written, or given up.
     pub fn delivered(&mut self, now: Instant) {
-        self.enter(Phase::Drained, now);
+        self.enter(DrainPhase::Drained, now);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Candidate, Drain, Pace, Phase, RATE_AUTOMATIC, Step, Terms};
+use super::{Candidate, Drain, DrainPhase, Pace, RATE_AUTOMATIC, Step, Terms};
 use crate::ident::InstanceUid;
 
 /// What one agent, or the machine, does to a drain.
@@ -56,7 +56,7 @@ fn run(world: &World, time_max: Duration) -> Run {
     for step in 0.. {
         assert!(step < 1_000_000, "it goes on for ever");
         let asks = http > 0 && step % world.http_every == 0;
-        if asks && drain.phase() == Phase::Closing && drain.let_go(now, true) {
+        if asks && drain.phase() == DrainPhase::Closing && drain.let_go(now, true) {
             http -= 1;
             run.closed.push(now);
         }
@@ -91,7 +91,7 @@ fn run(world: &World, time_max: Duration) -> Run {
         }
     }
     run.end = now;
-    assert!(here.is_empty() && drain.phase() == Phase::Drained);
+    assert!(here.is_empty() && drain.phase() == DrainPhase::Drained);
     run
 }
 

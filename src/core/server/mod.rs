@@ -80,11 +80,6 @@ pub enum Blame {
     Address,
 }
 
-impl Blame {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Server, Self::Credential, Self::Address];
-}
-
 /// Something has happened at a server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ServerEvent {

@@ -50,6 +50,10 @@ pub enum EndReason {
     GraceExpired,
     /// It stopped polling.
     PollExpired,
+    /// It goes on under another uid.
+    ReplacedUid,
+    /// Seawall drains, and the agent went to another node.
+    Moved,
 }
 
 /// What a deadline's passing means.

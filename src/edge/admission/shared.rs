@@ -20,7 +20,7 @@ use crate::clock;
 use crate::core::admission::{
     Admission, Arrival, AutomaticRate, Fleet, Observed, Refusal, Room, Ticket, Turn, Verdict,
 };
-use crate::telemetry::events::admission::{Delayed, GateMeasured, StormChanged};
+use crate::telemetry::events::admission::{AdmissionMeasured, Delayed, StormChanged};
 
 /// Whoever is expected then has dialled, and said who it is, so much later.
 const EXPECTED_MARGIN: Duration = Duration::from_secs(2);
@@ -345,5 +345,5 @@ async fn give_turns(beat: Beat, due: Instant) {
 /// Shows how things stand.
 pub(super) fn show(status: &AdmissionStatus, sources: usize) {
     let AdmissionStatus { rate, parked, held, outside, last_in, .. } = *status;
-    GateMeasured { rate: rate.get(), parked, held, outside, last_in, sources }.emit();
+    AdmissionMeasured { rate: rate.get(), parked, held, outside, last_in, sources }.emit();
 }

@@ -10,7 +10,7 @@ use super::{AdmissionService, ArrivalSource, Entered};
 use crate::clock;
 use crate::core::admission::{Outcome, Turn};
 use crate::edge::lingering_close;
-use crate::telemetry::events::admission::{AdmissionDecided, AdmissionOutcome};
+use crate::telemetry::events::admission::AdmissionDecided;
 
 /// Sees to it that each accepted connection is counted with exactly one outcome.
 pub(in crate::edge) struct Counted {
@@ -24,7 +24,7 @@ impl Counted {
         Self { open: true, parked: None }
     }
 
-    fn count(&mut self, outcome: AdmissionOutcome) {
+    fn count(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.open) {
             let parked = self.parked.map(|since| clock::now().saturating_duration_since(since));
             AdmissionDecided { outcome, parked: parked.unwrap_or_default() }.emit();
@@ -35,7 +35,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let parked = self.parked.is_some();
-        self.count(if parked { AdmissionOutcome::Left } else { AdmissionOutcome::NotAsked });
+        self.count(if parked { Outcome::Left } else { Outcome::NotAsked });
     }
 }
 
@@ -48,7 +48,7 @@ pub(in crate::edge) async fn enter(
 ) -> Entered {
     let refused = match admission.shared.arrive(admission.fairness.count(source)) {
         Answer::Admit => {
-            counted.count(Outcome::Admitted.into());
+            counted.count(Outcome::Admitted);
             return Entered::In;
         }
         Answer::Refuse(refused) => refused,
@@ -61,18 +61,18 @@ pub(in crate::edge) async fn enter(
             };
             match turn {
                 Some(Turn::Admit) => {
-                    counted.count(Outcome::AdmittedFromPark.into());
+                    counted.count(Outcome::AdmittedFromPark);
                     return Entered::In;
                 }
                 Some(Turn::Refuse(refusal)) => Refused::new(parked.shared(), refusal),
                 None => {
-                    counted.count(AdmissionOutcome::Left);
+                    counted.count(Outcome::Left);
                     return Entered::Left;
                 }
             }
         }
     };
-    counted.count(Outcome::Refused(refused.refusal.reason).into());
+    counted.count(Outcome::Refused(refused.refusal.reason));
     // Boxed, so that whoever waits for its turn does not hold the room for this.
     Box::pin(refuse(refused, socket)).await;
     Entered::Refused

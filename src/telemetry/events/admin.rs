@@ -8,12 +8,12 @@ use tracing::{info, warn};
 const TARGET: &str = "seawall::admin";
 
 /// Operators can ask.
-pub struct Listening {
+pub struct AdminListening {
     /// Where.
     pub address: SocketAddr,
 }
 
-impl Listening {
+impl AdminListening {
     /// Logs it.
     pub fn emit(self) {
         info!(target: TARGET, address = %self.address, "listening for operators");
@@ -21,12 +21,12 @@ impl Listening {
 }
 
 /// An operator's connection could not be accepted.
-pub struct AcceptFailed<'a> {
+pub struct AdminAcceptFailed<'a> {
     /// What the system says.
     pub error: &'a std::io::Error,
 }
 
-impl AcceptFailed<'_> {
+impl AdminAcceptFailed<'_> {
     /// Logs it.
     pub fn emit(self) {
         warn!(target: TARGET, error = %self.error, "an operator's connection cannot be accepted");

@@ -4,60 +4,16 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::core::admission::{Outcome, Reason};
-use crate::telemetry::label::label;
-use crate::telemetry::metrics;
+use crate::core::admission::Outcome;
+use crate::telemetry::registry::metrics;
 
 /// What the log is filtered by: the part that these events are about, not this file.
-const TARGET: &str = "seawall::edge::entry";
-
-label! {
-    /// How an accepted connection's wish to come in ended: each has exactly one, those excepted that
-    /// wait or have not said what they want yet.
-    pub enum AdmissionOutcome("outcome") {
-        /// Let in at once.
-        Admitted = "admitted",
-        /// Let in after having been parked.
-        AdmittedFromPark = "admitted_from_park",
-        /// 503: the park is full.
-        RefusedParkFull = "refused_park_full",
-        /// 503: there is hardly room for another connection, or none for another agent, on this node.
-        RefusedNoRoom = "refused_no_room",
-        /// 503: the room that the park has is for others than its source.
-        RefusedSourceShare = "refused_source_share",
-        /// 503: it was parked for as long as may be.
-        RefusedParkTtl = "refused_park_ttl",
-        /// 503: it came before its slot, and there is no room yet.
-        RefusedBeforeItsTime = "refused_before_its_time",
-        /// 503: this node is about to stop.
-        RefusedClosing = "refused_closing",
-        /// It went away while it was parked.
-        Left = "left",
-        /// It never asked: it ended, or was answered otherwise (404, 431, ...), before it could.
-        NotAsked = "not_asked",
-    }
-}
-
-impl From<Outcome> for AdmissionOutcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Admitted => Self::Admitted,
-            Outcome::AdmittedFromPark => Self::AdmittedFromPark,
-            Outcome::Refused(Reason::ParkFull) => Self::RefusedParkFull,
-            Outcome::Refused(Reason::NoRoom) => Self::RefusedNoRoom,
-            Outcome::Refused(Reason::SourceShare) => Self::RefusedSourceShare,
-            Outcome::Refused(Reason::ParkTtl) => Self::RefusedParkTtl,
-            Outcome::Refused(Reason::BeforeItsTime) => Self::RefusedBeforeItsTime,
-            Outcome::Refused(Reason::Closing) => Self::RefusedClosing,
-            Outcome::Left => Self::Left,
-        }
-    }
-}
+const TARGET: &str = "seawall::edge::admission";
 
 /// A connection's wish to come in has ended one way or the other.
 pub struct AdmissionDecided {
     /// Which.
-    pub outcome: AdmissionOutcome,
+    pub outcome: Outcome,
     /// How long it was parked.
     pub parked: Duration,
 }
@@ -87,7 +43,7 @@ impl RateSet {
 }
 
 /// The gate, looked at a few times a second.
-pub struct GateMeasured {
+pub struct AdmissionMeasured {
     /// Entries a second.
     pub rate: u32,
     /// Connections that wait for their turn.
@@ -102,7 +58,7 @@ pub struct GateMeasured {
     pub sources: usize,
 }
 
-impl GateMeasured {
+impl AdmissionMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
@@ -111,7 +67,7 @@ impl GateMeasured {
         metrics.admission_parked.set(self.parked as f64);
         metrics.admission_held.set(self.held as f64);
         // Zero would say that everybody is in.
-        metrics.admission_outside.set(self.outside.map_or(f64::NAN, |agents| agents as f64));
+        metrics.admission_disconnected.set(self.outside.map_or(f64::NAN, |agents| agents as f64));
         metrics.admission_last_in.set(self.last_in.map_or(f64::NAN, |time| time.as_secs_f64()));
         metrics.admission_sources.set(self.sources as f64);
     }

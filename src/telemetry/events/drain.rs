@@ -4,47 +4,30 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::telemetry::label::{Label as _, label};
-use crate::telemetry::metrics;
+use crate::core::drain::DrainPhase;
+use crate::telemetry::label::Label as _;
+use crate::telemetry::registry::metrics;
 
 /// What the log is filtered by: the part that these events are about, not this file.
 const TARGET: &str = "seawall::drain";
 
-label! {
-    /// How far a drain is.
-    pub enum DrainPhase("phase") {
-        /// There is none.
-        Serving = "serving",
-        /// Not ready any more; agents are still taken, and nobody is closed.
-        Notice = "notice",
-        /// Agents are closed at the rate.
-        Closing = "closing",
-        /// Time is up: all are closed at once.
-        Cutting = "cutting",
-        /// Servers get what waits for them.
-        Delivering = "delivering",
-        /// Nothing is left.
-        Drained = "drained",
-    }
-}
-
 /// A drain goes on to its next phase.
-pub struct PhaseEntered {
+pub struct DrainPhaseEntered {
     /// Which.
     pub phase: DrainPhase,
     /// Agents' connections now open.
     pub left: usize,
 }
 
-impl PhaseEntered {
+impl DrainPhaseEntered {
     /// Logs it.
     pub fn emit(self) {
-        info!(target: TARGET, phase = %self.phase, left = self.left, "draining");
+        info!(target: TARGET, phase = self.phase.as_str(), left = self.left, "draining");
     }
 }
 
 /// The rate that is set does not suffice. The configuration's fault.
-pub struct TooSlow {
+pub struct DrainTooSlow {
     /// Agents' connections now open.
     pub open: usize,
     /// Of which so many are closed a second.
@@ -55,7 +38,7 @@ pub struct TooSlow {
     pub left: u64,
 }
 
-impl TooSlow {
+impl DrainTooSlow {
     /// Logs it.
     pub fn emit(self) {
         let Self { open, rate, time_max, left } = self;
@@ -71,14 +54,14 @@ impl TooSlow {
 }
 
 /// The node's last word on what agents said and servers have not taken, or not answered.
-pub struct Unheard {
+pub struct DrainUnacknowledged {
     /// Agents that were let go before their server had taken and answered everything.
     pub agents: usize,
     /// Messages that were on links at the end.
     pub messages: usize,
 }
 
-impl Unheard {
+impl DrainUnacknowledged {
     /// Logs and counts it.
     pub fn emit(self) {
         let Self { agents, messages } = self;
@@ -92,14 +75,14 @@ impl Unheard {
 }
 
 /// How far a drain is, taken a few times a second.
-pub struct Measured {
+pub struct DrainMeasured {
     /// Its phase.
     pub phase: DrainPhase,
     /// Agents' connections that it has yet to close.
     pub left: usize,
 }
 
-impl Measured {
+impl DrainMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub fn emit(self) {

@@ -4,86 +4,14 @@ use std::time::Duration;
 
 use tracing::{debug, trace};
 
+use crate::core::session::EndReason;
 use crate::ident::InstanceUid;
-use crate::telemetry::label::label;
-use crate::telemetry::metrics;
+use crate::telemetry::label::Label as _;
+pub use crate::telemetry::labels::sessions::*;
+use crate::telemetry::registry::metrics;
 
 /// What the log is filtered by: the part that these events are about, not this file.
 const TARGET: &str = "seawall::sessions";
-
-label! {
-    /// Whether a session's agent is there.
-    pub enum SessionState("state") {
-        /// Its connection is open, or it polls.
-        Connected = "connected",
-        /// Its connection was lost a short while ago.
-        Absent = "absent",
-    }
-}
-
-label! {
-    /// Why a session ended.
-    pub enum EndReason("reason") {
-        /// The agent said so.
-        AgentDisconnect = "agent_disconnect",
-        /// It did not come back in time.
-        GraceExpired = "grace_expired",
-        /// It stopped polling.
-        PollExpired = "poll_expired",
-        /// It goes on under another uid.
-        ReplacedUid = "replaced_uid",
-        /// Seawall drains, and the agent went to another node.
-        Moved = "moved",
-        /// It had to make room.
-        Evicted = "evicted",
-    }
-}
-
-label! {
-    /// What became of a heartbeat.
-    pub enum HeartbeatRoute("route") {
-        /// Answered here.
-        Local = "local",
-        /// Sent on to the server.
-        Forwarded = "forwarded",
-    }
-}
-
-label! {
-    /// Who wrote a reply.
-    pub enum ReplySource("source") {
-        /// The server.
-        Server = "server",
-        /// Seawall.
-        Local = "local",
-    }
-}
-
-label! {
-    /// Why an offer will not reach its agent.
-    pub enum OfferDrop("reason") {
-        /// A later offer of the same kind took its place.
-        Superseded = "superseded",
-        /// The session ended.
-        SessionEnded = "session_ended",
-        /// It would not fit the bytes allowed.
-        OverBudget = "over_budget",
-        /// The agent is a new process: a restart command is no longer meant for it.
-        NewProcess = "new_process",
-        /// It came from a server that the agent has been moved away from.
-        FormerServer = "former_server",
-    }
-}
-
-label! {
-    /// Why a custom message will not be delivered.
-    pub enum CustomDrop("reason") {
-        /// Too many are waiting, or too many bytes.
-        OverBudget = "over_budget",
-        /// The session ended.
-        SessionEnded = "session_ended",
-    }
-}
 
 /// A session began. Pairs with [`SessionEnded`].
 pub struct SessionOpened {
@@ -138,12 +66,12 @@ impl SessionEnded {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().sessions_ended.with(self.reason).increment(1);
-        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "session ended");
+        debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "session ended");
     }
 }
 
 /// The sums over all sessions, taken a few times a second.
-pub struct Counted {
+pub struct SessionsMeasured {
     /// Sessions whose agent is there.
     pub connected: i64,
     /// Sessions whose agent is away, or whose end the server has not been told.
@@ -152,7 +80,7 @@ pub struct Counted {
     pub outbox_bytes: usize,
 }
 
-impl Counted {
+impl SessionsMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
@@ -279,15 +207,15 @@ impl GapDetected {
 }
 
 /// An offer waits for its agent.
-pub struct OfferKept {
+pub struct OfferStored {
     /// Whose.
     pub uid: InstanceUid,
 }
 
-impl OfferKept {
+impl OfferStored {
     /// Logs and counts it.
     pub fn emit(self) {
-        metrics().offers_kept.increment(1);
+        metrics().offers_stored.increment(1);
         debug!(target: TARGET, uid = %self.uid, "offer kept");
     }
 }

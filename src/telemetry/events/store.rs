@@ -3,7 +3,7 @@
 use tracing::debug;
 
 use crate::ident::InstanceUid;
-use crate::telemetry::metrics;
+use crate::telemetry::registry::metrics;
 
 /// What the log is filtered by: the part that these events are about, not this file.
 const TARGET: &str = "seawall::store";
@@ -69,17 +69,25 @@ impl ContentMissing {
 
 /// The store's figures, taken a few times a second.
 pub struct StoreMeasured {
-    /// Bytes of contents as they are kept, and all memory of the store.
-    pub bytes_and_memory: (usize, usize),
-    /// Contents that agents have, and of them those whose bytes had to go.
-    pub entries: (usize, usize),
+    /// Bytes of contents, in the form in which the store holds them.
+    pub bytes: usize,
+    /// All memory of the store, in bytes.
+    pub memory: usize,
+    /// Contents that agents use.
+    pub entries: usize,
+    /// The part of them whose bytes were evicted.
+    pub entries_evicted: usize,
     /// Agents' uses of them.
     pub handles: usize,
-    /// Since the start: contents that were there already, and new ones.
-    pub shared_and_stored: (u64, u64),
-    /// Since the start: contents that had to go, and those for which there was no room.
-    pub evicted_and_refused: (u64, u64),
-    /// Since the start: contents wanted whose bytes were not there.
+    /// Since the start: reported contents that the store had already.
+    pub shared: u64,
+    /// Since the start: reported contents that were new.
+    pub stored: u64,
+    /// Since the start: contents whose bytes were evicted.
+    pub evictions: u64,
+    /// Since the start: contents that were larger than the room left for them.
+    pub refused: u64,
+    /// Since the start: reads of contents whose bytes were gone.
     pub misses: u64,
 }
 
@@ -88,15 +96,15 @@ impl StoreMeasured {
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
         let metrics = metrics();
-        metrics.store_bytes.set(self.bytes_and_memory.0 as f64);
-        metrics.store_memory.set(self.bytes_and_memory.1 as f64);
-        metrics.store_entries.set(self.entries.0 as f64);
-        metrics.store_entries_evicted.set(self.entries.1 as f64);
+        metrics.store_bytes.set(self.bytes as f64);
+        metrics.store_memory.set(self.memory as f64);
+        metrics.store_entries.set(self.entries as f64);
+        metrics.store_entries_evicted.set(self.entries_evicted as f64);
         metrics.store_handles.set(self.handles as f64);
-        metrics.store_shared.absolute(self.shared_and_stored.0);
-        metrics.store_stored.absolute(self.shared_and_stored.1);
-        metrics.store_evictions.absolute(self.evicted_and_refused.0);
-        metrics.store_refusals.absolute(self.evicted_and_refused.1);
+        metrics.store_shared.absolute(self.shared);
+        metrics.store_stored.absolute(self.stored);
+        metrics.store_evictions.absolute(self.evictions);
+        metrics.store_refusals.absolute(self.refused);
         metrics.store_misses.absolute(self.misses);
     }
 }

@@ -8,98 +8,13 @@ use tracing::{debug, info, trace, warn};
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::ident::InstanceUid;
-use crate::telemetry::ServerMetrics;
-use crate::telemetry::label::{Label, label};
+use crate::opamp::server::ErrorKind;
+use crate::telemetry::label::Label as _;
+pub use crate::telemetry::labels::upstream::*;
+use crate::telemetry::names::ServerMetrics;
 
 /// What the log is filtered by: the part that these events are about, not this file.
 const TARGET: &str = "seawall::upstream";
-
-label! {
-    /// How a dial ended.
-    pub enum DialResult("result") {
-        /// The link is up.
-        Up = "up",
-        /// The server answered with something else than an upgrade.
-        Refused = "refused",
-        /// No connection, or no TLS.
-        Failed = "failed",
-        /// It took too long.
-        Timeout = "timeout",
-    }
-}
-
-label! {
-    /// Why a link was lost.
-    pub enum LossReason("reason") {
-        /// The server closed it.
-        Closed = "closed",
-        /// The connection broke.
-        Reset = "reset",
-        /// A ping was not answered in time.
-        PingTimeout = "ping_timeout",
-        /// The server broke the rules of WebSocket.
-        ProtocolFault = "protocol_fault",
-        /// A request (`http` mode) was not answered in time.
-        RequestTimeout = "request_timeout",
-        /// A message over the limit.
-        TooBig = "too_big",
-        /// The server answers, but nothing that is sent there is taken (`http` mode).
-        Useless = "useless",
-        /// Its agent is gone (`per-agent` mode), or Seawall is stopping.
-        Released = "released",
-    }
-}
-
-label! {
-    /// What came of a POST instead of a message.
-    pub enum PostResult("result") {
-        /// A status that says that the server does not want it (4xx).
-        Refused = "refused",
-        /// A status that says that the server is in trouble (5xx).
-        Failed = "failed",
-        /// 401, 403 or 407: the server does not accept the gateway's credential.
-        Credential = "credential",
-        /// 404, 405 or 3xx: the server has no OpAMP at the configured address.
-        Address = "address",
-        /// 503 or 429: the server asks to be spared.
-        Unavailable = "unavailable",
-        /// The connection broke.
-        Lost = "lost",
-        /// There was no response in time.
-        Timeout = "timeout",
-        /// The response was over the limit.
-        TooBig = "too_big",
-    }
-}
-
-impl Label for Blame {
-    const KEY: &'static str = "blame";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Credential => "credential",
-            Self::Address => "address",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
-label! {
-    /// `ServerErrorResponse.type`.
-    pub enum ServerErrorKind("kind") {
-        /// Unknown.
-        Unknown = "unknown",
-        /// The server does not understand the request.
-        BadRequest = "bad_request",
-        /// The server asks to be spared.
-        Unavailable = "unavailable",
-    }
-}
 
 /// Which link of which server, as the log shows it.
 #[derive(Clone, Copy)]
@@ -332,12 +247,12 @@ impl ServerHealth<'_> {
 }
 
 /// A message was written to a server.
-pub struct MessageSent {
+pub struct ServerMessageSent {
     /// Its size in bytes.
     pub bytes: usize,
 }
 
-impl MessageSent {
+impl ServerMessageSent {
     /// Counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_sent.increment(1);
@@ -346,12 +261,12 @@ impl MessageSent {
 }
 
 /// A message arrived from a server.
-pub struct MessageReceived {
+pub struct ServerMessageReceived {
     /// Its size in bytes.
     pub bytes: usize,
 }
 
-impl MessageReceived {
+impl ServerMessageReceived {
     /// Counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_received.increment(1);
@@ -389,25 +304,6 @@ impl MessageMalformed<'_> {
     }
 }
 
-impl Label for Class {
-    const KEY: &'static str = "class";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Urgent => "urgent",
-            Self::Change => "change",
-            Self::FullState => "full_state",
-            Self::Announce => "announce",
-            Self::Ask => "ask",
-        }
-    }
-
-    fn index(self) -> usize {
-        Self::index(self)
-    }
-}
-
 /// A server's pace, and what waits for its turn at it.
 pub struct PaceMeasured {
     /// Sessions that wait, in the order of [`Class::ALL`].
@@ -423,14 +319,14 @@ pub struct PaceMeasured {
 }
 
 /// What waits for a server, taken a few times a second.
-pub struct Measured {
+pub struct ServerMeasured {
     /// Bytes on all links' queues.
     pub queue_bytes: usize,
     /// Turns, and how fast they come.
     pub pace: PaceMeasured,
 }
 
-impl Measured {
+impl ServerMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub fn emit(self, metrics: &ServerMetrics) {
@@ -488,14 +384,14 @@ pub struct ServerErrorReceived<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// Its kind.
-    pub kind: ServerErrorKind,
+    pub kind: ErrorKind,
 }
 
 impl ServerErrorReceived<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.server_errors.with(self.kind).increment(1);
-        debug!(target: TARGET, server = self.server, kind = %self.kind, "error response");
+        debug!(target: TARGET, server = self.server, kind = self.kind.as_str(), "error response");
     }
 }
 

@@ -1,0 +1,108 @@
+//! The core's own types as labels: what was decided is counted under the name that the core gives it,
+//! so that a new variant must be given a word here before the crate compiles.
+
+use crate::core::admission::Outcome;
+use crate::core::drain::DrainPhase;
+use crate::core::pacing::Class;
+use crate::core::server::Blame;
+use crate::core::session::EndReason;
+use crate::opamp::server::ErrorKind;
+use crate::telemetry::label::Label;
+
+/// Makes a fieldless enum of another module a label: `Type("key") { Variant = "text", ... }`.
+macro_rules! label_for {
+    ($name:ident($key:literal) { $( $variant:ident = $text:literal, )+ }) => {
+        impl Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$( Self::$variant, )+];
+
+            fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $text, )+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label_for! {
+    Blame("blame") {
+        Server = "server",
+        Credential = "credential",
+        Address = "address",
+    }
+}
+
+label_for! {
+    DrainPhase("phase") {
+        Serving = "serving",
+        Notice = "notice",
+        Closing = "closing",
+        Cutting = "cutting",
+        Delivering = "delivering",
+        Drained = "drained",
+    }
+}
+
+label_for! {
+    EndReason("reason") {
+        AgentDisconnect = "agent_disconnect",
+        GraceExpired = "grace_expired",
+        PollExpired = "poll_expired",
+        ReplacedUid = "replaced_uid",
+        Moved = "moved",
+    }
+}
+
+label_for! {
+    ErrorKind("kind") {
+        Unknown = "unknown",
+        BadRequest = "bad_request",
+        Unavailable = "unavailable",
+    }
+}
+
+label_for! {
+    Class("class") {
+        Urgent = "urgent",
+        Change = "change",
+        FullState = "full_state",
+        Announce = "announce",
+        Ask = "ask",
+    }
+}
+
+impl Label for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.label()
+    }
+
+    fn index(self) -> usize {
+        Self::ALL.iter().position(|outcome| *outcome == self).expect("ALL has every outcome")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds<L: Label + PartialEq + std::fmt::Debug>() {
+        for (place, value) in L::ALL.iter().enumerate() {
+            assert_eq!((value.index(), L::ALL[place]), (place, *value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_decision_is_its_index() {
+        holds::<DrainPhase>();
+        holds::<EndReason>();
+        holds::<ErrorKind>();
+        holds::<Class>();
+        holds::<Outcome>();
+    }
+}

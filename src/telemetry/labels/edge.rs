@@ -1,0 +1,127 @@
+//! The words by which the metrics of agents' connections and messages are split.
+
+use crate::telemetry::label::label;
+
+label! {
+    /// Which of OpAMP's transports a message came on.
+    pub enum Transport("transport") {
+        /// WebSocket.
+        WebSocket = "ws",
+        /// Plain HTTP.
+        Http = "http",
+    }
+}
+
+label! {
+    /// Why an agent's connection ended.
+    pub enum CloseReason("reason") {
+        /// The agent closed it (WebSocket close, or end of stream between requests).
+        AgentClosed = "agent_closed",
+        /// The connection broke.
+        Reset = "reset",
+        /// The agent said `agent_disconnect`, then went.
+        AgentDisconnect = "agent_disconnect",
+        /// A ping was not answered in time.
+        PingTimeout = "ping_timeout",
+        /// The agent came on a newer connection.
+        Replaced = "replaced",
+        /// The agent broke the rules of HTTP or WebSocket (1002, 400).
+        ProtocolFault = "protocol_fault",
+        /// The agent sent text (1003).
+        UnsupportedData = "unsupported_data",
+        /// A message over the limit (1009, 413).
+        TooBig = "too_big",
+        /// The agent does not read what is sent to it.
+        SlowReader = "slow_reader",
+        /// The request head took too long.
+        HeadTimeout = "head_timeout",
+        /// A message or body took too long from its first byte to its last.
+        MessageTimeout = "message_timeout",
+        /// A plain-HTTP connection stood idle between requests.
+        HttpIdle = "http_idle",
+        /// The request was refused and the connection not kept.
+        Refused = "refused",
+        /// Seawall is stopping.
+        Drain = "drain",
+        /// A limit on connections, sessions or bytes held was reached.
+        OverLimit = "over_limit",
+        /// Seawall's own fault.
+        Internal = "internal",
+    }
+}
+
+label! {
+    /// Why a request (an upgrade or a POST) was refused.
+    pub enum RefuseReason("reason") {
+        /// 404: another path.
+        NotFound = "not_found",
+        /// 405: neither GET nor POST.
+        MethodNotAllowed = "method_not_allowed",
+        /// 415: a body that is not protobuf, or an unknown content encoding.
+        UnsupportedMediaType = "unsupported_media_type",
+        /// 426: a GET that asks for no upgrade, or for another WebSocket version.
+        UpgradeRequired = "upgrade_required",
+        /// 400: not HTTP, or not OpAMP.
+        BadRequest = "bad_request",
+        /// 413: a body over the limit.
+        TooLarge = "too_large",
+        /// 413: a body that grows too much when decompressed.
+        GzipRatio = "gzip_ratio",
+        /// 431: a request head over the limit.
+        HeadTooLarge = "head_too_large",
+        /// 503: no room now.
+        Overloaded = "overloaded",
+        /// 503: the agent is to come again at its slot (`seawall_admission_outcomes_total` says why).
+        NotYet = "not_yet",
+        /// 408: the request head took too long.
+        HeaderTimeout = "header_timeout",
+        /// 408: the body took too long.
+        BodyTimeout = "body_timeout",
+    }
+}
+
+label! {
+    /// What is wrong with a message that was not taken.
+    pub enum MessageFault("fault") {
+        /// Not protobuf.
+        Scan = "scan",
+        /// The instance uid is missing or malformed.
+        Uid = "uid",
+        /// Another live agent uses the uid.
+        ClonedUid = "cloned_uid",
+        /// Over the size limit.
+        TooBig = "too_big",
+        /// Not gzip, although the request says so.
+        Gzip = "gzip",
+        /// A text message.
+        Text = "text",
+        /// WebSocket framing.
+        Frame = "frame",
+        /// No session could be given: the table is full.
+        SessionsFull = "sessions_full",
+    }
+}
+
+label! {
+    /// What a message to an agent is.
+    pub enum SendKind("kind") {
+        /// A server's reply.
+        Reply = "reply",
+        /// A server's message without a request.
+        Push = "push",
+        /// Seawall's own acknowledgement.
+        LocalAck = "local_ack",
+        /// Seawall's own error response.
+        Error = "error",
+    }
+}
+
+label! {
+    /// Why a connection could not be accepted.
+    pub enum AcceptError("kind") {
+        /// No descriptor is left.
+        Descriptors = "descriptors",
+        /// Anything else.
+        Other = "other",
+    }
+}

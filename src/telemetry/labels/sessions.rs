@@ -1,0 +1,57 @@
+//! The words by which the metrics of sessions are split.
+
+use crate::telemetry::label::label;
+
+label! {
+    /// Whether a session's agent is there.
+    pub enum SessionState("state") {
+        /// Its connection is open, or it polls.
+        Connected = "connected",
+        /// Its connection was lost a short while ago.
+        Absent = "absent",
+    }
+}
+
+label! {
+    /// What became of a heartbeat.
+    pub enum HeartbeatRoute("route") {
+        /// Answered here.
+        Local = "local",
+        /// Sent on to the server.
+        Forwarded = "forwarded",
+    }
+}
+
+label! {
+    /// Who wrote a reply.
+    pub enum ReplySource("source") {
+        /// The server.
+        Server = "server",
+        /// Seawall.
+        Local = "local",
+    }
+}
+
+label! {
+    /// Why an offer will not reach its agent.
+    pub enum OfferDrop("reason") {
+        /// The session ended.
+        SessionEnded = "session_ended",
+        /// It would not fit the bytes allowed.
+        OverBudget = "over_budget",
+        /// The agent is a new process: a restart command is no longer meant for it.
+        NewProcess = "new_process",
+        /// It came from a server that the agent has been moved away from.
+        FormerServer = "former_server",
+    }
+}
+
+label! {
+    /// Why a custom message will not be delivered.
+    pub enum CustomDrop("reason") {
+        /// Too many are waiting, or too many bytes.
+        OverBudget = "over_budget",
+        /// The session ended.
+        SessionEnded = "session_ended",
+    }
+}
