@@ -230,7 +230,7 @@ impl Admission {
         ReservationBounds {
             per_second: f64::from(rate.get()) * overbook,
             lead: line.max(self.params.retry_min),
-            explained: asleep.map_or(self.params.wait_max, |time| time.min(self.params.wait_max)),
+            explained: asleep.map_or(self.params.retry_max, |time| time.min(self.params.retry_max)),
         }
     }
 

@@ -22,7 +22,7 @@ pub struct AdmissionParams {
     pub retry_min: Duration,
     /// The longest wait that a refusal tells, counted from the end of the line; also while the number of
     /// disconnected agents is unknown.
-    pub wait_max: Duration,
+    pub retry_max: Duration,
     /// The longest time for which a refusal is held before it is sent. This slows agents that disobey.
     pub hold_max: Duration,
     /// At most this many refusals are held at once.
@@ -46,7 +46,7 @@ impl AdmissionParams {
             park_ttl: Duration::from_secs(30),
             overbook_percent: 15,
             retry_min: Duration::from_secs(1),
-            wait_max: Duration::from_secs(600),
+            retry_max: Duration::from_secs(600),
             hold_max: Duration::from_secs(10),
             held_max: 4_096,
             reserve_percent: 25,

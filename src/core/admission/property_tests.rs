@@ -134,7 +134,7 @@ impl AdmissionOracle {
         let line = time_for(self.line.len() as u64, rate).max(self.params.retry_min);
         let asleep = self.backlog.map(|agents| agents.max(self.refusals + 1));
         let asleep = asleep.map(|agents| time_for(agents, rate));
-        line + asleep.unwrap_or(self.params.wait_max).min(self.params.wait_max)
+        line + asleep.unwrap_or(self.params.retry_max).min(self.params.retry_max)
     }
 
     fn check(&mut self, refusal: Refusal, longest: Duration) -> Result<(), TestCaseError> {
@@ -224,7 +224,7 @@ proptest! {
             park_ttl: Duration::from_secs(ttl),
             held_max,
             reservations_max,
-            wait_max: Duration::from_secs(100),
+            retry_max: Duration::from_secs(100),
             ..AdmissionParams::new(per_second(rate))
         };
         let mut world = AdmissionOracle::new(params);
