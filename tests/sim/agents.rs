@@ -1,15 +1,18 @@
 //! What happens at the agents' side: processes, their connections and requests, what they say.
 
+use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 
 use crate::network::Conn;
 use crate::oracle::Cause;
-use crate::status::{self, Report};
-use crate::world::{Event, Time, World, show, show_answer};
+use crate::status::{self, Report, uid_bytes};
+use crate::world::{Event, NodeKey, Time, World, show, show_answer};
 
 /// A plain-HTTP request.
 #[derive(Debug)]
 pub(crate) struct Request {
+    /// The node that it came to.
+    pub(crate) node: NodeKey,
     pub(crate) agent: usize,
     pub(crate) process: u32,
     report: Report,
@@ -45,13 +48,14 @@ impl World {
             return self.at(self.away_until[agent], Event::Dial(agent, process));
         }
         let wire = self.new_wire();
-        let Some(gateway) = &mut self.gateway else {
+        let serving = self.serving.and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
+        let Some((node, gateway)) = serving else {
             let wait = self.back_off(agent);
             return self.after(wait, Event::Dial(agent, process));
         };
         gateway.accept(wire);
-        self.say(|| format!("agent {agent} connects: {wire}"));
-        self.conns.insert(wire, Conn::new(agent, process));
+        self.say(|| format!("agent {agent} connects to node {node}: {wire}"));
+        self.conns.insert(wire, Conn::new(node, agent, process));
         self.agents[agent].connected(wire);
         self.flush(agent);
     }
@@ -137,19 +141,19 @@ impl World {
             return;
         }
         let Some(bytes) = conn.up.take(self.now) else { return };
-        let process = conn.process;
-        let place = self.place(agent);
-        let Some(gateway) = &mut self.gateway else { return };
+        let (node, process) = (conn.node, conn.process);
+        let place = self.place(node, agent);
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let report = status::decode(&bytes).expect("what an agent has written");
-        self.oracle.heard(&report, (wire, place), process, self.now);
+        self.oracle.heard(&report, (node, wire, place), process, self.now);
         match gateway.receive(wire, &bytes) {
             Ok(out) => {
-                self.say(|| format!("the gateway hears {}", show(&report)));
+                self.say(|| format!("node {node} hears {}", show(&report)));
                 for message in out {
                     self.give(wire, message, Cause::Answer);
                 }
                 self.settle(Cause::Heard);
-                self.oracle.has_heard(&report, self.now);
+                self.oracle.has_heard(node, &report);
             }
             Err(why) => self.oracle.fail("R5", || format!("agent {agent} is refused: {why}")),
         }
@@ -178,10 +182,10 @@ impl World {
     fn end_at_gateway(&mut self, wire: u64) {
         let Some(conn) = self.conns.get_mut(&wire) else { return };
         conn.gateway_end = false;
-        let agent = conn.agent;
+        let (node, agent) = (conn.node, conn.agent);
         // Before it happens: what follows from it must be right already.
-        self.oracle.lost(agent, wire, self.now);
-        if let Some(gateway) = &mut self.gateway {
+        self.oracle.lost((node, agent), wire, self.now);
+        if let Some(gateway) = self.nodes.get_mut(&node) {
             gateway.close(wire);
         }
         self.forget_conn(wire);
@@ -215,19 +219,19 @@ impl World {
 
     pub(crate) fn reaches_agent(&mut self, wire: u64) {
         let Some(conn) = self.conns.get_mut(&wire) else { return };
-        let agent = conn.agent;
+        let (node, agent) = (conn.node, conn.agent);
         if !conn.agent_end || self.agents[agent].wire != Some(wire) {
             return;
         }
         let Some(bytes) = conn.down.take(self.now) else { return };
         if let Some(message) = self.understand(&bytes) {
-            self.agent_gets(agent, &message);
+            self.agent_gets((node, agent), &message);
         }
     }
 
-    fn agent_gets(&mut self, agent: usize, message: &ServerToAgent) {
+    fn agent_gets(&mut self, (node, agent): (NodeKey, usize), message: &ServerToAgent) {
         let one = &self.agents[agent];
-        self.oracle.got(agent, one.process, one.since, message);
+        self.oracle.got((node, agent), one.since, message);
         self.say(|| format!("agent {agent} gets {}", show_answer(message)));
         if self.agents[agent].receive(message) {
             self.crash(agent);
@@ -244,8 +248,16 @@ impl World {
         self.agents[agent].spoke_at = self.now;
         self.mark(&bytes);
         self.say(|| format!("{} in request {wire}", show(&report)));
-        let request =
-            Request { agent, process, report, bytes, reply: None, cut: false, arrived: false };
+        let request = Request {
+            node: 0,
+            agent,
+            process,
+            report,
+            bytes,
+            reply: None,
+            cut: false,
+            arrived: false,
+        };
         self.requests.insert(wire, request);
         let delay = self.random.ms(1, 80);
         self.after(delay, Event::Asks(wire));
@@ -253,21 +265,22 @@ impl World {
 
     pub(crate) fn asks(&mut self, wire: u64) {
         let Some(agent) = self.requests.get(&wire).map(|request| request.agent) else { return };
-        let place = self.place(agent);
         let Some(request) = self.requests.get_mut(&wire).filter(|request| !request.arrived) else {
             return;
         };
         if self.now < self.away_until[agent] {
             return self.after(Time::ZERO, Event::Fails(wire));
         }
-        let Some(gateway) = &mut self.gateway else {
+        let serving = self.serving.and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
+        let Some((node, gateway)) = serving else {
             return self.after(Time::ZERO, Event::Fails(wire));
         };
-        request.arrived = true;
+        let place = gateway.wires.ends.lock().place(InstanceUid::from_bytes(uid_bytes(agent)));
+        (request.arrived, request.node) = (true, node);
         let report = request.report;
-        self.oracle.asked(&report, place, request.process, self.now);
+        self.oracle.asked(&report, (node, place), request.process, self.now);
         let taken = gateway.request(wire, &request.bytes);
-        self.say(|| format!("the gateway is asked {wire}: {}", show(&report)));
+        self.say(|| format!("node {node} is asked {wire}: {}", show(&report)));
         match taken {
             Ok(()) => self.settle(Cause::Heard),
             Err(why) => self.oracle.fail("R5", || format!("agent {agent} is refused: {why}")),
@@ -275,12 +288,12 @@ impl World {
     }
 
     /// The gateway answers a request.
-    pub(crate) fn answer(&mut self, wire: u64, bytes: Vec<u8>) {
+    pub(crate) fn answer(&mut self, (node, wire): (NodeKey, u64), bytes: Vec<u8>) {
         self.mark(&bytes);
         let Some(message) = self.understand(&bytes) else { return };
         let Some(request) = self.requests.get_mut(&wire) else { return };
         let agent = request.agent;
-        self.oracle.given_in_reply(agent, wire, &message, self.now);
+        self.oracle.given_in_reply((node, agent), &message, self.now);
         if request.cut && !self.agents[agent].kind.retries {
             self.oracle.reply_lost(agent, &message);
         }
@@ -297,11 +310,11 @@ impl World {
             return;
         }
         let Some(request) = self.requests.remove(&wire) else { return };
-        let agent = request.agent;
+        let (node, agent) = (request.node, request.agent);
         self.agents[agent].wire = None;
         self.agents[agent].failures = 0;
         if let Some(message) = request.reply.and_then(|bytes| self.understand(&bytes)) {
-            self.agent_gets(agent, &message);
+            self.agent_gets((node, agent), &message);
         }
     }
 
@@ -334,7 +347,7 @@ impl World {
         self.say(|| format!("agent {agent} dies"));
         if let Some(request) = self.requests.remove(&wire) {
             if request.arrived
-                && let Some(gateway) = &mut self.gateway
+                && let Some(gateway) = self.nodes.get_mut(&request.node)
             {
                 gateway.drop_request(wire);
             }

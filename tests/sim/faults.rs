@@ -3,9 +3,11 @@
 use prost::Message;
 use seawall::opamp::proto::ServerToAgent;
 
+use crate::agents::Request;
 use crate::links::LineKey;
 use crate::plan::{EVERY, Fault};
 use crate::server;
+use crate::wires::node_of_key;
 use crate::world::{Event, Time, World};
 
 impl World {
@@ -92,7 +94,7 @@ impl World {
             let lost = !request.arrived && self.random.percent(50);
             request.arrived |= lost;
             if request.arrived
-                && let Some(gateway) = &mut self.gateway
+                && let Some(gateway) = self.nodes.get_mut(&request.node)
             {
                 gateway.drop_request(wire);
             }
@@ -126,16 +128,25 @@ impl World {
     }
 
     fn kill_gateway(&mut self) {
-        let Some(gateway) = self.gateway.take() else { return };
-        self.say(|| "the gateway dies".to_owned());
-        self.oracle.gateway_died();
-        for line in self.lines.keys().copied().collect::<Vec<_>>() {
+        let nodes = self.live_nodes();
+        if nodes.is_empty() {
+            return;
+        }
+        let node = self.random.pick(&nodes);
+        self.say(|| format!("node {node} dies"));
+        self.oracle.node_ended(node);
+        let Some(gateway) = self.nodes.remove(&node) else { return };
+        let lines: Vec<_> = self.lines.keys().copied().collect();
+        for line in lines.into_iter().filter(|(key, _)| node_of_key(*key) == node) {
             self.cut_line(line, false);
         }
         gateway.die();
         let mut failing = Vec::new();
         for wire in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(conn) = self.conns.get_mut(&wire) else { continue };
+            if conn.node != node {
+                continue;
+            }
             conn.gateway_end = false;
             let cut = std::mem::replace(&mut conn.cut, true);
             conn.up.lose();
@@ -147,7 +158,8 @@ impl World {
                 self.at(drained + delay, Event::AgentNotices(wire));
             }
         }
-        for (wire, request) in self.requests.iter_mut().filter(|(_, request)| !request.cut) {
+        let its = |request: &Request| request.arrived && request.node == node && !request.cut;
+        for (wire, request) in self.requests.iter_mut().filter(|(_, request)| its(request)) {
             (request.cut, request.arrived) = (true, true);
             failing.push(*wire);
         }
@@ -155,9 +167,11 @@ impl World {
             let delay = self.random.ms(0, 500);
             self.after(delay, Event::Fails(wire));
         }
-        self.turn_due.fill(None);
-        let wait = self.random.ms(100, 8_000);
-        self.after(wait, Event::GatewayStarts);
+        if self.serving == Some(node) {
+            self.serving = None;
+            let wait = self.random.ms(100, 8_000);
+            self.after(wait, Event::GatewayStarts);
+        }
     }
 
     /// What servers do unasked: other configurations, custom messages, restarts.
@@ -230,9 +244,9 @@ impl World {
         if self.plan.pace.refusals < EVERY {
             self.plan.pace.refusals = 0;
         }
-        if let Some(gateway) = &self.gateway {
+        for gateway in self.nodes.values() {
             for server in &mut gateway.wires.ends.lock().servers {
-                server.turns.refusals = self.plan.pace.refusals;
+                server.pace.refusals = self.plan.pace.refusals;
             }
         }
         for agent in 0..self.agents.len() {

@@ -16,6 +16,7 @@ use crate::pace::ServerPace;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::wires::Wires;
+use crate::world::{NodeKey, Time};
 
 #[derive(Debug, Default)]
 pub(crate) struct Woken(AtomicBool);
@@ -46,6 +47,8 @@ struct Request {
 
 /// See the module's text.
 pub(crate) struct Gateway {
+    /// When each server's pacer is asked for the next permit, if it is to be.
+    pub(crate) permit_due: Vec<Option<Time>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
     tasks: BTreeMap<u64, Task>,
@@ -56,17 +59,28 @@ pub(crate) struct Gateway {
 const BYTES_MAX: usize = 1 << 20;
 
 impl Gateway {
-    pub(crate) fn new(life: u32, plan: &Plan, random: &mut Random) -> Self {
-        let turns =
+    pub(crate) fn new(node: NodeKey, plan: &Plan, random: &mut Random) -> Self {
+        let paces =
             plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
-        let wires = Arc::new(Wires::new(life, plan.links, plan.room, turns.collect()));
+        let wires = Arc::new(Wires::new(node, plan.links, plan.room, paces.collect()));
         let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
-        Self { sessions, wires, tasks: BTreeMap::new(), requests: BTreeMap::new() }
+        Self {
+            permit_due: vec![None; plan.servers.len()],
+            sessions,
+            wires,
+            tasks: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
     }
 
     /// The process dies: nothing of what its remains do matters.
     pub(crate) fn die(self) {
         self.wires.ends.lock().dead = true;
+    }
+
+    /// Whether this connection or request is this node's.
+    pub(crate) fn has(&self, wire: u64) -> bool {
+        self.tasks.contains_key(&wire) || self.requests.contains_key(&wire)
     }
 
     pub(crate) fn accept(&mut self, wire: u64) {

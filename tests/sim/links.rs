@@ -1,12 +1,12 @@
 //! What happens between the gateway and its servers: as src/upstream's tasks do it, with time moved by
-//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `turn` is `grant_permits`; `watch` is
-//! `watch`; `incoming` is `incoming::take`.
+//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `permit` is `grant_permits`; `watch` carries out
+//! what `core::server` says; `incoming` is `incoming::take`.
 
 use std::sync::Arc;
 
 use prost::Message;
-use seawall::clock;
 use seawall::core::pacing::{Class, Next};
+use seawall::core::server::{FailedDial, ServerEffect, ServerEvent};
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::opamp::server::{ErrorKind, ServerScan};
@@ -15,25 +15,19 @@ use seawall::sessions::{Delivered, PermitUse, Uplink};
 use crate::network::{Line, Pipe};
 use crate::oracle::Cause;
 use crate::status;
-use crate::wires::{Key, State};
-use crate::world::{Event, Time, WATCH_EVERY, World, agent_of, show, show_answer};
+use crate::wires::{Key, State, Wires, node_of_key};
+use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, show_answer};
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
 /// Timers know no less.
 const WAIT_MIN: Time = Time::from_millis(1);
-/// `upstream.failover_after` and `upstream.stable_after`.
-const FAILOVER_AFTER: Time = Time::from_secs(30);
-const STABLE_AFTER: Time = Time::from_secs(10);
-/// How long a server that is overloaded and does not say for how long is left alone.
-const PAUSE_DEFAULT: Time = Time::from_secs(5);
-
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
 
 impl World {
     pub(crate) fn server_of(&self, key: Key) -> usize {
-        let live = self.gateway.as_ref().and_then(|gateway| {
+        let live = self.nodes.get(&node_of_key(key)).and_then(|gateway| {
             let ends = gateway.wires.ends.lock();
             ends.links.get(&key).map(|link| usize::from(link.id.server.0))
         });
@@ -41,7 +35,7 @@ impl World {
     }
 
     pub(crate) fn link_dial(&mut self, key: Key) {
-        let Some(gateway) = &self.gateway else { return };
+        let Some(gateway) = self.nodes.get(&node_of_key(key)) else { return };
         let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let ends = &mut *ends;
@@ -56,15 +50,14 @@ impl World {
         // A server reads an old connection to its end before it takes from the one that follows it.
         let old = |line: &Line| !line.gateway_end && line.server == server && line.owner == owner;
         if !self.servers[server].up || self.lines.values().any(old) {
-            if ends.links_up(server) == 0 {
-                ends.reached(server, false, self.now);
-            }
+            ends.handle(server, ServerEvent::DialFailed(FailedDial::default()));
             let wait = self.random.ms(300, 3_000);
             return self.after(wait, Event::LinkDial(key));
         }
         link.state = State::Up;
+        link.counted = true;
         let (route, incarnation) = (link.route(), link.incarnation);
-        ends.reached(server, true, self.now);
+        ends.handle(server, ServerEvent::LinkUp);
         self.say(|| format!("link {key} of server {server} is up, incarnation {incarnation}"));
         let line = Line {
             server,
@@ -84,7 +77,7 @@ impl World {
 
     /// A link is up: its agents are to be introduced to the server, each in its turn.
     pub(crate) fn enqueue(&mut self, key: Key, incarnation: u32) {
-        let Some(gateway) = &self.gateway else { return };
+        let Some(gateway) = self.nodes.get(&node_of_key(key)) else { return };
         let (id, owner) = {
             let ends = gateway.wires.ends.lock();
             let Some(link) = ends.links.get(&key).filter(|l| l.incarnation == incarnation) else {
@@ -102,11 +95,11 @@ impl World {
                 server == usize::from(id.server.0) && ends.link_of(server, uid) == Some(key)
             });
         }
-        self.settle(Cause::Turn);
+        self.settle(Cause::Permit);
     }
 
     pub(crate) fn link_writes(&mut self, key: Key) {
-        let Some(gateway) = &self.gateway else { return };
+        let Some(gateway) = self.nodes.get(&node_of_key(key)) else { return };
         let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let Some(link) = ends.links.get_mut(&key) else { return };
@@ -134,8 +127,11 @@ impl World {
             // Of a link that was still being dialled, what waited is lost.
             let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
             let server = usize::from(link.id.server.0);
-            let owner = link.owner;
+            let (owner, counted) = (link.owner, link.counted);
             ends.links.remove(&key);
+            if counted {
+                ends.handle(server, ServerEvent::LinkLost);
+            }
             if let Some(owner) = owner
                 && ends.servers[server].owned.get(&owner) == Some(&key)
             {
@@ -166,10 +162,12 @@ impl World {
         let noticed = if dead { self.now } else { drained + self.random.ms(0, 200) };
         self.at(noticed, Event::LineClosed(line.0, line.1));
         self.say(|| format!("line {line:?} to server {server} is cut"));
-        if was_open && let Some(gateway) = &self.gateway {
+        if was_open && let Some(gateway) = self.nodes.get(&node_of_key(line.0)) {
             let wires = Arc::clone(&gateway.wires);
             let mut ends = wires.ends.lock();
+            let mut counted = false;
             if let Some(link) = ends.links.get_mut(&line.0) {
+                counted = std::mem::take(&mut link.counted);
                 lost.extend(link.queue.drain(..));
                 link.incarnation += 1;
                 if link.state == State::Up {
@@ -177,11 +175,10 @@ impl World {
                 }
             }
             if wire_owner.is_none() {
-                ends.servers[server].turns.link_lost(index);
+                ends.servers[server].pace.link_lost(index);
             }
-            if ends.links_up(server) == 0 {
-                ends.servers[server].turns.links_all_lost();
-                ends.reached(server, false, self.now);
+            if counted {
+                ends.handle(server, ServerEvent::LinkLost);
             }
             let wait = self.random.ms(250, 1_000);
             self.after(wait, Event::LinkDial(line.0));
@@ -238,7 +235,8 @@ impl World {
     fn incoming(&mut self, line: LineKey, bytes: &[u8]) {
         let wire = &self.lines[&line];
         let (server, route, owner) = (wire.server, wire.route, wire.owner);
-        let Some(gateway) = &self.gateway else { return };
+        let node = node_of_key(line.0);
+        let Some(gateway) = self.nodes.get(&node) else { return };
         let scan = ServerScan::parse(bytes).expect("what a server has written");
         let message = ServerToAgent::decode(bytes).expect("what a server has written");
         gateway.wires.ends.lock().learn(server, &scan);
@@ -249,147 +247,159 @@ impl World {
         };
         let Some(uid) = uid.filter(|uid| owner.is_none_or(|owner| owner == *uid)) else {
             if let Some(error) = scan.error().filter(|e| e.kind == ErrorKind::Unavailable) {
-                self.pause(server, error.retry_after);
+                self.pause(node, server, error.retry_after);
             }
             return;
         };
         let agent = agent_of(uid);
         self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
-        let Some(gateway) = &self.gateway else { return };
-        self.oracle.server_said(agent, server, &message, self.now);
+        let Some(gateway) = self.nodes.get(&node) else { return };
+        self.oracle.server_said((node, agent), server, &message, self.now);
         let delivery = gateway.sessions.from_server(uid, route, &scan);
         if let Some(answer) = delivery.answer {
-            gateway.wires.ends.lock().servers[server].turns.answered(route.link.index, answer);
+            gateway.wires.ends.lock().servers[server].pace.answered(route.link.index, answer);
         }
         if let Delivered::Unavailable(retry_after) = delivery.delivered {
-            self.pause(server, retry_after);
+            self.pause(node, server, retry_after);
         }
     }
 
-    fn pause(&self, server: usize, retry_after: Option<Time>) {
-        let Some(gateway) = &self.gateway else { return };
-        let until = clock::now() + retry_after.unwrap_or(PAUSE_DEFAULT);
-        gateway.wires.ends.lock().servers[server].turns.pause(until);
+    fn pause(&self, node: NodeKey, server: usize, retry_after: Option<Time>) {
+        let Some(gateway) = self.nodes.get(&node) else { return };
+        gateway.wires.ends.lock().handle(server, ServerEvent::PauseAsked(retry_after));
     }
 
-    /// Has pacers asked that somebody has stirred.
-    pub(crate) fn stir(&mut self) {
+    /// Asks the pacers of a node that may grant a permit sooner than they said.
+    pub(crate) fn wake_pacers(&mut self, node: NodeKey) {
         for server in 0..self.servers.len() {
-            let Some(gateway) = &self.gateway else { return };
-            if gateway.wires.ends.lock().servers[server].turns.take_woken() {
+            let Some(gateway) = self.nodes.get(&node) else { return };
+            if gateway.wires.ends.lock().servers[server].pace.take_woken() {
                 let delay = self.random.ms(0, 3);
-                self.ask_pacer(server, delay);
+                self.ask_pacer(node, server, delay);
             }
         }
     }
 
-    /// Asks a server's pacer whose turn it is after a while, unless it is asked sooner.
-    fn ask_pacer(&mut self, server: usize, delay: Time) {
+    /// Asks a server's pacer for the next permit after a while, unless it is asked sooner.
+    fn ask_pacer(&mut self, node: NodeKey, server: usize, delay: Time) {
         let at = self.now + delay;
-        if self.turn_due[server].is_none_or(|due| due > at) {
-            self.turn_due[server] = Some(at);
-            self.at(at, Event::Turn(server));
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
+        if gateway.permit_due[server].is_none_or(|due| due > at) {
+            gateway.permit_due[server] = Some(at);
+            self.at(at, Event::Permit(node, server));
         }
     }
 
-    /// Gives a session its turn at a server, if its pacer says so.
-    pub(crate) fn turn(&mut self, server: usize) {
-        if self.turn_due[server] != Some(self.now) {
+    /// Grants a session its permit at a server, if the pacer says so.
+    pub(crate) fn permit(&mut self, node: NodeKey, server: usize) {
+        let now = self.now;
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
+        if gateway.permit_due[server].take_if(|due| *due == now).is_none() {
             return;
         }
-        self.turn_due[server] = None;
-        let Some(gateway) = &self.gateway else { return };
         let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let end = &mut ends.servers[server];
-        if !end.reachable && !end.turns.is_empty() {
-            return self.ask_pacer(server, LOOK_AGAIN);
+        if !end.state.is_reached() && !end.pace.is_empty() {
+            return self.ask_pacer(node, server, LOOK_AGAIN);
         }
-        let (uid, class) = match end.turns.next() {
+        let (uid, class) = match end.pace.next() {
             Next::Permit(uid, class) => (uid, class),
-            Next::Wait(wait) => return self.ask_pacer(server, wait.max(WAIT_MIN)),
+            Next::Wait(wait) => return self.ask_pacer(node, server, wait.max(WAIT_MIN)),
             Next::Empty => return,
         };
         drop(ends);
-        let wait = self.give_turn(server, uid, class);
-        self.settle(Cause::Turn);
-        self.ask_pacer(server, wait);
+        let wait = self.grant(node, server, (uid, class));
+        self.settle(Cause::Permit);
+        self.ask_pacer(node, server, wait);
     }
 
-    /// Says how long before the next.
-    fn give_turn(&mut self, server: usize, uid: InstanceUid, class: Class) -> Time {
-        let Some(gateway) = &self.gateway else { return LOOK_AGAIN };
+    /// Has a session use its permit. Returns how long to wait before the next.
+    fn grant(&mut self, node: NodeKey, server: usize, permit: (InstanceUid, Class)) -> Time {
+        let (uid, class) = permit;
+        let Some(gateway) = self.nodes.get(&node) else { return LOOK_AGAIN };
         let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
         let mut ends = wires.ends.lock();
         if ends.place(uid) != server {
-            // It has moved since: its turn is elsewhere.
-            ends.servers[server].turns.refund(class);
+            // It has moved since: its permit is due at the other server.
+            ends.servers[server].pace.refund(class);
             drop(ends);
             wires.enqueue(uid, class);
             return Time::ZERO;
         }
         let key = ends.link_of(server, uid).filter(|_| class != Class::Ask);
         if key.is_some_and(|key| ends.links[&key].state != State::Up) {
-            // Its return brings the session its turn.
+            // The link's return enqueues the session again.
             drop(ends);
             sessions.skip_permit(uid, class, &|| true);
-            wires.ends.lock().servers[server].turns.refund(class);
+            wires.ends.lock().servers[server].pace.refund(class);
             return Time::ZERO;
         }
         if key.is_some_and(|key| !ends.has_room(key)) {
-            ends.servers[server].turns.requeue(uid, class);
+            ends.servers[server].pace.requeue(uid, class);
             return LOOK_AGAIN;
         }
         drop(ends);
-        self.say(|| format!("a turn for {} at server {server}: {class:?}", agent_of(uid)));
-        self.oracle.moves(agent_of(uid), server);
-        let taken = sessions.turn(uid, class);
+        self.say(|| format!("a permit for {} at server {server}: {class:?}", agent_of(uid)));
+        self.oracle.moves((node, agent_of(uid)), server);
+        let used = sessions.turn(uid, class);
         let mut ends = wires.ends.lock();
-        match taken {
-            PermitUse::Idle => ends.servers[server].turns.refund(class),
-            PermitUse::Again => ends.servers[server].turns.requeue(uid, class),
+        match used {
+            PermitUse::Idle => ends.servers[server].pace.refund(class),
+            PermitUse::Again => ends.servers[server].pace.requeue(uid, class),
             PermitUse::Used => {}
         }
         Time::ZERO
     }
 
-    /// Moves agents away from a server that has been out of reach for long, and back.
+    /// Time passes for the state of each server.
     pub(crate) fn watch(&mut self) {
         self.after(WATCH_EVERY, Event::Watch);
+        for node in self.live_nodes() {
+            self.watch_servers(node);
+        }
+    }
+
+    fn watch_servers(&mut self, node: NodeKey) {
         for server in 0..self.servers.len() {
-            let Some(gateway) = &self.gateway else { return };
-            let wires = Arc::clone(&gateway.wires);
-            let sessions = Arc::clone(&gateway.sessions);
-            let mut ends = wires.ends.lock();
-            let probes = ends.servers[server].shared.is_empty();
-            if probes {
-                let reachable = ends.links_up(server) > 0 || self.servers[server].up;
-                ends.reached(server, reachable, self.now);
+            let Some(gateway) = self.nodes.get(&node) else { return };
+            let effects = gateway.wires.ends.lock().handle(server, ServerEvent::Tick);
+            for effect in effects {
+                self.follow_server(node, server, effect);
             }
-            let end = &mut ends.servers[server];
-            let lasting = self.now - end.since;
-            let available = match (end.available, end.reachable) {
-                (true, false) => lasting < FAILOVER_AFTER,
-                (false, true) => lasting >= STABLE_AFTER,
-                (unchanged, _) => unchanged,
-            };
-            let moved = std::mem::replace(&mut end.available, available) != available;
-            let alone = ends.servers.len() == 1;
-            let passed_on = if alone || available && !moved {
-                Vec::new()
-            } else {
-                ends.servers[server].turns.drain()
-            };
-            drop(ends);
-            for (uid, class) in passed_on {
-                wires.enqueue(uid, class);
+            self.settle(Cause::Permit);
+        }
+    }
+
+    fn follow_server(&mut self, node: NodeKey, server: usize, effect: ServerEffect) {
+        let Some(gateway) = self.nodes.get(&node) else { return };
+        let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
+        match effect {
+            ServerEffect::Probe => {
+                let event = if self.servers[server].up {
+                    ServerEvent::ProbeAnswered
+                } else {
+                    let jitter = f64::from(u8::from(self.random.percent(50)));
+                    ServerEvent::ProbeFailed { dial: FailedDial::default(), jitter }
+                };
+                wires.ends.lock().handle(server, event);
             }
-            if moved && !alone {
-                self.say(|| format!("server {server} is in use: {available}"));
-                self.oracle.servers_change();
+            ServerEffect::InUse(in_use) if self.servers.len() > 1 => {
+                Self::pass_on(&wires, server);
+                self.say(|| format!("server {server} is in use at node {node}: {in_use}"));
+                self.oracle.servers_change(node);
                 sessions.enqueue_all(&|_| true);
             }
-            self.settle(Cause::Turn);
+            ServerEffect::PassOn if self.servers.len() > 1 => Self::pass_on(&wires, server),
+            _ => {}
+        }
+    }
+
+    /// What waits at a server goes where it belongs now.
+    fn pass_on(wires: &Wires, server: usize) {
+        let waiting = wires.ends.lock().servers[server].pace.drain();
+        for (uid, class) in waiting {
+            wires.enqueue(uid, class);
         }
     }
 }

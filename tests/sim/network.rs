@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use seawall::core::session::Route;
 
 use crate::random::Random;
-use crate::world::Time;
+use crate::world::{NodeKey, Time};
 
 /// One direction.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ impl Pipe {
 /// An agent's WebSocket. Each end finds out for itself that it is over.
 #[derive(Debug)]
 pub(crate) struct Conn {
+    pub(crate) node: NodeKey,
     pub(crate) agent: usize,
     pub(crate) process: u32,
     pub(crate) agent_end: bool,
@@ -72,8 +73,9 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) const fn new(agent: usize, process: u32) -> Self {
+    pub(crate) const fn new(node: NodeKey, agent: usize, process: u32) -> Self {
         Self {
+            node,
             agent,
             process,
             agent_end: true,

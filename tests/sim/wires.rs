@@ -6,17 +6,29 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use seawall::clock;
+use seawall::core::backoff::Rule;
 use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
+use seawall::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
 use seawall::core::session::Route;
 use seawall::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use seawall::opamp::server::ServerScan;
 use seawall::sessions::{NotSent, ServerHello, Uplink};
 
 use crate::pace::ServerPace;
-use crate::world::Time;
+use crate::world::{NodeKey, Time};
 
-/// Names a link for the whole run, those of earlier gateways included.
+/// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
+/// `shared`: 0 for agents' own links, where a server has to be dialled to see whether it is back.
+fn rules(shared: u16) -> ServerRules {
+    let stable_after = Time::from_secs(10);
+    let rule = Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after };
+    let dial_probes = (shared == 0).then_some(rule);
+    ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
+}
+
+/// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) owner: Option<InstanceUid>,
     pub(crate) incarnation: u32,
     pub(crate) state: State,
+    /// Its server was told that it is up.
+    pub(crate) counted: bool,
     pub(crate) queue: VecDeque<Vec<u8>>,
 }
 
@@ -49,13 +63,10 @@ pub(crate) struct ServerEnd {
     seed: Seed,
     pub(crate) shared: Vec<Key>,
     pub(crate) owned: BTreeMap<InstanceUid, Key>,
-    /// Agents are placed on it.
-    pub(crate) available: bool,
-    pub(crate) reachable: bool,
-    /// Since when that has been so.
-    pub(crate) since: Time,
+    /// What upstream's servers have, too.
+    pub(crate) state: ServerState,
     pub(crate) server_hello: Arc<ServerHello>,
-    pub(crate) turns: ServerPace,
+    pub(crate) pace: ServerPace,
 }
 
 /// What the sessions had done.
@@ -89,21 +100,27 @@ pub(crate) struct Wires {
     pub(crate) ends: Mutex<Ends>,
 }
 
-/// Links of one gateway's life, at most.
+/// Links of one node's life, at most.
 const KEYS: Key = 10_000;
+
+/// The node whose link this is.
+pub(crate) const fn node_of_key(key: Key) -> NodeKey {
+    key / KEYS
+}
 
 impl Wires {
     /// `shared`: how many links each server has; 0: one an agent.
-    pub(crate) fn new(life: u32, shared: u16, room: usize, turns: Vec<ServerPace>) -> Self {
+    pub(crate) fn new(node: NodeKey, shared: u16, room: usize, paces: Vec<ServerPace>) -> Self {
         let mut ends = Ends {
             dead: false,
             links: BTreeMap::new(),
             servers: Vec::new(),
             notes: Vec::new(),
             room,
-            next: life * KEYS,
+            next: node * KEYS,
         };
-        for (index, turns) in turns.into_iter().enumerate() {
+        let rules = rules(shared);
+        for (index, pace) in paces.into_iter().enumerate() {
             let server = ServerId(u16::try_from(index).unwrap());
             let links = 0..shared;
             let shared = links.map(|index| ends.make(LinkId { server, index }, None)).collect();
@@ -111,11 +128,9 @@ impl Wires {
                 seed: Seed::of_name(&format!("server-{index}")),
                 shared,
                 owned: BTreeMap::new(),
-                available: true,
-                reachable: false,
-                since: Time::ZERO,
+                state: ServerState::new(rules, clock::now()),
                 server_hello: Arc::default(),
-                turns,
+                pace,
             });
         }
         Self { ends: Mutex::new(ends) }
@@ -126,15 +141,22 @@ impl Ends {
     fn make(&mut self, id: LinkId, owner: Option<InstanceUid>) -> Key {
         let key = self.next;
         self.next += 1;
-        let state = State::Down;
-        self.links.insert(key, Link { id, owner, incarnation: 1, state, queue: VecDeque::new() });
+        let link = Link {
+            id,
+            owner,
+            incarnation: 1,
+            state: State::Down,
+            counted: false,
+            queue: VecDeque::new(),
+        };
+        self.links.insert(key, link);
         key
     }
 
     /// The server an agent belongs to, as `Upstream::place`.
     pub(crate) fn place(&self, uid: InstanceUid) -> usize {
         let all = || self.servers.iter().map(|server| server.seed).enumerate();
-        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].available))
+        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].state.in_use()))
             .or_else(|| placement::choose(uid, all()))
             .unwrap_or(0)
     }
@@ -165,18 +187,22 @@ impl Ends {
         self.links[&key].queue.len() * 2 < self.room
     }
 
-    pub(crate) fn links_up(&self, server: usize) -> usize {
-        let server = &self.servers[server];
-        let keys = server.shared.iter().chain(server.owned.values());
-        keys.filter(|key| self.links[key].state == State::Up).count()
-    }
-
-    /// Notes whether a server can be reached.
-    pub(crate) fn reached(&mut self, server: usize, reachable: bool, now: Time) {
+    /// Tells a server's state of an event, and the pacer of what follows for it. Returns the rest.
+    pub(crate) fn handle(&mut self, server: usize, event: ServerEvent) -> Vec<ServerEffect> {
         let server = &mut self.servers[server];
-        if server.reachable != reachable {
-            (server.reachable, server.since) = (reachable, now);
-        }
+        let mut effects = server.state.handle(event, clock::now());
+        effects.retain(|effect| match *effect {
+            ServerEffect::LastLinkLost => {
+                server.pace.links_all_lost();
+                false
+            }
+            ServerEffect::Pause(pause) => {
+                server.pace.pause(clock::now() + pause);
+                false
+            }
+            _ => true,
+        });
+        effects
     }
 
     /// Learns what a server says of itself.
@@ -215,7 +241,7 @@ impl Ends {
         write(&mut bytes);
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
-        self.servers[server].turns.sent(route.link.index);
+        self.servers[server].pace.sent(route.link.index);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }
@@ -234,11 +260,11 @@ impl Uplink for Wires {
     }
 
     fn admit(&self, _: InstanceUid, route: Route) -> Permit {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.admit()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.admit()
     }
 
     fn state_lost(&self, route: Route) -> bool {
-        self.ends.lock().servers[usize::from(route.link.server.0)].turns.state_lost()
+        self.ends.lock().servers[usize::from(route.link.server.0)].pace.state_lost()
     }
 
     fn send(
@@ -260,7 +286,7 @@ impl Uplink for Wires {
 
     fn orphaned(&self, route: Route, messages: u32) {
         let server = usize::from(route.link.server.0);
-        self.ends.lock().servers[server].turns.orphaned(route.link.index, messages);
+        self.ends.lock().servers[server].pace.orphaned(route.link.index, messages);
     }
 
     fn announced(&self, _: InstanceUid, _: ServerId) {}
@@ -272,7 +298,7 @@ impl Uplink for Wires {
     fn enqueue(&self, uid: InstanceUid, class: Class) {
         let mut ends = self.ends.lock();
         let server = ends.place(uid);
-        ends.servers[server].turns.enqueue(uid, class);
+        ends.servers[server].pace.enqueue(uid, class);
     }
 
     fn release(&self, uid: InstanceUid) {

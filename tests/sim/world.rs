@@ -23,10 +23,13 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::server::Server;
 use crate::status::{self, uid_bytes};
-use crate::wires::{Key, Note};
+use crate::wires::{Key, Note, node_of_key};
 
 /// Since the start of the story.
 pub(crate) type Time = std::time::Duration;
+
+/// Names a node's process: the first is 1, and each that starts has the next number.
+pub(crate) type NodeKey = u32;
 
 /// How long everything works before the oracle compares: longer than any patience lasts.
 const CALM: Time = Time::from_secs(240);
@@ -60,7 +63,7 @@ pub(crate) enum Event {
     ToServer(Key, u32),
     FromServer(Key, u32),
     LineClosed(Key, u32),
-    Turn(usize),
+    Permit(NodeKey, usize),
     ServerStarts(usize),
     Recovers(usize),
     ServerActs,
@@ -114,14 +117,15 @@ pub(crate) struct World {
     pub(crate) conns: BTreeMap<u64, Conn>,
     pub(crate) requests: BTreeMap<u64, Request>,
     next_wire: u64,
-    pub(crate) gateway: Option<Gateway>,
-    pub(crate) life: u32,
+    /// The gateway's nodes that are alive, by the order in which they started.
+    pub(crate) nodes: BTreeMap<NodeKey, Gateway>,
+    /// The node that the balancer sends new connections to.
+    pub(crate) serving: Option<NodeKey>,
+    last_node: NodeKey,
     pub(crate) lines: BTreeMap<(Key, u32), Line>,
     pub(crate) servers: Vec<Server>,
     /// The remote configuration each agent should have.
     pub(crate) desired: Vec<u32>,
-    /// When each server's pacer is asked whose turn it is, if it is to be.
-    pub(crate) turn_due: Vec<Option<Time>>,
     pub(crate) oracle: Oracle,
     pub(crate) calm: bool,
     pub(crate) log: Option<Vec<String>>,
@@ -153,11 +157,11 @@ impl World {
             conns: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_wire: 1,
-            gateway: None,
-            life: 0,
+            nodes: BTreeMap::new(),
+            serving: None,
+            last_node: 0,
             lines: BTreeMap::new(),
             servers: plan.servers.iter().cloned().map(Server::new).collect(),
-            turn_due: vec![None; plan.servers.len()],
             calm: false,
             log: log.then(Vec::new),
             trace: 0xcbf2_9ce4_8422_2325,
@@ -230,7 +234,7 @@ impl World {
             Event::ToServer(key, incarnation) => self.reaches_server((key, incarnation)),
             Event::FromServer(key, incarnation) => self.server_is_heard((key, incarnation)),
             Event::LineClosed(key, incarnation) => self.line_closed((key, incarnation)),
-            Event::Turn(server) => self.turn(server),
+            Event::Permit(node, server) => self.permit(node, server),
             Event::ServerStarts(server) => {
                 self.say(|| format!("server {server} starts"));
                 self.servers[server].up = true;
@@ -246,11 +250,14 @@ impl World {
     }
 
     fn gateway_starts(&mut self) {
-        self.life += 1;
-        self.say(|| "the gateway starts".to_owned());
-        let gateway = Gateway::new(self.life, &self.plan, &mut self.random);
+        self.last_node += 1;
+        let node = self.last_node;
+        self.say(|| format!("node {node} starts"));
+        let gateway = Gateway::new(node, &self.plan, &mut self.random);
         let keys: Vec<Key> = gateway.wires.ends.lock().links.keys().copied().collect();
-        self.gateway = Some(gateway);
+        self.nodes.insert(node, gateway);
+        self.oracle.node_started(node);
+        self.serving.get_or_insert(node);
         for key in keys {
             let delay = self.random.ms(1, 20);
             self.after(delay, Event::LinkDial(key));
@@ -258,36 +265,52 @@ impl World {
     }
 
     fn sweep(&mut self) {
-        if let Some(gateway) = &self.gateway {
+        for node in self.live_nodes() {
+            let Some(gateway) = self.nodes.get(&node) else { continue };
             gateway.sessions.sweep(clock::now());
             self.settle(Cause::Timer);
-            self.oracle.nobody_waits(self.now);
+            self.oracle.replies_are_in_time(self.now);
         }
         self.after(SWEEP_EVERY, Event::Sweep);
     }
 
-    /// Carries out what the last call of the gateway's led to.
+    /// Carries out what the last call of any node's led to.
     pub(crate) fn settle(&mut self, cause: Cause) {
-        while let Some(gateway) = &self.gateway {
-            let notes = std::mem::take(&mut gateway.wires.ends.lock().notes);
-            let (tasks, requests) = gateway.woken();
-            self.stir();
-            if notes.is_empty() && tasks.is_empty() && requests.is_empty() {
-                return;
-            }
-            for note in notes {
-                self.carry_out(note);
-            }
-            for wire in tasks {
-                self.poll_task(wire, cause);
-            }
-            for wire in requests {
-                self.poll_request(wire, false);
-            }
+        for node in self.live_nodes() {
+            while self.settle_step(node, cause) {}
         }
     }
 
-    fn carry_out(&mut self, note: Note) {
+    /// Carries out what one node has to do now. Returns whether there was anything.
+    fn settle_step(&mut self, node: NodeKey, cause: Cause) -> bool {
+        let Some(gateway) = self.nodes.get(&node) else { return false };
+        let notes = std::mem::take(&mut gateway.wires.ends.lock().notes);
+        let (tasks, requests) = gateway.woken();
+        self.wake_pacers(node);
+        let busy = !(notes.is_empty() && tasks.is_empty() && requests.is_empty());
+        for note in notes {
+            self.carry_out(node, note);
+        }
+        for wire in tasks {
+            self.poll_task(wire, cause);
+        }
+        for wire in requests {
+            self.poll_request(wire, false);
+        }
+        busy
+    }
+
+    /// The nodes that are alive now.
+    pub(crate) fn live_nodes(&self) -> Vec<NodeKey> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The node whose connection or request this is.
+    pub(crate) fn node_of(&self, wire: u64) -> Option<NodeKey> {
+        self.nodes.iter().find(|(_, gateway)| gateway.has(wire)).map(|(node, _)| *node)
+    }
+
+    fn carry_out(&mut self, node: NodeKey, note: Note) {
         match note {
             Note::Sent { key, incarnation, uid, bytes } => {
                 self.sent((key, incarnation), uid, &bytes)
@@ -295,7 +318,8 @@ impl World {
             Note::Refused { uid, route, why } => {
                 let agent = agent_of(uid);
                 self.say(|| format!("  not sent for {agent} on {route:?}: {why:?}"));
-                self.oracle.refused(agent, usize::from(route.link.server.0), self.place(agent));
+                let place = self.place(node, agent);
+                self.oracle.refused((node, agent), usize::from(route.link.server.0), place);
             }
             Note::Made(key) => {
                 let delay = self.random.ms(1, 30);
@@ -314,8 +338,9 @@ impl World {
             Ok(report) if report.agent == agent => {
                 self.say(|| format!("  sent on {line:?}: {}", show(&report)));
                 let server = self.server_of(line.0);
-                let place = self.place(agent);
-                self.oracle.sent(&Sent { line, server, place, report, at: self.now });
+                let node = node_of_key(line.0);
+                let place = self.place(node, agent);
+                self.oracle.sent(&Sent { node, line, server, place, report, at: self.now });
             }
             Ok(report) => {
                 self.oracle.fail("R7", || format!("{} speaks as {agent}", report.agent));
@@ -327,7 +352,9 @@ impl World {
     /// A connection's task looks at its session.
     pub(crate) fn poll_task(&mut self, wire: u64, cause: Cause) {
         loop {
-            let Some(gateway) = &self.gateway else { return };
+            let Some(gateway) = self.node_of(wire).and_then(|node| self.nodes.get(&node)) else {
+                return;
+            };
             match gateway.poll_task(wire) {
                 None => return,
                 Some(Outgoing::Nothing { reply_due }) => {
@@ -355,22 +382,23 @@ impl World {
         self.mark(&bytes);
         let Some(message) = self.understand(&bytes) else { return };
         let Some(conn) = self.conns.get_mut(&wire) else { return };
-        let (agent, at) = (conn.agent, self.now);
+        let (agent, node, at) = (conn.agent, conn.node, self.now);
         if !conn.cut {
             let delay = self.random.ms(1, 80);
             let arrives = conn.down.put(bytes, at, delay);
             self.at(arrives, Event::ToAgent(wire));
         }
         self.say(|| format!("  given to {agent} on {wire}: {}", show_answer(&message)));
-        self.oracle.given((agent, wire), &message, cause, at);
+        self.oracle.given((node, agent, wire), &message, cause, at);
     }
 
     /// A request's task looks at its session.
     pub(crate) fn poll_request(&mut self, wire: u64, expired: bool) {
-        let Some(gateway) = &mut self.gateway else { return };
+        let Some(node) = self.node_of(wire) else { return };
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
         match gateway.poll_request(wire, expired) {
             None => {}
-            Some(Ok(bytes)) => self.answer(wire, bytes),
+            Some(Ok(bytes)) => self.answer((node, wire), bytes),
             Some(Err(_)) if expired => {
                 self.oracle.fail("R5", || format!("request {wire} is past its time and waits"));
             }
@@ -389,10 +417,10 @@ impl World {
         message.ok()
     }
 
-    /// The server an agent belongs to now.
-    pub(crate) fn place(&self, agent: usize) -> usize {
+    /// The server that a node has the agent at now.
+    pub(crate) fn place(&self, node: NodeKey, agent: usize) -> usize {
         let uid = InstanceUid::from_bytes(uid_bytes(agent));
-        self.gateway.as_ref().map_or(0, |gateway| gateway.wires.ends.lock().place(uid))
+        self.nodes.get(&node).map_or(0, |gateway| gateway.wires.ends.lock().place(uid))
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {

@@ -3,10 +3,10 @@
 use crate::ranks;
 use crate::source::{Source, words};
 
-const FILE_LINES_MAX: usize = 600;
+pub(crate) const FILE_LINES_MAX: usize = 600;
 /// The same as `too-many-lines-threshold` in clippy.toml, which sees macros and closures better;
 /// this one also sees code that is not compiled here.
-const FUNCTION_LINES_MAX: usize = 70;
+pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 
 type Found = Vec<(usize, String)>;
 

@@ -12,20 +12,23 @@ use super::Oracle;
 use super::presence::Presence;
 use crate::agent::Agent;
 use crate::status::{Part, uid_bytes};
-use crate::world::{Time, World};
+use crate::world::{NodeKey, Time, World};
 
 impl World {
     /// Compares what is with what should be.
     pub(crate) fn judge(&mut self) {
+        let Some(node) = self.serving else {
+            return self.oracle.fail("bounds", || "no node serves".to_owned());
+        };
         let mut present = BTreeSet::new();
         for index in 0..self.agents.len() {
             let agent = &self.agents[index];
-            let here = agent.running && self.oracle.is_heard(agent);
+            let here = agent.running && self.oracle.is_heard(node, agent);
             if here {
                 present.insert(InstanceUid::from_bytes(uid_bytes(index)));
                 if agent.kind.accepts_config
-                    && !self.oracle.is_muddled(index)
-                    && !self.oracle.agents[index].offers.is_lost()
+                    && !self.oracle.is_muddled((node, index))
+                    && !self.oracle.agents[index].offer_lost
                     && agent.truth.get(Part::Remote) != Some(self.desired[index])
                 {
                     let (has, should) = (agent.truth.get(Part::Remote), self.desired[index]);
@@ -34,21 +37,21 @@ impl World {
                     });
                 }
             }
-            let place = self.place(index);
+            let place = self.place(node, index);
             for server in 0..self.servers.len() {
-                self.judge_record(index, server, here && server == place);
+                self.judge_record((node, index), server, here && server == place);
             }
-            let waits = self.oracle.agents[index].customs.first();
+            let waits = self.oracle.seen((node, index)).customs.first();
             if let Some(custom) = waits {
                 self.oracle.fail("order", || {
                     format!("agent {index}: custom message {custom} has not gone on")
                 });
             }
         }
-        self.judge_table(&present);
+        self.judge_table(node, &present);
     }
 
-    fn judge_record(&mut self, agent: usize, server: usize, here: bool) {
+    fn judge_record(&mut self, (node, agent): (NodeKey, usize), server: usize, here: bool) {
         let wants_map = self.servers[server].traits.wants_map;
         let record = self.servers[server].records.get(&agent);
         if !here {
@@ -68,7 +71,7 @@ impl World {
             });
         };
         let (truth, believed) = (&self.agents[agent].truth, record.status);
-        if self.oracle.is_muddled(agent) {
+        if self.oracle.is_muddled((node, agent)) {
             return;
         }
         for part in Part::ALL {
@@ -85,11 +88,11 @@ impl World {
         if wants_map && truth.get(Part::Components).is_some() && !believed.map {
             self.oracle.fail("R4", || format!("server {server} has no component map of {agent}"));
         }
-        self.judge_beats(agent, server);
+        self.judge_heartbeats(agent, server);
     }
 
     /// R9: a server that times agents out hears of those that send heartbeats.
-    fn judge_beats(&mut self, agent: usize, server: usize) {
+    fn judge_heartbeats(&mut self, agent: usize, server: usize) {
         let Some(interval) = self.agents[agent].kind.heartbeat else { return };
         let patience = self.plan.params.heartbeat_forward_interval + interval + Time::from_secs(5);
         let heard_at = self.oracle.agents[agent].told.get(&server).map(|told| told.heard_at);
@@ -101,8 +104,8 @@ impl World {
     }
 
     /// The table holds those who are there, nobody else, and nothing that waits.
-    fn judge_table(&mut self, present: &BTreeSet<InstanceUid>) {
-        let Some(gateway) = &self.gateway else { return };
+    fn judge_table(&mut self, node: NodeKey, present: &BTreeSet<InstanceUid>) {
+        let Some(gateway) = self.nodes.get(&node) else { return };
         let list = gateway.sessions.list(None, usize::MAX);
         let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
         let (connected, absent) = gateway.sessions.count();
@@ -136,14 +139,13 @@ impl World {
 
 impl Oracle {
     /// Whether nobody can know what is missing at the server.
-    fn is_muddled(&self, agent: usize) -> bool {
-        let seen = &self.agents[agent];
-        seen.covert
+    fn is_muddled(&self, (node, agent): (NodeKey, usize)) -> bool {
+        self.nodes[&node][agent].covert
     }
 
     /// Whether the gateway hears the agent where it is now.
-    fn is_heard(&self, agent: &Agent) -> bool {
-        match self.agents[agent.index].presence {
+    fn is_heard(&self, node: NodeKey, agent: &Agent) -> bool {
+        match self.nodes[&node][agent.index].presence {
             Presence::Connected(wire) => agent.wire == Some(wire),
             Presence::Polling(_) => true,
             Presence::Unknown | Presence::Absent(_) | Presence::Left => false,

@@ -24,10 +24,6 @@ impl Customs {
         Err(("order", format!("custom message {custom} goes on, and {next:?} was next")))
     }
 
-    pub(super) fn forget(&mut self) {
-        self.waiting.clear();
-    }
-
     pub(super) fn first(&self) -> Option<u32> {
         self.waiting.front().copied()
     }

@@ -4,9 +4,9 @@
 //! Each rule has a file of its own. Where the gateway may rightly doubt that a server has something,
 //! the oracle doubts too, from its own knowledge of what went wrong.
 
-mod beats;
 mod calm;
 mod customs;
+mod heartbeats;
 mod news;
 mod numbers;
 mod offers;
@@ -21,10 +21,11 @@ use seawall::sessions::params::SessionsParams;
 use crate::links::LineKey;
 use crate::plan::{Plan, STORE_BYTES};
 use crate::status::Report;
-use crate::world::Time;
+use crate::wires::node_of_key;
+use crate::world::{NodeKey, Time};
 
-use beats::Beats;
 use customs::Customs;
+use heartbeats::Heartbeats;
 use news::{Mirror, Speaks};
 use numbers::Numbers;
 use offers::Offers;
@@ -40,15 +41,16 @@ pub(crate) enum Cause {
     Heard,
     /// A server spoke.
     Server,
-    /// Its turn came, or its link did.
-    Turn,
+    /// Its permit came, or its link did.
+    Permit,
     /// Time has passed.
     Timer,
 }
 
-/// A message that the gateway handed to a link.
+/// A message that a node handed to a link.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
+    pub(crate) node: NodeKey,
     pub(crate) line: LineKey,
     pub(crate) server: usize,
     /// The server the agent belongs to now.
@@ -57,13 +59,13 @@ pub(crate) struct Sent {
     pub(crate) at: Time,
 }
 
-/// What the oracle keeps of an agent.
+/// What the oracle knows of an agent at one node.
 #[derive(Debug, Default)]
 struct Seen {
     presence: Presence,
     mirror: Mirror,
     numbers: Numbers,
-    beats: Beats,
+    heartbeats: Heartbeats,
     offers: Offers,
     customs: Customs,
     /// The server that the last message went to.
@@ -75,8 +77,15 @@ struct Seen {
     /// A new process's first messages were lost, and its number followed the old one's: nobody can
     /// know what is missing.
     covert: bool,
+}
+
+/// What is true of an agent whichever node it is at.
+#[derive(Debug, Default)]
+struct Truth {
     /// Where each server was told of it last.
     told: BTreeMap<usize, Told>,
+    /// An offer was lost with the reply to a request that is not made again: only luck brings it back.
+    offer_lost: bool,
 }
 
 /// What was last sent to a server about an agent.
@@ -95,8 +104,10 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     params: SessionsParams,
     alone: bool,
-    agents: Vec<Seen>,
-    conns: BTreeMap<u64, Replies>,
+    /// What each node that has ever been can know of each agent.
+    nodes: BTreeMap<NodeKey, Vec<Seen>>,
+    agents: Vec<Truth>,
+    conns: BTreeMap<(NodeKey, u64), Replies>,
 }
 
 impl Oracle {
@@ -105,7 +116,8 @@ impl Oracle {
             violation: None,
             params: plan.params.clone(),
             alone: plan.servers.len() == 1,
-            agents: plan.agents.iter().map(|_| Seen::default()).collect(),
+            nodes: BTreeMap::new(),
+            agents: plan.agents.iter().map(|_| Truth::default()).collect(),
             conns: BTreeMap::new(),
         }
     }
@@ -123,35 +135,50 @@ impl Oracle {
         }
     }
 
-    /// The gateway is about to hear an agent on a WebSocket.
+    /// A node's process has started, and knows of no agent.
+    pub(crate) fn node_started(&mut self, node: NodeKey) {
+        self.nodes.insert(node, self.agents.iter().map(|_| Seen::default()).collect());
+    }
+
+    fn seen(&mut self, (node, agent): (NodeKey, usize)) -> &mut Seen {
+        &mut self.nodes.get_mut(&node).expect("a node that has started")[agent]
+    }
+
+    /// A node is about to hear an agent on a WebSocket.
     pub(crate) fn heard(
         &mut self,
         report: &Report,
-        (wire, place): (u64, usize),
+        (node, wire, place): (NodeKey, u64, usize),
         process: u32,
         now: Time,
     ) {
-        self.moves(report.agent, place);
-        let anew = !self.agents[report.agent].presence.is_on(wire);
-        self.hear(report, process, anew, now);
-        self.agents[report.agent].presence = Presence::Connected(wire);
-        if report.disconnects {
-            self.agents[report.agent].presence = Presence::Left;
-        }
-        self.conns.entry(wire).or_default().owe(now);
+        let at = (node, report.agent);
+        self.moves(at, place);
+        let anew = !self.seen(at).presence.is_on(wire);
+        self.hear(at, report, Hears { process, anew }, now);
+        self.seen(at).presence =
+            if report.disconnects { Presence::Left } else { Presence::Connected(wire) };
+        self.conns.entry((node, wire)).or_default().owe(now);
     }
 
     /// The same over plain HTTP.
-    pub(crate) fn asked(&mut self, report: &Report, place: usize, process: u32, now: Time) {
-        self.moves(report.agent, place);
-        let anew = !matches!(self.agents[report.agent].presence, Presence::Polling(_));
-        self.hear(report, process, anew, now);
-        self.agents[report.agent].presence = Presence::Polling(now);
+    pub(crate) fn asked(
+        &mut self,
+        report: &Report,
+        (node, place): (NodeKey, usize),
+        process: u32,
+        now: Time,
+    ) {
+        let at = (node, report.agent);
+        self.moves(at, place);
+        let anew = !matches!(self.seen(at).presence, Presence::Polling(_));
+        self.hear(at, report, Hears { process, anew }, now);
+        self.seen(at).presence = Presence::Polling(now);
     }
 
-    /// The gateway looks at an agent that belongs to this server now. What it knew of another is gone.
-    pub(crate) fn moves(&mut self, agent: usize, place: usize) {
-        let seen = &mut self.agents[agent];
+    /// A node looks at an agent that it has at this server now. What it knew of another is gone.
+    pub(crate) fn moves(&mut self, at: (NodeKey, usize), place: usize) {
+        let seen = self.seen(at);
         if seen.on.is_some_and(|on| on != place) {
             seen.mirror.begin(None);
         }
@@ -159,13 +186,15 @@ impl Oracle {
 
     /// Another choice of servers is in use. Whoever speaks now may have to be introduced at another
     /// one, and if that comes to nothing before it is back at its own, it is introduced there.
-    pub(crate) fn servers_change(&mut self) {
-        self.agents.iter_mut().for_each(|seen| seen.beats.forget());
+    pub(crate) fn servers_change(&mut self, node: NodeKey) {
+        let seen = self.nodes.get_mut(&node).into_iter().flatten();
+        seen.for_each(|seen| seen.heartbeats.forget());
     }
 
-    fn hear(&mut self, report: &Report, process: u32, anew: bool, now: Time) {
+    fn hear(&mut self, at: (NodeKey, usize), report: &Report, how: Hears, now: Time) {
+        let Hears { process, anew } = how;
         let params = self.params.clone();
-        let seen = &mut self.agents[report.agent];
+        let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
         let last = seen.heard.map(|(number, _)| number);
         let jumps = last.is_some_and(|last| report.number != last + 1);
@@ -185,25 +214,26 @@ impl Oracle {
     }
 
     /// The gateway has dealt with what it heard on a WebSocket.
-    pub(crate) fn has_heard(&mut self, report: &Report, _: Time) {
-        let found = self.agents[report.agent].offers.agent_is_there(report.disconnects);
+    pub(crate) fn has_heard(&mut self, node: NodeKey, report: &Report) {
+        let seen = self.seen((node, report.agent));
+        let found = seen.offers.agent_is_there(report.disconnects);
         self.note(report.agent, found);
     }
 
     /// The gateway knows that a connection is over.
-    pub(crate) fn lost(&mut self, agent: usize, wire: u64, now: Time) {
-        self.conns.remove(&wire);
-        let presence = &mut self.agents[agent].presence;
+    pub(crate) fn lost(&mut self, at: (NodeKey, usize), wire: u64, now: Time) {
+        self.conns.remove(&(at.0, wire));
+        let presence = &mut self.seen(at).presence;
         if presence.is_on(wire) {
             *presence = Presence::Absent(now);
         }
     }
 
-    /// The gateway hands a message to a link.
+    /// A node hands a message to a link.
     pub(crate) fn sent(&mut self, sent: &Sent) {
         let agent = sent.report.agent;
         let (params, alone) = (self.params.clone(), self.alone);
-        let seen = &mut self.agents[agent];
+        let seen = self.seen((sent.node, agent));
         // One that is leaving, and has no more to say, need not be introduced to the server it has been
         // moved to.
         let over = seen.presence.is_over(sent.at, &params) && seen.customs.first().is_none();
@@ -211,7 +241,7 @@ impl Oracle {
         let found = [
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, &params),
-            seen.beats.sent(sent, params.heartbeat_forward_interval),
+            seen.heartbeats.sent(sent, params.heartbeat_forward_interval),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
                 // Of a state that is not kept, what is reported anew cannot be known to be the same.
@@ -229,23 +259,23 @@ impl Oracle {
             }
             seen.offers.forget_kept();
         }
-        let heard_at = seen.told.get(&sent.server).map_or(Time::ZERO, |told| told.heard_at);
-        let told = Told { line: sent.line, excused: false, heard_at };
-        seen.told.insert(sent.server, told);
+        let told = &mut self.agents[agent].told;
+        let heard_at = told.get(&sent.server).map_or(Time::ZERO, |told| told.heard_at);
+        told.insert(sent.server, Told { line: sent.line, excused: false, heard_at });
         for found in found {
             self.note(agent, found);
         }
     }
 
     /// A link took no message of an agent's.
-    pub(crate) fn refused(&mut self, agent: usize, server: usize, place: usize) {
-        let seen = &mut self.agents[agent];
+    pub(crate) fn refused(&mut self, at: (NodeKey, usize), server: usize, place: usize) {
         if server != place {
+            let seen = self.seen(at);
             // The farewell to the server it came from: that one counts as left all the same.
             seen.numbers.forget();
             seen.mirror.begin(None);
-            seen.beats.forget();
-            if let Some(told) = seen.told.get_mut(&server) {
+            seen.heartbeats.forget();
+            if let Some(told) = self.agents[at.1].told.get_mut(&server) {
                 told.excused = true;
             }
         }
@@ -263,26 +293,27 @@ impl Oracle {
     /// The gateway is about to hear a server.
     pub(crate) fn server_said(
         &mut self,
-        agent: usize,
+        at: (NodeKey, usize),
         server: usize,
         message: &ServerToAgent,
         now: Time,
     ) {
-        let seen = &mut self.agents[agent];
+        let params = self.params.clone();
+        let seen = self.seen(at);
         if seen.on.is_some_and(|on| on != server) {
             // It has been moved away: the server where it is now decides.
             return;
         }
         if message.error_response.is_some() {
             // It may have been an introduction that was refused.
-            seen.beats.forget();
+            seen.heartbeats.forget();
         }
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
             // Nobody is there to hear it.
             return;
         }
-        let kept = matches!(seen.presence, Presence::Absent(_))
-            && !seen.presence.is_over(now, &self.params);
+        let kept =
+            matches!(seen.presence, Presence::Absent(_)) && !seen.presence.is_over(now, &params);
         seen.offers.offered(message, kept, now);
         seen.mirror.server_said(message);
     }
@@ -290,38 +321,41 @@ impl Oracle {
     /// The gateway gives an agent something, on a WebSocket.
     pub(crate) fn given(
         &mut self,
-        (agent, wire): (usize, u64),
+        (node, agent, wire): (NodeKey, usize, u64),
         message: &ServerToAgent,
         cause: Cause,
         now: Time,
     ) {
-        let found = self.conns.entry(wire).or_default().given(message, cause);
+        let found = self.conns.entry((node, wire)).or_default().given(message, cause);
         self.note(agent, found);
-        self.given_content(agent, message, now);
+        self.given_content((node, agent), message, now);
     }
 
     /// The same in reply to a request.
     pub(crate) fn given_in_reply(
         &mut self,
-        agent: usize,
-        _: u64,
+        at: (NodeKey, usize),
         message: &ServerToAgent,
         now: Time,
     ) {
         if message.capabilities != 0 {
             // What the server says of itself has waited for the agent as an offer does.
-            self.agents[agent].mirror.content_given(now);
+            self.seen(at).mirror.content_given(now);
         }
-        self.given_content(agent, message, now);
+        self.given_content(at, message, now);
     }
 
     /// A reply was lost, and the agent does not ask again.
     pub(crate) fn reply_lost(&mut self, agent: usize, message: &ServerToAgent) {
-        self.agents[agent].offers.reply_lost(message);
+        self.agents[agent].offer_lost |= message.remote_config.is_some();
     }
 
-    fn given_content(&mut self, agent: usize, message: &ServerToAgent, now: Time) {
-        let seen = &mut self.agents[agent];
+    fn given_content(&mut self, at: (NodeKey, usize), message: &ServerToAgent, now: Time) {
+        let agent = at.1;
+        if message.remote_config.is_some() {
+            self.agents[agent].offer_lost = false;
+        }
+        let seen = self.seen(at);
         if !replies::is_empty(message) {
             seen.mirror.content_given(now);
         }
@@ -330,9 +364,9 @@ impl Oracle {
     }
 
     /// An agent gets something. `since`: its process's start.
-    pub(crate) fn got(&mut self, agent: usize, _: u32, since: Time, message: &ServerToAgent) {
-        let found = self.agents[agent].offers.got(since, message);
-        self.note(agent, found);
+    pub(crate) fn got(&mut self, at: (NodeKey, usize), since: Time, message: &ServerToAgent) {
+        let found = self.seen(at).offers.got(since, message);
+        self.note(at.1, found);
     }
 
     /// A server has taken a message in.
@@ -342,31 +376,32 @@ impl Oracle {
         }
     }
 
-    /// The gateway's process is dead, and all it knew.
-    pub(crate) fn gateway_died(&mut self) {
-        self.conns.clear();
-        for seen in &mut self.agents {
-            seen.presence = Presence::Unknown;
-            seen.mirror.forget();
-            seen.numbers.forget();
-            seen.beats.forget();
-            seen.offers.gateway_died();
-            seen.customs.forget();
-            (seen.heard, seen.covert, seen.on) = (None, false, None);
-            for told in seen.told.values_mut() {
+    /// A node's process is dead, and all it knew.
+    pub(crate) fn node_ended(&mut self, node: NodeKey) {
+        self.conns.retain(|(its, _), _| *its != node);
+        for truth in &mut self.agents {
+            for told in truth.told.values_mut().filter(|told| node_of_key(told.line.0) == node) {
                 told.excused = true;
             }
         }
     }
 
     /// No agent has waited longer for a reply than it may.
-    pub(crate) fn nobody_waits(&mut self, now: Time) {
+    pub(crate) fn replies_are_in_time(&mut self, now: Time) {
         let most = self.params.reply_wait + Time::from_millis(10);
         let waits = self.conns.iter().find(|(_, replies)| replies.waits_since(now) > most);
-        if let Some(wire) = waits.map(|(wire, _)| *wire) {
+        if let Some(wire) = waits.map(|((_, wire), _)| *wire) {
             self.fail("R5", || format!("on {wire} a message has got no reply"));
         }
     }
+}
+
+/// How a node hears an agent.
+#[derive(Debug, Clone, Copy)]
+struct Hears {
+    process: u32,
+    /// Over another connection than before.
+    anew: bool,
 }
 
 /// The rule, and how it is broken.

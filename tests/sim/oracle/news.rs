@@ -129,8 +129,4 @@ impl Mirror {
         let asks = self.asks;
         *self = Self { line, heard, in_doubt, asks, ..Self::default() };
     }
-
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
 }

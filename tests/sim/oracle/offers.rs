@@ -13,8 +13,6 @@ pub(super) struct Offers {
     latest: Option<Vec<u8>>,
     /// It came while the agent was away and has to be given to it when it is back.
     kept: bool,
-    /// It was lost with the reply to a request that is not made again: nobody can know.
-    lost: bool,
     /// The last custom messages that came, by the order in which they did.
     customs: Vec<Vec<u8>>,
     /// How many of them the agent may not be given any more.
@@ -71,7 +69,7 @@ impl Offers {
             if self.latest.as_ref() != Some(&config.config_hash) {
                 return Err(("R7", format!("is given {hash}, which is not the latest")));
             }
-            (self.kept, self.lost) = (false, false);
+            self.kept = false;
         }
         if let Some(custom) = &message.custom_message {
             let rest = &self.customs[self.passed..];
@@ -82,16 +80,6 @@ impl Offers {
             self.passed += place + 1;
         }
         Ok(())
-    }
-
-    /// A reply is lost, and the agent goes on without.
-    pub(super) const fn reply_lost(&mut self, message: &ServerToAgent) {
-        self.lost |= message.remote_config.is_some();
-    }
-
-    /// Whether the agent cannot be expected to have the latest.
-    pub(super) const fn is_lost(&self) -> bool {
-        self.lost
     }
 
     /// The agent's process, which runs since then, reads it.
@@ -106,10 +94,5 @@ impl Offers {
     /// Nothing is kept for an agent that has left.
     pub(super) const fn forget_kept(&mut self) {
         self.kept = false;
-    }
-
-    pub(super) fn gateway_died(&mut self) {
-        self.kept = false;
-        self.passed = self.customs.len();
     }
 }

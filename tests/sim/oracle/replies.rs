@@ -29,7 +29,7 @@ impl Replies {
             // The first that a server says while a reply is owed is the reply.
             Cause::Server => !self.owed.is_empty(),
             // What waited for the agent; the gateway's own question.
-            Cause::Heard | Cause::Turn => false,
+            Cause::Heard | Cause::Permit => false,
             Cause::Timer => return Err(("R5", "time alone gave it something".to_owned())),
         };
         if is_reply && self.owed.pop_front().is_none() {

@@ -5,12 +5,12 @@ use crate::links::LineKey;
 use crate::world::Time;
 
 #[derive(Debug, Default)]
-pub(super) struct Beats {
+pub(super) struct Heartbeats {
     /// The last message, and where it went.
     last: Option<(LineKey, Time)>,
 }
 
-impl Beats {
+impl Heartbeats {
     pub(super) fn sent(&mut self, sent: &Sent, interval: Time) -> Result<(), Fault> {
         let last = self.last.replace((sent.line, sent.at));
         if sent.report.disconnects {
