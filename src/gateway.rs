@@ -87,9 +87,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
-    edge.give_turns().map_err(StartError::Threads)?;
+    edge.start_probe().map_err(StartError::Threads)?;
     let (_addresses, listeners) = edge.listen(&accept_runtime)?;
-    tasks.spawn(Arc::clone(&edge).keep());
+    tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
     window.serve(&edge);
     window.enter(Startup::Serving);
@@ -106,7 +106,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // Nobody watches over servers any more that are not dialled again.
     drop(links);
-    drain.delivered();
+    drain.links_stopped();
     if stays {
         shutdown.await;
     }
