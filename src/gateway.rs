@@ -93,9 +93,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     // Before the first connection takes a place.
     let agents_max = edge.agents_max();
     let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
-    edge.give_turns().map_err(StartError::Threads)?;
+    edge.start_probe().map_err(StartError::Threads)?;
     let (_addresses, listeners) = edge.listen(&accept_runtime)?;
-    tasks.spawn(Arc::clone(&edge).keep());
+    tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
     window.serve(&edge);
     window.enter(Startup::Serving);
@@ -112,7 +112,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);
-    drain.delivered();
+    drain.links_stopped();
     if stays {
         shutdown.await;
     }

@@ -52,13 +52,9 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         hold_max: duration(Duration::ZERO..=PARK_TTL_MAX),
         held_max: number(0..=1 << 20),
         reserve_percent: number(0..=100),
+        retry_max: duration(WAIT),
+        reservations_max: number(0..=1 << 24),
     );
-    if let Some(wait) = section.duration("retry_max", WAIT) {
-        params.admission.wait_max = wait;
-    }
-    if let Some(count) = section.number("reservations_max", 0..=1 << 24) {
-        params.admission.kept_max = count;
-    }
     if let Some(wait) = section.duration("retry_fixed", Duration::ZERO..=*WAIT.end()) {
         if wait.subsec_nanos() > 0 {
             section.report("retry_fixed", "must be whole seconds, as the header Retry-After is");

@@ -131,7 +131,7 @@ fn describe_admission(status: AdmissionStatus) -> AdmissionView {
         parked: status.parked,
         park_places: status.park_places,
         held: status.held,
-        disconnected: status.outside,
+        disconnected: status.disconnected,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
     }
 }

@@ -59,15 +59,3 @@ label! {
         TooBig = "too_big",
     }
 }
-
-label! {
-    /// Whose fault it is that a server takes none of the messages.
-    pub enum Blame("blame") {
-        /// The server's: it fails, or stays silent.
-        Server = "server",
-        /// The gateway's: the server rejects its credential.
-        Credential = "credential",
-        /// The gateway's: its address for the server is wrong.
-        Address = "address",
-    }
-}
