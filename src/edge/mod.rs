@@ -103,7 +103,7 @@ impl Edge {
 
     /// Agents that can be connected at the same time; the other connections are reserved for refusals.
     pub fn agents_max(&self) -> usize {
-        let connections = self.room.available_permits();
+        let connections = self.permits.available_permits();
         connections - connections / RESERVE
     }
 
