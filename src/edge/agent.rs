@@ -18,7 +18,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::conversation::{AfterBytes, Conversation, Ending};
+use super::conversation::{AfterBytes, Conversation};
+use super::ending::Ending;
 use crate::clock;
 use crate::core::keepalive::{KeepAlive, Overdue};
 use crate::ident::InstanceUid;

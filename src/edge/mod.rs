@@ -13,17 +13,22 @@
 mod accept_runtime;
 mod admission;
 mod agent;
+mod answer;
 mod body;
 mod budget;
 mod connection;
 mod conversation;
 mod drain;
+mod ending;
 mod http;
 mod lingering_close;
 mod listen;
 pub mod params;
 mod prefixed;
 mod pressure;
+mod refusal;
+mod request;
+mod transport;
 
 use std::io;
 use std::net::SocketAddr;
