@@ -38,10 +38,10 @@ pub struct EdgeParams {
     pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
-    /// Resident memory, in bytes, near which new connections are left to wait in the kernel's queue;
-    /// `None`: what the control group allows, if there is one.
+    /// Resident memory, in bytes, near which the node pauses accepting; empty: what the control group allows,
+    /// if there is one.
     pub memory_max: Option<usize>,
-    /// Who comes in, and when.
+    /// Which arrivals are admitted, and when.
     pub admission: AdmissionSettings,
 }
 
