@@ -4,7 +4,7 @@ have() { command -v "$1" > /dev/null 2>&1; }
 
 say() { echo "$(basename "$0"): $*"; }
 
-# Something that should have run did not: nobody shall overlook it.
+# Says in a frame that something did not run, so that it is seen among thousands of lines.
 loudly() {
     local rule
     rule="$(printf '#%.0s' {1..100})"

@@ -28,7 +28,7 @@ use crate::telemetry::events::drain::DrainUnacknowledged;
 use crate::upstream::params::{Mode, UpstreamParams};
 use crate::upstream::{TlsError, Upstream};
 use drain::NodeDrain;
-use view::{Phase, Window};
+use view::{GatewayView, Startup};
 
 /// Why the gateway cannot start. The configuration's or the machine's fault.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .map_err(|(name, source)| StartError::Server { name, source })?;
     let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
-    let window = Window::new(&sessions, &upstream, &drain);
+    let window = GatewayView::new(&sessions, &upstream, &drain);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it says how far the gateway is.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
@@ -92,7 +92,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     tasks.spawn(Arc::clone(&edge).keep());
     drain.serve(&edge);
     window.serve(&edge);
-    window.enter(Phase::Serving);
+    window.enter(Startup::Serving);
     info!(connections_max, "ready for agents");
 
     let mut shutdown = pin!(shutdown);

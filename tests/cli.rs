@@ -44,7 +44,7 @@ fn check_says_every_mistake_and_exits_with_2() {
         String::from_utf8(output.stderr).unwrap(),
         format!(
             "{path}: line 2: edge.paht: not a known key; did you mean `path`?\n\
-             {path}: line 4: sessions.grace_period: needs a unit, such as \"60s\" or \"60ms\"\n\
+             {path}: line 4: sessions.linger: renamed; say sessions.grace_period\n\
              {path}: upstream.servers: no [[upstream.servers]]: name at least one server, by `url`\n\
              3 mistakes\n"
         )

@@ -6,6 +6,10 @@
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
+#[path = "tidy/commands.rs"]
+mod commands;
+#[path = "tidy/docs.rs"]
+mod docs;
 #[path = "tidy/figures/mod.rs"]
 mod figures;
 #[path = "tidy/ranks.rs"]
@@ -19,7 +23,6 @@ mod syntax;
 #[path = "tidy/violations.rs"]
 mod violations;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,41 +70,4 @@ fn sources_are_tidy() {
     assert!(sources.len() > 20, "the sources were not found");
     let found: Vec<String> = sources.iter().flat_map(rules::check).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-}
-
-/// The map that people read must be the table that is enforced.
-#[test]
-fn architecture_shows_the_ranks() {
-    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
-    for (module, rank) in ranks::RANKS {
-        let row = text.lines().any(|line| {
-            let mut cells = line.split('|').map(str::trim).skip(1);
-            cells.next() == Some(&rank.to_string())
-                && cells.next().is_some_and(|cell| cell.contains(&format!("`{module}")))
-        });
-        assert!(row, "docs/ARCHITECTURE.md has no row with rank {rank} and `{module}`");
-    }
-}
-
-/// An invariant names the test that holds it; the name must be one.
-#[test]
-fn architecture_names_tests_that_exist() {
-    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
-    let sources = sources();
-    let functions: BTreeSet<&str> = sources
-        .iter()
-        .flat_map(|source| source.functions())
-        .map(|function| function.name)
-        .collect();
-    let (_, invariants) = text.split_once("## Invariants").unwrap();
-    let mut named = 0;
-    for name in invariants.split('`').skip(1).step_by(2) {
-        let is_name =
-            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if is_name && name.matches('_').count() >= 2 {
-            named += 1;
-            assert!(functions.contains(name), "docs/ARCHITECTURE.md names no test: {name}");
-        }
-    }
-    assert!(named > 0, "docs/ARCHITECTURE.md names no test");
 }

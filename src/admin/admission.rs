@@ -3,30 +3,10 @@
 use std::num::NonZeroU32;
 
 use http::{Method, Response, StatusCode, Uri};
-use serde::Serialize;
 
-use super::answer::{fault, json};
+use super::response::{fault, json};
 use super::view::View;
 use crate::core::admission::RATE_MAX;
-
-/// How things stand at the gate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AdmissionView {
-    /// Whether the rate follows the machine.
-    pub automatic: bool,
-    /// Connections let in a second.
-    pub rate: u32,
-    /// Connections that wait for their turn.
-    pub parked: usize,
-    /// For how many there is room at this rate.
-    pub park_places: usize,
-    /// Refusals held back.
-    pub held: usize,
-    /// Agents that may be outside; null: nobody knows.
-    pub outside: Option<u64>,
-    /// When the last of them will be in if the rate stays, from now; null: nobody knows.
-    pub last_in_seconds: Option<f64>,
-}
 
 /// GET says how things stand; POST with `rate` sets another rate first, 0 leaves it to the machine.
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {

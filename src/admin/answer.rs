@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::admission;
 use super::drain;
+use super::response::{fault, json, text};
 use super::view::{SessionView, View};
 use crate::ident::InstanceUid;
 use crate::telemetry;
@@ -32,7 +33,7 @@ struct Page {
 }
 
 #[derive(Serialize)]
-struct Ready<'a> {
+struct ReadyBody<'a> {
     ready: bool,
     #[serde(flatten)]
     readiness: &'a super::view::Readiness,
@@ -68,7 +69,7 @@ fn look(uri: &Uri, view: &dyn View) -> Response<String> {
             let readiness = view.readiness();
             let ready = readiness.is_ready();
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json(status, &Ready { ready, readiness: &readiness })
+            json(status, &ReadyBody { ready, readiness: &readiness })
         }
         "/sessions" => page(uri.query().unwrap_or_default(), view),
         path => match path.strip_prefix("/sessions/") {
@@ -109,28 +110,4 @@ fn session(uid: &str, view: &dyn View) -> Response<String> {
         Some(session) => json(StatusCode::OK, &session),
         None => fault(StatusCode::NOT_FOUND, "no session of this agent is here"),
     }
-}
-
-/// An answer that says what is wrong.
-pub(super) fn fault(status: StatusCode, error: &str) -> Response<String> {
-    json(status, &serde_json::json!({ "error": error }))
-}
-
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<String> {
-    match serde_json::to_string(value) {
-        Ok(body) => text(status, "application/json", body + "\n"),
-        Err(error) => {
-            let body = format!("{error}\n");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", body)
-        }
-    }
-}
-
-fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
 }

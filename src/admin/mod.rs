@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod drain;
 pub mod params;
+mod response;
 mod view;
 
 use std::convert::Infallible;
@@ -28,10 +29,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-pub use admission::AdmissionView;
-pub use drain::DrainView;
 pub use params::AdminParams;
-pub use view::{Readiness, ServerView, SessionView, View};
+pub use view::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 
@@ -136,7 +135,7 @@ async fn respond(
     let work = move || answer::answer(&parts.method, &parts.uri, &*view);
     // The answer fails only if it panicked, which the panic's own message tells of.
     Ok(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        answer::fault(StatusCode::INTERNAL_SERVER_ERROR, "Seawall failed to answer")
+        response::fault(StatusCode::INTERNAL_SERVER_ERROR, "Seawall failed to answer")
     }))
 }
 

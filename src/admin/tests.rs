@@ -77,7 +77,7 @@ impl View for Fake {
             parked: 3,
             park_places: 100,
             held: 1,
-            outside: None,
+            disconnected: None,
             last_in_seconds: Some(0.5),
         })
     }

@@ -4,8 +4,6 @@ use serde::Serialize;
 
 use std::num::NonZeroU32;
 
-use super::admission::AdmissionView;
-use super::drain::DrainView;
 use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, never on those that carry
@@ -69,7 +67,7 @@ pub struct SessionView {
     /// The agent's instance uid.
     #[serde(serialize_with = "as_text")]
     pub uid: InstanceUid,
-    /// `connected`, `polling`, `lingering`, `leaving` or `gone`.
+    /// `connected`, `polling`, `absent`, `disconnecting` or `gone`.
     pub state: &'static str,
     /// `AgentToServer.capabilities`.
     pub capabilities: u64,
@@ -91,6 +89,36 @@ pub struct SessionView {
     pub waiting_bytes: usize,
     /// Whether it waits for its turn at its server.
     pub queued: bool,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrainView {
+    /// `serving` (there is none), `notice`, `closing`, `cutting`, `delivering` or `drained`.
+    pub phase: &'static str,
+    /// Agents' connections that are yet to be closed.
+    pub left: usize,
+    /// Connections closed a second, at most.
+    pub rate: u32,
+}
+
+/// How things stand at the gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdmissionView {
+    /// Whether the rate follows the machine.
+    pub automatic: bool,
+    /// Connections let in a second.
+    pub rate: u32,
+    /// Connections that wait for their turn.
+    pub parked: usize,
+    /// For how many there is room at this rate.
+    pub park_places: usize,
+    /// Refusals held back.
+    pub held: usize,
+    /// Agents that may be disconnected; null: nobody knows.
+    pub disconnected: Option<u64>,
+    /// When the last of them will be in if the rate stays, from now; null: nobody knows.
+    pub last_in_seconds: Option<f64>,
 }
 
 fn as_text<S: serde::Serializer>(uid: &InstanceUid, serializer: S) -> Result<S::Ok, S::Error> {

@@ -48,12 +48,16 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         park_ttl: duration(Duration::from_secs(1)..=PARK_TTL_MAX),
         overbook_percent: number(0..=1_000),
         retry_min: duration(WAIT),
-        wait_max: duration(WAIT),
         hold_max: duration(Duration::ZERO..=PARK_TTL_MAX),
         held_max: number(0..=1 << 20),
         reserve_percent: number(0..=100),
-        kept_max: number(0..=1 << 24),
     );
+    if let Some(wait) = section.duration("retry_max", WAIT) {
+        params.admission.wait_max = wait;
+    }
+    if let Some(count) = section.number("reservations_max", 0..=1 << 24) {
+        params.admission.kept_max = count;
+    }
     if let Some(wait) = section.duration("retry_fixed", Duration::ZERO..=*WAIT.end()) {
         if wait.subsec_nanos() > 0 {
             section.report("retry_fixed", "must be whole seconds: a header can say no less");

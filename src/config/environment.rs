@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use super::mistake::{Mistake, Origin};
-use super::tree::{Node, Table, Value};
+use super::mistake::{Mistake, ValueOrigin};
+use super::tree::{Node, RawTable, RawValue};
 
 const PREFIX: &str = "SEAWALL_";
 const SEPARATOR: &str = "__";
@@ -16,7 +16,7 @@ const SEPARATOR: &str = "__";
 /// Lays the variables over `table`. In order of name, so that a server's place 0 comes before 1.
 pub(super) fn overlay(
     variables: &[(String, String)],
-    table: &mut Table,
+    table: &mut RawTable,
     mistakes: &mut Vec<Mistake>,
 ) {
     let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -27,36 +27,38 @@ pub(super) fn overlay(
             continue;
         }
         let words: Vec<&str> = path.split(SEPARATOR).collect();
-        let origin = Origin::Variable(name.clone());
-        let node = Node { value: Value::Text(text.clone()), origin: origin.clone() };
+        let origin = ValueOrigin::Variable(name.clone());
+        let node = Node { value: RawValue::Text(text.clone()), origin: origin.clone() };
         if let Err(message) = insert(table, &words, node) {
             mistakes.push(Mistake { key: words.join("."), origin, message });
         }
     }
 }
 
+/// The variable that stands for a key: `SEAWALL_EDGE__PATH` for `edge.path`.
+pub(super) fn variable(key: &str) -> String {
+    PREFIX.to_owned() + &key.replace("[]", ".0").to_ascii_uppercase().replace('.', SEPARATOR)
+}
+
 /// Variables that miss nothing but the second underscore: `SEAWALL_EDGE_PATH`.
 pub(super) fn misspelt(variables: &[(String, String)], known: &BTreeSet<String>) -> Vec<Mistake> {
     let spelling = |key: &String| {
-        let words = key.replace("[]", ".0").to_ascii_uppercase();
-        (
-            PREFIX.to_owned() + &words.replace('.', "_"),
-            PREFIX.to_owned() + &words.replace('.', "__"),
-        )
+        let right = variable(key);
+        (right.replace(SEPARATOR, "_"), right)
     };
     let spellings: Vec<_> = known.iter().map(spelling).collect();
     let mistake = |(name, _): &(String, String)| {
         let (_, right) = spellings.iter().find(|(wrong, right)| wrong == name && right != name)?;
         Some(Mistake {
             key: String::new(),
-            origin: Origin::Variable(name.clone()),
+            origin: ValueOrigin::Variable(name.clone()),
             message: format!("not a known variable; did you mean {right}?"),
         })
     };
     variables.iter().filter_map(mistake).collect()
 }
 
-fn insert(table: &mut Table, words: &[&str], node: Node) -> Result<(), String> {
+fn insert(table: &mut RawTable, words: &[&str], node: Node) -> Result<(), String> {
     let [word, rest @ ..] = words else { return Ok(()) };
     if word.is_empty() {
         return Err("a word of the path is empty".to_owned());
@@ -67,14 +69,14 @@ fn insert(table: &mut Table, words: &[&str], node: Node) -> Result<(), String> {
     }
     let entry = table.entry((*word).to_owned()).or_insert_with(|| Node {
         value: match rest[0].parse::<usize>() {
-            Ok(_) => Value::List(Vec::new()),
-            Err(_) => Value::Table(Table::new()),
+            Ok(_) => RawValue::List(Vec::new()),
+            Err(_) => RawValue::Table(RawTable::new()),
         },
         origin: node.origin.clone(),
     });
     match &mut entry.value {
-        Value::Table(inner) => insert(inner, rest, node),
-        Value::List(items) => insert_item(items, rest, node),
+        RawValue::Table(inner) => insert(inner, rest, node),
+        RawValue::List(items) => insert_item(items, rest, node),
         other => Err(format!("`{word}` is {}, which has no parts", other.kind())),
     }
 }
@@ -86,12 +88,12 @@ fn insert_item(items: &mut Vec<Node>, words: &[&str], node: Node) -> Result<(), 
         return Err(format!("place {index} leaves a gap: the list has {} entries", items.len()));
     }
     if index == items.len() {
-        let value = Value::Table(Table::new());
+        let value = RawValue::Table(RawTable::new());
         items.push(Node { value, origin: node.origin.clone() });
     }
     match &mut items[index].value {
         _ if rest.is_empty() => items[index] = node,
-        Value::Table(inner) => return insert(inner, rest, node),
+        RawValue::Table(inner) => return insert(inner, rest, node),
         other => return Err(format!("entry {index} is {}, which has no parts", other.kind())),
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Where a value was written. Ordered as an operator reads: down the file, then the rest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// A line of the file, from 1.
     Line(usize),
     /// An environment variable.
@@ -19,7 +19,7 @@ pub struct Mistake {
     /// The key's path, such as `upstream.servers[0].url`; empty if the file itself is wrong.
     pub key: String,
     /// Where the value was written.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// What is wrong and what would be right.
     pub message: String,
 }
@@ -27,9 +27,9 @@ pub struct Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Line(line) => write!(f, "line {line}: ")?,
-            Origin::Variable(name) => write!(f, "variable {name}: ")?,
-            Origin::None => {}
+            ValueOrigin::Line(line) => write!(f, "line {line}: ")?,
+            ValueOrigin::Variable(name) => write!(f, "variable {name}: ")?,
+            ValueOrigin::None => {}
         }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;

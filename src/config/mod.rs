@@ -14,7 +14,6 @@ mod tree;
 mod units;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use crate::admin::AdminParams;
@@ -24,7 +23,8 @@ use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::LogParams;
 use crate::upstream::params::UpstreamParams;
 
-pub use mistake::{Mistake, Mistakes, Origin};
+pub use mistake::{Mistake, Mistakes, ValueOrigin};
+pub use params::RuntimeParams;
 
 use section::{Findings, Section};
 
@@ -47,13 +47,6 @@ pub struct Config {
     pub runtime: RuntimeParams,
 }
 
-/// What the runtime needs to know.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RuntimeParams {
-    /// Threads that carry agents; `None`: one a core.
-    pub worker_threads: Option<NonZeroUsize>,
-}
-
 /// Environment variables as text; those that are not text cannot be ours.
 pub fn variables() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -72,7 +65,7 @@ pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Confi
         Err(error) => {
             let key = String::new();
             let message = format!("the file cannot be read: {error}");
-            return Err(Mistakes(vec![Mistake { key, origin: Origin::None, message }]));
+            return Err(Mistakes(vec![Mistake { key, origin: ValueOrigin::None, message }]));
         }
     };
     parse(&text, variables)
@@ -94,7 +87,7 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
     environment::overlay(variables, &mut tree, &mut findings.mistakes.borrow_mut());
     let mut root = Section::root(tree, &findings);
     let config = Config {
-        edge: params::edge(root.section("edge"), root.section("admission")),
+        edge: params::edge(root.section("edge"), admission::admission(root.section("admission"))),
         sessions: params::sessions(root.section("sessions")),
         upstream: servers::upstream(root.section("upstream"), variables),
         drain: params::drain(root.section("drain")),
@@ -102,7 +95,7 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
         log: params::log(root.section("log")),
         runtime: params::runtime(root.section("runtime")),
     };
-    params::check_across(&config, &findings);
+    check_across(&config, &findings);
     drop(root);
     findings.report_unknown();
     let known = findings.known.take();
@@ -110,6 +103,38 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
     mistakes.extend(environment::misspelt(variables, &known));
     mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
     (config, mistakes, known)
+}
+
+/// What no section can check alone.
+fn check_across(config: &Config, findings: &Findings) {
+    let Config { edge, sessions, upstream, admin, .. } = config;
+    let report =
+        |key: &str, message: &str| findings.report(key.to_owned(), ValueOrigin::None, message);
+    if edge.message_bytes_max > edge.buffered_bytes_max {
+        let key = "edge.buffered_bytes_max";
+        report(key, "is less than edge.message_bytes_max: the largest message could never arrive");
+    }
+    if sessions.outbox_bytes_max > sessions.outbox_total_bytes_max {
+        let key = "sessions.outbox_total_bytes_max";
+        report(key, "is less than sessions.outbox_bytes_max, which is for one agent");
+    }
+    if upstream.message_bytes_max > sessions.outbox_total_bytes_max {
+        let key = "sessions.outbox_total_bytes_max";
+        report(
+            key,
+            "is less than upstream.message_bytes_max: the largest message could never be \
+             passed on",
+        );
+    }
+    if upstream.backoff_initial > upstream.backoff_max {
+        report("upstream.backoff_max", "is less than upstream.backoff_initial");
+    }
+    if upstream.pace_min > upstream.pace_max {
+        report("upstream.pace_max", "is less than upstream.pace_min");
+    }
+    if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
+        report("admin.listen", "is one of edge.listen: agents must not see it");
+    }
 }
 
 #[cfg(test)]

@@ -6,16 +6,20 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::admission;
-use super::mistake::Origin;
-use super::section::{Findings, Section};
-use super::{Config, RuntimeParams};
+use super::section::Section;
 use crate::admin::AdminParams;
 use crate::core::drain::Terms;
-use crate::edge::params::EdgeParams;
+use crate::edge::params::{AdmissionSettings, EdgeParams};
 use crate::opamp::digest::Volatile;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::{LogFormat, LogParams};
+
+/// What the runtime needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuntimeParams {
+    /// Threads that carry agents; `None`: one a core.
+    pub worker_threads: Option<NonZeroUsize>,
+}
 
 /// Longest time that makes sense anywhere; keeps sums of times far from overflow.
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -44,10 +48,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// `[edge]`, and `[admission]`.
-pub(super) fn edge(mut section: Section<'_>, admission: Section<'_>) -> EdgeParams {
-    let mut params =
-        EdgeParams { admission: admission::admission(admission), ..EdgeParams::default() };
+/// `[edge]`; admission has a section of its own.
+pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> EdgeParams {
+    let mut params = EdgeParams { admission, ..EdgeParams::default() };
     if let Some(listen) = section.list("listen", address) {
         if listen.is_empty() {
             section.report("listen", "names no address");
@@ -159,35 +162,4 @@ pub(super) fn log(mut section: Section<'_>) -> LogParams {
 pub(super) fn runtime(mut section: Section<'_>) -> RuntimeParams {
     let threads = section.number("worker_threads", 0..=1024_usize);
     RuntimeParams { worker_threads: threads.and_then(NonZeroUsize::new) }
-}
-
-/// What no section can check alone.
-pub(super) fn check_across(config: &Config, findings: &Findings) {
-    let Config { edge, sessions, upstream, admin, .. } = config;
-    let report = |key: &str, message: &str| findings.report(key.to_owned(), Origin::None, message);
-    if edge.message_bytes_max > edge.buffered_bytes_max {
-        let key = "edge.buffered_bytes_max";
-        report(key, "is less than edge.message_bytes_max: the largest message could never arrive");
-    }
-    if sessions.outbox_bytes_max > sessions.outbox_total_bytes_max {
-        let key = "sessions.outbox_total_bytes_max";
-        report(key, "is less than sessions.outbox_bytes_max, which is for one agent");
-    }
-    if upstream.message_bytes_max > sessions.outbox_total_bytes_max {
-        let key = "sessions.outbox_total_bytes_max";
-        report(
-            key,
-            "is less than upstream.message_bytes_max: the largest message could never be \
-             passed on",
-        );
-    }
-    if upstream.backoff_initial > upstream.backoff_max {
-        report("upstream.backoff_max", "is less than upstream.backoff_initial");
-    }
-    if upstream.pace_min > upstream.pace_max {
-        report("upstream.pace_max", "is less than upstream.pace_min");
-    }
-    if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
-        report("admin.listen", "is one of edge.listen: agents must not see it");
-    }
 }

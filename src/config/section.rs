@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::mistake::{Mistake, Origin};
+use super::environment;
+use super::mistake::{Mistake, ValueOrigin};
 use super::suggest;
-use super::tree::{Node, Table, Value};
+use super::tree::{Node, RawTable, RawValue};
 use super::units;
 
 /// What reading has found so far, shared by all sections.
@@ -20,19 +21,27 @@ pub(super) struct Findings {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
     /// Every key asked for; `[]` stands for any place in a list.
     pub(super) known: RefCell<BTreeSet<String>>,
-    unknown: RefCell<Vec<(String, Origin)>>,
+    unknown: RefCell<Vec<(String, ValueOrigin)>>,
 }
 
 impl Findings {
-    pub(super) fn report(&self, key: String, origin: Origin, message: impl Into<String>) {
+    pub(super) fn report(&self, key: String, origin: ValueOrigin, message: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake { key, origin, message: message.into() });
     }
 
-    /// Reports the keys that nobody asked for: only now is it known what there is.
+    /// Reports the keys that were left over. Call it when every section was read: only then all keys are
+    /// known.
     pub(super) fn report_unknown(&self) {
         let known = self.known.borrow();
         for (key, origin) in self.unknown.take() {
-            let message = suggest::unknown(&without_places(&key), &known, suggest::RENAMED);
+            let path = without_places(&key);
+            let message = match (suggest::successor(&path), &origin) {
+                (Some(new), ValueOrigin::Variable(_)) => {
+                    format!("renamed; say {}", environment::variable(new))
+                }
+                (Some(new), _) => format!("renamed; say {new}"),
+                (None, _) => suggest::unknown(&path, &known),
+            };
             self.report(key, origin, message);
         }
     }
@@ -51,8 +60,8 @@ fn without_places(path: &str) -> String {
 /// One table of the configuration. Dropping it reports what nobody asked for.
 pub(super) struct Section<'a> {
     path: String,
-    origin: Origin,
-    entries: Table,
+    origin: ValueOrigin,
+    entries: RawTable,
     findings: &'a Findings,
 }
 
@@ -66,8 +75,8 @@ impl Drop for Section<'_> {
 
 impl<'a> Section<'a> {
     /// The whole configuration.
-    pub(super) fn root(entries: Table, findings: &'a Findings) -> Self {
-        Self { path: String::new(), origin: Origin::None, entries, findings }
+    pub(super) fn root(entries: RawTable, findings: &'a Findings) -> Self {
+        Self { path: String::new(), origin: ValueOrigin::None, entries, findings }
     }
 
     /// The path of a key of this section.
@@ -93,8 +102,8 @@ impl<'a> Section<'a> {
     pub(super) fn learn_entry(&self, name: &str, read: impl FnOnce(&mut Section<'_>)) {
         let aside = Findings::default();
         let path = format!("{}[]", self.key(name));
-        let origin = Origin::None;
-        read(&mut Section { path, origin, entries: Table::new(), findings: &aside });
+        let origin = ValueOrigin::None;
+        read(&mut Section { path, origin, entries: RawTable::new(), findings: &aside });
         self.findings.known.borrow_mut().append(&mut aside.known.borrow_mut());
     }
 
@@ -107,12 +116,12 @@ impl<'a> Section<'a> {
     pub(super) fn section(&mut self, name: &str) -> Self {
         let path = self.key(name);
         let (entries, origin) = match self.entries.remove(name) {
-            None => (Table::new(), Origin::None),
-            Some(Node { value: Value::Table(entries), origin }) => (entries, origin),
+            None => (RawTable::new(), ValueOrigin::None),
+            Some(Node { value: RawValue::Table(entries), origin }) => (entries, origin),
             Some(Node { value, origin }) => {
                 let message = format!("must be a table, not {}", value.kind());
                 self.findings.report(path.clone(), origin.clone(), message);
-                (Table::new(), origin)
+                (RawTable::new(), origin)
             }
         };
         Self { path, origin, entries, findings: self.findings }
@@ -123,7 +132,7 @@ impl<'a> Section<'a> {
         let path = self.key(name);
         let items = match self.entries.remove(name) {
             None => Vec::new(),
-            Some(Node { value: Value::List(items), .. }) => items,
+            Some(Node { value: RawValue::List(items), .. }) => items,
             Some(Node { value, origin }) => {
                 let message =
                     format!("must be a list of tables ([[{path}]]), not {}", value.kind());
@@ -134,7 +143,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::with_capacity(items.len());
         for (place, Node { value, origin }) in items.into_iter().enumerate() {
             let path = format!("{path}[{place}]");
-            if let Value::Table(entries) = value {
+            if let RawValue::Table(entries) = value {
                 sections.push(Self { path, origin, entries, findings: self.findings });
             } else {
                 self.findings.report(
@@ -154,7 +163,7 @@ impl<'a> Section<'a> {
         let mut pairs = Vec::new();
         for (key, node) in std::mem::take(&mut inner.entries) {
             match node.value {
-                Value::Text(text) => pairs.push((key, text)),
+                RawValue::Text(text) => pairs.push((key, text)),
                 other => {
                     let message = format!("must be text, not {}", other.kind());
                     self.findings.report(inner.key(&key), node.origin, message);
@@ -168,7 +177,7 @@ impl<'a> Section<'a> {
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,
-        parse: impl FnOnce(&Value) -> Result<T, String>,
+        parse: impl FnOnce(&RawValue) -> Result<T, String>,
     ) -> Option<T> {
         let node = self.take(name)?;
         match parse(&node.value) {
@@ -187,7 +196,7 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         self.parsed(name, |value| match value {
-            Value::Text(text) => parse(text),
+            RawValue::Text(text) => parse(text),
             other => Err(format!("must be text, not {}", other.kind())),
         })
     }
@@ -210,10 +219,10 @@ impl<'a> Section<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
         self.parsed(name, |value| match value {
-            Value::Text(text) => text.split(',').map(|part| parse(part.trim())).collect(),
-            Value::List(items) => {
+            RawValue::Text(text) => text.split(',').map(|part| parse(part.trim())).collect(),
+            RawValue::List(items) => {
                 let item = |item: &Node| match &item.value {
-                    Value::Text(text) => parse(text),
+                    RawValue::Text(text) => parse(text),
                     other => Err(format!("must hold texts, not {}", other.kind())),
                 };
                 items.iter().map(item).collect()
@@ -229,9 +238,9 @@ impl<'a> Section<'a> {
     {
         self.parsed(name, |value| {
             let number = match value {
-                Value::Integer(number) => *number,
+                RawValue::Integer(number) => *number,
                 // An environment variable is always text.
-                Value::Text(text) => {
+                RawValue::Text(text) => {
                     text.trim().parse().map_err(|_| format!("\"{text}\" is not a whole number"))?
                 }
                 other => return Err(format!("must be a whole number, not {}", other.kind())),
@@ -251,8 +260,8 @@ impl<'a> Section<'a> {
     ) -> Option<Duration> {
         self.parsed(name, |value| {
             let duration = match value {
-                Value::Text(text) => units::duration(text)?,
-                Value::Integer(number) => {
+                RawValue::Text(text) => units::duration(text)?,
+                RawValue::Integer(number) => {
                     return Err(format!("needs a unit, such as \"{number}s\" or \"{number}ms\""));
                 }
                 other => return Err(format!("must be a length of time, not {}", other.kind())),
@@ -270,8 +279,8 @@ impl<'a> Section<'a> {
     pub(super) fn bytes(&mut self, name: &str, bounds: RangeInclusive<usize>) -> Option<usize> {
         self.parsed(name, |value| {
             let size = match value {
-                Value::Text(text) => units::bytes(text)?,
-                Value::Integer(number) => {
+                RawValue::Text(text) => units::bytes(text)?,
+                RawValue::Integer(number) => {
                     u64::try_from(*number).map_err(|_| "must not be negative".to_owned())?
                 }
                 other => return Err(format!("must be a size, not {}", other.kind())),

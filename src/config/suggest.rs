@@ -1,16 +1,23 @@
-//! What to say about a key that nobody knows: its successor, its place, or the key it resembles.
+//! What to say about an unknown key: its successor, its section, or the key that it resembles.
 
 use std::collections::BTreeSet;
 
-/// Keys of earlier versions and their successors. An entry stays for good: it is what tells an
-/// operator, years later, what to write instead.
-pub(super) const RENAMED: &[(&str, &str)] = &[("upstream.resync_rate", "upstream.pace_max")];
+/// Keys of earlier versions and their successors: to rename a key, add a line here. An entry stays for
+/// good, because it tells an operator, years later, what to write instead.
+pub(super) const RENAMED: &[(&str, &str)] = &[
+    ("admission.kept_max", "admission.reservations_max"),
+    ("admission.wait_max", "admission.retry_max"),
+    ("sessions.linger", "sessions.grace_period"),
+    ("upstream.resync_rate", "upstream.pace_max"),
+];
+
+/// The key that took the place of the key `path`, which an earlier version had.
+pub(super) fn successor(path: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == path).map(|(_, new)| *new)
+}
 
 /// Says what is wrong with the unknown key `path` (`[]` for any place in a list).
-pub(super) fn unknown(path: &str, known: &BTreeSet<String>, renamed: &[(&str, &str)]) -> String {
-    if let Some((_, successor)) = renamed.iter().find(|(old, _)| *old == path) {
-        return format!("was renamed: it is `{successor}` now");
-    }
+pub(super) fn unknown(path: &str, known: &BTreeSet<String>) -> String {
     let (section, word) = path.rsplit_once('.').unwrap_or(("", path));
     let of = |key: &str| key.rsplit_once('.').map_or((String::new(), key.to_owned()), own);
     let keys: Vec<(String, String)> = known.iter().map(|key| of(key)).collect();
@@ -54,9 +61,8 @@ mod tests {
     fn an_unknown_key_is_told_where_to_go() {
         let known = ["edge.path", "edge.ping_interval", "sessions.grace_period"];
         let known = known.map(str::to_owned).into();
-        let say = |path| unknown(path, &known, &[("edge.pings", "edge.ping_interval")]);
+        let say = |path| unknown(path, &known);
         assert_eq!(say("edge.ping_intervall"), "not a known key; did you mean `ping_interval`?");
-        assert_eq!(say("edge.pings"), "was renamed: it is `edge.ping_interval` now");
         assert_eq!(say("edge.grace_period"), "not a known key here; it belongs in [sessions]");
         assert_eq!(say("edge.colour"), "not a known key");
     }

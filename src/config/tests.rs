@@ -102,8 +102,30 @@ fn what_a_rate_means_is_said_in_words() {
 
 #[test]
 fn a_renamed_key_names_its_successor() {
-    let found = mistakes("[upstream]\nresync_rate = 2000\n");
-    assert_eq!(found, ["line 2: upstream.resync_rate: was renamed: it is `upstream.pace_max` now"]);
+    let found = mistakes("[upstream]\nresync_rate = 2000\n[sessions]\nlinger = \"60s\"\n");
+    assert_eq!(
+        found,
+        [
+            "line 2: upstream.resync_rate: renamed; say upstream.pace_max",
+            "line 4: sessions.linger: renamed; say sessions.grace_period",
+        ]
+    );
+    let found = mistakes_with(SERVER, &[("SEAWALL_SESSIONS__LINGER", "60s")]);
+    let expected = "variable SEAWALL_SESSIONS__LINGER: sessions.linger: renamed; say \
+                    SEAWALL_SESSIONS__GRACE_PERIOD";
+    assert_eq!(found, [expected]);
+}
+
+#[test]
+fn every_renamed_key_has_a_successor_that_exists() {
+    let (_, _, known) = read(SAMPLE, &[]);
+    for (old, new) in suggest::RENAMED {
+        assert!(known.contains(*new), "{old} names {new}, which is no key");
+        assert!(!known.contains(*old), "{old} is a key still");
+        let (section, key) = old.split_once('.').unwrap();
+        let found = mistakes(&format!("[{section}]\n{key} = 1\n"));
+        assert_eq!(found, [format!("line 2: {old}: renamed; say {new}")]);
+    }
 }
 
 #[test]

@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistake, Origin};
+use super::mistake::{Mistake, ValueOrigin};
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+    pub(super) value: RawValue,
+    pub(super) origin: ValueOrigin,
 }
 
 /// A table's entries by key.
-pub(super) type Table = BTreeMap<String, Node>;
+pub(super) type RawTable = BTreeMap<String, Node>;
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum RawValue {
     Text(String),
     Integer(i64),
     List(Vec<Node>),
-    Table(Table),
+    Table(RawTable),
     /// What no key takes; its name in TOML.
     Other(&'static str),
 }
 
-impl Value {
+impl RawValue {
     /// What to call it when something else was wanted.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
@@ -42,12 +42,12 @@ impl Value {
 }
 
 /// Reads a file's text. What can be read is, whatever is wrong elsewhere.
-pub(super) fn parse(text: &str, mistakes: &mut Vec<Mistake>) -> Table {
+pub(super) fn parse(text: &str, mistakes: &mut Vec<Mistake>) -> RawTable {
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     mistakes.extend(errors.iter().map(|error| Mistake {
         key: String::new(),
-        origin: error.span().map_or(Origin::None, |span| lines.at(span.start)),
+        origin: error.span().map_or(ValueOrigin::None, |span| lines.at(span.start)),
         message: format!("not TOML: {}", error.message().replace('\n', ", ")),
     }));
     lines.table(table.get_ref())
@@ -62,11 +62,11 @@ impl Lines {
         Self(std::iter::once(0).chain(ends.map(|(offset, _)| offset + 1)).collect())
     }
 
-    fn at(&self, offset: usize) -> Origin {
-        Origin::Line(self.0.partition_point(|start| *start <= offset))
+    fn at(&self, offset: usize) -> ValueOrigin {
+        ValueOrigin::Line(self.0.partition_point(|start| *start <= offset))
     }
 
-    fn table(&self, table: &DeTable<'_>) -> Table {
+    fn table(&self, table: &DeTable<'_>) -> RawTable {
         let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let key: &Spanned<std::borrow::Cow<'_, str>> = key;
             let node =
@@ -76,22 +76,22 @@ impl Lines {
         table.iter().map(entry).collect()
     }
 
-    fn value(&self, value: &DeValue<'_>) -> Value {
+    fn value(&self, value: &DeValue<'_>) -> RawValue {
         match value {
-            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::String(text) => RawValue::Text(text.to_string()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or(Value::Other("a number too large"), Value::Integer),
+                .map_or(RawValue::Other("a number too large"), RawValue::Integer),
             DeValue::Array(items) => {
                 let node = |item: &Spanned<DeValue<'_>>| Node {
                     value: self.value(item.get_ref()),
                     origin: self.at(item.span().start),
                 };
-                Value::List(items.iter().map(node).collect())
+                RawValue::List(items.iter().map(node).collect())
             }
-            DeValue::Table(table) => Value::Table(self.table(table)),
-            DeValue::Float(_) => Value::Other("a number with a fraction"),
-            DeValue::Boolean(_) => Value::Other("true or false"),
-            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Table(table) => RawValue::Table(self.table(table)),
+            DeValue::Float(_) => RawValue::Other("a number with a fraction"),
+            DeValue::Boolean(_) => RawValue::Other("true or false"),
+            DeValue::Datetime(_) => RawValue::Other("a date"),
         }
     }
 }

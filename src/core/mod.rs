@@ -10,5 +10,5 @@ pub mod bucket;
 pub mod drain;
 pub mod pacing;
 pub mod placement;
+pub mod server;
 pub mod session;
-pub mod usability;

@@ -16,7 +16,7 @@ use crate::upstream::{ServerStatus, Upstream};
 
 /// Where in its life the gateway is. Only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Startup {
     /// Agents are not let in yet.
     Starting,
     /// Agents are served, or handed over: the drain says how far that is.
@@ -24,7 +24,7 @@ pub(super) enum Phase {
 }
 
 /// The window through which administration looks.
-pub(super) struct Window {
+pub(super) struct GatewayView {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
     drain: Arc<NodeDrain>,
@@ -33,13 +33,13 @@ pub(super) struct Window {
     phase: AtomicU8,
 }
 
-impl Window {
+impl GatewayView {
     pub(super) fn new(
         sessions: &Arc<Sessions>,
         upstream: &Arc<Upstream>,
         drain: &Arc<NodeDrain>,
     ) -> Arc<Self> {
-        let phase = AtomicU8::new(Phase::Starting as u8);
+        let phase = AtomicU8::new(Startup::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
         let drain = Arc::clone(drain);
         let edge = OnceLock::new();
@@ -51,7 +51,7 @@ impl Window {
         let _ = self.edge.set(Arc::clone(edge));
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: Startup) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 }
@@ -59,7 +59,7 @@ impl Window {
 /// Why agents should not be sent here: none, if they should.
 fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String> {
     let mut reasons = Vec::new();
-    if phase == Phase::Starting as u8 {
+    if phase == Startup::Starting as u8 {
         reasons.push("starting: agents are not let in yet".to_owned());
     }
     match drain {
@@ -75,7 +75,7 @@ fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String
     reasons
 }
 
-impl View for Window {
+impl View for GatewayView {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
         let reasons = reasons(self.phase.load(Ordering::Relaxed), self.drain.phase(), &status);
@@ -117,7 +117,7 @@ impl View for Window {
     }
 }
 
-impl Window {
+impl GatewayView {
     fn names(&self) -> Vec<String> {
         self.upstream.status().into_iter().map(|server| server.name).collect()
     }
@@ -130,7 +130,7 @@ fn describe_admission(status: AdmissionStatus) -> AdmissionView {
         parked: status.parked,
         park_places: status.park_places,
         held: status.held,
-        outside: status.outside,
+        disconnected: status.outside,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
     }
 }
@@ -143,7 +143,7 @@ fn describe(info: SessionInfo, names: &[String]) -> SessionView {
             Presence::Connected { .. } => "connected",
             Presence::Polling { .. } => "polling",
             Presence::Absent { .. } => "absent",
-            Presence::Disconnecting => "drain",
+            Presence::Disconnecting => "disconnecting",
             Presence::Gone => "gone",
         },
         capabilities: info.capabilities,
@@ -173,12 +173,12 @@ mod tests {
 
     #[test]
     fn one_server_is_enough_to_be_ready() {
-        let serving = Phase::Serving as u8;
+        let serving = Startup::Serving as u8;
         let (up, down) = (server("a", true), server("b", false));
         let none = DrainPhase::Serving;
         assert_eq!(reasons(serving, none, &[up.clone(), down.clone()]), [""; 0]);
         assert_eq!(reasons(serving, none, &[down]), ["no server is reached: b"]);
-        assert_eq!(reasons(Phase::Starting as u8, none, std::slice::from_ref(&up)).len(), 1);
+        assert_eq!(reasons(Startup::Starting as u8, none, std::slice::from_ref(&up)).len(), 1);
         assert_eq!(reasons(serving, DrainPhase::Closing, std::slice::from_ref(&up)).len(), 1);
         assert_eq!(reasons(serving, DrainPhase::Drained, &[up]).len(), 1);
     }

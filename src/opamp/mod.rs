@@ -11,12 +11,13 @@ pub mod fields;
 #[cfg(test)]
 mod generate;
 pub mod header;
-mod kept;
 pub mod offers;
 #[cfg(test)]
 mod property_tests;
+pub mod proto;
 pub mod server;
 pub mod splice;
+mod stored_fields;
 mod wire;
 
 pub use agent::AgentScan;
@@ -25,9 +26,3 @@ pub use fields::{Field, ScanError, WireType, fields};
 pub use offers::{Absorbed, Offers, OffersLimits};
 pub use server::{ErrorKind, ServerError, ServerScan};
 pub use splice::Additions;
-
-/// The generated message types (`proto/opamp/v1`), for what is read inside and for tests.
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
-pub mod proto {
-    include!(concat!(env!("OUT_DIR"), "/opamp.proto.v1.rs"));
-}

@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 
 use super::field_set::server_field;
 use super::fields::{Field, ScanError, WireType, fields};
-use super::kept::{KeptFields, OVERHEAD_BYTES, map_key};
 use super::server::ServerScan;
 use super::splice::Additions;
+use super::stored_fields::{OVERHEAD_BYTES, StoredFields, map_key};
 use super::wire::{put_len_field, put_len_head, put_varint_field};
 use crate::ident::InstanceUid;
 
@@ -46,9 +46,9 @@ pub struct Absorbed {
 pub struct Offers {
     flags: u64,
     capabilities: Option<u64>,
-    fields: KeptFields,
+    fields: StoredFields,
     /// `Some` once connection settings were offered: an offer may be empty.
-    settings: Option<KeptFields>,
+    settings: Option<StoredFields>,
     custom: VecDeque<Box<[u8]>>,
     custom_bytes: usize,
     /// Counts messages, to tell the fields of one from those of another.
@@ -244,7 +244,7 @@ impl Offers {
 
     /// Bytes held, with an estimate of the overhead: what counts against a budget.
     pub fn bytes(&self) -> usize {
-        let settings = self.settings.as_ref().map_or(0, KeptFields::bytes);
+        let settings = self.settings.as_ref().map_or(0, StoredFields::bytes);
         self.fields.bytes() + settings + self.custom_bytes
     }
 }

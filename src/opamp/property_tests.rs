@@ -148,12 +148,12 @@ fn reduce(decoded: &mut AgentToServer, keep: FieldSet) {
 
 /// The rule of merging, on decoded messages: what [`Offers`] does on bytes.
 #[derive(Default)]
-struct Oracle {
+struct OffersOracle {
     merged: ServerToAgent,
     custom: Vec<proto::CustomMessage>,
 }
 
-impl Oracle {
+impl OffersOracle {
     fn absorb(&mut self, message: ServerToAgent) {
         let into = &mut self.merged;
         macro_rules! replace {
@@ -369,7 +369,7 @@ proptest! {
         flags in 0_u64..4,
     ) {
         let limits = OffersLimits { bytes_max: 1 << 20, custom_messages_max: 64 };
-        let (mut offers, mut oracle) = (Offers::default(), Oracle::default());
+        let (mut offers, mut oracle) = (Offers::default(), OffersOracle::default());
         for bytes in messages {
             // Encoded again: an explicit default is a replacement on bytes, but not visible once
             // decoded.

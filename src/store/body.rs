@@ -11,7 +11,7 @@ use bytes::Bytes;
 use lz4_flex::block::decompress_into_with_dict;
 
 use super::figures::allocated;
-use super::references::{Reference, SMALL_BYTES_MAX};
+use super::reference::{Reference, SMALL_BYTES_MAX};
 
 /// What an `Arc` of bytes counts its users with.
 const COUNTS_BYTES: usize = 16;

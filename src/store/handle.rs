@@ -17,9 +17,9 @@ pub(super) struct Shards {
 
 /// Where a content is: 4 bytes, because a session has one for each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place(u32);
+struct ContentPlace(u32);
 
-impl Place {
+impl ContentPlace {
     const NONE: Self = Self(u32::MAX);
 }
 
@@ -52,24 +52,24 @@ impl Shards {
         ((u32::MAX >> self.shard_bits) - MARGIN) as usize
     }
 
-    fn place(&self, number: usize, slot: u32) -> Place {
+    fn place(&self, number: usize, slot: u32) -> ContentPlace {
         let number = u32::try_from(number).expect("few shards");
-        Place(slot << self.shard_bits | number)
+        ContentPlace(slot << self.shard_bits | number)
     }
 
-    fn at(&self, Place(place): Place) -> (&Shard, u32) {
+    fn at(&self, ContentPlace(place): ContentPlace) -> (&Shard, u32) {
         let number = place & !(u32::MAX << self.shard_bits);
         (&self.all[number as usize], place >> self.shard_bits)
     }
 
-    fn append(&self, place: Place, out: &mut Vec<u8>) -> bool {
+    fn append(&self, place: ContentPlace, out: &mut Vec<u8>) -> bool {
         let (shard, slot) = self.at(place);
         let body = shard.read(slot);
         body.and_then(|body| body.read(|bytes| out.extend_from_slice(bytes))).is_some()
     }
 
-    fn release(&self, place: Place) {
-        if place != Place::NONE {
+    fn release(&self, place: ContentPlace) {
+        if place != ContentPlace::NONE {
             let (shard, slot) = self.at(place);
             shard.remove_user(slot);
         }
@@ -79,7 +79,7 @@ impl Shards {
 /// One use of a content. Cloning is another use; the content goes with its last.
 pub struct Content {
     shards: Arc<Shards>,
-    place: Place,
+    place: ContentPlace,
 }
 
 impl Content {
@@ -101,9 +101,9 @@ impl Content {
     }
 
     /// Whether the bytes are there at present. Does not count as a use of them.
-    pub fn is_kept(&self) -> bool {
+    pub fn is_stored(&self) -> bool {
         let (shard, slot) = self.shards.at(self.place);
-        shard.is_kept(slot)
+        shard.is_stored(slot)
     }
 
     /// Whether both are uses of one content, which is then in memory once.
@@ -112,8 +112,8 @@ impl Content {
     }
 
     /// The use goes on without this handle.
-    fn into_place(mut self) -> Place {
-        std::mem::replace(&mut self.place, Place::NONE)
+    fn into_place(mut self) -> ContentPlace {
+        std::mem::replace(&mut self.place, ContentPlace::NONE)
     }
 }
 
@@ -135,19 +135,19 @@ impl Drop for Content {
 #[derive(Debug)]
 pub struct ContentSet<const N: usize> {
     shards: Arc<Shards>,
-    places: [Place; N],
+    places: [ContentPlace; N],
 }
 
 impl<const N: usize> ContentSet<N> {
     /// Uses of nothing yet.
     pub(super) fn new(shards: &Arc<Shards>) -> Self {
-        Self { shards: Arc::clone(shards), places: [Place::NONE; N] }
+        Self { shards: Arc::clone(shards), places: [ContentPlace::NONE; N] }
     }
 
     /// Keeps a content, of the same store, in place of what was kept there.
     pub fn set(&mut self, index: usize, content: Option<Content>) {
         debug_assert!(content.as_ref().is_none_or(|own| Arc::ptr_eq(&own.shards, &self.shards)));
-        let place = content.map_or(Place::NONE, Content::into_place);
+        let place = content.map_or(ContentPlace::NONE, Content::into_place);
         self.shards.release(std::mem::replace(&mut self.places[index], place));
     }
 
@@ -155,7 +155,7 @@ impl<const N: usize> ContentSet<N> {
     /// had to go.
     pub fn append_to(&self, index: usize, out: &mut Vec<u8>) -> bool {
         let place = self.places[index];
-        place != Place::NONE && self.shards.append(place, out)
+        place != ContentPlace::NONE && self.shards.append(place, out)
     }
 }
 

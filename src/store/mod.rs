@@ -1,6 +1,6 @@
 //! The content store: what agents report, once for each content, within a budget of bytes.
 //!
-//! Ten thousand collectors with one configuration keep it once. Who holds a [`Content`] is a user of it;
+//! Ten thousand collectors with one configuration store it once. Who holds a [`Content`] is a user of it;
 //! with its last user a content is gone. Over budget, the bytes least recently used go first: handles stay
 //! valid and read as nothing, which only means that the agent is asked, and whoever supplies the same
 //! bytes again supplies them to all users.
@@ -15,13 +15,16 @@
 //!
 //! Sharded: an operation takes one lock at a time, briefly, in constant time; comparing, copying, compressing,
 //! hashing evicted bytes and deallocation happen outside of it (but that two threads put the same new content
-//! at one moment is found by comparing what they are about to keep). Memory: a handle is 16 bytes, in a set
+//! at one moment is found by comparing what they are about to store). Memory: a handle is 16 bytes, in a set
 //! 4; an entry, beside its bytes and some 30 that counting their users and the allocator add, a slot of 64
 //! bytes and 6 to 12 in the index. Knows nothing of sessions, sockets or metrics' names.
 
+mod address;
 mod body;
 mod figures;
 mod handle;
+mod ledger;
+mod reference;
 mod references;
 mod shard;
 mod slots;
@@ -31,13 +34,16 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub use address::Scope;
+use address::{Address, Sharing, sha256};
 pub use figures::ContentFigures;
 use handle::Shards;
 pub use handle::{Content, ContentSet};
 
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
+use ledger::Ledger;
 use references::References;
-use shard::{Ledger, Shard, Sharing};
+use shard::Shard;
 use slots::Fingerprint;
 
 /// Limits of the store, already validated.
@@ -56,38 +62,6 @@ impl Default for StoreParams {
     fn default() -> Self {
         Self { bytes_max: 1 << 30, entries_max: 8_000_000, shards: 64 }
     }
-}
-
-/// Among whom contents are shared. Sixteen bytes of a cryptographic hash, so that no identity can take a
-/// name that falls into another's scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Scope([u8; 16]);
-
-impl Scope {
-    /// Among all agents. For contents alone, which are compared; never for components.
-    pub const SHARED: Self = Self([0; 16]);
-
-    /// Among the agents of one authenticated identity.
-    pub fn identity(name: &[u8]) -> Self {
-        Self(sha256(&[name]))
-    }
-}
-
-fn sha256<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    let digest = context.finish();
-    let mut out = [0; N];
-    out.copy_from_slice(&digest.as_ref()[..N]);
-    out
-}
-
-/// What an entry is found by: a key, and a hash that also says in which shard.
-#[derive(Debug, Clone, Copy)]
-struct Address {
-    key: [u8; 16],
-    hash: u64,
-    sharing: Sharing,
 }
 
 /// The store. Cheap to share behind an `Arc`; see the module.
@@ -125,13 +99,13 @@ impl ContentStore {
         scoped[16..].copy_from_slice(&digest.0);
         let key = RawHash::of(&self.key, &scoped).0.to_le_bytes();
         let hash = low(RawHash::of(&self.key, bytes)) ^ low(RawHash::of(&self.key, &key));
-        self.keep(Address { key, hash, sharing: Sharing::Equal }, bytes)
+        self.store(Address { key, hash, sharing: Sharing::Equal }, bytes)
     }
 
     /// Keeps components under the hash that their agent gives them; those that are there under it stay.
     /// Nothing as in [`ContentStore::put`].
     pub fn put_components(&self, scope: Scope, hash: &[u8], bytes: &[u8]) -> Option<Content> {
-        self.keep(self.components_address(scope, hash), bytes)
+        self.store(self.components_address(scope, hash), bytes)
     }
 
     /// Components that an agent of the same scope has reported under this hash, if they are there.
@@ -164,7 +138,7 @@ impl ContentStore {
         Address { key, hash: low(RawHash::of(&self.key, &key)), sharing: Sharing::Named }
     }
 
-    fn keep(&self, address: Address, bytes: &[u8]) -> Option<Content> {
+    fn store(&self, address: Address, bytes: &[u8]) -> Option<Content> {
         let number = self.shards.number_for(address.hash);
         let shard = self.shards.get(number);
         let handle = |slot| Some(Content::new(&self.shards, number, slot));

@@ -22,21 +22,15 @@
 //!
 //! Knows nothing of agents, slots or fields' meaning.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use lz4_flex::block::{compress_into_with_dict, get_maximum_output_size};
 use parking_lot::Mutex;
 
 use super::body::Body;
-use super::figures::allocated;
-use super::shard::Ledger;
+use super::ledger::Ledger;
+use super::reference::{Reference, SMALL_BYTES_MAX};
 
-/// Larger contents are kept whole: those are configurations and lists of components, which agents share, so
-/// that little would be saved, and comparing or copying them is to stay cheap. Descriptions and health, which
-/// they do not share, have 0.3 to 4 KiB. It also bounds the stack, and the time that junk takes: it is tried
-/// against all known references, at one to two microseconds each for 600 bytes, and four to six for 4 KiB.
-pub(super) const SMALL_BYTES_MAX: usize = 4096;
 /// Of smaller ones nothing is saved beside their slot.
 const SMALL_BYTES_MIN: usize = 96;
 /// In a small budget a content is small only up to this part of it, so that it finds room beside a reference
@@ -55,40 +49,9 @@ const BALANCE_MAX: u8 = 96;
 /// The longest that compression makes of a small content.
 const PACKED_BYTES_MAX: usize = get_maximum_output_size(SMALL_BYTES_MAX);
 
-/// One reference.
-#[derive(Debug)]
-pub(super) struct Reference {
-    bytes: Box<[u8]>,
-    ledger: Arc<Ledger>,
-}
-
-impl Reference {
-    fn new(bytes: &[u8], ledger: &Arc<Ledger>) -> Arc<Self> {
-        let new = Self { bytes: Box::from(bytes), ledger: Arc::clone(ledger) };
-        ledger.bytes.fetch_add(new.bytes.len(), Ordering::Relaxed);
-        ledger.references_memory.fetch_add(new.memory(), Ordering::Relaxed);
-        Arc::new(new)
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn memory(&self) -> usize {
-        allocated(self.bytes.len()) + allocated(2 * size_of::<usize>() + size_of::<Self>())
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        self.ledger.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        self.ledger.references_memory.fetch_sub(self.memory(), Ordering::Relaxed);
-    }
-}
-
 /// What is known of one kind.
 #[derive(Debug, Default)]
-struct Kind {
+struct ContentKind {
     /// The one that served last comes first. They live by their contents; what is gone leaves its place.
     known: [Weak<Reference>; KNOWN_MAX],
     /// How far ill-served contents prevail.
@@ -97,7 +60,7 @@ struct Kind {
     made: u32,
 }
 
-impl Kind {
+impl ContentKind {
     fn served(&mut self, reference: &Arc<Reference>) {
         self.balance = self.balance.saturating_sub(1);
         let is_it = |known: &Weak<Reference>| Weak::as_ptr(known) == Arc::as_ptr(reference);
@@ -126,7 +89,7 @@ impl Kind {
 /// All kinds of a store.
 #[derive(Debug)]
 pub(super) struct References {
-    kinds: [Mutex<Kind>; KINDS],
+    kinds: [Mutex<ContentKind>; KINDS],
     small_bytes_max: usize,
     ledger: Arc<Ledger>,
 }
@@ -162,7 +125,12 @@ impl References {
         best.map_or_else(|| Body::whole(bytes), |best| Body::packed(best.bytes, best.reference))
     }
 
-    fn another(&self, kind: &Mutex<Kind>, made: u32, bytes: &[u8]) -> Option<Arc<Reference>> {
+    fn another(
+        &self,
+        kind: &Mutex<ContentKind>,
+        made: u32,
+        bytes: &[u8],
+    ) -> Option<Arc<Reference>> {
         let mut kind = kind.lock();
         if !kind.wants_another(made) {
             return None;
@@ -179,7 +147,7 @@ fn is_served_well(bytes: &[u8], packed: &Packed) -> bool {
 }
 
 /// The first that serves well, or the best of all.
-fn best(kind: &Mutex<Kind>, bytes: &[u8]) -> Option<Packed> {
+fn best(kind: &Mutex<ContentKind>, bytes: &[u8]) -> Option<Packed> {
     let mut best: Option<Packed> = None;
     for place in 0..KNOWN_MAX {
         // One by one: mostly the first is all that is needed.
@@ -200,7 +168,7 @@ fn best(kind: &Mutex<Kind>, bytes: &[u8]) -> Option<Packed> {
 /// Nothing if it does not save a quarter: less is not worth unpacking.
 fn compress(bytes: &[u8], reference: &Arc<Reference>) -> Option<Packed> {
     let mut space = [0; PACKED_BYTES_MAX];
-    let length = compress_into_with_dict(bytes, &mut space, &reference.bytes).ok()?;
+    let length = compress_into_with_dict(bytes, &mut space, reference.bytes()).ok()?;
     let packed = space.get(..length).filter(|packed| packed.len() <= bytes.len() / 4 * 3)?;
     Some(Packed { bytes: Arc::from(packed), reference: Arc::clone(reference) })
 }

@@ -9,48 +9,16 @@
 //! From each state the last user's leaving goes back to (none).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::Address;
+use super::address::{Address, Sharing};
 use super::body::Body;
 use super::figures::ContentFigures;
-use super::slots::{Fingerprint, Kept, Slot, Slots};
-
-/// What all shards share.
-#[derive(Debug, Default)]
-pub(super) struct Ledger {
-    /// Bytes kept, and about to be kept.
-    pub(super) bytes: AtomicUsize,
-    /// Memory of references, which belong to no shard.
-    pub(super) references_memory: AtomicUsize,
-    pub(super) entries: AtomicUsize,
-    pub(super) refused: AtomicU64,
-    /// Moves with each use. Wraps; a content would have to be left alone for 2^32 uses of others to pass
-    /// for a new one, and would then only be evicted later.
-    clock: AtomicU32,
-}
-
-impl Ledger {
-    pub(super) fn now(&self) -> u32 {
-        self.clock.load(Ordering::Relaxed)
-    }
-
-    fn tick(&self) -> u32 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// When an entry is another's as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sharing {
-    /// If the bytes are equal.
-    Equal,
-    /// If the key is: it stands for a name that was given within a scope.
-    Named,
-}
+use super::ledger::Ledger;
+use super::slots::{Fingerprint, Slot, SlotContent, Slots};
 
 /// What there is at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +37,14 @@ const NOTHING_USED: u64 = u64::MAX;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Shard {
-    state: Mutex<State>,
+    state: Mutex<ShardState>,
     /// When the oldest bytes were used last, so that the oldest of all is found without any lock.
     oldest: AtomicU64,
     ledger: Arc<Ledger>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ShardState {
     index: HashTable<u32>,
     slots: Slots,
     figures: ContentFigures,
@@ -104,7 +72,7 @@ impl Shard {
     /// evicted meanwhile, but revived with the same bytes alone, and so never become another content.
     pub(super) fn share(&self, address: &Address, bytes: &[u8]) -> Shared {
         let mut state = self.state.lock();
-        let Some(slot) = state.find_kept(address) else { return state.evicted(address) };
+        let Some(slot) = state.find_stored(address) else { return state.evicted(address) };
         self.touch(&mut state, slot);
         state.figures.shared += 1;
         state.add_user(slot);
@@ -122,7 +90,7 @@ impl Shard {
     /// Adds a use of what has been named at an address.
     pub(super) fn find(&self, address: &Address) -> Option<u32> {
         let mut state = self.state.lock();
-        let Some(slot) = state.find_kept(address) else {
+        let Some(slot) = state.find_stored(address) else {
             state.figures.misses += 1;
             return None;
         };
@@ -141,9 +109,9 @@ impl Shard {
         fingerprint: Option<Fingerprint>,
     ) -> u32 {
         let mut state = self.state.lock();
-        let same = state.find(address, |slot| match &slot.kept {
-            Kept::Body(own) => address.sharing == Sharing::Named || own.is_same(&body),
-            Kept::Fingerprint(_) => false,
+        let same = state.find(address, |slot| match &slot.content {
+            SlotContent::Body(own) => address.sharing == Sharing::Named || own.is_same(&body),
+            SlotContent::Fingerprint(_) => false,
         });
         if let Some(slot) = same {
             self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
@@ -152,9 +120,11 @@ impl Shard {
             state.add_user(slot);
             return slot;
         }
-        let revived = state.find(address, |slot| match (&slot.kept, address.sharing) {
-            (Kept::Fingerprint(Some(own)), Sharing::Equal) => fingerprint.as_ref() == Some(&**own),
-            (Kept::Fingerprint(Some(_)), Sharing::Named) => true,
+        let revived = state.find(address, |slot| match (&slot.content, address.sharing) {
+            (SlotContent::Fingerprint(Some(own)), Sharing::Equal) => {
+                fingerprint.as_ref() == Some(&**own)
+            }
+            (SlotContent::Fingerprint(Some(_)), Sharing::Named) => true,
             _ => false,
         });
         let slot = if let Some(slot) = revived {
@@ -179,7 +149,7 @@ impl Shard {
     pub(super) fn evict(&self) {
         let mut state = self.state.lock();
         let Some(slot) = state.slots.oldest() else { return };
-        let Kept::Body(body) = state.slots.take(slot) else { return };
+        let SlotContent::Body(body) = state.slots.take(slot) else { return };
         let evicted_at = self.ledger.tick();
         state.slots.get_mut(slot).used_at = evicted_at;
         state.figures.evictions += 1;
@@ -192,7 +162,7 @@ impl Shard {
         let entry = state.slots.get_mut(slot);
         // By now the slot can be another's, who has not been evicted at the same moment.
         let is_same = entry.users > 0 && entry.used_at == evicted_at;
-        if is_same && matches!(entry.kept, Kept::Fingerprint(None)) {
+        if is_same && matches!(entry.content, SlotContent::Fingerprint(None)) {
             state.slots.note(slot, fingerprint);
         }
     }
@@ -209,8 +179,8 @@ impl Shard {
         Some(body)
     }
 
-    pub(super) fn is_kept(&self, slot: u32) -> bool {
-        matches!(self.state.lock().slots.get(slot).kept, Kept::Body(_))
+    pub(super) fn is_stored(&self, slot: u32) -> bool {
+        matches!(self.state.lock().slots.get(slot).content, SlotContent::Body(_))
     }
 
     pub(super) fn add_user(&self, slot: u32) {
@@ -226,27 +196,27 @@ impl Shard {
         if entry.users > 0 {
             return;
         }
-        let kept = state.remove(slot);
+        let content = state.remove(slot);
         self.publish(&state);
         drop(state);
         self.ledger.entries.fetch_sub(1, Ordering::Relaxed);
-        if let Kept::Body(body) = kept {
+        if let SlotContent::Body(body) = content {
             self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
         }
     }
 
-    fn touch(&self, state: &mut State, slot: u32) {
+    fn touch(&self, state: &mut ShardState, slot: u32) {
         state.slots.touch(slot, self.ledger.tick());
         self.publish(state);
     }
 
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &ShardState) {
         let oldest = state.slots.oldest().map(|slot| u64::from(state.slots.get(slot).used_at));
         self.oldest.store(oldest.unwrap_or(NOTHING_USED), Ordering::Relaxed);
     }
 }
 
-impl State {
+impl ShardState {
     fn find(&self, address: &Address, is_it: impl Fn(&Slot) -> bool) -> Option<u32> {
         let found = self.index.find(address.hash, |index| {
             let slot = self.slots.get(*index);
@@ -256,20 +226,20 @@ impl State {
     }
 
     /// A content at an address that has its bytes.
-    fn find_kept(&self, address: &Address) -> Option<u32> {
-        self.find(address, |slot| matches!(slot.kept, Kept::Body(_)))
+    fn find_stored(&self, address: &Address) -> Option<u32> {
+        self.find(address, |slot| matches!(slot.content, SlotContent::Body(_)))
     }
 
     fn body(&self, slot: u32) -> Option<Body> {
-        match &self.slots.get(slot).kept {
-            Kept::Body(body) => Some(body.clone()),
-            Kept::Fingerprint(_) => None,
+        match &self.slots.get(slot).content {
+            SlotContent::Body(body) => Some(body.clone()),
+            SlotContent::Fingerprint(_) => None,
         }
     }
 
     /// What is said of an address where nothing has its bytes.
     fn evicted(&self, address: &Address) -> Shared {
-        let is_it = |slot: &Slot| matches!(slot.kept, Kept::Fingerprint(Some(_)));
+        let is_it = |slot: &Slot| matches!(slot.content, SlotContent::Fingerprint(Some(_)));
         self.find(address, is_it).map_or(Shared::Unknown, |_| Shared::Evicted)
     }
 
@@ -281,17 +251,17 @@ impl State {
         slot
     }
 
-    fn remove(&mut self, slot: u32) -> Kept {
+    fn remove(&mut self, slot: u32) -> SlotContent {
         let hash = self.slots.get(slot).hash;
         if let Ok(entry) = self.index.find_entry(hash, |own| *own == slot) {
             entry.remove();
         }
-        let kept = self.slots.remove(slot);
+        let content = self.slots.remove(slot);
         self.figures.entries -= 1;
-        if !matches!(kept, Kept::Body(_)) {
+        if !matches!(content, SlotContent::Body(_)) {
             self.figures.entries_evicted -= 1;
         }
-        kept
+        content
     }
 
     fn add_user(&mut self, slot: u32) {

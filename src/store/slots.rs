@@ -4,16 +4,16 @@
 //! numbers, so that a slot stays small and nothing is unsafe. Slots are allocated some at a time, never
 //! move, and are used again, but not given back. Knows nothing of keys' meaning or budgets.
 
+use super::address::sha256;
 use super::body::Body;
 use super::figures::allocated;
-use super::sha256;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 /// Slots that are allocated at once: 2 KiB.
 const PAGE_SLOTS: usize = 32;
 
-/// What is kept of evicted bytes, to recognise them: their SHA-256, with which nobody can prepare others.
+/// What is content of evicted bytes, to recognise them: their SHA-256, with which nobody can prepare others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -25,13 +25,13 @@ impl Fingerprint {
 
 /// What a slot has of its content. Two variants, for these take no room beside what they hold.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum SlotContent {
     Body(Body),
     /// The bytes have been evicted. Nothing while their fingerprint is being taken, and in a free slot.
     Fingerprint(Option<Box<Fingerprint>>),
 }
 
-impl Kept {
+impl SlotContent {
     fn memory(&self) -> usize {
         match self {
             Self::Body(body) => body.memory(),
@@ -49,7 +49,7 @@ pub(super) struct Slot {
     pub(super) users: u32,
     /// When the bytes were last used, or evicted, on the store's own clock.
     pub(super) used_at: u32,
-    pub(super) kept: Kept,
+    pub(super) content: SlotContent,
     newer: u32,
     /// The next in the order of use; of a free slot, the next free one.
     older: u32,
@@ -65,13 +65,13 @@ pub(super) struct Slots {
     newest: u32,
     oldest: u32,
     /// What they keep, in memory.
-    kept_memory: usize,
+    content_memory: usize,
 }
 
 impl Default for Slots {
     fn default() -> Self {
         let (free, newest, oldest) = (NONE, NONE, NONE);
-        Self { pages: Vec::new(), count: 0, free, newest, oldest, kept_memory: 0 }
+        Self { pages: Vec::new(), count: 0, free, newest, oldest, content_memory: 0 }
     }
 }
 
@@ -87,7 +87,7 @@ impl Slots {
     /// Memory of the slots and of what they keep, references apart.
     pub(super) fn memory(&self) -> usize {
         let pages = self.pages.len() * allocated(PAGE_SLOTS * size_of::<Slot>());
-        pages + allocated(self.pages.capacity() * size_of::<Vec<Slot>>()) + self.kept_memory
+        pages + allocated(self.pages.capacity() * size_of::<Vec<Slot>>()) + self.content_memory
     }
 
     /// The slot whose bytes have not been used for the longest time.
@@ -97,8 +97,8 @@ impl Slots {
 
     /// A slot without users or bytes.
     pub(super) fn add(&mut self, hash: u64, key: [u8; 16]) -> u32 {
-        let kept = Kept::Fingerprint(None);
-        let slot = Slot { hash, key, users: 0, used_at: 0, kept, newer: NONE, older: NONE };
+        let content = SlotContent::Fingerprint(None);
+        let slot = Slot { hash, key, users: 0, used_at: 0, content, newer: NONE, older: NONE };
         if self.free != NONE {
             let index = self.free;
             self.free = self.get(index).older;
@@ -115,38 +115,38 @@ impl Slots {
     }
 
     /// Frees a slot; returns what it had, to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, index: u32) -> Kept {
-        let kept = self.take(index);
+    pub(super) fn remove(&mut self, index: u32) -> SlotContent {
+        let content = self.take(index);
         let free = self.free;
         self.get_mut(index).older = free;
         self.free = index;
-        kept
+        content
     }
 
     /// Gives a slot without bytes its bytes, as the newest. Returns what it had, like [`Slots::remove`].
-    pub(super) fn supply(&mut self, index: u32, body: Body, now: u32) -> Kept {
+    pub(super) fn supply(&mut self, index: u32, body: Body, now: u32) -> SlotContent {
         self.link(index, now);
-        self.replace(index, Kept::Body(body))
+        self.replace(index, SlotContent::Body(body))
     }
 
     /// Notes of what was evicted from a slot how it is recognised.
     pub(super) fn note(&mut self, index: u32, fingerprint: Box<Fingerprint>) {
-        self.replace(index, Kept::Fingerprint(Some(fingerprint)));
+        self.replace(index, SlotContent::Fingerprint(Some(fingerprint)));
     }
 
     /// Takes what a slot has, and takes it out of the order of use.
-    pub(super) fn take(&mut self, index: u32) -> Kept {
-        let kept = self.replace(index, Kept::Fingerprint(None));
-        if matches!(kept, Kept::Body(_)) {
+    pub(super) fn take(&mut self, index: u32) -> SlotContent {
+        let content = self.replace(index, SlotContent::Fingerprint(None));
+        if matches!(content, SlotContent::Body(_)) {
             self.unlink(index);
         }
-        kept
+        content
     }
 
-    fn replace(&mut self, index: u32, kept: Kept) -> Kept {
-        self.kept_memory += kept.memory();
-        let old = std::mem::replace(&mut self.get_mut(index).kept, kept);
-        self.kept_memory -= old.memory();
+    fn replace(&mut self, index: u32, content: SlotContent) -> SlotContent {
+        self.content_memory += content.memory();
+        let old = std::mem::replace(&mut self.get_mut(index).content, content);
+        self.content_memory -= old.memory();
         old
     }
 
@@ -222,7 +222,7 @@ mod tests {
         slots.touch(1, 5);
         slots.touch(0, 6);
         assert_eq!(order(&slots), [0, 1, 3, 2]);
-        assert!(matches!(slots.take(3), Kept::Body(_)));
+        assert!(matches!(slots.take(3), SlotContent::Body(_)));
         assert_eq!((order(&slots), slots.oldest()), (vec![0, 1, 2], Some(2)));
         slots.remove(3);
         slots.remove(2);

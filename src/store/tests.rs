@@ -62,11 +62,11 @@ fn evicted_bytes_come_back_to_all_users_and_only_the_same_bytes() {
     let (one, another) = (put(&store, 1, b"123456"), put(&store, 1, b"123456"));
     let newer = put(&store, 2, b"abcdef");
     assert_eq!((one.bytes(), another.bytes()), (None, None));
-    assert!(!one.is_kept() && newer.is_kept());
+    assert!(!one.is_stored() && newer.is_stored());
     assert_eq!((store.figures().evictions, store.figures().entries_evicted), (1, 1));
     // The same digest and length, other bytes: somebody tries to put words into the others' mouths.
     let forged = put(&store, 1, b"666666");
-    assert!(!forged.is_shared_with(&one) && !one.is_kept());
+    assert!(!forged.is_shared_with(&one) && !one.is_stored());
     let again = put(&store, 1, b"123456");
     assert!(again.is_shared_with(&one));
     assert_eq!(another.bytes().unwrap(), "123456");
@@ -85,7 +85,7 @@ fn what_was_used_stays() {
     assert!(contents[0].append_to(&mut Vec::new()));
     put(&store, 1, &[1; 5]);
     let _more = put(&store, 9, &[9; 10]);
-    let kept: Vec<_> = contents.iter().map(Content::is_kept).collect();
+    let kept: Vec<_> = contents.iter().map(Content::is_stored).collect();
     assert_eq!(kept, [true, true, false, false]);
 }
 
@@ -94,14 +94,14 @@ fn what_cannot_be_kept_is_refused() {
     let store = ContentStore::new(StoreParams { bytes_max: 10, entries_max: 2, shards: 1 });
     let small = put(&store, 1, b"small");
     assert!(store.put(Scope::SHARED, digest(2), &[0; 11]).is_none());
-    assert!(small.is_kept(), "nothing goes for what does not fit anyway");
+    assert!(small.is_stored(), "nothing goes for what does not fit anyway");
     let second = put(&store, 2, b"1234567");
     assert!(store.put(Scope::SHARED, digest(3), b"x").is_none());
     assert_eq!((store.figures().refused, store.figures().entries), (2, 2));
     // What has an entry may come back all the same.
-    assert!(!small.is_kept());
+    assert!(!small.is_stored());
     put(&store, 1, b"small");
-    assert!(small.is_kept() && !second.is_kept());
+    assert!(small.is_stored() && !second.is_stored());
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn components_that_had_to_go_are_replaced_under_their_hash() {
 
 /// What can be done to a store; numbers choose contents, names and handles.
 #[derive(Debug, Clone)]
-enum Step {
+enum StoreStep {
     Put { scope: u8, digest: u8, content: u8 },
     PutComponents { scope: u8, hash: u8, content: u8 },
     Find { scope: u8, hash: u8 },
@@ -148,16 +148,16 @@ enum Step {
     Read(prop::sample::Index),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = StoreStep> {
     prop_oneof![
         4 => (0..2_u8, 0..3_u8, 0..6_u8)
-            .prop_map(|(scope, digest, content)| Step::Put { scope, digest, content }),
+            .prop_map(|(scope, digest, content)| StoreStep::Put { scope, digest, content }),
         2 => (0..2_u8, 0..3_u8, 0..6_u8)
-            .prop_map(|(scope, hash, content)| Step::PutComponents { scope, hash, content }),
-        1 => (0..2_u8, 0..3_u8).prop_map(|(scope, hash)| Step::Find { scope, hash }),
-        1 => any::<prop::sample::Index>().prop_map(Step::Clone),
-        3 => any::<prop::sample::Index>().prop_map(Step::Drop),
-        2 => any::<prop::sample::Index>().prop_map(Step::Read),
+            .prop_map(|(scope, hash, content)| StoreStep::PutComponents { scope, hash, content }),
+        1 => (0..2_u8, 0..3_u8).prop_map(|(scope, hash)| StoreStep::Find { scope, hash }),
+        1 => any::<prop::sample::Index>().prop_map(StoreStep::Clone),
+        3 => any::<prop::sample::Index>().prop_map(StoreStep::Drop),
+        2 => any::<prop::sample::Index>().prop_map(StoreStep::Read),
     ]
 }
 
@@ -168,7 +168,7 @@ fn bytes_of(content: u8) -> Vec<u8> {
 
 /// A content as the oracle sees it: its name, and whose bytes it has.
 #[derive(Debug, Clone)]
-struct Entry {
+struct ModelEntry {
     is_components: bool,
     scope: u8,
     name: u8,
@@ -178,8 +178,8 @@ struct Entry {
 
 /// The store as a list that is searched from end to end.
 #[derive(Debug, Default)]
-struct Oracle {
-    entries: Vec<Entry>,
+struct StoreOracle {
+    entries: Vec<ModelEntry>,
     /// For each handle the number of its entry.
     handles: Vec<usize>,
     figures: ContentFigures,
@@ -187,7 +187,7 @@ struct Oracle {
     limits: (usize, usize),
 }
 
-impl Oracle {
+impl StoreOracle {
     fn tick(&mut self) -> Option<usize> {
         self.now += 1;
         Some(self.now)
@@ -202,16 +202,17 @@ impl Oracle {
         kept.map(|entry| bytes_of(entry.content).len()).sum()
     }
 
-    fn live(&self) -> impl Iterator<Item = &Entry> {
+    fn live(&self) -> impl Iterator<Item = &ModelEntry> {
         let live: BTreeSet<_> = self.handles.iter().copied().collect();
         live.into_iter().map(|entry| &self.entries[entry])
     }
 
-    fn keep(&mut self, new: Entry) -> bool {
-        let named = |own: &Entry| {
+    fn keep(&mut self, new: ModelEntry) -> bool {
+        let named = |own: &ModelEntry| {
             (own.is_components, own.scope, own.name) == (new.is_components, new.scope, new.name)
         };
-        let same = |own: &Entry| named(own) && (new.is_components || own.content == new.content);
+        let same =
+            |own: &ModelEntry| named(own) && (new.is_components || own.content == new.content);
         let found = (0..self.entries.len())
             .find(|entry| self.is_live(*entry) && same(&self.entries[*entry]));
         if let Some(entry) = found
@@ -245,11 +246,11 @@ impl Oracle {
         let used_at = self.tick();
         let entry = if let Some(entry) = found {
             self.figures.revived += 1;
-            self.entries[entry] = Entry { used_at, ..new };
+            self.entries[entry] = ModelEntry { used_at, ..new };
             entry
         } else {
             self.figures.stored += 1;
-            self.entries.push(Entry { used_at, ..new });
+            self.entries.push(ModelEntry { used_at, ..new });
             self.entries.len() - 1
         };
         self.handles.push(entry);
@@ -295,40 +296,46 @@ impl Oracle {
     }
 }
 
-fn apply(step: Step, store: &ContentStore, handles: &mut Vec<Content>, oracle: &mut Oracle) {
+fn apply(
+    step: StoreStep,
+    store: &ContentStore,
+    handles: &mut Vec<Content>,
+    oracle: &mut StoreOracle,
+) {
     let scope_of = |scope: u8| if scope == 0 { Scope::SHARED } else { Scope::identity(&[scope]) };
-    let pick = |index: prop::sample::Index, oracle: &Oracle| {
+    let pick = |index: prop::sample::Index, oracle: &StoreOracle| {
         (!oracle.handles.is_empty()).then(|| index.index(oracle.handles.len()))
     };
     match step {
-        Step::Put { scope, digest: name, content } => {
+        StoreStep::Put { scope, digest: name, content } => {
             let kept = store.put(scope_of(scope), digest(name), &bytes_of(content));
-            let entry = Entry { is_components: false, scope, name, content, used_at: None };
+            let entry = ModelEntry { is_components: false, scope, name, content, used_at: None };
             assert_eq!(kept.is_some(), oracle.keep(entry));
             handles.extend(kept);
         }
-        Step::PutComponents { scope, hash, content } => {
+        StoreStep::PutComponents { scope, hash, content } => {
             let kept = store.put_components(scope_of(scope), &[hash], &bytes_of(content));
-            let entry = Entry { is_components: true, scope, name: hash, content, used_at: None };
+            let entry =
+                ModelEntry { is_components: true, scope, name: hash, content, used_at: None };
             assert_eq!(kept.is_some(), oracle.keep(entry));
             handles.extend(kept);
         }
-        Step::Find { scope, hash } => {
+        StoreStep::Find { scope, hash } => {
             let found = store.find_components(scope_of(scope), &[hash]);
             assert_eq!(found.is_some(), oracle.find(scope, hash));
             handles.extend(found);
         }
-        Step::Clone(index) => {
+        StoreStep::Clone(index) => {
             let Some(index) = pick(index, oracle) else { return };
             handles.push(handles[index].clone());
             oracle.handles.push(oracle.handles[index]);
         }
-        Step::Drop(index) => {
+        StoreStep::Drop(index) => {
             let Some(index) = pick(index, oracle) else { return };
             handles.swap_remove(index);
             oracle.handles.swap_remove(index);
         }
-        Step::Read(index) => {
+        StoreStep::Read(index) => {
             let Some(index) = pick(index, oracle) else { return };
             let bytes = handles[index].bytes().map(Vec::from);
             assert_eq!(bytes, oracle.read(index));
@@ -345,7 +352,7 @@ proptest! {
         shards in 1..9_usize,
     ) {
         let store = ContentStore::new(StoreParams { bytes_max, entries_max, shards });
-        let mut oracle = Oracle { limits: (bytes_max, entries_max), ..Oracle::default() };
+        let mut oracle = StoreOracle { limits: (bytes_max, entries_max), ..StoreOracle::default() };
         let mut handles = Vec::new();
         for step in steps {
             apply(step, &store, &mut handles, &mut oracle);
@@ -354,7 +361,7 @@ proptest! {
             prop_assert!(store.figures().bytes <= bytes_max);
             for (index, handle) in handles.iter().enumerate() {
                 let entry = oracle.handles[index];
-                prop_assert_eq!(handle.is_kept(), oracle.entries[entry].used_at.is_some());
+                prop_assert_eq!(handle.is_stored(), oracle.entries[entry].used_at.is_some());
                 for (other, also) in handles.iter().zip(&oracle.handles) {
                     prop_assert_eq!(handle.is_shared_with(other), entry == *also);
                 }

@@ -27,7 +27,7 @@ macro_rules! label {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         $visibility enum $name { $( $(#[$inner])* $variant, )+ }
 
-        impl $crate::telemetry::Label for $name {
+        impl $crate::telemetry::label::Label for $name {
             const KEY: &'static str = $key;
             const ALL: &'static [Self] = &[$( Self::$variant, )+];
 
@@ -42,7 +42,7 @@ macro_rules! label {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str($crate::telemetry::Label::as_str(*self))
+                f.write_str($crate::telemetry::label::Label::as_str(*self))
             }
         }
     };

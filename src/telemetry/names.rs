@@ -14,10 +14,11 @@ use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
 use super::labels::sessions::{CustomDrop, HeartbeatRoute, OfferDrop, ReplySource, SessionState};
-use super::labels::upstream::{Blame, DialResult, LossReason, PostResult};
+use super::labels::upstream::{DialResult, LossReason, PostResult};
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
 

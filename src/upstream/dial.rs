@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use super::params::ServerParams;
 use super::tls::{self, TlsError};
 use crate::clock;
+use crate::core::server::FailedDial;
 use crate::telemetry::events::upstream::DialResult;
 use crate::websocket::{self, ClientRequest, ResponseHead};
 
@@ -56,9 +57,12 @@ impl DialError {
         }
     }
 
-    /// The server says that it has too much to do, rather than that it does not want this client.
-    pub(super) const fn is_overload(&self) -> bool {
-        matches!(self, Self::Refused(refused) if matches!(refused.status, 429 | 503))
+    /// What it means for the server's other links. 429 and 503 say that it has too much to do; other
+    /// statuses, that it does not want this client.
+    pub(super) fn failed_dial(&self) -> FailedDial {
+        let overloaded =
+            matches!(self, Self::Refused(refused) if matches!(refused.status, 429 | 503));
+        FailedDial { retry_after: self.retry_after(), overloaded }
     }
 
     pub(super) const fn label(&self) -> DialResult {

@@ -5,15 +5,13 @@ use std::time::Duration;
 use super::link::Link;
 use super::server::Server;
 use crate::clock;
+use crate::core::server::ServerEvent;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, UidError};
 use crate::opamp::header;
 use crate::opamp::server::{ErrorKind, ServerScan};
 use crate::sessions::{Delivered, Delivery, Sessions};
 use crate::telemetry::events::upstream as events;
-
-/// How long a server that is overloaded and does not say for how long is left alone.
-const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Where a message came from.
 pub(super) struct Origin<'a> {
@@ -93,7 +91,7 @@ fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
         Some(error) if error.kind == ErrorKind::Unavailable => pause(server, error.retry_after),
         Some(_) => {}
         None => {
-            let first = server.first_anonymous();
+            let first = server.is_first(ServerEvent::AnonymousPush, clock::now());
             events::PushAnonymous { name: server.name(link), first }.emit(&server.metrics);
         }
     }
@@ -105,7 +103,7 @@ fn note_error(server: &Server, scan: &ServerScan<'_>) {
     events::ServerErrorReceived { server: server_name, kind }.emit(&server.metrics);
 }
 
-/// The server wants peace.
+/// The server has asked for a pause.
 pub(super) fn pause(server: &Server, retry_after: Option<Duration>) {
-    server.pause(retry_after.unwrap_or(PAUSE_DEFAULT), clock::now());
+    server.handle(ServerEvent::PauseAsked(retry_after), clock::now());
 }

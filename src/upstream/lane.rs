@@ -15,7 +15,7 @@
 //! what comes after a dial that failed, for then the server was away. What a broken connection took with
 //! it concerns one agent, and so does a status: [`Sessions::not_taken`] says so to its session. A server
 //! that has restarted in the blink of an eye hears of its agents by their polls. If it answers nobody
-//! but with failures (`core::usability`), all lanes are down until `probe` finds it better.
+//! but with failures (`core::server`), all lanes are down until `probe` finds it better.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +34,13 @@ use super::tasks::rest;
 use super::verdict::{Verdict, objection_text, result, verdict};
 use crate::clock;
 use crate::core::backoff::Backoff;
+use crate::core::server::{Blame, ServerEffect, ServerEvent};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::server::ServerScan;
 use crate::opamp::splice;
 use crate::sessions::Sessions;
 use crate::telemetry::events::upstream as events;
-use crate::telemetry::events::upstream::{Blame, LossReason, PostResult};
+use crate::telemetry::events::upstream::{LossReason, PostResult};
 
 pub(super) struct Lane {
     up: Arc<Upstream>,
@@ -114,9 +115,11 @@ impl Lane {
                 }
                 Err(error) => {
                     self.away();
-                    self.server.dial_failed(&error, clock::now());
-                    let wait = self.backoff.failed(self.up.backoff_rule(), rand::random(), None);
-                    let (result, first) = (error.label(), self.server.first_failure());
+                    let wait =
+                        self.backoff.failed(self.up.params.backoff_rule(), rand::random(), None);
+                    let event = ServerEvent::DialFailed(error.failed_dial());
+                    let first = self.server.is_first(event, clock::now());
+                    let result = error.label();
                     let name = self.server.name(&self.link);
                     events::DialFailed { name, result, error: &error, first, retry_after: wait }
                         .emit(&self.server.metrics);
@@ -134,7 +137,8 @@ impl Lane {
     /// The server is there: agents of this lane are introduced to it.
     fn here(&mut self) {
         self.is_up = true;
-        if self.server.link_came(clock::now()) {
+        let effects = self.server.handle(ServerEvent::LinkUp, clock::now());
+        if effects.contains(&ServerEffect::FirstLink) {
             events::ServerReached { server: &self.server.params.name }.emit();
         }
         self.server.reintroduce.notify_one();
@@ -144,7 +148,7 @@ impl Lane {
     fn away(&mut self) {
         if std::mem::take(&mut self.is_up) {
             self.link.down();
-            self.server.link_went(&self.link, clock::now());
+            self.server.link_lost(&self.link, clock::now());
         }
     }
 
@@ -192,7 +196,7 @@ impl Lane {
                     continue;
                 }
                 // Those who wait for the same moment do not go at the same moment.
-                let jitter = self.up.backoff_rule().initial.mul_f64(rand::random());
+                let jitter = self.up.params.backoff_rule().initial.mul_f64(rand::random());
                 self.rest(pause + jitter).await;
                 continue;
             }
@@ -281,7 +285,7 @@ impl Lane {
         status: StatusCode,
         retry_after: Option<Duration>,
     ) {
-        let rule = self.up.backoff_rule();
+        let rule = self.up.params.backoff_rule();
         match verdict(status) {
             Verdict::Peace => {
                 self.failed(PostResult::Unavailable, &status);
@@ -297,7 +301,8 @@ impl Lane {
                 self.rest(wait).await;
             }
             Verdict::Refused(objection) => {
-                let first = self.server.first_refusal(status);
+                let event = ServerEvent::MessageRefused(status.as_u16());
+                let first = self.server.is_first(event, clock::now());
                 let (server, metrics) = (&self.server.params.name, &self.server.metrics);
                 events::PostRefused { server, status, first }.emit(metrics);
                 self.refused(&post, &objection_text(objection, status, post.body.len()));
@@ -348,13 +353,13 @@ impl Lane {
         let wait = if connection.served {
             Duration::ZERO
         } else {
-            self.backoff.failed(self.up.backoff_rule(), rand::random(), None)
+            self.backoff.failed(self.up.params.backoff_rule(), rand::random(), None)
         };
         Ended { reason, wait, idle: false }
     }
 
     fn closed_idle(&mut self, connection: &Connection) -> Ended {
-        let (rule, now) = (self.up.backoff_rule(), clock::now());
+        let (rule, now) = (self.up.params.backoff_rule(), clock::now());
         let wait = self.backoff.lost(rule, rand::random(), connection.since, now);
         Ended { reason: LossReason::Closed, wait, idle: true }
     }

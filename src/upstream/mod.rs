@@ -35,7 +35,6 @@ use tokio::task::JoinSet;
 pub use tls::TlsError;
 
 use crate::clock;
-use crate::core::backoff;
 use crate::core::pacing::{Class, Permit};
 use crate::core::placement;
 use crate::core::session::Route;
@@ -138,14 +137,6 @@ impl Upstream {
     /// in when this is so, for what comes earlier has to be asked for again.
     pub fn is_settled(&self) -> bool {
         self.servers.iter().all(|server| server.shared.iter().all(|link| link.is_up()))
-    }
-
-    fn backoff_rule(&self) -> backoff::Rule {
-        backoff::Rule {
-            initial: self.params.backoff_initial,
-            max: self.params.backoff_max,
-            stable_after: self.params.stable_after,
-        }
     }
 
     fn server(&self, id: ServerId) -> Option<&Arc<Server>> {

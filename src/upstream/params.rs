@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
+use crate::core::backoff;
+
 /// How agents share connections to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -77,6 +79,17 @@ pub struct UpstreamParams {
     pub ping_interval: Duration,
     /// Silence after that ping which makes the link dead.
     pub ping_timeout: Duration,
+}
+
+impl UpstreamParams {
+    /// How dials follow each other.
+    pub fn backoff_rule(&self) -> backoff::Rule {
+        backoff::Rule {
+            initial: self.backoff_initial,
+            max: self.backoff_max,
+            stable_after: self.stable_after,
+        }
+    }
 }
 
 impl Default for UpstreamParams {

@@ -19,6 +19,7 @@ use super::server::Server;
 use super::verdict::{Verdict, verdict};
 use crate::clock;
 use crate::core::backoff::Backoff;
+use crate::core::server::ServerEvent;
 use crate::sessions::Sessions;
 
 /// Why the server is no better.
@@ -32,7 +33,7 @@ impl Refusal {
 
 /// Probes a server whenever it is of no use, for ever.
 pub(super) async fn probe(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
-    let rule = up.backoff_rule();
+    let rule = up.params.backoff_rule();
     let mut backoff = Backoff::default();
     let mut usable = server.usable.subscribe();
     let (mut since, mut turn) = (clock::now(), 0_usize);
@@ -67,12 +68,13 @@ async fn attempt(
         Connection::open(&server.endpoint).await
     };
     let mut connection = opened.map_err(|error| {
-        server.dial_failed(&error, clock::now());
+        let dial = error.failed_dial();
+        server.handle(ServerEvent::ProbeFailed { dial, jitter: rand::random() }, clock::now());
         Refusal { retry_after: error.retry_after() }
     })?;
-    let witness = server.witness(turn);
-    let link = witness.and_then(|uid| server.shared_link(uid));
-    let (Some(uid), Some(link)) = (witness, link) else { return Err(Refusal::PLAIN) };
+    let reporter = server.reporter(turn);
+    let link = reporter.and_then(|uid| server.shared_link(uid));
+    let (Some(uid), Some(link)) = (reporter, link) else { return Err(Refusal::PLAIN) };
     if link.is_up() {
         // Its last message is still under way: two of one agent would overtake each other.
         return Err(Refusal::PLAIN);

@@ -1,25 +1,22 @@
 //! One server: its links, what it says of itself, whether it can be reached.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use http::StatusCode;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
-use super::dial::{DialError, Endpoint};
+use super::dial::Endpoint;
 use super::link::{Bounds, Carries, Link};
 use super::pace::Pace;
 use super::params::{Mode, ServerParams, UpstreamParams};
 use super::polls::Polls;
 use super::post::Template;
 use super::tls::TlsError;
-use crate::core::backoff::RETRY_AFTER_MAX;
 use crate::core::placement::{Seed, link_of};
-use crate::core::usability::Usability;
+use crate::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::sessions::ServerHello;
@@ -49,34 +46,14 @@ pub(super) struct Server {
     pub(super) polls: Option<Polls>,
     /// `http`: a lane came back.
     pub(super) reintroduce: Notify,
-    /// `http`: whether what goes there is taken; see `usable`.
-    pub(super) usability: Mutex<Usability>,
+    /// `http`: whether channels may be up. Mirrors the state, for tasks that wait for a change.
     pub(super) usable: watch::Sender<bool>,
     pub(super) bounds: Bounds,
     server_hello: RwLock<Arc<ServerHello>>,
-    links_up: AtomicUsize,
-    /// Whether agents are placed here.
-    available: AtomicBool,
-    /// A push that cannot be routed is worth one line in the log.
-    anonymous_logged: AtomicBool,
-    failure_logged: AtomicBool,
-    /// Statuses that are worth no further line in the log: at most as many as there are.
-    refusals_logged: Mutex<HashSet<StatusCode>>,
-    /// How long a server must hold for its return to count.
-    stable_after: Duration,
-    reach: Mutex<Reach>,
-}
-
-/// When the server could be reached.
-#[derive(Debug, Clone, Copy)]
-struct Reach {
-    /// The last dial succeeded, or a link is up; and what goes there is taken.
-    reachable: bool,
-    since: Instant,
-    /// Since when it was of no use the last time, unless it was lost as a whole since then.
-    useless_since: Option<Instant>,
-    /// No dial before then: the server answered one with `Retry-After`.
-    held_until: Option<Instant>,
+    state: Mutex<ServerState>,
+    /// Mirrors of the state, for paths that every message takes.
+    reached: AtomicBool,
+    in_use: AtomicBool,
 }
 
 /// How many links all agents share, and what each link may hold.
@@ -97,6 +74,12 @@ fn shape(params: &ServerParams, all: &UpstreamParams) -> (u16, Carries, Bounds) 
             (connections.get(), Carries::Posts, Bounds { bytes_max, messages_max })
         }
     }
+}
+
+/// By what times the server is judged. One without shared links is dialled to see whether it is back.
+fn rules(params: &ServerParams, all: &UpstreamParams) -> ServerRules {
+    let dial_probes = (params.mode == Mode::PerAgent).then(|| all.backoff_rule());
+    ServerRules { failover_after: all.failover_after, stable_after: all.stable_after, dial_probes }
 }
 
 impl Server {
@@ -128,22 +111,12 @@ impl Server {
             template: Template::new(params),
             polls,
             reintroduce: Notify::new(),
-            usability: Mutex::default(),
             usable: watch::Sender::new(true),
             bounds,
             server_hello: RwLock::default(),
-            links_up: AtomicUsize::new(0),
-            available: AtomicBool::new(true),
-            anonymous_logged: AtomicBool::new(false),
-            failure_logged: AtomicBool::new(false),
-            refusals_logged: Mutex::default(),
-            stable_after: all.stable_after,
-            reach: Mutex::new(Reach {
-                reachable: false,
-                since: now,
-                useless_since: None,
-                held_until: None,
-            }),
+            state: Mutex::new(ServerState::new(rules(params, all), now)),
+            reached: AtomicBool::new(false),
+            in_use: AtomicBool::new(true),
         })
     }
 
@@ -187,123 +160,68 @@ impl Server {
         *self.server_hello.write() = Arc::new(ServerHello { capabilities, custom_capabilities });
     }
 
-    /// Whether a failed dial is the first since the server was last there: worth a line in the log.
-    pub(super) fn first_failure(&self) -> bool {
-        !self.failure_logged.swap(true, Ordering::Relaxed)
+    /// Takes note of an event, and carries out what concerns this server alone. Returns the rest.
+    pub(super) fn handle(&self, event: ServerEvent, now: Instant) -> Vec<ServerEffect> {
+        let mut effects = {
+            let mut state = self.state.lock();
+            let effects = state.handle(event, now);
+            // With the lock, so that what others see is what was decided last.
+            self.reached.store(state.is_reached(), Ordering::Relaxed);
+            self.in_use.store(state.in_use(), Ordering::Relaxed);
+            let usable = !state.is_failing();
+            self.usable.send_if_modified(|before| std::mem::replace(before, usable) != usable);
+            effects
+        };
+        effects.retain(|effect| match *effect {
+            ServerEffect::LastLinkLost => {
+                self.pace.links_all_lost(now);
+                false
+            }
+            ServerEffect::Pause(pause) => {
+                self.pace.pause(now + pause, now);
+                Paused { server: &self.params.name, pause }.emit(&self.metrics);
+                false
+            }
+            _ => true,
+        });
+        effects
     }
 
-    /// Whether a refusal with this status is the first one.
-    pub(super) fn first_refusal(&self, status: StatusCode) -> bool {
-        self.refusals_logged.lock().insert(status)
+    /// The same, of an event that is worth a line in the log. Returns whether it is the first of its
+    /// kind.
+    pub(super) fn is_first(&self, event: ServerEvent, now: Instant) -> bool {
+        self.handle(event, now).contains(&ServerEffect::Tell)
     }
 
-    /// Returns whether it is the first one that is up.
-    pub(super) fn link_came(&self, now: Instant) -> bool {
-        self.failure_logged.store(false, Ordering::Relaxed);
-        let before = self.links_up.fetch_add(1, Ordering::Relaxed);
-        self.reached(true, now);
-        before == 0
-    }
-
-    pub(super) fn link_went(&self, link: &Link, now: Instant) {
-        // What an agent's own link took with it is forgotten in time: it is not counted apart.
+    /// A link that was up is gone.
+    pub(super) fn link_lost(&self, link: &Link, now: Instant) {
+        // What an agent's own link took with it is forgotten in time: it is counted with all others.
         if link.owner.is_none() {
             self.pace.link_lost(link.id.index);
         }
-        if self.links_up.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.pace.links_all_lost(now);
-            self.reached(false, now);
-        }
+        self.handle(ServerEvent::LinkLost, now);
     }
 
-    /// What one link is told by `Retry-After` holds for all. A server that is too busy for another
-    /// link is too busy for messages on those that it has.
-    pub(super) fn dial_failed(&self, error: &DialError, now: Instant) {
-        if self.links_up.load(Ordering::Relaxed) == 0 {
-            self.reached(false, now);
-        }
-        let Some(asked) = error.retry_after() else { return };
-        if error.is_overload() {
-            self.pause(asked, now);
-        }
-        let until = Some(now + asked.min(RETRY_AFTER_MAX));
-        let mut reach = self.reach.lock();
-        reach.held_until = reach.held_until.max(until);
-    }
-
-    /// For how much longer nobody may dial.
+    /// How long dials are still held back.
     pub(super) fn held(&self, now: Instant) -> Option<Duration> {
-        let until = self.reach.lock().held_until?;
-        (until > now).then(|| until - now)
-    }
-
-    fn reached(&self, reachable: bool, now: Instant) {
-        let mut reach = self.reach.lock();
-        if reach.reachable != reachable {
-            reach.reachable = reachable;
-            reach.since = now;
-            reach.useless_since = reach.useless_since.filter(|_| reachable);
-        }
-    }
-
-    /// What goes to the server comes to nothing, whatever its connections say. If it was of use only for
-    /// a moment, it has been of no use all the time: else one that answers probes alone would never
-    /// lose its agents.
-    pub(super) fn lost_use(&self, now: Instant) {
-        let mut reach = self.reach.lock();
-        if !reach.reachable {
-            return;
-        }
-        let relapsed = now.saturating_duration_since(reach.since) < self.stable_after;
-        let since = reach.useless_since.filter(|_| relapsed).unwrap_or(now);
-        *reach = Reach { reachable: false, since, useless_since: Some(since), ..*reach };
-    }
-
-    /// The contrary. Lanes that have closed say by their return that the server is there.
-    pub(super) fn of_use_again(&self, now: Instant) {
-        if self.has_links_up() {
-            self.reached(true, now);
-        }
-    }
-
-    /// A dial that opened no link for anybody has shown that the server is there.
-    pub(super) fn probed(&self, now: Instant) {
-        self.reached(true, now);
+        self.state.lock().held(now)
     }
 
     pub(super) fn is_reachable(&self) -> bool {
-        self.reach.lock().reachable
+        self.reached.load(Ordering::Relaxed)
     }
 
     pub(super) fn has_links_up(&self) -> bool {
-        self.links_up.load(Ordering::Relaxed) > 0
+        self.state.lock().links_up() > 0
     }
 
-    /// Whether it can be reached, and for how long that has been so.
-    pub(super) fn reach(&self, now: Instant) -> (bool, Duration) {
-        let reach = *self.reach.lock();
-        (reach.reachable, now.saturating_duration_since(reach.since))
-    }
-
+    /// Whether agents are placed here.
     pub(super) fn is_available(&self) -> bool {
-        self.available.load(Ordering::Relaxed)
+        self.in_use.load(Ordering::Relaxed)
     }
 
-    /// Returns whether that is a change.
-    pub(super) fn set_available(&self, available: bool) -> bool {
-        self.available.swap(available, Ordering::Relaxed) != available
-    }
-
-    /// The server wants peace for so long: obeyed within reason, for a mistake in a unit must not
-    /// silence its agents.
-    pub(super) fn pause(&self, asked: Duration, now: Instant) {
-        let pause = asked.min(RETRY_AFTER_MAX);
-        self.pace.pause(now + pause, now);
-        Paused { server: &self.params.name, pause }.emit(&self.metrics);
-    }
-
-    /// Whether an anonymous push is the first one.
-    pub(super) fn first_anonymous(&self) -> bool {
-        !self.anonymous_logged.swap(true, Ordering::Relaxed)
+    /// One of the agents whose messages failed, a different one for each turn.
+    pub(super) fn reporter(&self, turn: usize) -> Option<InstanceUid> {
+        self.state.lock().reporter(turn)
     }
 }

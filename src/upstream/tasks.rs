@@ -12,6 +12,7 @@ use super::link::Link;
 use super::server::Server;
 use crate::clock;
 use crate::core::backoff::Backoff;
+use crate::core::server::{ServerEffect, ServerEvent};
 use crate::sessions::Sessions;
 use crate::telemetry::events::upstream as events;
 
@@ -22,7 +23,7 @@ pub(super) async fn keep_link(
     link: Arc<Link>,
     sessions: Arc<Sessions>,
 ) {
-    let rule = up.backoff_rule();
+    let rule = up.params.backoff_rule();
     let mut backoff = Backoff::default();
     while !link.is_released() {
         if let Some(hold) = server.held(clock::now()) {
@@ -35,7 +36,7 @@ pub(super) async fn keep_link(
             None => continue,
             Some(Ok(opened)) if link.up() => {
                 let since = clock::now();
-                server.link_came(since);
+                server.handle(ServerEvent::LinkUp, since);
                 events::LinkUp { name: server.name(&link) }.emit(&server.metrics);
                 reintroduce(&up, &server, &link, &sessions);
                 let route = link.route();
@@ -53,17 +54,17 @@ pub(super) async fn keep_link(
                 let reason = serve.run(opened).await;
                 link.down();
                 let now = clock::now();
-                server.link_went(&link, now);
+                server.link_lost(&link, now);
                 let held = now.saturating_duration_since(since);
                 events::LinkLost { name: server.name(&link), reason, held }.emit(&server.metrics);
                 backoff.lost(rule, rand::random(), since, now)
             }
             Some(Ok(_)) => break,
             Some(Err(error)) => {
-                server.dial_failed(&error, clock::now());
                 let wait = backoff.failed(rule, rand::random(), error.retry_after());
                 let (result, name) = (error.label(), server.name(&link));
-                let first = server.first_failure();
+                let event = ServerEvent::DialFailed(error.failed_dial());
+                let first = server.is_first(event, clock::now());
                 events::DialFailed { name, result, error: &error, first, retry_after: wait }
                     .emit(&server.metrics);
                 wait
@@ -126,43 +127,31 @@ fn reintroduce(
     });
 }
 
-/// Moves agents away from a server that has been out of reach for long, and back. A server that no
-/// link tries is probed: nobody else would notice its return.
+/// Moves agents away from a server that has been out of reach for long, and back. `core::server` says
+/// when, and when a server without links is dialled to see whether it is back.
 pub(super) async fn watch(up: Arc<Upstream>, server: Arc<Server>, sessions: Arc<Sessions>) {
     const TICK: Duration = Duration::from_millis(250);
-    let rule = up.backoff_rule();
-    let mut backoff = Backoff::default();
-    let mut next_probe = clock::now();
     loop {
-        let now = clock::now();
-        let (reachable, lasting) = server.reach(now);
-        let may_probe = next_probe <= now && server.held(now).is_none();
-        if server.shared.is_empty() && !reachable && may_probe {
-            match server.endpoint.dial().await {
-                Ok(_) => {
-                    backoff = Backoff::default();
-                    server.probed(clock::now());
+        for effect in server.handle(ServerEvent::Tick, clock::now()) {
+            match effect {
+                ServerEffect::Probe => {
+                    let event = match server.endpoint.dial().await {
+                        Ok(_) => ServerEvent::ProbeAnswered,
+                        Err(error) => ServerEvent::ProbeFailed {
+                            dial: error.failed_dial(),
+                            jitter: rand::random(),
+                        },
+                    };
+                    server.handle(event, clock::now());
                 }
-                Err(error) => {
-                    server.dial_failed(&error, clock::now());
-                    next_probe = now + backoff.failed(rule, rand::random(), error.retry_after());
+                ServerEffect::InUse(healthy) => {
+                    let sessions = up.move_agents(&server, &sessions);
+                    let name = &server.params.name;
+                    events::ServerHealth { server: name, healthy, sessions }.emit(&server.metrics);
                 }
+                ServerEffect::PassOn => up.pass_backlog_on(&server),
+                _ => {}
             }
-        }
-        let available = match (server.is_available(), reachable) {
-            (true, false) => lasting < up.params.failover_after,
-            (false, true) => lasting >= up.params.stable_after,
-            (unchanged, _) => unchanged,
-        };
-        if server.set_available(available) {
-            let moved = up.move_agents(&server, &sessions);
-            let name = &server.params.name;
-            events::ServerHealth { server: name, healthy: available, sessions: moved }
-                .emit(&server.metrics);
-        }
-        if !available {
-            // What was enlisted here while the agents were moving.
-            up.pass_backlog_on(&server);
         }
         up.measure(&server);
         tokio::time::sleep(TICK).await;

@@ -1,4 +1,4 @@
-//! Mode `http`: a server that can be connected to and is of no use, as its lanes see it. `core::usability`
+//! Mode `http`: a server that can be connected to and is of no use, as its lanes see it. `core::server`
 //! decides, lanes and `probe` report to it.
 
 use std::time::Instant;
@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::link::Post;
 use super::server::Server;
 use crate::clock;
+use crate::core::server::{Blame, ServerEffect, ServerEvent};
 use crate::ident::InstanceUid;
 use crate::sessions::Sessions;
-use crate::telemetry::events::upstream::{Blame, ServerUnusable, ServerUsable};
+use crate::telemetry::events::upstream::{ServerUnusable, ServerUsable};
 
 impl Server {
     pub(super) fn is_usable(&self) -> bool {
@@ -24,12 +25,8 @@ impl Server {
         now: Instant,
     ) {
         let agents = self.polls.as_ref().map_or(0, |polls| polls.len());
-        let mut usability = self.usability.lock();
-        if usability.failed(uid, agents) {
-            // With the lock, so that what lanes hear is what was decided last.
-            self.usable.send_replace(false);
-            drop(usability);
-            self.lost_use(now);
+        let event = ServerEvent::MessageFailed { uid, agents };
+        if self.handle(event, now).contains(&ServerEffect::Fails) {
             let server = &self.params.name;
             ServerUnusable { server, blame, reason }.emit(&self.metrics);
         }
@@ -37,11 +34,7 @@ impl Server {
 
     /// The server has taken a message, or has said what is wrong with one.
     pub(super) fn served(&self, now: Instant) {
-        let mut usability = self.usability.lock();
-        if usability.served() {
-            self.usable.send_replace(true);
-            drop(usability);
-            self.of_use_again(now);
+        if self.handle(ServerEvent::MessageServed, now).contains(&ServerEffect::Recovers) {
             ServerUsable { server: &self.params.name }.emit();
         }
     }
@@ -51,11 +44,5 @@ impl Server {
         if let Some(answer) = sessions.not_taken(post.uid, post.route, again) {
             self.pace.answered(post.route.link.index, answer, clock::now());
         }
-    }
-
-    /// One of the agents by whom it was seen that the server is of no use, a different one each time.
-    pub(super) fn witness(&self, turn: usize) -> Option<InstanceUid> {
-        let witnesses: Vec<InstanceUid> = self.usability.lock().witnesses().collect();
-        witnesses.get(turn.checked_rem(witnesses.len())?).copied()
     }
 }

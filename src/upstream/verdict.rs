@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use crate::telemetry::events::upstream::{Blame, PostResult};
+use crate::core::server::Blame;
+use crate::telemetry::events::upstream::PostResult;
 
 /// What follows from a status that is no success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What happens between the gateway and its servers: as src/upstream's tasks do it, with time moved by
-//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `permit` is `grant_permits`; `watch` is
-//! `watch`; `incoming` is `incoming::take`.
+//! hand. `link_dial`, `link_writes` and `cut_line` are `keep_link`; `permit` is `grant_permits`; `watch` carries out
+//! what `core::server` says; `incoming` is `incoming::take`.
 
 use std::sync::Arc;
 
 use prost::Message;
-use seawall::clock;
 use seawall::core::pacing::{Class, Next};
+use seawall::core::server::{FailedDial, ServerEffect, ServerEvent};
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::opamp::server::{ErrorKind, ServerScan};
@@ -15,19 +15,13 @@ use seawall::sessions::{Delivered, PermitUse, Uplink};
 use crate::network::{Line, Pipe};
 use crate::oracle::Cause;
 use crate::status;
-use crate::wires::{Key, State, node_of_key};
+use crate::wires::{Key, State, Wires, node_of_key};
 use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, show_answer};
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
 /// Timers know no less.
 const WAIT_MIN: Time = Time::from_millis(1);
-/// `upstream.failover_after` and `upstream.stable_after`.
-const FAILOVER_AFTER: Time = Time::from_secs(30);
-const STABLE_AFTER: Time = Time::from_secs(10);
-/// How long a server that is overloaded and does not say for how long is left alone.
-const PAUSE_DEFAULT: Time = Time::from_secs(5);
-
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
 
@@ -56,15 +50,14 @@ impl World {
         // A server reads an old connection to its end before it takes from the one that follows it.
         let old = |line: &Line| !line.gateway_end && line.server == server && line.owner == owner;
         if !self.servers[server].up || self.lines.values().any(old) {
-            if ends.links_up(server) == 0 {
-                ends.reached(server, false, self.now);
-            }
+            ends.handle(server, ServerEvent::DialFailed(FailedDial::default()));
             let wait = self.random.ms(300, 3_000);
             return self.after(wait, Event::LinkDial(key));
         }
         link.state = State::Up;
+        link.counted = true;
         let (route, incarnation) = (link.route(), link.incarnation);
-        ends.reached(server, true, self.now);
+        ends.handle(server, ServerEvent::LinkUp);
         self.say(|| format!("link {key} of server {server} is up, incarnation {incarnation}"));
         let line = Line {
             server,
@@ -134,9 +127,12 @@ impl World {
             // Of a link that was still being dialled, what waited is lost.
             let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
             let server = usize::from(link.id.server.0);
-            let owner = link.owner;
+            let (owner, counted) = (link.owner, std::mem::take(&mut link.counted));
             if owner.is_some() {
                 ends.links.remove(&key);
+            }
+            if counted {
+                ends.handle(server, ServerEvent::LinkLost);
             }
             if let Some(owner) = owner
                 && ends.servers[server].owned.get(&owner) == Some(&key)
@@ -172,7 +168,9 @@ impl World {
         if was_open && let Some(gateway) = self.nodes.get(&node_of_key(line.0)) {
             let wires = Arc::clone(&gateway.wires);
             let mut ends = wires.ends.lock();
+            let mut counted = false;
             if let Some(link) = ends.links.get_mut(&line.0) {
+                counted = std::mem::take(&mut link.counted);
                 lost.extend(link.queue.drain(..));
                 link.incarnation += 1;
                 if link.state == State::Up {
@@ -182,9 +180,8 @@ impl World {
             if wire_owner.is_none() {
                 ends.servers[server].pace.link_lost(index);
             }
-            if ends.links_up(server) == 0 {
-                ends.servers[server].pace.links_all_lost();
-                ends.reached(server, false, self.now);
+            if counted {
+                ends.handle(server, ServerEvent::LinkLost);
             }
             let wait = self.random.ms(250, 1_000);
             self.after(wait, Event::LinkDial(line.0));
@@ -272,8 +269,7 @@ impl World {
 
     fn pause(&self, node: NodeKey, server: usize, retry_after: Option<Time>) {
         let Some(gateway) = self.nodes.get(&node) else { return };
-        let until = clock::now() + retry_after.unwrap_or(PAUSE_DEFAULT);
-        gateway.wires.ends.lock().servers[server].pace.pause(until);
+        gateway.wires.ends.lock().handle(server, ServerEvent::PauseAsked(retry_after));
     }
 
     /// Asks the pacers of a node that may grant a permit sooner than they said.
@@ -307,7 +303,7 @@ impl World {
         let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let end = &mut ends.servers[server];
-        if !end.reachable && !end.pace.is_empty() {
+        if !end.state.is_reached() && !end.pace.is_empty() {
             return self.ask_pacer(node, server, LOOK_AGAIN);
         }
         let (uid, class) = match end.pace.next() {
@@ -359,48 +355,56 @@ impl World {
         Time::ZERO
     }
 
-    /// Moves agents away from a server that has been out of reach for long, and back.
+    /// Time passes for the state of each server.
     pub(crate) fn watch(&mut self) {
         self.after(WATCH_EVERY, Event::Watch);
-        let nodes = self.live_nodes().into_iter();
-        for (node, server) in
-            nodes.flat_map(|n| (0..self.servers.len()).map(move |s| (n, s))).collect::<Vec<_>>()
-        {
+        for node in self.live_nodes() {
+            self.watch_servers(node);
+        }
+    }
+
+    fn watch_servers(&mut self, node: NodeKey) {
+        for server in 0..self.servers.len() {
             let Some(gateway) = self.nodes.get(&node) else { return };
-            let wires = Arc::clone(&gateway.wires);
-            let sessions = Arc::clone(&gateway.sessions);
-            let mut ends = wires.ends.lock();
-            let probes = ends.servers[server].shared.is_empty();
-            if probes {
-                let reachable = ends.links_up(server) > 0 || self.servers[server].up;
-                ends.reached(server, reachable, self.now);
+            let effects = gateway.wires.ends.lock().handle(server, ServerEvent::Tick);
+            for effect in effects {
+                self.follow_server(node, server, effect);
             }
-            let end = &mut ends.servers[server];
-            let lasting = self.now - end.since;
-            let available = match (end.available, end.reachable) {
-                (true, false) => lasting < FAILOVER_AFTER,
-                (false, true) => lasting >= STABLE_AFTER,
-                (unchanged, _) => unchanged,
-            };
-            let moved = std::mem::replace(&mut end.available, available) != available;
-            let alone = ends.servers.len() == 1;
-            let passed_on = if alone || available && !moved {
-                Vec::new()
-            } else {
-                ends.servers[server].pace.drain()
-            };
-            drop(ends);
-            for (uid, class) in passed_on {
-                wires.enqueue(uid, class);
+            self.settle(Cause::Permit);
+        }
+    }
+
+    fn follow_server(&mut self, node: NodeKey, server: usize, effect: ServerEffect) {
+        let Some(gateway) = self.nodes.get(&node) else { return };
+        let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
+        match effect {
+            ServerEffect::Probe => {
+                let event = if self.servers[server].up {
+                    ServerEvent::ProbeAnswered
+                } else {
+                    let jitter = f64::from(u8::from(self.random.percent(50)));
+                    ServerEvent::ProbeFailed { dial: FailedDial::default(), jitter }
+                };
+                wires.ends.lock().handle(server, event);
             }
-            if moved && !alone {
-                self.say(|| format!("server {server} is in use at node {node}: {available}"));
+            ServerEffect::InUse(in_use) if self.servers.len() > 1 => {
+                Self::pass_on(&wires, server);
+                self.say(|| format!("server {server} is in use at node {node}: {in_use}"));
                 let all = 0..self.servers.len();
                 all.for_each(|server| self.unwell(server, self.now));
                 self.oracle.servers_change(node);
                 sessions.enqueue_all(&|_| true);
             }
-            self.settle(Cause::Permit);
+            ServerEffect::PassOn if self.servers.len() > 1 => Self::pass_on(&wires, server),
+            _ => {}
+        }
+    }
+
+    /// What waits at a server goes where it belongs now.
+    fn pass_on(wires: &Wires, server: usize) {
+        let waiting = wires.ends.lock().servers[server].pace.drain();
+        for (uid, class) in waiting {
+            wires.enqueue(uid, class);
         }
     }
 }

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use seawall::clock;
+use seawall::core::backoff::Rule;
 use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
+use seawall::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
 use seawall::core::session::Route;
 use seawall::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use seawall::opamp::server::ServerScan;
@@ -15,6 +18,15 @@ use seawall::sessions::{NotSent, ServerHello, Uplink};
 
 use crate::pace::ServerPace;
 use crate::world::{NodeKey, Time};
+
+/// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
+/// `shared`: 0 for agents' own links, where a server has to be dialled to see whether it is back.
+fn rules(shared: u16) -> ServerRules {
+    let stable_after = Time::from_secs(10);
+    let rule = Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after };
+    let dial_probes = (shared == 0).then_some(rule);
+    ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
+}
 
 /// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
@@ -34,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) owner: Option<InstanceUid>,
     pub(crate) incarnation: u32,
     pub(crate) state: State,
+    /// Its server was told that it is up.
+    pub(crate) counted: bool,
     pub(crate) queue: VecDeque<Vec<u8>>,
 }
 
@@ -49,11 +63,8 @@ pub(crate) struct ServerEnd {
     seed: Seed,
     pub(crate) shared: Vec<Key>,
     pub(crate) owned: BTreeMap<InstanceUid, Key>,
-    /// Agents are placed on it.
-    pub(crate) available: bool,
-    pub(crate) reachable: bool,
-    /// Since when that has been so.
-    pub(crate) since: Time,
+    /// What upstream's servers have, too.
+    pub(crate) state: ServerState,
     pub(crate) server_hello: Arc<ServerHello>,
     pub(crate) pace: ServerPace,
 }
@@ -108,6 +119,7 @@ impl Wires {
             room,
             next: node * KEYS,
         };
+        let rules = rules(shared);
         for (index, pace) in paces.into_iter().enumerate() {
             let server = ServerId(u16::try_from(index).unwrap());
             let links = 0..shared;
@@ -116,9 +128,7 @@ impl Wires {
                 seed: Seed::of_name(&format!("server-{index}")),
                 shared,
                 owned: BTreeMap::new(),
-                available: true,
-                reachable: false,
-                since: Time::ZERO,
+                state: ServerState::new(rules, clock::now()),
                 server_hello: Arc::default(),
                 pace,
             });
@@ -131,15 +141,22 @@ impl Ends {
     fn make(&mut self, id: LinkId, owner: Option<InstanceUid>) -> Key {
         let key = self.next;
         self.next += 1;
-        let state = State::Down;
-        self.links.insert(key, Link { id, owner, incarnation: 1, state, queue: VecDeque::new() });
+        let link = Link {
+            id,
+            owner,
+            incarnation: 1,
+            state: State::Down,
+            counted: false,
+            queue: VecDeque::new(),
+        };
+        self.links.insert(key, link);
         key
     }
 
     /// The server an agent belongs to, as `Upstream::place`.
     pub(crate) fn place(&self, uid: InstanceUid) -> usize {
         let all = || self.servers.iter().map(|server| server.seed).enumerate();
-        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].available))
+        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].state.in_use()))
             .or_else(|| placement::choose(uid, all()))
             .unwrap_or(0)
     }
@@ -170,18 +187,22 @@ impl Ends {
         self.links[&key].queue.len() * 2 < self.room
     }
 
-    pub(crate) fn links_up(&self, server: usize) -> usize {
-        let server = &self.servers[server];
-        let keys = server.shared.iter().chain(server.owned.values());
-        keys.filter(|key| self.links[key].state == State::Up).count()
-    }
-
-    /// Notes whether a server can be reached.
-    pub(crate) fn reached(&mut self, server: usize, reachable: bool, now: Time) {
+    /// Tells a server's state of an event, and the pacer of what follows for it. Returns the rest.
+    pub(crate) fn handle(&mut self, server: usize, event: ServerEvent) -> Vec<ServerEffect> {
         let server = &mut self.servers[server];
-        if server.reachable != reachable {
-            (server.reachable, server.since) = (reachable, now);
-        }
+        let mut effects = server.state.handle(event, clock::now());
+        effects.retain(|effect| match *effect {
+            ServerEffect::LastLinkLost => {
+                server.pace.links_all_lost();
+                false
+            }
+            ServerEffect::Pause(pause) => {
+                server.pace.pause(clock::now() + pause);
+                false
+            }
+            _ => true,
+        });
+        effects
     }
 
     /// Learns what a server says of itself.

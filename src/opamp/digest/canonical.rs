@@ -19,8 +19,8 @@
 
 use std::ops::Range;
 
-use super::schema::{AVAILABLE_COMPONENTS, COMPONENTS, COMPONENTS_HASH, Kind, Shape};
-use super::scratch::{Entry, Record, Scratch};
+use super::schema::{AVAILABLE_COMPONENTS, COMPONENTS, COMPONENTS_HASH, Shape, ValueKind};
+use super::scratch::{MapEntry, Record, Scratch};
 use super::volatile::Volatile;
 use crate::opamp::fields::{ScanError, WireType, fields, varint};
 
@@ -149,18 +149,18 @@ impl Pass<'_> {
     fn field(
         &mut self,
         shape: &'static Shape,
-        kind: Kind,
+        kind: ValueKind,
         group: Range<usize>,
         depth: usize,
     ) -> Result<(), Opaque> {
         let last = self.scratch.records[group.end - 1];
         let number = last.number;
         match kind {
-            Kind::Bool | Kind::Enum | Kind::Integer => {
+            ValueKind::Bool | ValueKind::Enum | ValueKind::Integer => {
                 let value = varint(last.value(self.bytes));
                 let value = match kind {
-                    Kind::Bool => u64::from(value != 0),
-                    Kind::Enum => value & u64::from(u32::MAX),
+                    ValueKind::Bool => u64::from(value != 0),
+                    ValueKind::Enum => value & u64::from(u32::MAX),
                     _ => value,
                 };
                 if value != 0 || shape.is_oneof {
@@ -168,31 +168,31 @@ impl Pass<'_> {
                     self.tag(number, WireType::Varint);
                 }
             }
-            Kind::Fixed64 => {
+            ValueKind::Fixed64 => {
                 let value = last.value(self.bytes);
                 if value != [0; 8] || shape.is_oneof {
                     self.scratch.out.put(value);
                     self.tag(number, WireType::Fixed64);
                 }
             }
-            Kind::Text => {
+            ValueKind::Text => {
                 let value = last.value(self.bytes);
                 if !value.is_empty() || shape.is_oneof {
                     self.text(number, last);
                 }
             }
-            Kind::Texts => {
+            ValueKind::Texts => {
                 for index in group.rev() {
                     self.text(number, self.scratch.records[index]);
                 }
             }
-            Kind::Message(inner) => self.nested(inner, number, group, depth)?,
-            Kind::Messages(inner) => {
+            ValueKind::Message(inner) => self.nested(inner, number, group, depth)?,
+            ValueKind::Messages(inner) => {
                 for index in group.rev() {
                     self.nested(inner, number, index..index + 1, depth)?;
                 }
             }
-            Kind::Map(inner) => self.map(inner, group, depth)?,
+            ValueKind::Map(inner) => self.map(inner, group, depth)?,
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ impl Pass<'_> {
     }
 
     /// Notes the fields of an entry, in number order.
-    fn entry(&mut self, index: usize, depth: usize) -> Result<Entry, Opaque> {
+    fn entry(&mut self, index: usize, depth: usize) -> Result<MapEntry, Opaque> {
         let first = self.scratch.records.len();
         let in_order = self.note(&ENTRY, index..index + 1, depth)?;
         let records = &mut self.scratch.records[first..];
@@ -283,17 +283,17 @@ impl Pass<'_> {
             records.sort_by_key(|record| record.number);
         }
         let key = records.iter().rfind(|record| record.number == ENTRY_KEY).copied();
-        Ok(Entry { key, first, last: self.scratch.records.len() })
+        Ok(MapEntry { key, first, last: self.scratch.records.len() })
     }
 
-    fn key(&self, entry: &Entry) -> &[u8] {
+    fn key(&self, entry: &MapEntry) -> &[u8] {
         entry.key.map_or(&[], |record| record.value(self.bytes))
     }
 
     /// Sorts entries by key and keeps the last of each.
     fn sort_entries(&mut self, base: usize) {
         let bytes = self.bytes;
-        let key = |entry: &Entry| entry.key.map_or(&[][..], |record| record.value(bytes));
+        let key = |entry: &MapEntry| entry.key.map_or(&[][..], |record| record.value(bytes));
         let entries = &mut self.scratch.entries;
         entries[base..].sort_by(|a, b| key(a).cmp(key(b)));
         let mut kept = base;
@@ -310,7 +310,7 @@ impl Pass<'_> {
     fn write_entry(
         &mut self,
         values: &'static Shape,
-        entry: Entry,
+        entry: MapEntry,
         depth: usize,
     ) -> Result<(), Opaque> {
         let records = &self.scratch.records[entry.first..entry.last];
@@ -336,4 +336,4 @@ const ENTRY_VALUE: u32 = 2;
 
 /// What an entry of any map looks like, as far as wire types go.
 static ENTRY: Shape =
-    Shape { name: "entry", index: 0, is_oneof: false, fields: &[("key", Kind::Text); 2] };
+    Shape { name: "entry", index: 0, is_oneof: false, fields: &[("key", ValueKind::Text); 2] };

@@ -8,7 +8,7 @@ use crate::opamp::fields::WireType;
 
 /// How a field's value counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// A truth value; every number but 0 is true.
     Bool,
     /// An enum: 32 bits, as decoders read it.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Map(&'static Shape),
 }
 
-impl Kind {
+impl ValueKind {
     /// How the value is laid out.
     #[inline]
     pub(super) const fn wire(self) -> WireType {
@@ -59,13 +59,13 @@ pub(super) struct Shape {
     /// All fields are members of one oneof: the last that is set counts, defaults included.
     pub(super) is_oneof: bool,
     /// Fields by number, from 1 without a gap.
-    pub(super) fields: &'static [(&'static str, Kind)],
+    pub(super) fields: &'static [(&'static str, ValueKind)],
 }
 
 impl Shape {
     /// The kind of a field; none if the schema does not know the number.
     #[inline]
-    pub(super) fn kind(&self, number: u32) -> Option<Kind> {
+    pub(super) fn kind(&self, number: u32) -> Option<ValueKind> {
         self.fields.get((number as usize).wrapping_sub(1)).map(|(_, kind)| *kind)
     }
 
@@ -92,7 +92,7 @@ macro_rules! shapes {
     };
 }
 
-use Kind::{Bool, Enum, Fixed64, Integer, Map, Message, Messages, Text, Texts};
+use ValueKind::{Bool, Enum, Fixed64, Integer, Map, Message, Messages, Text, Texts};
 
 shapes! {
     0 AGENT_DESCRIPTION "AgentDescription" false [

@@ -13,7 +13,7 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) records: Vec<Record>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<MapEntry>,
     pub(super) out: Tail,
 }
 
@@ -31,7 +31,7 @@ impl Scratch {
             *self = Self::default();
         }
         self.records.shrink_to(KEPT_BYTES_MAX / size_of::<Record>());
-        self.entries.shrink_to(KEPT_BYTES_MAX / size_of::<Entry>());
+        self.entries.shrink_to(KEPT_BYTES_MAX / size_of::<MapEntry>());
     }
 }
 
@@ -84,7 +84,7 @@ impl Record {
 
 /// An entry of a map: where its key is, and which records are its fields.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct MapEntry {
     pub(super) key: Option<Record>,
     pub(super) first: usize,
     pub(super) last: usize,

@@ -31,7 +31,7 @@ pub(super) fn shuffle(
 }
 
 /// A field of a message that stands in `bytes`.
-struct Value<'a> {
+struct FieldValue<'a> {
     field: &'a Field,
     bytes: &'a [u8],
     is_first: bool,
@@ -56,7 +56,7 @@ impl Shuffle<'_> {
             let number = i32::try_from(field.number).unwrap();
             match message.field.iter().find(|known| known.number() == number) {
                 Some(known) => {
-                    let value = Value { field: &field, bytes, is_first };
+                    let value = FieldValue { field: &field, bytes, is_first };
                     self.field(known, &value, choices, &mut parts);
                 }
                 None => parts.push(Part {
@@ -83,11 +83,11 @@ impl Shuffle<'_> {
     fn field(
         &self,
         known: &FieldDescriptorProto,
-        value: &Value<'_>,
+        value: &FieldValue<'_>,
         choices: &mut Choices<'_>,
         parts: &mut Vec<Part>,
     ) {
-        let Value { field, bytes, is_first } = *value;
+        let FieldValue { field, bytes, is_first } = *value;
         let is_first = known.label() == Label::Repeated
             || is_first && parts.iter().all(|part| part.number != field.number);
         let value = &bytes[field.value.clone()];

@@ -4,7 +4,7 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 
 use super::canonical::{DEPTH_MAX, RECORDS_MAX};
-use super::schema::{ALL, Kind, STATUS};
+use super::schema::{ALL, STATUS, ValueKind};
 use super::*;
 use crate::opamp::generate::Schema;
 use crate::opamp::{proto, wire};
@@ -51,20 +51,20 @@ fn the_tables_are_the_schema() {
     assert_eq!(FieldSet::of(&numbers), agent_field::STATUS);
 }
 
-fn check_kind(schema: &Schema, kind: Kind, field: &prost_types::FieldDescriptorProto) {
-    let repeated = matches!(kind, Kind::Texts | Kind::Messages(_) | Kind::Map(_));
+fn check_kind(schema: &Schema, kind: ValueKind, field: &prost_types::FieldDescriptorProto) {
+    let repeated = matches!(kind, ValueKind::Texts | ValueKind::Messages(_) | ValueKind::Map(_));
     assert_eq!(field.label() == Label::Repeated, repeated, "{}", field.name());
     let fits = match field.r#type() {
-        Type::Bool => matches!(kind, Kind::Bool),
-        Type::Enum => matches!(kind, Kind::Enum),
-        Type::Int64 | Type::Uint64 => matches!(kind, Kind::Integer),
-        Type::Fixed64 | Type::Double => matches!(kind, Kind::Fixed64),
-        Type::String | Type::Bytes => matches!(kind, Kind::Text | Kind::Texts),
+        Type::Bool => matches!(kind, ValueKind::Bool),
+        Type::Enum => matches!(kind, ValueKind::Enum),
+        Type::Int64 | Type::Uint64 => matches!(kind, ValueKind::Integer),
+        Type::Fixed64 | Type::Double => matches!(kind, ValueKind::Fixed64),
+        Type::String | Type::Bytes => matches!(kind, ValueKind::Text | ValueKind::Texts),
         Type::Message => {
             let inner = &schema.0[field.type_name()];
             let is_map = inner.options.as_ref().is_some_and(|options| options.map_entry());
             let value = if is_map { inner.field[1].type_name() } else { field.type_name() };
-            assert_eq!(is_map, matches!(kind, Kind::Map(_)));
+            assert_eq!(is_map, matches!(kind, ValueKind::Map(_)));
             kind.shape().is_some_and(|shape| value == format!(".opamp.proto.v1.{}", shape.name))
         }
         _ => false,

@@ -3,7 +3,7 @@
 //! Paths are checked against the schema, so that a misspelt one is a mistake in the configuration and
 //! not a field that counts after all. Knows nothing of configuration files.
 
-use super::schema::{KEY_VALUE, Kind, SHAPES, STATUS, Shape};
+use super::schema::{KEY_VALUE, SHAPES, STATUS, Shape, ValueKind};
 
 /// A set of fields within the status fields of AgentToServer. The default leaves out the time of
 /// observation in health, which moves with every report.
@@ -137,7 +137,7 @@ fn resolve(path: &str) -> Result<(&'static Shape, u32), VolatileError> {
             return Ok((shape, number));
         }
         let part = part.to_owned();
-        match shape.kind(number).and_then(Kind::shape) {
+        match shape.kind(number).and_then(ValueKind::shape) {
             None => return Err(VolatileError::NoMessage { path: owned(), part }),
             Some(inner) if inner.index == KEY_VALUE.index => {
                 return Err(VolatileError::Attributes { path: owned(), part });

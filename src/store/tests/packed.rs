@@ -71,11 +71,11 @@ fn compressed_contents_are_shared_only_if_they_are_equal() {
     let key = [7; 16];
     let address = Address { key, hash: 7, sharing: Sharing::Equal };
     // One address for two contents: nobody can bring that about, and it would gain him nothing.
-    let mine = store.keep(address, &first).unwrap();
-    let yours = store.keep(address, &second).unwrap();
+    let mine = store.store(address, &first).unwrap();
+    let yours = store.store(address, &second).unwrap();
     assert!(!mine.is_shared_with(&yours));
-    assert!(store.keep(address, &first).unwrap().is_shared_with(&mine));
-    assert!(store.keep(address, &second).unwrap().is_shared_with(&yours));
+    assert!(store.store(address, &first).unwrap().is_shared_with(&mine));
+    assert!(store.store(address, &second).unwrap().is_shared_with(&yours));
     assert_eq!((mine.bytes().unwrap(), yours.bytes().unwrap()), (first.into(), second.into()));
     let figures = store.figures();
     assert_eq!((figures.stored, figures.shared, figures.handles), (2, 2, 2));
@@ -90,7 +90,7 @@ fn evicted_compressed_contents_come_back() {
     let contents: Vec<_> = (0..COUNT).map(|index| keep(&store, &description(index))).collect();
     let figures = store.figures();
     assert!(figures.bytes <= 30_000 && figures.evictions > 0);
-    assert!(!contents[0].is_kept() && contents[399].is_kept());
+    assert!(!contents[0].is_stored() && contents[399].is_stored());
     assert_eq!(contents[0].bytes(), None);
     for index in 0..COUNT {
         let again = keep(&store, &description(index));
@@ -207,7 +207,7 @@ proptest! {
             }
             prop_assert!(store.figures().bytes <= bytes_max);
             for (content, own) in &held {
-                prop_assert_eq!(content.bytes().is_some(), content.is_kept());
+                prop_assert_eq!(content.bytes().is_some(), content.is_stored());
                 if let Some(bytes) = content.bytes() {
                     prop_assert_eq!(&bytes, own);
                 }

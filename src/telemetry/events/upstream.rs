@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{debug, info, trace, warn};
 
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 use crate::ident::InstanceUid;
 use crate::opamp::server::ErrorKind;
 use crate::telemetry::label::Label as _;
@@ -175,7 +176,8 @@ impl ServerUnusable<'_> {
             Blame::Credential => "the gateway's fault: its headers for this server",
             Blame::Address => "the gateway's fault: its url for this server",
         };
-        warn!(target: TARGET, server, %blame, %reason, whose, "the server takes nothing: it counts as away");
+        let blame = blame.as_str();
+        warn!(target: TARGET, server, blame, %reason, whose, "the server takes nothing: it counts as away");
     }
 }
 

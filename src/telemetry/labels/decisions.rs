@@ -4,6 +4,7 @@
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
 use crate::telemetry::label::Label;
@@ -24,6 +25,14 @@ macro_rules! label_for {
             }
         }
     };
+}
+
+label_for! {
+    Blame("blame") {
+        Server = "server",
+        Credential = "credential",
+        Address = "address",
+    }
 }
 
 label_for! {

@@ -59,15 +59,3 @@ label! {
         TooBig = "too_big",
     }
 }
-
-label! {
-    /// Whose fault it is that a server is of no use.
-    pub enum Blame("blame") {
-        /// The server's: it fails, or does not answer.
-        Server = "server",
-        /// The gateway's: its credential is not accepted.
-        Credential = "credential",
-        /// The gateway's: there is no OpAMP at the address that it has.
-        Address = "address",
-    }
-}

@@ -12,6 +12,7 @@ use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::pacing::Class;
+use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
 
@@ -83,7 +84,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<upstream::DialResult>();
     found.check::<upstream::LossReason>();
     found.check::<upstream::PostResult>();
-    found.check::<upstream::Blame>();
+    found.check::<Blame>();
     found.check::<Outcome>();
     found.check::<DrainPhase>();
     found.check::<EndReason>();

@@ -11,7 +11,7 @@ use super::fields::{ScanError, WireType, fields};
 pub(super) const OVERHEAD_BYTES: usize = 64;
 
 #[derive(Debug, Default, Clone)]
-struct Kept {
+struct StoredField {
     /// Which message it came with.
     generation: u32,
     /// Tag, length and value; several times if the message had it so.
@@ -20,22 +20,22 @@ struct Kept {
 
 /// The latest of each field. Costs no heap while empty.
 #[derive(Debug, Default, Clone)]
-pub(super) struct KeptFields {
+pub(super) struct StoredFields {
     /// In the order of numbers; the second half of the key is that of a map entry, or empty.
-    items: BTreeMap<(u32, Box<[u8]>), Kept>,
+    items: BTreeMap<(u32, Box<[u8]>), StoredField>,
     bytes: usize,
 }
 
-impl KeptFields {
+impl StoredFields {
     /// Keeps a field of the message `generation`.
     pub(super) fn put(&mut self, number: u32, map_key: &[u8], generation: u32, whole: &[u8]) {
         let kept = self.items.entry((number, map_key.into())).or_insert_with(|| {
             self.bytes += OVERHEAD_BYTES + map_key.len();
-            Kept { generation, whole: Vec::new() }
+            StoredField { generation, whole: Vec::new() }
         });
         if kept.generation != generation {
             self.bytes -= kept.whole.len();
-            *kept = Kept { generation, whole: Vec::new() };
+            *kept = StoredField { generation, whole: Vec::new() };
         }
         self.bytes += whole.len();
         kept.whole.reserve_exact(whole.len());
@@ -79,7 +79,7 @@ impl KeptFields {
         self.items.values().all(|kept| kept.generation == generation)
     }
 
-    /// Bytes written by [`KeptFields::write`].
+    /// Bytes written by [`StoredFields::write`].
     pub(super) fn written_bytes(&self) -> usize {
         self.items.values().map(|kept| kept.whole.len()).sum()
     }

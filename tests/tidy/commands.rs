@@ -1,0 +1,126 @@
+//! The commands that people are told to type: they exist, `make help` lists them, and `make setup`
+//! names what it could not install.
+//!
+//! Setup runs here with a PATH of its own, made of a few system tools and of stand-ins. It can
+//! neither install nor fetch anything: every stand-in only says what it is asked for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::root;
+
+/// What the scripts themselves are made of.
+const SYSTEM: [&str; 12] = [
+    "bash", "basename", "cat", "dirname", "env", "id", "ls", "mktemp", "rm", "sed", "tail", "true",
+];
+
+/// Everything that setup looks for, as a machine has it where nothing is missing.
+const TOOLS: [&str; 9] = [
+    "cargo",
+    "cargo-fmt",
+    "cargo-clippy",
+    "cargo-deny",
+    "cargo-fuzz",
+    "rustup",
+    "cc",
+    "go",
+    "apt-get",
+];
+
+/// A stand-in does what it is asked for; Go also tells its version.
+const STAND_IN: &str = "#!/bin/bash\n[ \"$1 $2\" != 'env GOVERSION' ] || echo go1.24.6\n";
+
+/// Runs setup where these of its tools are missing, and those are other than they should be.
+fn setup(missing: &[&str], other: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in SYSTEM {
+        symlink(system(name), path(name)).unwrap();
+    }
+    let found = TOOLS.iter().filter(|name| !missing.contains(name)).map(|name| (*name, STAND_IN));
+    for (name, text) in found.chain(other.iter().copied()) {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = root().join(".ci/setup");
+    Command::new(path("bash"))
+        .arg(script)
+        .env_clear()
+        .env("PATH", folder.path())
+        .env("HOME", folder.path())
+        .env("GO", path("go"))
+        .output()
+        .unwrap()
+}
+
+fn system(name: &str) -> std::path::PathBuf {
+    let folders = ["/usr/bin", "/bin"];
+    let paths = folders.iter().map(|folder| Path::new(folder).join(name));
+    paths.into_iter().find(|path| path.exists()).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn setup_is_content_where_everything_is_there() {
+    let output = setup(&[], &[("haproxy", STAND_IN)]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("setup: everything is there"), "{text}");
+    assert!(!text.contains("installing"), "{text}");
+}
+
+#[test]
+fn setup_names_the_command_for_what_it_could_not_install() {
+    for (tool, command) in [
+        ("cargo", "https://sh.rustup.rs | sh"),
+        ("cc", "apt-get install -y build-essential"),
+        ("go", "apt-get install -y golang-go"),
+        ("cargo-fmt", "rustup component add rustfmt"),
+        ("cargo-clippy", "rustup component add clippy"),
+        ("cargo-deny", "cargo install cargo-deny --locked"),
+        ("cargo-fuzz", "cargo install cargo-fuzz --locked"),
+    ] {
+        let output = setup(&[tool], &[("haproxy", STAND_IN)]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{tool}: {text}");
+        let (before, after) = text.split_once("NOT INSTALLED").unwrap();
+        assert!(after.contains(command), "{tool}: {text}");
+        // It says what it is going to do before it does it.
+        assert!(tool == "cargo" || before.contains("will be installed"), "{tool}: {text}");
+        assert!(!text.contains("everything is there"), "{tool}: {text}");
+    }
+}
+
+#[test]
+fn setup_fetches_a_newer_go_beside_one_that_is_too_old() {
+    let old = "#!/bin/bash\n[ \"$1\" = env ] && echo go1.19.8\n";
+    let output = setup(&["go"], &[("haproxy", STAND_IN), ("go", old)]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("go install golang.org/dl/go1."), "{text}");
+    assert!(!text.contains("golang-go"), "{text}");
+}
+
+/// Targets of the Makefile by `.PHONY`, and lines of `make help`.
+#[test]
+fn make_help_lists_every_target() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let (_, phony) = makefile.split_once(".PHONY:").unwrap();
+    let (phony, _) = phony.split_once("\n\n").unwrap();
+    let targets: BTreeSet<&str> = phony.split([' ', '\\', '\n', '\t']).collect();
+    let output = Command::new("make").arg("help").current_dir(root()).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let listed: BTreeSet<&str> = help.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    let unlisted: Vec<_> = targets.difference(&listed).filter(|name| !name.is_empty()).collect();
+    assert!(unlisted.is_empty(), "make help is silent on {unlisted:?}");
+    for name in ["demo", "test"] {
+        assert!(listed.contains(name), "the README's `make {name}` is not there");
+    }
+}
