@@ -154,7 +154,7 @@ func (a *agent) command(command lines.Command) (lines.Event, error) {
 		if a.tap == nil {
 			return nil, errors.New("only a WebSocket agent has a socket to handle")
 		}
-		return nil, a.tap.command(command.Cmd)
+		return a.tap.command(command.Cmd)
 	case "start":
 		return nil, a.start()
 	case "stop":

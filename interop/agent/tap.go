@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 	"github.com/open-telemetry/opamp-go/protobufs"
@@ -22,18 +23,27 @@ import (
 
 // tap stands between the client library and its sockets. It reports each message as it was on the
 // wire (the library's callbacks hide the instance uid, among others) and can hurt the connection.
+// Each event of a WebSocket carries the number of its connection, so that a test can count what
+// happened on each connection instead of what happened meanwhile.
 type tap struct {
 	mutex   sync.Mutex
 	current *tappedConn
 	// stalled is closed when reading may go on; nil while it may.
 	stalled chan struct{}
-	// losing: the next write goes nowhere.
+	// losing: the next data frame goes nowhere.
 	losing bool
 }
+
+// dials numbers the connections that the library asked for, from 1.
+var dials atomic.Uint64
+
+// noConnection stands for the number of a connection where plain HTTP carries the message.
+const noConnection = 0
 
 type tappedConn struct {
 	net.Conn
 	tap     *tap
+	number  uint64
 	in, out frames
 	ended   sync.Once
 	closed  chan struct{}
@@ -45,13 +55,13 @@ func tapWebSocket() *tap {
 	tap := &tap{}
 	websocket.DefaultDialer.Proxy = nil
 	websocket.DefaultDialer.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
+		conn, number, err := dialNumbered(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		tapped := &tappedConn{Conn: conn, tap: tap, closed: make(chan struct{})}
-		tapped.in = frames{head: answered, whole: func(payload []byte) { received(payload, true) }, control: control("in")}
-		tapped.out = frames{whole: func(payload []byte) { sent(payload, true) }, control: control("out")}
+		tapped := &tappedConn{Conn: conn, tap: tap, number: number, closed: make(chan struct{})}
+		tapped.in = frames{head: answered, whole: func(payload []byte) { received(payload, number) }, control: control("in")}
+		tapped.out = frames{whole: func(payload []byte) { sent(payload, number) }, control: control("out")}
 		tap.mutex.Lock()
 		tap.current = tapped
 		tap.mutex.Unlock()
@@ -62,8 +72,16 @@ func tapWebSocket() *tap {
 
 // dial reports each connection that the library asks for, whatever comes of it.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	lines.Emit("dial", nil)
-	return (&net.Dialer{}).DialContext(ctx, network, address)
+	conn, _, err := dialNumbered(ctx, network, address)
+	return conn, err
+}
+
+// dialNumbered does the same and returns the connection's number.
+func dialNumbered(ctx context.Context, network, address string) (net.Conn, uint64, error) {
+	number := dials.Add(1)
+	lines.Emit("dial", lines.Event{"conn": number})
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	return conn, number, err
 }
 
 // answered reports an upgrade that was refused: the library tells its callbacks no more than that it
@@ -81,20 +99,21 @@ func refused(response *http.Response) {
 	lines.Emit("refused", lines.Event{"status": response.StatusCode, "retry_after": response.Header.Get("Retry-After")})
 }
 
-func (t *tap) command(name string) error {
+// command hurts or heals the connection. A cut returns the number of the connection that it ended.
+func (t *tap) command(name string) (lines.Event, error) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	switch {
 	case name == "cut" && t.current == nil:
-		return errors.New("never connected")
+		return nil, errors.New("never connected")
 	case name == "cut":
-		// A reset, as a cable pulled or a process killed leaves it; not a close frame.
+		// A reset, as a cable pulled or a process killed leaves it: the server gets no close frame.
 		if tcp, ok := t.current.Conn.(*net.TCPConn); ok {
 			if err := tcp.SetLinger(0); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return t.current.Conn.Close()
+		return lines.Event{"conn": t.current.number}, t.current.Conn.Close()
 	case name == "lose":
 		t.losing = true
 	case name == "stall" && t.stalled == nil:
@@ -103,11 +122,15 @@ func (t *tap) command(name string) error {
 		close(t.stalled)
 		t.stalled = nil
 	}
-	return nil
+	return nil, nil
 }
 
-// loses says once that a write is to be lost.
-func (t *tap) loses() bool {
+// loses says once that a data frame must be lost. A pong or a close frame, which may come at any time
+// on a slow machine, goes through.
+func (t *tap) loses(data []byte) bool {
+	if len(data) > 0 && data[0]&0x0f >= opClose {
+		return false
+	}
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	losing := t.losing
@@ -134,7 +157,7 @@ func (c *tappedConn) Read(buffer []byte) (int, error) {
 }
 
 func (c *tappedConn) Write(data []byte) (int, error) {
-	if c.tap.loses() {
+	if c.tap.loses(data) {
 		lines.Emit("lost", lines.Event{"bytes": len(data)})
 		return len(data), nil
 	}
@@ -151,7 +174,7 @@ func (c *tappedConn) Close() error {
 func (c *tappedConn) end(reason string) {
 	c.ended.Do(func() {
 		close(c.closed)
-		lines.Emit("disconnected", lines.Event{"reason": reason})
+		lines.Emit("disconnected", lines.Event{"reason": reason, "conn": c.number})
 	})
 }
 
@@ -170,26 +193,27 @@ func control(direction string) func(byte, []byte) {
 	}
 }
 
-// sent and received report a message; framed ones begin with the header of the WebSocket transport.
-func sent(payload []byte, framed bool) {
+// sent and received report a message. One that has a connection's number came over a WebSocket and
+// begins with the header of that transport.
+func sent(payload []byte, conn uint64) {
 	var message protobufs.AgentToServer
-	if event := decode(payload, framed, &message); event != nil {
+	if event := decode(payload, conn, &message); event != nil {
 		event["uid"] = hex.EncodeToString(message.InstanceUid)
 		event["seq"] = message.SequenceNum
 		lines.Emit("sent", event)
 	}
 }
 
-func received(payload []byte, framed bool) {
+func received(payload []byte, conn uint64) {
 	var message protobufs.ServerToAgent
-	if event := decode(payload, framed, &message); event != nil {
+	if event := decode(payload, conn, &message); event != nil {
 		event["uid"] = hex.EncodeToString(message.InstanceUid)
 		lines.Emit("received", event)
 	}
 }
 
-func decode(payload []byte, framed bool, message proto.Message) lines.Event {
-	header := framed && len(payload) > 0 && payload[0] == 0
+func decode(payload []byte, conn uint64, message proto.Message) lines.Event {
+	header := conn != noConnection && len(payload) > 0 && payload[0] == 0
 	body := payload
 	if header {
 		body = payload[1:]
@@ -200,6 +224,9 @@ func decode(payload []byte, framed bool, message proto.Message) lines.Event {
 	}
 	event := lines.Message(message, body)
 	event["header"] = header
+	if conn != noConnection {
+		event["conn"] = conn
+	}
 	return event
 }
 
@@ -225,7 +252,7 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	sent(body, false)
+	sent(body, noConnection)
 	response, err := t.inner.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -236,7 +263,7 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	_ = response.Body.Close()
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	if response.StatusCode == http.StatusOK {
-		received(body, false)
+		received(body, noConnection)
 	} else {
 		refused(response)
 	}

@@ -8,6 +8,8 @@ pub mod admission;
 pub mod backoff;
 pub mod bucket;
 pub mod drain;
+pub mod http_mode;
+pub mod link;
 pub mod pacing;
 pub mod placement;
 pub mod server;

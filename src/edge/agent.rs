@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn look_at_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
         let Some(attachment) = &self.conversation.attachment else {
             // Nobody has spoken yet: without a session, the connection has to look itself.
-            let leaves = self.conversation.edge().let_go(|| true);
+            let leaves = self.conversation.edge().may_close(|| true);
             if leaves {
                 self.close(Ending { code: 1001, reason: CloseReason::Drain });
             }

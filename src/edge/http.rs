@@ -104,7 +104,7 @@ async fn respond(
         }
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
-            (refusal.into_answer(), edge.let_go(|| true))
+            (refusal.into_answer(), edge.may_close(|| true))
         }
     };
     if leaves {
@@ -186,7 +186,7 @@ async fn exchange(
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
     let reply = reply(&waiting).await;
-    let leaves = edge.let_go(|| waiting.is_settled());
+    let leaves = edge.may_close(|| waiting.is_settled());
     if leaves {
         waiting.release_drained();
     }

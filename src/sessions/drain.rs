@@ -7,22 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::slot::{Locked, Slot};
 use super::{Presence, Sessions};
-use crate::core::drain::Candidate;
+use crate::core::drain::{AgentDrain, Candidate};
 use crate::core::session::EndReason;
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::telemetry::events::sessions::SessionEnded;
-
-/// What became of the wish that an agent goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentDrain {
-    /// Its connection closes.
-    Closing,
-    /// Its server has yet to get or to answer something.
-    Pending,
-    /// It is not on a WebSocket here.
-    Absent,
-}
 
 impl Sessions {
     /// From now on whoever goes is taken to have gone to another node.

@@ -1,8 +1,13 @@
-//! A storm as real clients live through it: some wait in the line and come in with their first dial,
-//! others are told when to come again and do so once.
+//! A storm as real clients live through it: some wait on their open connection and are admitted with
+//! their first dial, others are told when to come again and do so once.
 //!
-//! The crowd around them is made of bare sockets that ask for an upgrade and never come back, so that
-//! what each client does can be counted at the gateway.
+//! The crowd around them is made of bare sockets that ask for an upgrade and stay silent, so that what
+//! each client does can be counted at the gateway.
+//!
+//! What is counted comes from the gateway's metrics and from the client's own log. Times have a strict
+//! lower bound, for nothing makes a gateway early; their upper bounds are wide, since a loaded machine
+//! makes everything late. Where a scene must be set within the second in which the next agent would be
+//! admitted, a machine that is too slow for that is noticed, and the scene is set again.
 
 use std::time::{Duration, Instant};
 
@@ -21,14 +26,19 @@ use crate::support::socket::{Socket, UPGRADE};
 const ACCEPTED: &str = "seawall_edge_accepted_connections_total";
 const OUTCOMES: &str = "seawall_admission_outcomes_total";
 
-/// A moment may be missed by so much: processes share the cores.
-const SLACK: Duration = Duration::from_millis(1_500);
-/// An agent that was refused without being held has its answer by then.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// One agent is admitted in this time.
+const EACH: Duration = Duration::from_secs(1);
+/// The gateway's and the tests' timers may differ by this much.
+const TIMER: Duration = Duration::from_millis(100);
 /// The clients' clocks are read in whole milliseconds.
 const TICK: Duration = Duration::from_millis(1);
+/// How late an answer may be that comes at once on a quiet machine. Below half of the default
+/// `hold_max`, so that an answer that is held back in error is still noticed.
+const LATE: Duration = Duration::from_secs(4);
+/// How many times a scene is set before the machine counts as too slow for it.
+const ATTEMPTS: usize = 6;
 
-/// Of those who stand before the client in [`entry_from_the_line`]. opamp-go gives an upgrade up after
+/// Agents that stand before the client in [`entry_from_the_line`]. opamp-go gives an upgrade up after
 /// 45 s, and a POST never.
 const AHEAD: u32 = 20;
 
@@ -36,18 +46,18 @@ const AHEAD: u32 = 20;
 /// still unread when it is refused, and the answer has to arrive all the same.
 const LONG_NAME_BYTES: usize = 100_000;
 
-/// One client before a gateway where one comes in each second, those of the burst at once.
+/// One client before a gateway that admits one agent a second, and those of the burst at once.
 struct Scene {
     world: World,
     agent: Agent,
 }
 
 impl Scene {
-    /// Everything runs, and nobody has knocked yet.
+    /// Everything runs, and the gateway has yet to see its first arrival.
     async fn set(setup: &Setup, name: &str, transport: Transport, keys: &[(&str, &str)]) -> Self {
         let world = setup
             .world_with(PushUid::Present, |gateway| {
-                // A fleet so large explains every moment that is told here.
+                // A fleet of this size explains every moment that is told here.
                 let gateway =
                     gateway.set("admission", "rate", "1").set("admission", "fleet_size", "100");
                 keys.iter().fold(gateway, |gateway, (key, value)| {
@@ -64,12 +74,12 @@ impl Scene {
         self.world.gateway()
     }
 
-    /// Takes one of those that the gateway lets in at once. After the last it is one a second.
-    async fn first(&self) -> (Socket, Instant) {
-        (Socket::open(self.gateway().edge()).await, clock::now())
+    /// Takes one of the places of the burst. After the last it is one a second.
+    async fn first(&self) -> Socket {
+        Socket::open(self.gateway().edge()).await
     }
 
-    /// So many ask for an upgrade, and do not read the answer.
+    /// This many sockets ask for an upgrade and leave the answer unread.
     async fn crowd(&self, count: u32) -> Vec<TcpStream> {
         let mut crowd = Vec::new();
         for _ in 0..count {
@@ -83,24 +93,33 @@ impl Scene {
     /// Waits until the client has its connection.
     async fn connected(&self, patience: Duration) -> Event {
         let connected = self.agent.log().wait(Mark::default(), "connected", patience, |_| true);
-        connected.await.unwrap_or_else(|| panic!("not in after {patience:?}"))
+        connected.await.unwrap_or_else(|| panic!("still waiting after {patience:?}"))
     }
 
     fn events(&self, name: &str) -> Vec<Event> {
         self.agent.log().events(Mark::default(), name)
     }
 
-    /// The client is as well off as one that never met a storm, with so many dials; and the gateway has
-    /// let so many in, and refused so many others.
-    async fn ends(&mut self, dials: usize, let_in: u32, refused: u32) {
-        self.world.converged(&self.agent).await;
-        assert_eq!(self.events("dial").len(), dials);
+    /// How many arrivals the gateway has admitted, and how many of them had waited before.
+    async fn admitted(&self) -> (f64, f64) {
         let metrics = self.gateway().metrics().await;
         let of = |outcome| metrics.sum(OUTCOMES, &[("outcome", outcome)]);
-        let inside = of("admitted") + of("admitted_from_park");
-        let counted = [inside, of("refused_park_full"), metrics.sum(OUTCOMES, &[])];
-        assert_eq!(counted, [let_in, refused, let_in + refused].map(f64::from));
-        assert_eq!(metrics.sum(ACCEPTED, &[]), f64::from(let_in + refused));
+        let from_park = of("admitted_from_park");
+        (of("admitted") + from_park, from_park)
+    }
+
+    /// The client is as well off as one that never met a storm, after this many dials; and the gateway
+    /// has admitted `admitted` arrivals and refused `refused` others.
+    async fn ends(&mut self, dials: usize, admitted: u32, refused: u32) {
+        self.world.converged(&self.agent).await;
+        assert_eq!(self.events("dial").len(), dials);
+        let all = f64::from(admitted + refused);
+        self.gateway().wait_metric(OUTCOMES, &[], |outcomes| outcomes >= all).await;
+        let (inside, _) = self.admitted().await;
+        let metrics = self.gateway().metrics().await;
+        let full = metrics.sum(OUTCOMES, &[("outcome", "refused_park_full")]);
+        let counted = [inside, full, metrics.sum(OUTCOMES, &[]), metrics.sum(ACCEPTED, &[])];
+        assert_eq!(counted, [f64::from(admitted), f64::from(refused), all, all]);
         self.world.check(&[&self.agent]);
     }
 }
@@ -111,7 +130,9 @@ fn between(earlier: &Event, later: &Event) -> Duration {
     Duration::from_millis(at(later) - at(earlier))
 }
 
-/// Whoever finds a long line waits in it for as long as that takes, and needs one dial.
+/// A client that finds a long line waits in it until all before it are admitted, and needs one dial.
+/// Asserted: one dial, no failure, admitted after those before it, at the earliest when the rate allows
+/// it and at the latest after one and a half times that.
 pub(crate) async fn entry_from_the_line(setup: Setup) {
     tokio::join!(
         from_the_line(&setup, Transport::WebSocket),
@@ -120,31 +141,32 @@ pub(crate) async fn entry_from_the_line(setup: Setup) {
 }
 
 async fn from_the_line(setup: &Setup, transport: Transport) {
-    // Where no more than one can be saved up, a turn that is given late is late for all behind it.
-    let keys = [("park_horizon", "25s"), ("park_ttl", "30s"), ("burst", "2s")];
+    // With a burst of one, a place that is given late would be late for all behind it.
+    let keys = [("park_horizon", "25s"), ("park_ttl", "40s"), ("burst", "2s")];
     let mut scene = Scene::set(setup, "patient", transport, &keys).await;
-    let (_first, began) = scene.first().await;
-    let _second = scene.first().await;
+    let began = clock::now();
+    let _burst = [scene.first().await, scene.first().await];
     let _crowd = scene.crowd(AHEAD).await;
     let there = |count: f64| count >= f64::from(AHEAD + 2);
     scene.gateway().wait_metric(ACCEPTED, &[], there).await;
     scene.agent.dial().await;
 
-    let turn = Duration::from_secs(u64::from(AHEAD) + 1);
-    let connected = scene.connected(turn + PATIENCE).await;
+    let earliest = EACH * (AHEAD + 1);
+    let connected = scene.connected(earliest + PATIENCE).await;
     let came = began.elapsed();
     let waited = between(&scene.events("dial")[0], &connected);
-    println!("{:?} {transport:?}: in after {came:?} of {turn:?}, waited {waited:?}", setup.version);
-    assert!(came.abs_diff(turn) <= SLACK, "in after {came:?} instead of {turn:?}");
-    assert!(waited.abs_diff(came) <= SLACK, "it waited {waited:?} of {came:?}");
+    println!("{:?} {transport:?}: {came:?} of {earliest:?}, waited {waited:?}", setup.version);
+    assert!(came + TIMER >= earliest, "admitted after {came:?}, earlier than {earliest:?}");
+    assert!(came <= earliest.mul_f64(1.5), "admitted after {came:?} instead of {earliest:?}");
     for failure in ["refused", "connect_failed", "disconnected"] {
         assert!(scene.events(failure).is_empty(), "{failure} while it waited");
     }
 
     scene.ends(1, AHEAD + 3, 0).await;
-    let metrics = scene.gateway().metrics().await;
-    let from_park = metrics.sum(OUTCOMES, &[("outcome", "admitted_from_park")]);
-    assert_eq!(from_park, f64::from(AHEAD + 1));
+    // A slow machine may bring some of the crowd only when the rate has room for them at once.
+    let (_, from_park) = scene.admitted().await;
+    let parked = f64::from(AHEAD / 2)..=f64::from(AHEAD + 1);
+    assert!(parked.contains(&from_park), "{from_park} were admitted from the line");
 }
 
 /// How a client is refused.
@@ -162,10 +184,15 @@ struct Refused {
     told: (u64, u64),
 }
 
-/// Whoever finds no room is told when to come again, comes then, not earlier, and is let in.
+/// The next agent was due before the scene was set: this machine was too slow this time.
+struct TooSlow;
+
+/// A client that is refused for lack of room is told when to come again, comes then and no earlier, and
+/// is admitted. Asserted: one refusal with the moment that follows from the agents before it, one dial
+/// more, and the gateway's count of both.
 pub(crate) async fn entry_at_the_moment_told(setup: Setup) {
-    // The client's moment is a second off, and one more for each of those before it, less the fifteen
-    // of a hundred that are overbooked, and rounding.
+    // The client's moment is a second off, and one more for each of those before it, less the 15 percent
+    // that are overbooked, and rounding.
     let no_line = Refused {
         transport: Transport::WebSocket,
         name_bytes: 10,
@@ -174,7 +201,7 @@ pub(crate) async fn entry_at_the_moment_told(setup: Setup) {
         hold: Duration::ZERO,
         told: (2, 6),
     };
-    // Here it is the end of the line, and the hold counts.
+    // Here the moment lies at the end of the line, and the hold counts.
     let held =
         Refused { line: 2, before: 3, hold: Duration::from_secs(2), told: (1, 4), ..no_line };
     let http = Transport::Http;
@@ -184,28 +211,69 @@ pub(crate) async fn entry_at_the_moment_told(setup: Setup) {
         Refused { transport: http, ..no_line },
         Refused { transport: http, name_bytes: LONG_NAME_BYTES, ..held },
     ];
-    // All have to be there within the second in which the next one may come in, so the starting of
-    // processes is over before.
-    let [a, b, c, d] = cases.map(|case| case.scene(&setup));
-    let (a, b, c, d) = tokio::join!(a, b, c, d);
-    let [one, two, three, four] = cases;
-    tokio::join!(one.play(a), two.play(b), three.play(c), four.play(d));
+    for case in cases {
+        case.run(&setup).await;
+    }
 }
 
 impl Refused {
+    async fn run(self, setup: &Setup) {
+        for _ in 0..ATTEMPTS {
+            let scene = self.scene(setup).await;
+            if self.play(scene).await.is_ok() {
+                return;
+            }
+        }
+        panic!("in {ATTEMPTS} attempts the scene was never set within {EACH:?}");
+    }
+
     async fn scene(self, setup: &Setup) -> Scene {
         let (line, hold) = (format!("{}s", self.line), format!("{}s", self.hold.as_secs()));
         let keys = [("park_horizon", &*line), ("hold_max", &*hold)];
         Scene::set(setup, &"x".repeat(self.name_bytes), self.transport, &keys).await
     }
 
-    async fn play(self, mut scene: Scene) {
-        let _first = scene.first().await;
-        let _crowd = scene.crowd(self.line + self.before).await;
+    /// Sets the scene: the burst is used, the line is full, and some have been refused.
+    async fn fill(self, scene: &Scene, began: Instant) -> Result<Vec<TcpStream>, TooSlow> {
+        let crowd = scene.crowd(self.line + self.before).await;
         let full = [("outcome", "refused_park_full")];
-        let all = f64::from(self.before);
-        scene.gateway().wait_metric(OUTCOMES, &full, |refused| refused >= all).await;
+        loop {
+            let refused = scene.gateway().metrics().await.sum(OUTCOMES, &full);
+            if refused >= f64::from(self.before) {
+                return Ok(crowd);
+            }
+            self.is_in_time(scene, began).await?;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whether the gateway has admitted the first arrival alone so far. One more within a second of the
+    /// beginning would be the gateway's fault; later, the machine was too slow.
+    async fn is_in_time(self, scene: &Scene, began: Instant) -> Result<(), TooSlow> {
+        let (inside, _) = scene.admitted().await;
+        let elapsed = began.elapsed();
+        if inside <= 1.0 && elapsed < PATIENCE {
+            return Ok(());
+        }
+        assert!(elapsed + TIMER >= EACH, "{inside} were admitted within {elapsed:?}");
+        Err(TooSlow)
+    }
+
+    async fn play(self, mut scene: Scene) -> Result<(), TooSlow> {
+        let began = clock::now();
+        let _first = scene.first().await;
+        let _crowd = self.fill(&scene, began).await?;
         scene.agent.dial().await;
+        let decided = scene.agent.log().until(PATIENCE, |log| {
+            ["refused", "connected"]
+                .iter()
+                .any(|name| !log.events(Mark::default(), name).is_empty())
+        });
+        assert!(decided.await, "neither refused nor admitted within {PATIENCE:?}");
+        if scene.events("refused").is_empty() {
+            // It found room that came up meanwhile.
+            self.is_in_time(&scene, began).await?;
+        }
 
         let connected = scene.connected(PATIENCE).await;
         let (dials, refused) = (scene.events("dial"), scene.events("refused"));
@@ -224,15 +292,16 @@ impl Refused {
         );
         let told = Duration::from_secs(told);
         assert!(stayed_away + TICK >= told, "back after {stayed_away:?}, told {told:?}");
-        assert!(stayed_away <= told + SLACK, "back after {stayed_away:?}, told {told:?}");
-        assert!(between(second, &connected) <= SLACK, "it had to wait for its own moment");
+        assert!(stayed_away <= told + LATE, "back after {stayed_away:?}, told {told:?}");
+        assert!(between(second, &connected) <= LATE, "it had to wait for its own moment");
         scene.ends(2, self.line + 2, self.before + 1).await;
+        Ok(())
     }
 
     fn check_refusal(self, dial: &Event, refused: &Event) {
         assert_eq!(refused.number("status"), Some(503));
         let answered = between(dial, refused) + TICK;
-        let (earliest, latest) = (self.hold, self.hold + AT_ONCE);
+        let (earliest, latest) = (self.hold, self.hold + LATE);
         assert!((earliest..=latest).contains(&answered), "the answer came after {answered:?}");
         let told = refused.text("retry_after").parse();
         let (least, most) = self.told;

@@ -1,4 +1,4 @@
-//! Agents that come and go: what their servers learn of it, and what they do not (R8).
+//! Agents that come and go: what their servers learn of it, and what stays hidden from them (R8).
 
 use std::time::Duration;
 
@@ -10,20 +10,21 @@ fn disconnects(event: &Event) -> bool {
     event.has_field("agent_disconnect")
 }
 
-/// A clean end is passed on at once, and once; the agent's close is answered.
+/// A clean end is passed on at once, and once; the agent's close is answered. Asserted by order: the
+/// answer to the close frame came before the client gave up waiting for it, which takes it 5 s; and
+/// the server was told within the patience of a wait, half of what an unannounced end takes.
 pub(crate) async fn clean_disconnect(setup: Setup) {
     let mut world = setup.world().await;
     let mut agent = world.agent(world.options("leaving")).await;
     let stays = world.agent(world.options("staying")).await;
 
     let since = world.server.mark();
-    let asked = seawall::clock::now();
     agent.stop().await;
-    // opamp-go waits up to 5 s for the answer to its close frame.
-    assert!(asked.elapsed() < Duration::from_secs(3), "the close was not answered");
-    agent.event(Mark::default(), "close_frame", |event| event.text("direction") == "in").await;
+    // The client writes `done` as its last line, so what it got before stands in its log.
+    let closes = agent.log().events(Mark::default(), "close_frame");
+    let is_answered = closes.iter().any(|event| event.text("direction") == "in");
+    assert!(is_answered, "the close was not answered: {closes:?}");
     world.server.received(since, &agent.uid, disconnects).await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "not passed on at once");
     assert_eq!(world.server.state(&agent.uid).await, None);
     if matches!(setup.topology, Topology::Direct | Topology::PerAgent) {
         world.server.process().event(since, "closed", |_| true).await;
@@ -54,7 +55,8 @@ pub(crate) async fn agent_cut_and_back(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// An agent that does not come back is reported gone after the linger time, by the gateway.
+/// The gateway reports an agent gone that stays away for `grace_period`. Asserted: no sooner than that
+/// after the kill; later is the machine's.
 pub(crate) async fn agent_killed(setup: Setup) {
     let grace_period = Duration::from_millis(1500);
     let mut world = setup
@@ -65,11 +67,11 @@ pub(crate) async fn agent_killed(setup: Setup) {
     let mut agent = world.agent(world.options("doomed")).await;
     let stays = world.agent(world.options("staying")).await;
     let since = world.server.mark();
+    // Before the kill, because the gateway may see the end of the process before `kill` returns.
+    let alive = seawall::clock::now();
     agent.process().kill().await;
-    let died = seawall::clock::now();
     world.server.received(since, &agent.uid, disconnects).await;
-    // The end of the process may have been seen a little before `kill` returned.
-    assert!(died.elapsed() >= grace_period / 2, "it did not grace_period");
+    assert!(alive.elapsed() >= grace_period, "gone after {:?}", alive.elapsed());
     assert_eq!(world.server.state(&agent.uid).await, None);
     world.converged(&stays).await;
     world.check(&[&agent, &stays]);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use prost::Message as _;
 use seawall::opamp::proto::ComponentHealth;
 
-use crate::support::PATIENCE;
 use crate::support::interop::agent::{CUSTOM_CAPABILITY, config_map};
 use crate::support::interop::server::PushUid;
 use crate::support::interop::world::Setup;
@@ -61,7 +60,7 @@ pub(crate) async fn changes(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// Fields that no schema of ours knows travel unchanged, both ways.
+/// Fields that are unknown to our schema travel unchanged, both ways.
 pub(crate) async fn unknown_fields(setup: Setup) {
     let mut world = setup.world().await;
     let mut agent = world.agent(world.options("newer")).await;
@@ -85,7 +84,8 @@ pub(crate) async fn unknown_fields(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// Every message gets exactly one reply (R5).
+/// Every message gets exactly one reply (R5). Counted when the agent has as many replies as messages,
+/// however late a loaded machine delivers them, and once more after its clean end.
 pub(crate) async fn one_reply_each(setup: Setup) {
     let mut world = setup.world().await;
     let mut agent = world.agent(world.options("counting")).await;
@@ -95,8 +95,8 @@ pub(crate) async fn one_reply_each(setup: Setup) {
         agent.event(since, "received", |_| true).await;
     }
     world.converged(&agent).await;
-    // After a clean end nothing is under way. Its own message, the last, may go without a reply,
-    // for the agent closes right behind it.
+    agent.answered().await;
+    // The message that says goodbye may go without a reply, for the agent closes right behind it.
     agent.stop().await;
     let sent = agent.log().events(Mark::default(), "sent").len();
     let received = agent.log().events(Mark::default(), "received").len();
@@ -104,19 +104,17 @@ pub(crate) async fn one_reply_each(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// A server that does not answer leaves no agent without a reply, and what it says later still
-/// arrives.
+/// An agent whose server is silent gets its reply from the gateway, after `reply_wait`; what the server
+/// says later still arrives. Asserted: a reply comes, no sooner than `reply_wait`. How much later it
+/// comes is the machine's, within the patience of every wait here.
 pub(crate) async fn silent_server(setup: Setup) {
     let wait = Duration::from_millis(300);
     let mut world = setup
         .world_with(PushUid::Present, |gateway| gateway.set("sessions", "reply_wait", "\"300ms\""))
         .await;
     let mut agent = world.agent(world.options("patient")).await;
-    // What it said at first is answered, and nothing is under way.
-    let count = |kind| agent.log().events(Mark::default(), kind).len();
-    while count("received") < count("sent") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // From here on the next reply belongs to the next message.
+    agent.answered().await;
     world.server.silence(true).await;
 
     let since = agent.mark();
@@ -124,7 +122,6 @@ pub(crate) async fn silent_server(setup: Setup) {
     agent.set_health(false, "hello?").await;
     let reply = agent.event(since, "received", |_| true).await;
     assert!(asked.elapsed() >= wait, "the server's own reply is waited for");
-    assert!(asked.elapsed() < wait + PATIENCE / 4, "but not for long");
     let reply = reply.server_to_agent();
     assert!(reply.error_response.is_none() && reply.flags == 0, "an acknowledgement: {reply:?}");
 
@@ -133,16 +130,19 @@ pub(crate) async fn silent_server(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// Heartbeats are answered here, and few go on (R9).
+/// The gateway answers heartbeats itself and forwards one a minute (R9). Asserted: of ten heartbeats at
+/// most one goes on, and one more for each minute that a slow machine takes for them.
 pub(crate) async fn heartbeats_held(setup: Setup) {
     let mut world = setup.world().await;
     let options = world.options("beating").heartbeat(Duration::from_millis(200));
     let agent = world.agent(options).await;
+    agent.answered().await;
     let (server_since, agent_since) = (world.server.mark(), agent.mark());
-    agent
-        .event(agent_since, "received", |_| agent.log().events(agent_since, "received").len() >= 10)
-        .await;
-    let got = world.server.messages(server_since, &agent.uid).len();
-    assert!(got <= 1, "{got} heartbeats went on within seconds; one a minute may");
+    let began = seawall::clock::now();
+    let replies = || agent.log().events(agent_since, "received").len();
+    agent.event(agent_since, "received", |_| replies() >= 10).await;
+    let allowed = 1 + began.elapsed().as_secs() / 60;
+    let got = world.server.messages(server_since, &agent.uid).len() as u64;
+    assert!(got <= allowed, "{got} of ten heartbeats went on; {allowed} may");
     world.check(&[&agent]);
 }

@@ -1,7 +1,11 @@
 //! Reports that say the same in other bytes: Go writes the entries of a map in another order each
-//! time (R1). Who compares bytes takes each of them for news.
+//! time (R1). A gateway that compared bytes would forward each of them.
+//!
+//! These tests count on each connection, by the numbers that the client's tap gives connections and
+//! by the client's sequence numbers. A loaded machine may delay any step, or let the server notice the
+//! end of a connection after the next one began; each count stays right then.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use prost::Message;
@@ -14,47 +18,63 @@ use crate::support::interop::agent::{Agent, AgentOptions};
 use crate::support::interop::world::{Setup, World};
 use crate::support::log::{Event, Mark};
 
-/// How often the agent says it all again.
+/// How many times the agent says everything again.
 const REPETITIONS: usize = 1_000;
 /// The same without a gateway: enough to see that the agent does send all this.
 const DIRECT_REPETITIONS: usize = 50;
 /// Entries of each map: more orders than a run could try.
 const ENTRIES: usize = 24;
-/// Longer than what was written to an agent counts as perhaps lost.
+/// The gateway doubts that an agent got what was written within this time before its connection broke.
 const DOUBT: Duration = Duration::from_millis(5_200);
 
 const SUPPRESSED: &str = "seawall_suppressed_reports_total";
 const FORWARDED: &str = "seawall_forwarded_reports_total";
 
 /// Each repetition is a new connection, on which this release tells its full state. Health is set
-/// again as the connection opens, as agents do that report it from a timer; of the components there
-/// is the hash alone.
+/// again as the connection opens, as agents do that report it from a timer; of the components the
+/// client sends the hash alone.
+///
+/// Asserted: each cut leads to one connection more, each of these begins with a full report, and the
+/// gateway forwards none of them. Without a gateway the server may ask one of them for its full state
+/// again, when it saw the end of the last connection late; such a second report is left out.
 pub(crate) async fn repeated_on_reconnect(setup: Setup) {
     let mut world = setup.world().await;
     let options = world.options("again").repeat_health();
     let mut agent = rich(&mut world, options).await;
     forget_doubts(&mut agent).await;
     let before = Before::take(&world, &agent).await;
+    let mut cuts = BTreeSet::new();
     for _ in 0..before.repetitions {
         let (since, server_since) = (agent.mark(), world.server.mark());
-        agent.cut().await;
-        agent.event(since, "sent", is_full).await;
-        // A cut may discard what has not been read: not before the report is taken.
+        let cut = agent.cut().await;
+        cuts.insert(cut);
+        let is_first = |event: &Event| event.number("conn") > Some(cut) && is_full(event);
+        let report = agent.event(since, "sent", is_first).await;
+        // A cut may discard what the peer has yet to read, so the report must have arrived before.
         if world.is_direct() {
-            world.server.received(server_since, &agent.uid, is_full).await;
+            let arrived = |event: &Event| event.number("seq") == report.number("seq");
+            world.server.received(server_since, &agent.uid, arrived).await;
         } else {
-            agent.event(since, "received", |_| true).await;
+            let replied = |event: &Event| event.number("conn") == report.number("conn");
+            agent.event(since, "received", replied).await;
         }
     }
-    let [health, config, packages, _] = before.encodings(&agent);
+    let ended = connections(&agent.log().events(before.agent, "disconnected"));
+    assert_eq!(ended, cuts, "each connection ended by a cut of this test");
+    let reports = before.first_reports(&agent);
+    let [health, config, packages, _] = before.encodings(&reports);
     before.check_order([health, config, packages]);
-    before.check(&world, &agent, 1).await;
+    agent.answered().await;
+    before.check(&world, &agent).await;
     a_change_gets_through(&mut world, &mut agent).await;
 }
 
 /// Each repetition answers a question: a message is lost, the next one shows it by its number, and
-/// the agent is asked for its full state, the map of components included. Neither the short report
-/// that shows the loss nor the full one is news.
+/// the agent is asked for its full state, the map of components included. The short report that shows
+/// the loss and the full one both repeat what the server has.
+///
+/// Asserted: the agent tells its full state exactly as often as it is asked, and nothing is forwarded.
+/// How long the answers take is of no account.
 pub(crate) async fn repeated_when_asked(setup: Setup) {
     let mut world = setup.world().await;
     let options = world.options("asked");
@@ -69,9 +89,12 @@ pub(crate) async fn repeated_when_asked(setup: Setup) {
         agent.tell("set_description", &description).await;
         agent.event(since, "sent", is_full).await;
     }
-    let counts = before.encodings(&agent);
+    let reports = before.full_reports(&agent);
+    assert_eq!(reports.len(), before.repetitions, "one full report for each lost message");
+    let counts = before.encodings(&reports);
     before.check_order(counts);
-    before.check(&world, &agent, 2).await;
+    agent.answered().await;
+    before.check(&world, &agent).await;
     a_change_gets_through(&mut world, &mut agent).await;
 }
 
@@ -79,10 +102,15 @@ fn is_full(event: &Event) -> bool {
     event.has_field("health") && event.has_field("effective_config")
 }
 
-/// What a heartbeat has and nothing else.
+/// Whether a message has the fields of a heartbeat alone.
 fn is_heartbeat(event: &Event) -> bool {
     let fields = event.texts("fields");
     fields.iter().all(|field| ["instance_uid", "sequence_num", "capabilities"].contains(field))
+}
+
+/// The numbers of the connections of these events.
+fn connections(events: &[Event]) -> BTreeSet<u64> {
+    events.iter().filter_map(|event| event.number("conn")).collect()
 }
 
 /// An agent whose state is all large maps, and a server that knows it.
@@ -103,22 +131,23 @@ async fn rich(world: &mut World, options: AgentOptions) -> Agent {
 }
 
 /// The server has just asked for the components. What was written to an agent shortly before its
-/// connection broke may be lost, and its reports count as news then; what the agent says some
-/// seconds later proves that it was not.
+/// connection broke may be lost, and its reports count as news then. A message that the agent sends
+/// some seconds later proves that it got everything.
 async fn forget_doubts(agent: &mut Agent) {
-    // Nothing tells of it, on purpose: the gateway waits for a message this late, not for time.
+    // The gateway goes by how late the next message is, so this time must pass; more of it does no harm.
     tokio::time::sleep(DOUBT).await;
     let since = agent.mark();
     let description = agent.truth().agent_description.expect("told").encode_to_vec();
     agent.tell("set_description", &description).await;
     agent.event(since, "received", |_| true).await;
+    agent.answered().await;
 }
 
 fn names(what: &str) -> impl Iterator<Item = String> {
     (0..ENTRIES).map(move |number| format!("{what}/{number}"))
 }
 
-/// With so many parts, each of them with two of its own.
+/// Health with this many parts, each of them with two of its own.
 fn health(parts: usize) -> ComponentHealth {
     let part = |name| (name, health(if parts > 2 { 2 } else { 0 }));
     ComponentHealth {
@@ -192,12 +221,25 @@ impl Before {
         Self { repetitions: REPETITIONS, agent, server, suppressed, forwarded }
     }
 
-    /// In how many ways each part was written since, by full reports of one and the same content.
-    /// The map of components is there only where it was asked for; its hash always is.
-    fn encodings(&self, agent: &Agent) -> [usize; 4] {
+    /// The agent's full reports since.
+    fn full_reports(&self, agent: &Agent) -> Vec<Event> {
         let mut reports = agent.log().events(self.agent, "sent");
         reports.retain(is_full);
-        assert_eq!(reports.len(), self.repetitions);
+        reports
+    }
+
+    /// The first of them on each connection, which must be as many as there were cuts.
+    fn first_reports(&self, agent: &Agent) -> Vec<Event> {
+        let mut reports = self.full_reports(agent);
+        // The log is in the order of the connections.
+        reports.dedup_by_key(|report| report.number("conn"));
+        assert_eq!(reports.len(), self.repetitions, "one connection for each cut");
+        reports
+    }
+
+    /// In how many ways each part was written in full reports of one and the same content. The map of
+    /// components is in a report only where it was asked for; its hash always is.
+    fn encodings(&self, reports: &[Event]) -> [usize; 4] {
         let content = |event: &Event| {
             let mut message = event.agent_to_server();
             message.sequence_num = 0;
@@ -206,7 +248,7 @@ impl Before {
         };
         let first = content(&reports[0]);
         let mut seen: [HashSet<Vec<u8>>; 4] = Default::default();
-        for report in &reports {
+        for report in reports {
             assert_eq!(content(report), first, "the content changed");
             let written = Written::decode(&*report.raw()).expect("decoded before");
             let Written { health, effective_config, package_statuses, available_components } =
@@ -225,27 +267,28 @@ impl Before {
         assert!(encodings.iter().all(enough), "{encodings:?} encodings");
     }
 
-    /// None of the reports since, `each` in a repetition, was news. Without a gateway they all reach
-    /// the server.
-    async fn check(&self, world: &World, agent: &Agent, each: usize) {
-        let reports = each * self.repetitions;
-        let got = || {
-            let mut got = world.server.messages(self.server, &agent.uid);
-            got.retain(|event| !is_heartbeat(event));
-            got
-        };
+    /// The gateway suppressed every report that the agent says it has sent since, and forwarded none.
+    /// Without a gateway a full report for each repetition reaches the server.
+    async fn check(&self, world: &World, agent: &Agent) {
+        let received = || world.server.messages(self.server, &agent.uid);
         if world.is_direct() {
-            world.server.received(self.server, &agent.uid, |_| got().len() >= reports).await;
+            let enough = || received().iter().filter(|event| is_full(event)).count();
+            let enough = |_: &Event| enough() >= self.repetitions;
+            world.server.received(self.server, &agent.uid, enough).await;
             return;
         }
-        let wanted = self.suppressed + f64::from(u32::try_from(reports).expect("a few thousand"));
+        let mut sent = agent.log().events(self.agent, "sent");
+        sent.retain(|event| !is_heartbeat(event));
+        let sent = f64::from(u32::try_from(sent.len()).expect("a few thousand"));
+        let wanted = self.suppressed + sent;
         let gateway = world.gateway();
         gateway.wait_metric(SUPPRESSED, &[], |suppressed| suppressed >= wanted).await;
         let metrics = gateway.metrics().await;
         assert_eq!(metrics.sum(SUPPRESSED, &[]), wanted);
         assert_eq!(metrics.sum(FORWARDED, &[]), self.forwarded);
-        let got = got();
-        assert!(got.is_empty(), "the server was told what it knew: {got:?}");
+        let mut told = received();
+        told.retain(|event| !is_heartbeat(event));
+        assert!(told.is_empty(), "the server was told what it knew: {told:?}");
     }
 }
 

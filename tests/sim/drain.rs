@@ -3,9 +3,8 @@
 //! balancer moves to it at some moment around the end of the notice.
 
 use seawall::clock;
-use seawall::core::drain::{DrainPhase, Step};
+use seawall::core::drain::{AgentDrain, DrainPhase, DrainStep};
 use seawall::ident::InstanceUid;
-use seawall::sessions::AgentDrain;
 
 use crate::gateway::Gateway;
 use crate::oracle::Cause;
@@ -15,8 +14,6 @@ use crate::world::{Event, NodeKey, Time, World, agent_of};
 
 /// How often a node that drains looks at what changes by itself.
 const LOOK_AGAIN: Time = Time::from_millis(100);
-/// How long the goodbyes that agents said may take on their way to the servers.
-const DELIVERY_PATIENCE: Time = Time::from_secs(5);
 /// How long links may take to write what waits on them.
 const STOP_PATIENCE: Time = Time::from_secs(5);
 /// `edge.ping_interval`: how often a silent connection is looked at.
@@ -33,9 +30,7 @@ impl World {
         };
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         gateway.drain.begin(clock::now());
-        gateway.sessions.begin_drain();
         self.say(|| format!("node {node} drains"));
-        self.oracle.drain_begins(node, self.now);
         self.starting += 1;
         let wait = self.random.ms(0, 2_000);
         self.after(wait, Event::NodeStarts);
@@ -65,26 +60,36 @@ impl World {
         loop {
             let now = clock::now();
             let Some(gateway) = self.nodes.get_mut(&node) else { return };
-            let open = gateway.open_connections();
-            match gateway.drain.next(now, open) {
-                Step::Wait(until) => {
+            let left = gateway.left();
+            match gateway.drain.next(now, left) {
+                DrainStep::Wait(until) => {
                     let wait = until.saturating_duration_since(now).min(LOOK_AGAIN);
                     self.judge_drain(node);
                     return self.after(wait.max(Time::from_millis(1)), Event::DrainStep(node));
                 }
-                Step::StopAccepting => self.stop_accepting(node),
-                Step::Census => {
+                DrainStep::AssumeMoves => {
+                    gateway.sessions.begin_drain();
+                    self.oracle.drain_begins(node, self.now);
+                }
+                DrainStep::StopAccepting { .. } => self.stop_accepting(node),
+                DrainStep::Census => {
                     let here = gateway.sessions.here(|| self.random.next());
                     gateway.drain.line_up(here, now);
                 }
-                Step::Close { uid, patient } => self.close_agent(node, uid, patient),
-                Step::CloseAll => {
+                DrainStep::Close { uid, patient } => self.close_agent(node, uid, patient),
+                DrainStep::CloseAll => {
                     gateway.cut_channels();
                     gateway.sessions.stop();
                     self.say(|| format!("node {node} closes all that is left"));
                     self.settle(Cause::Timer);
                 }
-                Step::Deliver | Step::Over => return self.deliver(node),
+                DrainStep::ForgetMoved => {
+                    self.oracle.drain_delivers(node);
+                    gateway.sessions.forget_drained();
+                    self.settle(Cause::Timer);
+                }
+                DrainStep::StopLinks => return self.stop_links(node),
+                DrainStep::Over => return,
             }
         }
     }
@@ -107,11 +112,7 @@ impl World {
         let now = clock::now();
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let outcome = gateway.sessions.drain_agent(uid, patient);
-        match outcome {
-            AgentDrain::Closing => gateway.drain.closed(),
-            AgentDrain::Pending => gateway.drain.not_yet(now),
-            AgentDrain::Absent => gateway.drain.absent(),
-        }
+        gateway.drain.closed(outcome, now);
         if outcome == AgentDrain::Closing {
             let agent = agent_of(uid);
             self.say(|| format!("node {node} closes agent {agent}, patient: {patient}"));
@@ -145,26 +146,15 @@ impl World {
         }
     }
 
-    /// No connection is left: the servers get what waits for them.
-    fn deliver(&mut self, node: NodeKey) {
+    /// Every link writes what waits on it and closes, and the process ends.
+    fn stop_links(&mut self, node: NodeKey) {
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
-        if gateway.delivers_since.is_none() {
-            gateway.delivers_since = Some(self.now);
-            self.oracle.drain_delivers(node);
-            gateway.sessions.forget_drained();
-            self.settle(Cause::Timer);
-        }
-        let Some(gateway) = self.nodes.get_mut(&node) else { return };
-        let told = gateway.sessions.count() == (0, 0);
-        if !told && gateway.delivers_since.is_some_and(|at| self.now < at + DELIVERY_PATIENCE) {
-            return self.after(LOOK_AGAIN, Event::DrainStep(node));
-        }
         let keys: Vec<Key> = {
             let mut ends = gateway.wires.ends.lock();
             ends.links.values_mut().for_each(|link| link.state = State::Closing);
             ends.links.keys().copied().collect()
         };
-        gateway.drain.delivered(clock::now());
+        gateway.drain.links_stopped(clock::now());
         self.judge_goodbyes(node);
         self.say(|| format!("node {node} is drained"));
         for key in keys {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use seawall::clock;
-use seawall::core::drain::{Drain, DrainPhase};
+use seawall::core::drain::{Drain, DrainPhase, Left};
 use seawall::ident::ConnectionId;
 use seawall::opamp::header;
 use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
@@ -56,8 +56,6 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
     pub(crate) drain: Drain,
-    /// Since when nothing is left to do for it but to tell the servers what waits for them.
-    pub(crate) delivers_since: Option<Time>,
     /// Its listeners are closed.
     pub(crate) stops_accepting: bool,
     /// Connections of agents that are open, plain-HTTP ones included.
@@ -88,7 +86,6 @@ impl Gateway {
             sessions,
             wires,
             drain: Drain::new(plan.drain),
-            delivers_since: None,
             stops_accepting: false,
             open: BTreeSet::new(),
             tasks: BTreeMap::new(),
@@ -111,9 +108,11 @@ impl Gateway {
         self.drain.phase() != DrainPhase::Serving
     }
 
-    /// Connections of agents that are open.
-    pub(crate) fn open_connections(&self) -> usize {
-        self.open.len()
+    /// What a drain would have to close.
+    pub(crate) fn left(&self) -> Left {
+        let (connected, absent) = self.sessions.count();
+        let sessions = usize::try_from(connected + absent).unwrap();
+        Left { connections: self.open.len(), sessions }
     }
 
     /// A plain-HTTP connection is open.
@@ -189,7 +188,7 @@ impl Gateway {
         let task = self.tasks.get(&wire)?;
         let Some(attachment) = &task.attachment else {
             // Without a session the connection asks the drain itself.
-            return self.drain.let_go(clock::now(), true).then_some(Outgoing::Stopping);
+            return self.drain.may_close(clock::now(), true).then_some(Outgoing::Stopping);
         };
         let waker = Waker::from(Arc::clone(&task.woken));
         Some(attachment.poll_outgoing(&Context::from_waker(&waker), true))
@@ -205,7 +204,7 @@ impl Gateway {
         let waker = Waker::from(Arc::clone(&request.woken));
         let polled = request.waiting.poll_reply(&Context::from_waker(&waker), expired);
         if let Poll::Ready(bytes) = polled {
-            let closes = self.drain.let_go(clock::now(), request.waiting.is_settled());
+            let closes = self.drain.may_close(clock::now(), request.waiting.is_settled());
             if closes {
                 request.waiting.release_drained();
                 self.open.remove(&request.channel);

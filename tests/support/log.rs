@@ -110,6 +110,23 @@ impl Log {
         events.filter(|event| event.name() == name).cloned().collect()
     }
 
+    /// Waits until the log is as wanted, which is checked again after each new line; `false` when
+    /// the time is over first.
+    pub(crate) async fn until(&self, timeout: Duration, wanted: impl Fn(&Self) -> bool) -> bool {
+        let mut count = self.watch();
+        let reached = async {
+            loop {
+                count.borrow_and_update();
+                if wanted(self) {
+                    return;
+                }
+                // The sender lives in `self`.
+                count.changed().await.expect("the log is alive");
+            }
+        };
+        tokio::time::timeout(timeout, reached).await.is_ok()
+    }
+
     /// The first event of this name since the mark that is as wanted, or `None` in time.
     pub(crate) async fn wait(
         &self,
@@ -118,18 +135,9 @@ impl Log {
         timeout: Duration,
         wanted: impl Fn(&Event) -> bool,
     ) -> Option<Event> {
-        let mut count = self.watch();
-        let found = async {
-            loop {
-                count.borrow_and_update();
-                if let Some(event) = self.events(since, name).into_iter().find(&wanted) {
-                    return event;
-                }
-                // The sender lives in `self`.
-                count.changed().await.expect("the log is alive");
-            }
-        };
-        tokio::time::timeout(timeout, found).await.ok()
+        let found = || self.events(since, name).into_iter().find(&wanted);
+        self.until(timeout, |_| found().is_some()).await;
+        found()
     }
 
     /// How many lines contain this text.

@@ -9,7 +9,8 @@ use seawall::opamp::proto::{
 use serde_json::json;
 use tokio::process::Command;
 
-use super::super::log::{Event, Mark, hex};
+use super::super::PATIENCE;
+use super::super::log::{Event, Log, Mark, hex};
 use super::super::process::Process;
 use super::{Peers, Version};
 
@@ -113,7 +114,7 @@ impl Agent {
     }
 
     /// Its log.
-    pub(crate) fn log(&self) -> &super::super::log::Log {
+    pub(crate) fn log(&self) -> &Log {
         self.process.log()
     }
 
@@ -169,9 +170,30 @@ impl Agent {
         self.process.command(json!({"cmd": "start"})).await;
     }
 
-    /// Resets its socket, as a pulled cable would.
-    pub(crate) async fn cut(&mut self) {
-        self.process.command(json!({"cmd": "cut"})).await;
+    /// Resets its socket, as a pulled cable would, and returns the number of the connection that
+    /// ended so. Events of later connections carry higher numbers.
+    pub(crate) async fn cut(&mut self) -> u64 {
+        let done = self.process.command(json!({"cmd": "cut"})).await;
+        done.number("conn").expect("the tap numbers connections")
+    }
+
+    /// Waits until it has as many replies on its latest connection as it has sent messages there (R5).
+    /// Holds only for an agent that its server pushes nothing to. Fails the test after [`PATIENCE`].
+    pub(crate) async fn answered(&self) {
+        let counts = |log: &Log| {
+            let [sent, received] =
+                ["sent", "received"].map(|name| log.events(Mark::default(), name));
+            let latest = sent.last().and_then(|event| event.number("conn"));
+            [sent, received]
+                .map(|events| events.iter().filter(|event| event.number("conn") == latest).count())
+        };
+        let even = |log: &Log| {
+            let [sent, received] = counts(log);
+            received >= sent
+        };
+        let is_answered = self.log().until(PATIENCE, even).await;
+        let [sent, received] = counts(self.log());
+        assert!(is_answered, "{sent} messages, but {received} replies within {PATIENCE:?}");
     }
 
     /// Loses its next message, which must be a short one, on the way.

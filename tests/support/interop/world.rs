@@ -166,6 +166,23 @@ impl World {
         }
     }
 
+    /// Waits until the server has forgotten an agent that has ended. Fails the test after [`PATIENCE`].
+    pub(crate) async fn forgotten(&mut self, agent: &Agent) {
+        let forgetting = async {
+            loop {
+                let got = self.server.messages(Mark::default(), &agent.uid).len();
+                if self.server.state(&agent.uid).await.is_none() {
+                    return;
+                }
+                let log = self.server.process().log();
+                let more = || self.server.messages(Mark::default(), &agent.uid).len() > got;
+                log.until(PATIENCE, |_| more()).await;
+            }
+        };
+        let forgotten = tokio::time::timeout(PATIENCE, forgetting).await;
+        assert!(forgotten.is_ok(), "the server remembers {}", hex(&agent.uid));
+    }
+
     /// What must hold at the end of every scenario whose server lived all through it.
     pub(crate) fn check(&self, agents: &[&Agent]) {
         for agent in agents {
