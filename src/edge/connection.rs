@@ -6,12 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::admission::{ArrivalSource, Counted, Entered};
+use super::admission::{Applicant, ArrivalSource, CountedArrival, Entered};
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
 use super::{Edge, admission, http, lingering_close};
@@ -35,8 +36,8 @@ pub(super) async fn serve(
     match Box::pin(source(&edge, socket, peer)).await {
         Ok((socket, request)) => match socket.into_std() {
             Ok(socket) => {
-                let inside = edge.inside.clone();
-                inside.spawn(live(edge, (socket, request), closed, room));
+                let serving = edge.serving.clone();
+                serving.spawn(live(edge, (socket, request), closed, room));
             }
             Err(_) => closed.reason = CloseReason::Reset,
         },
@@ -109,12 +110,13 @@ async fn source(
     mut socket: TcpStream,
     peer: SocketAddr,
 ) -> Result<(TcpStream, Box<Request>), CloseReason> {
-    let mut counted = Counted::new();
+    let mut counted = CountedArrival::new();
     // Boxed, so that whoever waits does not hold the room for what it has behind it.
     let (asked, source, rest) = Box::pin(ask(edge, &mut socket, peer)).await?;
     if !matches!(asked, Asked::Other) {
-        match admission::enter(&edge.admission, &mut socket, source, &mut counted).await {
-            Entered::In => {}
+        let mut applicant = Http1Applicant { socket: &mut socket };
+        match admission::enter(&edge.admission, source, &mut applicant, &mut counted).await {
+            Entered::Admitted => {}
             Entered::Left => return Err(CloseReason::AgentClosed),
             Entered::Refused => {
                 RequestRefused { peer, reason: RefuseReason::NotYet }.emit();
@@ -211,7 +213,7 @@ async fn read_head(
                 if request.path() != edge.params.path {
                     return nothing_of_ours;
                 }
-                let source = edge.admission.read(&request, peer);
+                let source = edge.admission.source_of(request.headers.iter(), peer);
                 let Ok(key) = request.upgrade() else {
                     let ours = request.method == "POST";
                     return Ok((if ours { Asked::Post } else { Asked::Other }, source));
@@ -247,6 +249,30 @@ where
     ConnectionUpgraded { peer }.emit();
     let conversation = Conversation::new(Arc::clone(edge), peer);
     Opened::Agent(Box::new(AgentSocket::new(socket, conversation, early)))
+}
+
+/// An arrival over HTTP/1.1.
+struct Http1Applicant<'a> {
+    socket: &'a mut TcpStream,
+}
+
+impl Applicant for Http1Applicant<'_> {
+    /// What the agent has sent behind the request's head stays in the kernel: read here, it would have to be
+    /// stored. While there is such, the socket is ready all the time and has to be looked at again and again.
+    async fn gone(&mut self) {
+        const LOOK_AGAIN: Duration = Duration::from_secs(1);
+        loop {
+            match self.socket.ready(Interest::READABLE).await {
+                Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(LOOK_AGAIN).await,
+                _ => return,
+            }
+        }
+    }
+
+    async fn refuse(&mut self, retry_after: Duration) {
+        let status = format!("503 Service Unavailable\r\nRetry-After: {}", retry_after.as_secs());
+        refuse(self.socket, &status).await;
+    }
 }
 
 /// Answers without a body and closes. A peer that does not take it at once gets nothing.
@@ -307,7 +333,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
         let socket = TcpStream::connect(peer).await.unwrap();
-        let room = Arc::clone(&edge.room).acquire_owned().await.unwrap();
+        let room = Arc::clone(&edge.permits).acquire_owned().await.unwrap();
         (edge, socket, peer, room)
     }
 

@@ -1,5 +1,6 @@
-//! How connections end when the node drains: plain-HTTP ones with an answer that says so, WebSockets
-//! on which nobody has spoken yet by themselves. Those of known agents are closed by their sessions.
+//! How connections end when the node drains. A plain-HTTP connection ends with an answer that says so. A
+//! WebSocket whose agent is still unknown ends itself. A known agent's session ends its WebSocket. When each
+//! may end `core::drain` decides.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,12 +14,12 @@ use crate::core::drain::Drain;
 
 /// What a drain needs of the edge.
 pub(super) struct EdgeDrain {
-    /// Who may be closed when; there from the moment when closing begins.
+    /// Decides which connections may be closed when; set from the moment when closing begins.
     drain: OnceLock<Arc<Mutex<Drain>>>,
-    /// Time is up: every plain-HTTP connection ends.
+    /// Set when time is up: every plain-HTTP connection ends.
     cut: watch::Sender<bool>,
     connections_max: usize,
-    /// Accept loops, each of which holds the room for its next connection.
+    /// Accept loops. Each holds the permit for its next connection.
     accepting: AtomicUsize,
 }
 
@@ -38,36 +39,36 @@ impl EdgeDrain {
 }
 
 impl Edge {
-    /// Nobody is let in any more: from now on connections end as this drain allows.
+    /// Stops admitting: from now on connections end as this drain allows.
     pub fn begin_drain(&self, drain: Arc<Mutex<Drain>>) {
         self.drain.accepting(0);
-        // Who waits, and who has not asked yet, is told to come again: another node will let it in.
+        // Parked arrivals and new ones are told to come again: another node will admit them.
         self.admission.close();
-        // The first one stays: a process drains once.
+        // A process drains once: the first drain stays.
         let _ = self.drain.drain.set(drain);
     }
 
-    /// Agents' connections now open. While agents are let in and there is no room, a few less.
+    /// Agents' connections now open. While connections are accepted at the bound, a few fewer.
     pub fn open_connections(&self) -> usize {
         let accepting = self.drain.accepting.load(Ordering::Relaxed);
-        let free = self.room.available_permits() + accepting;
+        let free = self.permits.available_permits() + accepting;
         self.drain.connections_max.saturating_sub(free)
     }
 
-    /// Has plain-HTTP connections end after the answer that is under way, all at once.
+    /// Ends all plain-HTTP connections, each after the answer that is under way.
     pub fn cut(&self) {
         self.drain.cut.send_replace(true);
     }
 
-    /// Whether a connection that its session does not close may, and then must, be closed now.
-    pub(super) fn let_go(&self, settled: impl FnOnce() -> bool) -> bool {
+    /// Whether a connection outside of the drain's line may, and then must, be closed now.
+    pub(super) fn may_close(&self, settled: impl FnOnce() -> bool) -> bool {
         self.drain.drain.get().is_some_and(|drain| {
             let settled = settled();
-            drain.lock().let_go(clock::now(), settled)
+            drain.lock().may_close(clock::now(), settled)
         })
     }
 
-    /// Completes when connections are to end at once.
+    /// Completes when connections have to end at once.
     pub(super) async fn until_cut(&self) {
         // The sender lives as long as the edge.
         let _ = self.drain.cut.subscribe().wait_for(|cut| *cut).await;

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Edge;
 use super::body::{self, BodyError, BodyLimits};
-use super::budget::Share;
+use super::budget::BudgetShare;
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use crate::clock;
@@ -104,7 +104,7 @@ async fn respond(
         }
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
-            (refusal.into_answer(), edge.let_go(|| true))
+            (refusal.into_answer(), edge.may_close(|| true))
         }
     };
     if leaves {
@@ -170,7 +170,7 @@ async fn exchange(
         bytes_max: edge.params.message_bytes_max,
         gzip_ratio_max: edge.params.gzip_ratio_max,
     };
-    let mut held = Held { edge, share: Share::default() };
+    let mut held = Held { edge, share: BudgetShare::default() };
     let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
     let collected = tokio::time::timeout(edge.params.message_timeout, collecting)
         .await
@@ -186,7 +186,7 @@ async fn exchange(
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
     let reply = reply(&waiting).await;
-    let leaves = edge.let_go(|| waiting.is_settled());
+    let leaves = edge.may_close(|| waiting.is_settled());
     if leaves {
         waiting.release_drained();
     }
@@ -276,7 +276,7 @@ fn overloaded() -> Refusal {
 /// A body's share of the bytes that may be held.
 struct Held<'a> {
     edge: &'a Edge,
-    share: Share,
+    share: BudgetShare,
 }
 
 impl Held<'_> {

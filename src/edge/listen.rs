@@ -95,7 +95,7 @@ async fn accept(listener: TcpListener, edge: Arc<Edge>) {
     const RESPITE: Duration = Duration::from_millis(50);
     let mut failing = false;
     loop {
-        let Ok(permit) = Arc::clone(&edge.room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&edge.permits).acquire_owned().await else { return };
         edge.pressure.passed().await;
         match listener.accept().await {
             Ok((socket, peer)) => {

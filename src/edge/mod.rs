@@ -39,7 +39,7 @@ pub use accept_runtime::AcceptRuntime;
 pub use admission::AdmissionStatus;
 pub use listen::BindError;
 
-use crate::core::admission::Room;
+use crate::core::admission::Capacity;
 use crate::ident::ConnectionId;
 use crate::sessions::Sessions;
 use admission::AdmissionService;
@@ -52,29 +52,29 @@ use pressure::Pressure;
 pub struct Edge {
     params: EdgeParams,
     sessions: Arc<Sessions>,
-    /// One permit a connection.
-    room: Arc<Semaphore>,
+    /// One permit for each connection.
+    permits: Arc<Semaphore>,
     connections: AtomicU64,
     admission: AdmissionService,
-    /// Where agents are served that are in.
-    inside: Handle,
+    /// The runtime that serves admitted agents.
+    serving: Handle,
     pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
     drain: EdgeDrain,
 }
 
-/// One connection in so many is for those who are refused.
+/// One connection in this many is reserved for refusals.
 const RESERVE: usize = 16;
 
-/// Says what room there is: of connections, and in the table of sessions.
-fn room_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission::RoomNow {
+/// Says what capacity is left: of connections, and in the table of sessions.
+fn capacity_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission::CapacityNow {
     let (permits, sessions) = (Arc::clone(permits), Arc::clone(sessions));
     let reserve = permits.available_permits() / RESERVE;
-    Box::new(move || Room {
+    Box::new(move || Capacity {
         free: permits.available_permits(),
         reserve,
-        taken: sessions.is_full_of_connected(),
+        sessions_full: sessions.is_full_of_connected(),
     })
 }
 
@@ -82,23 +82,29 @@ impl Edge {
     /// `connections_max` is what the process can bear; the parameters may ask for less. Agents will be
     /// served on the runtime on which this is called.
     pub fn new(params: EdgeParams, sessions: Arc<Sessions>, connections_max: u32) -> Arc<Self> {
-        let room = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
-        let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let max = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
-        let permits = Arc::new(Semaphore::new(room));
-        let admission = AdmissionService::new(&params.admission, room_now(&permits, &sessions));
+        let permits = Arc::new(Semaphore::new(max));
+        let admission = AdmissionService::new(&params.admission, capacity_now(&permits, &sessions));
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,
             sessions,
-            room: permits,
+            permits,
             connections: AtomicU64::new(0),
             admission,
-            inside: Handle::current(),
+            serving: Handle::current(),
             pressure,
             buffered,
-            drain: EdgeDrain::new(room),
+            drain: EdgeDrain::new(max),
         })
+    }
+
+    /// Agents that can be connected at the same time; the other connections are reserved for refusals.
+    pub fn agents_max(&self) -> usize {
+        let connections = self.permits.available_permits();
+        connections - connections / RESERVE
     }
 
     /// Binds all addresses and accepts, at the door, until the set is dropped. Returns the addresses bound, with
@@ -113,18 +119,17 @@ impl Edge {
         listen::start(self, accept_runtime.handle())
     }
 
-    /// Looks after what is measured and swept; for as long as there are connections, which is longer than
-    /// any are accepted.
-    pub async fn keep(self: Arc<Self>) {
+    /// Measures and sweeps for as long as connections are open, also after the last one was accepted.
+    pub async fn watch(self: Arc<Self>) {
         listen::measure(&self).await;
     }
 
-    /// Has those who wait given their turns, for as long as this lives.
+    /// Starts the probe, by which parked arrivals are decided for as long as this lives.
     ///
     /// # Errors
-    /// If the system gives no thread for it.
-    pub fn give_turns(&self) -> io::Result<()> {
-        self.admission.begin(self.inside.clone())
+    /// If the system refuses a thread for it.
+    pub fn start_probe(&self) -> io::Result<()> {
+        self.admission.start_probe(self.serving.clone())
     }
 
     /// Bytes of incomplete messages held now.
@@ -132,12 +137,12 @@ impl Edge {
         self.buffered.used()
     }
 
-    /// How things stand at the gate.
+    /// The state of admission.
     pub fn admission(&self) -> AdmissionStatus {
         self.admission.status()
     }
 
-    /// Sets the rate of entry, in connections a second; none: it follows the machine.
+    /// Sets the rate of entry, in arrivals a second; empty: it follows the machine.
     pub fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         self.admission.set_rate(rate);
     }

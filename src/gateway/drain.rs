@@ -1,4 +1,5 @@
-//! A drain carried out: `core::drain` says what comes next, and here it is done.
+//! Carries a drain out: `core::drain` says what comes next, and here it is done. What a step means for
+//! connections the edge knows, and what it means for agents the sessions know.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -6,26 +7,24 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::admin::DrainView;
 use crate::clock;
-use crate::core::drain::{Drain, DrainPhase, Step, Terms};
+use crate::core::drain::{Drain, DrainPhase, DrainStep, Left, Terms};
 use crate::edge::Edge;
-use crate::sessions::{AgentDrain, Sessions};
+use crate::sessions::Sessions;
 use crate::telemetry::Label as _;
 use crate::telemetry::events::drain::{DrainMeasured, DrainPhaseEntered, DrainTooSlow};
 
-/// How long those who said that they leave may take until their servers have been told.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether something has come about that nobody tells.
+/// How often the drain is asked again about what changes by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The node's one drain, which most of the time has not begun.
+/// The node's one drain, which most of the time has yet to begin.
 pub(super) struct NodeDrain {
     drain: Arc<Mutex<Drain>>,
     begun: Notify,
-    /// There from the moment when agents are let in.
+    /// Set from the moment when agents are admitted.
     edge: OnceLock<Arc<Edge>>,
 }
 
@@ -35,13 +34,13 @@ impl NodeDrain {
         Arc::new(Self { drain, begun: Notify::new(), edge: OnceLock::new() })
     }
 
-    /// From here on the node is not ready. Does nothing if it has begun.
+    /// Begins the drain: from now on the node is unready. Asked for once more, it goes on as it was.
     pub(super) fn begin(&self) {
         self.drain.lock().begin(clock::now());
         self.begun.notify_one();
     }
 
-    /// Completes when it has begun. For one task.
+    /// Completes when the drain has begun. For one task.
     pub(super) async fn begun(&self) {
         self.begun.notified().await;
     }
@@ -53,103 +52,97 @@ impl NodeDrain {
     pub(super) fn view(&self) -> DrainView {
         let drain = self.drain.lock();
         let (phase, rate) = (drain.phase().as_str(), drain.rate().get());
-        DrainView { phase, left: self.left(), rate }
+        DrainView { phase, left: self.open_connections(), rate }
     }
 
-    fn left(&self) -> usize {
+    fn open_connections(&self) -> usize {
         self.edge.get().map_or(0, |edge| edge.open_connections())
     }
 
-    /// Agents are let in: these connections are what there will be to close.
+    /// Agents are admitted: their connections are what a drain will have to close.
     pub(super) fn serve(&self, edge: &Arc<Edge>) {
         let _ = self.edge.set(Arc::clone(edge));
         self.measure();
     }
 
-    /// Closes every agent's connection, from the notice to the last.
+    /// Closes the connections of all agents, from the notice to the moment when the links may stop.
     pub(super) async fn close_agents(
         &self,
         edge: &Edge,
         sessions: &Sessions,
         mut listeners: JoinSet<()>,
     ) {
-        sessions.begin_drain();
         let mut shown = DrainPhase::Serving;
         loop {
             let now = clock::now();
+            let left = left(edge, sessions);
             let (step, phase) = {
                 let mut drain = self.drain.lock();
-                (drain.next(now, edge.open_connections()), drain.phase())
+                (drain.next(now, left), drain.phase())
             };
             if phase != shown {
                 shown = phase;
-                DrainPhaseEntered { phase: phase, left: self.left() }.emit();
+                self.show_phase();
             }
             match step {
-                Step::Wait(until) => {
+                DrainStep::Wait(until) => {
                     self.measure();
-                    // Agents go by themselves, too.
+                    // Agents also go by themselves.
                     sleep(until.saturating_duration_since(now).min(LOOK_AGAIN)).await;
                 }
-                Step::StopAccepting => {
-                    self.warn_if_too_slow(edge.open_connections());
+                DrainStep::AssumeMoves => sessions.begin_drain(),
+                DrainStep::StopAccepting { left_over } => {
+                    self.warn_if_too_slow(left.connections, left_over);
                     listeners.shutdown().await;
                     edge.begin_drain(Arc::clone(&self.drain));
                     sessions.forget_absent();
                 }
-                Step::Census => {
+                DrainStep::Census => {
                     let here = sessions.here(rand::random);
                     self.drain.lock().line_up(here, now);
                 }
-                Step::Close { uid, patient } => {
+                DrainStep::Close { uid, patient } => {
                     let outcome = sessions.drain_agent(uid, patient);
-                    let mut drain = self.drain.lock();
-                    match outcome {
-                        AgentDrain::Closing => drain.closed(),
-                        AgentDrain::Pending => drain.not_yet(now),
-                        AgentDrain::Absent => drain.absent(),
-                    }
+                    self.drain.lock().closed(outcome, now);
                 }
-                Step::CloseAll => {
+                DrainStep::CloseAll => {
                     edge.cut();
                     sessions.stop();
                 }
-                Step::Deliver | Step::Over => break,
+                DrainStep::ForgetMoved => sessions.forget_drained(),
+                DrainStep::StopLinks | DrainStep::Over => return,
             }
         }
-        self.deliver(sessions).await;
     }
 
-    fn warn_if_too_slow(&self, open: usize) {
-        let (rate, terms) = {
-            let drain = self.drain.lock();
-            (drain.rate().get(), drain.terms())
-        };
-        let left = terms.left_over(open);
+    fn warn_if_too_slow(&self, open: usize, left: u64) {
         if left > 0 {
-            DrainTooSlow { open, rate, time_max: terms.time_max, left }.emit();
+            let (rate, time_max) = {
+                let drain = self.drain.lock();
+                (drain.rate().get(), drain.terms().time_max)
+            };
+            DrainTooSlow { open, rate, time_max, left }.emit();
         }
-    }
-
-    /// What remains are agents that said goodbye to a server which had no time for it yet.
-    async fn deliver(&self, sessions: &Sessions) {
-        sessions.forget_drained();
-        let told = async {
-            while sessions.count() != (0, 0) {
-                sleep(LOOK_AGAIN).await;
-            }
-        };
-        let _ = timeout(DELIVERY_PATIENCE, told).await;
     }
 
     /// The links have written what waited on them.
-    pub(super) fn delivered(&self) {
-        self.drain.lock().delivered(clock::now());
-        DrainPhaseEntered { phase: DrainPhase::Drained, left: self.left() }.emit();
+    pub(super) fn links_stopped(&self) {
+        self.drain.lock().links_stopped(clock::now());
+        self.show_phase();
         self.measure();
     }
 
-    fn measure(&self) {
-        DrainMeasured { phase: self.phase(), left: self.left() }.emit();
+    fn show_phase(&self) {
+        DrainPhaseEntered { phase: self.phase(), left: self.open_connections() }.emit();
     }
+
+    fn measure(&self) {
+        DrainMeasured { phase: self.phase(), left: self.open_connections() }.emit();
+    }
+}
+
+fn left(edge: &Edge, sessions: &Sessions) -> Left {
+    let (connected, absent) = sessions.count();
+    let sessions = usize::try_from(connected + absent).unwrap_or(0);
+    Left { connections: edge.open_connections(), sessions }
 }

@@ -29,10 +29,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+pub use crate::core::drain::AgentDrain;
 pub use crate::core::session::Answer;
 pub use agent_side::{Rejected, Waiting};
 pub use attachment::Attachment;
-pub use drain::AgentDrain;
 pub use outbox::Outgoing;
 pub use posts::{Polled, Probe};
 pub use server_side::{Delivered, Delivery, PermitUse};

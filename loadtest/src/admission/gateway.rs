@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use seawall::core::admission::{Admission, Arrival, Identity, Refusal, Ticket, Turn, Verdict};
+use seawall::core::admission::{
+    Admission, AdmissionVerdict, Arrival, Identity, ParkVerdict, Refusal, Ticket,
+};
 use seawall::core::bucket::Bucket;
 
 use super::scenario::{GatePolicy, Policy};
@@ -97,12 +99,12 @@ impl Node {
                 let identity = policy.identities.then(|| Identity::new(u64::from(agent)));
                 let arrival = Arrival { over_share: false, identity };
                 match admission.arrive(arrival, now, &mut || mix.unit()) {
-                    Verdict::Admit => Answer::In,
-                    Verdict::Park { ticket, .. } => {
+                    AdmissionVerdict::Admit => Answer::In,
+                    AdmissionVerdict::Park { ticket, .. } => {
                         parked.insert(ticket, agent);
                         Answer::None
                     }
-                    Verdict::Refuse(refusal) => refusal.into(),
+                    AdmissionVerdict::Refuse(refusal) => refusal.into(),
                 }
             }
         }
@@ -126,8 +128,8 @@ impl Node {
         let next = admission.poll(now, &mut || mix.unit(), &mut turns);
         let answered = turns.into_iter().filter_map(|(ticket, turn)| {
             let answer = match turn {
-                Turn::Admit => Answer::In,
-                Turn::Refuse(refusal) => refusal.into(),
+                ParkVerdict::Admit => Answer::In,
+                ParkVerdict::Refuse(refusal) => refusal.into(),
             };
             parked.remove(&ticket).map(|agent| (agent, answer))
         });

@@ -1,46 +1,47 @@
-//! The rate of entry where nobody has set one: as much as the machine bears.
+//! The rate of entry where the operator sets none: as much as the machine bears.
 //!
-//! What entry costs depends on the machine, on what else runs on it and on what agents bring with
-//! them, so it is not estimated but felt: a task that is due and has to wait behind others says that
-//! the processors have more than they can do. While somebody wants in and such delays are short, the
-//! rate rises; when they are long, it falls, the faster the longer they are. Agents that are in already
-//! wait behind the same work, so the delay aimed at is also what a storm costs them.
+//! What one entry costs depends on the machine, on what else runs on it and on what agents bring with them.
+//! So the cost is felt instead of estimated: a probe task that is due and has to wait behind others shows
+//! that the processors have more to do than they can. While arrivals wait and the probe's delay is short, the
+//! rate rises; while the delay is long, it falls, the faster the longer the delay is. Connected agents wait
+//! behind the same work, so the delay aimed at is also what a storm costs them.
 //!
-//! What may enter is dealt out with each observation, [`AutomaticRate::BURST`] at most: were the rate far too
-//! high, no more would come in until the task that observes has had its turn.
+//! Each observation hands out what may enter, [`AutomaticRate::BURST`] at most. So even at a rate far too high
+//! entry stops until the probe task has run.
 //!
-//! The rate holds between storms: the next one begins with what the last one has shown.
+//! The rate stays between storms: the next storm begins with what the last one has shown.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-/// Entries a second and thread, before anything has been felt: less than most machines do. Twice of it, which
-/// is what two cores do, cost heartbeats 100 to 170 ms at p99 instead of 18 to 25, and gained nothing.
+/// Entries a second and thread, before anything has been felt: fewer than most machines bear. Twice of it,
+/// which two cores bear, cost heartbeats 100 to 170 ms at p99 instead of 18 to 25, and gained 0 %.
 const FIRST_PER_THREAD: f64 = 3_000.0;
-/// However bad things look, so many come in a second: the delays may have another cause.
+/// The lower bound, in entries a second, however long delays are: they may have another cause.
 const LEAST: f64 = 100.0;
+/// The upper bound, in entries a second.
 const MOST: f64 = 1_000_000.0;
 /// The delay aimed at.
 const AIM: Duration = Duration::from_millis(10);
-/// While there is room the rate doubles in about a seventh of a second.
+/// At short delays the rate doubles in about a seventh of a second.
 const RISE_PER_SECOND: f64 = 5.0;
-/// At twice the delay aimed at it halves in about that, at a longer one so much faster ...
+/// At twice the delay aimed at the rate halves in about that time, at a longer one faster ...
 const FALL_PER_SECOND: f64 = 5.0;
-/// ... but one observation does no more than halve it: a hiccup of the machine must not end a storm.
+/// ... but one observation halves it at most: a hiccup of the machine must not end a storm.
 const FALL_MAX: f64 = 0.5;
-/// Longer silence between two observations says nothing about the time between them.
+/// An observation counts for this much time at most: a longer silence before it proves little.
 const STEP_MAX: Duration = Duration::from_millis(100);
 
 /// What was felt since the last observation.
 #[derive(Debug, Clone, Copy)]
 pub struct Observed {
-    /// How long a task that was due had to wait for a processor.
+    /// How long a probe task that was due had to wait for a processor.
     pub delay: Duration,
-    /// Whether anybody wanted in and had to wait.
+    /// Whether an arrival had to wait.
     pub wanted: bool,
 }
 
-/// See the module.
+/// See the module's text.
 #[derive(Debug, Clone)]
 pub struct AutomaticRate {
     per_second: f64,
@@ -52,21 +53,21 @@ impl AutomaticRate {
     /// What may enter at most between two observations, as the time in which the rate brings it.
     pub const BURST: Duration = Duration::from_millis(20);
 
-    /// For a runtime of so many threads.
+    /// For a runtime with this many threads.
     pub fn new(threads: NonZeroUsize) -> Self {
         Self { per_second: (threads.get() as f64 * FIRST_PER_THREAD).min(MOST) }
     }
 
-    /// Beginning where somebody else left off.
+    /// Begins at a rate that is known.
     pub fn from_rate(rate: NonZeroU32) -> Self {
         Self { per_second: f64::from(rate.get()).clamp(LEAST, MOST) }
     }
 
-    /// What `passed` since the last observation has shown.
+    /// Takes in what the time `passed` since the last observation has shown.
     pub fn observe(&mut self, seen: Observed, passed: Duration) -> NonZeroU32 {
         let step = passed.min(STEP_MAX).as_secs_f64();
         let delay = seen.delay.as_secs_f64() / AIM.as_secs_f64();
-        // Nobody wants in: it is not entry that costs the time, and nothing is learnt about it.
+        // While each arrival is admitted at once, other work causes the delay: the rate stays.
         if seen.wanted && delay <= 1.0 {
             self.per_second *= (RISE_PER_SECOND * step).exp();
         } else if seen.wanted {
@@ -89,14 +90,14 @@ mod tests {
 
     const TICK: Duration = AutomaticRate::INTERVAL;
 
-    /// A machine that does so many entries a second, with `wanting` of them outside. Says after how
-    /// long all are in, and the longest delay after the first second.
+    /// A machine that bears `machine` entries a second, with `wanting` agents disconnected. Returns after how
+    /// long all are admitted, and the longest delay after the first second.
     fn storm(rate: &mut AutomaticRate, machine: f64, mut wanting: f64) -> (Duration, Duration) {
         let (mut longest, mut passed, mut step) = (Duration::ZERO, Duration::ZERO, TICK);
         while wanting > 0.0 {
             let enter = f64::from(rate.rate().get()) * step.min(AutomaticRate::BURST).as_secs_f64();
             wanting -= enter;
-            // The observing task waits behind all of them.
+            // The probe waits behind all of them.
             let delay = Duration::from_secs_f64(enter / machine).saturating_sub(TICK);
             step = TICK + delay;
             passed += step;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_machine_it_is_busy_and_not_drowned() {
+    fn any_machine_is_kept_busy_and_responsive() {
         let machines = [(300.0, 1), (3_000.0, 2), (3_000.0, 16), (12_000.0, 1), (200_000.0, 64)];
         for (machine, threads) in machines {
             let mut rate = AutomaticRate::new(NonZeroUsize::new(threads).unwrap());
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learnt_while_nobody_wants_in() {
+    fn the_rate_stays_while_each_arrival_is_admitted_at_once() {
         let mut rate = AutomaticRate::new(NonZeroUsize::MIN);
         let first = rate.rate();
         for delay in [Duration::ZERO, Duration::from_secs(1)] {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded() {
+    fn the_rate_stays_within_its_bounds() {
         let mut rate = AutomaticRate::new(NonZeroUsize::MIN);
         for delay in [Duration::from_secs(5), Duration::ZERO] {
             (0..10_000).for_each(|_| _ = rate.observe(Observed { delay, wanted: true }, TICK));

@@ -1,21 +1,24 @@
-//! The gate of one node: bucket, park, slots and keys, together.
+//! Bucket, park, calendar and remembered reservations, together: the decision on each arrival.
 //!
-//! Work for each call is bounded, so that a lock around a gate is never held for long.
+//! The work of each call is bounded, so that a lock around it is held for a short time.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use super::arrival::{Arrival, Ticket};
+use super::calendar::{Calendar, ReservationBounds, whole_seconds};
 use super::crowd::Crowd;
-use super::keys::Kept;
+use super::params::{AdmissionParams, Capacity};
 use super::park::Park;
-use super::slots::{Bounds, Slots, whole_seconds};
-use super::{AdmissionParams, Arrival, Reason, Refusal, Room, Ticket, Turn, Verdict, time_for};
+use super::reserved::Reserved;
+use super::share::time_for;
+use super::verdict::{AdmissionVerdict, ParkVerdict, Reason, Refusal};
 use crate::core::bucket::Bucket;
 
-/// So many turns are given in one call at most.
-const TURNS_AT_ONCE: usize = 256;
+/// At most this many parked arrivals are decided in one call.
+const DECIDED_AT_ONCE: usize = 256;
 
-/// Decides who comes in at one node, and when the others are to come again.
+/// Decides which arrivals one node admits, and when the others come again.
 #[derive(Debug)]
 pub struct Admission {
     params: AdmissionParams,
@@ -23,17 +26,17 @@ pub struct Admission {
     recovered: Option<NonZeroU32>,
     bucket: Bucket,
     park: Park,
-    slots: Slots,
-    kept: Kept,
+    calendar: Calendar,
+    reserved: Reserved,
     held: usize,
     closing: bool,
     backlog: Option<u64>,
-    room: Room,
+    capacity: Capacity,
     crowd: Crowd,
 }
 
 impl Admission {
-    /// Nobody waits, and the backlog is unknown.
+    /// With an empty park and an unknown backlog.
     pub fn new(params: AdmissionParams, now: Instant) -> Self {
         Self {
             params,
@@ -41,67 +44,67 @@ impl Admission {
             recovered: None,
             bucket: Bucket::with_depth(params.rate, params.burst, now),
             park: Park::default(),
-            slots: Slots::new(now),
-            kept: Kept::new(params.kept_max, now),
+            calendar: Calendar::new(now),
+            reserved: Reserved::new(params.reservations_max, now),
             held: 0,
             closing: false,
             backlog: None,
-            room: Room::PLENTY,
+            capacity: Capacity::AMPLE,
             crowd: Crowd::new(now),
         }
     }
 
-    /// Another burst, as the time in which the rate brings it. Nothing is saved up in it yet.
+    /// Sets another burst, as the time in which the rate brings it. It begins empty.
     pub fn set_burst(&mut self, burst: Duration, now: Instant) {
         self.params.burst = burst;
         self.bucket = Bucket::with_depth(self.rate, burst, now);
         self.bucket.empty(now);
     }
 
-    /// Another rate, from now on. Slots that were given stay what they are, points in time, and
-    /// those who are parked stay.
+    /// Sets another rate, from now on. Reservations stay what they are, points in time, and parked arrivals
+    /// stay parked.
     pub fn set_rate(&mut self, rate: NonZeroU32, now: Instant) {
         self.bucket.set_rate(rate, now);
         if rate > self.rate {
-            self.slots.look_again();
+            self.calendar.look_again();
         }
         self.rate = rate;
     }
 
-    /// What the rate is expected to rise to while those sleep who are refused now: so many are told
-    /// to come, since nobody can be called back earlier. Too much of it costs attempts, and none
-    /// costs the time that they sleep too long. None, or less than the rate: it stays as it is.
+    /// Sets the rate that is expected while agents refused now sleep: reservations are given at it, because
+    /// a sleeping agent cannot be called back earlier. Too high costs attempts; too low costs the time that
+    /// agents sleep too long. Empty, or below the rate: the rate counts.
     pub fn expect_rate(&mut self, rate: Option<NonZeroU32>) {
         self.recovered = rate;
-        self.slots.look_again();
+        self.calendar.look_again();
     }
 
-    /// How many agents may be outside at most, those who are parked included: registered and not
-    /// connected, of this node's part of the fleet. It should err high. None: nobody knows.
+    /// Sets how many agents are disconnected at most, parked ones included: known and now without a
+    /// connection, of this node's part of the fleet. Err high. Empty: unknown.
     pub const fn set_backlog(&mut self, agents: Option<u64>) {
         self.backlog = agents;
     }
 
-    /// What room there is now, without what those have who are here.
-    pub const fn set_room(&mut self, room: Room) {
-        self.room = room;
+    /// Sets how much capacity is left now.
+    pub const fn set_capacity(&mut self, capacity: Capacity) {
+        self.capacity = capacity;
     }
 
-    /// Somebody has come. `chance` gives numbers in 0..1.
+    /// Decides on an arrival. `chance` gives numbers in 0..1.
     pub fn arrive(
         &mut self,
         arrival: Arrival,
         now: Instant,
         chance: &mut impl FnMut() -> f64,
-    ) -> Verdict {
+    ) -> AdmissionVerdict {
         if self.closing {
-            return Verdict::Refuse(self.send_away(chance));
+            return AdmissionVerdict::Refuse(self.send_away(chance));
         }
-        if !self.room.admits() {
-            return Verdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
+        if !self.capacity.admits() {
+            return AdmissionVerdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
         if self.park.len() == 0 && self.bucket.take(now).is_ok() {
-            return Verdict::Admit;
+            return AdmissionVerdict::Admit;
         }
         let reason = if self.park.len() >= self.park_places() {
             Reason::ParkFull
@@ -110,44 +113,44 @@ impl Admission {
         } else {
             let until = now + self.params.park_ttl;
             match self.park.push(arrival, until) {
-                Some(ticket) => return Verdict::Park { ticket, until },
+                Some(ticket) => return AdmissionVerdict::Park { ticket, until },
                 None => Reason::ParkFull,
             }
         };
-        Verdict::Refuse(self.refuse(arrival, reason, now, chance))
+        AdmissionVerdict::Refuse(self.refuse(arrival, reason, now, chance))
     }
 
-    /// The agent with this ticket has gone away. `false`: it had no place any more.
+    /// The agent with this ticket has gone away. `false`: its place was free already.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         self.park.remove(ticket).is_some()
     }
 
-    /// A refusal that was to be held has been sent, or its agent has gone away.
+    /// A refusal with a hold has been sent, or its agent has gone away.
     pub const fn hold_ended(&mut self) {
         self.held = self.held.saturating_sub(1);
     }
 
-    /// Gives turns: adds to `turns` those who are in and those who have waited too long, a bounded
-    /// number in one call. Returns when to call again: at once if there is more, never if nobody is
-    /// parked (until somebody is). Calling late costs nothing below a second.
+    /// Decides on parked arrivals: adds to `decided` those that are admitted and those that have waited too
+    /// long, a bounded number in one call. Returns when to call again: at once if there is more to decide;
+    /// empty while the park is. A call that comes up to a second late costs nothing.
     pub fn poll(
         &mut self,
         now: Instant,
         chance: &mut impl FnMut() -> f64,
-        turns: &mut Vec<(Ticket, Turn)>,
+        decided: &mut Vec<(Ticket, ParkVerdict)>,
     ) -> Option<Instant> {
-        for _ in 0..TURNS_AT_ONCE {
-            self.kept.sweep_one(now);
+        for _ in 0..DECIDED_AT_ONCE {
+            self.reserved.sweep_one(now);
             let until = self.park.front_until()?;
             if self.closing {
                 let (ticket, _) = self.park.pop_front()?;
-                turns.push((ticket, Turn::Refuse(self.send_away(chance))));
+                decided.push((ticket, ParkVerdict::Refuse(self.send_away(chance))));
                 continue;
             }
-            if self.room.taken {
+            if self.capacity.sessions_full {
                 let (ticket, arrival) = self.park.pop_front()?;
                 let refusal = self.refuse(arrival, Reason::NoRoom, now, chance);
-                turns.push((ticket, Turn::Refuse(refusal)));
+                decided.push((ticket, ParkVerdict::Refuse(refusal)));
                 continue;
             }
             let token = self.bucket.take(now);
@@ -157,26 +160,27 @@ impl Admission {
                 return Some((now + wait).min(until));
             }
             let (ticket, arrival) = self.park.pop_front()?;
-            let turn = match token {
-                Ok(()) => Turn::Admit,
-                Err(_) => Turn::Refuse(self.refuse(arrival, Reason::ParkTtl, now, chance)),
+            let verdict = match token {
+                Ok(()) => ParkVerdict::Admit,
+                Err(_) => ParkVerdict::Refuse(self.refuse(arrival, Reason::ParkTtl, now, chance)),
             };
-            turns.push((ticket, turn));
+            decided.push((ticket, verdict));
         }
         self.park.front_until().map(|_| now)
     }
 
-    /// Lets nobody in any more: whoever comes and whoever is parked (with the next polls) is refused.
+    /// Stops admitting: each arrival, and with the next polls each parked one, is refused.
     pub const fn close(&mut self) {
         self.closing = true;
     }
 
-    /// A token was taken by a turn that reached nobody.
+    /// Gives a token back: its agent had gone before the verdict reached it.
     pub const fn refund(&mut self) {
         self.bucket.refund();
     }
 
-    /// Refuses somebody whom another node will let in. They do not all come there at one instant.
+    /// Refuses an arrival that another node will admit. The waits are spread, so that those agents reach the
+    /// other node at different times.
     fn send_away(&self, chance: &mut impl FnMut() -> f64) -> Refusal {
         let line = time_for(self.park_places() as u64, self.rate).min(self.params.park_horizon);
         let wait = self.params.retry_min + line.mul_f64(chance().clamp(0.0, 1.0));
@@ -195,43 +199,44 @@ impl Admission {
             let retry_after = self.params.retry_fixed;
             return Refusal { reason, hold: Duration::ZERO, retry_after };
         }
-        let seen = self.crowd.refused(self.rate.get(), now);
-        let bounds = self.bounds(seen);
-        let explained = |slot: &Instant| *slot <= now + bounds.wait_max();
-        let kept = arrival.identity.and_then(|identity| self.kept.slot(identity, now));
-        let kept = kept.filter(explained);
-        let slot = kept.unwrap_or_else(|| self.slots.book(bounds, now, chance()));
-        if let (Some(identity), None) = (arrival.identity, kept) {
-            self.kept.keep(identity, slot, now);
+        let refused = self.crowd.refused(self.rate.get(), now);
+        let bounds = self.bounds(refused);
+        let explained = |at: &Instant| *at <= now + bounds.wait_max();
+        let remembered = arrival.identity.and_then(|identity| self.reserved.find(identity, now));
+        let remembered = remembered.filter(explained);
+        let at = remembered.unwrap_or_else(|| self.calendar.reserve(bounds, now, chance()));
+        if let (Some(identity), None) = (arrival.identity, remembered) {
+            self.reserved.remember(identity, at, now);
         }
         let parked = reason == Reason::ParkTtl;
-        let wait = slot.saturating_duration_since(now).max(self.params.retry_min);
-        // Whoever was parked has waited for as long as an agent can be trusted to.
+        let wait = at.saturating_duration_since(now).max(self.params.retry_min);
+        // An agent that was parked has waited for as long as agents can be trusted to.
         let hold = if parked { Duration::ZERO } else { self.hold(wait) };
-        let early = kept.is_some() && !parked && reason != Reason::NoRoom;
+        let early = remembered.is_some() && !parked && reason != Reason::NoRoom;
         let reason = if early { Reason::BeforeItsTime } else { reason };
         Refusal { reason, hold, retry_after: whole_seconds(wait - hold, chance()) }
     }
 
-    /// With so many `seen` asleep.
-    fn bounds(&self, seen: u64) -> Bounds {
-        let slots = self.recovered.unwrap_or(self.rate).max(self.rate);
+    /// What bounds a reservation, while at least `refused` agents sleep.
+    fn bounds(&self, refused: u64) -> ReservationBounds {
+        let rate = self.recovered.unwrap_or(self.rate).max(self.rate);
         let overbook = 1.0 + f64::from(self.params.overbook_percent) / 100.0;
-        // If the rate fell, part of the line will be refused before its turn.
+        // If the rate fell, part of the line will be refused before it is admitted.
         let line = self.line();
-        // Those who are parked are the line, and not counted twice.
+        // Parked agents are the line already.
         let asleep = self.backlog.map(|agents| agents.saturating_sub(self.park.len() as u64));
-        let asleep = asleep.map(|agents| time_for(agents.max(seen), self.rate).div_f64(overbook));
-        Bounds {
-            per_second: f64::from(slots.get()) * overbook,
+        let asleep =
+            asleep.map(|agents| time_for(agents.max(refused), self.rate).div_f64(overbook));
+        ReservationBounds {
+            per_second: f64::from(rate.get()) * overbook,
             lead: line.max(self.params.retry_min),
-            explained: asleep.map_or(self.params.wait_max, |time| time.min(self.params.wait_max)),
+            explained: asleep.map_or(self.params.retry_max, |time| time.min(self.params.retry_max)),
         }
     }
 
-    /// How long to hold an answer to somebody who is to wait; takes the place for it.
+    /// How long to hold the answer to an agent that has to wait; takes the place for it.
     fn hold(&mut self, wait: Duration) -> Duration {
-        if self.held >= self.params.held_max || !self.room.holds() {
+        if self.held >= self.params.held_max || !self.capacity.holds() {
             return Duration::ZERO;
         }
         let hold = wait.saturating_sub(self.params.retry_min).min(self.params.hold_max);
@@ -239,31 +244,31 @@ impl Admission {
         hold
     }
 
-    /// How many the park holds at this rate.
+    /// How many arrivals the park holds at this rate.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     pub fn park_places(&self) -> usize {
         (f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64()) as usize
     }
 
-    /// Of these places anybody may have one; the rest is for sources within their share.
+    /// These places are open to each source; the rest to sources within their share.
     fn places_for_all(&self) -> usize {
         let reserve = usize::from(self.params.reserve_percent.min(100));
         self.park_places() * (100 - reserve) / 100
     }
 
-    /// When the last of those outside will be in, if the rate stays; none while nobody knows how
-    /// many they are.
+    /// When the last of the disconnected agents will be admitted, from now, if the rate stays; empty while
+    /// their number is unknown.
     pub fn last_in(&self) -> Option<Duration> {
         let parked = self.park.len() as u64;
         self.backlog.map(|agents| time_for(agents.max(parked), self.rate))
     }
 
-    /// How many agents may be outside, as was told last.
+    /// How many agents are disconnected at most, as set last.
     pub const fn backlog(&self) -> Option<u64> {
         self.backlog
     }
 
-    /// How long the last of those who are parked will be, at this rate.
+    /// How long the last parked arrival will wait, at this rate.
     pub fn line(&self) -> Duration {
         time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl)
     }
@@ -273,7 +278,7 @@ impl Admission {
         self.rate
     }
 
-    /// Those who are parked.
+    /// Arrivals that are parked.
     pub const fn parked(&self) -> usize {
         self.park.len()
     }
@@ -283,8 +288,8 @@ impl Admission {
         self.held
     }
 
-    /// Slots that are kept.
-    pub const fn kept(&self) -> usize {
-        self.kept.len()
+    /// Reservations that are remembered.
+    pub const fn reservations(&self) -> usize {
+        self.reserved.len()
     }
 }

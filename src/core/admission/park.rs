@@ -1,33 +1,22 @@
-//! The park: a line of arrivals that have been accepted and not answered, first in, first out.
+//! The park: a bounded line of arrivals that have been accepted and stay unanswered, first in, first out.
 //!
-//! A list threaded through a slab. An agent that goes away gives its place up at once, wherever in
-//! the line it stands, and what it leaves is used by the next: memory follows the bound on those
-//! who wait, not the number of those who came and went. Who may stand in the line is decided
-//! elsewhere.
+//! A list threaded through a slab. An agent that goes away frees its place at once, wherever in the line it
+//! stands, and the next arrival uses that place: memory follows the most that ever waited at one time. Which
+//! arrivals may be parked is decided elsewhere.
 
 use std::time::Instant;
 
-use super::Arrival;
+use super::arrival::{Arrival, Ticket};
 
-/// A place in the park. One that has been called, has expired or was given up means nothing any
-/// more, and says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket {
-    index: u32,
-    /// Tells it from earlier users of the same place. It would have to come round (four thousand
-    /// million arrivals) within one agent's wait to be mistaken.
-    serial: u32,
-}
-
-/// No place.
+/// The index that means "there is none".
 const NONE: u32 = u32::MAX;
 
-/// An emptied park that had room for more gives its memory back: storms are rare.
-const KEPT_CAPACITY: usize = 1024;
+/// An emptied park with a greater capacity than this gives its memory back: storms are rare.
+const RETAINED_CAPACITY: usize = 1024;
 
-/// Somebody who waits, or a place that is free.
+/// A parked arrival, or a place that is free.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct ParkPlace {
     arrival: Arrival,
     until: Instant,
     before: u32,
@@ -37,10 +26,10 @@ struct Place {
     taken: bool,
 }
 
-/// Those who wait, in the order in which they came.
+/// Parked arrivals, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Park {
-    places: Vec<Place>,
+    places: Vec<ParkPlace>,
     front: u32,
     back: u32,
     free: u32,
@@ -59,20 +48,21 @@ impl Park {
         self.len
     }
 
-    /// Stands `arrival` at the end. `None`: there are more than numbers for them.
+    /// Adds `arrival` at the end. Empty: the numbers for places are used up.
     pub(super) fn push(&mut self, arrival: Arrival, until: Instant) -> Option<Ticket> {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let place = Place { arrival, until, before: self.back, behind: NONE, serial, taken: true };
+        let (before, behind) = (self.back, NONE);
+        let place = ParkPlace { arrival, until, before, behind, serial, taken: true };
         let index = if self.free == NONE {
             let index = u32::try_from(self.places.len()).ok().filter(|index| *index != NONE)?;
             self.places.push(place);
             index
         } else {
             let index = self.free;
-            let slot = self.at(index);
-            let free = slot.behind;
-            *slot = place;
+            let reused = self.at(index);
+            let free = reused.behind;
+            *reused = place;
             self.free = free;
             index
         };
@@ -85,7 +75,7 @@ impl Park {
         Some(Ticket { index, serial })
     }
 
-    /// Until when the first waits.
+    /// Until when the first arrival waits.
     pub(super) fn front_until(&self) -> Option<Instant> {
         self.places.get(self.front as usize).map(|place| place.until)
     }
@@ -96,7 +86,7 @@ impl Park {
         self.remove(ticket).map(|arrival| (ticket, arrival))
     }
 
-    /// Takes one out, wherever it stands. `None`: it is no longer here.
+    /// Takes one out, wherever it stands. Empty: the ticket is stale.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Arrival> {
         let place = *self.places.get(ticket.index as usize)?;
         if !place.taken || place.serial != ticket.serial {
@@ -111,19 +101,19 @@ impl Park {
             behind => self.at(behind).before = place.before,
         }
         let free = self.free;
-        let left = self.at(ticket.index);
-        left.taken = false;
-        left.behind = free;
+        let freed = self.at(ticket.index);
+        freed.taken = false;
+        freed.behind = free;
         self.free = ticket.index;
         self.len -= 1;
-        if self.len == 0 && self.places.capacity() > KEPT_CAPACITY {
+        if self.len == 0 && self.places.capacity() > RETAINED_CAPACITY {
             *self = Self { serial: self.serial, ..Self::default() };
         }
         Some(place.arrival)
     }
 
     /// A place that the list itself points to.
-    fn at(&mut self, index: u32) -> &mut Place {
+    fn at(&mut self, index: u32) -> &mut ParkPlace {
         &mut self.places[index as usize]
     }
 }
@@ -135,14 +125,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::admission::Identity;
+    use crate::core::admission::arrival::Identity;
 
     fn arrival(n: u64) -> Arrival {
         Arrival { over_share: false, identity: Some(Identity::new(n)) }
     }
 
     #[test]
-    fn memory_goes_when_the_storm_is_over() {
+    fn memory_is_given_back_when_the_storm_is_over() {
         let now = crate::clock::now();
         let mut park = Park::default();
         let first = park.push(arrival(0), now).unwrap();
@@ -159,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_place_is_small() {
-        assert!(size_of::<Place>() <= 48, "{} bytes", size_of::<Place>());
+        assert!(size_of::<ParkPlace>() <= 48, "{} bytes", size_of::<ParkPlace>());
     }
 
     proptest! {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::tests::per_second;
 use super::{
-    Admission, AdmissionParams, Arrival, Identity, Outcome, Refusal, Ticket, Turn, Verdict,
-    time_for,
+    Admission, AdmissionParams, AdmissionVerdict, Arrival, Identity, Outcome, ParkVerdict, Refusal,
+    Ticket, time_for,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -39,25 +39,25 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Everything that is checked, beside the gate itself.
-struct World {
+/// Admission, and the state of the oracle.
+struct AdmissionOracle {
     admission: Admission,
     params: AdmissionParams,
     now: Instant,
     random: u64,
     backlog: Option<u64>,
-    /// Those who are parked, as they came, with when they are to be refused.
+    /// Parked arrivals in the order in which they came, with the moment of their refusal.
     line: VecDeque<(Ticket, Instant)>,
     arrivals: usize,
     refusals: u64,
     counts: HashMap<Outcome, usize>,
     /// Tokens that the rate has brought since the start, and since when at this rate.
     brought: f64,
-    /// What it had brought, and the burst, when each was let in.
+    /// What it had brought, and the burst, when each arrival was admitted.
     admitted: Vec<(f64, f64)>,
 }
 
-impl World {
+impl AdmissionOracle {
     fn new(params: AdmissionParams) -> Self {
         let now = crate::clock::now();
         Self {
@@ -111,14 +111,14 @@ impl World {
         self.arrivals += 1;
         verdict.outcome().into_iter().for_each(|outcome| self.count(outcome));
         match verdict {
-            Verdict::Admit => prop_assert!(self.line.is_empty(), "past those who wait"),
-            Verdict::Park { ticket, until } => {
+            AdmissionVerdict::Admit => prop_assert!(self.line.is_empty(), "past parked arrivals"),
+            AdmissionVerdict::Park { ticket, until } => {
                 let others = self.places() - self.places() * 3 / 4;
                 prop_assert!(!arrival.over_share || self.line.len() + others < self.places());
                 self.line.push_back((ticket, until));
                 prop_assert!(self.line.len() <= self.places());
             }
-            Verdict::Refuse(refusal) => {
+            AdmissionVerdict::Refuse(refusal) => {
                 self.check(refusal, bound)?;
                 let more = usize::from(!refusal.hold.is_zero());
                 prop_assert_eq!(self.admission.held(), held + more);
@@ -127,14 +127,14 @@ impl World {
         Ok(())
     }
 
-    /// The longest wait that can be explained: the line, and then those asleep, of whom there are as
-    /// many as was told or as were ever refused.
+    /// The longest wait that can be explained: the line, then the sleeping agents. There are as many of these
+    /// as were told, or as were ever refused.
     fn longest(&self) -> Duration {
         let rate = self.admission.rate();
         let line = time_for(self.line.len() as u64, rate).max(self.params.retry_min);
         let asleep = self.backlog.map(|agents| agents.max(self.refusals + 1));
         let asleep = asleep.map(|agents| time_for(agents, rate));
-        line + asleep.unwrap_or(self.params.wait_max).min(self.params.wait_max)
+        line + asleep.unwrap_or(self.params.retry_max).min(self.params.retry_max)
     }
 
     fn check(&mut self, refusal: Refusal, longest: Duration) -> Result<(), TestCaseError> {
@@ -149,14 +149,14 @@ impl World {
 
     fn poll(&mut self) -> Result<(), TestCaseError> {
         let longest = self.longest();
-        let mut turns = Vec::new();
+        let mut decided = Vec::new();
         let random = &mut self.random;
-        let next = self.admission.poll(self.now, &mut || Self::chance(random), &mut turns);
-        for (ticket, turn) in turns {
+        let next = self.admission.poll(self.now, &mut || Self::chance(random), &mut decided);
+        for (ticket, verdict) in decided {
             let (first, until) = self.line.pop_front().unwrap();
             prop_assert_eq!(ticket, first, "out of order");
-            self.count(turn.outcome());
-            if let Turn::Refuse(refusal) = turn {
+            self.count(verdict.outcome());
+            if let ParkVerdict::Refuse(refusal) = verdict {
                 prop_assert!(until <= self.now && refusal.hold.is_zero());
                 self.check(refusal, longest)?;
             }
@@ -195,8 +195,7 @@ impl World {
         Ok(())
     }
 
-    /// Of those admitted in any stretch of time, the most beyond what the rate brought in it and the
-    /// burst at its beginning.
+    /// Entries in the worst stretch of time, beyond what the rate brought in it and the burst at its beginning.
     fn excess(&self) -> f64 {
         let mut most = f64::MIN;
         for (first, (from, burst)) in self.admitted.iter().enumerate() {
@@ -218,22 +217,22 @@ proptest! {
         park in 0..5_u64,
         ttl in 1..8_u64,
         held_max in 0..6_usize,
-        kept_max in 0..8_usize,
+        reservations_max in 0..8_usize,
     ) {
         let params = AdmissionParams {
             park_horizon: Duration::from_secs(park),
             park_ttl: Duration::from_secs(ttl),
             held_max,
-            kept_max,
-            wait_max: Duration::from_secs(100),
+            reservations_max,
+            retry_max: Duration::from_secs(100),
             ..AdmissionParams::new(per_second(rate))
         };
-        let mut world = World::new(params);
+        let mut world = AdmissionOracle::new(params);
         for event in events {
             world.step(event)?;
             let admission = &world.admission;
             prop_assert_eq!(admission.parked(), world.line.len());
-            prop_assert!(admission.held() <= held_max && admission.kept() <= kept_max);
+            prop_assert!(admission.held() <= held_max && admission.reservations() <= reservations_max);
             let ended: usize = world.counts.values().sum();
             prop_assert_eq!(ended + world.line.len(), world.arrivals);
         }

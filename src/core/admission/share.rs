@@ -1,9 +1,9 @@
-//! Plain arithmetic on rates: a node's share of its cluster's, and how long a number of agents takes.
+//! Plain arithmetic on rates: a node's share of its cluster's rate, and how long a number of agents takes.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// What all nodes together may let in, and how many they are now.
+/// What all nodes together may admit, and how many nodes there are now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster {
     /// Entries a second, over all nodes.
@@ -13,19 +13,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// One node's rate. Rounded down, so that all together keep to the cluster's; at least one.
+    /// One node's rate. Rounded down, so that all nodes together keep to the cluster's rate; at least one.
     pub fn node_rate(self) -> NonZeroU32 {
         NonZeroU32::new(self.rate.get() / self.live_nodes).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// One node's part of what is outside. Rounded up: an estimate that is too high costs a few
-    /// attempts of those who do not obey, one that is too low sends many to the same seconds.
+    /// One node's part of the disconnected agents. Rounded up: an estimate that is too high costs disobedient
+    /// agents a few attempts; one that is too low sends many agents to the same seconds.
     pub fn node_backlog(self, agents: u64) -> u64 {
         agents.div_ceil(u64::from(self.live_nodes.get()))
     }
 }
 
-/// How long so many agents take at this rate: the shortest time in which a storm can be over.
+/// How long this many agents take at this rate: the shortest time in which a storm can be over.
 pub fn time_for(agents: u64, rate: NonZeroU32) -> Duration {
     let whole = Duration::from_secs(agents / u64::from(rate.get()));
     let rest = agents % u64::from(rate.get());

@@ -1,123 +1,119 @@
-//! Entry: between a request's head and its answer. Who comes in is decided by `core::admission`; here
-//! it is asked, and what it decides is carried out.
+//! Admission, between a request's head and its answer. `core::admission` decides; this module asks it and
+//! carries out what it decides. It knows arrivals, and leaves it to each transport how an agent is found to
+//! have gone and how it is refused ([`Applicant`]).
 //!
 //! ```text
-//!  head read ──► gate ──► Admit ───────────────────────────────► upgrade, or plain HTTP
-//!                 │ │                       its turn ▲
-//!                 │ └──► Park: unanswered, watched ──┤
+//!  head read ──► arrive ──► Admit ─────────────────────────────────► upgrade, or plain HTTP
+//!                 │ │                        its verdict  ▲
+//!                 │ └──► Park: unanswered, watched ───────┤
 //!                 │             the agent goes ──► its place is free at once
 //!                 └────► Refuse: held, then 503 ──► closed
 //! ```
 //!
-//! - `shared`: the one lock, and who gives turns.
-//! - `fairness`: where arrivals come from, and which sources send more than their share.
-//! - `wait`: what a connection does meanwhile. `params`: what can be set.
+//! - `shared`: the one lock, and the arrivals that wait. `probe`: the thread and task by which parked arrivals
+//!   are decided.
+//! - `sources`: where arrivals come from.
+//! - `enter`: what an arrival does meanwhile. `params`: the settings.
 //!
-//! Agents that are in are never here again: a WebSocket asks once, a plain-HTTP connection with its
-//! first request. The operators' port does not ask at all.
+//! An agent asks once: a WebSocket with its upgrade, a plain-HTTP connection with its first request. The
+//! operators' port is outside of admission.
 
-mod fairness;
+mod enter;
 pub(super) mod params;
+mod probe;
 mod shared;
-mod wait;
+mod sources;
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
-pub(super) use fairness::ArrivalSource;
-pub(in crate::edge) use shared::RoomNow;
-pub(super) use wait::{Counted, enter};
+pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
+pub(in crate::edge) use shared::CapacityNow;
+pub(super) use sources::ArrivalSource;
+
+pub use crate::core::admission::AdmissionStatus;
 
 use crate::clock;
-use crate::telemetry::events::admission::RateSet;
-use crate::websocket::RequestHead;
-use fairness::Fairness;
+use crate::core::admission::{Arrival, SourceShares, SourceTerms};
+use crate::telemetry::events::admission::{AdmissionMeasured, RateSet};
 use params::AdmissionSettings;
 use shared::SharedAdmission;
+use sources::SourceReader;
 
-/// Entry of one node.
+/// Admission of one node.
 pub(super) struct AdmissionService {
     shared: Arc<SharedAdmission>,
-    fairness: Fairness,
-}
-
-/// How things stand at the gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdmissionStatus {
-    /// Whether the rate follows the machine.
-    pub automatic: bool,
-    /// Entries a second.
-    pub rate: NonZeroU32,
-    /// Connections that wait for their turn, and for how many there is room.
-    pub parked: usize,
-    /// For how many there is room at this rate.
-    pub park_places: usize,
-    /// Refusals held back.
-    pub held: usize,
-    /// Agents that may be outside; none: nobody knows.
-    pub outside: Option<u64>,
-    /// When the last of them will be in, if the rate stays.
-    pub last_in: Option<Duration>,
-    /// Until then agents may be away because they were told to, or wait; none: nobody is.
-    pub expected_until: Option<Instant>,
+    reader: SourceReader,
+    shares: RwLock<SourceShares>,
 }
 
 impl AdmissionService {
-    pub(super) fn new(params: &AdmissionSettings, room: RoomNow) -> Self {
-        let shared = Arc::new(SharedAdmission::new(params, room, clock::now()));
-        let status = shared.status();
-        let fairness = Fairness::new(params, status.rate, status.park_places);
-        Self { shared, fairness }
+    pub(super) fn new(settings: &AdmissionSettings, capacity: CapacityNow) -> Self {
+        let now = clock::now();
+        let shared = Arc::new(SharedAdmission::new(settings, capacity, now));
+        let status = shared.status(now);
+        let terms = SourceTerms {
+            percent: settings.source_share_percent,
+            burst_min: settings.source_burst_min,
+        };
+        let shares = SourceShares::new(terms, status.rate, status.park_places, now);
+        let reader = SourceReader::new(settings.source);
+        Self { shared, reader, shares: RwLock::new(shares) }
     }
 
-    /// Has turns given on this runtime.
+    /// Starts the probe, by which parked arrivals are decided on the runtime that serves agents.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(super) fn begin(&self, inside: Handle) -> io::Result<()> {
-        shared::beat(&self.shared, inside)
+    pub(super) fn start_probe(&self, serving: Handle) -> io::Result<()> {
+        probe::start(&self.shared, serving)
     }
 
     /// Takes note of how many agents are connected, and of the time: a few times a second.
     pub(super) fn observe(&self, connected: u64) -> AdmissionStatus {
-        let status = self.shared.observe(connected, clock::now());
-        self.fairness.keep_step(status.rate, status.park_places);
-        shared::show(&status, self.fairness.sources());
+        let now = clock::now();
+        let status = self.shared.observe(connected, now);
+        let sources = {
+            let mut shares = self.shares.write();
+            shares.update(status.rate, status.park_places, now);
+            shares.sources()
+        };
+        AdmissionMeasured { status: &status, sources }.emit();
         status
     }
 
-    /// Reads from a request's head who sends it.
-    pub(super) fn read(&self, head: &RequestHead<'_>, peer: SocketAddr) -> ArrivalSource {
-        self.fairness.read(head, peer)
+    /// Reads from a request's headers who sends it.
+    pub(super) fn source_of<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        peer: SocketAddr,
+    ) -> ArrivalSource {
+        self.reader.read(headers, peer)
+    }
+
+    /// Counts an arrival for its sources.
+    fn arrival(&self, source: ArrivalSource) -> Arrival {
+        let over_share = self.shares.read().count(source.sources, clock::now());
+        Arrival { over_share, identity: source.identity }
     }
 
     pub(super) fn status(&self) -> AdmissionStatus {
-        self.shared.status()
+        self.shared.status(clock::now())
     }
 
-    /// Another rate; none: automatic.
+    /// Sets another rate; empty: automatic.
     pub(super) fn set_rate(&self, rate: Option<NonZeroU32>) {
         RateSet { rate: rate.map(NonZeroU32::get) }.emit();
         self.shared.set_rate(rate, clock::now());
     }
 
-    /// Lets nobody in any more; those who wait are sent away.
+    /// Stops admitting; parked arrivals are sent away.
     pub(super) fn close(&self) {
         self.shared.close();
     }
-}
-
-/// What came of asking.
-pub(super) enum Entered {
-    /// It is in.
-    In,
-    /// It has been told to come again; the connection is over.
-    Refused,
-    /// It has gone.
-    Left,
 }

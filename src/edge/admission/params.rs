@@ -1,36 +1,36 @@
-//! Settings of entry, already validated. `config` builds them.
+//! Settings of admission, already validated. `config` builds them.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use crate::core::admission::{AdmissionParams, AutomaticRate};
 
-/// By what arrivals are told apart that come from different places.
+/// What tells the sources of arrivals apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceFrom {
     /// The peer's address: IPv4 as it is, of IPv6 the first 64 bits.
     Peer,
-    /// The last address in `X-Forwarded-For`, which the balancer right before Seawall has added; the
-    /// peer's where there is none.
+    /// The last address in `X-Forwarded-For`, which the balancer right before Seawall has added; if the
+    /// header is missing, the peer's.
     Forwarded,
-    /// By nothing: where a balancer hides addresses, all seem to come from it.
+    /// The credential alone: behind a balancer that hides addresses, all seem to come from it.
     Nothing,
 }
 
-/// What entry needs to know. Every limit has a default; see `config/seawall.toml`.
+/// What admission needs to know. Every limit has a default; see `config/seawall.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdmissionSettings {
-    /// Entries a second; none: what the machine bears.
+    /// Entries a second; empty: automatic, what the machine bears.
     pub rate: Option<NonZeroU32>,
-    /// Everything else that the gate is told. Its rate is what an automatic one begins with, its burst
-    /// that of a rate that is set.
+    /// The bounds. Their rate is the one that an automatic rate begins with, their burst that of a rate
+    /// that is set.
     pub admission: AdmissionParams,
-    /// So many agents there are at least, connected or not; 0: as many as were seen.
+    /// How many agents there are at least, connected or disconnected; 0: as many as were seen.
     pub fleet_size: u64,
-    /// How sources are told apart.
+    /// What tells sources apart.
     pub source: SourceFrom,
-    /// The part of rate and park that one source may take before others go first, of a hundred.
+    /// The part of rate and park that one source may take before others go first, in percent.
     pub source_share_percent: u8,
-    /// Arrivals at once that are within any source's share: a NAT has many agents behind it.
+    /// At least this many arrivals at once are within any source's share: a NAT has many agents behind it.
     pub source_burst_min: NonZeroU32,
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::core::admission::Outcome;
+use crate::core::admission::{AdmissionStatus, Outcome};
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge::admission";
 
 /// A connection's wish to come in has ended one way or the other.
@@ -42,60 +42,82 @@ impl RateSet {
     }
 }
 
-/// The gate, looked at a few times a second.
-pub struct AdmissionMeasured {
-    /// Entries a second.
-    pub rate: u32,
-    /// Connections that wait for their turn.
-    pub parked: usize,
-    /// Refusals held back.
-    pub held: usize,
-    /// Agents that may be outside; none: nobody knows.
-    pub outside: Option<u64>,
-    /// When the last of them will be in, from now.
-    pub last_in: Option<Duration>,
+/// Admission, looked at a few times a second.
+pub struct AdmissionMeasured<'a> {
+    /// Its state.
+    pub status: &'a AdmissionStatus,
     /// Sources that are counted.
     pub sources: usize,
 }
 
-impl AdmissionMeasured {
+impl AdmissionMeasured<'_> {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     pub fn emit(self) {
         let metrics = metrics();
-        metrics.admission_rate.set(f64::from(self.rate));
-        metrics.admission_parked.set(self.parked as f64);
-        metrics.admission_held.set(self.held as f64);
-        // Zero would say that everybody is in.
-        metrics.admission_disconnected.set(self.outside.map_or(f64::NAN, |agents| agents as f64));
-        metrics.admission_last_in.set(self.last_in.map_or(f64::NAN, |time| time.as_secs_f64()));
+        let AdmissionStatus { rate, parked, held, disconnected, last_in, .. } = *self.status;
+        metrics.admission_rate.set(f64::from(rate.get()));
+        metrics.admission_parked.set(parked as f64);
+        metrics.admission_held.set(held as f64);
+        // Zero would say that all agents are connected.
+        metrics.admission_disconnected.set(disconnected.map_or(f64::NAN, |agents| agents as f64));
+        metrics.admission_last_in.set(last_in.map_or(f64::NAN, |time| time.as_secs_f64()));
         metrics.admission_sources.set(self.sources as f64);
     }
 }
 
-/// A storm has begun or is over, as the gate sees it: connections wait, or none does any more.
-pub struct StormChanged {
+/// A storm has begun or is over: arrivals wait, or each is admitted at once again.
+pub struct StormChanged<'a> {
     /// Whether it has begun.
     pub begun: bool,
-    /// Entries a second.
-    pub rate: u32,
-    /// Agents that may be outside; none: nobody knows.
-    pub outside: Option<u64>,
-    /// How long until the last of those will be in, if all goes on like this.
-    pub last_in: Option<Duration>,
+    /// Admission's state.
+    pub status: &'a AdmissionStatus,
 }
 
-impl StormChanged {
+impl StormChanged<'_> {
     /// Logs it.
     pub fn emit(self) {
-        let (rate, outside) = (self.rate, self.outside);
-        let last_in_seconds = self.last_in.map(|time| time.as_secs_f64().ceil());
+        let rate = self.status.rate.get();
         if self.begun {
-            info!(target: TARGET, rate, outside, last_in_seconds, "agents have to wait to come in");
+            info!(target: TARGET, rate, "{}", storm(self.status));
         } else {
-            info!(target: TARGET, rate, "no agent waits to come in any more");
+            info!(target: TARGET, rate, "storm over: arrivals are admitted at once");
         }
     }
+}
+
+/// How large a storm is, in words.
+fn storm(status: &AdmissionStatus) -> String {
+    let Some(agents) = status.disconnected else {
+        return format!(
+            "storm: {} arrivals wait, fleet size unknown",
+            grouped(status.parked as u64)
+        );
+    };
+    let agents = grouped(agents);
+    match status.last_in {
+        // An automatic rate rises while arrivals wait: an estimate from its first value would be far too long.
+        Some(last_in) if !status.automatic => {
+            format!(
+                "storm: {agents} agents outside, last one in about {:.0} s",
+                last_in.as_secs_f64().ceil()
+            )
+        }
+        _ => format!("storm: {agents} agents outside, the rate adapts to the machine"),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// How long a task that was due waited for a processor.
@@ -122,11 +144,10 @@ pub struct BacklogCapped {
 impl BacklogCapped {
     /// Logs it.
     pub fn emit(self) {
+        let Self { backlog, somaxconn } = self;
         warn!(
             target: TARGET,
-            backlog = self.backlog,
-            somaxconn = self.somaxconn,
-            "the kernel cuts edge.backlog to net.core.somaxconn: what overflows costs an agent a second; raise it with sysctl"
+            "edge.backlog ({backlog}) is cut to net.core.somaxconn ({somaxconn}); run: sysctl -w net.core.somaxconn={backlog}"
         );
     }
 }

@@ -1,0 +1,321 @@
+//! Admission at one node, complete: the decision on each arrival, the rate it is taken at, the storm that is
+//! noticed and the fleet that is known. The module's text says how to drive it.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use super::arrival::{Arrival, Ticket};
+use super::automatic_rate::{AutomaticRate, Observed};
+use super::decide::Admission;
+use super::fleet::Fleet;
+use super::params::{AdmissionParams, Capacity};
+use super::storm::{StormSigns, StormWatch};
+use super::verdict::{AdmissionVerdict, ParkVerdict};
+
+/// One probe of the machine, [`AutomaticRate::INTERVAL`] after the last.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeTick {
+    /// How long the probe had to wait for a processor.
+    pub delay: Duration,
+    /// What the node can bear now.
+    pub capacity: Capacity,
+}
+
+/// The state of admission at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmissionStatus {
+    /// Whether the rate follows the machine.
+    pub automatic: bool,
+    /// Entries a second.
+    pub rate: NonZeroU32,
+    /// Arrivals that are parked.
+    pub parked: usize,
+    /// How many arrivals the park holds at this rate.
+    pub park_places: usize,
+    /// Refusals that are held.
+    pub held: usize,
+    /// Agents that may be disconnected; empty: unknown.
+    pub disconnected: Option<u64>,
+    /// When the last of them will be admitted, from now, if the rate stays.
+    pub last_in: Option<Duration>,
+    /// Until then agents may be away because admission refused or parked them; empty: it did neither.
+    pub expected_until: Option<Instant>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct NodeAdmission {
+    admission: Admission,
+    /// Empty: an operator has set the rate.
+    automatic: Option<AutomaticRate>,
+    /// The burst of a rate that an operator sets.
+    burst: Duration,
+    /// The last tick. While the rate is automatic, admission's time advances with the ticks, so that the
+    /// machine is asked before each entry.
+    ticked: Instant,
+    /// An arrival has had to wait since the last tick.
+    wanted: bool,
+    storm: StormWatch,
+}
+
+impl NodeAdmission {
+    /// `rate`: what the operator sets, else the rate is automatic and begins at that of `params`.
+    /// `fleet_size`: how many agents the operator expects; 0 leaves it open.
+    pub fn new(
+        params: AdmissionParams,
+        rate: Option<NonZeroU32>,
+        fleet_size: u64,
+        now: Instant,
+    ) -> Self {
+        let automatic = rate.is_none().then(|| AutomaticRate::from_rate(params.rate));
+        let begin = AdmissionParams {
+            rate: rate.unwrap_or(params.rate),
+            burst: if rate.is_some() { params.burst } else { AutomaticRate::BURST },
+            ..params
+        };
+        Self {
+            admission: Admission::new(begin, now),
+            automatic,
+            burst: params.burst,
+            ticked: now,
+            wanted: false,
+            storm: StormWatch::new(Fleet::new(fleet_size, now)),
+        }
+    }
+
+    /// Decides on an arrival. `chance` gives numbers in 0..1.
+    pub fn arrive(
+        &mut self,
+        arrival: Arrival,
+        capacity: Capacity,
+        now: Instant,
+        chance: &mut impl FnMut() -> f64,
+    ) -> AdmissionVerdict {
+        let now = if self.automatic.is_some() { self.ticked } else { now };
+        self.admission.set_capacity(capacity);
+        let verdict = self.admission.arrive(arrival, now, chance);
+        match &verdict {
+            AdmissionVerdict::Admit => self.storm.admitted(),
+            AdmissionVerdict::Park { .. } => self.wanted = true,
+            AdmissionVerdict::Refuse(refusal) => {
+                self.wanted = true;
+                self.storm.refused(refusal, now);
+            }
+        }
+        verdict
+    }
+
+    /// Adjusts an automatic rate, then decides on parked arrivals, a bounded number: adds the verdicts to
+    /// `decided`. `true`: more are due, call it again.
+    pub fn tick(
+        &mut self,
+        tick: ProbeTick,
+        now: Instant,
+        chance: &mut impl FnMut() -> f64,
+        decided: &mut Vec<(Ticket, ParkVerdict)>,
+    ) -> bool {
+        let passed = now.saturating_duration_since(self.ticked);
+        self.ticked = now;
+        self.admission.set_capacity(tick.capacity);
+        let wanted = std::mem::take(&mut self.wanted) || self.admission.parked() > 0;
+        if wanted {
+            self.storm.waited();
+        }
+        if let Some(automatic) = &mut self.automatic {
+            let seen = Observed { delay: tick.delay, wanted };
+            self.admission.set_rate(automatic.observe(seen, passed), now);
+        }
+        let before = decided.len();
+        let next = self.admission.poll(now, chance, decided);
+        for (_, verdict) in decided.iter().skip(before) {
+            match verdict {
+                ParkVerdict::Admit => self.storm.admitted(),
+                ParkVerdict::Refuse(refusal) => self.storm.schedule(refusal, now),
+            }
+        }
+        next.is_some_and(|next| next <= now)
+    }
+
+    /// Takes note of how many agents are connected, a few times a second. Returns whether a storm has begun
+    /// (`true`) or is over (`false`); empty if neither.
+    pub fn observe(&mut self, connected: u64, now: Instant) -> Option<bool> {
+        let signs = StormSigns {
+            connected,
+            parked: self.admission.parked() as u64,
+            per_second: u64::from(self.admission.rate().get()),
+        };
+        let changed = self.storm.observe(signs, now);
+        self.admission.set_backlog(self.storm.disconnected(signs));
+        changed
+    }
+
+    /// Sets another rate; empty: automatic, from the present one on.
+    pub fn set_rate(&mut self, rate: Option<NonZeroU32>, now: Instant) {
+        match rate {
+            Some(rate) => {
+                // A set rate keeps its burst: emptying it would cost a second's worth of entries.
+                if self.automatic.take().is_some() {
+                    self.admission.set_burst(self.burst, now);
+                }
+                self.admission.set_rate(rate, now);
+            }
+            None if self.automatic.is_none() => {
+                self.automatic = Some(AutomaticRate::from_rate(self.admission.rate()));
+                self.admission.set_burst(AutomaticRate::BURST, now);
+            }
+            None => {}
+        }
+    }
+
+    /// The agent with this ticket has gone away. `false`: its place was free already.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        self.admission.leave(ticket)
+    }
+
+    /// A refusal with a hold has been sent, or its agent has gone away.
+    pub const fn hold_ended(&mut self) {
+        self.admission.hold_ended();
+    }
+
+    /// Gives an entry back: its agent had gone before the verdict reached it.
+    pub const fn refund(&mut self) {
+        self.admission.refund();
+    }
+
+    /// Stops admitting: the node drains.
+    pub const fn close(&mut self) {
+        self.admission.close();
+    }
+
+    /// The state at this moment.
+    pub fn status(&self, now: Instant) -> AdmissionStatus {
+        let admission = &self.admission;
+        AdmissionStatus {
+            automatic: self.automatic.is_some(),
+            rate: admission.rate(),
+            parked: admission.parked(),
+            park_places: admission.park_places(),
+            held: admission.held(),
+            disconnected: admission.backlog(),
+            last_in: admission.last_in(),
+            expected_until: self.storm.expected_until(admission.line(), now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TICK: Duration = AutomaticRate::INTERVAL;
+
+    fn rate(per_second: u32) -> NonZeroU32 {
+        NonZeroU32::new(per_second).unwrap()
+    }
+
+    /// A node, a clock and a lot that is always the middle.
+    struct Node {
+        admission: NodeAdmission,
+        now: Instant,
+    }
+
+    impl Node {
+        fn new(set: Option<u32>) -> Self {
+            let now = crate::clock::now();
+            let params = AdmissionParams::new(rate(1_000));
+            Self { admission: NodeAdmission::new(params, set.map(rate), 0, now), now }
+        }
+
+        fn arrive(&mut self) -> AdmissionVerdict {
+            self.admission.arrive(Arrival::default(), Capacity::AMPLE, self.now, &mut || 0.5)
+        }
+
+        /// Lets time pass to the next tick; says how many parked arrivals were admitted.
+        fn tick(&mut self, delay: Duration) -> usize {
+            self.now += TICK;
+            let tick = ProbeTick { delay, capacity: Capacity::AMPLE };
+            let mut decided = Vec::new();
+            while self.admission.tick(tick, self.now, &mut || 0.5, &mut decided) {}
+            decided.iter().filter(|(_, verdict)| *verdict == ParkVerdict::Admit).count()
+        }
+    }
+
+    #[test]
+    fn an_automatic_rate_admits_only_what_a_tick_hands_out() {
+        let mut node = Node::new(None);
+        let at_once = (0..100).filter(|_| node.arrive() == AdmissionVerdict::Admit).count();
+        assert_eq!(at_once, 20, "two ticks' worth is saved up");
+        node.now += SECOND * 5;
+        assert!(matches!(node.arrive(), AdmissionVerdict::Park { .. }), "time waits for the tick");
+        assert!((1..=20).contains(&node.tick(Duration::ZERO)));
+    }
+
+    #[test]
+    fn a_set_rate_goes_by_the_clock() {
+        let mut node = Node::new(Some(1));
+        assert_eq!(node.arrive(), AdmissionVerdict::Admit);
+        assert!(matches!(node.arrive(), AdmissionVerdict::Park { .. }));
+        let admitted: usize = (0..110).map(|_| node.tick(SECOND)).sum();
+        assert_eq!((admitted, node.admission.status(node.now).rate), (1, rate(1)));
+    }
+
+    #[test]
+    fn an_automatic_rate_rises_while_arrivals_wait_and_falls_with_the_delay() {
+        let mut node = Node::new(None);
+        let mut after = |delay| {
+            (0..200).for_each(|_| _ = node.arrive());
+            node.tick(delay);
+            node.admission.status(node.now).rate.get()
+        };
+        let first = after(Duration::ZERO);
+        assert!(first > 1_000);
+        assert!(after(TICK * 4) < first);
+    }
+
+    #[test]
+    fn a_rate_can_be_set_and_left_to_the_machine_again() {
+        let mut node = Node::new(None);
+        node.admission.set_rate(Some(rate(5)), node.now);
+        let status = node.admission.status(node.now);
+        assert_eq!((status.automatic, status.rate, status.park_places), (false, rate(5), 100));
+        node.now += SECOND * 9;
+        let at_once = (0..100).filter(|_| node.arrive() == AdmissionVerdict::Admit).count();
+        assert_eq!(at_once, 5, "a second's burst of the set rate");
+        node.admission.set_rate(None, node.now);
+        node.tick(Duration::ZERO);
+        let status = node.admission.status(node.now);
+        assert!(status.automatic && status.rate >= rate(100), "the least that is automatic");
+    }
+
+    #[test]
+    fn a_storm_is_told_of_once_and_its_absences_are_expected() {
+        let mut node = Node::new(Some(10));
+        node.now += SECOND * 3;
+        assert_eq!(node.admission.observe(500, node.now), None);
+        let refused = loop {
+            if let AdmissionVerdict::Refuse(refusal) = node.arrive() {
+                break refusal;
+            }
+        };
+        node.tick(Duration::ZERO);
+        assert_eq!(node.admission.observe(500, node.now), Some(true));
+        node.tick(Duration::ZERO);
+        assert_eq!(node.admission.observe(500, node.now), None, "once");
+        let status = node.admission.status(node.now);
+        assert_eq!(status.disconnected, Some(490), "ten were admitted, whatever looks connected");
+        assert_eq!(status.last_in, Some(SECOND * 49));
+        let told = node.now - TICK * 2 + refused.hold + refused.retry_after;
+        assert!(status.expected_until.is_some_and(|until| until > told), "{status:?}");
+    }
+
+    #[test]
+    fn a_node_that_drains_sends_parked_arrivals_away() {
+        let mut node = Node::new(Some(1));
+        node.arrive();
+        assert!(matches!(node.arrive(), AdmissionVerdict::Park { .. }));
+        node.admission.close();
+        assert_eq!(node.tick(Duration::ZERO), 0);
+        assert_eq!(node.admission.status(node.now).parked, 0);
+    }
+}

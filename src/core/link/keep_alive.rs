@@ -1,0 +1,89 @@
+//! Whether a link is still alive: a ping after a silence, and the end of the link when a silence
+//! follows the ping, too.
+//!
+//! ```text
+//!            silent for `interval`             silent for `timeout`
+//!   Quiet ──────────────────────────► Pinged ──────────────────────► dead
+//!     ▲                                 │
+//!     └────────── anything heard ───────┘
+//! ```
+//!
+//! Whatever the server sends counts as a sign of life: a server that is busy sending may answer a
+//! ping late.
+
+use std::time::{Duration, Instant};
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepAlive {
+    interval: Duration,
+    timeout: Duration,
+    heard: Instant,
+    pinged: Option<Instant>,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepAliveStep {
+    /// Look again then.
+    Wait(Instant),
+    /// Send a ping, and look again at once.
+    Ping,
+    /// The server is gone.
+    Dead,
+}
+
+impl KeepAlive {
+    /// A link that has just come up. `interval`: silence before a ping; `timeout`: silence after it.
+    pub const fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+        Self { interval, timeout, heard: now, pinged: None }
+    }
+
+    /// The server has sent something.
+    pub const fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = None;
+    }
+
+    /// What is due now.
+    pub fn next(&mut self, now: Instant) -> KeepAliveStep {
+        if let Some(pinged) = self.pinged {
+            let deadline = pinged + self.timeout;
+            return if now < deadline {
+                KeepAliveStep::Wait(deadline)
+            } else {
+                KeepAliveStep::Dead
+            };
+        }
+        let due = self.heard + self.interval;
+        if now < due {
+            return KeepAliveStep::Wait(due);
+        }
+        self.pinged = Some(now);
+        KeepAliveStep::Ping
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_ping_follows_silence_and_the_end_follows_the_ping() {
+        let start = crate::clock::now();
+        let at = |second| start + SECOND * second;
+        let mut alive = KeepAlive::new(SECOND * 20, SECOND * 5, start);
+        assert_eq!(alive.next(at(0)), KeepAliveStep::Wait(at(20)));
+        alive.heard(at(10));
+        assert_eq!(alive.next(at(20)), KeepAliveStep::Wait(at(30)));
+        assert_eq!(alive.next(at(31)), KeepAliveStep::Ping);
+        assert_eq!(alive.next(at(31)), KeepAliveStep::Wait(at(36)), "one ping");
+        alive.heard(at(33));
+        assert_eq!(alive.next(at(36)), KeepAliveStep::Wait(at(53)), "it lives");
+        assert_eq!(alive.next(at(53)), KeepAliveStep::Ping);
+        assert_eq!(alive.next(at(57)), KeepAliveStep::Wait(at(58)));
+        assert_eq!(alive.next(at(58)), KeepAliveStep::Dead);
+    }
+}

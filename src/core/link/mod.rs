@@ -1,0 +1,29 @@
+//! Decisions about one WebSocket to a server: when it is dialled, when it is pinged, when it is dead.
+//! Knows neither sockets nor tasks; `upstream` carries the decisions out.
+
+mod keep_alive;
+mod redial;
+
+pub use keep_alive::{KeepAlive, KeepAliveStep};
+pub use redial::{Redial, RedialFacts, RedialStep};
+
+/// Why a link, or a connection of mode `http`, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossReason {
+    /// The server closed it.
+    Closed,
+    /// The connection broke.
+    Reset,
+    /// The server left a ping unanswered.
+    PingTimeout,
+    /// The server broke the rules of WebSocket.
+    ProtocolFault,
+    /// The server left a request unanswered (mode `http`).
+    RequestTimeout,
+    /// A message over the limit.
+    TooBig,
+    /// The server answers, and fails every message (mode `http`).
+    Useless,
+    /// Its agent is gone (mode `per-agent`), or Seawall is stopping.
+    Released,
+}

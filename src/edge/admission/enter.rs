@@ -1,0 +1,115 @@
+//! What an arrival does between its request and its answer: it asks, and then waits at little cost.
+//!
+//! The same for each transport. An arrival is what a transport takes for one: over HTTP/1.1 a connection,
+//! over HTTP/2 or HTTP/3 it would be a stream.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use super::shared::{Decided, HeldRefusal};
+use super::{AdmissionService, ArrivalSource};
+use crate::clock;
+use crate::core::admission::{Outcome, ParkVerdict};
+use crate::telemetry::events::admission::AdmissionDecided;
+
+/// The agent behind an arrival, as its transport knows it.
+pub(in crate::edge) trait Applicant: Send {
+    /// Completes when the agent has gone away. It may be dropped before and asked for again; what the agent
+    /// has sent stays unread.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Tells the agent to come again after this time, in whole seconds, and ends the arrival.
+    fn refuse(&mut self, retry_after: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::edge) enum Entered {
+    /// The agent is admitted.
+    Admitted,
+    /// The agent has been told to come again; the arrival is over.
+    Refused,
+    /// The agent has gone.
+    Left,
+}
+
+/// Counts an arrival with exactly one outcome, on every path.
+pub(in crate::edge) struct CountedArrival {
+    open: bool,
+    parked: Option<Instant>,
+}
+
+impl CountedArrival {
+    /// An arrival that has yet to ask.
+    pub(in crate::edge) const fn new() -> Self {
+        Self { open: true, parked: None }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        if std::mem::take(&mut self.open) {
+            let parked = self.parked.map(|since| clock::now().saturating_duration_since(since));
+            AdmissionDecided { outcome, parked: parked.unwrap_or_default() }.emit();
+        }
+    }
+}
+
+impl Drop for CountedArrival {
+    fn drop(&mut self) {
+        let parked = self.parked.is_some();
+        self.count(if parked { Outcome::Left } else { Outcome::NotAsked });
+    }
+}
+
+/// Asks for admission, waits if it has to, and refuses if that is the verdict.
+pub(in crate::edge) async fn enter(
+    admission: &AdmissionService,
+    source: ArrivalSource,
+    applicant: &mut impl Applicant,
+    counted: &mut CountedArrival,
+) -> Entered {
+    let refused = match admission.shared.arrive(admission.arrival(source)) {
+        Decided::Admit => {
+            counted.count(Outcome::Admitted);
+            return Entered::Admitted;
+        }
+        Decided::Refuse(refused) => refused,
+        Decided::Park(mut parked) => {
+            counted.parked = Some(clock::now());
+            let verdict = tokio::select! {
+                biased;
+                verdict = parked.verdict() => verdict,
+                () = applicant.gone() => None,
+            };
+            match verdict {
+                Some(ParkVerdict::Admit) => {
+                    counted.count(Outcome::AdmittedFromPark);
+                    return Entered::Admitted;
+                }
+                Some(ParkVerdict::Refuse(refusal)) => parked.refused(refusal),
+                None => {
+                    counted.count(Outcome::Left);
+                    return Entered::Left;
+                }
+            }
+        }
+    };
+    counted.count(Outcome::Refused(refused.refusal.reason));
+    // Boxed: a parked arrival should hold memory only for what it does now.
+    Box::pin(refuse(refused, applicant)).await;
+    Entered::Refused
+}
+
+/// Holds the refusal, then sends it.
+async fn refuse(refused: HeldRefusal, applicant: &mut impl Applicant) {
+    let refusal = refused.refusal;
+    if !refusal.hold.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(refusal.hold) => {}
+            () = applicant.gone() => return,
+        }
+    }
+    // The place is free again before the transport closes, which takes its time.
+    drop(refused);
+    // The same for a held one.
+    Box::pin(applicant.refuse(refusal.retry_after)).await;
+}

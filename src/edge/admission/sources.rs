@@ -1,0 +1,123 @@
+//! Where an arrival comes from, by what its transport and its request's headers say.
+//!
+//! A source is an address (of IPv6 its prefix, because its holder has all of the addresses in it) or a
+//! credential. Which sources are over their share `core::admission` decides.
+//!
+//! What identifies a source or an agent is hashed with a secret of the process, so that an attacker cannot
+//! aim at another one's hash.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+
+use super::params::SourceFrom;
+use crate::core::admission::Identity;
+
+/// What a request's head says about its sender.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::edge) struct ArrivalSource {
+    /// The hashes of its address and of its credential.
+    pub(super) sources: [Option<u64>; 2],
+    pub(super) identity: Option<Identity>,
+}
+
+/// Reads sources from headers.
+pub(super) struct SourceReader {
+    source: SourceFrom,
+    hasher: RandomState,
+}
+
+impl SourceReader {
+    pub(super) fn new(source: SourceFrom) -> Self {
+        Self { source, hasher: RandomState::new() }
+    }
+
+    /// Reads name and value of each header. They are the sender's own words, trusted for this alone.
+    pub(super) fn read<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        peer: SocketAddr,
+    ) -> ArrivalSource {
+        let mut source = ArrivalSource::default();
+        let mut address = Some(peer.ip());
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case("authorization") {
+                source.sources[1] = Some(self.hasher.hash_one(value));
+            } else if name.eq_ignore_ascii_case("opamp-instance-uid") {
+                source.identity = Some(Identity::new(self.hasher.hash_one(value)));
+            } else if self.source == SourceFrom::Forwarded
+                && name.eq_ignore_ascii_case("x-forwarded-for")
+            {
+                address = last_address(value).or(address);
+            }
+        }
+        if self.source == SourceFrom::Nothing {
+            address = None;
+        }
+        source.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
+        source
+    }
+}
+
+/// The last address of a list such as `203.0.113.7, 10.0.0.2`, with or without its port.
+fn last_address(value: &[u8]) -> Option<IpAddr> {
+    let last = std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim();
+    last.parse().ok().or_else(|| last.parse().ok().map(|socket: SocketAddr| socket.ip()))
+}
+
+/// What one subscriber has: an IPv4 address, or 64 bits of IPv6 (RFC 6177).
+fn prefix(address: IpAddr) -> [u8; 8] {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            // Routed IPv6 prefixes begin otherwise.
+            [0xff, 0xff, 0xff, 0xff, a, b, c, d]
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h, ..] = address.octets();
+            [a, b, c, d, e, f, g, h]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::RequestHead;
+
+    fn source(reader: &SourceReader, peer: &str, headers: &str) -> ArrivalSource {
+        let text = format!("GET /v1/opamp HTTP/1.1\r\n{headers}\r\n");
+        let head = RequestHead::parse(text.as_bytes()).unwrap().unwrap();
+        reader.read(head.headers.iter(), SocketAddr::new(peer.parse().unwrap(), 1))
+    }
+
+    #[test]
+    fn a_source_is_an_address_or_a_prefix_or_what_the_balancer_says() {
+        let peer = SourceReader::new(SourceFrom::Peer);
+        let of = |reader: &SourceReader, peer: &str, headers: &str| {
+            source(reader, peer, headers).sources[0]
+        };
+        assert_ne!(of(&peer, "10.0.0.1", ""), of(&peer, "10.0.0.2", ""));
+        assert_eq!(of(&peer, "10.0.0.1", ""), of(&peer, "::ffff:10.0.0.1", ""));
+        assert_eq!(of(&peer, "2001:db8::1", ""), of(&peer, "2001:db8::ffff:2", ""));
+        assert_ne!(of(&peer, "2001:db8::1", ""), of(&peer, "2001:db8:0:1::1", ""));
+        let told = "X-Forwarded-For: 10.9.9.9, 10.0.0.7:80\r\n";
+        assert_eq!(of(&peer, "10.0.0.1", told), of(&peer, "10.0.0.1", ""));
+        let forwarded = SourceReader::new(SourceFrom::Forwarded);
+        assert_eq!(of(&forwarded, "10.0.0.1", told), of(&forwarded, "10.0.0.7", ""));
+        assert_eq!(
+            of(&forwarded, "10.0.0.1", "X-Forwarded-For: unknown\r\n"),
+            of(&forwarded, "10.0.0.1", "")
+        );
+        assert_eq!(of(&SourceReader::new(SourceFrom::Nothing), "10.0.0.1", told), None);
+    }
+
+    #[test]
+    fn a_credential_is_a_source_and_a_uid_an_identity() {
+        let reader = SourceReader::new(SourceFrom::Nothing);
+        let anonymous = source(&reader, "10.0.0.1", "");
+        assert_eq!(anonymous, ArrivalSource::default());
+        let known =
+            source(&reader, "10.0.0.1", "Authorization: Bearer x\r\nOpAMP-Instance-UID: 0192\r\n");
+        assert!(known.sources[1].is_some() && known.identity.is_some());
+    }
+}
