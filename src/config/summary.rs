@@ -6,6 +6,7 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
+use crate::telemetry::grouped;
 use crate::upstream::params::Mode;
 
 impl fmt::Display for Config {
@@ -55,31 +56,18 @@ fn describe_drain(terms: Terms) -> String {
     let within = u128::from(rate) * time_max.as_millis() / 1_000;
     let time_max = show_duration(time_max);
     let rest = if terms.rate.is_some() {
-        format!("if more than {}, the rest at once after {time_max}", thousands(within))
+        format!("if more than {}, the rest at once after {time_max}", grouped(within))
     } else {
         // An automatic rate rises when that is needed to close all in time.
-        format!("faster if more than {}, so that all are gone in {time_max}", thousands(within))
+        format!("faster if more than {}, so that all are gone in {time_max}", grouped(within))
     };
     format!(
         "waits {}, then closes up to {} connections/s ({} agents: {} s; {rest})",
         show_duration(terms.notice),
-        thousands(rate.into()),
-        thousands(EXAMPLE.into()),
-        thousands(EXAMPLE.div_ceil(rate).into()),
+        grouped(rate.into()),
+        grouped(EXAMPLE.into()),
+        grouped(EXAMPLE.div_ceil(rate).into()),
     )
-}
-
-/// `1234567` as `1,234,567`.
-fn thousands(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -96,6 +84,5 @@ mod tests {
         );
         let set = Terms { rate: NonZeroU32::new(1_000), ..Terms::default() };
         assert!(describe_drain(set).ends_with("if more than 300,000, the rest at once after 5m)"));
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -131,7 +131,7 @@ where
     };
     let mut held = Held { edge, share: BudgetShare::default() };
     let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
-    let collected = tokio::time::timeout(edge.params.message_timeout, collecting)
+    let collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting)
         .await
         .map_err(|_| HttpRefusal::body_timeout())?;
     let mut message = collected.map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;

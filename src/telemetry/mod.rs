@@ -10,6 +10,7 @@ mod description;
 mod documented;
 pub mod events;
 mod exporter;
+mod grouped;
 mod handles;
 mod histogram;
 mod label;
@@ -21,6 +22,7 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
+pub use grouped::grouped;
 pub use handles::{Family, GaugeFamily};
 pub use histogram::Histogram;
 pub use label::Label;
