@@ -1,4 +1,4 @@
-//! What it costs to find out that a full state has not changed, beside decoding it.
+//! What it costs to find out that a full state is unchanged, beside decoding it.
 //!
 //! Absolute figures drift with the machine; the ratio to the yardstick in the same group counts.
 //! `cargo bench --bench digest`.

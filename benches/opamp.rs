@@ -180,7 +180,7 @@ fn frames(criterion: &mut Criterion) {
     websocket::finish_message(open, &mut frame);
     let mut group = criterion.benchmark_group(format!("frame {} bytes", frame.len()));
     group.throughput(Throughput::Bytes(frame.len() as u64));
-    // What is decoded is unmasked in place: each round needs a fresh copy, which is not measured.
+    // Decoding unmasks in place: each round needs a fresh copy, which is made outside of the measurement.
     group.bench_function("decode and unmask", |bencher| {
         let mut decoder = Decoder::new(Role::Server);
         bencher.iter_batched_ref(

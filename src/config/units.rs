@@ -1,8 +1,8 @@
-//! Lengths of time and sizes as people write them: `500ms`, `1m30s`, `64MiB`.
+//! Lengths of time and sizes as people write them: `500ms`, `1m30s`, `64MiB`. Must not know bounds.
 
 use std::time::Duration;
 
-/// Reads a length of time: whole numbers with a unit (ms, s, m, h, d), largest first or not.
+/// Reads a length of time: whole numbers with a unit (ms, s, m, h, d), in any order.
 ///
 /// # Errors
 /// Says what would be right.
@@ -32,7 +32,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis))
 }
 
-/// Reads a size in bytes: a whole number, with or without a unit (B, KiB, MiB, GiB).
+/// Reads a size in bytes: a whole number, with a unit (B, KiB, MiB, GiB) or plain.
 ///
 /// # Errors
 /// Says what would be right.

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::core::pacing::Permit;
 use crate::core::session::{Arrival, Carry, EndReason, Policy, Reply, ReportVerdict, Route, Says};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
+use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
 use crate::opamp::splice::Additions;
@@ -256,6 +257,10 @@ impl Sessions {
         (route, carry): (Option<Route>, Carry),
     ) -> Forwarding {
         let uid = slot.session.uid();
+        if is_on(Breach::DrainDropsGoodbye) && self.is_draining() && scan.disconnects() {
+            slot.session.gone();
+            return Forwarding::Nothing;
+        }
         let sent = route.ok_or(Forwarding::Queued { soon: false }).and_then(|route| {
             if slot.session.must_queue(scan) {
                 return Err(Forwarding::Queued { soon: true });

@@ -10,6 +10,7 @@ use super::{Presence, Sessions};
 use crate::core::drain::{AgentDrain, Candidate};
 use crate::core::session::EndReason;
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 use crate::telemetry::events::sessions::SessionEnded;
 
 impl Sessions {
@@ -43,7 +44,7 @@ impl Sessions {
         if !slot.session.is_connected() || slot.draining {
             return AgentDrain::Absent;
         }
-        if patient && !is_settled(&slot) {
+        if patient && !is_settled(&slot) && !is_on(Breach::DrainForgetsUnanswered) {
             return AgentDrain::Pending;
         }
         slot.draining = true;
@@ -98,7 +99,11 @@ impl Sessions {
         if !is_settled(&slot) {
             self.unacknowledged.fetch_add(1, Ordering::Relaxed);
         }
-        slot.session.gone();
+        if is_on(Breach::DrainTellsDisconnect) {
+            slot.session.leave();
+        } else {
+            slot.session.gone();
+        }
         SessionEnded { uid, reason: EndReason::Moved }.emit();
         self.finish(uid, slot);
     }

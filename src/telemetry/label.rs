@@ -1,7 +1,7 @@
 //! Labels: the bounded sets of values by which a metric is split.
 //!
-//! A label is an enum, so that no text of a peer (a uid, a path, an address) can become one: the
-//! number of series is known when the program is compiled.
+//! A label is an enum, so its values are known when the program is compiled, and so is the number of
+//! series. A peer's text (a uid, a path, an address) stays out of the exposition.
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {

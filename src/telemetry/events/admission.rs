@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use crate::core::admission::{AdmissionStatus, Outcome};
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge::admission";
 
 /// A connection's wish to come in has ended one way or the other.

@@ -15,7 +15,7 @@ use crate::telemetry::label::Label as _;
 pub use crate::telemetry::labels::upstream::*;
 use crate::telemetry::names::ServerMetrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::upstream";
 
 /// Which link of which server, as the log shows it.

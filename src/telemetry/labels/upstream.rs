@@ -7,9 +7,9 @@ label! {
     pub enum DialResult("result") {
         /// The link is up.
         Up = "up",
-        /// The server answered with something else than an upgrade.
+        /// The server answered the upgrade with another status.
         Refused = "refused",
-        /// No connection, or no TLS.
+        /// TCP or TLS failed.
         Failed = "failed",
         /// It took too long.
         Timeout = "timeout",

@@ -18,7 +18,7 @@ use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
 
-/// The code of src/ that runs in production, without the declarations of labels.
+/// The code of src/ that runs in production, apart from the declarations of labels.
 fn production(folder: &Path, code: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
