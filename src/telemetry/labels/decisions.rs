@@ -3,6 +3,8 @@
 
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
+use crate::core::http_mode::PostResult;
+use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::core::session::EndReason;
@@ -14,6 +16,32 @@ label_for! {
         Server = "server",
         Credential = "credential",
         Address = "address",
+    }
+}
+
+label_for! {
+    LossReason("reason") {
+        Closed = "closed",
+        Reset = "reset",
+        PingTimeout = "ping_timeout",
+        ProtocolFault = "protocol_fault",
+        RequestTimeout = "request_timeout",
+        TooBig = "too_big",
+        Useless = "useless",
+        Released = "released",
+    }
+}
+
+label_for! {
+    PostResult("result") {
+        Refused = "refused",
+        Failed = "failed",
+        Credential = "credential",
+        Address = "address",
+        Unavailable = "unavailable",
+        Lost = "lost",
+        Timeout = "timeout",
+        TooBig = "too_big",
     }
 }
 
