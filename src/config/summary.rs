@@ -6,7 +6,7 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
-use crate::telemetry::grouped;
+use crate::telemetry::thousands;
 use crate::upstream::params::Mode;
 
 impl fmt::Display for Config {
@@ -56,17 +56,17 @@ fn describe_drain(terms: Terms) -> String {
     let within = u128::from(rate) * time_max.as_millis() / 1_000;
     let time_max = show_duration(time_max);
     let rest = if terms.rate.is_some() {
-        format!("if more than {}, the rest at once after {time_max}", grouped(within))
+        format!("if more than {}, the rest at once after {time_max}", thousands(within))
     } else {
         // An automatic rate rises when that is needed to close all in time.
-        format!("faster if more than {}, so that all are gone in {time_max}", grouped(within))
+        format!("faster if more than {}, so that all are gone in {time_max}", thousands(within))
     };
     format!(
         "waits {}, then closes up to {} connections/s ({} agents: {} s; {rest})",
         show_duration(terms.notice),
-        grouped(rate.into()),
-        grouped(EXAMPLE.into()),
-        grouped(EXAMPLE.div_ceil(rate).into()),
+        thousands(rate.into()),
+        thousands(EXAMPLE.into()),
+        thousands(EXAMPLE.div_ceil(rate).into()),
     )
 }
 

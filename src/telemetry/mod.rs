@@ -10,7 +10,6 @@ mod description;
 mod documented;
 pub mod events;
 mod exporter;
-mod grouped;
 mod handles;
 mod histogram;
 mod label;
@@ -21,11 +20,12 @@ mod process;
 mod registry;
 #[cfg(test)]
 mod tests;
+mod text;
 
-pub use grouped::grouped;
 pub use handles::{Family, GaugeFamily};
 pub use histogram::Histogram;
 pub use label::Label;
 pub use names::ServerMetrics;
 pub use process::resident_bytes;
 pub use registry::{install, metrics, render, value};
+pub use text::thousands;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::core::admission::{AdmissionStatus, Outcome};
-use crate::telemetry::grouped;
 use crate::telemetry::registry::metrics;
+use crate::telemetry::text::thousands;
 
 /// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge::admission";
@@ -92,9 +92,9 @@ impl StormChanged<'_> {
 fn storm(status: &AdmissionStatus) -> String {
     let AdmissionStatus { automatic, parked, disconnected, last_in, .. } = *status;
     let Some(agents) = disconnected else {
-        return format!("storm: {} arrivals wait, fleet size unknown", grouped(parked as u128));
+        return format!("storm: {} arrivals wait, fleet size unknown", thousands(parked as u128));
     };
-    let agents = grouped(agents.into());
+    let agents = thousands(agents.into());
     match last_in {
         Some(last_in) if !automatic => {
             let seconds = last_in.as_secs_f64().ceil();

@@ -1,7 +1,7 @@
-//! Numbers for people to read.
+//! Numbers as people read them, in log lines and summaries. Must not know what they count.
 
-/// `1234567` as `1,234,567`.
-pub fn grouped(number: u128) -> String {
+/// Writes `1234567` as `1,234,567`.
+pub fn thousands(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    fn digits_stand_in_groups_of_three() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }
