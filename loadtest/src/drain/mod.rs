@@ -125,7 +125,7 @@ impl Scene {
         let mut figures = DrainFigures {
             balancer: self.balancer.name(),
             agents: args.agents.into(),
-            agents_on_first: connected(&self.first).await?,
+            agents_on_first: connected_in_the_end(&self.first, args.agents.into()).await?,
             rate: args.rate,
             seconds_allowed: round(allowed.as_secs_f64()),
             ..DrainFigures::default()
@@ -172,6 +172,19 @@ async fn metric(gateway: &StageGateway, name: &str) -> io::Result<u64> {
 
 async fn connected(gateway: &StageGateway) -> io::Result<u64> {
     metric(gateway, "seawall_sessions{state=\"connected\"}").await
+}
+
+/// How many agents a gateway has, once it has these many or [`SLACK`] is over: agents of a small fleet
+/// have their first reply before the gateway counts its sessions again.
+async fn connected_in_the_end(gateway: &StageGateway, agents: u64) -> io::Result<u64> {
+    let end = clock::now() + SLACK;
+    loop {
+        let count = connected(gateway).await?;
+        if count >= agents || clock::now() >= end {
+            return Ok(count);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Looks again and again at how many the node has let go, until it is drained or the time is over.
