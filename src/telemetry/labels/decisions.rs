@@ -9,25 +9,7 @@ use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
-use crate::telemetry::label::Label;
-
-/// Makes a fieldless enum of another module a label: `Type("key") { Variant = "text", ... }`.
-macro_rules! label_for {
-    ($name:ident($key:literal) { $( $variant:ident = $text:literal, )+ }) => {
-        impl Label for $name {
-            const KEY: &'static str = $key;
-            const ALL: &'static [Self] = &[$( Self::$variant, )+];
-
-            fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $text, )+ }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
+use crate::telemetry::label::{Label, label_for};
 
 label_for! {
     Blame("blame") {
