@@ -27,6 +27,7 @@ use crate::upstream::params::UpstreamParams;
 
 pub use mistake::{Mistake, Mistakes, ValueOrigin};
 pub use params::RuntimeParams;
+pub use units::duration;
 
 use section::{Findings, Section};
 

@@ -6,6 +6,7 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
+use crate::telemetry::thousands;
 use crate::upstream::params::Mode;
 
 impl fmt::Display for Config {
@@ -69,19 +70,6 @@ fn describe_drain(terms: Terms) -> String {
     )
 }
 
-/// `1234567` as `1,234,567`.
-fn thousands(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +84,5 @@ mod tests {
         );
         let set = Terms { rate: NonZeroU32::new(1_000), ..Terms::default() };
         assert!(describe_drain(set).ends_with("if more than 300,000, the rest at once after 5m)"));
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

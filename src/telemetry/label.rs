@@ -15,18 +15,10 @@ pub trait Label: Copy + 'static {
     fn index(self) -> usize;
 }
 
-/// Declares an enum that is a [`Label`]: `pub enum Name("key") { Variant = "text", ... }`.
-macro_rules! label {
-    (
-        $(#[$outer:meta])*
-        $visibility:vis enum $name:ident($key:literal) {
-            $( $(#[$inner:meta])* $variant:ident = $text:literal, )+
-        }
-    ) => {
-        $(#[$outer])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        $visibility enum $name { $( $(#[$inner])* $variant, )+ }
-
+/// Makes a fieldless enum a label: `Name("key") { Variant = "text", ... }`, with every variant in the order
+/// of its declaration.
+macro_rules! label_for {
+    ($name:ident($key:literal) { $( $variant:ident = $text:literal, )+ }) => {
         impl $crate::telemetry::label::Label for $name {
             const KEY: &'static str = $key;
             const ALL: &'static [Self] = &[$( Self::$variant, )+];
@@ -39,6 +31,24 @@ macro_rules! label {
                 self as usize
             }
         }
+    };
+}
+
+/// Declares an enum that is a [`Label`]: `pub enum Name("key") { Variant = "text", ... }`.
+macro_rules! label {
+    (
+        $(#[$outer:meta])*
+        $visibility:vis enum $name:ident($key:literal) {
+            $( $(#[$inner:meta])* $variant:ident = $text:literal, )+
+        }
+    ) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $visibility enum $name { $( $(#[$inner])* $variant, )+ }
+
+        $crate::telemetry::label::label_for! {
+            $name($key) { $( $variant = $text, )+ }
+        }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,7 +58,7 @@ macro_rules! label {
     };
 }
 
-pub(crate) use label;
+pub(super) use {label, label_for};
 
 #[cfg(test)]
 mod tests {

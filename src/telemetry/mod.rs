@@ -20,6 +20,7 @@ mod process;
 mod registry;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use handles::{Family, GaugeFamily};
 pub use histogram::Histogram;
@@ -27,3 +28,4 @@ pub use label::Label;
 pub use names::ServerMetrics;
 pub use process::resident_bytes;
 pub use registry::{install, metrics, render, value};
+pub use text::thousands;

@@ -14,9 +14,11 @@ use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
 use super::labels::sessions::{CustomDrop, HeartbeatRoute, OfferDrop, ReplySource, SessionState};
-use super::labels::upstream::{DialResult, LossReason, PostResult};
+use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
+use crate::core::http_mode::PostResult;
+use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::core::session::EndReason;
