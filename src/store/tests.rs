@@ -28,7 +28,7 @@ fn a_handle_is_small() {
 }
 
 #[test]
-fn equal_contents_are_kept_once_and_go_with_their_last_user() {
+fn equal_contents_are_stored_once_and_go_with_their_last_user() {
     let store = store(1000);
     let first = put(&store, 1, b"content");
     let second = put(&store, 1, b"content");
@@ -90,7 +90,7 @@ fn what_was_used_stays() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused() {
+fn what_is_too_large_is_refused() {
     let store = ContentStore::new(StoreParams { bytes_max: 10, entries_max: 2, shards: 1 });
     let small = put(&store, 1, b"small");
     assert!(store.put(Scope::SHARED, digest(2), &[0; 11]).is_none());
