@@ -18,9 +18,10 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::conversation::{AfterBytes, Conversation, Ending};
+use super::conversation::{AfterBytes, Conversation};
+use super::ending::Ending;
 use crate::clock;
-use crate::core::keepalive::{KeepAlive, Overdue};
+use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::sessions::Outgoing;
@@ -38,7 +39,7 @@ pub(super) struct AgentSocket<S> {
     written: usize,
     /// TLS holds bytes back until they are flushed.
     flush: bool,
-    alive: KeepAlive,
+    alive: AgentKeepAlive,
     reply_due: Option<Instant>,
     closing: Option<Closing>,
 }
@@ -68,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             unwritten: Vec::new(),
             written: 0,
             flush: false,
-            alive: KeepAlive::new(clock::now()),
+            alive: AgentKeepAlive::new(clock::now()),
             reply_due: None,
             closing: None,
         }
@@ -255,12 +256,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// When to look at the deadlines, if the socket and the session stay still until then.
     fn deadline(&self) -> Instant {
-        self.alive.deadline(&self.conversation.edge().params.keep_alive(), self.reply_due)
+        self.alive.deadline(&self.conversation.edge().params.keep_alive, self.reply_due)
     }
 
     /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.
     fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
-        match self.alive.overdue(&self.conversation.edge().params.keep_alive(), now)? {
+        match self.alive.overdue(&self.conversation.edge().params.keep_alive, now)? {
             Overdue::Ping { silent } => {
                 // Bytes that the agent has yet to read serve as well as a ping.
                 if self.unwritten.is_empty() {
