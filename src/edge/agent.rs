@@ -20,7 +20,7 @@ use super::conversation::{Conversation, Ending, Taken};
 use crate::clock;
 use crate::ident::InstanceUid;
 use crate::scratch;
-use crate::sessions::Outgoing;
+use crate::sessions::{Attachment, Outgoing};
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
 
@@ -43,7 +43,6 @@ pub(super) struct AgentSocket<S> {
     pinged: Option<Instant>,
     /// When the incomplete message began.
     message_since: Option<Instant>,
-    reply_due: Option<Instant>,
     closing: Option<Closing>,
 }
 
@@ -76,7 +75,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             heard: clock::now(),
             pinged: None,
             message_since: None,
-            reply_due: None,
             closing: None,
         }
     }
@@ -166,10 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             return leaves;
         };
         let ending = match attachment.poll_outgoing(context, writable) {
-            Outgoing::Nothing { reply_due } => {
-                self.reply_due = reply_due;
-                return false;
-            }
+            Outgoing::Nothing { .. } => return false,
             Outgoing::Bytes(bytes) => {
                 self.unwritten = bytes;
                 self.written = 0;
@@ -276,7 +271,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             None => self.heard + params.ping_interval,
         };
         let message = self.message_since.map(|since| since + params.message_timeout);
-        [message, self.reply_due].into_iter().flatten().fold(silence, Instant::min)
+        let attachment = self.conversation.attachment.as_ref();
+        let reply_due = attachment.and_then(Attachment::reply_due);
+        [message, reply_due].into_iter().flatten().fold(silence, Instant::min)
     }
 
     /// A deadline has passed. What the session owes, [`Self::look_at_session`] finds.

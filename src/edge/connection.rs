@@ -328,7 +328,8 @@ mod tests {
 
     /// A connection that has just been accepted, with its edge and its room there.
     async fn connection() -> (Arc<Edge>, TcpStream, SocketAddr, OwnedSemaphorePermit) {
-        let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
+        let sessions =
+            Arc::new(Sessions::new(Default::default(), Default::default(), Arc::new(Nowhere)));
         let edge = Edge::new(Default::default(), sessions, 1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();

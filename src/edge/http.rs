@@ -27,7 +27,7 @@ use super::lingering_close;
 use super::prefixed::Prefixed;
 use crate::clock;
 use crate::opamp::splice;
-use crate::sessions::{Rejected, Waiting};
+use crate::sessions::{Rejected, RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
     CloseReason, MessageFault, MessageReceived, MessageRejected, MessageSent, RefuseReason,
     RequestRefused, SendKind, Transport,
@@ -185,8 +185,8 @@ async fn exchange(
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
     let waiting = edge.sessions.receive_http(&message).map_err(|why| rejected(&why, peer))?;
     drop((message, held));
-    let reply = reply(&waiting).await;
-    let leaves = edge.may_close(|| waiting.is_settled());
+    let RequestAnswer { message: reply, settled } = reply(&waiting).await;
+    let leaves = edge.may_close(|| settled);
     if leaves {
         waiting.release_drained();
     }
@@ -293,14 +293,14 @@ impl Drop for Held<'_> {
 }
 
 /// Waits for the server's own reply, and no longer than agents are made to wait.
-async fn reply(waiting: &Waiting) -> Vec<u8> {
+async fn reply(waiting: &Waiting) -> RequestAnswer {
     let wait = waiting
         .reply_due()
         .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()));
     let mut expired = pin!(tokio::time::sleep(wait));
     poll_fn(|context| {
         let late = expired.as_mut().poll(context).is_ready();
-        waiting.poll_reply(context, late)
+        waiting.poll_answer(context, late)
     })
     .await
 }

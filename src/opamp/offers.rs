@@ -42,7 +42,7 @@ pub struct Absorbed {
 }
 
 /// What waits for one agent. Costs no heap while empty.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Offers {
     flags: u64,
     capabilities: Option<u64>,

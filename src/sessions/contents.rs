@@ -54,7 +54,7 @@ pub(super) fn with_space<T>(work: impl FnOnce(&mut Space) -> T) -> T {
 
 impl Contents {
     /// Keeps these parts of a report, in place of what was kept of them.
-    pub(super) fn keep(
+    pub(super) fn store(
         &mut self,
         store: &ContentStore,
         scan: &AgentScan<'_>,
@@ -140,7 +140,7 @@ mod tests {
     fn keep(contents: &mut Contents, store: &ContentStore, bytes: &[u8], number: u32) {
         let scan = AgentScan::parse(bytes).unwrap();
         let part = std::iter::once((number, Digest([1; 16])));
-        with_space(|space| contents.keep(store, &scan, part, space));
+        with_space(|space| contents.store(store, &scan, part, space));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn give(server: &Server, sessions: &Sessions, uid: InstanceUid, class: Class) ->
         }
         Some(_) | None => {}
     }
-    match sessions.turn(uid, class) {
+    match sessions.permit_granted(uid, class) {
         PermitUse::Idle => server.pace.refund(class),
         PermitUse::Again => server.pace.requeue(uid, class),
         PermitUse::Used => {}

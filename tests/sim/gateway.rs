@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use seawall::ident::ConnectionId;
+use seawall::opamp::digest::DigestKey;
 use seawall::opamp::header;
 use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
 use seawall::websocket::{Decoder, Incoming, Role};
@@ -63,7 +64,9 @@ impl Gateway {
         let paces =
             plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
         let wires = Arc::new(Wires::new(node, plan.links, plan.room, paces.collect()));
-        let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
+        let digest_key = DigestKey::derive(&[7; 32]);
+        let sessions =
+            Arc::new(Sessions::new(plan.params.clone(), digest_key, Arc::clone(&wires) as _));
         Self {
             permit_due: vec![None; plan.servers.len()],
             sessions,
@@ -133,10 +136,10 @@ impl Gateway {
     ) -> Option<Result<Vec<u8>, Option<std::time::Instant>>> {
         let request = self.requests.get(&wire)?;
         let waker = Waker::from(Arc::clone(&request.woken));
-        let polled = request.waiting.poll_reply(&Context::from_waker(&waker), expired);
-        if let Poll::Ready(reply) = polled {
+        let polled = request.waiting.poll_answer(&Context::from_waker(&waker), expired);
+        if let Poll::Ready(answer) = polled {
             self.requests.remove(&wire);
-            return Some(Ok(reply));
+            return Some(Ok(answer.message));
         }
         Some(Err(request.waiting.reply_due()))
     }
