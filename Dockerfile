@@ -16,8 +16,8 @@ RUN apt-get update \
 COPY --from=build /seawall /usr/local/bin/seawall
 COPY config/seawall.toml /usr/share/doc/seawall/seawall.toml
 USER 10001
-# Inside a container only the container itself could reach 127.0.0.1. Nobody has to log in there: do
-# not publish the port beyond a private network.
+# Inside a container only the container itself could reach 127.0.0.1. There is no authentication on
+# this port: keep it on a private network.
 ENV SEAWALL_ADMIN__LISTEN=0.0.0.0:9464
 EXPOSE 4320 9464
 # Orchestrators probe /healthz and /readyz on 9464; the image holds no client to do it from within.

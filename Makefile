@@ -19,6 +19,16 @@ RUNS ?= 10000000
 SEEDS ?= 100000
 FIRST ?= 0
 SEED ?=
+# The commit that `make prove-speed` compares HEAD with, and how often each is measured. BASE_BIN and
+# HEAD_BIN are folders of builds that are there (seawall, loadtest, benches/): nothing is built then.
+BASE ?= 1af75eb
+PAIRS ?= 15
+BASE_BIN ?= $(TARGET)/proof/base
+HEAD_BIN ?= $(TARGET)/proof/head
+BUILDS = .ci/builds $(if $(filter file,$(origin BASE_BIN)),$(BASE):$(BASE_BIN)) \
+	$(if $(filter file,$(origin HEAD_BIN)),HEAD:$(HEAD_BIN))
+SPEED = --base $(BASE_BIN) --head $(HEAD_BIN) --pairs $(PAIRS)
+PROOF = GO="$$(.ci/go)" CI=true $(CARGO) run -q -p proof -- --bin $(TARGET)/release --logs $(TARGET)/proof
 # The simulation is an integration test of the gateway's crate, built with a feature of its own. It is
 # asked for here alone: a member of the workspace that asked for it would turn it on for every build,
 # and a second workspace would compile every dependency once more.
@@ -26,7 +36,8 @@ SIM := $(CARGO) test --features simulation --test sim
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
-	storm-drain storm-gate storm-gate-fixed storm-auto admission-table
+	storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
+	prove-house prove-speed prove-small
 
 help: ## List every command.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -66,6 +77,7 @@ test: ## Run everything that CI runs, `make setup` included.
 	@$(MAKE) --no-print-directory fmt clippy doc deny
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory bench-build smoke
+	@$(MAKE) --no-print-directory prove-small
 	@$(MAKE) --no-print-directory fuzz-build
 	@$(MAKE) --no-print-directory summary
 
@@ -124,6 +136,25 @@ release: ## Build optimised binaries in target/release.
 
 smoke: ## Run a demo of 1,000 agents.
 	@$(MAKE) --no-print-directory demo AGENTS=1000
+
+prove-dedup: release ## Prove at full size that servers get only what changed (20 min; SEEDS=100000).
+	@$(PROOF) dedup --seeds $(SEEDS)
+
+prove-admission: release ## Prove at full size that storms come in at the set rate, and drains too (20 min).
+	@$(PROOF) admission
+
+prove-house: release ## Prove that sources are in order, nothing broke and nothing is slower (40 min).
+	@$(BUILDS)
+	@$(PROOF) house --seeds $(SEEDS) $(SPEED)
+
+prove-speed: ## Compare the speed of BASE=1af75eb and HEAD in PAIRS=15 pairs (20 min, builds aside).
+	@$(BUILDS)
+	@$(PROOF) speed $(SPEED)
+
+prove-small: release ## Run each proof in small, as CI does.
+	@$(PROOF) dedup --small
+	@$(PROOF) admission --small
+	@$(PROOF) house --small --base $(TARGET)/release --head $(TARGET)/release --pairs 1 --quick
 
 fuzz-build: ## Compile the fuzz targets (nightly compiler).
 	@.ci/fuzz build

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod state;
+
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -13,70 +15,13 @@ use seawall::ident::{InstanceUid, SequenceNum};
 use seawall::opamp::proto::{self, AgentToServer, ServerToAgent};
 use seawall::opamp::{Additions, AgentScan, Offers, OffersLimits, ServerScan, agent_field, splice};
 use seawall::websocket::{self, Decoder, Incoming, Role};
+use state::full_state;
 
 const MASK: [u8; 4] = [0x5a, 1, 0xff, 0x80];
 const UID: InstanceUid = InstanceUid::from_bytes(*b"0123456789abcdef");
 
-fn text_value(text: String) -> Option<proto::AnyValue> {
-    Some(proto::AnyValue { value: Some(proto::any_value::Value::StringValue(text)) })
-}
-
-fn attribute(key: String) -> proto::KeyValue {
-    let value = text_value(format!("the value of {key}"));
-    proto::KeyValue { key, value }
-}
-
-/// About 10 KB: a dozen attributes, ten health components, a configuration, a components' hash.
-fn full_state() -> Vec<u8> {
-    let line = "      - job_name: node # scrape every host\n";
-    let file = proto::AgentConfigFile {
-        body: line.repeat(8_000 / line.len()).into_bytes(),
-        content_type: "text/yaml".to_owned(),
-    };
-    let component = |index: u64| proto::ComponentHealth {
-        healthy: true,
-        start_time_unix_nano: 1_700_000_000_000_000_000 + index,
-        status: "StatusOK".to_owned(),
-        status_time_unix_nano: 1_700_000_000_000_000_000,
-        ..Default::default()
-    };
-    AgentToServer {
-        instance_uid: UID.to_wire().to_vec(),
-        sequence_num: 1,
-        capabilities: 0x7fff,
-        agent_description: Some(proto::AgentDescription {
-            identifying_attributes: (0..4).map(|n| attribute(format!("service.{n}"))).collect(),
-            non_identifying_attributes: (0..8).map(|n| attribute(format!("host.{n}"))).collect(),
-        }),
-        health: Some(proto::ComponentHealth {
-            component_health_map: (0..10)
-                .map(|index| (format!("pipeline:metrics/{index}"), component(index)))
-                .collect(),
-            ..component(0)
-        }),
-        effective_config: Some(proto::EffectiveConfig {
-            config_map: Some(proto::AgentConfigMap { config_map: [(String::new(), file)].into() }),
-        }),
-        remote_config_status: Some(proto::RemoteConfigStatus {
-            last_remote_config_hash: vec![1; 32],
-            status: 1,
-            ..Default::default()
-        }),
-        package_statuses: Some(proto::PackageStatuses::default()),
-        custom_capabilities: Some(proto::CustomCapabilities {
-            capabilities: vec!["io.opentelemetry.custom".to_owned()],
-        }),
-        available_components: Some(proto::AvailableComponents {
-            hash: vec![2; 32],
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
-
 fn scan(criterion: &mut Criterion) {
-    let bytes = full_state();
+    let bytes = full_state().encode_to_vec();
     let mut group = criterion.benchmark_group(format!("scan {} bytes", bytes.len()));
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     group.bench_function("scan", |bencher| {
@@ -89,7 +34,7 @@ fn scan(criterion: &mut Criterion) {
 }
 
 fn splice_forward(criterion: &mut Criterion) {
-    let bytes = full_state();
+    let bytes = full_state().encode_to_vec();
     let scan = AgentScan::parse(&bytes).unwrap();
     let keep = scan.present.intersection(agent_field::STATUS);
     let mut out = Vec::with_capacity(2 * bytes.len());
@@ -173,14 +118,14 @@ fn offers(criterion: &mut Criterion) {
 }
 
 fn frames(criterion: &mut Criterion) {
-    let payload = full_state();
+    let payload = full_state().encode_to_vec();
     let mut frame = Vec::new();
     let open = websocket::begin_message(Some(MASK), payload.len(), &mut frame);
     frame.extend_from_slice(&payload);
     websocket::finish_message(open, &mut frame);
     let mut group = criterion.benchmark_group(format!("frame {} bytes", frame.len()));
     group.throughput(Throughput::Bytes(frame.len() as u64));
-    // What is decoded is unmasked in place: each round needs a fresh copy, which is not measured.
+    // Decoding unmasks in place: each round needs a fresh copy, which is made outside of the measurement.
     group.bench_function("decode and unmask", |bencher| {
         let mut decoder = Decoder::new(Role::Server);
         bencher.iter_batched_ref(

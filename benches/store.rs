@@ -1,4 +1,4 @@
-//! What it costs to keep what agents report, and to give it out again.
+//! What it costs to store what agents report, and to give it out again.
 //!
 //! Absolute figures drift with the machine; the ratio to the yardstick in the same group counts.
 //! `cargo bench --bench store`.
@@ -13,7 +13,7 @@ use seawall::opamp::digest::Digest;
 use seawall::opamp::proto::{self, AgentToServer};
 use seawall::store::{Content, ContentStore, Scope, StoreParams};
 
-/// Contents put in one go, so that what drops them is not measured.
+/// Contents put in one go, so that dropping them stays outside of the measurement.
 const BATCH: u32 = 1000;
 
 fn attribute(key: &str, value: String) -> proto::KeyValue {
@@ -65,7 +65,7 @@ fn config() -> Vec<u8> {
     AgentToServer { effective_config: Some(config), ..Default::default() }.encode_to_vec()
 }
 
-/// Like nothing else.
+/// Bytes that differ from all others.
 fn junk(index: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(index);
     let mut bytes: Vec<u8> = std::iter::repeat_with(|| {

@@ -1,7 +1,7 @@
 //! The one place that asks the operating system for the time.
 //!
-//! Everything else is told: the core takes `now` as an argument, so that a simulation can run it.
-//! `clippy.toml` forbids the calls everywhere else.
+//! All other code is given the time: the core takes `now` as an argument, so that a simulation can run it.
+//! `clippy.toml` forbids the calls everywhere else. Must not know any other module.
 
 #[cfg(feature = "simulation")]
 pub mod simulated;

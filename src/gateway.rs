@@ -1,9 +1,9 @@
 //! Builds the gateway and wires it: order of start, order of stop. Rank 8: knows the parts by what
-//! they promise, and no protocol.
+//! they promise. Must not know protocols.
 //!
 //! ```text
-//! start: admin (alive, not ready) → links → agents are let in (ready)
-//! leave: not ready → no new agents → agents are closed, paced → links write what waits → admin
+//! start: admin (alive, /readyz 503) → links → agents are admitted (/readyz 200)
+//! drain: /readyz 503 → admission stops → agents are closed, paced → links write what waits → admin
 //! ```
 
 mod drain;
@@ -31,47 +31,51 @@ use crate::upstream::{TlsError, Upstream};
 use drain::NodeDrain;
 use view::{GatewayView, Startup};
 
-/// Why the gateway cannot start. The configuration's or the machine's fault.
+/// Why the gateway failed to start. The configuration's or the machine's fault; retrying helps only after
+/// that was mended.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A server cannot be dialled as configured.
+    /// The configuration of a server is unusable.
     #[error("server `{name}`")]
     Server {
         /// The server's name.
         name: String,
-        /// Why not.
+        /// The cause.
         source: TlsError,
     },
-    /// An address cannot be listened on.
+    /// The system refused an address for agents.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// There are no threads for connections that wait to come in.
-    #[error("no threads for new connections")]
+    /// The system refused the threads for new connections.
+    #[error("cannot start the threads for new connections")]
     Threads(#[source] std::io::Error),
-    /// The operators' address cannot be listened on.
-    #[error("cannot listen for operators on {address}")]
+    /// The system refused the administration address.
+    #[error("cannot listen on admin.listen ({address})")]
     Admin {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
-/// Agents that come before the links are up would be asked for their state twice.
+/// How long the start waits for links: Seawall would ask agents that come earlier for their state twice.
 const LINKS_PATIENCE: Duration = Duration::from_secs(1);
-/// How long links may take to write what waits.
+/// How long links may take to write what waits when the node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-/// How often sessions are looked at whose agents are away.
+/// How often the sessions of absent agents are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// Descriptors for listeners, logs and the admin port, and for links that replace others.
+/// Descriptors for listeners, logs and the administration port, and for links that replace others.
+/// README.md names the number.
 const DESCRIPTORS_RESERVED: u64 = 256;
+/// A node that can serve fewer agents than this warns of it: the usual soft limit on open files is 1,024.
+const AGENTS_EXPECTED: usize = 5_000;
 
-/// Runs the gateway until `shutdown`, or until an operator wants it drained, then hands its agents over
-/// in order. Drained for an operator, it stays until `shutdown`.
+/// Runs the gateway until `shutdown`, or until an operator drains it, then hands its agents over in order.
+/// After an operator's drain the process stays until `shutdown`.
 ///
 /// # Errors
-/// If it cannot start.
+/// If it fails to start; see [`StartError`].
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let connections_max = connections_max(&config.upstream);
     let admin = bind_admin(&config.admin).await?;
@@ -83,12 +87,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
     let window = GatewayView::new(&sessions, &upstream, &drain);
     let mut tasks = JoinSet::new();
-    // Ends last, with the set: until then it says how far the gateway is.
+    // Ends last, with the set: until then it tells operators what the gateway does.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
     let links = upstream.start(&sessions);
     tasks.spawn(sweep(Arc::clone(&sessions)));
     settle(&upstream).await;
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
+    // Before the first connection takes a place.
+    let agents_max = edge.agents_max();
     let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
     edge.start_probe().map_err(StartError::Threads)?;
     let (_addresses, listeners) = edge.listen(&accept_runtime)?;
@@ -96,7 +102,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.serve(&edge);
     window.serve(&edge);
     window.enter(Startup::Serving);
-    info!(connections_max, "ready for agents");
+    say_ready(agents_max, connections_max);
 
     let mut shutdown = pin!(shutdown);
     let stays = tokio::select! {
@@ -107,7 +113,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.close_agents(&edge, &sessions, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
-    // Nobody watches over servers any more that are not dialled again.
+    // The watch over servers ends here: their links stay closed from now on.
     drop(links);
     drain.links_stopped();
     if stays {
@@ -122,7 +128,7 @@ async fn bind_admin(params: &AdminParams) -> Result<Admin, StartError> {
     Admin::bind(params).await.map_err(refused)
 }
 
-/// Waits for the links, but not for long: without any server agents are taken all the same.
+/// Waits for the links, at most [`LINKS_PATIENCE`]: agents are admitted even while every server is down.
 async fn settle(upstream: &Upstream) {
     const LOOK_AGAIN: Duration = Duration::from_millis(5);
     let settled = async {
@@ -131,7 +137,27 @@ async fn settle(upstream: &Upstream) {
         }
     };
     if tokio::time::timeout(LINKS_PATIENCE, settled).await.is_err() {
-        warn!("not every server is reachable; agents are taken all the same");
+        let status = upstream.status();
+        let down: Vec<_> = status.iter().filter(|server| !server.reachable).collect();
+        if down.len() == status.len() {
+            warn!("no server is reachable yet; agents are accepted and reported later");
+        } else if !down.is_empty() {
+            let names: Vec<&str> = down.iter().map(|server| server.name.as_str()).collect();
+            warn!(servers = names.join(", "), "some servers are not reachable yet");
+        }
+    }
+}
+
+/// Says how many agents the node can serve, as a warning if these are few for a fleet.
+fn say_ready(agents_max: usize, descriptors: u32) {
+    if agents_max < AGENTS_EXPECTED {
+        warn!(
+            agents_max,
+            connections_max = descriptors,
+            "ready for agents, but for few: raise the limit on open files (ulimit -n) or edge.connections_max"
+        );
+    } else {
+        info!(agents_max, connections_max = descriptors, "ready for agents");
     }
 }
 
@@ -144,8 +170,8 @@ async fn sweep(sessions: Arc<Sessions>) {
     }
 }
 
-/// How many agents the descriptors suffice for. The soft limit is raised as far as it goes: it is
-/// there for programs that use `select`.
+/// How many agents the descriptors suffice for. The soft limit is raised as far as the system allows:
+/// it exists for programs that use `select`.
 fn connections_max(upstream: &UpstreamParams) -> u32 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -160,7 +186,7 @@ fn connections_max(upstream: &UpstreamParams) -> u32 {
         Mode::PerAgent => 0,
     };
     let shared: u64 = upstream.servers.iter().map(|server| u64::from(shared(server.mode))).sum();
-    // An agent with an upstream connection of its own takes two.
+    // An agent with an upstream connection of its own takes two descriptors.
     let own = upstream.servers.iter().any(|server| server.mode == Mode::PerAgent);
     let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + shared) / if own { 2 } else { 1 };
     u32::try_from(left.max(1)).unwrap_or(u32::MAX)

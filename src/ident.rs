@@ -1,6 +1,6 @@
-//! Names of things: agents, connections, links. Rank 0: knows nothing of anybody.
+//! Names of things: agents, connections, links. Rank 0: must not know any other module.
 //!
-//! Everything here is a small `Copy` value, so that a table of a million sessions stays small.
+//! Each name is a small `Copy` value, so that a table of a million sessions stays small.
 
 use std::fmt;
 
@@ -23,21 +23,22 @@ pub struct InstanceUid {
     form: UidForm,
 }
 
-/// Why bytes are not an instance uid. The agent's (or server's) fault; retrying does not help.
+/// What is wrong with the bytes of an instance uid. The fault of the agent or server that sent them;
+/// retrying does not help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UidError {
     /// The field is absent or empty.
     #[error("instance_uid is missing")]
     Missing,
-    /// Neither 16 bytes nor 26 characters.
+    /// Another length than 16 bytes or 26 characters.
     #[error("instance_uid has {0} bytes; 16 bytes, or a ULID of 26 characters, are accepted")]
     Length(usize),
-    /// 26 bytes that are not a ULID.
+    /// 26 bytes, and another text than a ULID.
     #[error("instance_uid has 26 bytes but is not a ULID")]
     NotUlid,
 }
 
-/// The alphabet of Crockford's base 32: no I, L, O, U.
+/// The alphabet of Crockford's base 32, which leaves out I, L, O, U.
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl InstanceUid {
@@ -66,8 +67,8 @@ impl InstanceUid {
         }
     }
 
-    /// Only the canonical spelling is taken (upper case, no look-alikes): the text must come out
-    /// again as it came in.
+    /// Accepts only the canonical spelling (upper case, the digits 0 and 1 themselves), so that the text
+    /// comes out again as it came in.
     fn from_ulid(text: &[u8]) -> Option<Self> {
         let mut value: u128 = 0;
         for (position, character) in text.iter().enumerate() {
@@ -108,7 +109,7 @@ impl InstanceUid {
         wire
     }
 
-    /// Reads what [`fmt::Display`] writes: a UUID with or without hyphens, or a ULID.
+    /// Reads what [`fmt::Display`] writes: a UUID, its hyphens optional, or a ULID.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() == 26 {
             return Self::from_ulid(text.as_bytes());
@@ -189,7 +190,7 @@ pub struct LinkId {
     pub index: u16,
 }
 
-/// How often a link has been established: what was sent on an earlier incarnation may be lost.
+/// One life of a link, numbered from 0: what was sent in an earlier incarnation may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Incarnation(pub u32);
 
@@ -211,7 +212,7 @@ mod tests {
     fn what_is_not_a_uid_says_why() {
         assert_eq!(InstanceUid::from_wire(b""), Err(UidError::Missing));
         assert_eq!(InstanceUid::from_wire(b"abc"), Err(UidError::Length(3)));
-        // `8` in front would need 131 bits, `I` is not in the alphabet.
+        // `8` in front would need 131 bits, `I` is outside the alphabet.
         assert_eq!(InstanceUid::from_wire(b"81ARZ3NDEKTSV4RRFFQ69G5FAV"), Err(UidError::NotUlid));
         assert_eq!(InstanceUid::from_wire(b"I1ARZ3NDEKTSV4RRFFQ69G5FAV"), Err(UidError::NotUlid));
     }

@@ -1,4 +1,7 @@
 //! Seawall: a gateway between large fleets of OpAMP agents and the OpAMP servers that manage them.
+//!
+//! The library exists for the binary, the tests, the benchmarks, the load generator and the fuzz targets.
+//! docs/ARCHITECTURE.md has the map of its modules and their ranks.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -1,5 +1,5 @@
-//! The `seawall` command: arguments, runtime, signals, exit code. What a gateway is made of is
-//! known by `seawall::gateway`.
+//! The `seawall` command: arguments, runtime, signals, exit code. `seawall::gateway` knows what a
+//! gateway is made of.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use seawall::telemetry::{self, logging};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-/// Something that was needed to start could not be had, such as an address to listen on.
+/// Something that Seawall needs to start is missing, such as a free address to listen on.
 const EXIT_START: u8 = 1;
 /// The configuration or the command line is wrong (clap exits with the same).
 const EXIT_USAGE: u8 = 2;
@@ -33,16 +33,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the gateway until SIGTERM or SIGINT; a second one stops it at once.
+    /// Run the gateway until SIGTERM or SIGINT; a second signal stops it at once.
     Run(Source),
-    /// Says everything that is wrong with a configuration, or what it means.
+    /// Check a configuration: list all mistakes (exit 2), or summarise it (exit 0).
     Check(Source),
 }
 
-/// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATH=/x`) win over the file.
+/// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATH=/x`) override the file.
 #[derive(clap::Args)]
 struct Source {
-    /// The configuration file; without one, the defaults hold.
+    /// TOML; SEAWALL_* environment variables override it; one server must be named in either.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ fn run(config: Config) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let code = runtime.block_on(serve(config));
-    // Whatever still blocks (a name lookup, say) must not hold the process.
+    // A call that still blocks, such as a name lookup, must not keep the process alive.
     runtime.shutdown_background();
     code
 }
@@ -102,7 +102,7 @@ async fn serve(config: Config) -> ExitCode {
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async move {
-        // An error says that the sender is gone, which also means stop.
+        // An error says that the sender is gone, which also means: stop.
         let _ = stopped.await;
     };
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
@@ -123,7 +123,7 @@ async fn serve(config: Config) -> ExitCode {
         match stop.take() {
             Some(stop) => {
                 info!(signal = name, "stopping");
-                // An error says that the gateway has ended, which the next turn sees.
+                // An error says that the gateway has ended, which the next round of the loop sees.
                 let _ = stop.send(());
             }
             None => {

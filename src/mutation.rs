@@ -43,6 +43,14 @@ pub enum Breach {
     R8TellsAtOnce,
     /// The end of the linger is not told.
     R8NeverTells,
+    /// A node that drains tells the server of an agent that goes to another node.
+    DrainTellsDisconnect,
+    /// A node that drains closes connections faster than it may.
+    DrainClosesFaster,
+    /// A node that drains lets agents go before their servers have answered.
+    DrainForgetsUnanswered,
+    /// A node that drains drops the goodbye of an agent that leaves for good.
+    DrainDropsGoodbye,
     /// Every heartbeat goes on.
     R9ForwardsAll,
     /// No heartbeat goes on.
@@ -51,7 +59,7 @@ pub enum Breach {
 
 impl Breach {
     /// All of them, in the order of the rules.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -72,6 +80,10 @@ impl Breach {
         Self::R8NeverTells,
         Self::R9ForwardsAll,
         Self::R9ForwardsNone,
+        Self::DrainTellsDisconnect,
+        Self::DrainClosesFaster,
+        Self::DrainForgetsUnanswered,
+        Self::DrainDropsGoodbye,
     ];
 }
 

@@ -1,7 +1,7 @@
-//! Reading without a buffer of one's own: bytes are read into scratch space of the thread and dealt
-//! with before the poll returns. What an idle connection holds for reading is nothing.
+//! Scratch space of each thread, for reading and writing: a connection reads into it and deals with the
+//! bytes before the poll returns. So an idle connection holds zero bytes for reading.
 //!
-//! Shared by both sides' connections (rank 3); knows neither.
+//! Connections of both sides share it (rank 3). Must not know either side.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,11 +19,11 @@ thread_local! {
     static WRITE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Reads once and hands the bytes to `take`; no bytes mean the end of the stream. `take` must not
-/// read itself: the space is lent.
+/// Reads once and hands the bytes to `take`; an empty slice means the end of the stream. The space is lent,
+/// so `take` must return before the next read.
 ///
 /// # Errors
-/// What the read returned.
+/// The error of the read.
 pub fn poll_read<S, T>(
     stream: Pin<&mut S>,
     context: &mut Context<'_>,
@@ -35,10 +35,10 @@ where
     poll_read_up_to(SCRATCH_BYTES, stream, context, take)
 }
 
-/// The same, and no more than `bytes_max` bytes.
+/// The same, and at most `bytes_max` bytes.
 ///
 /// # Errors
-/// What the read returned.
+/// The error of the read.
 pub fn poll_read_up_to<S, T>(
     bytes_max: usize,
     stream: Pin<&mut S>,
@@ -55,12 +55,12 @@ where
     })
 }
 
-/// Lends the thread's space for what is about to be written, empty.
+/// Lends the thread's empty space for bytes that are about to be written.
 pub fn with_output<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     WRITE.with_borrow_mut(|space| {
         space.clear();
         let result = write(space);
-        // One large message must not make the thread keep its size for ever.
+        // Memory of one large message is given back.
         if space.capacity() > 4 * SCRATCH_BYTES {
             *space = Vec::new();
         }

@@ -33,7 +33,7 @@ fn check_says_what_a_right_configuration_means() {
         text.contains("main at ws://10.0.0.5:4320/v1/opamp, all agents over 4 links"),
         "{text}"
     );
-    assert!(text.contains("8,000 agents leave in about 8 s"), "{text}");
+    assert!(text.contains("connections/s (8,000 agents: 8 s;"), "{text}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use source::Source;
 
 /// Where Rust is written. `fuzz/` is a workspace of its own, but the same rules hold.
-const FOLDERS: [&str; 5] = ["src", "loadtest", "tests", "benches", "fuzz"];
+const FOLDERS: [&str; 6] = ["src", "loadtest", "proof", "tests", "benches", "fuzz"];
 
 /// The repository; for `make figures ROOT=DIR` another tree.
 fn root() -> PathBuf {

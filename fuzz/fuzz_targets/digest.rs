@@ -1,4 +1,4 @@
-//! Whatever an agent reports has digests; those of what prost decodes do not depend on the encoding.
+//! All bytes that an agent may report have digests; two encodings of one message have the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -40,7 +40,7 @@ fn field<M: Message + Default>(number: u32, bytes: &[u8]) {
     assert_eq!(again, canonical);
     let Ok(decoded) = M::decode(bytes) else { return };
     let encoded = M::decode(&canonical[..]).expect("the same message").encode_to_vec();
-    // Compared as bytes, for a number in a double may be none and then does not equal itself.
+    // Compared as bytes, because a double may be NaN, which differs from itself.
     assert_eq!(encoded, decoded.encode_to_vec());
 }
 

@@ -21,7 +21,7 @@ const UID: InstanceUid = InstanceUid::from_bytes(*b"0123456789abcdef");
 
 /// Bytes of the input for each message: its choices, or the message itself.
 const CHOICES_BYTES: usize = 48;
-/// Longer inputs show nothing new, and cost the time of many short ones.
+/// Longer inputs show the same, and cost the time of many short ones.
 const INPUT_BYTES_MAX: usize = 2 + 8 * CHOICES_BYTES;
 
 /// Takes one message out; says whether more is left and whether a custom message was in it.
@@ -32,7 +32,7 @@ fn take(offers: &mut Offers, out: &mut Vec<u8>) -> (bool, bool) {
     (more, scan.present.contains(server_field::CUSTOM_MESSAGE))
 }
 
-/// The offers that stand in a message which decodes, encoded: doubles need not equal themselves.
+/// The offers that stand in a message which decodes, encoded, because a double may differ from itself.
 fn offered(bytes: &[u8]) -> Option<[Option<Vec<u8>>; 2]> {
     let decoded = ServerToAgent::decode(bytes).ok()?;
     Some([

@@ -1,4 +1,4 @@
-//! What prost decodes, the scan takes, with the same values; neither panics on anything.
+//! The scan accepts what prost decodes, with the same values; both return on any bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ use seawall::opamp::{AgentScan, ScanError, ServerScan, fields, header};
 
 fuzz_target!(|data: &[u8]| {
     let bytes = header::strip(data);
-    // Whatever it is, the fields found follow one another without a gap, in the message.
+    // Any message: the fields found follow one another gaplessly.
     let mut end = 0;
     for field in fields(bytes).map_while(Result::ok) {
         assert_eq!(field.whole.start, end);
@@ -48,7 +48,7 @@ fn agent(bytes: &[u8]) {
 fn server(bytes: &[u8]) {
     let scanned = ServerScan::parse(bytes);
     if let Ok(scan) = &scanned {
-        // These look inside, where nothing has been checked.
+        // These look inside, at bytes that are still unchecked.
         scan.error();
         scan.new_instance_uid();
     }

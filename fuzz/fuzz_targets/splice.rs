@@ -1,4 +1,4 @@
-//! A splice changes what it says and nothing else, on any message that prost decodes.
+//! A splice changes only what it says, on any message that prost decodes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     server(bytes, u64::from(choices[3]));
 });
 
-/// Doubles may be NaN, which does not equal itself: encoded forms are compared.
+/// Doubles may be NaN, which differs from itself: encoded forms are compared.
 fn same<M: Message>(one: &M, other: &M) {
     assert_eq!(one.encode_to_vec(), other.encode_to_vec());
 }

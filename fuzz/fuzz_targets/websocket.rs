@@ -1,11 +1,11 @@
-//! The decoder gives the same whatever the reads, holds no more than it should, and never panics.
+//! The decoder gives the same messages however the bytes are split, holds at most its limit, and returns.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use seawall::websocket::{Decoder, Fault, Incoming, Role};
 
 const LIMIT: usize = 200;
-/// Longer inputs show nothing new, and cost the time of many short ones.
+/// Longer inputs show the same, and cost the time of many short ones.
 const INPUT_BYTES_MAX: usize = 500;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     let role = if choice & 1 == 0 { Role::Server } else { Role::Client };
-    // Frames cut out by a count, so that lengths and masks need not fit by luck.
+    // Frames cut out by a count, so that lengths and masks always fit.
     let bytes = if choice & 2 == 0 { rest.to_vec() } else { framed(rest, role) };
     let whole = read(role, &bytes, usize::MAX);
     assert_eq!(whole, read(role, &bytes, usize::from(piece) + 1));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::http1;
+use crate::http;
 
 /// Sums over all gateways asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +23,7 @@ pub(crate) struct Sample {
 pub(crate) async fn sample(urls: &[String]) -> Option<Sample> {
     let mut sum = Sample { rss_bytes: 0.0, cpu_seconds: 0.0, store_bytes: Some(0.0) };
     for url in urls {
-        let text = String::from_utf8(http1::fetch(url, None).await.ok()?).ok()?;
+        let text = String::from_utf8(http::fetch(url, None).await.ok()?).ok()?;
         sum.rss_bytes += value(&text, "process_resident_memory_bytes")?;
         sum.cpu_seconds += value(&text, "process_cpu_seconds_total")?;
         let store = value(&text, "seawall_store_memory_bytes");

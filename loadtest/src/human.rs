@@ -18,20 +18,7 @@ impl FromStr for Human {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let wrong =
-            || format!("`{text}` is not a duration; write for example 500ms, 30s, 2m or 1h");
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        let factor = match unit {
-            "us" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(wrong()),
-        };
-        let duration = Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())?;
+        let duration = seawall::config::duration(text)?;
         if duration > LONGEST {
             return Err(format!("`{text}` is longer than a week"));
         }

@@ -14,7 +14,7 @@ mod figures;
 mod fleet;
 mod gate;
 mod gateway;
-mod http1;
+mod http;
 mod human;
 mod idle;
 mod oracle;

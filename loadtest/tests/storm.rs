@@ -1,94 +1,28 @@
 //! The instrument against its own server stand-in, as processes: a storm must pass the oracle, and
-//! a server that believes something untrue must not.
+//! a server that believes something untrue must fail it.
+//!
+//! Counts come from the stand-in and the instrument itself. Times have strict lower bounds; upper bounds
+//! are wide, since other work may share the cores.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
 
-const LOADTEST: &str = env!("CARGO_BIN_EXE_loadtest");
+use std::process::{Command, Output, Stdio};
 
-/// A stand-in that is killed when this goes.
-struct Server {
-    child: Child,
-    port: u16,
-    report: u16,
+use serde_json::Value;
+use support::stand_in::StandIn;
+use support::{LOADTEST, number, until};
+
+/// A storm at the stand-in itself, without a gateway.
+fn storm(server: &StandIn, flags: &[&str]) -> (Output, Value) {
+    server.storm(server.port, &[&NO_GATEWAY, flags].concat())
 }
 
-impl Server {
-    fn start(flags: &[&str]) -> Self {
-        let [port, report] = [free_port(), free_port()];
-        Self::start_on(port, report, flags)
-    }
+/// Port 1 is closed.
+const NO_GATEWAY: [&str; 1] = ["--gateway-metrics=http://127.0.0.1:1/metrics"];
 
-    fn start_on(port: u16, report: u16, flags: &[&str]) -> Self {
-        let mut child = Command::new(LOADTEST)
-            .args(["server", "--listen", &format!("127.0.0.1:{port}")])
-            .args(["--report-listen", &format!("127.0.0.1:{report}")])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says where it listens once it does.
-        let mut line = String::new();
-        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("OpAMP server stand-in"), "{line}");
-        Self { child, port, report }
-    }
-
-    fn storm_command(&self, flags: &[&str]) -> Command {
-        let mut command = Command::new(LOADTEST);
-        command
-            .args(["storm", "--target", &format!("ws://127.0.0.1:{}/v1/opamp", self.port)])
-            .args(["--server-report", &format!("http://127.0.0.1:{}", self.report)])
-            // Nobody listens there.
-            .args(["--gateway-metrics", "http://127.0.0.1:1/metrics", "--json", "-"])
-            .args(flags);
-        command
-    }
-
-    fn storm(&self, flags: &[&str]) -> (Output, serde_json::Value) {
-        let output = self.storm_command(flags).output().unwrap();
-        let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        (output, json)
-    }
-
-    /// Waits until this many agents have been cut off and are back.
-    fn wait_for_return(&self, agents: u64) {
-        loop {
-            let report = self.ask("GET", "/report", "");
-            if report["websockets_closed"] == agents && report["agents_routed"] == agents {
-                return;
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.report)).unwrap();
-        let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn assert_good(output: &Output, json: &serde_json::Value) {
+fn assert_good(output: &Output, json: &Value) {
     assert!(output.status.success(), "{}\n{json}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(json["server"]["agents_missing"], 0);
     assert_eq!(json["server"]["agents_wrong"], 0);
@@ -98,31 +32,35 @@ fn assert_good(output: &Output, json: &serde_json::Value) {
 
 #[test]
 fn full_states_come_again_on_every_reconnect() {
-    let server = Server::start(&[]);
-    let (output, json) =
-        server.storm(&["--agents", "200", "--changed", "0.5", "--behaviour", "full-on-reconnect"]);
+    let server = StandIn::start(&[]);
+    let (output, json) = storm(
+        &server,
+        &["--agents", "200", "--changed", "0.5", "--behaviour", "full-on-reconnect"],
+    );
     assert_good(&output, &json);
     assert_eq!(json["server"]["messages"], 200);
     assert_eq!(json["server"]["full_states"], 200);
     assert_eq!(json["server"]["gaps"], 0);
     assert_eq!(json["attempts_mean"], 1.0);
-    assert!(json["seconds_to_100"].as_f64().unwrap() >= json["seconds_to_50"].as_f64().unwrap());
+    assert!(number(&json, "seconds_to_100") >= number(&json, "seconds_to_50"));
     assert!(json["gateway"]["rss_bytes"].is_null());
-    // Each came on another connection than the one before, and nobody was asked for any.
+    // Each came on another connection than the one before, and no agent was asked for it.
     assert_eq!(json["server"]["full_states_repeated"], 0);
     assert_eq!(json["full_state_requests_seen"], 0);
     let peak = &json["server"]["full_states_peak_per_second"];
     assert!((1..=200).contains(&peak.as_u64().unwrap()), "{peak}");
     assert_eq!(peak, &json["server"]["messages_peak_per_second"]);
-    assert!(json["first_reply_ms_max"].as_f64() >= json["first_reply_ms_p99"].as_f64());
-    assert!(json["seconds_to_settled"].as_f64() >= json["seconds_to_100"].as_f64());
+    assert!(number(&json, "first_reply_ms_max") >= number(&json, "first_reply_ms_p99"));
+    assert!(number(&json, "seconds_to_settled") >= number(&json, "seconds_to_100"));
 }
 
 #[test]
 fn deltas_hold_what_changed() {
-    let server = Server::start(&["--ask-components"]);
-    let (output, json) =
-        server.storm(&["--agents", "200", "--changed", "0.5", "--behaviour", "delta-on-reconnect"]);
+    let server = StandIn::start(&["--ask-components"]);
+    let (output, json) = storm(
+        &server,
+        &["--agents", "200", "--changed", "0.5", "--behaviour", "delta-on-reconnect"],
+    );
     assert_good(&output, &json);
     assert_eq!(json["server"]["full_states"], 0);
     assert_eq!(json["server"]["gaps"], 0);
@@ -131,8 +69,8 @@ fn deltas_hold_what_changed() {
 
 #[test]
 fn a_server_that_believes_something_untrue_fails_the_oracle() {
-    let server = Server::start(&["--corrupt-one"]);
-    let (output, json) = server.storm(&["--agents", "50", "--settle", "1s"]);
+    let server = StandIn::start(&["--corrupt-one"]);
+    let (output, json) = storm(&server, &["--agents", "50", "--settle", "1s"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json["server"]["agents_wrong"], 1);
     assert!(String::from_utf8_lossy(&output.stderr).contains("effective_config"));
@@ -140,7 +78,7 @@ fn a_server_that_believes_something_untrue_fails_the_oracle() {
 
 #[test]
 fn lost_reports_are_healed_by_the_question_for_the_full_state() {
-    let server = Server::start(&["--unavailable-every", "7", "--retry-after", "1s"]);
+    let server = StandIn::start(&["--unavailable-every", "7", "--retry-after", "1s"]);
     let flags = [
         "--agents",
         "100",
@@ -150,52 +88,57 @@ fn lost_reports_are_healed_by_the_question_for_the_full_state() {
         "delta-on-reconnect",
         "--changed=1",
     ];
-    let (output, json) = server.storm(&flags);
+    let (output, json) = storm(&server, &flags);
     assert_good(&output, &json);
     assert!(json["server"]["unavailable"].as_u64().unwrap() > 0);
     assert!(json["server"]["full_state_requests"].as_u64().unwrap() > 0);
     assert!(json["full_state_requests_seen"].as_u64().unwrap() > 0);
 }
 
+/// All agents are refused once and told 2 s. Asserted: all come back after that and no sooner, and the
+/// time of a first reply runs from the dial that succeeded, so it lacks the 2 s. A loaded machine may
+/// end the refusals late, so that an agent is refused once more.
 #[test]
 fn a_refused_agent_waits_as_long_as_it_is_told() {
-    let server = Server::start(&[]);
-    let storm = std::thread::scope(|scope| {
-        let storm = scope.spawn(|| server.storm(&["--agents", "20", "--hold", "1s"]));
-        // Before the cut all agents are in; the faults begin once they are.
-        while server.ask("GET", "/report", "")["agents_complete"] != 20 {
-            std::thread::yield_now();
-        }
+    let server = StandIn::start(&[]);
+    let (output, json) = std::thread::scope(|scope| {
+        let command = server.storm_command(
+            server.port,
+            &["--gateway-metrics=http://127.0.0.1:1/metrics", "--agents=20", "--hold=1s"],
+        );
+        let storm = scope.spawn(move || { command }.output().unwrap());
+        // Before the cut all agents are connected; the faults begin once they are.
+        until("all are connected", || server.report()["agents_complete"] == 20);
         server.ask("POST", "/misbehave", r#"{"refuse_upgrade":"503:2"}"#);
-        while server.ask("GET", "/report", "")["refused"].as_u64() < Some(20) {
-            std::thread::yield_now();
-        }
+        until("each was refused", || server.report()["refused"].as_u64() >= Some(20));
         server.ask("POST", "/misbehave", "{}");
-        storm.join().unwrap()
+        let output = storm.join().unwrap();
+        let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output, json)
     });
-    let (output, json) = storm;
     assert_good(&output, &json);
-    assert_eq!(json["attempts_mean"], 2.0);
-    assert_eq!(json["refused_peak_per_second"], 20);
-    let seconds = json["seconds_to_50"].as_f64().unwrap();
-    assert!((2.0..4.0).contains(&seconds), "{seconds}");
-    // From the intended instant of the dial that succeeded, not from the cut.
-    assert!(json["first_reply_ms_p50"].as_f64().unwrap() < 1000.0);
+    let dials = number(&json, "attempts_mean");
+    assert!((2.0..5.0).contains(&dials), "{dials}");
+    assert!((dials - 1.0) * 20.0 - number(&json, "refusals") < 0.5, "{json}");
+    assert!((1..=40).contains(&json["refused_peak_per_second"].as_u64().unwrap()));
+    let seconds = number(&json, "seconds_to_50");
+    assert!((2.0..60.0).contains(&seconds), "{seconds}");
+    let first_reply = number(&json, "first_reply_ms_p50") / 1000.0;
+    assert!(first_reply <= seconds - 1.9, "{first_reply} of {seconds}");
 }
 
 #[test]
 fn offers_reach_their_agents_and_come_back_as_status() {
-    let server = Server::start(&[]);
-    let storm = std::thread::scope(|scope| {
-        let storm = scope.spawn(|| server.storm(&["--agents", "50", "--hold", "2s"]));
-        server.wait_for_return(50);
-        let order = r#"{"all":true,"kind":"remote_config","size":5000}"#;
-        assert_eq!(server.ask("POST", "/push", order)["targets"], 50);
-        let order = r#"{"all":true,"kind":"bytes","size":70000}"#;
-        assert_eq!(server.ask("POST", "/push", order)["targets"], 50);
-        storm.join().unwrap()
-    });
-    let (output, json) = storm;
+    let server = StandIn::start(&[]);
+    let flags = [NO_GATEWAY[0], "--agents=50", "--hold=5s"];
+    let storm = server.storm_command(server.port, &flags).stdout(Stdio::piped()).spawn().unwrap();
+    server.wait_for_return(50);
+    let order = r#"{"all":true,"kind":"remote_config","size":5000}"#;
+    assert_eq!(server.ask("POST", "/push", order)["targets"], 50);
+    let order = r#"{"all":true,"kind":"bytes","size":70000}"#;
+    assert_eq!(server.ask("POST", "/push", order)["targets"], 50);
+    let output = storm.wait_with_output().unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert_good(&output, &json);
     assert_eq!(json["server"]["offers_open"], 0);
     assert!(json["offers"].as_u64().unwrap() >= 50);
@@ -203,23 +146,23 @@ fn offers_reach_their_agents_and_come_back_as_status() {
 
 #[test]
 fn a_killed_server_comes_back_at_once_and_learns_everything_again() {
-    let mut server = Server::start(&[]);
+    let mut server = StandIn::start(&[]);
     let (port, report) = (server.port, server.report);
-    let flags = ["--agents", "100", "--hold", "4s", "--behaviour", "delta-on-reconnect"];
-    let storm = server.storm_command(&flags).stdout(Stdio::piped()).spawn().unwrap();
+    let flags = [NO_GATEWAY[0], "--agents=100", "--hold=8s", "--behaviour=delta-on-reconnect"];
+    let storm = server.storm_command(port, &flags).stdout(Stdio::piped()).spawn().unwrap();
     server.wait_for_return(100);
     drop(server);
-    server = Server::start_on(port, report, &[]);
+    server = StandIn::start_on(port, report, &[]);
     let output = storm.wait_with_output().unwrap();
     let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert_good(&output, &json);
     assert_eq!(json["connections_closed_by_gateway"], 100);
-    assert_eq!(server.ask("GET", "/report", "")["unknown_agents"], 100);
+    assert_eq!(server.report()["unknown_agents"], 100);
 }
 
 #[test]
 fn without_a_server_to_ask_there_is_no_verdict() {
-    let server = Server::start(&[]);
+    let server = StandIn::start(&[]);
     let port = server.port;
     drop(server);
     let output = Command::new(LOADTEST)

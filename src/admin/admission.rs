@@ -1,4 +1,4 @@
-//! `/admission`: how things stand at the gate, and another rate.
+//! `/admission`: the state of admission, and another rate. Must not know how arrivals are decided.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use super::response::{fault, json};
 use super::view::View;
 use crate::core::admission::RATE_MAX;
 
-/// GET says how things stand; POST with `rate` sets another rate first, 0 leaves it to the machine.
+/// GET shows the state; POST with `rate` sets another rate first, 0 makes it automatic.
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
     if *method == Method::POST {
         match rate(uri.query().unwrap_or_default()) {
@@ -26,11 +26,11 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
     }
     match view.admission() {
         Some(admission) => json(StatusCode::OK, &admission),
-        None => fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are not let in yet"),
+        None => fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are admitted in a moment"),
     }
 }
 
-/// The one parameter there is.
+/// The one parameter: `rate`.
 fn rate(query: &str) -> Option<u32> {
     let mut parameters = url::form_urlencoded::parse(query.as_bytes());
     let (key, value) = parameters.next()?;

@@ -1,4 +1,4 @@
-//! From a request's method and target to the answer: no socket, no task.
+//! From a request's method and target to the answer. Must not know sockets or tasks.
 
 use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
@@ -18,17 +18,17 @@ const PAGE_MAX: usize = 1000;
 const INDEX: &str = "Seawall\n\n\
     /metrics                           for Prometheus\n\
     /healthz                           200 while the process is alive\n\
-    /readyz                            200 if agents should be sent here, else 503\n\
-    /sessions?limit=100&after=UID      the agents known here\n\
+    /readyz                            200 if a balancer should send agents here, else 503\n\
+    /sessions?limit=100&after=UID      the agents known here, a page at a time\n\
     /sessions/UID                      one of them\n\
-    /drain                             how far a drain is; POST begins one\n\
-    /admission                         who waits to come in; POST ?rate=N sets the rate, 0: automatic\n";
+    /drain                             the phase of a drain; POST begins one\n\
+    /admission                         the admission rate and who waits; POST ?rate=N sets it, 0: automatic\n";
 
 /// A page of sessions.
 #[derive(Serialize)]
 struct Page {
     sessions: Vec<SessionView>,
-    /// What to give as `after` for the next page; none: this was the last.
+    /// What to give as `after` for the next page; null on the last.
     next: Option<String>,
 }
 
@@ -39,9 +39,9 @@ struct ReadyBody<'a> {
     readiness: &'a super::view::Readiness,
 }
 
-/// Answers a request. May take milliseconds: it renders metrics and walks sessions.
+/// Answers a request. May take milliseconds, because it renders metrics and walks sessions.
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
-    // What has more methods than one.
+    // The paths that take POST as well.
     match (method, uri.path()) {
         (&Method::GET | &Method::HEAD | &Method::POST, "/drain") => drain::answer(method, view),
         (&Method::GET | &Method::HEAD | &Method::POST, "/admission") => {
@@ -49,7 +49,8 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
         }
         (&Method::GET | &Method::HEAD, _) => look(uri, view),
         _ => {
-            let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
+            let mut response =
+                fault(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD only");
             let allowed = header::HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(header::ALLOW, allowed);
             response
@@ -57,7 +58,7 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
     }
 }
 
-/// What only shows.
+/// The paths that only show.
 fn look(uri: &Uri, view: &dyn View) -> Response<String> {
     match uri.path() {
         "/" => text(StatusCode::OK, "text/plain; charset=utf-8", INDEX.to_owned()),
@@ -74,7 +75,7 @@ fn look(uri: &Uri, view: &dyn View) -> Response<String> {
         "/sessions" => page(uri.query().unwrap_or_default(), view),
         path => match path.strip_prefix("/sessions/") {
             Some(uid) => session(uid, view),
-            None => fault(StatusCode::NOT_FOUND, "nothing is here; / lists what there is"),
+            None => fault(StatusCode::NOT_FOUND, "unknown path; / lists the known ones"),
         },
     }
 }
@@ -104,10 +105,10 @@ fn page(query: &str, view: &dyn View) -> Response<String> {
 
 fn session(uid: &str, view: &dyn View) -> Response<String> {
     let Some(uid) = InstanceUid::parse(uid) else {
-        return fault(StatusCode::BAD_REQUEST, "not an instance uid: a UUID or a ULID is wanted");
+        return fault(StatusCode::BAD_REQUEST, "not an instance uid: give a UUID or a ULID");
     };
     match view.session(uid) {
         Some(session) => json(StatusCode::OK, &session),
-        None => fault(StatusCode::NOT_FOUND, "no session of this agent is here"),
+        None => fault(StatusCode::NOT_FOUND, "this agent is unknown here"),
     }
 }

@@ -1,11 +1,11 @@
-//! `/drain`: how far a drain is, and its beginning.
+//! `/drain`: the phase of a drain, and its beginning. Must not know how it is carried out.
 
 use http::{Method, Response, StatusCode};
 
 use super::response::json;
 use super::view::View;
 
-/// GET says how far it is, POST begins it, and changes nothing if it has begun.
+/// GET shows the phase. POST begins a drain; once it has begun, further POSTs only show it.
 pub(super) fn answer(method: &Method, view: &dyn View) -> Response<String> {
     if *method != Method::POST {
         return json(StatusCode::OK, &view.drain());

@@ -1,9 +1,9 @@
 //! Administration: what an operator asks a running gateway, on a listener of its own.
 //!
-//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`, `/admission`. Nobody is authenticated,
-//! so it listens on the machine alone by default; only a POST changes anything. It must never hold
-//! the data path up: few connections, small requests, and whatever takes long runs on threads of
-//! its own.
+//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`, `/admission`. There is no
+//! authentication, so it listens on 127.0.0.1 by default; only a POST changes anything. It leaves the
+//! data path alone: few connections, small requests, and slow answers run on threads of their own. Must
+//! not know what an answer is made of.
 
 mod admission;
 mod answer;
@@ -38,10 +38,9 @@ use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 const CONNECTIONS_MAX: usize = 32;
 /// How long a request head may take, and how long a connection may be idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection is kept before its next answer is its last. Bounds a peer that does not
-/// read, too.
+/// How long a connection lives before its next answer is its last. Bounds a peer that reads slowly, too.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
-/// How long an answer may then still take.
+/// How long that last answer may take.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Largest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -74,21 +73,21 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` completes. Connections then open are not waited for.
+    /// Serves until `shutdown` completes. Connections that are then open are dropped.
     pub async fn serve(self, view: Arc<dyn View>, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let (outcome, slot) = tokio::select! {
+            let (outcome, place) = tokio::select! {
                 () = &mut shutdown => return,
-                event = accept(&self.listener, &slots) => event,
+                event = accept(&self.listener, &places) => event,
             };
             match outcome {
                 Ok(stream) => {
                     let connection = carry(stream, Arc::clone(&view), self.head_timeout);
                     tokio::spawn(async move {
                         connection.await;
-                        drop(slot);
+                        drop(place);
                     });
                 }
                 Err(error) => {
@@ -100,18 +99,18 @@ impl Admin {
     }
 }
 
-/// Waits for a free slot first, so that connections beyond the bound wait in the kernel.
-/// Cancel-safe: a slot that was had goes back when the future is dropped.
+/// Waits for a free place first, so that connections beyond the bound wait in the kernel.
+/// Cancel-safe: dropping the future gives the place back.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
+    places: &Arc<Semaphore>,
 ) -> (io::Result<TcpStream>, Option<tokio::sync::OwnedSemaphorePermit>) {
-    // The semaphore is never closed; without a permit the connection would merely go uncounted.
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
-    (listener.accept().await.map(|(stream, _)| stream), slot)
+    // The semaphore stays open for good, so this is a place each time.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    (listener.accept().await.map(|(stream, _)| stream), place)
 }
 
-/// Carries one connection to its end. What is wrong with it is its peer's affair.
+/// Carries one connection to its end. Its errors concern its peer alone.
 async fn carry(stream: TcpStream, view: Arc<dyn View>, head_timeout: Duration) {
     let service = service_fn(move |request| respond(request, Arc::clone(&view)));
     let connection = http1::Builder::new()
@@ -122,7 +121,7 @@ async fn carry(stream: TcpStream, view: Arc<dyn View>, head_timeout: Duration) {
     let mut connection = pin!(connection);
     if timeout(CONNECTION_TIME, &mut connection).await.is_err() {
         connection.as_mut().graceful_shutdown();
-        // If it is still not over, dropping it ends it.
+        // A connection that outlasts even that is dropped.
         let _ = timeout(CLOSING_TIME, connection).await;
     }
 }
@@ -133,7 +132,7 @@ async fn respond(
 ) -> Result<Response<String>, Infallible> {
     let (parts, _) = request.into_parts();
     let work = move || answer::answer(&parts.method, &parts.uri, &*view);
-    // The answer fails only if it panicked, which the panic's own message tells of.
+    // The answer fails only if it panicked, and the panic's own message is in the log.
     Ok(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         response::fault(StatusCode::INTERNAL_SERVER_ERROR, "Seawall failed to answer")
     }))

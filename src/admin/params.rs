@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 /// What the administration listener needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminParams {
-    /// Where it listens. Nothing there is authenticated: keep it on the machine or a private
-    /// network.
+    /// Where it listens. There is no authentication: keep it on the machine or a private network.
     pub listen: SocketAddr,
 }
 

@@ -1,5 +1,5 @@
-//! Responses of the administration listener: text, JSON, and faults that say what is wrong. Must not know
-//! what is asked.
+//! Responses of the administration listener: text, JSON, and faults that say what is wrong. Knows only
+//! what it is given, so that each path can use it.
 
 use http::{Response, StatusCode, header};
 use serde::Serialize;

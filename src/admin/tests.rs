@@ -34,7 +34,7 @@ fn session(number: u8) -> SessionView {
 #[derive(Default)]
 struct Fake {
     drains: Mutex<u32>,
-    /// None: agents are not let in yet.
+    /// The rate once agents are admitted; before that, the outer value is empty.
     rate: Mutex<Option<Option<NonZeroU32>>>,
     reasons: Mutex<Vec<String>>,
 }
@@ -198,7 +198,7 @@ async fn what_is_wrong_is_said() {
     let failing = format!("/sessions/{}", uid(99));
     for (target, expected) in [
         ("/nowhere", 404),
-        ("/sessions/nobody", 400),
+        ("/sessions/x", 400),
         (missing.as_str(), 404),
         (failing.as_str(), 500),
         ("/sessions?limit=0", 400),
@@ -218,17 +218,17 @@ async fn what_is_wrong_is_said() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_is_closed_and_holds_nobody_up() {
+async fn a_silent_connection_is_closed_and_others_are_answered() {
     let running = start(Duration::from_millis(50)).await;
     let mut silent = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
         silent.push(TcpStream::connect(running.address).await.unwrap());
     }
-    // All slots are taken: this one is answered when the silent ones have been closed.
+    // All places are taken: this one is answered when the silent ones have been closed.
     let (status, _, _) = ask(running.address, "GET", "/healthz").await;
     assert_eq!(status, 200);
     for mut stream in silent {
-        // An error, a 408 or an end: but not silence.
+        // An error, a 408 or an end: each of them ends the silence.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }
@@ -242,7 +242,7 @@ async fn it_stops_when_told() {
 }
 
 #[tokio::test]
-async fn the_rate_of_entry_is_shown_and_set() {
+async fn the_admission_rate_is_shown_and_set() {
     let running = start(HEAD_TIMEOUT).await;
     let post = async |target| {
         let (status, _, body) = ask(running.address, "POST", target).await;

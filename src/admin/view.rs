@@ -1,4 +1,5 @@
-//! What administration asks of the gateway: a small window, so that it need not know what is behind.
+//! What administration asks of the gateway: one small trait and the answers to it. Must not know the parts
+//! behind it.
 
 use serde::Serialize;
 
@@ -6,10 +7,10 @@ use std::num::NonZeroU32;
 
 use crate::ident::InstanceUid;
 
-/// Answers an operator's questions. Called on threads that may block, never on those that carry
+/// Answers an operator's questions. Called on threads that may block, apart from the threads that carry
 /// agents; an answer is a copy, taken at one instant.
 pub trait View: Send + Sync + 'static {
-    /// Whether agents should be sent here.
+    /// Whether a balancer should send agents here.
     fn readiness(&self) -> Readiness;
 
     /// Up to `limit` sessions in the order of their uids, the first being the one that follows
@@ -19,30 +20,30 @@ pub trait View: Send + Sync + 'static {
     /// One session.
     fn session(&self, uid: InstanceUid) -> Option<SessionView>;
 
-    /// How far a drain is.
+    /// The phase of the drain.
     fn drain(&self) -> DrainView;
 
     /// Begins a drain, unless one has begun.
     fn begin_drain(&self);
 
-    /// How things stand at the gate; none while agents are not let in yet.
+    /// The state of admission, once agents are admitted.
     fn admission(&self) -> Option<AdmissionView>;
 
-    /// Another rate of entry, in connections a second; none: it follows the machine.
+    /// Sets the admission rate, in connections a second; `None` makes it automatic.
     fn set_admission_rate(&self, rate: Option<NonZeroU32>);
 }
 
-/// Whether agents should be sent here, and if not, why.
+/// Whether a balancer should send agents here, and the reasons against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Why not, in sentences for people. None: ready.
+    /// The reasons against it, in sentences for people; empty: ready.
     pub reasons: Vec<String>,
     /// The servers, as in the configuration.
     pub servers: Vec<ServerView>,
 }
 
 impl Readiness {
-    /// Whether nothing speaks against it.
+    /// Whether the list of reasons is empty.
     pub fn is_ready(&self) -> bool {
         self.reasons.is_empty()
     }
@@ -57,7 +58,7 @@ pub struct ServerView {
     pub reachable: bool,
     /// Whether agents are sent to it.
     pub available: bool,
-    /// Sessions that wait for their turn to be introduced to it again.
+    /// Sessions that wait for a permit to send to it.
     pub resync_sessions: usize,
 }
 
@@ -79,45 +80,45 @@ pub struct SessionView {
     pub server: Option<String>,
     /// That server's link.
     pub link: Option<u16>,
-    /// Messages that the server has not answered yet.
+    /// Messages that the server is yet to answer.
     pub unanswered: u32,
-    /// Whether Seawall has all of the agent's state: `reported`, or `wanted` of the agent, or `asked`.
+    /// Whether Seawall has all of the agent's state: `reported`, `wanted` (the agent must be asked), or `asked`.
     pub full_state: &'static str,
     /// The fields of the agent's state that wait to be sent to the server.
     pub server_lacks: Vec<&'static str>,
     /// Bytes that wait for the agent to read them.
     pub waiting_bytes: usize,
-    /// Whether it waits for its turn at its server.
+    /// Whether it waits for a permit to send to its server.
     pub queued: bool,
 }
 
-/// How far a drain is.
+/// The phase of the drain, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DrainView {
-    /// `serving` (there is none), `notice`, `closing`, `cutting`, `delivering` or `drained`.
+    /// `serving` (before a drain), `notice`, `closing`, `cutting`, `delivering` or `drained`.
     pub phase: &'static str,
-    /// Agents' connections that are yet to be closed.
+    /// Agents' connections that the drain is still to close.
     pub left: usize,
     /// Connections closed a second, at most.
     pub rate: u32,
 }
 
-/// How things stand at the gate.
+/// The state of admission.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdmissionView {
-    /// Whether the rate follows the machine.
+    /// Whether the rate is automatic.
     pub automatic: bool,
-    /// Connections let in a second.
+    /// Connections admitted a second.
     pub rate: u32,
-    /// Connections that wait for their turn.
+    /// Connections that wait for admission, unanswered.
     pub parked: usize,
-    /// For how many there is room at this rate.
+    /// How many the park has places for at this rate.
     pub park_places: usize,
-    /// Refusals held back.
+    /// Refusals that wait to be sent.
     pub held: usize,
-    /// Agents that may be disconnected; null: nobody knows.
+    /// Agents known (or in `admission.fleet_size`) that have no connection now; null while that is unknown.
     pub disconnected: Option<u64>,
-    /// When the last of them will be in if the rate stays, from now; null: nobody knows.
+    /// Seconds until the last of them is admitted, if the rate stays; null while that is unknown.
     pub last_in_seconds: Option<f64>,
 }
 

@@ -1,5 +1,5 @@
-//! A clock that the simulation moves, for its own thread alone. Compiled with the feature
-//! `simulation` only; a thread that has set nothing has the system's time.
+//! A clock that the simulation moves, for its own thread alone. Compiled with the feature `simulation`
+//! only; a thread has the system's time until it sets another.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};

@@ -1,4 +1,5 @@
-//! `[admission]`: who comes in, who waits, who is to come again.
+//! `[admission]`: which agents are admitted, which wait, which must come again. Must not know how that is
+//! decided.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,10 +11,10 @@ use crate::core::admission::RATE_MAX;
 use crate::core::admission::time_for;
 use crate::edge::params::{AdmissionSettings, SourceFrom};
 
-/// A second: what `Retry-After` can say at least.
+/// From a second on, which is the least that `Retry-After` can say.
 const WAIT: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(86_400);
-/// opamp-go gives up on a handshake after 45 s; a little of it is the network's.
+/// opamp-go gives up on a handshake after 45 s; the network needs a little of it.
 const PARK_TTL_MAX: Duration = Duration::from_secs(44);
 /// Agents of which the summary says how long they take.
 const FLEETS: [u64; 2] = [10_000, 100_000];
@@ -56,7 +57,7 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
     );
     if let Some(wait) = section.duration("retry_fixed", Duration::ZERO..=*WAIT.end()) {
         if wait.subsec_nanos() > 0 {
-            section.report("retry_fixed", "must be whole seconds: a header can say no less");
+            section.report("retry_fixed", "must be whole seconds, as the header Retry-After is");
         }
         params.admission.retry_fixed = wait;
     }
@@ -64,7 +65,7 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         section.report(
             "park_horizon",
             format!(
-                "must not be longer than park_ttl ({}): who stands at the end would not be let in",
+                "must be at most park_ttl ({}): the last in the park would be refused",
                 show_duration(params.admission.park_ttl)
             ),
         );
@@ -72,35 +73,34 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
     params
 }
 
-/// What the settings mean, in words.
+/// What the settings come to: the rate, the waiting room, and the answer beyond it.
 pub(super) fn describe(params: &AdmissionSettings) -> String {
     let admission = &params.admission;
     let rate = match params.rate {
-        None => "as many agents a second as this machine bears".to_owned(),
+        None => "automatic".to_owned(),
         Some(rate) => {
             let times = FLEETS.map(|agents| {
                 let seconds = time_for(agents, rate).as_secs_f64().ceil();
                 format!("{agents} agents back in about {seconds} s")
             });
-            format!("{rate} agents a second ({})", times.join(", "))
+            format!("{rate} connections/s ({})", times.join(", "))
         }
     };
-    let park = if admission.park_horizon.is_zero() {
-        "nobody waits unanswered".to_owned()
-    } else {
-        let places = match params.rate {
-            Some(rate) => {
-                let seconds = admission.park_horizon.as_secs_f64();
-                format!("up to {:.0} agents", f64::from(rate.get()) * seconds)
-            }
-            None => format!("{} worth of agents", show_duration(admission.park_horizon)),
-        };
-        format!("{places} wait unanswered, {} at most", show_duration(admission.park_ttl))
-    };
     let refused = if admission.retry_fixed.is_zero() {
-        "others are told when there is room for them".to_owned()
+        "503 with Retry-After".to_owned()
     } else {
-        format!("others are told to come again after {}", show_duration(admission.retry_fixed))
+        format!("503 with Retry-After: {}", admission.retry_fixed.as_secs())
     };
-    format!("{rate}; {park}; {refused}")
+    if admission.park_horizon.is_zero() {
+        return format!("{rate}; no waiting room; {refused} when the rate is used up");
+    }
+    let places = match params.rate {
+        Some(rate) => {
+            let seconds = admission.park_horizon.as_secs_f64();
+            format!("{:.0} agents", f64::from(rate.get()) * seconds)
+        }
+        None => format!("{} of admissions", show_duration(admission.park_horizon)),
+    };
+    let longest = show_duration(admission.park_ttl);
+    format!("{rate}; waiting room for {places}, each at most {longest}; beyond that {refused}")
 }

@@ -1,9 +1,9 @@
 //! Environment variables laid over the file: `SEAWALL_EDGE__PATH=/x` is `edge.path = "/x"`,
 //! `SEAWALL_UPSTREAM__SERVERS__0__URL` is the first server's `url`.
 //!
-//! Two underscores part the words of a path, and every key stands in a section, so a variable
-//! without them is none of ours. That matters: in a Kubernetes namespace with a service named
-//! `seawall`, every pod is given `SEAWALL_SERVICE_HOST` and the like.
+//! Two underscores join the parts of a key, and every key stands in a section, so only a variable with two
+//! of them is Seawall's. That matters: in a Kubernetes namespace with a service named `seawall`, every pod
+//! has `SEAWALL_SERVICE_HOST` and the like. Must not know which keys there are.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(super) fn variable(key: &str) -> String {
     PREFIX.to_owned() + &key.replace("[]", ".0").to_ascii_uppercase().replace('.', SEPARATOR)
 }
 
-/// Variables that miss nothing but the second underscore: `SEAWALL_EDGE_PATH`.
+/// Variables that lack only the second underscore: `SEAWALL_EDGE_PATH`.
 pub(super) fn misspelt(variables: &[(String, String)], known: &BTreeSet<String>) -> Vec<Mistake> {
     let spelling = |key: &String| {
         let right = variable(key);

@@ -1,4 +1,5 @@
-//! Mistakes in the configuration: what is wrong, at which key, and where it was written.
+//! Mistakes in the configuration: what is wrong, at which key, and where it was written. Must not know the
+//! keys.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ pub enum ValueOrigin {
     Line(usize),
     /// An environment variable.
     Variable(String),
-    /// Nowhere: the value is missing, or follows from several.
+    /// In several places, or the value is missing.
     None,
 }
 
@@ -38,7 +39,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Everything that is wrong, one a line. The operator's fault; retrying does not help.
+/// Every mistake, one a line. The operator's fault; retrying does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Mistakes(pub Vec<Mistake>);

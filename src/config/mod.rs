@@ -1,6 +1,8 @@
 //! From file and environment to validated parameters, every mistake reported at once.
 //!
-//! `config/seawall.toml` shows every key; a test holds it to the defaults. Must not know tasks.
+//! A key lives where its section reads it: to add one, read it in its section and show it in
+//! `config/seawall.toml`; a test holds that file to the keys and their defaults. To rename one, add a line
+//! to the table in `suggest`. Must not know tasks.
 
 mod admission;
 mod environment;
@@ -25,10 +27,11 @@ use crate::upstream::params::UpstreamParams;
 
 pub use mistake::{Mistake, Mistakes, ValueOrigin};
 pub use params::RuntimeParams;
+pub use units::duration;
 
 use section::{Findings, Section};
 
-/// Everything that Seawall can be told.
+/// Everything that an operator can set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// Agents' side.
@@ -37,7 +40,7 @@ pub struct Config {
     pub sessions: SessionsParams,
     /// Servers' side.
     pub upstream: UpstreamParams,
-    /// How it leaves.
+    /// How the node drains.
     pub drain: Terms,
     /// The administration listener.
     pub admin: AdminParams,
@@ -47,7 +50,7 @@ pub struct Config {
     pub runtime: RuntimeParams,
 }
 
-/// Environment variables as text; those that are not text cannot be ours.
+/// Environment variables as text; Seawall's own are always text.
 pub fn variables() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -55,10 +58,10 @@ pub fn variables() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Reads the configuration: the file, if there is one, with `variables` laid over it.
+/// Reads the configuration: the file, if one is named, with `variables` laid over it.
 ///
 /// # Errors
-/// Everything that is wrong, the file's being unreadable included.
+/// Every mistake; an unreadable file is one. The operator's fault; retrying does not help.
 pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Config, Mistakes> {
     let text = match file.map(std::fs::read_to_string).transpose() {
         Ok(text) => text.unwrap_or_default(),
@@ -74,7 +77,7 @@ pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Confi
 /// Reads the configuration from the text of a file.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// Every mistake. The operator's fault; retrying does not help.
 pub fn parse(text: &str, variables: &[(String, String)]) -> Result<Config, Mistakes> {
     let (config, mistakes, _) = read(text, variables);
     if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
@@ -105,7 +108,7 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
     (config, mistakes, known)
 }
 
-/// What no section can check alone.
+/// Checks that take the values of several sections.
 fn check_across(config: &Config, findings: &Findings) {
     let Config { edge, sessions, upstream, admin, .. } = config;
     let report =

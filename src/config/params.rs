@@ -1,4 +1,5 @@
-//! Each section's keys, with the bounds of their values. Defaults are the parameters' own.
+//! Each section's keys, with the bounds of their values. Defaults are the parameters' own. Must not know
+//! where a value was written.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -23,9 +24,9 @@ pub struct RuntimeParams {
 
 /// Longest time that makes sense anywhere; keeps sums of times far from overflow.
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
-/// A time that may be nothing.
+/// A time that may be zero.
 pub(super) const ANY_TIME: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
-/// A time that must pass.
+/// A time longer than zero.
 pub(super) const SOME_TIME: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
 /// A message's size: an OpAMP header and a uid must fit; one allocation must hold it.
 pub(super) const MESSAGE: RangeInclusive<usize> = 1024..=1 << 30;
@@ -113,7 +114,7 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
             Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
     };
-    // Each path has been looked at on its own: together they cannot fail.
+    // Each path was checked on its own, so all together are right.
     if let Some(paths) = section.list("volatile", path)
         && let Ok(volatile) = Volatile::parse(paths)
     {

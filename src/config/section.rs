@@ -1,8 +1,8 @@
 //! Reads one section key by key, collecting every mistake.
 //!
-//! A key is known because somebody asks for it: what remains when all have asked is unknown. So
-//! there is no second list of keys to keep in step, and no first mistake that hides the others, as
-//! there would be with a derived deserialiser (`deny_unknown_fields` stops at the first).
+//! A key is known because a section reads it, and what remains when all sections were read is unknown. So
+//! the code is the only list of keys, and every mistake is reported at once, where a derived deserialiser
+//! (`deny_unknown_fields`) stops at the first. Must not know what a key means.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use super::units;
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) mistakes: RefCell<Vec<Mistake>>,
-    /// Every key asked for; `[]` stands for any place in a list.
+    /// Every key that a section read; `[]` stands for any place in a list.
     pub(super) known: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<(String, ValueOrigin)>>,
 }
@@ -57,7 +57,7 @@ fn without_places(path: &str) -> String {
     }
 }
 
-/// One table of the configuration. Dropping it reports what nobody asked for.
+/// One table of the configuration. Dropping it reports the keys that were left over.
 pub(super) struct Section<'a> {
     path: String,
     origin: ValueOrigin,
@@ -98,7 +98,7 @@ impl<'a> Section<'a> {
         self.entries.remove(name)
     }
 
-    /// Learns the keys of a list's tables where there is none, by reading an empty one.
+    /// Learns the keys of a list's tables when the list is empty, by reading an empty table.
     pub(super) fn learn_entry(&self, name: &str, read: impl FnOnce(&mut Section<'_>)) {
         let aside = Findings::default();
         let path = format!("{}[]", self.key(name));
@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
         self.findings.known.borrow_mut().append(&mut aside.known.borrow_mut());
     }
 
-    /// Whether a key of this section is written, rightly or not.
+    /// Whether the operator wrote a key of this section, rightly or wrongly.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }
@@ -212,7 +212,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A list of texts, or one text with commas (as an environment variable has it).
+    /// A list of texts, or one text with commas, as in an environment variable.
     pub(super) fn list<T>(
         &mut self,
         name: &str,

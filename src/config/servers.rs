@@ -1,4 +1,5 @@
-//! `[upstream]` and its servers: addresses, modes and the headers they want.
+//! `[upstream]` and its servers: addresses, modes and the headers that they want. Must not know how a
+//! server is dialled.
 
 use std::collections::HashSet;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -26,7 +27,7 @@ const POLL_INTERVAL: RangeInclusive<Duration> =
 const SERVERS_MAX: usize = 1024;
 /// A faster pace than any server's, or more in flight, is a mistake in the zeros.
 const PACE_MAX: u32 = 10_000_000;
-/// Headers that belong to the handshake: an operator's value would break it.
+/// Headers that belong to the handshake: another value than Seawall's would break it.
 const RESERVED: [&str; 7] = [
     "host",
     "connection",
@@ -99,7 +100,7 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
         section
             .report("ca_file", format!("has no meaning for {scheme}://, which is not encrypted"));
     }
-    // The address names a server well enough, and stays the same when the list is reordered.
+    // The address is a good name: it stays the same when the list is reordered.
     let name = name.unwrap_or_else(|| url.authority().map(ToString::to_string).unwrap_or_default());
     Some(ServerParams { name, url, mode, headers, ca_file })
 }
@@ -164,7 +165,7 @@ fn address(text: &str, mode: Mode) -> Result<Uri, String> {
     Uri::from_parts(parts).map_err(|error| wrong(&error.to_string()))
 }
 
-/// The mode and the address's beginning both say how the server is spoken to, and must agree.
+/// The mode and the scheme of the address both say how Seawall speaks to the server, and must agree.
 fn check_scheme(scheme: &str, mode: Mode) -> Result<(), String> {
     let http = matches!(mode, Mode::Http { .. });
     match (scheme, http) {
@@ -182,8 +183,8 @@ fn check_scheme(scheme: &str, mode: Mode) -> Result<(), String> {
     }
 }
 
-/// Checks that a file of certificate authorities is there, so that it is not found out at the
-/// first dial.
+/// Checks that a file of certificate authorities is there, so that the operator learns of a mistake before
+/// the first dial.
 fn authorities(text: &str) -> Result<PathBuf, String> {
     let pem = std::fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
     if !pem.contains("-----BEGIN CERTIFICATE-----") {
@@ -225,7 +226,7 @@ fn headers(
     headers
 }
 
-/// One header. What is wrong with the value is said without showing it: it may be a secret.
+/// One header. A message about a wrong value leaves the value out, which may be a secret.
 fn header(key: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::try_from(key).map_err(|_| "is not a header's name".to_owned())?;
     if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {

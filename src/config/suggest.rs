@@ -1,4 +1,5 @@
-//! What to say about an unknown key: its successor, its section, or the key that it resembles.
+//! What to say about an unknown key: its successor, its section, or the key that it resembles. Must not know
+//! where the key was written.
 
 use std::collections::BTreeSet;
 

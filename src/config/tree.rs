@@ -1,5 +1,5 @@
-//! The configuration as it was written: values with their origins, from the file and, laid over
-//! it, the environment. Knows TOML, but no key.
+//! The configuration as it was written: values with their origins, from the file and, laid over it, the
+//! environment. Knows TOML, and leaves the keys to the sections.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) enum RawValue {
     Integer(i64),
     List(Vec<Node>),
     Table(RawTable),
-    /// What no key takes; its name in TOML.
+    /// A type that no key takes; its name in TOML.
     Other(&'static str),
 }
 
@@ -41,7 +41,7 @@ impl RawValue {
     }
 }
 
-/// Reads a file's text. What can be read is, whatever is wrong elsewhere.
+/// Reads a file's text. A mistake in one line leaves the others readable.
 pub(super) fn parse(text: &str, mistakes: &mut Vec<Mistake>) -> RawTable {
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -1,38 +1,54 @@
-//! Lengths of time and sizes as people write them: `500ms`, `1m30s`, `64MiB`.
+//! Lengths of time and sizes as people write them, in the configuration and on the load generator's command
+//! line: `500ms`, `1m30s`, `64MiB`. Must not know bounds.
 
 use std::time::Duration;
 
-/// Reads a length of time: whole numbers with a unit (ms, s, m, h, d), largest first or not.
+/// Reads a length of time: numbers with a unit (us, ms, s, m, h, d), in any order, such as `1m30s` or `1.5s`.
+/// Exact to the microsecond; further digits are cut.
 ///
 /// # Errors
-/// Says what would be right.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// Says what would be right. The writer's fault; retrying does not help.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a length of time such as \"500ms\", \"60s\", \"2m\"");
     let mut rest = text.trim();
-    let mut millis: u64 = 0;
+    let mut micros: u64 = 0;
     if rest.is_empty() {
         return Err(wrong());
     }
     while !rest.is_empty() {
-        let (number, after) = number(rest).ok_or_else(wrong)?;
+        let (whole, after) = number(rest).ok_or_else(wrong)?;
+        let (decimals, after) = decimals(after).ok_or_else(wrong)?;
         let unit_length = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = after.split_at(unit_length);
         let factor = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
+            "us" => 1,
+            "ms" => 1_000,
+            "s" => 1_000_000,
+            "m" | "min" => 60_000_000,
+            "h" => 3_600_000_000,
+            "d" => 86_400_000_000,
             _ => return Err(wrong()),
         };
-        let part = number.checked_mul(factor).ok_or_else(wrong)?;
-        millis = millis.checked_add(part).ok_or_else(wrong)?;
+        let part = whole.checked_mul(factor).ok_or_else(wrong)?;
+        // At most six digits: the product fits.
+        let part = part.checked_add(decimals * factor / 1_000_000).ok_or_else(wrong)?;
+        micros = micros.checked_add(part).ok_or_else(wrong)?;
         rest = after.trim_start();
     }
-    Ok(Duration::from_millis(millis))
+    Ok(Duration::from_micros(micros))
 }
 
-/// Reads a size in bytes: a whole number, with or without a unit (B, KiB, MiB, GiB).
+/// The digits behind a decimal point, as millionths, and what follows them.
+fn decimals(text: &str) -> Option<(u64, &str)> {
+    let Some(after) = text.strip_prefix('.') else { return Some((0, text)) };
+    let length = after.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = after.split_at(length);
+    let millionths: String = digits.chars().chain("000000".chars()).take(6).collect();
+    (length > 0).then_some(())?;
+    Some((millionths.parse().ok()?, rest.trim_start()))
+}
+
+/// Reads a size in bytes: a whole number, with a unit (B, KiB, MiB, GiB) or plain.
 ///
 /// # Errors
 /// Says what would be right.
@@ -58,13 +74,14 @@ fn number(text: &str) -> Option<(u64, &str)> {
 
 /// Writes a length of time as [`duration`] reads it.
 pub(super) fn show_duration(value: Duration) -> String {
-    let millis = value.as_millis();
-    match millis {
-        0 => "0s".to_owned(),
-        m if m % 3_600_000 == 0 => format!("{}h", m / 3_600_000),
-        m if m % 60_000 == 0 => format!("{}m", m / 60_000),
-        m if m % 1_000 == 0 => format!("{}s", m / 1_000),
-        m => format!("{m}ms"),
+    let micros = value.as_micros();
+    let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms")];
+    if micros == 0 {
+        return "0s".to_owned();
+    }
+    match units.into_iter().find(|(unit, _)| micros.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", micros / unit),
+        None => format!("{micros}us"),
     }
 }
 
@@ -91,10 +108,15 @@ mod tests {
             ("1m30s", 90_000),
             ("1h 5 m", 3_900_000),
             ("0s", 0),
+            ("1.5s", 1_500),
+            ("0.25m", 15_000),
+            ("2000us", 2),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "60", "s", "-1s", "1.5s", "5 parsecs", "99999999999999999999d"] {
+        for text in
+            ["", "60", "s", "-1s", "1.s", ".5s", "1e3s", "5 parsecs", "99999999999999999999d"]
+        {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -1,48 +1,44 @@
 //! An agent's WebSocket: one task, one timer, and no buffer while nothing is under way.
 //!
 //! ```text
-//!            ┌────────── read ─────────┐         we close, or the agent does
-//!   Open ────┤ only while nothing waits├──► Open ─────────────────────────────► Closing ──► over
-//!            └─ to be written (R11) ───┘                  Close written, the agent's Close, its end,
-//!                                                         or CLOSE_PATIENCE
+//!            ┌───────── read ──────────┐         one side closes
+//!   Open ────┤ only while all that was ├──► Open ───────────────► Closing ──► over
+//!            └─ said is written (R11) ─┘            Close written, the agent's Close, its end,
+//!                                                   or CLOSE_PATIENCE
 //! ```
+//!
+//! Deadlines are `core::keepalive`'s.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::conversation::{Conversation, Ending, Taken};
+use super::conversation::{AfterBytes, Conversation, Ending};
 use crate::clock;
+use crate::core::keepalive::{KeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::sessions::{Attachment, Outgoing};
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
 
-/// How long the agent may take to answer a Close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-
 /// See the module's text.
 pub(super) struct AgentSocket<S> {
     socket: S,
     conversation: Conversation,
-    /// Bytes behind the request head; taken in first.
+    /// Bytes that came behind the request head; handled first.
     early: Vec<u8>,
-    /// What the socket would not take at once, and how much of it has been written.
+    /// Bytes that wait until the socket takes them, and how many of them have been written.
     unwritten: Vec<u8>,
     written: usize,
-    /// TLS keeps back what is not flushed.
+    /// TLS holds bytes back until they are flushed.
     flush: bool,
-    heard: Instant,
-    /// When the ping went out that has not been answered.
-    pinged: Option<Instant>,
-    /// When the incomplete message began.
-    message_since: Option<Instant>,
+    alive: KeepAlive,
     closing: Option<Closing>,
 }
 
@@ -50,14 +46,13 @@ pub(super) struct AgentSocket<S> {
 #[derive(Clone, Copy)]
 struct Closing {
     reason: CloseReason,
-    since: Instant,
-    /// Both sides have said it.
+    /// Both sides have said Close.
     answered: bool,
 }
 
 /// Whether a step found something to do.
 #[derive(PartialEq, Eq)]
-enum Step {
+enum SocketStep {
     Again,
     Idle,
     Over(CloseReason),
@@ -72,9 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             unwritten: Vec::new(),
             written: 0,
             flush: false,
-            heard: clock::now(),
-            pinged: None,
-            message_since: None,
+            alive: KeepAlive::new(clock::now()),
             closing: None,
         }
     }
@@ -94,11 +87,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<CloseReason> {
         loop {
             match self.step(context) {
-                Step::Again => {}
-                Step::Over(reason) => return Poll::Ready(reason),
-                Step::Idle => {
-                    // An earlier deadline moves the timer; a later one lets it ring and looks again:
-                    // most deadlines move with every message, and few of them matter.
+                SocketStep::Again => {}
+                SocketStep::Over(reason) => return Poll::Ready(reason),
+                SocketStep::Idle => {
+                    // An earlier deadline moves the timer. At a later one the timer rings and the deadline
+                    // is read again: most deadlines move with every message, and few of them are reached.
                     let deadline = self.deadline();
                     if deadline < timer.deadline().into_std() {
                         timer.as_mut().reset(deadline.into());
@@ -115,27 +108,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         }
     }
 
-    fn step(&mut self, context: &mut Context<'_>) -> Step {
+    fn step(&mut self, context: &mut Context<'_>) -> SocketStep {
         let writable = match self.write(context) {
             Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(_)) => return Step::Over(self.reason_or(CloseReason::Reset)),
+            Poll::Ready(Err(_)) => return SocketStep::Over(self.reason_or(CloseReason::Reset)),
             Poll::Pending => false,
         };
         if let Some(closing) = self.closing {
             if closing.answered && writable {
-                return Step::Over(closing.reason);
+                return SocketStep::Over(closing.reason);
             }
-        } else if self.look_at_session(context, writable) {
-            return Step::Again;
+        } else if self.take_from_session(context, writable) {
+            return SocketStep::Again;
         }
-        // An agent that does not read is not read either: its answers would only pile up.
+        // While the agent leaves its answers unread, its messages stay unread too: answers would pile up.
         if !writable {
-            return Step::Idle;
+            return SocketStep::Idle;
         }
         self.read(context)
     }
 
-    /// Writes what waits. `Ready(Ok)`: nothing does.
+    /// Writes what waits. `Ready(Ok)`: all of it is written.
     fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.unwritten.len() {
             let rest = &self.unwritten[self.written..];
@@ -153,15 +146,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// What the session has for this connection. `true`: there is something to write now.
-    fn look_at_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
+    /// Takes what the session has for this connection. `true`: there is something to write now.
+    fn take_from_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
         let Some(attachment) = &self.conversation.attachment else {
-            // Nobody has spoken yet: without a session, the connection has to look itself.
-            let leaves = self.conversation.edge().may_close(|| true);
-            if leaves {
+            // The agent is still unknown: the connection itself asks whether it has to end.
+            let drains = self.conversation.edge().may_close(|| true);
+            if drains {
                 self.close(Ending { code: 1001, reason: CloseReason::Drain });
             }
-            return leaves;
+            return drains;
         };
         let ending = match attachment.poll_outgoing(context, writable) {
             Outgoing::Nothing { .. } => return false,
@@ -179,48 +172,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         true
     }
 
-    /// Reads once, deals with what came, and writes the answers, if the socket takes them.
-    fn read(&mut self, context: &mut Context<'_>) -> Step {
+    /// Reads once, handles what came, and writes the answers, as far as the socket takes them.
+    fn read(&mut self, context: &mut Context<'_>) -> SocketStep {
         let closing = self.closing.is_some();
         let mut early = std::mem::take(&mut self.early);
         let (heard, sent) = scratch::with_output(|out| {
             let heard = if early.is_empty() {
                 let socket = Pin::new(&mut self.socket);
                 scratch::poll_read(socket, context, |bytes| {
-                    listen(&mut self.conversation, closing, bytes, out)
+                    take_in(&mut self.conversation, closing, bytes, out)
                 })
             } else {
-                Poll::Ready(Ok(listen(&mut self.conversation, closing, &mut early, out)))
+                Poll::Ready(Ok(take_in(&mut self.conversation, closing, &mut early, out)))
             };
             (heard, self.answer(context, out))
         });
         if sent.is_err() {
-            return Step::Over(self.reason_or(CloseReason::Reset));
+            return SocketStep::Over(self.reason_or(CloseReason::Reset));
         }
         match heard {
-            Poll::Pending => return Step::Idle,
-            Poll::Ready(Err(_)) => return Step::Over(self.reason_or(CloseReason::Reset)),
-            Poll::Ready(Ok(None)) => return Step::Over(self.reason_or(CloseReason::AgentClosed)),
-            Poll::Ready(Ok(Some(Taken::On))) => self.note_heard(),
-            Poll::Ready(Ok(Some(Taken::PeerCloses))) => self.peer_closes(),
-            Poll::Ready(Ok(Some(Taken::Close(ending)))) => self.close(ending),
+            Poll::Pending => return SocketStep::Idle,
+            Poll::Ready(Err(_)) => return SocketStep::Over(self.reason_or(CloseReason::Reset)),
+            Poll::Ready(Ok(None)) => {
+                return SocketStep::Over(self.reason_or(CloseReason::AgentClosed));
+            }
+            Poll::Ready(Ok(Some(AfterBytes::Continue))) => {
+                self.alive.heard(self.conversation.is_between(), clock::now());
+            }
+            Poll::Ready(Ok(Some(AfterBytes::PeerCloses))) => self.peer_closes(),
+            Poll::Ready(Ok(Some(AfterBytes::Close(ending)))) => self.close(ending),
         }
-        Step::Again
+        SocketStep::Again
     }
 
-    fn note_heard(&mut self) {
-        let now = clock::now();
-        self.heard = now;
-        self.pinged = None;
-        if self.conversation.is_between() {
-            self.message_since = None;
-        } else {
-            self.message_since.get_or_insert(now);
-        }
-    }
-
-    /// Writes at once what can be written and keeps the rest. Nothing waits before it: reading
-    /// stops while something does.
+    /// Writes at once what the socket takes and stores the rest. It is first in line: reading stops while
+    /// bytes wait.
     fn answer(&mut self, context: &mut Context<'_>, out: &[u8]) -> io::Result<()> {
         let mut rest = out;
         while !rest.is_empty() {
@@ -236,11 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         Ok(())
     }
 
-    /// We close: the Close goes behind what waits.
+    /// Closes from this side: the Close goes behind what waits.
     fn close(&mut self, ending: Ending) {
         websocket::encode_close(None, ending.code, &mut self.unwritten);
         let Ending { reason, .. } = ending;
-        self.closing = Some(Closing { reason, since: clock::now(), answered: false });
+        self.alive.closing(clock::now());
+        self.closing = Some(Closing { reason, answered: false });
     }
 
     /// The agent's Close: the answer to ours, or its own, which is answered.
@@ -253,70 +240,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         {
             attachment.replaced_was_alive();
         }
-        self.closing = Some(Closing { reason, since: clock::now(), answered: true });
+        self.alive.closing(clock::now());
+        self.closing = Some(Closing { reason, answered: true });
     }
 
     fn reason_or(&self, otherwise: CloseReason) -> CloseReason {
         self.closing.map_or(otherwise, |closing| closing.reason)
     }
 
-    /// When there is something to decide without anybody's doing.
+    /// When to look at the deadlines, if the socket and the session stay still until then.
     fn deadline(&self) -> Instant {
-        if let Some(closing) = self.closing {
-            return closing.since + CLOSE_PATIENCE;
-        }
-        let params = &self.conversation.edge().params;
-        let silence = match self.pinged {
-            Some(at) => at + params.ping_timeout,
-            None => self.heard + params.ping_interval,
-        };
-        let message = self.message_since.map(|since| since + params.message_timeout);
         let attachment = self.conversation.attachment.as_ref();
         let reply_due = attachment.and_then(Attachment::reply_due);
-        [message, reply_due].into_iter().flatten().fold(silence, Instant::min)
+        self.alive.deadline(&self.conversation.edge().params.keep_alive(), reply_due)
     }
 
-    /// A deadline has passed. What the session owes, [`Self::look_at_session`] finds.
+    /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.
     fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
-        if let Some(closing) = self.closing {
-            return (closing.since + CLOSE_PATIENCE <= now).then_some(closing.reason);
-        }
-        let params = &self.conversation.edge().params;
-        let (interval, timeout) = (params.ping_interval, params.ping_timeout);
-        if self.message_since.is_some_and(|since| since + params.message_timeout <= now) {
-            self.close(Ending { code: 1008, reason: CloseReason::MessageTimeout });
-            return None;
-        }
-        match self.pinged {
-            Some(at) if at + timeout <= now => {
-                let stuck = !self.unwritten.is_empty();
-                return Some(if stuck {
-                    CloseReason::SlowReader
-                } else {
-                    CloseReason::PingTimeout
-                });
-            }
-            None if self.heard + interval <= now => {
-                self.pinged = Some(now);
-                // What the agent has not taken yet serves as well as a ping.
+        match self.alive.overdue(&self.conversation.edge().params.keep_alive(), now)? {
+            Overdue::Ping { silent } => {
+                // Bytes that the agent has yet to read serve as well as a ping.
                 if self.unwritten.is_empty() {
                     websocket::encode_ping(None, &[], &mut self.unwritten);
-                    PingSent { silent: now - self.heard }.emit();
+                    PingSent { silent }.emit();
                 }
+                None
             }
-            _ => {}
+            Overdue::Pong if !self.unwritten.is_empty() => Some(CloseReason::SlowReader),
+            Overdue::Pong => Some(CloseReason::PingTimeout),
+            Overdue::Message => {
+                self.close(Ending { code: 1008, reason: CloseReason::MessageTimeout });
+                None
+            }
+            Overdue::Close => Some(self.reason_or(CloseReason::Reset)),
         }
-        None
     }
 }
 
-/// Deals with what was read; `None`: the stream has ended.
-fn listen(
+/// Handles what was read; empty: the stream has ended.
+fn take_in(
     conversation: &mut Conversation,
     closing: bool,
     bytes: &mut [u8],
     out: &mut Vec<u8>,
-) -> Option<Taken> {
+) -> Option<AfterBytes> {
     if bytes.is_empty() {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes in use, and how many may be.
+/// Bytes in use, and their bound.
 #[derive(Debug)]
 pub(super) struct Budget {
     used: AtomicUsize,
@@ -19,13 +19,13 @@ impl Budget {
     }
 }
 
-/// One connection's share; given back when dropped. Kept as a number, not as a guard that borrows,
-/// because a connection holds it for life.
+/// One connection's share of a [`Budget`]. A number instead of a guard that borrows, because a connection has
+/// it for life; its owner sets it to zero at the end.
 #[derive(Debug, Default)]
-pub(super) struct Share(usize);
+pub(super) struct BudgetShare(usize);
 
-impl Share {
-    /// The connection now holds `bytes`. `false`: that is more than there is; it must let go.
+impl BudgetShare {
+    /// The connection now holds `bytes`. `false`: that exceeds the bound; it must drop them.
     pub(super) fn set(&mut self, bytes: usize, budget: &Budget) -> bool {
         if bytes == self.0 {
             return true;
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn shares_add_up_and_are_given_back() {
         let budget = Budget::new(100);
-        let (mut a, mut b) = (Share::default(), Share::default());
+        let (mut a, mut b) = (BudgetShare::default(), BudgetShare::default());
         assert!(a.set(60, &budget));
         assert!(!b.set(41, &budget));
         assert!(b.set(0, &budget));

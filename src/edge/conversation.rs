@@ -1,11 +1,11 @@
-//! What the bytes of an agent's WebSocket mean: messages for the sessions, answers for the agent.
-//! Knows no socket.
+//! What the bytes of an agent's WebSocket mean: messages for the sessions, answers for the agent. The socket
+//! is `agent`'s.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Edge;
-use super::budget::Share;
+use super::budget::BudgetShare;
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::{Attachment, Rejected};
@@ -14,12 +14,12 @@ use crate::telemetry::events::edge::{
 };
 use crate::websocket::{self, Decoder, Incoming, Role};
 
-/// Messages in a row that may be rejected before the agent is taken for something else.
+/// At this many rejected messages in a row the peer counts as something else than an agent.
 const REJECTED_MAX: u8 = 16;
-/// How long an agent should wait that found the table full. The specification's minimum.
+/// How long an agent has to wait that found the table of sessions full. The specification's minimum.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// How a connection ends: with a code for the agent, and a reason for us.
+/// How a connection ends: with a code for the agent, and a reason for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ending {
     /// RFC 6455, section 7.4.1.
@@ -27,25 +27,25 @@ pub(super) struct Ending {
     pub(super) reason: CloseReason,
 }
 
-/// One agent's side of the talk.
+/// One agent's connection, above the socket.
 pub(super) struct Conversation {
     edge: Arc<Edge>,
     peer: SocketAddr,
     connection: ConnectionId,
     decoder: Decoder,
     pub(super) attachment: Option<Attachment>,
-    share: Share,
+    share: BudgetShare,
     rejected: u8,
 }
 
-/// What taking in bytes came to.
+/// What follows from the bytes that were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Go on.
-    On,
+pub(super) enum AfterBytes {
+    /// Read on.
+    Continue,
     /// The agent closes.
     PeerCloses,
-    /// We close.
+    /// The gateway closes.
     Close(Ending),
 }
 
@@ -59,7 +59,7 @@ impl Conversation {
             connection,
             decoder,
             attachment: None,
-            share: Share::default(),
+            share: BudgetShare::default(),
             rejected: 0,
         }
     }
@@ -72,43 +72,43 @@ impl Conversation {
         self.attachment.as_ref().map(Attachment::uid)
     }
 
-    /// Whether part of a message is here.
+    /// Whether the last byte ended a message.
     pub(super) const fn is_between(&self) -> bool {
         self.decoder.is_idle()
     }
 
-    /// Takes in what was read; answers go to `out`.
-    pub(super) fn take(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
+    /// Handles what was read; answers go to `out`.
+    pub(super) fn take(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> AfterBytes {
         let taken = self.take_all(bytes, out);
         let fits = self.share.set(self.decoder.buffered(), &self.edge.buffered);
-        if !fits && taken == Taken::On {
-            return Taken::Close(Ending { code: 1013, reason: CloseReason::OverLimit });
+        if !fits && taken == AfterBytes::Continue {
+            return AfterBytes::Close(Ending { code: 1013, reason: CloseReason::OverLimit });
         }
         taken
     }
 
-    /// Takes in what the agent still says after our Close; only its own Close matters.
-    pub(super) fn await_close(&mut self, bytes: &mut [u8]) -> Taken {
+    /// Reads on after the gateway's Close; only the agent's own Close counts.
+    pub(super) fn await_close(&mut self, bytes: &mut [u8]) -> AfterBytes {
         let mut position = 0;
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
             match self.decoder.feed(bytes, &mut position, limit) {
-                Ok(Some(Incoming::Close(_))) | Err(_) => return Taken::PeerCloses,
+                Ok(Some(Incoming::Close(_))) | Err(_) => return AfterBytes::PeerCloses,
                 Ok(Some(_)) => {}
-                Ok(None) => return Taken::On,
+                Ok(None) => return AfterBytes::Continue,
             }
         }
     }
 
-    fn take_all(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Taken {
+    fn take_all(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> AfterBytes {
         let mut position = 0;
         // One byte more than the message: the header in front of it.
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
-            // Taken apart, because a message borrows from the decoder while it is dealt with.
+            // Taken apart: a message borrows from the decoder while it is handled.
             let Self { edge, decoder, attachment, connection, peer, rejected, .. } = self;
             match decoder.feed(bytes, &mut position, limit) {
-                Ok(None) => return Taken::On,
+                Ok(None) => return AfterBytes::Continue,
                 Ok(Some(Incoming::Message(message))) => {
                     MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
                         .emit();
@@ -117,7 +117,7 @@ impl Conversation {
                         Err(why) => {
                             *rejected += 1;
                             if let Some(ending) = reject(why, (*peer, *rejected), out) {
-                                return Taken::Close(ending);
+                                return AfterBytes::Close(ending);
                             }
                         }
                     }
@@ -128,8 +128,8 @@ impl Conversation {
                         attachment.heard();
                     }
                 }
-                Ok(Some(Incoming::Close(_))) => return Taken::PeerCloses,
-                Err(fault) => return Taken::Close(broken(fault, *peer)),
+                Ok(Some(Incoming::Close(_))) => return AfterBytes::PeerCloses,
+                Err(fault) => return AfterBytes::Close(broken(fault, *peer)),
             }
         }
     }
@@ -152,7 +152,7 @@ fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
     Ending { code: fault.close_code(), reason }
 }
 
-/// Answers a message that was not taken; the agent learns what is wrong with it.
+/// Answers a message that was rejected: the agent learns what is wrong with it.
 fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) -> Option<Ending> {
     let before = out.len();
     let frame = websocket::begin_message(None, 100, out);

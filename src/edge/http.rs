@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Edge;
 use super::body::{self, BodyError, BodyLimits};
-use super::budget::Share;
+use super::budget::BudgetShare;
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use crate::clock;
@@ -170,7 +170,7 @@ async fn exchange(
         bytes_max: edge.params.message_bytes_max,
         gzip_ratio_max: edge.params.gzip_ratio_max,
     };
-    let mut held = Held { edge, share: Share::default() };
+    let mut held = Held { edge, share: BudgetShare::default() };
     let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
     let collected = tokio::time::timeout(edge.params.message_timeout, collecting)
         .await
@@ -276,7 +276,7 @@ fn overloaded() -> Refusal {
 /// A body's share of the bytes that may be held.
 struct Held<'a> {
     edge: &'a Edge,
-    share: Share,
+    share: BudgetShare,
 }
 
 impl Held<'_> {

@@ -101,6 +101,12 @@ impl Edge {
         })
     }
 
+    /// Agents that can be connected at the same time; the other connections are reserved for refusals.
+    pub fn agents_max(&self) -> usize {
+        let connections = self.permits.available_permits();
+        connections - connections / RESERVE
+    }
+
     /// Binds all addresses and accepts, at the door, until the set is dropped. Returns the addresses bound, with
     /// the ports that the system chose where 0 was asked for.
     ///

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 pub use super::admission::params::{AdmissionSettings, SourceFrom};
 
+use crate::core::keepalive::KeepAliveTimes;
+
 /// What the edge needs to know. Every limit has a default; see `config/seawall.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeParams {
@@ -41,6 +43,21 @@ pub struct EdgeParams {
     pub memory_max: Option<usize>,
     /// Who comes in, and when.
     pub admission: AdmissionSettings,
+}
+
+/// How long an agent may take to answer a Close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+impl EdgeParams {
+    /// The deadlines of an open WebSocket.
+    pub(super) const fn keep_alive(&self) -> KeepAliveTimes {
+        KeepAliveTimes {
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            message_timeout: self.message_timeout,
+            close_timeout: CLOSE_PATIENCE,
+        }
+    }
 }
 
 impl Default for EdgeParams {

@@ -1,50 +1,46 @@
-//! Whether there is memory for more: the first defence, in front of everything else. Under pressure,
-//! accepting slows to a trickle, and the kernel's queue waits.
+//! Slows accepting down while memory is short. `core::pressure` decides when it is; the kernel's queue holds
+//! the connections that wait.
 //!
-//! A trickle and not a halt: freed memory is not always given back to the system, and a gateway that
-//! waited for that for ever would be down.
+//! Under pressure a trickle of connections is still accepted: freed memory does not always go back to the
+//! system, and a gateway that waited for that would stay down.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::core::pressure::{MemoryBounds, MemoryUsed};
 use crate::telemetry::events::admission::PressureChanged;
 use crate::telemetry::resident_bytes;
 
 /// Between two connections of one listening socket, under pressure.
 const RESPITE: Duration = Duration::from_millis(100);
-/// Pressure begins at nine tenths, and ends at eight.
-const TENTHS_ON: usize = 9;
-const TENTHS_OFF: usize = 8;
 
-/// See the module.
+/// See the module's text.
 pub(super) struct Pressure {
     on: AtomicBool,
-    /// Resident memory; `usize::MAX` without a bound.
-    memory_max: usize,
-    buffered_bytes_max: usize,
+    bounds: MemoryBounds,
 }
 
 impl Pressure {
-    pub(super) fn new(memory_max: Option<usize>, buffered_bytes_max: usize) -> Self {
-        let memory_max = memory_max.or_else(control_group_max).unwrap_or(usize::MAX);
-        Self { on: AtomicBool::new(false), memory_max, buffered_bytes_max }
+    /// `memory_max`: the bound on resident memory; empty: that of the control group, if there is one.
+    pub(super) fn new(memory_max: Option<usize>, buffered_max: usize) -> Self {
+        let resident_max = memory_max.or_else(control_group_max).unwrap_or(usize::MAX);
+        Self { on: AtomicBool::new(false), bounds: MemoryBounds { resident_max, buffered_max } }
     }
 
-    /// Looks at what is used; `buffered_bytes` are those of messages that have not wholly arrived.
-    pub(super) fn observe(&self, buffered_bytes: usize) {
-        let resident = resident_bytes().unwrap_or(0);
-        let on = self.judge(resident, buffered_bytes);
+    /// Takes note of what is used; `buffered` are the bytes of incomplete messages.
+    pub(super) fn observe(&self, buffered: usize) {
+        let used = MemoryUsed { resident: resident_bytes().unwrap_or(0), buffered };
+        let on = self.bounds.is_short(self.on.load(Ordering::Relaxed), used);
         if self.on.swap(on, Ordering::Relaxed) != on {
-            let memory_max = self.memory_max;
-            PressureChanged { on, resident_bytes: resident, memory_max, buffered_bytes }.emit();
+            PressureChanged {
+                on,
+                resident_bytes: used.resident,
+                memory_max: self.bounds.resident_max,
+                buffered_bytes: buffered,
+            }
+            .emit();
         }
-    }
-
-    fn judge(&self, resident: usize, buffered: usize) -> bool {
-        let was = self.on.load(Ordering::Relaxed);
-        let tenths = if was { TENTHS_OFF } else { TENTHS_ON };
-        resident > self.memory_max / 10 * tenths || buffered > self.buffered_bytes_max / 10 * tenths
     }
 
     /// Returns at once, or under pressure after a respite.
@@ -55,17 +51,18 @@ impl Pressure {
     }
 }
 
-/// What its control groups leave this process: the least of its own group's bound and those above it. Within
-/// a container the group's name is often that of another file system: what is missing there bounds nothing.
+/// What its control groups leave this process: the least of its own group's bound and the bounds above it.
+/// Within a container the group's name is often that of another file system: a file that is missing there
+/// leaves memory unbounded.
 fn control_group_max() -> Option<usize> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let read = |file: &Path| std::fs::read_to_string(file).ok()?.trim().parse().ok();
     groups.lines().filter_map(bound_files).flatten().filter_map(|file| read(&file)).min()
 }
 
-/// Of a line in /proc/self/cgroup, `hierarchy:controllers:group` (cgroups(7)), the files that bound memory:
-/// of version 2 with no controllers, of version 1 with that of memory. The root group of version 2 has no such
-/// file, and "max" in it is no number.
+/// Of a line in /proc/self/cgroup, `hierarchy:controllers:group` (cgroups(7)), the files that bound memory. In
+/// version 2 the controllers are empty, in version 1 one of them is that of memory. The root group of version
+/// 2 lacks the file, and "max" in it means unbounded.
 fn bound_files(line: &str) -> Option<Vec<PathBuf>> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, group) = (parts.next()?, parts.next()?);
@@ -105,22 +102,6 @@ mod tests {
             ])
         );
         assert_eq!((files("9:name=systemd:/"), files("nonsense")), (vec![], vec![]));
-    }
-
-    #[test]
-    fn begins_near_the_bound_and_ends_well_below() {
-        let pressure = Pressure::new(Some(1_000), 500);
-        let judged = |resident, buffered| {
-            let on = pressure.judge(resident, buffered);
-            pressure.on.store(on, Ordering::Relaxed);
-            on
-        };
-        assert!(!judged(900, 450));
-        assert!(judged(901, 0));
-        assert!(judged(850, 0));
-        assert!(!judged(800, 400));
-        assert!(judged(0, 451));
-        assert!(!judged(0, 399));
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! What an operator sees: the gateway's parts, in administration's words.
+//! What an operator sees: the gateway's parts, in administration's words. Must not know how a question
+//! came.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,18 +18,18 @@ use crate::upstream::{ServerStatus, Upstream};
 /// Where in its life the gateway is. Only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Startup {
-    /// Agents are not let in yet.
+    /// Agents are admitted later: links are being dialled.
     Starting,
-    /// Agents are served, or handed over: the drain says how far that is.
+    /// Agents are served, or the node drains: the drain knows its phase.
     Serving,
 }
 
-/// The window through which administration looks.
+/// What administration sees of the gateway.
 pub(super) struct GatewayView {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
     drain: Arc<NodeDrain>,
-    /// There from the moment when agents are let in.
+    /// Set when agents are admitted.
     edge: OnceLock<Arc<Edge>>,
     phase: AtomicU8,
 }
@@ -46,7 +47,7 @@ impl GatewayView {
         Arc::new(Self { sessions, upstream, drain, edge, phase })
     }
 
-    /// Agents are let in here.
+    /// From now on agents are admitted.
     pub(super) fn serve(&self, edge: &Arc<Edge>) {
         let _ = self.edge.set(Arc::clone(edge));
     }
@@ -56,18 +57,18 @@ impl GatewayView {
     }
 }
 
-/// Why agents should not be sent here: none, if they should.
+/// Why the balancer must send agents elsewhere; the list is empty while the node is ready.
 fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String> {
     let mut reasons = Vec::new();
     if phase == Startup::Starting as u8 {
-        reasons.push("starting: agents are not let in yet".to_owned());
+        reasons.push("starting: agents are admitted in a moment".to_owned());
     }
     match drain {
         DrainPhase::Serving => {}
-        DrainPhase::Drained => reasons.push("drained: no agent is let in any more".to_owned()),
-        _ => reasons.push("draining: agents are handed over to other nodes".to_owned()),
+        DrainPhase::Drained => reasons.push("drained: agents are refused".to_owned()),
+        _ => reasons.push("draining: agents go to other nodes".to_owned()),
     }
-    // One server that is away is no reason: its agents go to the next.
+    // One server is enough: the agents of a server that is down move to the next.
     if !servers.iter().any(|server| server.reachable) {
         let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
         reasons.push(format!("no server is reached: {}", names.join(", ")));

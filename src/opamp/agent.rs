@@ -1,7 +1,6 @@
 //! What the gateway reads of an AgentToServer: who speaks, its number, and which fields are there.
 //!
-//! Everything else stays bytes. Knows nothing of sessions, and does not judge the uid: its form is
-//! `ident`'s concern.
+//! Everything else stays bytes. The uid's form is `ident`'s concern. Must not know sessions.
 
 use super::field_set::{FieldSet, agent_field};
 use super::fields::{Field, ScanError, WireType, fields};
@@ -13,7 +12,7 @@ pub const REQUEST_INSTANCE_UID: u64 = 1;
 /// The top level of an AgentToServer (OpAMP specification, "AgentToServer Message").
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentScan<'a> {
-    /// The message, without the WebSocket header.
+    /// The message behind the WebSocket header.
     pub bytes: &'a [u8],
     /// `instance_uid` as it stands; empty if absent.
     pub uid: &'a [u8],
@@ -28,13 +27,13 @@ pub struct AgentScan<'a> {
 }
 
 impl<'a> AgentScan<'a> {
-    /// Scans a message without its WebSocket header ([`super::header::strip`]).
+    /// Scans a message whose WebSocket header was stripped ([`super::header::strip`]).
     ///
     /// Of a field that stands more than once the last value counts, as in every protobuf decoder.
     ///
     /// # Errors
-    /// If the bytes are no protobuf message, or a field of the schema has the wrong wire type: the
-    /// agent's fault.
+    /// If the bytes are malformed protobuf, or a field of the schema has the wrong wire type: the agent's
+    /// fault; retrying does not help.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ScanError> {
         let mut scan = Self {
             bytes,
@@ -79,8 +78,8 @@ impl<'a> AgentScan<'a> {
         Ok(())
     }
 
-    /// Whether the message says nothing but that the agent is alive: uid, number, capabilities and
-    /// no flag ("OpAMPConnectionSettings.heartbeat_interval_seconds").
+    /// Whether the message only says that the agent is alive: uid, number, capabilities, and flags of 0
+    /// ("OpAMPConnectionSettings.heartbeat_interval_seconds").
     pub const fn is_heartbeat(&self) -> bool {
         self.present.is_subset(agent_field::HEARTBEAT) && self.flags == 0
     }
@@ -143,7 +142,7 @@ mod tests {
         let bytes = message.encode_to_vec();
         let scan = AgentScan::parse(&bytes).unwrap();
         assert!(scan.disconnects() && !scan.is_heartbeat());
-        // Field 20, which no version knows: it may mean something to the server.
+        // Field 20, which every version ignores: it may mean something to the server.
         assert!(!AgentScan::parse(&[0xa0, 0x01, 1]).unwrap().is_heartbeat());
         assert!(AgentScan::parse(&[]).unwrap().is_heartbeat());
     }

@@ -1,17 +1,17 @@
 //! Sets of top-level fields, and the numbers of the fields of the two OpAMP messages.
 //!
-//! A set is one word, because a session keeps several for each of a million agents. Knows nothing of
-//! what the fields hold.
+//! A set is one word, because a session holds several for each of a million agents. Must not know what the
+//! fields hold.
 
-/// A set of field numbers. Numbers that the schema does not use share one place, [`FieldSet::OTHER`].
+/// A set of field numbers. All numbers outside the schema share one place, [`FieldSet::OTHER`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FieldSet(u32);
 
 impl FieldSet {
-    /// The set without members.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// Stands for every field that the schema does not know. No field has the number 0.
+    /// Stands for every field outside the schema. Field numbers begin with 1, so 0 is free for it.
     pub const OTHER: u32 = 0;
 
     const fn bit(number: u32) -> u32 {
@@ -51,7 +51,7 @@ impl FieldSet {
         Self(self.0 & other.0)
     }
 
-    /// Members of this set that are not in the other.
+    /// Members of this set that the other lacks.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -62,7 +62,7 @@ impl FieldSet {
         self.0 & !of.0 == 0
     }
 
-    /// Whether there is no member.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -94,8 +94,8 @@ pub mod agent_field {
     pub const AVAILABLE_COMPONENTS: u32 = 14;
     pub const CONNECTION_SETTINGS_STATUS: u32 = 15;
 
-    /// The parts of an agent's state. All that the schema does not know is one part; capabilities, which
-    /// are a number and go with every message, stand last.
+    /// The parts of an agent's state. All fields outside the schema are one part; capabilities, which are a
+    /// number and go with every message, stand last.
     pub const STATE_PARTS: [u32; 10] = [
         FieldSet::OTHER,
         AGENT_DESCRIPTION,
@@ -109,7 +109,7 @@ pub mod agent_field {
         CAPABILITIES,
     ];
 
-    /// The name that the schema gives a field; `other` for one that it does not know.
+    /// The name that the schema gives a field; `other` for one outside it.
     pub const fn name(number: u32) -> &'static str {
         match number {
             INSTANCE_UID => "instance_uid",

@@ -1,8 +1,8 @@
 //! Messages made up from the schema itself: any field, nested, repeated, out of order, with unknown
 //! fields among them. For property tests and fuzzing alone.
 //!
-//! Driven by a string of bytes, so that a failing case shrinks with the string. Knows nothing of what
-//! fields mean; a field added to the schema is generated without a change here.
+//! Driven by a string of bytes, so that a failing case shrinks with the string. A field
+//! that is added to the schema is generated at once. Must not know what fields mean.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 /// How deep messages nest; beyond it, message fields stay empty.
 const DEPTH_MAX: u32 = 6;
-/// What one message may come to, about; beyond it, no more fields are added.
+/// About the longest a message becomes: beyond it, the generator stops adding fields.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The messages of the schema, by name.
@@ -101,7 +101,7 @@ impl Schema {
                     prost::encoding::fixed64::encode(number, &integer(choices), out);
                 }
                 Type::Double => {
-                    // Never NaN, which does not equal itself.
+                    // Numbers alone, because NaN differs from itself.
                     let value = f64::from(u8::from(choices.below(2) == 1)) + 0.5;
                     prost::encoding::double::encode(number, &value, out);
                 }

@@ -1,8 +1,8 @@
 //! OpAMP's bytes: header, field scan, splice, replies, waiting offers. Rank 1.
 //!
-//! Messages are forwarded as bytes, so that fields of newer versions survive and nothing is decoded
-//! in order to be encoded again. Knows no tokio, no clock and no policy: what to send is decided
-//! elsewhere, how it is written is decided here.
+//! Messages are forwarded as bytes, so that fields of newer versions survive and the gateway saves the cost
+//! of decoding and encoding. What to send is decided elsewhere, how it is written is decided here. Must
+//! not know tokio, a clock, or policy.
 
 pub mod agent;
 pub mod digest;

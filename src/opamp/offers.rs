@@ -1,10 +1,9 @@
-//! What waits for an agent that is away or polls: the latest offer of each kind, and custom messages
+//! What waits for an agent that is absent or polls: the latest offer of each kind, and custom messages
 //! in their order.
 //!
 //! A server's messages are taken apart and put together again as fewer messages that mean the same.
-//! Bounded in bytes and in custom messages; what is refused is reported to the caller, never dropped
-//! silently. Knows nothing of time: how long to keep, and whether to keep at all, is the session's
-//! decision.
+//! Bounded in bytes and in custom messages; each refusal is reported to the caller. How long to store an
+//! offer, and whether to store it at all, is the session's decision. Must not know time.
 
 use std::collections::VecDeque;
 
@@ -28,7 +27,7 @@ pub struct OffersLimits {
     pub custom_messages_max: usize,
 }
 
-/// What [`Offers::absorb`] could not keep. All zero when everything was.
+/// What [`Offers::absorb`] refused. All zero when it stored everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Absorbed {
     /// Custom messages refused: the newest goes, so that the order of the others holds.
@@ -41,7 +40,7 @@ pub struct Absorbed {
     pub malformed: u32,
 }
 
-/// What waits for one agent. Costs no heap while empty.
+/// What waits for one agent. Allocates with the first item.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Offers {
     flags: u64,
@@ -56,7 +55,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// What the agent is to be asked.
+    /// Flags that the agent must get: questions of the server.
     pub const fn flags(&self) -> u64 {
         self.flags
     }
@@ -65,14 +64,14 @@ impl Offers {
     ///
     /// The later offer of a kind replaces the earlier; flags are joined; the last capabilities count;
     /// connection settings are merged one level down, and their map of other connections by key;
-    /// custom messages queue. Unknown fields are kept like offers, by number.
+    /// custom messages queue. Unknown fields are stored like offers, by number.
     pub fn absorb(&mut self, scan: &ServerScan<'_>, limits: OffersLimits) -> Absorbed {
         let mut absorbed = Absorbed::default();
         let mut custom = Vec::new();
         self.generation = self.generation.wrapping_add(1);
         self.flags |= scan.flags;
         self.capabilities = scan.capabilities.or(self.capabilities);
-        // The scan has found no fault, so none is met here.
+        // The scan has checked the bytes, so every field is well-formed.
         for field in fields(scan.bytes).map_while(Result::ok) {
             let whole = &scan.bytes[field.whole.clone()];
             match field.number {
@@ -95,7 +94,7 @@ impl Offers {
         absorbed
     }
 
-    /// Merges an offer of connection settings; if it is malformed, nothing of it is kept.
+    /// Merges an offer of connection settings; a malformed one is refused as a whole.
     fn absorb_settings(&mut self, value: &[u8]) -> Result<(), ScanError> {
         let keyed = |field: &Field| {
             if field.number != OTHER_CONNECTIONS {
@@ -115,7 +114,7 @@ impl Offers {
         Ok(())
     }
 
-    /// Takes back what the newest message brought, unless it is all there is.
+    /// Takes back what the newest message brought, unless only that waits.
     fn shed_newest(&mut self, absorbed: &mut Absorbed) {
         let generation = self.generation;
         let alone = self.custom.is_empty()
@@ -127,7 +126,7 @@ impl Offers {
         let (bytes, dropped) = self.fields.drop_generation(generation);
         absorbed.dropped_bytes += bytes;
         absorbed.dropped_offers += dropped;
-        // Half an offer of settings would be worse than none: they go as one.
+        // Half an offer of settings would be wrong: they go as one.
         if let Some(settings) = self.settings.take_if(|settings| settings.any_of(generation)) {
             absorbed.dropped_bytes += settings.bytes();
             absorbed.dropped_offers += 1;
@@ -149,10 +148,10 @@ impl Offers {
 
     /// Writes the next message for the agent and forgets it; returns whether more is left.
     ///
-    /// An error goes first and a command last, each in a message of its own: the specification lets
-    /// nothing stand beside an error, and agents ignore what stands beside a command. One custom
-    /// message goes with each message. Additions that could not go with this message are kept for
-    /// the next. With nothing waiting, this is an acknowledgement.
+    /// An error goes first and a command last, each in a message of its own: by the specification an error
+    /// stands alone, and agents ignore what stands beside a command. One custom message goes with each
+    /// message. Additions that this message has no place for wait for the next. An empty mailbox gives an
+    /// acknowledgement.
     pub fn take(&mut self, uid: InstanceUid, additions: &Additions<'_>, out: &mut Vec<u8>) -> bool {
         put_len_field(server_field::INSTANCE_UID, &uid.to_wire(), out);
         let alone = if self.fields.contains(server_field::ERROR_RESPONSE) {
@@ -210,7 +209,7 @@ impl Offers {
             && self.capabilities.is_none()
     }
 
-    /// Keeps additions that could not be sent.
+    /// Stores additions for the next message.
     fn keep(&mut self, additions: &Additions<'_>) {
         self.flags |= additions.flags;
         self.capabilities = self.capabilities.or(additions.capabilities);
@@ -229,14 +228,14 @@ impl Offers {
         self.fields.remove(server_field::COMMAND).is_some()
     }
 
-    /// Whether nothing waits.
+    /// Whether the mailbox is empty.
     pub fn is_empty(&self) -> bool {
         let nothing_kept = self.fields.is_empty() && self.settings.is_none();
         let nothing_said = self.flags == 0 && self.capabilities.is_none();
         nothing_kept && nothing_said && self.custom.is_empty()
     }
 
-    /// Whether anything waits but questions and what the server says of itself.
+    /// Whether anything waits beside questions and what the server says of itself.
     pub fn has_content(&self) -> bool {
         let of_itself = usize::from(self.fields.contains(server_field::CUSTOM_CAPABILITIES));
         self.fields.len() > of_itself || self.settings.is_some() || !self.custom.is_empty()

@@ -14,7 +14,7 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::read(env!("CARGO_MANI
 
 const UID: InstanceUid = InstanceUid::from_bytes(*b"0123456789abcdef");
 
-/// The top level of AgentToServer as prost sees it when it does not look inside.
+/// The top level of AgentToServer as prost sees it when the fields stay undecoded.
 #[derive(Clone, PartialEq, Message)]
 struct ShallowAgent {
     #[prost(bytes = "vec", tag = "1")]
@@ -82,7 +82,7 @@ fn message(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
         .prop_map(move |choices| SCHEMA.message(name, &mut Choices::new(&choices)))
 }
 
-/// A message with some bytes overwritten and cut somewhere, or bytes without any sense.
+/// A message with some bytes overwritten and cut somewhere, or random bytes.
 fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let noise = proptest::collection::vec(any::<u8>(), 0..40);
     let hits = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
@@ -100,7 +100,7 @@ fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![broken, noise]
 }
 
-/// Fields that the schema of AgentToServer does not know, as they stand.
+/// Fields outside the schema of AgentToServer, as they stand.
 fn unknown_fields(bytes: &[u8]) -> Vec<Vec<u8>> {
     fields(bytes)
         .map(Result::unwrap)
@@ -126,7 +126,7 @@ fn present_by_prost(decoded: &AgentToServer) -> FieldSet {
     FieldSet::of(&fields.iter().filter(|(_, is)| *is).map(|(n, _)| *n).collect::<Vec<_>>())
 }
 
-/// Takes away what is not in `keep`, save uid, number and capabilities.
+/// Reduces a message to the fields in `keep`, and uid, number and capabilities.
 fn reduce(decoded: &mut AgentToServer, keep: FieldSet) {
     macro_rules! reduce {
         ($($number:ident => $field:ident),*) => {

@@ -1,7 +1,7 @@
 //! What the gateway reads of a ServerToAgent: for whom it is, what it asks, what it offers.
 //!
-//! Offers stay bytes. Only an error response is decoded, because the gateway itself obeys it. Knows
-//! nothing of links or sessions.
+//! Offers stay bytes. Only an error response is decoded, because the gateway itself obeys it. Must not know
+//! links or sessions.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -17,16 +17,16 @@ pub const REPORT_FULL_STATE: u64 = 1;
 /// `ServerToAgentFlags_ReportAvailableComponents`.
 pub const REPORT_AVAILABLE_COMPONENTS: u64 = 2;
 
-/// Bytes of an error's text that are kept: it is for a log line, and the server chooses its length.
+/// The longest text of an error, in bytes: it is for a log line, and the server chooses its length.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 512;
 
 /// The top level of a ServerToAgent (OpAMP specification, "ServerToAgent Message").
 ///
-/// Ranges are those of a field's value within `bytes`; of a field that stands more than once, which
-/// no known server does, the last.
+/// Ranges are those of a field's value within `bytes`. Of a field that stands more than once, the last
+/// counts; all known servers write each field once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerScan<'a> {
-    /// The message, without the WebSocket header.
+    /// The message behind the WebSocket header.
     pub bytes: &'a [u8],
     /// `instance_uid`; `None` if absent or empty, as in the pushes of servers that serve one agent
     /// a connection.
@@ -61,20 +61,20 @@ pub struct ServerError {
 /// `ServerErrorResponseType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Nobody knows; also for a type of a later version.
+    /// The server leaves it open; also for a type of a later version.
     Unknown,
-    /// The request was at fault: it must not be sent again.
+    /// The request was at fault: sending it again is useless.
     BadRequest,
     /// The server is overloaded or in trouble: retrying later helps.
     Unavailable,
 }
 
 impl<'a> ServerScan<'a> {
-    /// Scans a message without its WebSocket header ([`super::header::strip`]).
+    /// Scans a message whose WebSocket header was stripped ([`super::header::strip`]).
     ///
     /// # Errors
-    /// If the bytes are no protobuf message, or a field of the schema has the wrong wire type: the
-    /// server's fault.
+    /// If the bytes are malformed protobuf, or a field of the schema has the wrong wire type: the server's
+    /// fault; retrying does not help.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ScanError> {
         let mut scan = Self {
             bytes,
@@ -132,13 +132,13 @@ impl<'a> ServerScan<'a> {
         }
     }
 
-    /// Whether the message says nothing to the agent: uid, capabilities, custom capabilities, no
-    /// flag.
+    /// Whether the message only acknowledges: it holds at most uid, capabilities, custom capabilities, and
+    /// flags of 0.
     pub const fn is_empty_ack(&self) -> bool {
         self.present.is_subset(server_field::ACKNOWLEDGEMENT) && self.flags == 0
     }
 
-    /// The message as if these flags were not set in it; its bytes are as they were.
+    /// The message with these flags cleared in the scan; its bytes stay as they are.
     #[must_use]
     pub fn without_flags(&self, flags: u64) -> Self {
         Self { flags: self.flags & !flags, ..self.clone() }
@@ -154,8 +154,8 @@ impl<'a> ServerScan<'a> {
         self.flags & REPORT_AVAILABLE_COMPONENTS != 0
     }
 
-    /// The error response, if there is one. One that cannot be decoded is an error all the same:
-    /// [`ErrorKind::Unknown`], and the text says so.
+    /// The error response, if there is one. A malformed one is an error as well: [`ErrorKind::Unknown`], and
+    /// the text says so.
     pub fn error(&self) -> Option<ServerError> {
         let range = self.error_response.clone()?;
         let Ok(response) = proto::ServerErrorResponse::decode(&self.bytes[range]) else {

@@ -1,8 +1,8 @@
 //! Builds messages out of scanned ones: the ranges that travel, and what is changed or added.
 //!
-//! Everything appends to a buffer of the caller's, without the WebSocket header. A changed scalar is
-//! appended behind the old one, for in protobuf the last one wins. Which fields travel, and with which
-//! number, is the session's decision.
+//! Everything appends to a buffer of the caller's; the WebSocket header is the caller's business. A changed
+//! scalar is appended behind the old one, because in protobuf the last one wins. Which fields travel, and
+//! with which number, is the session's decision. Must not know sessions.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ pub const FORWARD_BYTES_ADDED_MAX: usize = 11;
 pub struct Additions<'a> {
     /// Flags to set beside the server's, a bit mask of `ServerToAgentFlags`.
     pub flags: u64,
-    /// The server's capabilities, for an agent that has not been told.
+    /// The server's capabilities, for an agent that is yet to be told.
     pub capabilities: Option<u64>,
     /// The value of the server's `custom_capabilities` field, likewise.
     pub custom_capabilities: Option<&'a [u8]>,
 }
 
 impl Additions<'_> {
-    /// Appends all of them, to a message that has none of these fields yet.
+    /// Appends all of them, to a message that lacks these fields.
     fn put(&self, out: &mut Vec<u8>) {
         if self.flags != 0 {
             put_varint_field(server_field::FLAGS, self.flags, out);
@@ -52,7 +52,7 @@ pub fn forward(scan: &AgentScan<'_>, seq: SequenceNum, out: &mut Vec<u8>) {
 }
 
 /// A message of an agent with only the fields in `keep`, and with uid, capabilities, the given
-/// sequence number, and all fields that the schema does not know.
+/// sequence number, and all fields outside the schema.
 pub fn forward_fields(scan: &AgentScan<'_>, keep: FieldSet, seq: SequenceNum, out: &mut Vec<u8>) {
     const ALWAYS: FieldSet =
         FieldSet::of(&[agent_field::INSTANCE_UID, agent_field::CAPABILITIES, FieldSet::OTHER]);
@@ -60,17 +60,16 @@ pub fn forward_fields(scan: &AgentScan<'_>, keep: FieldSet, seq: SequenceNum, ou
     put_varint_field(agent_field::SEQUENCE_NUM, seq.0, out);
 }
 
-/// The uid and the fields in `keep` of an agent's message, and nothing else: what is to go later
-/// must not bring back what has changed meanwhile. [`set_sequence_num`] and [`set_capabilities`]
-/// make a message of it.
+/// The uid and the fields in `keep` of an agent's message alone: a message that goes later must leave out
+/// what may have changed meanwhile. [`set_sequence_num`] and [`set_capabilities`] make a message of it.
 pub fn only_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
     copy_fields(scan, keep.union(FieldSet::of(&[agent_field::INSTANCE_UID])), out);
 }
 
-/// Copies fields, but not the number.
+/// Copies fields, apart from the number.
 fn copy_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
     let keep = keep.minus(FieldSet::of(&[agent_field::SEQUENCE_NUM]));
-    // Neighbours that travel are copied at once. The scan has found no fault, so none is met here.
+    // Neighbours that travel are copied at once. The scan has checked the bytes, so every field is well-formed.
     let mut run = 0..0;
     for field in fields(scan.bytes).map_while(Result::ok) {
         let known = field.number <= agent_field::CONNECTION_SETTINGS_STATUS;
@@ -108,10 +107,9 @@ pub fn disconnect(uid: InstanceUid, seq: SequenceNum, out: &mut Vec<u8>) {
 /// A server's whole message, made out to the agent: the uid is added if the server left it out, the
 /// flags are joined, capabilities and custom capabilities are added if the message lacks them.
 ///
-/// Returns whether the additions are in it. They are not when the message is an error or a command:
-/// the specification lets nothing stand beside an error, and agents ignore what stands beside a
-/// command ("ServerToAgent.error_response", "ServerToAgent.command"). They then go with another
-/// message.
+/// Returns whether the additions are in it. An error or a command stays as it is: by the specification an
+/// error stands alone, and agents ignore what stands beside a command ("ServerToAgent.error_response",
+/// "ServerToAgent.command"). The additions then go with another message.
 pub fn to_agent(
     scan: &ServerScan<'_>,
     uid: InstanceUid,
@@ -169,7 +167,7 @@ pub fn bad_request(uid: Option<InstanceUid>, text: &str, out: &mut Vec<u8>) {
 
 /// Tells an agent to come back later (OpAMP specification, "Retrying Messages").
 ///
-/// opamp-go's client does not obey it: where that matters, refuse before the upgrade instead.
+/// opamp-go's client ignores it: where that matters, refuse before the upgrade instead.
 pub fn unavailable(uid: Option<InstanceUid>, text: &str, retry_after: Duration, out: &mut Vec<u8>) {
     const UNAVAILABLE: u64 = 2;
     put_error(uid, UNAVAILABLE, (text, Some(retry_after)), out);

@@ -1,13 +1,13 @@
-//! Fields kept for later, the latest of each number (and map key), as bytes.
+//! Fields stored for later, the latest of each number (and map key), as bytes.
 //!
-//! Within one message the occurrences of a field are kept together, as a protobuf decoder would merge
-//! them; a later message's replace an earlier one's. Knows nothing of what the fields mean.
+//! The occurrences of a field within one message stay together, as a protobuf decoder would merge them; those
+//! of a later message replace them. Must not know what the fields mean.
 
 use std::collections::BTreeMap;
 
 use super::fields::{ScanError, WireType, fields};
 
-/// What one kept field costs beside its bytes: its place in the map. An estimate, in bytes.
+/// What one stored field costs beside its bytes: its place in the map. An estimate, in bytes.
 pub(super) const OVERHEAD_BYTES: usize = 64;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ struct StoredField {
     whole: Vec<u8>,
 }
 
-/// The latest of each field. Costs no heap while empty.
+/// The latest of each field. Allocates with the first one.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct StoredFields {
     /// In the order of numbers; the second half of the key is that of a map entry, or empty.
@@ -27,7 +27,7 @@ pub(super) struct StoredFields {
 }
 
 impl StoredFields {
-    /// Keeps a field of the message `generation`.
+    /// Stores a field of the message `generation`.
     pub(super) fn put(&mut self, number: u32, map_key: &[u8], generation: u32, whole: &[u8]) {
         let kept = self.items.entry((number, map_key.into())).or_insert_with(|| {
             self.bytes += OVERHEAD_BYTES + map_key.len();

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_kept_as_a_decoder_merges_it() {
+    fn a_field_that_stands_twice_is_stored_as_a_decoder_merges_it() {
         let store = ContentStore::new(StoreParams::default());
         let mut contents = Contents::default();
         let bytes = report(&["b", "a"]);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_is_kept_once() {
+    fn another_order_is_stored_once() {
         let store = ContentStore::new(StoreParams::default());
         let (mut one, mut other) = (Contents::default(), Contents::default());
         keep(&mut one, &store, &report(&["b", "a"]), agent_field::EFFECTIVE_CONFIG);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_kept_as_they_stand_and_what_is_not_kept_is_named() {
+    fn unknown_fields_are_stored_as_they_stand_and_what_is_missing_is_named() {
         let store = ContentStore::new(StoreParams::default());
         let mut contents = Contents::default();
         let unknown = [0xa0, 0x06, 1, 0xa2, 0x06, 1, 7];

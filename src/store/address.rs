@@ -1,12 +1,13 @@
-//! Under which address the store finds a content, and among whom it shares it. Must not know slots or bytes.
+//! Under which address the store finds a content, and among which agents it shares it. Must not know slots
+//! or bytes.
 
-/// Among whom contents are shared. Sixteen bytes of a cryptographic hash, so that no identity can take a
-/// name that falls into another's scope.
+/// Among which agents contents are shared. Sixteen bytes of a cryptographic hash, so that the names of two
+/// identities always fall into two scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scope(pub(super) [u8; 16]);
 
 impl Scope {
-    /// Among all agents. For contents alone, which are compared; never for components.
+    /// Among all agents. For contents, which are compared; components need an identity's scope.
     pub const SHARED: Self = Self([0; 16]);
 
     /// Among the agents of one authenticated identity.
@@ -24,7 +25,7 @@ pub(super) fn sha256<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     out
 }
 
-/// What an entry is found by: a key, and a hash that also says in which shard.
+/// Where an entry is: a key, and a hash that also says in which shard.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Address {
     pub(super) key: [u8; 16],
@@ -32,7 +33,7 @@ pub(super) struct Address {
     pub(super) sharing: Sharing,
 }
 
-/// When an entry is another's as well.
+/// When a second agent shares an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
     /// If the bytes are equal.

@@ -1,9 +1,8 @@
-//! The bytes of one content as they are kept: whole, or compressed against a reference.
+//! The bytes of one content as they are stored: whole, or compressed against a reference.
 //!
-//! A clone is one or two counts, so that whoever holds a shard's lock takes one along, and reads, compares
-//! and frees the bytes where no lock is held. Only what `references` has compressed is ever unpacked, never
-//! an agent's bytes; should that fail all the same, it reads as nothing, like what had to go. Knows nothing
-//! of slots, users or budgets.
+//! A clone is one or two counts. So the holder of a shard's lock takes a clone along, and reads, compares and
+//! frees the bytes after it has released the lock. Only bytes that `references` has compressed are ever
+//! unpacked; bytes that fail to unpack all the same read as evicted. Must not know slots, users or budgets.
 
 use std::sync::Arc;
 
@@ -13,19 +12,19 @@ use lz4_flex::block::decompress_into_with_dict;
 use super::figures::allocated;
 use super::reference::{Reference, SMALL_BYTES_MAX};
 
-/// What an `Arc` of bytes counts its users with.
+/// What an `Arc` of bytes takes for counting its users.
 const COUNTS_BYTES: usize = 16;
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Body {
     bytes: Arc<[u8]>,
-    /// What the bytes are compressed against, if they are; alive as long as one of its contents is.
+    /// What the bytes are compressed against. It lives as long as one of its contents does.
     reference: Option<Arc<Reference>>,
 }
 
 impl Body {
-    /// Bytes that are kept as they are.
+    /// Bytes stored as they are.
     pub(super) fn whole(bytes: &[u8]) -> Self {
         Self { bytes: Arc::from(bytes), reference: None }
     }
@@ -35,18 +34,17 @@ impl Body {
         Self { bytes: packed, reference: Some(reference) }
     }
 
-    /// How many bytes are kept, the reference's apart.
+    /// How many bytes are stored, the reference's apart.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The memory that they take.
+    /// The memory that the bytes take.
     pub(super) fn memory(&self) -> usize {
         allocated(COUNTS_BYTES + self.bytes.len())
     }
 
-    /// Whether both are one content, as far as that can be told without unpacking: those that are kept in
-    /// different ways may be as well.
+    /// Whether both are one content, judged by the stored form: two forms of one content count as two.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let reference = |body: &Self| body.reference.as_ref().map(Arc::as_ptr);
         reference(self) == reference(other) && self.bytes == other.bytes
@@ -57,7 +55,7 @@ impl Body {
         self.read(|own| own == bytes) == Some(true)
     }
 
-    /// Reads the bytes, unpacked on the stack if need be.
+    /// Reads the bytes; packed ones are unpacked on the stack.
     pub(super) fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let Some(reference) = &self.reference else { return Some(read(&self.bytes)) };
         let mut space = [0; SMALL_BYTES_MAX];
@@ -65,7 +63,7 @@ impl Body {
         space.get(..length).map(read)
     }
 
-    /// The bytes, shared where they are kept whole.
+    /// The bytes, shared where they are stored whole.
     pub(super) fn to_bytes(&self) -> Option<Bytes> {
         match &self.reference {
             None => Some(Bytes::from_owner(Arc::clone(&self.bytes))),

@@ -1,16 +1,16 @@
-//! What the store holds and has done, as numbers. Whoever publishes them gives them their names.
+//! What the store holds and has done, as numbers. Telemetry gives them their names.
 
 /// Figures of a store; counters only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ContentFigures {
-    /// Bytes of contents that are there, as they are kept: small ones compressed, with their references.
+    /// Bytes of contents as they are stored: small ones compressed, with their references.
     pub bytes: usize,
     /// All memory that the store takes, in bytes: contents, slots, index, and an estimate of what the
     /// allocator adds to them.
     pub memory: usize,
     /// Contents that have users.
     pub entries: usize,
-    /// Of them, those whose bytes have gone.
+    /// Entries whose bytes were evicted.
     pub entries_evicted: usize,
     /// Handles: users of all contents.
     pub handles: usize,
@@ -18,15 +18,15 @@ pub struct ContentFigures {
     pub shared: u64,
     /// Contents put that were new: a counter.
     pub stored: u64,
-    /// Contents put whose bytes had gone and are there again: a counter.
+    /// Contents put whose evicted bytes are there again: a counter.
     pub revived: u64,
-    /// Contents put that were not kept, for lack of room: a counter.
+    /// Contents put that were too large or too many to be stored: a counter.
     pub refused: u64,
     /// Contents asked for that were there: a counter.
     pub hits: u64,
-    /// Contents asked for whose bytes were not there: a counter.
+    /// Contents asked for whose bytes were gone: a counter.
     pub misses: u64,
-    /// Contents whose bytes had to go: a counter.
+    /// Contents whose bytes were evicted: a counter.
     pub evictions: u64,
 }
 
@@ -48,8 +48,8 @@ impl ContentFigures {
     }
 }
 
-/// What an allocation of so many bytes takes: a word for the allocator, whole steps of two words, and four
-/// words at the least. So does glibc; others have steps of their own, which are not far from it.
+/// What an allocation of `bytes` takes: a word for the allocator, whole steps of two words, and four words
+/// at the least. So does glibc; other allocators have steps of their own, close to these.
 pub(super) const fn allocated(bytes: usize) -> usize {
     const WORD: usize = size_of::<usize>();
     let taken = (bytes + WORD).next_multiple_of(2 * WORD);

@@ -1,4 +1,5 @@
-//! What a session holds of contents: uses of them, counted as long as they live.
+//! What a session holds of contents: uses of them, counted as long as they live. Must not know how a shard
+//! finds a content.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 use super::shard::Shard;
 
-/// All shards, and how the number of a content's place is made of those of its shard and slot.
+/// All shards, and how a content's place is made of the numbers of its shard and slot.
 #[derive(Debug)]
 pub(super) struct Shards {
     all: Box<[Shard]>,
@@ -24,7 +25,7 @@ impl ContentPlace {
 }
 
 impl Shards {
-    /// So many shards, a power of two of at most 2^16.
+    /// `count` shards, a power of two of at most 2^16.
     pub(super) fn new(count: usize, shard: impl Fn() -> Shard) -> Self {
         let all = (0..count).map(|_| shard()).collect();
         Self { all, shard_bits: count.trailing_zeros() }
@@ -45,9 +46,9 @@ impl Shards {
         &self.all[number]
     }
 
-    /// Slots that a shard may number, less as many as may be added while another is being counted.
+    /// Slots that a shard may number, less a margin for slots that other threads add meanwhile.
     pub(super) fn slots_max(&self) -> usize {
-        /// More threads than that do not put contents at one moment.
+        /// More than the threads that put contents at one moment.
         const MARGIN: u32 = 1 << 12;
         ((u32::MAX >> self.shard_bits) - MARGIN) as usize
     }
@@ -88,19 +89,19 @@ impl Content {
         Self { place: shards.place(number, slot), shards: Arc::clone(shards) }
     }
 
-    /// The bytes as they were put; nothing if they had to go.
+    /// The bytes as they were put; `None` if they were evicted.
     pub fn bytes(&self) -> Option<Bytes> {
         let (shard, slot) = self.shards.at(self.place);
         shard.read(slot)?.to_bytes()
     }
 
-    /// Appends the bytes to a message; `false` if they had to go. Where they are to be copied anyway, this
-    /// takes no memory for sharing them.
+    /// Appends the bytes to a message; `false` if they were evicted. For callers that copy the bytes anyway:
+    /// this saves the memory of sharing them.
     pub fn append_to(&self, out: &mut Vec<u8>) -> bool {
         self.shards.append(self.place, out)
     }
 
-    /// Whether the bytes are there at present. Does not count as a use of them.
+    /// Whether the bytes are there at present. Looking leaves the order of use as it is.
     pub fn is_stored(&self) -> bool {
         let (shard, slot) = self.shards.at(self.place);
         shard.is_stored(slot)
@@ -111,7 +112,7 @@ impl Content {
         Arc::ptr_eq(&self.shards, &other.shards) && self.place == other.place
     }
 
-    /// The use goes on without this handle.
+    /// Ends this handle, while the use itself goes on.
     fn into_place(mut self) -> ContentPlace {
         std::mem::replace(&mut self.place, ContentPlace::NONE)
     }
@@ -131,7 +132,7 @@ impl Drop for Content {
     }
 }
 
-/// Uses of up to `N` contents of one store: what [`Content`]s would take 16 bytes each for, in 4.
+/// Uses of up to `N` contents of one store, in 4 bytes each, where a [`Content`] takes 16.
 #[derive(Debug)]
 pub struct ContentSet<const N: usize> {
     shards: Arc<Shards>,
@@ -139,20 +140,20 @@ pub struct ContentSet<const N: usize> {
 }
 
 impl<const N: usize> ContentSet<N> {
-    /// Uses of nothing yet.
+    /// An empty set.
     pub(super) fn new(shards: &Arc<Shards>) -> Self {
         Self { shards: Arc::clone(shards), places: [ContentPlace::NONE; N] }
     }
 
-    /// Keeps a content, of the same store, in place of what was kept there.
+    /// Puts a content of the same store at `index`, in place of the one that was there.
     pub fn set(&mut self, index: usize, content: Option<Content>) {
         debug_assert!(content.as_ref().is_none_or(|own| Arc::ptr_eq(&own.shards, &self.shards)));
         let place = content.map_or(ContentPlace::NONE, Content::into_place);
         self.shards.release(std::mem::replace(&mut self.places[index], place));
     }
 
-    /// Appends the bytes of what is kept at `index` to a message; `false` if there is nothing, or its bytes
-    /// had to go.
+    /// Appends the bytes of the content at `index` to a message; `false` if the place is empty, or the bytes
+    /// were evicted.
     pub fn append_to(&self, index: usize, out: &mut Vec<u8>) -> bool {
         let place = self.places[index];
         place != ContentPlace::NONE && self.shards.append(place, out)

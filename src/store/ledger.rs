@@ -1,19 +1,19 @@
-//! The store's sums over all shards: bytes, entries, and the clock of use. Atomics alone, so that a shard
-//! and a reference report to it while they hold their own lock or none. Must not know shards.
+//! The store's sums over all shards: bytes, entries, and the clock of use. Atomics alone, so that shards and
+//! references report to it with or without their own lock. Must not know shards.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// What all shards share.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Bytes kept, and about to be kept.
+    /// Bytes stored, and about to be stored.
     pub(super) bytes: AtomicUsize,
-    /// Memory of references, which belong to no shard.
+    /// Memory of references, which all shards share.
     pub(super) references_memory: AtomicUsize,
     pub(super) entries: AtomicUsize,
     pub(super) refused: AtomicU64,
-    /// Moves with each use. Wraps; a content would have to be left alone for 2^32 uses of others to pass
-    /// for a new one, and would then only be evicted later.
+    /// Moves with each use. Wraps: a content that is left alone for 2^32 uses of others passes for a new one,
+    /// and is only evicted later.
     clock: AtomicU32,
 }
 

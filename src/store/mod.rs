@@ -1,23 +1,25 @@
 //! The content store: what agents report, once for each content, within a budget of bytes.
 //!
-//! Ten thousand collectors with one configuration store it once. Who holds a [`Content`] is a user of it;
-//! with its last user a content is gone. Over budget, the bytes least recently used go first: handles stay
-//! valid and read as nothing, which only means that the agent is asked, and whoever supplies the same
-//! bytes again supplies them to all users.
+//! Ten thousand collectors with one configuration store it once. Each holder of a [`Content`] is a user of
+//! it; with its last user a content is gone. Over budget, the bytes least recently used are evicted first.
+//! Handles stay valid then and read as empty, which only means that the agent is asked; an agent that
+//! supplies the same bytes again supplies them to all users.
 //!
-//! Bytes are shared between agents only if they are equal, and that is found by comparing them, never on
-//! the word of a digest that an agent could have prepared. Evicted bytes cannot be compared: of them a
-//! SHA-256 is kept. Components are the exception that the specification makes, since their agents give
-//! them a hash of their own: they are given out by it within one identity's [`Scope`].
+//! Agents share bytes only if the bytes are equal. The store compares them, because an agent could have
+//! prepared a digest. Evicted bytes are gone, so it compares their SHA-256 instead. Components are the
+//! exception that the specification makes: their agents give them a hash of their own, by which the store
+//! gives them out within one identity's [`Scope`].
 //!
-//! Small contents are kept compressed, see `references`; what is compared, hashed and given out are their
-//! bytes as they were put.
+//! Small contents are stored compressed, see `references`. The store compares, hashes and gives out bytes as
+//! they were put.
 //!
-//! Sharded: an operation takes one lock at a time, briefly, in constant time; comparing, copying, compressing,
-//! hashing evicted bytes and deallocation happen outside of it (but that two threads put the same new content
-//! at one moment is found by comparing what they are about to store). Memory: a handle is 16 bytes, in a set
-//! 4; an entry, beside its bytes and some 30 that counting their users and the allocator add, a slot of 64
-//! bytes and 6 to 12 in the index. Knows nothing of sessions, sockets or metrics' names.
+//! Sharded: an operation takes one lock at a time, briefly, in constant time. Comparing, copying,
+//! compressing, hashing of evicted bytes and deallocation happen outside of it. The one exception: when two
+//! threads put the same new content at one moment, the second compares the stored forms under the lock.
+//!
+//! Memory: a handle is 16 bytes, in a set 4. An entry takes its bytes, some 30 more for counting its users
+//! and for the allocator, a slot of 64 bytes, and 6 to 12 bytes in the index. Must not know sessions,
+//! sockets or metrics' names.
 
 mod address;
 mod body;
@@ -49,10 +51,10 @@ use slots::Fingerprint;
 /// Limits of the store, already validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreParams {
-    /// Bytes of contents as they are kept, all together; what is behind them takes memory of its own (see the
+    /// Bytes of all contents, small ones compressed; index and counts take memory of their own (see the
     /// module).
     pub bytes_max: usize,
-    /// Contents that may have users at one time, with their bytes or without.
+    /// Contents that may have users at one time, those with evicted bytes included.
     pub entries_max: usize,
     /// How many locks there are; rounded up to a power of two, at most 1,024.
     pub shards: usize,
@@ -71,11 +73,11 @@ pub struct ContentStore {
     references: References,
     ledger: Arc<Ledger>,
     params: StoreParams,
-    /// Of this store alone, so that nobody can fill one place of the index.
+    /// Random for each store, so that an agent is unable to fill one place of the index.
     key: DigestKey,
 }
 
-/// More would leave too few bits to number what is in them.
+/// More shards would leave too few bits for the slots in each.
 const SHARDS_MAX: usize = 1 << 10;
 
 impl ContentStore {
@@ -89,10 +91,10 @@ impl ContentStore {
         Self { shards, references, ledger, params, key: DigestKey::derive(&random) }
     }
 
-    /// Keeps bytes that have this digest, or shares those that are there and equal.
+    /// Stores bytes that have this digest, or shares equal bytes that are there.
     ///
-    /// Nothing if there is no room for them at all (they alone are over the budget, or there are too many
-    /// entries): then they are not kept, as if they had been evicted at once.
+    /// `None` if they are too large (they alone are over the budget) or the entries are used up: the caller
+    /// goes on as if they had been evicted at once.
     pub fn put(&self, scope: Scope, digest: Digest, bytes: &[u8]) -> Option<Content> {
         let mut scoped = [0; 32];
         scoped[..16].copy_from_slice(&scope.0);
@@ -102,8 +104,8 @@ impl ContentStore {
         self.store(Address { key, hash, sharing: Sharing::Equal }, bytes)
     }
 
-    /// Keeps components under the hash that their agent gives them; those that are there under it stay.
-    /// Nothing as in [`ContentStore::put`].
+    /// Stores components under the hash that their agent gives them; components that are there under it stay.
+    /// `None` as in [`ContentStore::put`].
     pub fn put_components(&self, scope: Scope, hash: &[u8], bytes: &[u8]) -> Option<Content> {
         self.store(self.components_address(scope, hash), bytes)
     }
@@ -147,7 +149,7 @@ impl ContentStore {
             shard::Shared::Evicted => true,
             shard::Shared::Unknown => false,
         };
-        // Were all entries in one shard, it would still have numbers for them.
+        // One shard has numbers for all entries, should they all fall into it.
         let entries_max = self.params.entries_max.min(self.shards.slots_max());
         let full = self.ledger.entries.load(Ordering::Relaxed) >= entries_max;
         if bytes.len() > self.params.bytes_max || full && !evicted {
@@ -160,7 +162,7 @@ impl ContentStore {
         handle(shard.insert(&address, body, fingerprint))
     }
 
-    /// Takes `bytes` from the budget; others go while that is more than there is.
+    /// Takes `bytes` from the budget, and evicts others while the budget is overdrawn.
     fn reserve(&self, bytes: usize) {
         let mut used = self.ledger.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         while used > self.params.bytes_max {

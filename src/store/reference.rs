@@ -1,5 +1,5 @@
 //! One reference: bytes against which small contents are compressed, counted in the store's budget while
-//! they live. Must not know which contents use it.
+//! they live. Must not know its users.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 use super::figures::allocated;
 use super::ledger::Ledger;
 
-/// Larger contents are kept whole: those are configurations and lists of components, which agents share, so
-/// that little would be saved, and comparing or copying them is to stay cheap. Descriptions and health, which
-/// they do not share, have 0.3 to 4 KiB. It also bounds the stack, and the time that junk takes: it is tried
-/// against all known references, at one to two microseconds each for 600 bytes, and four to six for 4 KiB.
+/// Larger contents are stored whole: these are configurations and lists of components. Agents share them, so
+/// compression would save little, and comparing or copying them stays cheap. Descriptions and health differ
+/// between agents and have 0.3 to 4 KiB. The limit also bounds the stack, and the time that junk takes: it is
+/// tried against all known references, at one to two microseconds each for 600 bytes, and four to six for
+/// 4 KiB.
 pub(super) const SMALL_BYTES_MAX: usize = 4096;
 
-/// One reference.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Reference {
     bytes: Box<[u8]>,

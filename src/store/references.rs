@@ -1,9 +1,9 @@
 //! References: contents against which others of their kind are compressed.
 //!
-//! Descriptions and health of a fleet differ from agent to agent, but in a few bytes only. So a small content
-//! is compressed (LZ4 with a dictionary) against an earlier one of its kind: the field that it is, as its
-//! first byte tells. Of a kind a few references are known, the one that served last first; a content that
-//! none of them serves well becomes one itself if there is a place, or if such contents prevail.
+//! Descriptions and health of a fleet differ from agent to agent in a few bytes only. So a small content is
+//! compressed (LZ4 with a dictionary) against an earlier one of its kind. Its kind is its field, which its
+//! first byte tells. A few references of each kind are known, the one that served last first. A content
+//! that all of them serve badly becomes a reference itself if a place is free, or if such contents prevail.
 //!
 //! ```text
 //!  a content is served badly, and       one that served last              its last content
@@ -12,15 +12,15 @@
 //!                                     └──────────────────────────────────────────────────▶
 //! ```
 //!
-//! Bound: a reference lives only as long as a content that was compressed against it, and its bytes count once
-//! in the store's budget, as a content's do. So, but for those that threads work with at the moment, there are
-//! no more references than contents that have bytes, they take no more than the budget, and what evicts
-//! contents ends references. At worst each content has a reference of its own, and takes little more than it
-//! would whole. Nobody can crowd others' references out
-//! for good: forgotten ones need no place, so that there is always room for a new one; and a bad one that
-//! stands in front costs time alone, for the others are tried as well.
+//! Bound: a reference lives as long as a content that was compressed against it, and its bytes count once in
+//! the store's budget, as a content's do. So references are at most as many as contents that have bytes
+//! (plus the ones that threads work with at the moment), they stay within the budget, and evicting contents
+//! ends references. At worst each content has a reference of its own, and takes little more than it would
+//! whole. An agent that crowds out others' references does so for a while only: forgotten ones give up
+//! their place, so a new one always finds one. A bad reference in front costs time alone, because the others
+//! are tried as well.
 //!
-//! Knows nothing of agents, slots or fields' meaning.
+//! Must not know agents, slots or the meaning of fields.
 
 use std::sync::{Arc, Weak};
 
@@ -31,18 +31,18 @@ use super::body::Body;
 use super::ledger::Ledger;
 use super::reference::{Reference, SMALL_BYTES_MAX};
 
-/// Of smaller ones nothing is saved beside their slot.
+/// Smaller ones take less than their slot, so compressing them would save little.
 const SMALL_BYTES_MIN: usize = 96;
 /// In a small budget a content is small only up to this part of it, so that it finds room beside a reference
 /// of its own.
 const BUDGET_PARTS: usize = 16;
-/// References known of each kind: so many sorts of agents are served well at one time.
+/// References known of each kind: this many sorts of agents are served well at one time.
 const KNOWN_MAX: usize = 4;
-/// Kinds: the first byte without the wire type. All fields above 15 are one.
+/// Kinds: the field number in the first byte. All fields above 15 are one.
 const KINDS: usize = 17;
-/// What a content that no reference serves well adds to its kind's balance, and a well served one takes off:
-/// the first prevail when they are more than a quarter.
-const ILL_SERVED: u8 = 3;
+/// What a badly served content adds to its kind's balance. A well served one takes 1 off, so badly served
+/// ones prevail when they are more than a quarter.
+const BADLY_SERVED: u8 = 3;
 /// At this balance a known reference is forgotten for a new one: after 32 of them in a row.
 const BALANCE_MAX: u8 = 96;
 
@@ -52,9 +52,9 @@ const PACKED_BYTES_MAX: usize = get_maximum_output_size(SMALL_BYTES_MAX);
 /// What is known of one kind.
 #[derive(Debug, Default)]
 struct ContentKind {
-    /// The one that served last comes first. They live by their contents; what is gone leaves its place.
+    /// The one that served last comes first. Their contents keep them alive; a dead one leaves its place.
     known: [Weak<Reference>; KNOWN_MAX],
-    /// How far ill-served contents prevail.
+    /// How far badly served contents prevail.
     balance: u8,
     /// How many have been made; wraps. Tells whether another thread has just made one.
     made: u32,
@@ -69,9 +69,9 @@ impl ContentKind {
         }
     }
 
-    /// A content was not served well. Whether it is to become a reference.
+    /// A content was served badly. Whether it becomes a reference.
     fn wants_another(&mut self, made: u32) -> bool {
-        self.balance = self.balance.saturating_add(ILL_SERVED);
+        self.balance = self.balance.saturating_add(BADLY_SERVED);
         let has_place = self.known.iter().any(|known| known.strong_count() == 0);
         made == self.made && (has_place || self.balance >= BALANCE_MAX)
     }
@@ -94,7 +94,7 @@ pub(super) struct References {
     ledger: Arc<Ledger>,
 }
 
-/// What came of compressing a content.
+/// A compressed content.
 struct Packed {
     bytes: Arc<[u8]>,
     reference: Arc<Reference>,
@@ -107,8 +107,8 @@ impl References {
         Self { kinds: std::array::from_fn(|_| Mutex::default()), small_bytes_max, ledger }
     }
 
-    /// Makes of a content what is to be kept of it. A reference that is made for it has been taken from the
-    /// budget; the body itself has not.
+    /// Makes the stored form of a content. A reference that is made for it is taken from the budget here; the
+    /// caller takes the body itself.
     pub(super) fn pack(&self, bytes: &[u8]) -> Body {
         let is_small = (SMALL_BYTES_MIN..=self.small_bytes_max).contains(&bytes.len());
         let Some(first) = bytes.first().filter(|_| is_small) else { return Body::whole(bytes) };
@@ -141,7 +141,7 @@ impl References {
     }
 }
 
-/// Half of it, at least, is saved.
+/// Whether compression saves half of it, at least.
 fn is_served_well(bytes: &[u8], packed: &Packed) -> bool {
     packed.bytes.len() <= bytes.len() / 2
 }
@@ -150,7 +150,7 @@ fn is_served_well(bytes: &[u8], packed: &Packed) -> bool {
 fn best(kind: &Mutex<ContentKind>, bytes: &[u8]) -> Option<Packed> {
     let mut best: Option<Packed> = None;
     for place in 0..KNOWN_MAX {
-        // One by one: mostly the first is all that is needed.
+        // One by one: mostly the first is enough.
         let known = kind.lock().known[place].upgrade();
         let Some(packed) = known.and_then(|reference| compress(bytes, &reference)) else {
             continue;
@@ -165,7 +165,7 @@ fn best(kind: &Mutex<ContentKind>, bytes: &[u8]) -> Option<Packed> {
     best
 }
 
-/// Nothing if it does not save a quarter: less is not worth unpacking.
+/// The compressed bytes if they save a quarter, at least: less is too little for the cost of unpacking.
 fn compress(bytes: &[u8], reference: &Arc<Reference>) -> Option<Packed> {
     let mut space = [0; PACKED_BYTES_MAX];
     let length = compress_into_with_dict(bytes, &mut space, reference.bytes()).ok()?;

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!            put               over budget                  taken
-//! (none) ─────────▶ Body ────────────────▶ no fingerprint ─────────▶ Fingerprint
+//! (none) ─────────▶ Body ────────────────▶ being hashed ───────────▶ Fingerprint
 //!                     ▲                                                   │
 //!                     └─────────── the same bytes are put again ──────────┘
 //! ```
-//! From each state the last user's leaving goes back to (none).
+//! From each state the end of the last use leads back to (none). Must not know how bytes are compressed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,20 +25,20 @@ use super::slots::{Fingerprint, Slot, SlotContent, Slots};
 pub(super) enum Shared {
     /// The content; a use of it has been counted.
     Slot(u32),
-    /// Something that has been evicted and may be the content.
+    /// Evicted bytes that may be the content.
     Evicted,
-    /// Nothing.
+    /// The address is empty.
     Unknown,
 }
 
-/// No entry has bytes.
+/// Every entry's bytes are evicted.
 const NOTHING_USED: u64 = u64::MAX;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Shard {
     state: Mutex<ShardState>,
-    /// When the oldest bytes were used last, so that the oldest of all is found without any lock.
+    /// When the oldest bytes were used last, so that the store finds the oldest of all by atomics alone.
     oldest: AtomicU64,
     ledger: Arc<Ledger>,
 }
@@ -55,7 +55,7 @@ impl Shard {
         Self { state: Mutex::default(), oldest: AtomicU64::new(NOTHING_USED), ledger }
     }
 
-    /// When the bytes that were not used for the longest time were used, if any are there.
+    /// When the least recently used bytes were used, if any are there.
     pub(super) fn oldest(&self) -> Option<u32> {
         u32::try_from(self.oldest.load(Ordering::Relaxed)).ok()
     }
@@ -68,8 +68,8 @@ impl Shard {
 
     /// Adds a use of the content at an address, if it is there and has its bytes.
     ///
-    /// Bytes are compared outside of the lock. The use is counted before, and holds the slot: it can be
-    /// evicted meanwhile, but revived with the same bytes alone, and so never become another content.
+    /// Compares bytes outside of the lock. The use is counted before and holds the slot: meanwhile its bytes
+    /// can be evicted, but only the same bytes revive them, so the slot stays the same content's.
     pub(super) fn share(&self, address: &Address, bytes: &[u8]) -> Shared {
         let mut state = self.state.lock();
         let Some(slot) = state.find_stored(address) else { return state.evicted(address) };
@@ -81,7 +81,7 @@ impl Shard {
         if address.sharing == Sharing::Named || body.is_some_and(|body| body.is(bytes)) {
             return Shared::Slot(slot);
         }
-        // Two contents have one hash, which comes about by chance alone: `insert` looks through all of them.
+        // Two contents have one hash, by chance alone: `insert` looks through all of them.
         self.state.lock().figures.shared -= 1;
         self.remove_user(slot);
         self.state.lock().evicted(address)
@@ -144,8 +144,8 @@ impl Shard {
         slot
     }
 
-    /// The oldest bytes go. Their fingerprint is taken outside of the lock, for they may be large; until
-    /// then nobody can revive them.
+    /// Evicts the oldest bytes. Takes their fingerprint outside of the lock, because they may be large; they
+    /// can be revived once it is there.
     pub(super) fn evict(&self) {
         let mut state = self.state.lock();
         let Some(slot) = state.slots.oldest() else { return };
@@ -160,14 +160,14 @@ impl Shard {
         let Some(fingerprint) = body.read(|bytes| Box::new(Fingerprint::of(bytes))) else { return };
         let mut state = self.state.lock();
         let entry = state.slots.get_mut(slot);
-        // By now the slot can be another's, who has not been evicted at the same moment.
+        // By now the slot can be another content's, which was evicted at another moment, if at all.
         let is_same = entry.users > 0 && entry.used_at == evicted_at;
         if is_same && matches!(entry.content, SlotContent::Fingerprint(None)) {
             state.slots.note(slot, fingerprint);
         }
     }
 
-    /// A content's bytes, to be read where no lock is held, which counts as a use of them.
+    /// A content's bytes, to be read after the lock is released; this counts as a use of them.
     pub(super) fn read(&self, slot: u32) -> Option<Body> {
         let mut state = self.state.lock();
         let Some(body) = state.body(slot) else {
@@ -187,7 +187,7 @@ impl Shard {
         self.state.lock().add_user(slot);
     }
 
-    /// Ends a use; with the last, the content goes.
+    /// Ends a use; the last one ends the content.
     pub(super) fn remove_user(&self, slot: u32) {
         let mut state = self.state.lock();
         state.figures.handles -= 1;
@@ -237,7 +237,7 @@ impl ShardState {
         }
     }
 
-    /// What is said of an address where nothing has its bytes.
+    /// What to say of an address whose bytes are gone.
     fn evicted(&self, address: &Address) -> Shared {
         let is_it = |slot: &Slot| matches!(slot.content, SlotContent::Fingerprint(Some(_)));
         self.find(address, is_it).map_or(Shared::Unknown, |_| Shared::Evicted)

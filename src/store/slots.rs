@@ -1,19 +1,19 @@
 //! Slots of one shard: entries by number, and the order in which their bytes were used.
 //!
-//! The order is a list through the slots, from the newest to the oldest, of those that have bytes. Links are
-//! numbers, so that a slot stays small and nothing is unsafe. Slots are allocated some at a time, never
-//! move, and are used again, but not given back. Knows nothing of keys' meaning or budgets.
+//! The order is a list through the slots that have bytes, from the newest to the oldest. Links are numbers,
+//! so that a slot stays small and the code stays safe. Slots are allocated some at a time, stay where they
+//! are, and are used again; their memory stays allocated. Must not know the meaning of keys, or budgets.
 
 use super::address::sha256;
 use super::body::Body;
 use super::figures::allocated;
 
-/// No slot.
+/// Stands for the end of a list.
 const NONE: u32 = u32::MAX;
 /// Slots that are allocated at once: 2 KiB.
 const PAGE_SLOTS: usize = 32;
 
-/// What is content of evicted bytes, to recognise them: their SHA-256, with which nobody can prepare others.
+/// How evicted bytes are recognised: their SHA-256, for which an agent is unable to prepare others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -23,11 +23,11 @@ impl Fingerprint {
     }
 }
 
-/// What a slot has of its content. Two variants, for these take no room beside what they hold.
+/// What a slot has of its content. Two variants, which together are as small as one.
 #[derive(Debug)]
 pub(super) enum SlotContent {
     Body(Body),
-    /// The bytes have been evicted. Nothing while their fingerprint is being taken, and in a free slot.
+    /// The bytes were evicted. `None` while their fingerprint is being taken, and in a free slot.
     Fingerprint(Option<Box<Fingerprint>>),
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Slots {
     free: u32,
     newest: u32,
     oldest: u32,
-    /// What they keep, in memory.
+    /// Memory of their contents, in bytes.
     content_memory: usize,
 }
 
@@ -84,18 +84,18 @@ impl Slots {
         &mut self.pages[index as usize / PAGE_SLOTS][index as usize % PAGE_SLOTS]
     }
 
-    /// Memory of the slots and of what they keep, references apart.
+    /// Memory of the slots and of their contents, references apart.
     pub(super) fn memory(&self) -> usize {
         let pages = self.pages.len() * allocated(PAGE_SLOTS * size_of::<Slot>());
         pages + allocated(self.pages.capacity() * size_of::<Vec<Slot>>()) + self.content_memory
     }
 
-    /// The slot whose bytes have not been used for the longest time.
+    /// The slot with the least recently used bytes.
     pub(super) fn oldest(&self) -> Option<u32> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// A slot without users or bytes.
+    /// A new slot, yet to get users and bytes.
     pub(super) fn add(&mut self, hash: u64, key: [u8; 16]) -> u32 {
         let content = SlotContent::Fingerprint(None);
         let slot = Slot { hash, key, users: 0, used_at: 0, content, newer: NONE, older: NONE };
@@ -114,7 +114,7 @@ impl Slots {
         index.expect("a shard's slots take more memory than there is before their numbers run out")
     }
 
-    /// Frees a slot; returns what it had, to be dropped where no lock is held.
+    /// Frees a slot; returns what it had, which the caller drops after it has released the lock.
     pub(super) fn remove(&mut self, index: u32) -> SlotContent {
         let content = self.take(index);
         let free = self.free;
@@ -123,13 +123,13 @@ impl Slots {
         content
     }
 
-    /// Gives a slot without bytes its bytes, as the newest. Returns what it had, like [`Slots::remove`].
+    /// Gives an empty or evicted slot its bytes, as the newest. Returns what it had, like [`Slots::remove`].
     pub(super) fn supply(&mut self, index: u32, body: Body, now: u32) -> SlotContent {
         self.link(index, now);
         self.replace(index, SlotContent::Body(body))
     }
 
-    /// Notes of what was evicted from a slot how it is recognised.
+    /// Notes how the bytes evicted from a slot are recognised.
     pub(super) fn note(&mut self, index: u32, fingerprint: Box<Fingerprint>) {
         self.replace(index, SlotContent::Fingerprint(Some(fingerprint)));
     }

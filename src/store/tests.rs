@@ -50,7 +50,7 @@ fn nothing_is_shared_on_the_word_of_a_digest() {
     let (mine, yours) = (put(&store, 1, b"mine"), put(&store, 1, b"yours"));
     assert!(!mine.is_shared_with(&yours));
     assert_eq!((mine.bytes().unwrap(), yours.bytes().unwrap()), ("mine".into(), "yours".into()));
-    // Nor between scopes, nor between digests.
+    // Each scope, and each digest, has a content of its own.
     let elsewhere = store.put(Scope::identity(b"a"), digest(1), b"mine").unwrap();
     assert!(!elsewhere.is_shared_with(&mine));
     assert!(!put(&store, 2, b"mine").is_shared_with(&mine));
@@ -64,7 +64,7 @@ fn evicted_bytes_come_back_to_all_users_and_only_the_same_bytes() {
     assert_eq!((one.bytes(), another.bytes()), (None, None));
     assert!(!one.is_stored() && newer.is_stored());
     assert_eq!((store.figures().evictions, store.figures().entries_evicted), (1, 1));
-    // The same digest and length, other bytes: somebody tries to put words into the others' mouths.
+    // The same digest and length, other bytes: an agent tries to put words into the others' mouths.
     let forged = put(&store, 1, b"666666");
     assert!(!forged.is_shared_with(&one) && !one.is_stored());
     let again = put(&store, 1, b"123456");
@@ -94,7 +94,7 @@ fn what_cannot_be_kept_is_refused() {
     let store = ContentStore::new(StoreParams { bytes_max: 10, entries_max: 2, shards: 1 });
     let small = put(&store, 1, b"small");
     assert!(store.put(Scope::SHARED, digest(2), &[0; 11]).is_none());
-    assert!(small.is_stored(), "nothing goes for what does not fit anyway");
+    assert!(small.is_stored(), "what is too large evicts no other content");
     let second = put(&store, 2, b"1234567");
     assert!(store.put(Scope::SHARED, digest(3), b"x").is_none());
     assert_eq!((store.figures().refused, store.figures().entries), (2, 2));
@@ -116,7 +116,7 @@ fn components_are_found_by_their_hash_within_a_scope() {
     // In another order, for example: the first stays.
     let second = store.put_components(a, b"hash", b"map a").unwrap();
     assert!(second.is_shared_with(&first));
-    // Another identity's claim to the hash changes nothing.
+    // Another identity's claim to the hash leaves them as they are.
     let poison = store.put_components(b, b"hash", b"poison").unwrap();
     assert_eq!(second.bytes().unwrap(), "a map");
     assert_eq!(poison.bytes().unwrap(), "poison");
@@ -373,7 +373,7 @@ proptest! {
     }
 }
 
-/// A thread's next number; nothing here has to be unpredictable.
+/// A thread's next number; it may be predictable.
 fn next(state: &mut u64) -> u8 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     state.to_be_bytes()[0]

@@ -1,6 +1,6 @@
 //! The process's one exporter: it creates series and writes them as text for Prometheus.
 //!
-//! The process has no global recorder, so a handle can only come from the table in `names`, and every
+//! Handles come from the table in `names` alone, because the process has no global recorder: so every
 //! counter has a name there. Handles live as long as the process. Must not know which metrics there are.
 
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use super::histogram::Histogram;
 struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    /// Latencies, which the exporter does not know. The list grows only while handles are created.
+    /// Latencies, which Seawall renders itself. The list grows only while handles are created.
     histograms: Mutex<Vec<(Description, Histogram)>>,
 }
 

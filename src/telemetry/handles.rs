@@ -1,4 +1,4 @@
-//! Handles of metrics: what is held so that no event looks a name up.
+//! Handles of metrics. Events hold them, so that counting is one atomic and every name is looked up once.
 //!
 //! A handle is one metric, or one metric for each value of a label. Each knows how to register
 //! itself, which is all that the table in `names.rs` asks of a type.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::description::Description;
 
-/// Upper bounds of a latency's buckets, in microseconds; the last bucket has none.
+/// Upper bounds of a latency's buckets, in microseconds; one more bucket takes all above.
 const BOUNDS_MICROS: [u64; 14] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
     2_500_000, 10_000_000,
 ];
 
 /// A latency histogram of fixed buckets: sixteen atomics. The exporter's own histogram stores every
-/// sample until the next scrape, so its memory would grow while the node is not scraped.
+/// sample until the next scrape, so its memory would grow until Prometheus comes.
 #[derive(Clone, Default)]
 pub struct Histogram(Arc<Buckets>);
 
@@ -37,7 +37,7 @@ impl Histogram {
     #[allow(clippy::cast_precision_loss)] // Beyond 2^53 microseconds a rounded sum will do.
     pub(super) fn render(&self, metric: Description, output: &mut String) {
         let Description { name, help } = metric;
-        // Writing to a String cannot fail.
+        // Writing to a String always succeeds.
         let _ = writeln!(output, "# HELP {name} {help}\n# TYPE {name} histogram");
         let mut total = 0;
         for (place, count) in self.0.counts.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Labels: the bounded sets of values by which a metric is split.
 //!
-//! A label is an enum, so that no text of a peer (a uid, a path, an address) can become one: the
-//! number of series is known when the program is compiled.
+//! A label is an enum, so its values are known when the program is compiled, and so is the number of
+//! series. A peer's text (a uid, a path, an address) stays out of the exposition.
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -13,6 +13,25 @@ pub trait Label: Copy + 'static {
     fn as_str(self) -> &'static str;
     /// The value's place in [`Label::ALL`].
     fn index(self) -> usize;
+}
+
+/// Makes a fieldless enum a label: `Name("key") { Variant = "text", ... }`, with every variant in the order
+/// of its declaration.
+macro_rules! label_for {
+    ($name:ident($key:literal) { $( $variant:ident = $text:literal, )+ }) => {
+        impl $crate::telemetry::label::Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$( Self::$variant, )+];
+
+            fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $text, )+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
 }
 
 /// Declares an enum that is a [`Label`]: `pub enum Name("key") { Variant = "text", ... }`.
@@ -27,17 +46,8 @@ macro_rules! label {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         $visibility enum $name { $( $(#[$inner])* $variant, )+ }
 
-        impl $crate::telemetry::label::Label for $name {
-            const KEY: &'static str = $key;
-            const ALL: &'static [Self] = &[$( Self::$variant, )+];
-
-            fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $text, )+ }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
+        $crate::telemetry::label::label_for! {
+            $name($key) { $( $variant = $text, )+ }
         }
 
         impl std::fmt::Display for $name {
@@ -48,7 +58,7 @@ macro_rules! label {
     };
 }
 
-pub(crate) use label;
+pub(super) use {label, label_for};
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
 //! The process's own figures, under the names that Prometheus' client libraries use, so that
-//! ready-made dashboards find them. Read from /proc when scraped; what cannot be read is left out.
+//! ready-made dashboards find them. Read from /proc when scraped; figures that the system withholds are left out.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,7 +27,7 @@ pub(super) fn render(output: &mut String) {
     let _ = writeln!(output, "# TYPE {name} gauge\n{name}{{version=\"{version}\"}} 1\n");
 }
 
-/// The process's resident memory, in bytes; none where it cannot be read.
+/// The process's resident memory, in bytes, where the system tells it.
 pub fn resident_bytes() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;

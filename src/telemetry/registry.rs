@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use super::names::Metrics;
 use super::{exporter, process};
 
-/// Creates every handle, so that all series are there, at 0, from the first scrape on. May be
-/// called more than once, and need not be: [`metrics()`] does it when first used.
+/// Creates every handle, so that all series are there, at 0, from the first scrape on. Later calls
+/// return the same handles; [`metrics()`] is one of them.
 pub fn install() -> &'static Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(Metrics::new)
@@ -26,7 +26,7 @@ pub fn render() -> String {
 }
 
 /// The value of one series now, named as in the exposition (`name` or `name{label="value"}`).
-/// Renders everything: for tests and diagnosis, not for the data path.
+/// Renders everything, so it is for tests and diagnosis alone.
 pub fn value(series: &str) -> Option<f64> {
     let text = render();
     let line = text

@@ -11,6 +11,7 @@ use super::labels::edge::Transport;
 use super::labels::upstream::DialResult;
 use super::names::Metric;
 use super::*;
+use crate::core::admission::Outcome;
 
 /// The tables of docs/METRICS.md: every metric with its kind, labels and meaning.
 fn reference() -> String {
@@ -72,6 +73,14 @@ fn docs_list_every_metric() {
         std::fs::write(path, updated).unwrap();
     } else {
         assert_eq!(listed, reference(), "run `make docs-update`");
+    }
+}
+
+#[test]
+fn docs_explain_every_outcome_of_admission() {
+    let text = include_str!("../../docs/METRICS.md");
+    for outcome in Outcome::ALL.map(Outcome::label) {
+        assert!(text.contains(&format!("\n| `{outcome}` | ")), "docs/METRICS.md lacks {outcome}");
     }
 }
 

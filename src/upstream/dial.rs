@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::params::ServerParams;
+use super::params::{Mode, ServerParams};
 use super::tls::{self, TlsError};
 use crate::clock;
 use crate::core::server::FailedDial;
@@ -21,7 +21,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// An open WebSocket, and what the server sent behind its handshake.
-pub(super) struct Opened {
+pub(super) struct OpenedSocket {
     pub(super) stream: Box<dyn Stream>,
     pub(super) early: Vec<u8>,
 }
@@ -29,16 +29,22 @@ pub(super) struct Opened {
 /// Why a dial came to nothing. The server's or the network's fault; retrying may help.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    /// The address does not resolve, or nobody answers there.
+    /// The address has no server: it does not resolve, or refuses connections.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
-    /// TLS: a certificate not trusted, or not TLS at all.
-    #[error("TLS handshake: {0}")]
-    Tls(#[source] io::Error),
+    /// TLS: the certificate is of an unknown authority, or the server speaks something else than TLS.
+    #[error("TLS handshake: {source}{}", hint(source, plain))]
+    Tls {
+        /// What the TLS library says.
+        #[source]
+        source: io::Error,
+        /// The scheme without TLS.
+        plain: &'static str,
+    },
     /// The server answered the upgrade with something else.
-    #[error(transparent)]
+    #[error("{}", refusal(.0))]
     Refused(#[from] websocket::Refused),
-    /// What answered does not speak HTTP.
+    /// The answer is something else than HTTP.
     #[error("the answer is not HTTP: {0}")]
     NotHttp(#[from] websocket::HeadFault),
     /// The connection broke, or the answer had no end.
@@ -47,6 +53,24 @@ pub(super) enum DialError {
     /// It took too long.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+}
+
+/// A server that answers a TLS handshake with plain text has the other scheme in its URL.
+fn hint(error: &io::Error, plain: &str) -> String {
+    if error.to_string().contains("InvalidContentType") {
+        format!(" (does the server speak plain text? then use {plain}://)")
+    } else {
+        String::new()
+    }
+}
+
+/// Two statuses say what an operator has to look at.
+fn refusal(refused: &websocket::Refused) -> String {
+    match refused.status {
+        401 => "the server refuses the credentials (401)".to_owned(),
+        404 => "no OpAMP at this path (404): check the path of url".to_owned(),
+        _ => refused.to_string(),
+    }
 }
 
 impl DialError {
@@ -68,7 +92,7 @@ impl DialError {
     pub(super) const fn label(&self) -> DialResult {
         match self {
             Self::Refused(_) | Self::NotHttp(_) => DialResult::Refused,
-            Self::Connect(_) | Self::Tls(_) | Self::Lost(_) => DialResult::Failed,
+            Self::Connect(_) | Self::Tls { .. } | Self::Lost(_) => DialResult::Failed,
             Self::Timeout(_) => DialResult::Timeout,
         }
     }
@@ -85,6 +109,8 @@ pub(super) struct Endpoint {
     target: String,
     headers: Vec<(String, String)>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The scheme that reaches the server if it has no TLS.
+    plain: &'static str,
     timeout: Duration,
 }
 
@@ -115,21 +141,22 @@ impl Endpoint {
             target: server.url.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
             headers,
             tls,
+            plain: if matches!(server.mode, Mode::Http { .. }) { "http" } else { "ws" },
             timeout,
         })
     }
 
     /// Opens a WebSocket.
-    pub(super) async fn dial(&self) -> Result<Opened, DialError> {
+    pub(super) async fn dial(&self) -> Result<OpenedSocket, DialError> {
         tokio::time::timeout(self.timeout, self.open())
             .await
             .unwrap_or(Err(DialError::Timeout(self.timeout)))
     }
 
-    async fn open(&self) -> Result<Opened, DialError> {
+    async fn open(&self) -> Result<OpenedSocket, DialError> {
         let mut stream = self.open_stream().await?;
         let early = self.upgrade(&mut stream).await?;
-        Ok(Opened { stream, early })
+        Ok(OpenedSocket { stream, early })
     }
 
     /// Opens a connection for plain HTTP.
@@ -148,7 +175,8 @@ impl Endpoint {
             None => Box::new(socket),
             Some((connector, name)) => {
                 let connected = connector.connect(name.clone(), socket).await;
-                Box::new(connected.map_err(DialError::Tls)?)
+                let plain = self.plain;
+                Box::new(connected.map_err(|source| DialError::Tls { source, plain })?)
             }
         })
     }

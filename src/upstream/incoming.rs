@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::server::Server;
+use super::servers::Server;
 use crate::clock;
 use crate::core::server::ServerEvent;
 use crate::core::session::Route;
@@ -22,20 +22,20 @@ pub(super) struct Origin<'a> {
     pub(super) agent: Option<InstanceUid>,
 }
 
-/// Takes one message. Returns whether it could be read and was for an agent here, or the answer to the
-/// last word of one that was.
+/// Takes one message. Returns whether it could be read, and was for an agent here or answers the last
+/// message of one that has left.
 pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bool {
     let Origin { server, link, route, agent } = *origin;
     events::ServerMessageReceived { bytes: bytes.len() }.emit(&server.metrics);
     let scan = match ServerScan::parse(header::strip(bytes)) {
         Ok(scan) => scan,
         Err(fault) => {
-            events::MessageMalformed { name: server.name(link), fault: &fault }
+            events::MessageMalformed { name: link.name(server.name()), fault: &fault }
                 .emit(&server.metrics);
             return false;
         }
     };
-    server.learn(&scan);
+    server.remember_hello(&scan);
     note_error(server, &scan);
     let uid = match recipient(agent, &scan) {
         Ok(Some(uid)) => uid,
@@ -44,12 +44,12 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
             return false;
         }
         Err(fault) => {
-            events::MessageMalformed { name: server.name(link), fault: &fault }
+            events::MessageMalformed { name: link.name(server.name()), fault: &fault }
                 .emit(&server.metrics);
             return false;
         }
     };
-    // What comes one agent's way must not reach another: if it is not for that one, it is for nobody.
+    // What comes one agent's way must reach that agent alone: for any other it is unroutable.
     let foreign = agent.is_some_and(|agent| agent != uid);
     let delivery = if foreign {
         Delivery { delivered: Delivered::Unknown, answer: None }
@@ -57,20 +57,20 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
         sessions.from_server(uid, route, &scan)
     };
     if let Some(answer) = delivery.answer {
-        server.pace.answered(link.id.index, answer, clock::now());
+        server.pacer.answered(link.id.index, answer, clock::now());
     }
     match delivery.delivered {
         Delivered::Done => {}
         Delivered::Unknown if scan.is_empty_ack() => {}
         Delivered::Unknown => {
-            events::PushUnroutable { name: server.name(link), uid }.emit(&server.metrics);
+            events::PushUnroutable { name: link.name(server.name()), uid }.emit(&server.metrics);
         }
         Delivered::Unavailable(retry_after) => pause(server, retry_after),
     }
     delivery.delivered != Delivered::Unknown || delivery.answer.is_some()
 }
 
-/// Whom the message is for: whom it names, else the one agent that it can be for.
+/// The agent that the message is for: the one it names, else the one agent that it can be for.
 fn recipient(
     agent: Option<InstanceUid>,
     scan: &ServerScan<'_>,
@@ -81,8 +81,8 @@ fn recipient(
     }
 }
 
-/// Without a uid on a shared link. Acknowledgements and errors come so from some servers and mean
-/// no agent in particular; anything else was meant for one and cannot be delivered.
+/// A message on a shared link that names no agent. Some servers send acknowledgements and errors so,
+/// which concern all agents; anything else was meant for one agent, and is undeliverable.
 fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
     if scan.is_empty_ack() {
         return;
@@ -92,14 +92,14 @@ fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
         Some(_) => {}
         None => {
             let first = server.is_first(ServerEvent::AnonymousPush, clock::now());
-            events::PushAnonymous { name: server.name(link), first }.emit(&server.metrics);
+            events::PushAnonymous { name: link.name(server.name()), first }.emit(&server.metrics);
         }
     }
 }
 
 fn note_error(server: &Server, scan: &ServerScan<'_>) {
     let Some(error) = scan.error() else { return };
-    let (server_name, kind) = (&server.params.name, error.kind);
+    let (server_name, kind) = (server.name(), error.kind);
     events::ServerErrorReceived { server: server_name, kind }.emit(&server.metrics);
 }
 

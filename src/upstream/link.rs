@@ -1,95 +1,89 @@
-//! One link's queue, bounded in count and bytes, that senders append to and the link's task takes from:
-//! frames in one buffer for a WebSocket, or messages one by one for POSTs.
+//! One way to a server, shared by those that send on it and the task that serves it: its incarnation,
+//! its state, and the queue before it. What the queue holds is `queue`'s; sockets are the task's.
 //!
 //! ```text
 //!             dialled                   lost: incarnation + 1, queue emptied
 //!   Down ───────────────► Up ─────────────────────────────────────────────────► Down
 //!     └──── released ─────┴──► Closing ──► the task ends
 //! ```
+//!
+//! Each message asks for the link's route, so incarnation and state can be read from one atomic. They
+//! change with the queue locked, and `send` looks at them with the queue locked: a message goes into
+//! the queue of exactly the incarnation that it was meant for.
 
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::queue::{LinkBounds, LinkQueue, Post};
 use crate::core::session::Route;
 use crate::ident::{Incarnation, InstanceUid, LinkId};
 use crate::sessions::NotSent;
-use crate::websocket;
-
-/// How much may wait.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) bytes_max: usize,
-    pub(super) messages_max: usize,
-}
-
-/// What the queue holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carries {
-    /// WebSocket frames, as many as there are in one write.
-    Frames,
-    /// Bodies of POSTs, one a request.
-    Posts,
-}
-
-/// A message that is the body of a request of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Post {
-    /// Whose message it is: the response is for the same agent.
-    pub(super) uid: InstanceUid,
-    /// The way it went: that of the time when it was taken for sending.
-    pub(super) route: Route,
-    /// Without the header of WebSocket messages.
-    pub(super) body: Bytes,
-}
+use crate::telemetry::events::upstream::LinkName;
 
 /// A link as its users see it.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) id: LinkId,
-    /// In `per-agent` mode the one agent whose link it is. Such a link takes messages while it is
-    /// being dialled; a shared one does not, for its agents come again when it is up.
+    /// In mode `per-agent` the one agent whose link it is. Such a link takes messages while it is
+    /// being dialled. A shared one refuses them until it is up, when its agents come again.
     pub(super) owner: Option<InstanceUid>,
-    carries: Carries,
-    bounds: Bounds,
-    queue: Mutex<Queue>,
+    bounds: LinkBounds,
+    published: Published,
+    queue: Mutex<LinkQueue>,
     pub(super) wake: Notify,
 }
 
-#[derive(Debug)]
-struct Queue {
-    incarnation: Incarnation,
-    state: State,
-    /// Encoded frames.
-    frames: Vec<u8>,
-    /// How many messages those are.
-    messages: usize,
-    posts: VecDeque<(InstanceUid, Bytes)>,
-    posts_bytes: usize,
-    /// Pings, pongs and Close, which go before everything; bounded in `control`.
-    control: Vec<u8>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum LinkState {
     Down,
     Up,
     Closing,
 }
 
-/// Pongs wait for one write at most; a server that pings faster than it reads gets no more.
-const CONTROL_BYTES_MAX: usize = 4 << 10;
+/// Incarnation and state, as one number: the state is in the two lowest bits.
+#[derive(Debug)]
+struct Published(AtomicU64);
 
-/// What the task finds when it looks.
+impl Published {
+    const FIRST: Incarnation = Incarnation(1);
+
+    fn new() -> Self {
+        let published = Self(AtomicU64::new(0));
+        published.store(Self::FIRST, LinkState::Down);
+        published
+    }
+
+    fn load(&self) -> (Incarnation, LinkState) {
+        let packed = self.0.load(Ordering::Acquire);
+        let state = match packed & 3 {
+            0 => LinkState::Down,
+            1 => LinkState::Up,
+            _ => LinkState::Closing,
+        };
+        (Incarnation(u32::try_from(packed >> 2).unwrap_or_default()), state)
+    }
+
+    /// Called with the queue locked.
+    fn store(&self, incarnation: Incarnation, state: LinkState) {
+        let state = match state {
+            LinkState::Down => 0,
+            LinkState::Up => 1,
+            LinkState::Closing => 2,
+        };
+        self.0.store(u64::from(incarnation.0) << 2 | state, Ordering::Release);
+    }
+}
+
+/// What the task finds when it looks for frames to write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum Outbound {
     /// Bytes to write are in the buffer.
     Write,
-    /// Nothing to write.
+    /// The queue is empty.
     Wait,
-    /// Nothing to write, and nothing will come.
+    /// The queue is empty and stays so.
     Close,
 }
 
@@ -98,41 +92,39 @@ impl Link {
     pub(super) fn new(
         id: LinkId,
         owner: Option<InstanceUid>,
-        carries: Carries,
-        bounds: Bounds,
+        bounds: LinkBounds,
+        queue: LinkQueue,
     ) -> Self {
-        Self {
-            id,
-            owner,
-            carries,
-            bounds,
-            queue: Mutex::new(Queue {
-                incarnation: Incarnation(1),
-                state: State::Down,
-                frames: Vec::new(),
-                messages: 0,
-                posts: VecDeque::new(),
-                posts_bytes: 0,
-                control: Vec::new(),
-            }),
-            wake: Notify::new(),
-        }
+        let (published, queue) = (Published::new(), Mutex::new(queue));
+        Self { id, owner, bounds, published, queue, wake: Notify::new() }
+    }
+
+    /// How the log shows this link of the server with this name. A pooled connection, or one agent's
+    /// own, comes and goes; a WebSocket that many share is worth a line.
+    pub(super) fn name<'a>(&self, server: &'a str) -> LinkName<'a> {
+        let shared = self.owner.is_none() && self.queue.lock().is_frames();
+        LinkName { server, link: self.id.index, shared }
     }
 
     pub(super) fn route(&self) -> Route {
-        Route { link: self.id, incarnation: self.queue.lock().incarnation }
+        Route { link: self.id, incarnation: self.published.load().0 }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.queue.lock().state == State::Up
+        self.published.load().1 == LinkState::Up
     }
 
-    /// Bytes that wait.
+    /// Bytes in the queue.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.queue.lock().waiting().0
     }
 
-    /// Whether a good part of the queue is free: what is paced leaves room for what is not.
+    /// Messages in the queue.
+    pub(super) fn waiting_messages(&self) -> usize {
+        self.queue.lock().waiting().1
+    }
+
+    /// Whether a good part of the queue is free: what is paced leaves room for what is urgent.
     pub(super) fn has_room(&self) -> bool {
         let (bytes, messages) = self.queue.lock().waiting();
         bytes < self.bounds.bytes_max / 2 && messages < self.bounds.messages_max / 2
@@ -146,23 +138,21 @@ impl Link {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<usize, NotSent> {
         let mut queue = self.queue.lock();
-        if queue.incarnation != incarnation {
+        let (current, state) = self.published.load();
+        if current != incarnation {
             return Err(NotSent::Stale);
         }
-        match queue.state {
-            State::Up => {}
-            State::Down if self.owner.is_some() => {}
-            State::Down | State::Closing => return Err(NotSent::Down),
+        match state {
+            LinkState::Up => {}
+            LinkState::Down if self.owner.is_some() => {}
+            LinkState::Down | LinkState::Closing => return Err(NotSent::Down),
         }
         // The last message may go over: one of any size always fits an empty queue.
         let (bytes, messages) = queue.waiting();
         if bytes >= self.bounds.bytes_max || messages >= self.bounds.messages_max {
             return Err(NotSent::Full);
         }
-        let added = match self.carries {
-            Carries::Frames => queue.push_frame(write),
-            Carries::Posts => queue.push_post(uid, write),
-        };
+        let added = queue.push(uid, write);
         drop(queue);
         self.wake.notify_one();
         Ok(added)
@@ -170,120 +160,68 @@ impl Link {
 
     /// A ping or pong of the link's own.
     pub(super) fn control(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        let mut queue = self.queue.lock();
-        if queue.control.len() < CONTROL_BYTES_MAX {
-            encode(&mut queue.control);
-        }
-        drop(queue);
+        self.queue.lock().control(encode);
         self.wake.notify_one();
     }
 
-    /// Swaps what waits into `buffer`, which is empty.
-    pub(super) fn take(&self, buffer: &mut Vec<u8>) -> Next {
+    /// Swaps the frames that wait into `buffer`, which is empty.
+    pub(super) fn take(&self, buffer: &mut Vec<u8>) -> Outbound {
         let mut queue = self.queue.lock();
-        if !queue.control.is_empty() {
-            std::mem::swap(&mut queue.control, buffer);
-            if queue.control.capacity() > 0 {
-                queue.control = Vec::new();
-            }
-            return Next::Write;
+        if queue.take_frames(buffer) {
+            return Outbound::Write;
         }
-        if !queue.frames.is_empty() {
-            queue.messages = 0;
-            std::mem::swap(&mut queue.frames, buffer);
-            return Next::Write;
-        }
-        if queue.state == State::Closing { Next::Close } else { Next::Wait }
+        if self.is_released() { Outbound::Close } else { Outbound::Wait }
     }
 
-    /// Takes what waited longest, with the way it goes.
+    /// Takes the POST that waited longest, with the way it goes.
     pub(super) fn take_post(&self) -> Option<Post> {
         let mut queue = self.queue.lock();
-        let (uid, body) = queue.posts.pop_front()?;
-        queue.posts_bytes -= body.len();
-        let route = Route { link: self.id, incarnation: queue.incarnation };
-        Some(Post { uid, route, body })
+        let (uid, body) = queue.take_post()?;
+        Some(Post { uid, route: self.route(), body })
     }
 
-    /// The server has not taken a message: it goes first when messages go again. The last that was
-    /// taken out finds room, whatever came since.
+    /// The server has not taken a message: it goes first when messages go again. The last one that
+    /// was taken out finds room, whatever came since.
     pub(super) fn requeue(&self, post: Post) {
-        let mut queue = self.queue.lock();
-        queue.posts_bytes += post.body.len();
-        queue.posts.push_front((post.uid, post.body));
+        self.queue.lock().requeue(post.uid, post.body);
     }
 
-    /// Gives up those POSTs that are not to be kept. Returns how many.
-    pub(super) fn give_up(&self, keep: impl Fn(&[u8]) -> bool) -> usize {
-        let mut queue = self.queue.lock();
-        let before = queue.posts.len();
-        queue.posts.retain(|(_, body)| keep(body));
-        queue.posts_bytes = queue.posts.iter().map(|(_, body)| body.len()).sum();
-        before - queue.posts.len()
-    }
-
-    /// Messages that wait.
-    pub(super) fn waiting_messages(&self) -> usize {
-        self.queue.lock().waiting().1
+    /// Drops the POSTs that `stays` says false of. Returns how many.
+    pub(super) fn give_up(&self, stays: impl Fn(&[u8]) -> bool) -> usize {
+        self.queue.lock().give_up(stays)
     }
 
     /// The link is established. `false`: it has been released meanwhile.
     pub(super) fn up(&self) -> bool {
-        let mut queue = self.queue.lock();
-        if queue.state == State::Closing {
+        let _queue = self.queue.lock();
+        let (incarnation, state) = self.published.load();
+        if state == LinkState::Closing {
             return false;
         }
-        queue.state = State::Up;
+        self.published.store(incarnation, LinkState::Up);
         true
     }
 
     /// The link is lost, and with it what waited on it: sessions see it by the incarnation.
     pub(super) fn down(&self) {
         let mut queue = self.queue.lock();
-        queue.incarnation = Incarnation(queue.incarnation.0.wrapping_add(1));
-        queue.frames = Vec::new();
-        queue.messages = 0;
-        queue.posts = VecDeque::new();
-        queue.posts_bytes = 0;
-        queue.control = Vec::new();
-        if queue.state == State::Up {
-            queue.state = State::Down;
-        }
+        let (incarnation, state) = self.published.load();
+        queue.clear();
+        let next = Incarnation(incarnation.0.wrapping_add(1));
+        let closing = state == LinkState::Closing;
+        self.published.store(next, if closing { state } else { LinkState::Down });
     }
 
-    /// Nobody needs the link any more: it ends once what waits is written.
+    /// The link is needed no longer: it ends once what waits is written.
     pub(super) fn release(&self) {
-        self.queue.lock().state = State::Closing;
+        let queue = self.queue.lock();
+        self.published.store(self.published.load().0, LinkState::Closing);
+        drop(queue);
         self.wake.notify_one();
     }
 
     pub(super) fn is_released(&self) -> bool {
-        self.queue.lock().state == State::Closing
-    }
-}
-
-impl Queue {
-    /// Bytes and messages that wait.
-    fn waiting(&self) -> (usize, usize) {
-        (self.frames.len() + self.posts_bytes, self.messages + self.posts.len())
-    }
-
-    fn push_frame(&mut self, write: &mut dyn FnMut(&mut Vec<u8>)) -> usize {
-        let before = self.frames.len();
-        let frame = websocket::begin_message(Some(rand::random()), 1024, &mut self.frames);
-        write(&mut self.frames);
-        websocket::finish_message(frame, &mut self.frames);
-        self.messages += 1;
-        self.frames.len() - before
-    }
-
-    fn push_post(&mut self, uid: InstanceUid, write: &mut dyn FnMut(&mut Vec<u8>)) -> usize {
-        let mut body = Vec::new();
-        write(&mut body);
-        let bytes = body.len();
-        self.posts_bytes += bytes;
-        self.posts.push_back((uid, body.into()));
-        bytes
+        self.published.load().1 == LinkState::Closing
     }
 }
 
@@ -292,10 +230,10 @@ mod tests {
     use super::*;
     use crate::ident::ServerId;
 
-    const BOUNDS: Bounds = Bounds { bytes_max: 100, messages_max: 3 };
+    const BOUNDS: LinkBounds = LinkBounds { bytes_max: 100, messages_max: 3 };
 
-    fn link(owner: Option<InstanceUid>) -> Link {
-        Link::new(LinkId { server: ServerId(0), index: 0 }, owner, Carries::Frames, BOUNDS)
+    fn link(owner: Option<InstanceUid>, queue: LinkQueue) -> Link {
+        Link::new(LinkId { server: ServerId(0), index: 3 }, owner, BOUNDS, queue)
     }
 
     fn agent(n: u8) -> InstanceUid {
@@ -308,14 +246,14 @@ mod tests {
 
     #[test]
     fn bounded_in_count_and_bytes_but_one_always_fits() {
-        let link = link(None);
+        let link = link(None, LinkQueue::frames());
         assert_eq!(send(&link, 1, 1), Err(NotSent::Down));
         assert!(link.up());
         assert!(send(&link, 1, 5_000).is_ok());
         assert_eq!(send(&link, 1, 1), Err(NotSent::Full));
         let mut buffer = Vec::new();
-        assert_eq!(link.take(&mut buffer), Next::Write);
-        assert_eq!(link.take(&mut Vec::new()), Next::Wait);
+        assert_eq!(link.take(&mut buffer), Outbound::Write);
+        assert_eq!(link.take(&mut Vec::new()), Outbound::Wait);
         for _ in 0..3 {
             assert!(send(&link, 1, 1).is_ok());
         }
@@ -324,24 +262,24 @@ mod tests {
 
     #[test]
     fn what_an_earlier_incarnation_should_have_taken_is_refused() {
-        let link = link(None);
+        let link = link(None, LinkQueue::frames());
         link.up();
         assert!(send(&link, 1, 1).is_ok());
         link.down();
+        assert!(!link.is_up() && link.route().incarnation == Incarnation(2));
         link.up();
         assert_eq!(send(&link, 1, 1), Err(NotSent::Stale));
-        assert_eq!(link.take(&mut Vec::new()), Next::Wait, "the old message is gone");
+        assert_eq!(link.take(&mut Vec::new()), Outbound::Wait, "the old message is gone");
         assert!(send(&link, 2, 1).is_ok());
     }
 
     #[test]
     fn posts_are_taken_one_by_one_within_the_same_bounds() {
-        let id = LinkId { server: ServerId(0), index: 3 };
-        let link = Link::new(id, None, Carries::Posts, BOUNDS);
+        let link = link(None, LinkQueue::posts());
         link.up();
         for n in 1..=3 {
             let sent = link.send(agent(n), Incarnation(1), &mut |out| out.push(n));
-            assert_eq!(sent, Ok(1), "without any framing");
+            assert_eq!(sent, Ok(1), "the body alone");
         }
         assert_eq!(send(&link, 1, 1), Err(NotSent::Full));
         let first = link.take_post().unwrap();
@@ -364,22 +302,32 @@ mod tests {
 
     #[test]
     fn an_agents_own_link_takes_messages_while_dialling() {
-        let link = link(Some(agent(1)));
+        let link = link(Some(agent(1)), LinkQueue::frames());
         assert!(send(&link, 1, 1).is_ok());
         assert!(link.up());
-        assert_eq!(link.take(&mut Vec::new()), Next::Write);
+        assert_eq!(link.take(&mut Vec::new()), Outbound::Write);
     }
 
     #[test]
     fn a_released_link_writes_what_waits_and_ends() {
-        let link = link(None);
+        let link = link(None, LinkQueue::frames());
         link.up();
         assert!(send(&link, 1, 1).is_ok());
         link.release();
         assert_eq!(send(&link, 1, 1), Err(NotSent::Down));
         let mut buffer = Vec::new();
-        assert_eq!(link.take(&mut buffer), Next::Write);
-        assert_eq!(link.take(&mut Vec::new()), Next::Close);
+        assert_eq!(link.take(&mut buffer), Outbound::Write);
+        assert_eq!(link.take(&mut Vec::new()), Outbound::Close);
         assert!(!link.up());
+        link.down();
+        assert!(link.is_released() && !link.is_up(), "a released link stays so");
+    }
+
+    #[test]
+    fn a_link_that_many_share_for_long_is_worth_a_line() {
+        let shown = |link: Link| link.name("a").shared;
+        assert!(shown(link(None, LinkQueue::frames())));
+        assert!(!shown(link(Some(agent(1)), LinkQueue::frames())));
+        assert!(!shown(link(None, LinkQueue::posts())));
     }
 }

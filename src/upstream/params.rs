@@ -28,6 +28,17 @@ pub enum Mode {
     },
 }
 
+impl Mode {
+    /// Links that all agents of the server share; 0 in mode `per-agent`.
+    pub const fn shared_links(self) -> u16 {
+        match self {
+            Self::Multiplexed { links } => links.get(),
+            Self::PerAgent => 0,
+            Self::Http { connections, .. } => connections.get(),
+        }
+    }
+}
+
 /// One OpAMP server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerParams {

@@ -163,7 +163,7 @@ async fn a_reply_is_compressed_for_those_who_accept_it() {
         let answer = post(&world, &[("Accept-Encoding", accept)], &body).await;
         assert_eq!(answer.status, 200);
         let zipped = answer.header("content-encoding") == Some("gzip");
-        assert_eq!(zipped, number == 1, "{accept}: {}", answer.head);
+        assert_eq!(zipped, number == 1, "{accept}: {answer:?}");
         let mut message = answer.body.clone();
         if zipped {
             message.clear();

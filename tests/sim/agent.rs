@@ -12,7 +12,7 @@ use crate::random::Random;
 use crate::status::{
     self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status,
 };
-use crate::world::Time;
+use crate::world::{NodeKey, Time};
 
 /// What never changes about an agent.
 #[derive(Debug, Clone)]
@@ -48,6 +48,13 @@ impl Kind {
     }
 }
 
+/// A plain-HTTP connection that is kept alive from one request to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channel {
+    pub(crate) node: NodeKey,
+    pub(crate) id: u64,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -74,6 +81,8 @@ pub(crate) struct Agent {
     pub(crate) gone: bool,
     /// Its connection, or the request under way.
     pub(crate) wire: Option<u64>,
+    /// Its kept-alive connection for plain HTTP.
+    pub(crate) channel: Option<Channel>,
     pub(crate) spoke_at: Time,
     /// Failed dials or requests in a row.
     pub(crate) failures: u32,
@@ -105,6 +114,7 @@ impl Agent {
             running: false,
             gone: false,
             wire: None,
+            channel: None,
             spoke_at: Time::ZERO,
             failures: 0,
         }

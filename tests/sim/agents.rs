@@ -3,6 +3,8 @@
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 
+use crate::agent::Channel;
+use crate::gateway::HttpReply;
 use crate::network::Conn;
 use crate::oracle::Cause;
 use crate::status::{self, Report, uid_bytes};
@@ -18,6 +20,8 @@ pub(crate) struct Request {
     report: Report,
     bytes: Vec<u8>,
     pub(crate) reply: Option<Vec<u8>>,
+    /// The node closes the connection with its reply.
+    closes: bool,
     /// It will not arrive, or its reply will not.
     pub(crate) cut: bool,
     pub(crate) arrived: bool,
@@ -48,8 +52,8 @@ impl World {
             return self.at(self.away_until[agent], Event::Dial(agent, process));
         }
         let wire = self.new_wire();
-        let serving = self.serving.and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
-        let Some((node, gateway)) = serving else {
+        let accepting = self.accepting().and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
+        let Some((node, gateway)) = accepting else {
             let wait = self.back_off(agent);
             return self.after(wait, Event::Dial(agent, process));
         };
@@ -255,6 +259,7 @@ impl World {
             report,
             bytes,
             reply: None,
+            closes: false,
             cut: false,
             arrived: false,
         };
@@ -265,21 +270,23 @@ impl World {
 
     pub(crate) fn asks(&mut self, wire: u64) {
         let Some(agent) = self.requests.get(&wire).map(|request| request.agent) else { return };
-        let Some(request) = self.requests.get_mut(&wire).filter(|request| !request.arrived) else {
+        if self.requests.get(&wire).is_none_or(|request| request.arrived) {
             return;
-        };
+        }
         if self.now < self.away_until[agent] {
             return self.after(Time::ZERO, Event::Fails(wire));
         }
-        let serving = self.serving.and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
-        let Some((node, gateway)) = serving else {
+        let Some(channel) = self.channel(agent, wire) else {
             return self.after(Time::ZERO, Event::Fails(wire));
         };
+        let node = channel.node;
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
+        let Some(request) = self.requests.get_mut(&wire) else { return };
         let place = gateway.wires.ends.lock().place(InstanceUid::from_bytes(uid_bytes(agent)));
         (request.arrived, request.node) = (true, node);
         let report = request.report;
         self.oracle.asked(&report, (node, place), request.process, self.now);
-        let taken = gateway.request(wire, &request.bytes);
+        let taken = gateway.request((wire, channel.id), &request.bytes);
         self.say(|| format!("node {node} is asked {wire}: {}", show(&report)));
         match taken {
             Ok(()) => self.settle(Cause::Heard),
@@ -287,13 +294,50 @@ impl World {
         }
     }
 
-    /// The gateway answers a request.
-    pub(crate) fn answer(&mut self, (node, wire): (NodeKey, u64), bytes: Vec<u8>) {
+    /// The plain-HTTP connection of an agent, opened for this request if there is none. `None`: no node
+    /// takes one.
+    fn channel(&mut self, agent: usize, wire: u64) -> Option<Channel> {
+        let alive = |channel: &Channel| {
+            self.nodes.get(&channel.node).is_some_and(|gateway| gateway.has_channel(channel.id))
+        };
+        if let Some(channel) = self.agents[agent].channel.filter(alive) {
+            return Some(channel);
+        }
+        let node = self.accepting()?;
+        let channel = Channel { node, id: wire };
+        self.nodes.get_mut(&node)?.open_channel(wire);
+        self.agents[agent].channel = Some(channel);
+        Some(channel)
+    }
+
+    /// The node that takes new connections now.
+    pub(crate) fn accepting(&self) -> Option<NodeKey> {
+        self.serving.filter(|node| self.nodes.get(node).is_some_and(|one| !one.stops_accepting))
+    }
+
+    /// An agent's plain-HTTP connection is over.
+    pub(crate) fn close_channel(&mut self, agent: usize) {
+        if let Some(channel) = self.agents[agent].channel.take()
+            && let Some(gateway) = self.nodes.get_mut(&channel.node)
+        {
+            gateway.close_channel(channel.id);
+        }
+    }
+
+    /// A node answers a request.
+    pub(crate) fn answer(&mut self, (node, wire): (NodeKey, u64), reply: HttpReply) {
+        let HttpReply { bytes, closes } = reply;
         self.mark(&bytes);
         let Some(message) = self.understand(&bytes) else { return };
         let Some(request) = self.requests.get_mut(&wire) else { return };
         let agent = request.agent;
+        request.closes = closes;
         self.oracle.given_in_reply((node, agent), &message, self.now);
+        if closes {
+            self.oracle.let_go((node, agent));
+            self.count_close(node);
+        }
+        let Some(request) = self.requests.get_mut(&wire) else { return };
         if request.cut && !self.agents[agent].kind.retries {
             self.oracle.reply_lost(agent, &message);
         }
@@ -311,6 +355,9 @@ impl World {
         }
         let Some(request) = self.requests.remove(&wire) else { return };
         let (node, agent) = (request.node, request.agent);
+        if request.closes || self.random.percent(10) {
+            self.close_channel(agent);
+        }
         self.agents[agent].wire = None;
         self.agents[agent].failures = 0;
         if let Some(message) = request.reply.and_then(|bytes| self.understand(&bytes)) {
@@ -323,6 +370,7 @@ impl World {
         let Some(request) = self.requests.get_mut(&wire) else { return };
         let agent = request.agent;
         request.cut = true;
+        self.close_channel(agent);
         self.say(|| format!("request {wire} fails"));
         if self.agents[agent].kind.retries {
             let wait = self.back_off(agent);
@@ -343,6 +391,7 @@ impl World {
     pub(crate) fn crash(&mut self, agent: usize) {
         let wire = self.agents[agent].wire;
         self.agents[agent].stop();
+        self.close_channel(agent);
         let Some(wire) = wire else { return };
         self.say(|| format!("agent {agent} dies"));
         if let Some(request) = self.requests.remove(&wire) {

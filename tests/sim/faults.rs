@@ -4,11 +4,15 @@ use prost::Message;
 use seawall::opamp::proto::ServerToAgent;
 
 use crate::agents::Request;
+use crate::gateway::Gateway;
 use crate::links::LineKey;
 use crate::plan::{EVERY, Fault};
 use crate::server;
 use crate::wires::node_of_key;
-use crate::world::{Event, Time, World};
+use crate::world::{Event, NodeKey, Time, World};
+
+/// How long a server stays unwell that is about to recover at some moment.
+const UNKNOWN: Time = Time::from_secs(1_000_000);
 
 impl World {
     /// Something of what the plan allows goes wrong.
@@ -46,17 +50,20 @@ impl World {
             Fault::Overload => {
                 self.say(|| format!("server {server} is overloaded"));
                 self.servers[server].overloaded = true;
+                self.unwell(server, UNKNOWN);
                 let wait = self.random.ms(500, 10_000);
                 self.after(wait, Event::Recovers(server));
             }
             Fault::Stall => {
                 let until = self.now + self.random.ms(500, 6_000);
+                self.unwell(server, until);
                 let shared = self.lines.values_mut().filter(|line| line.owner.is_none());
                 for line in shared.filter(|line| line.server == server) {
                     line.stalled_until = until;
                 }
             }
-            Fault::GatewayKill => self.kill_gateway(),
+            Fault::NodeKill => self.kill_node(),
+            Fault::Drain => self.begin_drain(),
         }
     }
 
@@ -98,6 +105,7 @@ impl World {
             {
                 gateway.drop_request(wire);
             }
+            self.close_channel(agent);
             let wait = self.random.ms(100, 4_000);
             return self.after(wait, Event::Fails(wire));
         }
@@ -118,6 +126,7 @@ impl World {
         }
         self.say(|| format!("server {server} dies"));
         self.servers[server].kill();
+        self.unwell(server, UNKNOWN);
         let lines: Vec<_> =
             self.lines.iter().filter(|(_, l)| l.server == server).map(|(key, _)| *key).collect();
         for line in lines {
@@ -127,24 +136,36 @@ impl World {
         self.after(wait, Event::ServerStarts(server));
     }
 
-    fn kill_gateway(&mut self) {
+    fn kill_node(&mut self) {
         let nodes = self.live_nodes();
         if nodes.is_empty() {
             return;
         }
         let node = self.random.pick(&nodes);
         self.say(|| format!("node {node} dies"));
-        self.oracle.node_ended(node);
+        self.node_vanishes(node);
+        if self.serving == Some(node) {
+            self.elect();
+        }
+        if self.starting == 0 && self.nodes.values().all(Gateway::is_draining) {
+            self.starting += 1;
+            let wait = self.random.ms(100, 8_000);
+            self.after(wait, Event::NodeStarts);
+        }
+    }
+
+    /// A node's process is no more, and neither are its connections.
+    pub(crate) fn node_vanishes(&mut self, node: NodeKey) {
         let Some(gateway) = self.nodes.remove(&node) else { return };
+        self.oracle.node_ended(node);
         let lines: Vec<_> = self.lines.keys().copied().collect();
         for line in lines.into_iter().filter(|(key, _)| node_of_key(*key) == node) {
             self.cut_line(line, false);
         }
         gateway.die();
-        let mut failing = Vec::new();
         for wire in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(conn) = self.conns.get_mut(&wire) else { continue };
-            if conn.node != node {
+            if conn.node != node || !conn.gateway_end {
                 continue;
             }
             conn.gateway_end = false;
@@ -158,19 +179,15 @@ impl World {
                 self.at(drained + delay, Event::AgentNotices(wire));
             }
         }
+        let mut failing = Vec::new();
         let its = |request: &Request| request.arrived && request.node == node && !request.cut;
         for (wire, request) in self.requests.iter_mut().filter(|(_, request)| its(request)) {
-            (request.cut, request.arrived) = (true, true);
+            request.cut = true;
             failing.push(*wire);
         }
         for wire in failing {
             let delay = self.random.ms(0, 500);
             self.after(delay, Event::Fails(wire));
-        }
-        if self.serving == Some(node) {
-            self.serving = None;
-            let wait = self.random.ms(100, 8_000);
-            self.after(wait, Event::GatewayStarts);
         }
     }
 
@@ -222,6 +239,7 @@ impl World {
         let one = &self.servers[server];
         if one.up && one.traits.counts {
             let message = one.address(message, agent, false);
+            self.oracle.pushed((node_of_key(line.0), agent), self.now);
             let delay = self.random.ms(1, 60);
             self.server_says(line, &message, delay);
         }
@@ -234,6 +252,7 @@ impl World {
         self.away_until.fill(self.now);
         for server in 0..self.servers.len() {
             self.servers[server].overloaded = false;
+            self.unwell_until[server] = self.now;
             if !self.servers[server].up {
                 self.after(Time::from_secs(1), Event::ServerStarts(server));
             }

@@ -1,12 +1,14 @@
-//! The gateway's process: its real table of sessions, and what stands for the tasks of connections
-//! and requests. A task is polled when it is woken or its time has come, and not otherwise: a waker
-//! that is forgotten shows as an agent that waits.
+//! One node's process: its real table of sessions and its real drain, and what stands for the tasks of
+//! connections and requests. A task is polled when it is woken or its time has come, and only then: a
+//! waker that is forgotten shows as an agent that waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use seawall::clock;
+use seawall::core::drain::{Drain, DrainPhase, Left};
 use seawall::ident::ConnectionId;
 use seawall::opamp::digest::DigestKey;
 use seawall::opamp::header;
@@ -42,6 +44,8 @@ struct Task {
 
 /// A request's task.
 struct Request {
+    /// The kept-alive connection that it came on.
+    channel: u64,
     waiting: Waiting,
     woken: Arc<Woken>,
 }
@@ -52,8 +56,21 @@ pub(crate) struct Gateway {
     pub(crate) permit_due: Vec<Option<Time>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
+    pub(crate) drain: Drain,
+    /// Its listeners are closed.
+    pub(crate) stops_accepting: bool,
+    /// Connections of agents that are open, plain-HTTP ones included.
+    open: BTreeSet<u64>,
     tasks: BTreeMap<u64, Task>,
     requests: BTreeMap<u64, Request>,
+}
+
+/// A reply to a plain-HTTP request.
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) bytes: Vec<u8>,
+    /// The node drains, and the connection ends with this reply.
+    pub(crate) closes: bool,
 }
 
 /// More than any message of the simulation has.
@@ -71,6 +88,9 @@ impl Gateway {
             permit_due: vec![None; plan.servers.len()],
             sessions,
             wires,
+            drain: Drain::new(plan.drain),
+            stops_accepting: false,
+            open: BTreeSet::new(),
             tasks: BTreeMap::new(),
             requests: BTreeMap::new(),
         }
@@ -86,7 +106,47 @@ impl Gateway {
         self.tasks.contains_key(&wire) || self.requests.contains_key(&wire)
     }
 
+    /// Whether it has been told to hand its agents over.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.phase() != DrainPhase::Serving
+    }
+
+    /// What a drain would have to close.
+    pub(crate) fn left(&self) -> Left {
+        let (connected, absent) = self.sessions.count();
+        let sessions = usize::try_from(connected + absent).unwrap();
+        Left { connections: self.open.len(), sessions }
+    }
+
+    /// A plain-HTTP connection is open.
+    pub(crate) fn open_channel(&mut self, channel: u64) {
+        self.open.insert(channel);
+    }
+
+    /// Whether a plain-HTTP connection is open still.
+    pub(crate) fn has_channel(&self, channel: u64) -> bool {
+        self.open.contains(&channel)
+    }
+
+    /// A plain-HTTP connection is over.
+    pub(crate) fn close_channel(&mut self, channel: u64) {
+        self.open.remove(&channel);
+    }
+
+    /// Ends plain-HTTP connections on which no request is under way; the others end with their reply.
+    pub(crate) fn cut_channels(&mut self) {
+        let busy: BTreeSet<u64> = self.requests.values().map(|request| request.channel).collect();
+        self.open.retain(|id| self.tasks.contains_key(id) || busy.contains(id));
+    }
+
+    /// WebSockets on which no agent has spoken yet.
+    pub(crate) fn silent(&self) -> Vec<u64> {
+        let silent = self.tasks.iter().filter(|(_, task)| task.attachment.is_none());
+        silent.map(|(wire, _)| *wire).collect()
+    }
+
     pub(crate) fn accept(&mut self, wire: u64) {
+        self.open.insert(wire);
         self.tasks.insert(wire, Task { attachment: None, woken: Arc::default() });
     }
 
@@ -102,15 +162,20 @@ impl Gateway {
 
     /// The connection is over.
     pub(crate) fn close(&mut self, wire: u64) {
+        self.open.remove(&wire);
         self.tasks.remove(&wire);
     }
 
     /// A request; its reply comes from [`Self::poll_request`].
-    pub(crate) fn request(&mut self, wire: u64, bytes: &[u8]) -> Result<(), Rejected> {
+    pub(crate) fn request(
+        &mut self,
+        (wire, channel): (u64, u64),
+        bytes: &[u8],
+    ) -> Result<(), Rejected> {
         let waiting = self.sessions.receive_http(bytes)?;
         let woken = Arc::<Woken>::default();
         woken.0.store(true, Ordering::Relaxed);
-        self.requests.insert(wire, Request { waiting, woken });
+        self.requests.insert(wire, Request { channel, waiting, woken });
         Ok(())
     }
 
@@ -122,10 +187,14 @@ impl Gateway {
     }
 
     /// What a connection's task finds when it looks; `None`: it has no session yet, or is over.
-    pub(crate) fn poll_task(&self, wire: u64) -> Option<Outgoing> {
+    pub(crate) fn poll_task(&mut self, wire: u64) -> Option<Outgoing> {
         let task = self.tasks.get(&wire)?;
+        let Some(attachment) = &task.attachment else {
+            // Without a session the connection asks the drain itself.
+            return self.drain.may_close(clock::now(), true).then_some(Outgoing::Stopping);
+        };
         let waker = Waker::from(Arc::clone(&task.woken));
-        Some(task.attachment.as_ref()?.poll_outgoing(&Context::from_waker(&waker), true))
+        Some(attachment.poll_outgoing(&Context::from_waker(&waker), true))
     }
 
     /// A request's reply, if it is there; otherwise when it will be given in the server's place.
@@ -133,13 +202,18 @@ impl Gateway {
         &mut self,
         wire: u64,
         expired: bool,
-    ) -> Option<Result<Vec<u8>, Option<std::time::Instant>>> {
+    ) -> Option<Result<HttpReply, Option<std::time::Instant>>> {
         let request = self.requests.get(&wire)?;
         let waker = Waker::from(Arc::clone(&request.woken));
         let polled = request.waiting.poll_answer(&Context::from_waker(&waker), expired);
         if let Poll::Ready(answer) = polled {
+            let closes = self.drain.may_close(clock::now(), answer.settled);
+            if closes {
+                request.waiting.release_drained();
+                self.open.remove(&request.channel);
+            }
             self.requests.remove(&wire);
-            return Some(Ok(answer.message));
+            return Some(Ok(HttpReply { bytes: answer.message, closes }));
         }
         Some(Err(request.waiting.reply_due()))
     }

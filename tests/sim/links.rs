@@ -127,8 +127,10 @@ impl World {
             // Of a link that was still being dialled, what waited is lost.
             let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
             let server = usize::from(link.id.server.0);
-            let (owner, counted) = (link.owner, link.counted);
-            ends.links.remove(&key);
+            let (owner, counted) = (link.owner, std::mem::take(&mut link.counted));
+            if owner.is_some() {
+                ends.links.remove(&key);
+            }
             if counted {
                 ends.handle(server, ServerEvent::LinkLost);
             }
@@ -137,15 +139,15 @@ impl World {
             {
                 ends.servers[server].owned.remove(&owner);
             }
-            self.note_lost(server, &lost);
+            self.note_lost((node_of_key(key), server), &lost);
         }
     }
 
     /// The oracle has to know of a farewell that did not arrive.
-    fn note_lost(&mut self, server: usize, lost: &[Vec<u8>]) {
+    fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
         for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
             self.say(|| format!("  lost: {}", show(&report)));
-            self.oracle.lost_on_link(server, &report);
+            self.oracle.lost_on_link(node, server, &report);
         }
     }
 
@@ -156,6 +158,7 @@ impl World {
         let server = wire.server;
         let mut lost = if dead { wire.up.lose() } else { wire.up.cut(&mut self.random) };
         wire.down.lose();
+        self.unwell_until[server] = self.unwell_until[server].max(self.now);
         let drained = wire.up.drained().max(self.now);
         let (wire_owner, index) = (wire.owner, wire.route.link.index);
         let was_open = std::mem::replace(&mut wire.gateway_end, false);
@@ -183,7 +186,7 @@ impl World {
             let wait = self.random.ms(250, 1_000);
             self.after(wait, Event::LinkDial(line.0));
         }
-        self.note_lost(server, &lost);
+        self.note_lost((node_of_key(line.0), server), &lost);
     }
 
     /// The server finds out that a line is over.
@@ -204,10 +207,10 @@ impl World {
         let answer = one.receive((line, elsewhere), &report, self.desired[report.agent]);
         if one.overloaded {
             // A farewell that was not taken is as good as lost.
-            self.oracle.lost_on_link(server, &report);
+            self.oracle.refused_by_server(server, &report);
         }
         let Some(wire) = self.lines.get_mut(&line) else { return };
-        self.oracle.at_server(server, &report, self.now);
+        self.oracle.at_server((node_of_key(line.0), server), &report, self.now);
         let first = !std::mem::replace(&mut wire.hello_sent, true);
         let answer = self.servers[server].address(answer, report.agent, first);
         self.say(|| format!("server {server} hears {}; {}", show(&report), show_answer(&answer)));
@@ -387,6 +390,8 @@ impl World {
             ServerEffect::InUse(in_use) if self.servers.len() > 1 => {
                 Self::pass_on(&wires, server);
                 self.say(|| format!("server {server} is in use at node {node}: {in_use}"));
+                let all = 0..self.servers.len();
+                all.for_each(|server| self.unwell(server, self.now));
                 self.oracle.servers_change(node);
                 sessions.enqueue_all(&|_| true);
             }

@@ -11,6 +11,7 @@
 
 mod agent;
 mod agents;
+mod drain;
 mod faults;
 mod gateway;
 mod links;

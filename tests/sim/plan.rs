@@ -1,8 +1,10 @@
 //! What a seed decides before anything happens: who takes part, and what goes wrong. Each seed has
 //! some kinds of fault and not others, so that what one kind covers up, another seed shows.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use seawall::core::drain::Terms;
 use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
@@ -39,12 +41,14 @@ pub(crate) enum Fault {
     Overload,
     /// A link is not read for a while.
     Stall,
-    /// The gateway dies and starts again.
-    GatewayKill,
+    /// A node dies; another starts.
+    NodeKill,
+    /// A node hands its agents over to another one.
+    Drain,
 }
 
 impl Fault {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::AgentCut,
         Self::AgentAway,
         Self::AgentCrash,
@@ -54,7 +58,8 @@ impl Fault {
         Self::ServerKill,
         Self::Overload,
         Self::Stall,
-        Self::GatewayKill,
+        Self::NodeKill,
+        Self::Drain,
     ];
 }
 
@@ -77,6 +82,7 @@ pub(crate) struct Plan {
     /// When the faults end.
     pub(crate) lasts: Duration,
     pub(crate) params: SessionsParams,
+    pub(crate) drain: Terms,
 }
 
 impl Plan {
@@ -121,7 +127,17 @@ impl Plan {
             act_every: Duration::from_secs(random.pick(&[2, 8, 25])),
             lasts: Duration::from_secs(60 + random.below(120)),
             params,
+            drain: drain_terms(random),
         }
+    }
+}
+
+fn drain_terms(random: &mut Random) -> Terms {
+    Terms {
+        rate: NonZeroU32::new(random.pick(&[0, 1, 1, 2, 5])),
+        notice: Duration::from_secs(random.below(6)),
+        time_max: Duration::from_secs(random.pick(&[5, 20, 40])),
+        ..Terms::default()
     }
 }
 

@@ -67,7 +67,13 @@ pub(crate) enum Event {
     ServerStarts(usize),
     Recovers(usize),
     ServerActs,
-    GatewayStarts,
+    NodeStarts,
+    /// A node that drains takes its next step; the balancer finds out; what is left of it goes.
+    DrainStep(NodeKey),
+    BalancerMoves,
+    NodeEnds(NodeKey),
+    /// A WebSocket is looked at without anything having happened on it.
+    Ping(u64),
     Sweep,
     Watch,
     Fault,
@@ -122,8 +128,12 @@ pub(crate) struct World {
     /// The node that the balancer sends new connections to.
     pub(crate) serving: Option<NodeKey>,
     last_node: NodeKey,
+    /// Nodes that are about to start.
+    pub(crate) starting: u32,
     pub(crate) lines: BTreeMap<(Key, u32), Line>,
     pub(crate) servers: Vec<Server>,
+    /// When each server was last unwell: down, cut off, overloaded, slow to read.
+    pub(crate) unwell_until: Vec<Time>,
     /// The remote configuration each agent should have.
     pub(crate) desired: Vec<u32>,
     pub(crate) oracle: Oracle,
@@ -151,6 +161,7 @@ impl World {
             queue: BinaryHeap::new(),
             order: 0,
             away_until: vec![Time::ZERO; agents.len()],
+            unwell_until: vec![Time::ZERO; plan.servers.len()],
             desired: vec![0; agents.len()],
             oracle: Oracle::new(&plan),
             agents,
@@ -160,6 +171,7 @@ impl World {
             nodes: BTreeMap::new(),
             serving: None,
             last_node: 0,
+            starting: 1,
             lines: BTreeMap::new(),
             servers: plan.servers.iter().cloned().map(Server::new).collect(),
             calm: false,
@@ -175,7 +187,7 @@ impl World {
     fn begin(&mut self) {
         let text = format!("{:#?}", self.plan);
         self.say(|| text);
-        self.at(Time::ZERO, Event::GatewayStarts);
+        self.at(Time::ZERO, Event::NodeStarts);
         for agent in 0..self.agents.len() {
             let at = self.random.ms(1, 5_000);
             self.at(at, Event::Start(agent));
@@ -238,10 +250,18 @@ impl World {
             Event::ServerStarts(server) => {
                 self.say(|| format!("server {server} starts"));
                 self.servers[server].up = true;
+                self.unwell_until[server] = self.now;
             }
-            Event::Recovers(server) => self.servers[server].overloaded = false,
+            Event::Recovers(server) => {
+                self.servers[server].overloaded = false;
+                self.unwell_until[server] = self.now;
+            }
             Event::ServerActs => self.server_acts(),
-            Event::GatewayStarts => self.gateway_starts(),
+            Event::NodeStarts => self.node_starts(),
+            Event::DrainStep(node) => self.drain_step(node),
+            Event::BalancerMoves => self.balancer_moves(),
+            Event::NodeEnds(node) => self.node_ends(node),
+            Event::Ping(wire) => self.ping(wire),
             Event::Sweep => self.sweep(),
             Event::Watch => self.watch(),
             Event::Fault => self.fault(),
@@ -249,7 +269,8 @@ impl World {
         }
     }
 
-    fn gateway_starts(&mut self) {
+    fn node_starts(&mut self) {
+        self.starting = self.starting.saturating_sub(1);
         self.last_node += 1;
         let node = self.last_node;
         self.say(|| format!("node {node} starts"));
@@ -257,7 +278,9 @@ impl World {
         let keys: Vec<Key> = gateway.wires.ends.lock().links.keys().copied().collect();
         self.nodes.insert(node, gateway);
         self.oracle.node_started(node);
-        self.serving.get_or_insert(node);
+        if self.serving.is_none() {
+            self.elect();
+        }
         for key in keys {
             let delay = self.random.ms(1, 20);
             self.after(delay, Event::LinkDial(key));
@@ -303,6 +326,11 @@ impl World {
     /// The nodes that are alive now.
     pub(crate) fn live_nodes(&self) -> Vec<NodeKey> {
         self.nodes.keys().copied().collect()
+    }
+
+    /// Something is wrong with a server until then at least.
+    pub(crate) fn unwell(&mut self, server: usize, until: Time) {
+        self.unwell_until[server] = self.unwell_until[server].max(until);
     }
 
     /// The node whose connection or request this is.
@@ -352,9 +380,8 @@ impl World {
     /// A connection's task looks at its session.
     pub(crate) fn poll_task(&mut self, wire: u64, cause: Cause) {
         loop {
-            let Some(gateway) = self.node_of(wire).and_then(|node| self.nodes.get(&node)) else {
-                return;
-            };
+            let Some(node) = self.node_of(wire) else { return };
+            let Some(gateway) = self.nodes.get_mut(&node) else { return };
             match gateway.poll_task(wire) {
                 None => return,
                 Some(Outgoing::Nothing { reply_due }) => {
@@ -398,7 +425,7 @@ impl World {
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         match gateway.poll_request(wire, expired) {
             None => {}
-            Some(Ok(bytes)) => self.answer((node, wire), bytes),
+            Some(Ok(reply)) => self.answer((node, wire), reply),
             Some(Err(_)) if expired => {
                 self.oracle.fail("R5", || format!("request {wire} is past its time and waits"));
             }

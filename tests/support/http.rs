@@ -1,17 +1,21 @@
-//! The least HTTP client that an admin endpoint needs: one request, one answer, one connection.
+//! One request, one answer, one connection: what a test needs of an endpoint that speaks HTTP as it
+//! should. Tests of malformed HTTP write their bytes themselves.
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Status line and headers.
-    pub(crate) head: String,
+    headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -23,10 +27,7 @@ impl Answer {
 
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
@@ -35,7 +36,8 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     request(address, "GET", path, &[], &[]).await
 }
 
-/// Sends a request with headers and a body, and reads the answer to its end.
+/// Sends a request with headers and a body, and reads the answer to its end. The answer may come
+/// before the whole body is sent.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
@@ -43,42 +45,32 @@ pub(crate) async fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(address).await?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in [("Host", &*address.to_string()), ("Connection", "close")] {
+        request = request.header(name, value);
+    }
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        request = request.header(*name, *value);
     }
-    if !body.is_empty() || method != "GET" {
-        head += &format!("Content-Length: {}\r\n", body.len());
-    }
-    head += "\r\n";
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    parse(&answer).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-}
-
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let mut answer = Answer { status, head, body: bytes[end + 4..].to_vec() };
-    if answer.header("transfer-encoding") == Some("chunked") {
-        answer.body = unchunk(&answer.body)?;
-    }
-    Some(answer)
-}
-
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
-        rest = rest.get(end + 2 + size + 2..)?;
+    let body = Full::new(Bytes::copy_from_slice(body));
+    let request = request.body(body).map_err(io::Error::other)?;
+    let answer = async {
+        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    };
+    // The connection ends with the answer, or fails with it; the answer's own error says more.
+    let connection = async {
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        () = connection => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }

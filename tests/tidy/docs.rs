@@ -56,6 +56,54 @@ fn documents_name_tests_that_exist() {
     assert!(wrong.is_empty(), "these are names of nothing: {wrong:#?}");
 }
 
+/// A variable that is named where people or scripts read it is a key of the configuration.
+#[test]
+fn variables_that_are_named_are_keys() {
+    let sample = read("config/seawall.toml");
+    let mut texts: Vec<(String, String)> = ["CONTRIBUTING.md", "Makefile", "Dockerfile"]
+        .map(|path| (path.to_owned(), read(path)))
+        .into();
+    // The configuration's own tests name keys that are wrong.
+    let sources = sources().into_iter().filter(|source| !source.path.starts_with("src/config/"));
+    texts.extend(sources.map(|source| (source.path, source.text)));
+    let mut wrong = Vec::new();
+    let mut named = 0;
+    for (path, text) in &texts {
+        for variable in variables(text) {
+            named += 1;
+            if !is_key(&sample, variable) {
+                wrong.push(format!("{path}: {variable}"));
+            }
+        }
+    }
+    assert!(named > 10, "{named} variables are named");
+    assert!(wrong.is_empty(), "these are keys of nothing: {wrong:#?}");
+}
+
+#[test]
+fn a_variable_is_a_key_if_each_part_of_it_is_in_the_sample() {
+    let sample = "[sessions]\n# grace_period = \"60s\"\n[[upstream.servers]]\nurl = \"\"";
+    let text = "SEAWALL_SESSIONS__GRACE_PERIOD=2m SEAWALL_UPSTREAM__SERVERS__0__URL, SEAWALL_SESSIONS__\
+                LINGER MY_SEAWALL_A__B SEAWALL_CONFIG SEAWALL_NO__SUCH";
+    let found: Vec<_> = variables(text).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    let keys: Vec<bool> = found.into_iter().map(|variable| is_key(sample, variable)).collect();
+    assert_eq!(keys, [true, true, false, false]);
+}
+
+/// Variables of the configuration in a text: two words or more with two underscores between them.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    let part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.split(move |c| !part(c))
+        .filter(|word| word.starts_with("SEAWALL_") && word.trim_end_matches('_').contains("__"))
+}
+
+fn is_key(sample: &str, variable: &str) -> bool {
+    let path = variable["SEAWALL_".len()..].to_lowercase();
+    let parts = path.split("__").filter(|part| !part.bytes().all(|b| b.is_ascii_digit()));
+    parts.into_iter().all(|part| words(sample, part).next().is_some())
+}
+
 #[test]
 fn only_names_that_are_cited_and_missing_are_reported() {
     let sources = [Source::new(

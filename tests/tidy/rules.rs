@@ -79,7 +79,9 @@ fn opening(source: &Source) -> Found {
 /// Crate roots forbid `unsafe`. Fuzz targets cannot: their macro exports a symbol.
 fn unsafe_code(source: &Source) -> Found {
     let is_root = match source.path.split('/').collect::<Vec<_>>().as_slice() {
-        ["src", file] | ["loadtest", "src", file] => matches!(*file, "lib.rs" | "main.rs"),
+        ["src", file] | ["loadtest" | "proof", "src", file] => {
+            matches!(*file, "lib.rs" | "main.rs")
+        }
         ["src" | "loadtest", .., "bin", _] => true,
         ["tests" | "benches", _] => true,
         ["loadtest", "tests" | "benches", _] => true,

@@ -22,8 +22,9 @@ pub(crate) struct Function<'a> {
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        let outside = !path.starts_with("src/") && !path.starts_with("loadtest/src/");
-        let is_test = outside && path != "build.rs";
+        let inside =
+            ["src/", "loadtest/src/", "proof/src/"].iter().any(|folder| path.starts_with(folder));
+        let is_test = !inside && path != "build.rs";
         Self { path: path.to_owned(), text: text.to_owned(), code: blank(text), is_test }
     }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::addresses::local;
 use crate::children::{Kept, Output};
-use crate::http1;
+use crate::http;
 use crate::stage::StageGateway;
 
 /// How often a gateway is asked whether it is ready.
@@ -69,7 +69,7 @@ impl Balancer {
         let found = Arc::clone(&is_ready);
         tasks.spawn(async move {
             loop {
-                found.store(http1::fetch(&url, None).await.is_ok(), Ordering::Relaxed);
+                found.store(http::fetch(&url, None).await.is_ok(), Ordering::Relaxed);
                 tokio::time::sleep(CHECK).await;
             }
         });

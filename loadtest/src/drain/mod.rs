@@ -19,7 +19,7 @@ use crate::figures::round;
 use crate::fleet::measured::Move;
 use crate::fleet::to_unix_us;
 use crate::gateway::value;
-use crate::http1;
+use crate::http;
 use crate::human::Human;
 use crate::stage::{Cast, Stage, StageGateway, StagedArgs, perform};
 use crate::storm::server::ServerReport;
@@ -42,7 +42,7 @@ pub(crate) struct DrainArgs {
     /// Without HAProxy: a relay in this process stands for it, good for a few hundred agents
     #[arg(long)]
     relay: bool,
-    /// How long everything is watched after the server's picture is true again; the gateways' linger
+    /// How long everything is watched after the server is right about every agent; the gateways' grace period
     /// is 2 s
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     hold: Human,
@@ -56,8 +56,9 @@ pub(crate) struct DrainArgs {
 const SLACK: Duration = Duration::from_secs(10);
 /// How often the drained node is asked how far it is.
 const LOOK: Duration = Duration::from_millis(25);
-/// A linger that ends while the drain is watched: nobody may hear of it.
-const LINGER: &str = "2s";
+/// `sessions.grace_period` of both gateways. It ends while the drain is watched, and the server must
+/// hear of no agent that it went.
+const GRACE_PERIOD: &str = "2s";
 
 /// What is on the stage.
 struct Scene {
@@ -88,7 +89,7 @@ impl Scene {
         let stage = Stage::start(&args.staged.stage, Cast::ServerAlone).await?;
         let (rate, notice) = (args.rate.to_string(), format!("{}ms", args.notice.0.as_millis()));
         let variables = [
-            ("SEAWALL_SESSIONS__LINGER", LINGER),
+            ("SEAWALL_SESSIONS__GRACE_PERIOD", GRACE_PERIOD),
             ("SEAWALL_DRAIN__RATE", rate.as_str()),
             ("SEAWALL_DRAIN__NOTICE", notice.as_str()),
         ];
@@ -124,7 +125,7 @@ impl Scene {
         let mut figures = DrainFigures {
             balancer: self.balancer.name(),
             agents: args.agents.into(),
-            agents_on_first: connected(&self.first).await?,
+            agents_on_first: connected_in_the_end(&self.first, args.agents.into()).await?,
             rate: args.rate,
             seconds_allowed: round(allowed.as_secs_f64()),
             ..DrainFigures::default()
@@ -133,7 +134,7 @@ impl Scene {
         let before = self.crew.measured().await?;
         let begun = clock::now();
         let begun_us = to_unix_us(begun);
-        http1::fetch(&admin(&self.first, "drain"), Some("")).await?;
+        http::fetch(&admin(&self.first, "drain"), Some("")).await?;
         let (looks, is_drained) = watch(&self.first, allowed * 2).await?;
         let drained = clock::now();
         figures.closes_worst_second = worst_second(&looks);
@@ -163,7 +164,7 @@ fn admin(gateway: &StageGateway, path: &str) -> String {
 }
 
 async fn metric(gateway: &StageGateway, name: &str) -> io::Result<u64> {
-    let text = http1::fetch(&admin(gateway, "metrics"), None).await?;
+    let text = http::fetch(&admin(gateway, "metrics"), None).await?;
     let found = value(&String::from_utf8_lossy(&text), name);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     found.map(|value| value as u64).ok_or_else(|| io::Error::other(format!("no metric {name}")))
@@ -171,6 +172,19 @@ async fn metric(gateway: &StageGateway, name: &str) -> io::Result<u64> {
 
 async fn connected(gateway: &StageGateway) -> io::Result<u64> {
     metric(gateway, "seawall_sessions{state=\"connected\"}").await
+}
+
+/// How many agents a gateway has, once it has these many or [`SLACK`] is over: agents of a small fleet
+/// have their first reply before the gateway counts its sessions again.
+async fn connected_in_the_end(gateway: &StageGateway, agents: u64) -> io::Result<u64> {
+    let end = clock::now() + SLACK;
+    loop {
+        let count = connected(gateway).await?;
+        if count >= agents || clock::now() >= end {
+            return Ok(count);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Looks again and again at how many the node has let go, until it is drained or the time is over.
@@ -181,7 +195,7 @@ async fn watch(node: &StageGateway, patience: Duration) -> io::Result<(Vec<Look>
         let asked = clock::now();
         let moved = metric(node, "seawall_ended_sessions_total{reason=\"moved\"}").await?;
         looks.push(Look { asked, came: clock::now(), moved });
-        let state = http1::fetch(&admin(node, "drain"), None).await?;
+        let state = http::fetch(&admin(node, "drain"), None).await?;
         let is_drained = String::from_utf8_lossy(&state).contains("\"drained\"");
         if is_drained || clock::now() >= end {
             return Ok((looks, is_drained));

@@ -4,16 +4,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::reply::Server;
+use super::reply::StandIn;
 use super::socket;
-use crate::http1;
+use crate::http::{Response, read_body};
 
 /// OpAMP's path.
 const PATH: &str = "/v1/opamp";
+/// The media type of OpAMP's plain-HTTP transport.
+const PROTOBUF: &str = "application/x-protobuf";
 /// The longest body of a POST.
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// What the kernel queues; it caps this at `net.core.somaxconn`.
@@ -23,7 +33,7 @@ const BACKLOG: u32 = 4096;
 /// once after a kill.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address is taken or absent.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -32,8 +42,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts for ever.
-pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener) {
+/// Accepts connections until the runtime ends.
+pub(crate) async fn accept(server: Arc<StandIn>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -46,58 +56,61 @@ pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener) {
     }
 }
 
-async fn serve(server: Arc<Server>, mut stream: TcpStream) {
-    // What goes wrong with one connection is its peer's business; the counts show it.
-    let mut buffer = Vec::new();
-    let Ok(upgraded) = serve_http(&server, &mut stream, &mut buffer).await else { return };
-    if upgraded {
-        socket::serve(server, stream, buffer).await;
-    }
+/// Serves requests until the peer ends the connection or it has become a WebSocket. What goes wrong
+/// with one connection is its peer's business; the counts show it.
+async fn serve(server: Arc<StandIn>, stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let service = service_fn(|request| respond(&server, request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    connection.with_upgrades().await.map_err(io::Error::other)
 }
 
-/// Serves requests until one has become a WebSocket (true) or there are no more.
-async fn serve_http(
-    server: &Server,
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-) -> io::Result<bool> {
-    stream.set_nodelay(true)?;
-    while let Some(head) = http1::read_head(stream, buffer).await? {
-        if head.path != PATH {
-            http1::answer(stream, "404 Not Found\r\n", b"").await?;
-            return Ok(false);
-        }
-        if let Some((status, retry_after)) = server.faults.current().refuse() {
-            server.counts.refused.one();
-            let retry = retry_after.map_or(String::new(), |s| format!("Retry-After: {s}\r\n"));
-            let answer = format!("{status} Refused\r\n{retry}Connection: close\r\n");
-            http1::answer(stream, &answer, b"").await?;
-            return Ok(false);
-        }
-        if let Some(key) = head.websocket_key {
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
-                derive_accept_key(key.as_bytes())
-            );
-            tokio::io::AsyncWriteExt::write_all(stream, answer.as_bytes()).await?;
-            return Ok(true);
-        }
-        if head.method != "POST" || head.content_type != "application/x-protobuf" {
-            http1::answer(stream, "405 Method Not Allowed\r\nAllow: POST\r\n", b"").await?;
-            return Ok(false);
-        }
-        let body = http1::read_body(stream, buffer, head.content_length, BODY_BYTES_MAX).await?;
-        server.counts.posts.one();
-        if let Some(per_second) = server.faults.current().capacity {
-            server.faults.work(per_second).await;
-        }
-        // Each POST stands alone, so each reply introduces the server.
-        let handled = server.handle(&Bytes::from(body), None, true);
-        let answer = "200 OK\r\nContent-Type: application/x-protobuf\r\n";
-        http1::answer(stream, answer, &handled.reply).await?;
-        if !head.keep_alive {
-            return Ok(false);
-        }
+async fn respond(server: &Arc<StandIn>, mut request: Request<Incoming>) -> io::Result<Response> {
+    let answer = http::Response::builder();
+    if request.uri().path() != PATH {
+        return finish(answer.status(StatusCode::NOT_FOUND), Vec::new());
     }
-    Ok(false)
+    if let Some((status, retry_after)) = server.faults.current().refuse() {
+        server.counts.refused.one();
+        let answer = answer.status(status).header(CONNECTION, "close");
+        let answer = match retry_after {
+            Some(seconds) => answer.header(RETRY_AFTER, seconds),
+            None => answer,
+        };
+        return finish(answer, Vec::new());
+    }
+    if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) {
+        let accepted = derive_accept_key(key.as_bytes());
+        tokio::spawn(become_socket(server.clone(), hyper::upgrade::on(&mut request)));
+        let answer = answer.status(StatusCode::SWITCHING_PROTOCOLS);
+        let answer = answer.header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
+        return finish(answer.header(SEC_WEBSOCKET_ACCEPT, accepted), Vec::new());
+    }
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if request.method() != Method::POST || content_type.is_none_or(|value| value != PROTOBUF) {
+        return finish(
+            answer.status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, "POST"),
+            Vec::new(),
+        );
+    }
+    let body = read_body(request.into_body(), BODY_BYTES_MAX).await?;
+    server.counts.posts.one();
+    if let Some(per_second) = server.faults.current().capacity {
+        server.faults.work(per_second).await;
+    }
+    // Each POST stands alone, so each reply introduces the server.
+    let handled = server.handle(&body, None, true);
+    finish(answer.header(CONTENT_TYPE, PROTOBUF), handled.reply)
+}
+
+fn finish(answer: http::response::Builder, body: impl Into<bytes::Bytes>) -> io::Result<Response> {
+    answer.body(body.into().into()).map_err(io::Error::other)
+}
+
+/// Takes the connection over once the answer to its upgrade is written.
+async fn become_socket(server: Arc<StandIn>, upgrade: OnUpgrade) {
+    let Ok(upgraded) = upgrade.await else { return };
+    // Every connection here is made of this stream, so this is always what comes back.
+    let Ok(parts) = Upgraded::downcast::<TokioIo<TcpStream>>(upgraded) else { return };
+    socket::serve(server, parts.io.into_inner(), parts.read_buf.to_vec()).await;
 }

@@ -19,7 +19,7 @@ use clap::Args;
 use tokio::net::TcpSocket;
 
 use misbehave::Misbehaviour;
-use reply::Server;
+use reply::StandIn;
 
 /// Options of `loadtest server`.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(crate) fn run(args: ServerArgs) -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
-        let server = Arc::new(Server::new(args.misbehaviour));
+        let server = Arc::new(StandIn::new(args.misbehaviour));
         // First the port that is not shared: it tells of another stand-in still running.
         let report = TcpSocket::new_v4()?;
         report.set_reuseaddr(true)?;

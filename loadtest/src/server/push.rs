@@ -14,7 +14,7 @@ use seawall::opamp::proto::{
 };
 use serde::Deserialize;
 
-use super::reply::{CUSTOM_CAPABILITY, Server, encode};
+use super::reply::{CUSTOM_CAPABILITY, StandIn, encode};
 
 /// The number of a field that no specification knows: pushes of unknown content.
 const UNKNOWN_FIELD: u32 = 9000;
@@ -24,7 +24,7 @@ const SIZE_MAX: usize = 64 << 20;
 /// What is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
+pub(crate) enum PushKind {
     /// A remote configuration of `size` bytes; its hash begins with the uid it is meant for.
     RemoteConfig,
     /// A custom message of `size` bytes, beginning with the uid it is meant for.
@@ -42,13 +42,13 @@ pub(crate) enum Kind {
 /// An order to push.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Order {
+pub(crate) struct PushOrder {
     /// To this agent.
     uid: Option<String>,
     /// To every agent that can be reached.
     #[serde(default)]
     all: bool,
-    kind: Kind,
+    kind: PushKind,
     #[serde(default)]
     size: usize,
     /// How many for each agent.
@@ -63,12 +63,12 @@ const fn one() -> u32 {
     1
 }
 
-impl Order {
+impl PushOrder {
     /// Reads the body of `POST /push` and finds out whom it concerns.
     ///
     /// # Errors
     /// Says what is wrong with the order.
-    pub(crate) fn read(body: &[u8], server: &Server) -> Result<(Self, Vec<InstanceUid>), String> {
+    pub(crate) fn read(body: &[u8], server: &StandIn) -> Result<(Self, Vec<InstanceUid>), String> {
         let order: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if order.size > SIZE_MAX {
             return Err(format!("size is at most {SIZE_MAX} bytes"));
@@ -84,7 +84,7 @@ impl Order {
     }
 
     /// Carries it out. A connection that takes nothing more holds the rest up.
-    pub(crate) async fn carry_out(self, server: Arc<Server>, targets: Vec<InstanceUid>) {
+    pub(crate) async fn carry_out(self, server: Arc<StandIn>, targets: Vec<InstanceUid>) {
         let start = clock::now();
         let mut sent = 0u32;
         for _ in 0..self.count {
@@ -101,7 +101,7 @@ impl Order {
         }
     }
 
-    async fn push(&self, server: &Server, uid: InstanceUid) {
+    async fn push(&self, server: &StandIn, uid: InstanceUid) {
         let mut message = self.message(uid);
         let hash = message.remote_config.as_ref().map(|config| config.config_hash.clone());
         let Some(route) = server.store.offer(uid, hash.as_deref()) else {
@@ -112,7 +112,7 @@ impl Order {
             message.instance_uid.clear();
         }
         let mut bytes = encode(&message);
-        if self.kind == Kind::Bytes {
+        if self.kind == PushKind::Bytes {
             bytes = with_unknown_field(&bytes, self.size);
         }
         match route.outbox.send(bytes).await {
@@ -127,7 +127,7 @@ impl Order {
         let wire = uid.to_wire().to_vec();
         let mut message = ServerToAgent { instance_uid: wire.clone(), ..Default::default() };
         match self.kind {
-            Kind::RemoteConfig => {
+            PushKind::RemoteConfig => {
                 let body = vec![b'#'; self.size];
                 let file = AgentConfigFile { body, content_type: "text/yaml".to_owned() };
                 let config_map = [("collector.yaml".to_owned(), file)].into();
@@ -135,15 +135,15 @@ impl Order {
                 let config = Some(AgentConfigMap { config_map });
                 message.remote_config = Some(AgentRemoteConfig { config, config_hash });
             }
-            Kind::Custom => {
+            PushKind::Custom => {
                 let mut data = wire;
                 data.resize(self.size.max(data.len()), b'x');
                 let capability = CUSTOM_CAPABILITY.to_owned();
                 let r#type = "push".to_owned();
                 message.custom_message = Some(CustomMessage { capability, r#type, data });
             }
-            Kind::Bytes => {}
-            Kind::HeartbeatInterval => {
+            PushKind::Bytes => {}
+            PushKind::HeartbeatInterval => {
                 let opamp = Some(OpAmpConnectionSettings {
                     heartbeat_interval_seconds: self.size as u64,
                     ..Default::default()
@@ -152,11 +152,11 @@ impl Order {
                 message.connection_settings =
                     Some(ConnectionSettingsOffers { hash, opamp, ..Default::default() });
             }
-            Kind::NewInstanceUid => {
+            PushKind::NewInstanceUid => {
                 let new_instance_uid = rand::random::<[u8; 16]>().to_vec();
                 message.agent_identification = Some(AgentIdentification { new_instance_uid });
             }
-            Kind::Restart => message.command = Some(ServerToAgentCommand::default()),
+            PushKind::Restart => message.command = Some(ServerToAgentCommand::default()),
         }
         message
     }

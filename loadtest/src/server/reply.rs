@@ -14,7 +14,7 @@ use seawall::opamp::proto::{
 use super::counts::Counts;
 use super::misbehave::{Faults, Misbehaviour};
 use super::peaks::{Peaks, Sort};
-use super::store::{Outcome, Route, Store};
+use super::store::{AgentRoute, AgentStore, Applied};
 use crate::oracle::fields::ReportShape;
 
 /// `ServerCapabilities`: accepts status, offers remote configuration, accepts effective
@@ -30,9 +30,9 @@ const UNAVAILABLE: i32 = 2;
 
 /// The whole server, shared by its connections.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct StandIn {
     /// What it believes.
-    pub(crate) store: Store,
+    pub(crate) store: AgentStore,
     /// What it counts.
     pub(crate) counts: Counts,
     /// The worst seconds of it.
@@ -52,11 +52,11 @@ pub(crate) struct Handled {
     pub(crate) new_here: Option<InstanceUid>,
 }
 
-impl Server {
+impl StandIn {
     /// Knows nobody yet.
     pub(crate) fn new(faults: Misbehaviour) -> Self {
         Self {
-            store: Store::new(),
+            store: AgentStore::new(),
             counts: Counts::default(),
             peaks: Peaks::new(),
             faults: Faults::new(faults),
@@ -71,7 +71,12 @@ impl Server {
     }
 
     /// Works through one message. `first` says that it is the first of its connection.
-    pub(crate) fn handle(&self, message: &Bytes, route: Option<&Route>, first: bool) -> Handled {
+    pub(crate) fn handle(
+        &self,
+        message: &Bytes,
+        route: Option<&AgentRoute>,
+        first: bool,
+    ) -> Handled {
         self.counts.messages.one();
         self.counts.bytes.more(message.len() as u64);
         self.counts.replies.one();
@@ -118,7 +123,7 @@ impl Server {
         Handled { reply: encode(&reply), new_here: outcome.new_here.then_some(uid) }
     }
 
-    fn questions(&self, faults: &Misbehaviour, outcome: Outcome, report: &ReportShape) -> u64 {
+    fn questions(&self, faults: &Misbehaviour, outcome: Applied, report: &ReportShape) -> u64 {
         let mut flags = 0;
         if report.agent_disconnect.is_some() {
             return flags;
@@ -134,7 +139,7 @@ impl Server {
         flags
     }
 
-    fn count(&self, report: &ReportShape, outcome: Outcome) -> Sort {
+    fn count(&self, report: &ReportShape, outcome: Applied) -> Sort {
         let counts = &self.counts;
         if outcome.unknown {
             counts.unknown_agents.one();
@@ -213,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_reply_names_its_agent_and_the_first_introduces_the_server() {
-        let server = Server::new(Misbehaviour::default());
+        let server = StandIn::new(Misbehaviour::default());
         let first = reply(&server.handle(&message(0), None, true));
         assert_eq!(first.instance_uid, vec![1; 16]);
         assert!(first.custom_capabilities.is_some() && first.capabilities == CAPABILITIES);
@@ -224,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_a_bad_request() {
-        let server = Server::new(Misbehaviour::default());
+        let server = StandIn::new(Misbehaviour::default());
         for wrong in [&b"\x00\x0a\x03abc"[..], b"\x00\xff\xff", b""] {
             let answer = reply(&server.handle(&Bytes::copy_from_slice(wrong), None, false));
             assert_eq!(answer.error_response.unwrap().r#type, BAD_REQUEST);
@@ -234,7 +239,7 @@ mod tests {
     #[test]
     fn an_unavailable_server_loses_the_report_and_asks_later() {
         let faults = Misbehaviour { unavailable_every: Some(2), ..Default::default() };
-        let server = Server::new(faults);
+        let server = StandIn::new(faults);
         server.handle(&message(0), None, true);
         let refused = reply(&server.handle(&message(1), None, false)).error_response.unwrap();
         assert_eq!(refused.r#type, UNAVAILABLE);

@@ -3,16 +3,22 @@
 use std::io;
 use std::sync::Arc;
 
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::counts::Counts;
 use super::misbehave::Misbehaviour;
 use super::peaks::PeaksPerSecond;
-use super::push::Order;
-use super::reply::Server;
+use super::push::PushOrder;
+use super::reply::StandIn;
 use super::store::Totals;
-use crate::http1::{self, Head};
+use crate::http::{Response, read_body};
 
 /// The longest order.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -28,8 +34,8 @@ struct Report<'a> {
     totals: Totals,
 }
 
-/// Answers for ever.
-pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener) {
+/// Accepts connections until the runtime ends.
+pub(crate) async fn accept(server: Arc<StandIn>, listener: TcpListener) {
     loop {
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(server.clone(), stream));
@@ -37,30 +43,31 @@ pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener) {
     }
 }
 
-async fn serve(server: Arc<Server>, mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(head) = http1::read_head(&mut stream, &mut buffer).await? {
-        let length = head.content_length;
-        let body = http1::read_body(&mut stream, &mut buffer, length, BODY_BYTES_MAX).await?;
-        match respond(&server, &head, &body).await {
-            Ok(answer) => {
-                let kind = "200 OK\r\nContent-Type: application/json\r\n";
-                http1::answer(&mut stream, kind, &answer).await?;
-            }
-            Err(fault) => {
-                let kind = "400 Bad Request\r\nContent-Type: text/plain\r\n";
-                http1::answer(&mut stream, kind, fault.as_bytes()).await?;
-            }
-        }
-        if !head.keep_alive {
-            break;
-        }
-    }
-    Ok(())
+async fn serve(server: Arc<StandIn>, stream: TcpStream) -> Result<(), hyper::Error> {
+    let service = service_fn(|request| respond(&server, request));
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
 }
 
-async fn respond(server: &Arc<Server>, head: &Head, body: &[u8]) -> Result<Vec<u8>, String> {
-    match (head.method.as_str(), head.path.as_str()) {
+async fn respond(server: &Arc<StandIn>, request: Request<Incoming>) -> io::Result<Response> {
+    let (head, body) = request.into_parts();
+    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let answer = http::Response::builder();
+    match carry_out(server, (head.method.as_str(), head.uri.path()), &body).await {
+        Ok(json) => answer.header(CONTENT_TYPE, "application/json").body(json.into()),
+        Err(fault) => answer
+            .status(StatusCode::BAD_REQUEST)
+            .header(CONTENT_TYPE, "text/plain")
+            .body(fault.into()),
+    }
+    .map_err(io::Error::other)
+}
+
+async fn carry_out(
+    server: &Arc<StandIn>,
+    asked: (&str, &str),
+    body: &[u8],
+) -> Result<Vec<u8>, String> {
+    match asked {
         ("GET", "/report") => {
             let report = Report {
                 counts: &server.counts,
@@ -88,7 +95,7 @@ async fn respond(server: &Arc<Server>, head: &Head, body: &[u8]) -> Result<Vec<u
             Ok(b"{}".to_vec())
         }
         ("POST", "/push") => {
-            let (order, targets) = Order::read(body, server)?;
+            let (order, targets) = PushOrder::read(body, server)?;
             let answer = format!("{{\"targets\":{}}}", targets.len());
             tokio::spawn(order.carry_out(server.clone(), targets));
             Ok(answer.into_bytes())
@@ -100,7 +107,7 @@ async fn respond(server: &Arc<Server>, head: &Head, body: &[u8]) -> Result<Vec<u
 }
 
 /// One JSON object a line, so that readers need not hold the whole.
-fn agent_lines(server: &Server) -> Vec<u8> {
+fn agent_lines(server: &StandIn) -> Vec<u8> {
     let mut out = Vec::new();
     server.store.lines(|line| {
         // Numbers and text into memory: this cannot fail.

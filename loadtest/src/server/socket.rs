@@ -16,8 +16,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::reply::Server;
-use super::store::Route;
+use super::reply::StandIn;
+use super::store::AgentRoute;
 
 /// Pushes waiting for one connection.
 const PUSHES_MAX: usize = 64;
@@ -27,7 +27,7 @@ const LATE_MAX: usize = 100_000;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// What happens to a connection.
-enum Event {
+enum SocketEvent {
     Message(Bytes),
     Push(Bytes),
     LateReply(Bytes),
@@ -36,10 +36,10 @@ enum Event {
     Ended,
 }
 
-struct Connection {
-    server: Arc<Server>,
+struct StandInSocket {
+    server: Arc<StandIn>,
     socket: WebSocketStream<TcpStream>,
-    route: Route,
+    route: AgentRoute,
     pushes: mpsc::Receiver<Bytes>,
     /// Agents that have spoken here.
     agents: HashSet<InstanceUid>,
@@ -50,7 +50,7 @@ struct Connection {
 }
 
 /// Serves a WebSocket whose handshake is done until it ends. `early` was read with the handshake.
-pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, early: Vec<u8>) {
+pub(crate) async fn serve(server: Arc<StandIn>, stream: TcpStream, early: Vec<u8>) {
     server.counts.websockets.one();
     if server.faults.current().accept_and_close {
         server.counts.websockets_closed.one();
@@ -64,8 +64,8 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, early: Vec<u8>
     let socket =
         WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
     let (outbox, pushes) = mpsc::channel(PUSHES_MAX);
-    let route = Route { connection: server.next_connection(), outbox };
-    let mut connection = Connection {
+    let route = AgentRoute { connection: server.next_connection(), outbox };
+    let mut connection = StandInSocket {
         server,
         socket,
         route,
@@ -79,19 +79,19 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, early: Vec<u8>
     connection.end();
 }
 
-impl Connection {
+impl StandInSocket {
     async fn step(&mut self) -> Result<(), Error> {
         match self.next_event().await? {
-            Event::Message(message) => self.on_message(&message).await,
-            Event::Push(bytes) | Event::LateReply(bytes) => {
+            SocketEvent::Message(message) => self.on_message(&message).await,
+            SocketEvent::Push(bytes) | SocketEvent::LateReply(bytes) => {
                 self.socket.feed(Message::Binary(bytes)).await
             }
-            Event::Nothing => Ok(()),
-            Event::Ended => Err(Error::ConnectionClosed),
+            SocketEvent::Nothing => Ok(()),
+            SocketEvent::Ended => Err(Error::ConnectionClosed),
         }
     }
 
-    async fn next_event(&mut self) -> Result<Event, Error> {
+    async fn next_event(&mut self) -> Result<SocketEvent, Error> {
         let may_read = self.late.len() < LATE_MAX;
         // While there is more to read, replies gather; then they go out in one write.
         if may_read && let Some(read) = self.socket.next().now_or_never() {
@@ -101,9 +101,9 @@ impl Connection {
         let due = self.late.front().map(|(due, _)| tokio::time::Instant::from_std(*due));
         tokio::select! {
             read = self.socket.next(), if may_read => of_read(read),
-            Some(push) = self.pushes.recv() => Ok(Event::Push(push)),
+            Some(push) = self.pushes.recv() => Ok(SocketEvent::Push(push)),
             () = until(due) => {
-                Ok(self.late.pop_front().map_or(Event::Nothing, |(_, reply)| Event::LateReply(reply)))
+                Ok(self.late.pop_front().map_or(SocketEvent::Nothing, |(_, reply)| SocketEvent::LateReply(reply)))
             }
         }
     }
@@ -146,11 +146,11 @@ impl Connection {
     }
 }
 
-fn of_read(read: Option<Result<Message, Error>>) -> Result<Event, Error> {
+fn of_read(read: Option<Result<Message, Error>>) -> Result<SocketEvent, Error> {
     Ok(match read {
-        Some(Ok(Message::Binary(bytes))) => Event::Message(bytes),
-        Some(Ok(Message::Close(_))) | None => Event::Ended,
-        Some(Ok(_)) => Event::Nothing,
+        Some(Ok(Message::Binary(bytes))) => SocketEvent::Message(bytes),
+        Some(Ok(Message::Close(_))) | None => SocketEvent::Ended,
+        Some(Ok(_)) => SocketEvent::Nothing,
         Some(Err(error)) => return Err(error),
     })
 }

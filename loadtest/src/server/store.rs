@@ -16,7 +16,7 @@ use crate::oracle::judge::AgentLine;
 
 /// Where to reach an agent: the connection it last spoke on.
 #[derive(Debug, Clone)]
-pub(crate) struct Route {
+pub(crate) struct AgentRoute {
     /// The connection.
     pub(crate) connection: u64,
     /// Messages for it, encoded.
@@ -25,7 +25,7 @@ pub(crate) struct Route {
 
 /// One agent as the server sees it.
 #[derive(Debug, Default)]
-struct Agent {
+struct KnownAgent {
     fields: [Option<Box<[u8]>>; StatusField::COUNT],
     components: Option<Box<[u8]>>,
     capabilities: u64,
@@ -33,7 +33,7 @@ struct Agent {
     /// Something is missing or may be stale; a full report will tell.
     wants_full: bool,
     disconnected: bool,
-    route: Option<Route>,
+    route: Option<AgentRoute>,
     /// Of `fields` and `components`; `None` where it has yet to be made.
     digests: [Option<u64>; StatusField::COUNT + 1],
     offered: Option<Vec<u8>>,
@@ -41,7 +41,7 @@ struct Agent {
 
 /// What a report meant to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct Applied {
     /// The agent was not known.
     pub(crate) unknown: bool,
     /// Its number was not the expected one.
@@ -61,8 +61,8 @@ const SHARDS: usize = 64;
 
 /// All agents.
 #[derive(Debug)]
-pub(crate) struct Store {
-    shards: [Mutex<HashMap<InstanceUid, Agent>>; SHARDS],
+pub(crate) struct AgentStore {
+    shards: [Mutex<HashMap<InstanceUid, KnownAgent>>; SHARDS],
 }
 
 /// Gauges of the report.
@@ -80,13 +80,13 @@ pub(crate) struct Totals {
     pub(crate) offers_open: u64,
 }
 
-impl Store {
+impl AgentStore {
     /// Nobody known.
     pub(crate) fn new() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    fn shard(&self, uid: &InstanceUid) -> &Mutex<HashMap<InstanceUid, Agent>> {
+    fn shard(&self, uid: &InstanceUid) -> &Mutex<HashMap<InstanceUid, KnownAgent>> {
         &self.shards[usize::from(uid.as_bytes()[15]) % SHARDS]
     }
 
@@ -95,10 +95,10 @@ impl Store {
         &self,
         uid: InstanceUid,
         report: &ReportShape,
-        route: Option<&Route>,
-    ) -> Outcome {
+        route: Option<&AgentRoute>,
+    ) -> Applied {
         let mut shard = self.shard(&uid).lock();
-        let mut outcome = Outcome { unknown: !shard.contains_key(&uid), ..Outcome::default() };
+        let mut outcome = Applied { unknown: !shard.contains_key(&uid), ..Applied::default() };
         let agent = shard.entry(uid).or_default();
         outcome.gap = !outcome.unknown && report.sequence_num != agent.last_number.wrapping_add(1);
         agent.last_number = report.sequence_num;
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// How to reach an agent, and a note of the hash it is about to be offered.
-    pub(crate) fn offer(&self, uid: InstanceUid, hash: Option<&[u8]>) -> Option<Route> {
+    pub(crate) fn offer(&self, uid: InstanceUid, hash: Option<&[u8]>) -> Option<AgentRoute> {
         let mut shard = self.shard(&uid).lock();
         let agent = shard.get_mut(&uid)?;
         if let (Some(hash), true) = (hash, agent.route.is_some()) {
@@ -140,7 +140,7 @@ impl Store {
 
     /// Everybody who can be reached, in no particular order.
     pub(crate) fn reachable(&self) -> Vec<InstanceUid> {
-        let of_shard = |shard: &Mutex<HashMap<InstanceUid, Agent>>| {
+        let of_shard = |shard: &Mutex<HashMap<InstanceUid, KnownAgent>>| {
             let shard = shard.lock();
             let routed = shard.iter().filter(|(_, agent)| agent.route.is_some());
             routed.map(|(uid, _)| *uid).collect::<Vec<_>>()
@@ -189,9 +189,9 @@ impl Store {
     }
 }
 
-impl Agent {
+impl KnownAgent {
     /// Notes the connection; true if it is another one than before.
-    fn follow(&mut self, route: Option<&Route>) -> bool {
+    fn follow(&mut self, route: Option<&AgentRoute>) -> bool {
         let before = self.route.as_ref().map(|route| route.connection);
         if before == route.map(|route| route.connection) {
             return false;
@@ -201,7 +201,7 @@ impl Agent {
     }
 
     /// Takes over the fields that are there; what is absent has not changed (OpAMP specification,
-    /// "Agent Status Compression").
+    /// "KnownAgent Status Compression").
     fn merge(&mut self, report: &ReportShape) {
         self.capabilities = report.capabilities;
         for (index, field) in report.status_fields().into_iter().enumerate() {

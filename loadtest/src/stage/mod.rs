@@ -14,7 +14,7 @@ use seawall::clock;
 
 use crate::addresses::{free_port, local};
 use crate::children::{Kept, Output};
-use crate::http1;
+use crate::http;
 use crate::server::stop_signal;
 use crate::storm::args::StormArgs;
 pub(crate) use args::{StageArgs, StagedAgents, StagedArgs};
@@ -196,7 +196,7 @@ async fn wait_for(url: &str, child: &mut Kept) -> io::Result<()> {
     let deadline = clock::now() + START_TIMEOUT;
     loop {
         child.check()?;
-        match http1::fetch(url, None).await {
+        match http::fetch(url, None).await {
             Ok(_) => return Ok(()),
             Err(error) if clock::now() >= deadline => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
-use crate::http1;
+use crate::http;
 
 /// A gateway's operators' port, or why there is none to speak to.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl RateSetting {
     /// that its rate is another.
     pub(crate) async fn set(&self, per_second: f64) -> io::Result<()> {
         let url = format!("{}/admission?rate={per_second}", base(&self.metrics)?);
-        match http1::fetch(&url, Some("")).await {
+        match http::fetch(&url, Some("")).await {
             Ok(answer) => taken(&answer, per_second),
             // A gateway that answers GET alone says 405, to whatever path.
             Err(error) if is_unknown(&error) => Err(io::Error::new(

@@ -7,7 +7,7 @@ use seawall::clock;
 use serde_json::{Map, Value};
 
 use crate::crew::Crew;
-use crate::http1;
+use crate::http;
 use crate::oracle::judge::{AgentLine, Verdict, judge};
 
 /// A stand-in's report port.
@@ -44,7 +44,7 @@ impl ServerReport {
     /// # Errors
     /// When it does not answer.
     pub(crate) async fn counts(&self) -> io::Result<Map<String, Value>> {
-        let body = http1::fetch(&format!("{}/report", self.url), None).await?;
+        let body = http::fetch(&format!("{}/report", self.url), None).await?;
         Ok(serde_json::from_slice(&body)?)
     }
 
@@ -56,7 +56,7 @@ impl ServerReport {
     pub(crate) async fn reset(&self) -> io::Result<()> {
         let deadline = clock::now() + RESTART;
         loop {
-            match http1::fetch(&format!("{}/reset", self.url), Some("")).await {
+            match http::fetch(&format!("{}/reset", self.url), Some("")).await {
                 Err(_) if clock::now() < deadline => tokio::time::sleep(ASK).await,
                 outcome => return outcome.map(drop),
             }
@@ -64,7 +64,7 @@ impl ServerReport {
     }
 
     async fn agents(&self) -> io::Result<Vec<AgentLine>> {
-        let body = http1::fetch(&format!("{}/agents", self.url), None).await?;
+        let body = http::fetch(&format!("{}/agents", self.url), None).await?;
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         Ok(lines.map(serde_json::from_slice).collect::<Result<_, _>>()?)
     }
@@ -127,7 +127,7 @@ impl ServerReport {
     /// # Errors
     /// When it does not answer, or knows no such misbehaviour.
     pub(crate) async fn misbehave(&self, how: &str) -> io::Result<()> {
-        http1::fetch(&format!("{}/misbehave", self.url), Some(how)).await.map(drop)
+        http::fetch(&format!("{}/misbehave", self.url), Some(how)).await.map(drop)
     }
 }
 

@@ -5,6 +5,7 @@
 use super::work::Work;
 use super::{Moment, Port, Presence, Session};
 use crate::core::drain::AgentDrain;
+use crate::mutation::{Breach, is_on};
 
 /// Which sessions a node that drains forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Session {
         if !self.attendance.is_connected() || self.drains {
             return AgentDrain::Absent;
         }
-        if patient && !self.is_settled() {
+        if patient && !self.is_settled() && !is_on(Breach::DrainForgetsUnanswered) {
             return AgentDrain::Pending;
         }
         self.drains = true;

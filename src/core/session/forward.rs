@@ -115,6 +115,10 @@ pub(super) fn forward<P: Port>(
     route: Option<Route>,
     plan: ForwardPlan,
 ) -> Forwarding {
+    if is_on(Breach::DrainDropsGoodbye) && work.moment.drains && scan.disconnects() {
+        work.enter(Presence::Gone);
+        return Forwarding::Nothing;
+    }
     match forward_now(work, scan, route, plan) {
         Forwarding::Sent => {
             if scan.disconnects() {

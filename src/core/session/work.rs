@@ -244,7 +244,12 @@ impl<'a, P: Port> Work<'a, P> {
     pub(super) fn forget_moved(&mut self) {
         self.session.replies.waive();
         let settled = self.session.is_settled();
-        self.enter(Presence::Gone);
+        let next = if is_on(Breach::DrainTellsDisconnect) {
+            Presence::Disconnecting
+        } else {
+            Presence::Gone
+        };
+        self.enter(next);
         self.port.detach(Departure::Drained);
         self.port.note(Note::Moved { settled });
     }

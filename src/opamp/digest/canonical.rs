@@ -1,16 +1,16 @@
 //! Canonical bytes: one form for all encodings of a message that mean the same.
 //!
-//! They are an encoding of the same message again, never longer than what they were made from:
-//! - fields in number order; those that the schema does not know behind them, as they stand, also
-//!   sorted by number, so that a version which learns a plain field makes the same bytes;
+//! They are an encoding of the same message again, at most as long as the original:
+//! - fields in number order; fields outside the schema behind them, as they stand, also sorted by
+//!   number, so that a version which learns a plain field makes the same bytes;
 //! - a repeated field's elements in their own order;
 //! - a map's entries sorted by key at every depth, the last one of each key alone;
 //! - of a scalar that stands more than once the last, of a sub-message all of it: a decoder merges
 //!   occurrences, and parsing their concatenation is the same ("Last One Wins" in protobuf's encoding
 //!   guide), so their fields are taken as the fields of one message;
 //! - of a oneof the member set last, even with its default value;
-//! - no other scalar with its default value: in proto3 it says the same as its absence. An empty
-//!   sub-message says more than its absence, and stays;
+//! - every other scalar only if it differs from its default: in proto3 a default says the same as
+//!   absence. An empty sub-message says more than its absence, and stays;
 //! - tags, lengths and numbers in as few bytes as they take.
 //!
 //! Each level is scanned once, its fields are noted, and the bytes are written from the end. What a
@@ -27,10 +27,10 @@ use crate::opamp::fields::{ScanError, WireType, fields, varint};
 /// How deep messages may nest; an entry of a map is a level, as in prost.
 pub(super) const DEPTH_MAX: usize = 100;
 
-/// How many fields may be noted at one time. A part of the definition of digests: not to be changed.
+/// How many fields may be noted at one time. A part of the definition of digests, so it must stay.
 pub(super) const RECORDS_MAX: usize = 1 << 16;
 
-/// The bytes have no canonical form: malformed, too deep, too many fields in one message.
+/// The bytes lack a canonical form: malformed, too deep, too many fields in one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opaque;
 
@@ -116,7 +116,7 @@ impl Pass<'_> {
         Ok(in_order)
     }
 
-    /// Of a oneof the last member counts; occurrences of it that nothing came between are merged.
+    /// Of a oneof the last member counts; its occurrences behind the last other member are merged.
     fn keep_last_member(&mut self, shape: &'static Shape, base: usize) {
         let records = &mut self.scratch.records;
         let is_member = |record: &Record| shape.kind(record.number).is_some();
@@ -145,7 +145,7 @@ impl Pass<'_> {
         u32::from(has_hash) << COMPONENTS
     }
 
-    /// Writes one field: all that stands at `group`, which is not empty.
+    /// Writes one field: all that stands at `group`, which has one record, at least.
     fn field(
         &mut self,
         shape: &'static Shape,
@@ -306,7 +306,7 @@ impl Pass<'_> {
         entries.truncate(kept + 1);
     }
 
-    /// Writes what is in an entry; a key or value with nothing in it says the same as none.
+    /// Writes what is in an entry; an empty key or value says the same as an absent one.
     fn write_entry(
         &mut self,
         values: &'static Shape,

@@ -1,5 +1,5 @@
 //! Digests as they have always been. Nodes of different versions compare them, and storage keeps them:
-//! a value here may be added, never changed.
+//! values may be added here, and the old ones must stay.
 
 use super::*;
 use crate::opamp::wire::{put_len_field, put_varint_field};
@@ -107,7 +107,7 @@ fn digests_are_what_they_have_always_been() {
     assert_eq!(format!("{:?}", long.number(4, 0x1805)), "e1f3bf3b06e5569acec79536bd8ca31c");
 }
 
-/// Canonical bytes in full: whoever implements them again compares with these.
+/// Canonical bytes in full: another implementation compares with these.
 #[test]
 fn canonical_bytes_are_what_they_have_always_been() {
     let mut out = Vec::new();

@@ -9,8 +9,8 @@ const SECRET_BYTES: usize = 192;
 
 /// A secret that all nodes of a cluster share, so that they have the same digests.
 ///
-/// XXH3 is no cryptographic hash: the secret keeps agents from preparing collisions, and must not be used
-/// for anything else.
+/// XXH3 is weaker than a cryptographic hash: the secret keeps agents from preparing collisions. Use it for
+/// digests alone.
 #[derive(Clone)]
 pub struct DigestKey(Box<[u8; SECRET_BYTES]>);
 
@@ -29,7 +29,7 @@ impl DigestKey {
     }
 }
 
-/// The key of a node without a configured secret: digests are stable, but not secret.
+/// The key of a node that has no configured secret: digests are stable, but anyone can compute them.
 impl Default for DigestKey {
     fn default() -> Self {
         Self::derive(b"")
@@ -52,7 +52,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A hash of bytes as they stand, for recognising the same bytes again on the same node. Not stored.
+/// A hash of bytes as they stand, for recognising the same bytes again on the same node. Lives in memory only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RawHash(pub u128);
 

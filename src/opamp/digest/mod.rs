@@ -1,14 +1,14 @@
-//! Digests of what agents report: equal if and only if nothing that counts has changed.
+//! Digests of what agents report: equal if and only if all that counts is unchanged.
 //!
 //! A digest is XXH3-128, keyed with a secret of the cluster, of a status field's canonical bytes
-//! (`canonical`), without what is volatile ([`Volatile`]). It is stored, and compared between nodes and
-//! versions: tests hold it to golden values. Bytes without a canonical form, because they are malformed or
-//! nest too deep, have the digest of the bytes themselves, in a domain of its own: there is always a
-//! digest, and equal digests always mean equal content.
+//! (`canonical`), which leave out what is volatile ([`Volatile`]). Digests are stored, and compared between
+//! nodes and versions: tests hold them to golden values. Bytes that are malformed or nest too deep lack a
+//! canonical form. They have the digest of the bytes themselves, in a domain of its own: so there is always
+//! a digest, and equal digests always mean equal content.
 //!
-//! XXH3 does not resist an agent that looks for collisions. A digest may therefore decide what is
-//! forwarded of the agent's *own* reports, and nothing else; bytes are never shared on its word.
-//! Knows nothing of sessions, servers or storage.
+//! An agent that looks for collisions of XXH3 finds some. A digest may therefore decide only what is
+//! forwarded of the agent's *own* reports; the store compares bytes before it shares them. Must not know sessions,
+//! servers or storage.
 
 mod canonical;
 #[cfg(test)]
@@ -54,15 +54,15 @@ const HEAD_BYTES: usize = 5;
 pub struct Digester {
     /// The cluster's secret.
     pub key: DigestKey,
-    /// What does not count as change.
+    /// The fields that may change while the state counts as unchanged.
     pub volatile: Volatile,
 }
 
 impl Digester {
-    /// The digest of one status field of an AgentToServer, from its value without tag and length.
+    /// The digest of one status field of an AgentToServer, from its value behind tag and length.
     ///
-    /// Components with a hash count by it alone, whether the map is there or not ("AvailableComponents
-    /// Message"). A number that is no status field's is taken as bytes without any structure.
+    /// Components with a hash count by it alone, with the map or without ("AvailableComponents Message"). The
+    /// value of any other number is taken as plain bytes.
     pub fn field(&self, number: u32, value: &[u8], scratch: &mut Scratch) -> Digest {
         scratch.records.clear();
         if u32::try_from(value.len()).is_err() {
@@ -85,10 +85,10 @@ impl Digester {
 
     /// Digests of all that is state in a report, in rising order of field number: capabilities (also if
     /// absent, as 0), each status field that is there, and, as [`FieldSet::OTHER`], all fields together
-    /// that the schema does not know. A field that stands more than once counts as a decoder merges it.
+    /// outside the schema. A field that stands more than once counts as a decoder merges it.
     ///
     /// A message over all limits (4 GiB, 65,536 top-level fields) has one digest of everything, its
-    /// sequence number included, as [`FieldSet::OTHER`]: nothing of it will be taken for unchanged.
+    /// sequence number included, as [`FieldSet::OTHER`]: so all of it counts as changed.
     pub fn report(
         &self,
         scan: &AgentScan<'_>,
@@ -126,7 +126,7 @@ impl Digester {
         scratch.finish();
     }
 
-    /// The digest of a field from its occurrences in `bytes`; `group` is not empty.
+    /// The digest of a field from its occurrences in `bytes`; `group` has one, at least.
     fn group(&self, bytes: &[u8], group: Range<usize>, scratch: &mut Scratch) -> Digest {
         let number = scratch.records[group.start].number;
         let Some(shape) = status_shape(number) else {
@@ -140,7 +140,7 @@ impl Digester {
         self.seal(number, Form::Canonical, scratch)
     }
 
-    /// The digest of bytes that are not looked into, each occurrence with its length.
+    /// The digest of opaque bytes, each occurrence with its length.
     fn opaque(
         &self,
         bytes: &[u8],
@@ -167,7 +167,7 @@ impl Digester {
         self.key.digest(scratch.out.written())
     }
 
-    /// Offsets of 32 bits do not reach: no limit for messages allows it.
+    /// The value is too long for offsets of 32 bits. The limits for messages are far lower.
     fn too_long(&self, number: u32, value: &[u8]) -> Digest {
         let RawHash(hash) = RawHash::of(&self.key, value);
         let mut bytes = [0; HEAD_BYTES + 16];
@@ -193,8 +193,8 @@ fn write(
     Pass { bytes, scratch, volatile, hash_for_components, records_end }.message(shape, group, 1)
 }
 
-/// Appends the canonical bytes of a status field, with all that is in it, volatile or not: another
-/// encoding of the same message. Whether there are any: malformed bytes are appended as they are.
+/// Appends the canonical bytes of a status field with all that is in it, volatile fields included: another
+/// encoding of the same message. `false` if the bytes are malformed: then they are appended as they are.
 pub fn append_canonical(
     number: u32,
     value: &[u8],
@@ -213,7 +213,7 @@ pub fn append_canonical(
 }
 
 /// A hash of the bytes of a report that can be state: all but uid and sequence number. A report with
-/// the same hash as the last one has the same digests, and needs no canonical pass.
+/// the same hash as the last one has the same digests, which saves the canonical pass.
 pub fn report_hash(key: &DigestKey, scan: &AgentScan<'_>) -> RawHash {
     let mut run = 0..0;
     let mut hash = None;
@@ -235,8 +235,8 @@ pub fn report_hash(key: &DigestKey, scan: &AgentScan<'_>) -> RawHash {
     hash.unwrap_or_else(|| RawHash::of(key, &[]))
 }
 
-/// The hash that an agent gives its components; none if it gives none, or the bytes are malformed. Not
-/// to be trusted beyond the scope of the agent's identity ("AvailableComponents Message").
+/// The hash that an agent gives its components, if the bytes are well-formed and hold one. Trust it only
+/// within the scope of the agent's identity ("AvailableComponents Message").
 pub fn components_hash(available_components: &[u8]) -> Option<&[u8]> {
     let mut hash = None;
     for field in fields(available_components) {
@@ -249,7 +249,7 @@ pub fn components_hash(available_components: &[u8]) -> Option<&[u8]> {
     hash.filter(|hash| !hash.is_empty())
 }
 
-/// Whether the components themselves are there, and not their hash alone. The digest does not say.
+/// Whether the components themselves are there beside their hash. The digest leaves that open.
 pub fn has_components(available_components: &[u8]) -> bool {
     let mut found = fields(available_components).map_while(Result::ok);
     found.any(|field| field.number == COMPONENTS)
@@ -279,7 +279,7 @@ const fn is_schemas(number: u32) -> bool {
     number <= agent_field::CONNECTION_SETTINGS_STATUS
 }
 
-/// Status fields, and what the schema does not know: it may be state, and must not be lost as unchanged.
+/// Status fields, and all fields outside the schema: they may be state, so a change of them counts.
 fn is_state(field: &Field) -> bool {
     agent_field::STATUS.contains(field.number) && is_schemas(field.number)
         || !is_schemas(field.number)

@@ -59,7 +59,7 @@ fn canonical(number: u32, value: &[u8]) -> (bool, Vec<u8>) {
     (is_canonical, out)
 }
 
-/// What counts of a value, by prost: without times of observation, and without components whose hash is
+/// What counts of a value, by prost: apart from times of observation, and from components whose hash is
 /// there.
 fn counts(number: u32, value: &[u8]) -> Option<Vec<u8>> {
     match number {
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn decoding_and_encoding_keeps_the_digest((index, value) in status(), choices in choices()) {
         let (number, name, recode) = FIELDS[index];
-        // Encoded once, there are no unknown fields left, which prost would drop.
+        // Encoded once, the message is free of unknown fields, which prost drops.
         let value = recode(&value).unwrap();
         let other = shuffle(&SCHEMA, name, &value, &mut Choices::new(&choices));
         prop_assert_eq!(digest(number, &recode(&other).unwrap()), digest(number, &other));
@@ -129,7 +129,7 @@ proptest! {
             hit[place] = byte;
         }
         for changed in [another, hit] {
-            // Components that their hash stands for are not looked into, and may be malformed.
+            // Components that their hash stands for stay opaque, and may be malformed.
             let is_read = number != 14 || counts(number, &changed).is_some();
             if is_read && counts(number, &changed) != counts(number, &value) {
                 prop_assert_ne!(digest(number, &changed), digest(number, &value));
@@ -144,7 +144,7 @@ proptest! {
         byte in any::<u8>(),
         choices in choices(),
     ) {
-        // Unknown fields included: prost does not see them, so canonical bytes are compared instead, which
+        // Unknown fields included: prost skips them, so canonical bytes are compared instead, which
         // are an encoding of all that is there.
         let (number, name, recode) = FIELDS[index];
         let mut hit = value.clone();

@@ -25,7 +25,7 @@ pub(super) enum ValueKind {
     Message(&'static Shape),
     /// Messages, in their order.
     Messages(&'static Shape),
-    /// A map from a string to a message: entries have no order, and a key's last entry counts.
+    /// A map from a string to a message: the order of entries is free, and a key's last entry counts.
     Map(&'static Shape),
 }
 
@@ -58,12 +58,12 @@ pub(super) struct Shape {
     pub(super) index: usize,
     /// All fields are members of one oneof: the last that is set counts, defaults included.
     pub(super) is_oneof: bool,
-    /// Fields by number, from 1 without a gap.
+    /// Fields by number, from 1 on, gapless.
     pub(super) fields: &'static [(&'static str, ValueKind)],
 }
 
 impl Shape {
-    /// The kind of a field; none if the schema does not know the number.
+    /// The kind of a field, if the number is in the schema.
     #[inline]
     pub(super) fn kind(&self, number: u32) -> Option<ValueKind> {
         self.fields.get((number as usize).wrapping_sub(1)).map(|(_, kind)| *kind)
@@ -110,7 +110,7 @@ shapes! {
         ("bytes_value", Text),
     ]
     3 ARRAY_VALUE "ArrayValue" false [("values", Messages(&ANY_VALUE))]
-    // A repeated field, not a map: the order of its entries is content.
+    // A repeated field, whose order is content, unlike a map's.
     4 KEY_VALUE_LIST "KeyValueList" false [("values", Messages(&KEY_VALUE))]
     5 COMPONENT_HEALTH "ComponentHealth" false [
         ("healthy", Bool),
@@ -185,7 +185,7 @@ pub(super) static STATUS: [(u32, &str, &Shape); 8] = [
     ),
 ];
 
-/// The message that a status field of AgentToServer holds; none for other numbers.
+/// The message that a status field of AgentToServer holds, if the number is one.
 #[inline]
 pub(super) fn status_shape(number: u32) -> Option<&'static Shape> {
     STATUS.iter().find(|(own, _, _)| *own == number).map(|(_, _, shape)| *shape)

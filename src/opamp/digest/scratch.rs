@@ -1,12 +1,12 @@
 //! Room to work in, used again for each report: what was found where, and the canonical bytes.
 //!
-//! Bytes are written from the end of the room to its front. A message's length stands before its
-//! contents and depends on them; so written, it is known when it is due, and nothing is moved however
-//! deep messages nest.
+//! Bytes are written from the end of the room to its front. A message's length stands before its contents
+//! and depends on them. Written backwards, the length is known when it is due, and the contents stay where
+//! they are however deep messages nest. Must not know the schema.
 
 use crate::opamp::fields::Field;
 
-/// Bytes kept between reports; what a larger report needed is given back.
+/// Bytes reserved between reports; the room of a larger report is given back.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// Room for canonical bytes. One a thread is enough.
@@ -57,13 +57,13 @@ impl Record {
         }
     }
 
-    /// All of `bytes` as the value of a field whose tag is not there.
+    /// All of `bytes` as the value of a field, its tag left out.
     #[allow(clippy::cast_possible_truncation)]
     pub(super) const fn value_only(number: u32, bytes: &[u8]) -> Self {
         Self { number, start: 0, value: 0, end: bytes.len() as u32 }
     }
 
-    /// The value, without tag and length.
+    /// The value, behind tag and length.
     #[inline]
     pub(super) fn value(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.value as usize..self.end as usize]
@@ -123,8 +123,8 @@ impl Tail {
         &self.buffer[self.at..]
     }
 
-    /// Writes bytes before what has been written. There is room: canonical bytes are never more than
-    /// those they were made from.
+    /// Writes bytes before what has been written. There is room: canonical bytes are at most as many as the
+    /// bytes that they were made from.
     #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) {
         let start = self.at - bytes.len();

@@ -1,7 +1,7 @@
 //! Other encodings of the same message, for tests: maps in another order at every depth, fields in
 //! another order, defaults written out, lengths longer than need be, sub-messages in several parts.
 //!
-//! Driven by the schema's descriptors and not by the digest's own tables, which it tests.
+//! Driven by the schema's descriptors, so that it tests the digest's own tables.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ struct Shuffle<'a> {
 }
 
 impl Shuffle<'_> {
-    /// `is_first`: nothing stands before that this message is merged into, and that its defaults would
+    /// `is_first`: this is the first occurrence. Otherwise it is merged into another, which its defaults would
     /// override.
     fn message(
         &self,
@@ -153,7 +153,7 @@ fn put_len(number: u32, value: &[u8], padding: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// A scalar's default: before whatever else is said of it, it changes nothing.
+/// A scalar's default: in front of the other occurrences it has no effect.
 fn put_default(known: &FieldDescriptorProto, out: &mut Vec<u8>) {
     let number = u32::try_from(known.number()).unwrap();
     if known.label() == Label::Repeated {

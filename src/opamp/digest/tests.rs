@@ -1,4 +1,4 @@
-//! Cases by hand: what is the same, what is not, and what hostile bytes cost.
+//! Cases by hand: what is the same, what differs, and what hostile bytes cost.
 
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};

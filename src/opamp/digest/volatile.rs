@@ -1,7 +1,7 @@
-//! Which fields may change without anything having changed, and are left out of digests.
+//! Volatile fields: they may change while the state counts as unchanged, so digests leave them out.
 //!
-//! Paths are checked against the schema, so that a misspelt one is a mistake in the configuration and
-//! not a field that counts after all. Knows nothing of configuration files.
+//! Paths are checked against the schema, so that a misspelt one is a mistake in the configuration. Must not
+//! know configuration files.
 
 use super::schema::{KEY_VALUE, SHAPES, STATUS, Shape, ValueKind};
 
@@ -11,15 +11,15 @@ use super::schema::{KEY_VALUE, SHAPES, STATUS, Shape, ValueKind};
 /// Nodes that share digests must agree on it, or they take each other's for changed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volatile {
-    /// One bit for each field of each shape. That is enough: but for attributes, which are not looked
-    /// into, each shape is reached by one path, and a recursive one is meant at every depth.
+    /// One bit for each field of each shape. That is enough: attributes stay opaque, every other shape is
+    /// reached by one path, and a recursive one is meant at every depth.
     masks: [u16; SHAPES],
 }
 
-/// Why a path does not name what can be left out. The operator's mistake.
+/// What is wrong with a path. The operator's mistake; retrying does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VolatileError {
-    /// The first part is not a status field of AgentToServer.
+    /// The first part is other than a status field of AgentToServer.
     #[error("`{path}`: `{part}` is not a status field; these are: {known}")]
     NoStatusField {
         /// The path as given.
@@ -29,7 +29,7 @@ pub enum VolatileError {
         /// What it could have been.
         known: String,
     },
-    /// A part names no field of the message before it.
+    /// A part names a field that the message before it lacks.
     #[error("`{path}`: {message} has no field `{part}`; it has: {known}")]
     NoField {
         /// The path as given.
@@ -47,7 +47,7 @@ pub enum VolatileError {
         /// The path as given.
         path: String,
     },
-    /// A part that is not a message has parts behind it.
+    /// A part that is a plain value has parts behind it.
     #[error("`{path}`: `{part}` has no fields of its own")]
     NoMessage {
         /// The path as given.
@@ -76,7 +76,7 @@ pub enum VolatileError {
 }
 
 impl Volatile {
-    /// Nothing is volatile.
+    /// The empty set: every field counts.
     pub const NONE: Self = Self { masks: [0; SHAPES] };
 
     /// The paths of the default.
@@ -86,7 +86,7 @@ impl Volatile {
     /// A map's name stands for its values.
     ///
     /// # Errors
-    /// All paths that name nothing which can be left out.
+    /// All wrong paths, each with its reason.
     pub fn parse<P: AsRef<str>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, Vec<VolatileError>> {

@@ -193,7 +193,7 @@ fn an_offer_over_the_bound_goes_with_the_one_it_supersedes() {
 fn unknown_fields_wait_too() {
     let mut offers = Offers::default();
     for value in [1, 2] {
-        // Field 20, which no version knows, twice in each message.
+        // Field 20, outside the schema, twice in each message.
         let bytes = [0xa0, 0x01, value, 0xa0, 0x01, value + 10];
         offers.absorb(&ServerScan::parse(&bytes).unwrap(), WIDE);
     }

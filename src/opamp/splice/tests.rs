@@ -8,7 +8,7 @@ use crate::opamp::server::{REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE};
 
 const UID: InstanceUid = InstanceUid::from_bytes(*b"0123456789abcdef");
 
-/// Field 1000, which no version knows, holding `hi`.
+/// Field 1000, outside the schema, holding `hi`.
 const UNKNOWN: &[u8] = &[0xc2, 0x3e, 2, b'h', b'i'];
 
 fn spliced<M: Message + Default>(write: impl FnOnce(&mut Vec<u8>)) -> M {

@@ -15,7 +15,7 @@ fn assert_silence(bench: &Bench) {
 }
 
 #[test]
-fn an_agent_is_let_go_when_its_server_has_answered() {
+fn an_agent_goes_once_its_server_has_answered() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.sessions.begin_drain();
@@ -37,7 +37,7 @@ fn an_agent_is_let_go_when_its_server_has_answered() {
 }
 
 #[test]
-fn one_whose_server_has_not_heard_it_is_kept_and_in_the_end_let_go() {
+fn an_unheard_agent_stays_and_goes_in_the_end() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.sessions.begin_drain();
@@ -52,7 +52,7 @@ fn one_whose_server_has_not_heard_it_is_kept_and_in_the_end_let_go() {
 }
 
 #[test]
-fn nobody_hears_of_those_who_are_away() {
+fn no_server_hears_of_absent_agents() {
     let bench = Bench::default();
     let before = Agent::first(&bench, 1, 1);
     let meanwhile = Agent::first(&bench, 2, 2);

@@ -114,7 +114,7 @@ fn a_request_and_a_websocket_do_not_take_each_others_replies() {
 }
 
 #[test]
-fn a_request_given_up_keeps_nothing() {
+fn a_request_given_up_holds_nothing() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert_eq!(request.poll(false), None);

@@ -18,7 +18,7 @@ fn what_could_not_be_sent_goes_when_the_link_is_back() {
 }
 
 #[test]
-fn what_a_busy_server_has_no_time_for_goes_in_its_turn_and_the_newest_state_wins() {
+fn what_a_busy_server_has_no_time_for_goes_with_a_permit_and_the_newest_state_wins() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.busy(true);
@@ -75,7 +75,7 @@ fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
 }
 
 #[test]
-fn a_turn_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
+fn a_permit_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
@@ -105,7 +105,7 @@ fn agents_are_introduced_to_a_server_that_is_back() {
 }
 
 #[test]
-fn a_turn_for_somebody_unknown_is_idle() {
+fn a_permit_for_an_unknown_agent_is_idle() {
     let bench = Bench::default();
     assert_eq!(bench.sessions.permit_granted(uid(1), Class::FullState), PermitUse::Idle);
     assert!(bench.sessions.skip_permit(uid(1), Class::Change, &|| true));
@@ -130,7 +130,7 @@ fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
 }
 
 #[test]
-fn a_session_whose_messages_are_all_answered_leaves_no_echo() {
+fn a_session_whose_messages_are_all_answered_leaves_no_late_replies() {
     let bench = Bench::default();
     Agent::first(&bench, 1, 1).says(goodbye());
     bench.says(1, &ServerToAgent::default());

@@ -56,7 +56,7 @@ fn what_another_incarnation_lost_is_not_lost_twice() {
 }
 
 #[test]
-fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
+fn a_poll_waits_for_one_permit_and_says_who_asks() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let poll = |silence| bench.sessions.poll(uid(1), ServerId(0), silence);
@@ -73,7 +73,7 @@ fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
 }
 
 #[test]
-fn nobody_is_polled_for_elsewhere_or_when_he_is_gone() {
+fn no_poll_for_an_agent_that_is_elsewhere_or_gone() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     assert_eq!(bench.sessions.poll(uid(2), ServerId(0), ALWAYS), Polled::Away);
@@ -107,7 +107,7 @@ fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
 }
 
 #[test]
-fn of_a_refused_message_that_said_nothing_only_one_who_waits_is_told() {
+fn of_a_refused_message_that_said_nothing_a_waiting_agent_alone_is_told() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     bench.sessions.poll(uid(1), ServerId(0), ALWAYS);

@@ -59,7 +59,7 @@ fn every_agent_hears_what_the_server_can() {
 }
 
 #[test]
-fn offers_are_kept_and_delivered_on_return_to_the_new_connection_only() {
+fn offers_wait_and_are_delivered_to_the_new_connection_only() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.attachment = None;
@@ -136,7 +136,7 @@ fn a_slow_reader_is_closed_at_its_bound() {
 }
 
 #[test]
-fn bytes_for_all_agents_have_a_bound_kept_offers_included() {
+fn bytes_for_all_agents_have_a_bound_stored_offers_included() {
     let params = SessionsParams { outbox_total_bytes_max: 3000, ..SessionsParams::default() };
     let bench = Bench::new(params);
     for n in 1..=5 {
@@ -160,7 +160,7 @@ fn a_full_table_refuses_newcomers_and_knows_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_linger_is_told_and_the_session_goes() {
+async fn the_end_of_the_grace_period_is_told_and_the_session_goes() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let grace_period = bench.sessions.params.grace_period;
@@ -179,7 +179,7 @@ async fn the_end_of_the_linger_is_told_and_the_session_goes() {
 
 /// The gate has told agents to come later than that.
 #[tokio::test(start_paused = true)]
-async fn who_is_kept_waiting_by_the_gateway_itself_is_not_given_up() {
+async fn an_agent_that_waits_for_admission_is_not_given_up() {
     let bench = Bench::default();
     let grace_period = bench.sessions.params.grace_period;
     drop(Agent::first(&bench, 1, 1));

@@ -1,5 +1,5 @@
-//! Small contents, which are kept compressed: they read as they were put, and share, go and come back like
-//! any others; and what they are compressed against stays within bounds.
+//! Small contents, which are stored compressed: they read as they were put, and share, go and come back like
+//! any others; and their references stay within bounds.
 
 use super::fleet::{Mix, description, health};
 use super::*;
@@ -8,19 +8,19 @@ fn roomy(bytes_max: usize) -> ContentStore {
     ContentStore::new(StoreParams { bytes_max, entries_max: 1000, shards: 4 })
 }
 
-/// Takes a use of a content whose digest nobody made up.
+/// Takes a use of a content with an honest digest.
 fn keep(store: &ContentStore, bytes: &[u8]) -> Content {
     store.put(Scope::SHARED, Digest(sha256(&[bytes])), bytes).unwrap()
 }
 
-/// What a content adds to the bytes kept.
+/// What a content adds to the bytes stored.
 fn added(store: &ContentStore, contents: &mut Vec<Content>, bytes: &[u8]) -> usize {
     let before = store.figures().bytes;
     contents.push(keep(store, bytes));
     store.figures().bytes - before
 }
 
-/// A field that nothing can be saved of.
+/// A field that compression leaves as long as it is.
 fn junk(seed: u64, length: usize) -> Vec<u8> {
     let mut mix = Mix::new(seed);
     let mut bytes: Vec<u8> =
@@ -70,7 +70,7 @@ fn compressed_contents_are_shared_only_if_they_are_equal() {
     let (first, second) = (description(1), description(2));
     let key = [7; 16];
     let address = Address { key, hash: 7, sharing: Sharing::Equal };
-    // One address for two contents: nobody can bring that about, and it would gain him nothing.
+    // One address for two contents: an agent is unable to bring that about, and would gain little by it.
     let mine = store.store(address, &first).unwrap();
     let yours = store.store(address, &second).unwrap();
     assert!(!mine.is_shared_with(&yours));
@@ -145,7 +145,7 @@ fn references_take_no_more_than_the_budget() {
     const BYTES_MAX: usize = 64 << 10;
     let store = roomy(BYTES_MAX);
     let mut contents: Vec<Content> = Vec::new();
-    // Always others, so that new references are made again and again, each kept by its content.
+    // Always others, so that new references are made again and again, each kept alive by its content.
     for seed in 0..2_000 {
         contents.push(keep(&store, &junk(seed, 4096)));
         contents.push(keep(&store, &description(0)));

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use tracing::{info, warn};
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::admin";
 
-/// Operators can ask.
+/// Operators can ask from now on.
 pub struct AdminListening {
-    /// Where.
+    /// Where the listener takes connections.
     pub address: SocketAddr,
 }
 
@@ -20,7 +20,7 @@ impl AdminListening {
     }
 }
 
-/// An operator's connection could not be accepted.
+/// The system failed to accept an operator's connection.
 pub struct AdminAcceptFailed<'a> {
     /// What the system says.
     pub error: &'a std::io::Error,
@@ -29,6 +29,6 @@ pub struct AdminAcceptFailed<'a> {
 impl AdminAcceptFailed<'_> {
     /// Logs it.
     pub fn emit(self) {
-        warn!(target: TARGET, error = %self.error, "an operator's connection cannot be accepted");
+        warn!(target: TARGET, error = %self.error, "an operator's connection was lost before it was accepted");
     }
 }

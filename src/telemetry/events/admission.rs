@@ -6,8 +6,9 @@ use tracing::{debug, info, warn};
 
 use crate::core::admission::{AdmissionStatus, Outcome};
 use crate::telemetry::registry::metrics;
+use crate::telemetry::text::thousands;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge::admission";
 
 /// A connection's wish to come in has ended one way or the other.
@@ -91,10 +92,10 @@ fn storm(status: &AdmissionStatus) -> String {
     let Some(agents) = status.disconnected else {
         return format!(
             "storm: {} arrivals wait, fleet size unknown",
-            grouped(status.parked as u64)
+            thousands(status.parked as u128)
         );
     };
-    let agents = grouped(agents);
+    let agents = thousands(agents.into());
     match status.last_in {
         // An automatic rate rises while arrivals wait: an estimate from its first value would be far too long.
         Some(last_in) if !status.automatic => {
@@ -105,19 +106,6 @@ fn storm(status: &AdmissionStatus) -> String {
         }
         _ => format!("storm: {agents} agents outside, the rate adapts to the machine"),
     }
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// How long a task that was due waited for a processor.

@@ -8,7 +8,7 @@ use crate::core::drain::DrainPhase;
 use crate::telemetry::label::Label as _;
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::drain";
 
 /// A drain goes on to its next phase.

@@ -9,7 +9,7 @@ use crate::ident::InstanceUid;
 pub use crate::telemetry::labels::edge::*;
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge";
 
 /// A listener takes agents.

@@ -2,7 +2,7 @@
 //!
 //! `Event { .. }.emit()` is the whole interface. Levels: a change of state of the gateway or of a
 //! server is one line at `info` (`warn` if an operator may have to act); what one agent does is
-//! `debug`, one message is `trace`. What a peer does wrong is never `error`.
+//! `debug`, one message is `trace`. What a peer does wrong is at most `warn`.
 
 pub mod admin;
 pub mod admission;

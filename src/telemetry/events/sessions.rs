@@ -1,4 +1,4 @@
-//! What happens to sessions: from an agent's first message to the end of its linger.
+//! What happens to sessions: from an agent's first message to the end of its grace period.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::telemetry::label::Label as _;
 pub use crate::telemetry::labels::sessions::*;
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::sessions";
 
 /// A session began. Pairs with [`SessionEnded`].
@@ -27,7 +27,7 @@ impl SessionOpened {
     }
 }
 
-/// An agent's connection was lost and its session waits for it.
+/// An agent's connection was lost, and its session waits for its return.
 pub struct SessionAbsent {
     /// Whose.
     pub uid: InstanceUid,
@@ -36,11 +36,11 @@ pub struct SessionAbsent {
 impl SessionAbsent {
     /// Logs and counts it.
     pub fn emit(self) {
-        debug!(target: TARGET, uid = %self.uid, "session lingers");
+        debug!(target: TARGET, uid = %self.uid, "agent absent: its session waits for it");
     }
 }
 
-/// An agent came back to its lingering session.
+/// An absent agent came back within its grace period.
 pub struct SessionResumed {
     /// Whose.
     pub uid: InstanceUid,
@@ -72,9 +72,9 @@ impl SessionEnded {
 
 /// The sums over all sessions, taken a few times a second.
 pub struct SessionsMeasured {
-    /// Sessions whose agent is there.
+    /// Sessions whose agent is connected or polls.
     pub connected: i64,
-    /// Sessions whose agent is away, or whose end the server has not been told.
+    /// Sessions whose agent is away, or whose end the server is yet to be told.
     pub absent: i64,
     /// Bytes that wait for agents to read them.
     pub outbox_bytes: usize,
@@ -132,7 +132,7 @@ impl ReportForwarded {
     }
 }
 
-/// A report said nothing that the server does not have.
+/// A report held only what the server has already, and Seawall answered it.
 pub struct ReportSuppressed {
     /// Its length.
     pub bytes: usize,
@@ -163,7 +163,7 @@ impl Heartbeat {
 pub struct Replied {
     /// Who wrote it.
     pub source: ReplySource,
-    /// Time since the agent's message, if it was taken.
+    /// Time since the agent's message, if it was measured.
     pub after: Option<Duration>,
 }
 
@@ -177,7 +177,7 @@ impl Replied {
     }
 }
 
-/// A server's late empty acknowledgement was not passed on.
+/// A server's late empty acknowledgement was dropped: the agent has its reply.
 pub struct AcknowledgementSwallowed;
 
 impl AcknowledgementSwallowed {
@@ -216,11 +216,11 @@ impl OfferStored {
     /// Logs and counts it.
     pub fn emit(self) {
         metrics().offers_stored.increment(1);
-        debug!(target: TARGET, uid = %self.uid, "offer kept");
+        debug!(target: TARGET, uid = %self.uid, "offer stored for the agent");
     }
 }
 
-/// An offer will not reach its agent.
+/// An offer was dropped before it reached its agent.
 pub struct OfferDropped {
     /// Whose.
     pub uid: InstanceUid,
@@ -236,7 +236,7 @@ impl OfferDropped {
     }
 }
 
-/// A custom message will not be delivered.
+/// A custom message was dropped before it was delivered.
 pub struct CustomMessageDropped {
     /// Whose.
     pub uid: InstanceUid,

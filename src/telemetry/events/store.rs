@@ -5,7 +5,7 @@ use tracing::debug;
 use crate::ident::InstanceUid;
 use crate::telemetry::registry::metrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::store";
 
 /// A server wants an agent's full state.
@@ -22,7 +22,7 @@ impl FullStateWanted {
     }
 }
 
-/// An agent is asked for its full state, for it is not known here.
+/// Seawall asks an agent for its full state, which it lacks.
 pub struct FullStateAsked {
     /// Whose.
     pub uid: InstanceUid,
@@ -36,7 +36,7 @@ impl FullStateAsked {
     }
 }
 
-/// A server was told of an agent's state without the agent.
+/// A server got an agent's state from the store, and the agent was left alone.
 pub struct ReportFromStore {
     /// Whose.
     pub uid: InstanceUid,
@@ -53,7 +53,7 @@ impl ReportFromStore {
     }
 }
 
-/// Parts of an agent's state had to go from the store before a server asked for them.
+/// Parts of an agent's state were evicted from the store before a server asked for them.
 pub struct ContentMissing {
     /// Whose.
     pub uid: InstanceUid,
@@ -77,7 +77,7 @@ pub struct StoreMeasured {
     pub entries: usize,
     /// The part of them whose bytes were evicted.
     pub entries_evicted: usize,
-    /// Agents' uses of them.
+    /// Uses of contents by agents.
     pub handles: usize,
     /// Since the start: reported contents that the store had already.
     pub shared: u64,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use crate::core::http_mode::PostResult;
+use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::ident::InstanceUid;
@@ -13,7 +15,7 @@ use crate::telemetry::label::Label as _;
 pub use crate::telemetry::labels::upstream::*;
 use crate::telemetry::names::ServerMetrics;
 
-/// What the log is filtered by: the part that these events are about, not this file.
+/// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::upstream";
 
 /// Which link of which server, as the log shows it.
@@ -92,11 +94,12 @@ impl LinkLost<'_> {
         metrics.links.decrement(1.0);
         metrics.links_lost.with(self.reason).increment(1);
         let LinkName { server, link, shared } = self.name;
-        let (reason, held) = (self.reason, self.held);
-        if shared && reason != LossReason::Released {
-            info!(target: TARGET, server, link, %reason, ?held, "link lost");
+        let (released, held) = (self.reason == LossReason::Released, self.held);
+        let reason = self.reason.as_str();
+        if shared && !released {
+            info!(target: TARGET, server, link, reason, ?held, "link lost");
         } else {
-            debug!(target: TARGET, server, link, %reason, ?held, "link ended");
+            debug!(target: TARGET, server, link, reason, ?held, "link ended");
         }
     }
 }
@@ -129,7 +132,7 @@ impl PostFailed<'_> {
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.posts_failed.with(self.result).increment(1);
         let Self { server, result, reason } = self;
-        debug!(target: TARGET, server, %result, %reason, "POST failed");
+        debug!(target: TARGET, server, result = result.as_str(), %reason, "POST failed");
     }
 }
 

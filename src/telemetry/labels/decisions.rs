@@ -3,35 +3,45 @@
 
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
+use crate::core::http_mode::PostResult;
+use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
-use crate::telemetry::label::Label;
-
-/// Makes a fieldless enum of another module a label: `Type("key") { Variant = "text", ... }`.
-macro_rules! label_for {
-    ($name:ident($key:literal) { $( $variant:ident = $text:literal, )+ }) => {
-        impl Label for $name {
-            const KEY: &'static str = $key;
-            const ALL: &'static [Self] = &[$( Self::$variant, )+];
-
-            fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $text, )+ }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
+use crate::telemetry::label::{Label, label_for};
 
 label_for! {
     Blame("blame") {
         Server = "server",
         Credential = "credential",
         Address = "address",
+    }
+}
+
+label_for! {
+    LossReason("reason") {
+        Closed = "closed",
+        Reset = "reset",
+        PingTimeout = "ping_timeout",
+        ProtocolFault = "protocol_fault",
+        RequestTimeout = "request_timeout",
+        TooBig = "too_big",
+        Useless = "useless",
+        Released = "released",
+    }
+}
+
+label_for! {
+    PostResult("result") {
+        Refused = "refused",
+        Failed = "failed",
+        Credential = "credential",
+        Address = "address",
+        Unavailable = "unavailable",
+        Lost = "lost",
+        Timeout = "timeout",
+        TooBig = "too_big",
     }
 }
 

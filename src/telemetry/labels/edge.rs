@@ -21,7 +21,7 @@ label! {
         Reset = "reset",
         /// The agent said `agent_disconnect`, then went.
         AgentDisconnect = "agent_disconnect",
-        /// A ping was not answered in time.
+        /// The agent left a ping unanswered for too long.
         PingTimeout = "ping_timeout",
         /// The agent came on a newer connection.
         Replaced = "replaced",
@@ -31,7 +31,7 @@ label! {
         UnsupportedData = "unsupported_data",
         /// A message over the limit (1009, 413).
         TooBig = "too_big",
-        /// The agent does not read what is sent to it.
+        /// The agent reads too slowly: what waits for it is over its limit.
         SlowReader = "slow_reader",
         /// The request head took too long.
         HeadTimeout = "head_timeout",
@@ -39,7 +39,7 @@ label! {
         MessageTimeout = "message_timeout",
         /// A plain-HTTP connection stood idle between requests.
         HttpIdle = "http_idle",
-        /// The request was refused and the connection not kept.
+        /// The request was refused and the connection closed with it.
         Refused = "refused",
         /// Seawall is stopping.
         Drain = "drain",
@@ -55,13 +55,13 @@ label! {
     pub enum RefuseReason("reason") {
         /// 404: another path.
         NotFound = "not_found",
-        /// 405: neither GET nor POST.
+        /// 405: a method other than GET and POST.
         MethodNotAllowed = "method_not_allowed",
-        /// 415: a body that is not protobuf, or an unknown content encoding.
+        /// 415: a body of another type than protobuf, or an unknown content encoding.
         UnsupportedMediaType = "unsupported_media_type",
-        /// 426: a GET that asks for no upgrade, or for another WebSocket version.
+        /// 426: a plain GET, or an upgrade to another WebSocket version.
         UpgradeRequired = "upgrade_required",
-        /// 400: not HTTP, or not OpAMP.
+        /// 400: malformed HTTP or OpAMP.
         BadRequest = "bad_request",
         /// 413: a body over the limit.
         TooLarge = "too_large",
@@ -69,9 +69,9 @@ label! {
         GzipRatio = "gzip_ratio",
         /// 431: a request head over the limit.
         HeadTooLarge = "head_too_large",
-        /// 503: no room now.
+        /// 503: the node is full.
         Overloaded = "overloaded",
-        /// 503: the agent is to come again at its slot (`seawall_admission_outcomes_total` says why).
+        /// 503: the agent must come again at its reservation (`seawall_admission_outcomes_total` says why).
         NotYet = "not_yet",
         /// 408: the request head took too long.
         HeaderTimeout = "header_timeout",
@@ -81,9 +81,9 @@ label! {
 }
 
 label! {
-    /// What is wrong with a message that was not taken.
+    /// What is wrong with a message that Seawall rejected.
     pub enum MessageFault("fault") {
-        /// Not protobuf.
+        /// Malformed protobuf.
         Scan = "scan",
         /// The instance uid is missing or malformed.
         Uid = "uid",
@@ -91,13 +91,13 @@ label! {
         ClonedUid = "cloned_uid",
         /// Over the size limit.
         TooBig = "too_big",
-        /// Not gzip, although the request says so.
+        /// Malformed gzip.
         Gzip = "gzip",
         /// A text message.
         Text = "text",
         /// WebSocket framing.
         Frame = "frame",
-        /// No session could be given: the table is full.
+        /// The table of sessions is full.
         SessionsFull = "sessions_full",
     }
 }
@@ -107,7 +107,7 @@ label! {
     pub enum SendKind("kind") {
         /// A server's reply.
         Reply = "reply",
-        /// A server's message without a request.
+        /// A server's message that it sent unasked.
         Push = "push",
         /// Seawall's own acknowledgement.
         LocalAck = "local_ack",
@@ -117,9 +117,9 @@ label! {
 }
 
 label! {
-    /// Why a connection could not be accepted.
+    /// Why the system failed to accept a connection.
     pub enum AcceptError("kind") {
-        /// No descriptor is left.
+        /// The descriptors are used up.
         Descriptors = "descriptors",
         /// Anything else.
         Other = "other",

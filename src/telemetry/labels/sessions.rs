@@ -33,13 +33,13 @@ label! {
 }
 
 label! {
-    /// Why an offer will not reach its agent.
+    /// Why an offer was dropped before it reached its agent.
     pub enum OfferDrop("reason") {
         /// The session ended.
         SessionEnded = "session_ended",
-        /// It would not fit the bytes allowed.
+        /// It is larger than the bytes that are left.
         OverBudget = "over_budget",
-        /// The agent is a new process: a restart command is no longer meant for it.
+        /// The agent is a new process: the restart command was meant for the old one.
         NewProcess = "new_process",
         /// It came from a server that the agent has been moved away from.
         FormerServer = "former_server",
@@ -47,7 +47,7 @@ label! {
 }
 
 label! {
-    /// Why a custom message will not be delivered.
+    /// Why a custom message was dropped before it was delivered.
     pub enum CustomDrop("reason") {
         /// Too many are waiting, or too many bytes.
         OverBudget = "over_budget",

@@ -11,12 +11,14 @@ use super::super::labels::{edge, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
+use crate::core::http_mode::PostResult;
+use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::core::session::EndReason;
 use crate::opamp::server::ErrorKind;
 
-/// The code of src/ that runs in production, without the declarations of labels.
+/// The code of src/ that runs in production, apart from the declarations of labels.
 fn production(folder: &Path, code: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -82,8 +84,8 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<sessions::OfferDrop>();
     found.check::<sessions::CustomDrop>();
     found.check::<upstream::DialResult>();
-    found.check::<upstream::LossReason>();
-    found.check::<upstream::PostResult>();
+    found.check::<LossReason>();
+    found.check::<PostResult>();
     found.check::<Blame>();
     found.check::<Outcome>();
     found.check::<DrainPhase>();

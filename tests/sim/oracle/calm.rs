@@ -65,6 +65,9 @@ impl World {
             }
             return;
         }
+        if self.oracle.agents[agent].overtaken {
+            return;
+        }
         let Some(record) = record.filter(|record| record.connected) else {
             return self.oracle.fail("R6", || {
                 format!("server {server} does not know that agent {agent} is there")
@@ -140,7 +143,7 @@ impl World {
 impl Oracle {
     /// Whether nobody can know what is missing at the server.
     fn is_muddled(&self, (node, agent): (NodeKey, usize)) -> bool {
-        self.nodes[&node][agent].covert
+        self.nodes[&node][agent].covert || self.agents[agent].overtaken
     }
 
     /// Whether the gateway hears the agent where it is now.

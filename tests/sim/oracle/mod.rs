@@ -6,6 +6,7 @@
 
 mod calm;
 mod customs;
+mod drain;
 mod heartbeats;
 mod news;
 mod numbers;
@@ -25,6 +26,7 @@ use crate::wires::node_of_key;
 use crate::world::{NodeKey, Time};
 
 use customs::Customs;
+use drain::{DrainSeen, Handover};
 use heartbeats::Heartbeats;
 use news::{Mirror, Speaks};
 use numbers::Numbers;
@@ -72,6 +74,8 @@ struct Seen {
     on: Option<usize>,
     /// The last number of the agent's that the gateway heard, and in which process.
     heard: Option<(u64, u32)>,
+    /// What this node owes the agent's next one.
+    handover: Handover,
     /// The last it said was that it is alive.
     alive: bool,
     /// A new process's first messages were lost, and its number followed the old one's: nobody can
@@ -84,6 +88,12 @@ struct Seen {
 struct Truth {
     /// Where each server was told of it last.
     told: BTreeMap<usize, Told>,
+    /// The newest node that has heard it, and the newest that each server has heard of it from.
+    newest: NodeKey,
+    newest_at: BTreeMap<usize, NodeKey>,
+    /// An older node has said something of it after a newer one: two nodes that know nothing of each
+    /// other cannot tell, and only the agent's next message mends it.
+    overtaken: bool,
     /// An offer was lost with the reply to a request that is not made again: only luck brings it back.
     offer_lost: bool,
 }
@@ -108,6 +118,7 @@ pub(crate) struct Oracle {
     nodes: BTreeMap<NodeKey, Vec<Seen>>,
     agents: Vec<Truth>,
     conns: BTreeMap<(NodeKey, u64), Replies>,
+    drains: BTreeMap<NodeKey, DrainSeen>,
 }
 
 impl Oracle {
@@ -119,6 +130,7 @@ impl Oracle {
             nodes: BTreeMap::new(),
             agents: plan.agents.iter().map(|_| Truth::default()).collect(),
             conns: BTreeMap::new(),
+            drains: BTreeMap::new(),
         }
     }
 
@@ -194,8 +206,17 @@ impl Oracle {
     fn hear(&mut self, at: (NodeKey, usize), report: &Report, how: Hears, now: Time) {
         let Hears { process, anew } = how;
         let params = self.params.clone();
+        let draining = self.drains.contains_key(&at.0);
+        let truth = &mut self.agents[report.agent];
+        truth.newest = truth.newest.max(at.0);
         let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
+        if over && draining && seen.presence != Presence::Left {
+            // A node that drains forgets it without a word.
+            seen.let_go();
+        }
+        let seen = self.seen(at);
+        seen.handover.heard();
         let last = seen.heard.map(|(number, _)| number);
         let jumps = last.is_some_and(|last| report.number != last + 1);
         if seen.heard.is_none_or(|(_, before)| before != process) {
@@ -223,9 +244,14 @@ impl Oracle {
     /// The gateway knows that a connection is over.
     pub(crate) fn lost(&mut self, at: (NodeKey, usize), wire: u64, now: Time) {
         self.conns.remove(&(at.0, wire));
-        let presence = &mut self.seen(at).presence;
-        if presence.is_on(wire) {
-            *presence = Presence::Absent(now);
+        let draining = self.drains.contains_key(&at.0);
+        let seen = self.seen(at);
+        if !seen.presence.is_on(wire) {
+            return;
+        }
+        seen.presence = Presence::Absent(now);
+        if draining {
+            seen.let_go();
         }
     }
 
@@ -233,6 +259,9 @@ impl Oracle {
     pub(crate) fn sent(&mut self, sent: &Sent) {
         let agent = sent.report.agent;
         let (params, alone) = (self.params.clone(), self.alone);
+        let drains_since = self.drains.get(&sent.node).map(|drain| drain.begun);
+        let truth = &mut self.agents[agent];
+        truth.overtaken |= sent.node < truth.newest && !sent.report.disconnects;
         let seen = self.seen((sent.node, agent));
         // One that is leaving, and has no more to say, need not be introduced to the server it has been
         // moved to.
@@ -240,7 +269,8 @@ impl Oracle {
         let ended = sent.report.disconnects && (sent.server == sent.place || over);
         let found = [
             seen.numbers.sent(sent, alone),
-            seen.presence.sent(sent, &params),
+            seen.presence.sent(sent, drains_since, &params),
+            seen.handover.sent(sent),
             seen.heartbeats.sent(sent, params.heartbeat_forward_interval),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
@@ -282,7 +312,13 @@ impl Oracle {
     }
 
     /// A message was lost with a link.
-    pub(crate) fn lost_on_link(&mut self, server: usize, report: &Report) {
+    pub(crate) fn lost_on_link(&mut self, node: NodeKey, server: usize, report: &Report) {
+        self.seen((node, report.agent)).handover.arrived(server);
+        self.refused_by_server(server, report);
+    }
+
+    /// A server did not take a message: a goodbye is as good as lost.
+    pub(crate) fn refused_by_server(&mut self, server: usize, report: &Report) {
         if report.disconnects
             && let Some(told) = self.agents[report.agent].told.get_mut(&server)
         {
@@ -370,7 +406,14 @@ impl Oracle {
     }
 
     /// A server has taken a message in.
-    pub(crate) fn at_server(&mut self, server: usize, report: &Report, now: Time) {
+    pub(crate) fn at_server(
+        &mut self,
+        (node, server): (NodeKey, usize),
+        report: &Report,
+        now: Time,
+    ) {
+        self.seen((node, report.agent)).handover.arrived(server);
+        self.agents[report.agent].heard_by(server, node, report.disconnects);
         if let Some(told) = self.agents[report.agent].told.get_mut(&server) {
             told.heard_at = now;
         }

@@ -91,6 +91,11 @@ impl Offers {
         Ok(())
     }
 
+    /// The node lets the agent go. What it wrote before may still be on its way.
+    pub(super) fn let_go(&self) -> Self {
+        Self { command_at: self.command_at, ..Self::default() }
+    }
+
     /// Nothing is kept for an agent that has left.
     pub(super) const fn forget_kept(&mut self) {
         self.kept = false;

@@ -33,9 +33,17 @@ impl Presence {
         }
     }
 
-    pub(super) fn sent(self, sent: &Sent, params: &SessionsParams) -> Result<(), Fault> {
+    /// `drains_since`: from then on an agent that goes has gone to another node, and its server hears
+    /// nothing of it but its own goodbye.
+    pub(super) fn sent(
+        self,
+        sent: &Sent,
+        drains_since: Option<Time>,
+        params: &SessionsParams,
+    ) -> Result<(), Fault> {
         let moved = sent.server != sent.place;
-        if !sent.report.disconnects || moved || self.is_over(sent.at, params) {
+        let at = drains_since.unwrap_or(sent.at);
+        if !sent.report.disconnects || moved || self.is_over(at, params) {
             return Ok(());
         }
         Err(("R8", format!("server {} is told that it left: {self:?}", sent.server)))

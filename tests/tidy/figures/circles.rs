@@ -14,8 +14,8 @@ use crate::syntax::{Named, Syntax};
 type Module = Vec<String>;
 
 /// The crates whose files are looked at: where they lie, and their root's file.
-const CRATES: [(&str, &str); 3] =
-    [("src/", "lib"), ("loadtest/src/", "main"), ("tests/sim/", "main")];
+const CRATES: [(&str, &str); 4] =
+    [("src/", "lib"), ("loadtest/src/", "main"), ("proof/src/", "main"), ("tests/sim/", "main")];
 
 /// How often a name may be passed on before it is given up: circles among `pub use` end here.
 const HOPS_MAX: usize = 10;

@@ -28,12 +28,12 @@ fn full(number: u64) -> AgentToServer {
     }
 }
 
-fn apply(store: &Store, message: &AgentToServer) -> Outcome {
+fn apply(store: &AgentStore, message: &AgentToServer) -> Applied {
     let shape = ReportShape::decode(&message.encode_to_vec()[..]).unwrap();
     store.apply(uid(), &shape, None)
 }
 
-fn line(store: &Store) -> AgentLine {
+fn line(store: &AgentStore) -> AgentLine {
     let mut lines = Vec::new();
     store.lines(|line| lines.push(line));
     lines.pop().unwrap()
@@ -41,7 +41,7 @@ fn line(store: &Store) -> AgentLine {
 
 #[test]
 fn a_stranger_is_asked_until_it_tells_everything() {
-    let store = Store::new();
+    let store = AgentStore::new();
     let outcome = apply(&store, &delta(4));
     assert!(outcome.unknown && outcome.wants_full && !outcome.gap);
     assert!(apply(&store, &delta(5)).wants_full);
@@ -53,14 +53,14 @@ fn a_stranger_is_asked_until_it_tells_everything() {
 
 #[test]
 fn a_stranger_that_tells_everything_at_once_is_not_asked() {
-    let store = Store::new();
+    let store = AgentStore::new();
     assert!(!apply(&store, &full(0)).wants_full);
     assert_eq!(store.totals().agents_complete, 1);
 }
 
 #[test]
 fn a_gap_is_healed_by_a_full_report_only() {
-    let store = Store::new();
+    let store = AgentStore::new();
     apply(&store, &full(0));
     let outcome = apply(&store, &delta(2));
     assert!(outcome.gap && outcome.wants_full);
@@ -75,7 +75,7 @@ fn a_gap_is_healed_by_a_full_report_only() {
 
 #[test]
 fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for() {
-    let store = Store::new();
+    let store = AgentStore::new();
     assert!(!apply(&store, &full(0)).repeated);
     assert!(apply(&store, &full(1)).repeated);
     // Times in health are not news.
@@ -100,10 +100,10 @@ fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for(
 
 #[test]
 fn a_full_state_on_another_connection_is_no_repetition() {
-    let store = Store::new();
+    let store = AgentStore::new();
     let (outbox, _kept) = mpsc::channel(1);
     for connection in [1, 2] {
-        let route = Route { connection, outbox: outbox.clone() };
+        let route = AgentRoute { connection, outbox: outbox.clone() };
         let shape = ReportShape::decode(&full(connection).encode_to_vec()[..]).unwrap();
         assert!(!store.apply(uid(), &shape, Some(&route)).repeated, "{connection}");
     }
@@ -111,7 +111,7 @@ fn a_full_state_on_another_connection_is_no_repetition() {
 
 #[test]
 fn what_is_absent_has_not_changed() {
-    let store = Store::new();
+    let store = AgentStore::new();
     apply(&store, &full(0));
     let before = line(&store).view;
     let health = ComponentHealth { status: "bad".to_owned(), ..Default::default() };
@@ -126,7 +126,7 @@ fn what_is_absent_has_not_changed() {
 
 #[test]
 fn a_component_map_lives_as_long_as_its_hash() {
-    let store = Store::new();
+    let store = AgentStore::new();
     assert!(apply(&store, &full(0)).wants_components);
     let mut with_map = full(1);
     let components = with_map.available_components.as_mut().unwrap();
@@ -142,10 +142,10 @@ fn a_component_map_lives_as_long_as_its_hash() {
 
 #[test]
 fn goodbyes_and_routes() {
-    let store = Store::new();
+    let store = AgentStore::new();
     let (outbox, _kept) = mpsc::channel(1);
-    let first = Route { connection: 1, outbox: outbox.clone() };
-    let second = Route { connection: 2, outbox };
+    let first = AgentRoute { connection: 1, outbox: outbox.clone() };
+    let second = AgentRoute { connection: 2, outbox };
     let shape = ReportShape::decode(&full(0).encode_to_vec()[..]).unwrap();
     assert!(store.apply(uid(), &shape, Some(&first)).new_here);
     let shape = ReportShape::decode(&delta(1).encode_to_vec()[..]).unwrap();
@@ -165,9 +165,9 @@ fn goodbyes_and_routes() {
 
 #[test]
 fn an_offer_is_open_until_its_hash_is_reported() {
-    let store = Store::new();
+    let store = AgentStore::new();
     let (outbox, _kept) = mpsc::channel(1);
-    let route = Route { connection: 1, outbox };
+    let route = AgentRoute { connection: 1, outbox };
     let shape = ReportShape::decode(&full(0).encode_to_vec()[..]).unwrap();
     store.apply(uid(), &shape, Some(&route));
     store.offer(uid(), Some(b"hash")).unwrap();

@@ -43,7 +43,7 @@ fn evict_all(gateway: &mut Gateway) {
 }
 
 #[test]
-fn r9_a_state_of_which_nothing_is_kept_is_no_message() {
+fn r9_a_state_of_which_nothing_is_stored_is_no_message() {
     let mut gateway = gateway();
     evict_all(&mut gateway);
     gateway.server_says(route(1), &bytes(&message::ask()));
@@ -58,7 +58,7 @@ fn r9_a_state_of_which_nothing_is_kept_is_no_message() {
 }
 
 #[test]
-fn a_state_of_which_nothing_is_kept_is_introduced_by_a_touch() {
+fn a_state_of_which_nothing_is_stored_is_introduced_by_an_announcement() {
     let mut gateway = gateway();
     gateway.agent_says(
         HERE,
@@ -90,7 +90,7 @@ fn r9_capabilities_are_no_message_of_their_own() {
 }
 
 #[test]
-fn a_change_of_capabilities_that_has_to_wait_goes_in_a_touch() {
+fn a_change_of_capabilities_that_has_to_wait_goes_in_an_announcement() {
     let mut gateway = gateway();
     gateway.has_time = false;
     let capabilities = message::CAPABILITIES | 0x2000;
@@ -158,7 +158,7 @@ fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_re
 }
 
 #[test]
-fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
+fn an_answer_that_the_gateway_asked_for_goes_without_another_permit() {
     let mut gateway = gateway();
     gateway.has_time = false;
     evict_all(&mut gateway);
@@ -175,7 +175,7 @@ fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
 }
 
 #[test]
-fn what_is_kept_of_the_state_of_an_absent_agent_goes_without_the_rest() {
+fn what_is_stored_of_the_state_of_an_absent_agent_goes_without_the_rest() {
     let mut gateway = gateway();
     gateway.evict(agent_field::EFFECTIVE_CONFIG);
     gateway.lost(HERE);

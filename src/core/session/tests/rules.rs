@@ -240,7 +240,7 @@ fn r6_what_was_lost_with_a_link_is_sent_again() {
 }
 
 #[test]
-fn r6_what_found_no_room_is_sent_in_its_turn_and_the_newest_state_wins() {
+fn r6_what_found_no_room_is_sent_with_a_permit_and_the_newest_state_wins() {
     let mut gateway = gateway();
     gateway.effects.to_server.clear();
     gateway.link.room = 0;

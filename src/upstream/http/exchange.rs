@@ -1,7 +1,9 @@
 //! One pooled keep-alive connection to a server, and one exchange on it: a POST and its response (OpAMP
-//! specification, "Plain HTTP Transport"). What a response means for the agent is decided by `lane`.
+//! specification, "Plain HTTP Transport"). What a response means,
+//! `core::http_mode` decides.
 
-use std::time::{Duration, Instant};
+use std::fmt::Display;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
@@ -12,26 +14,27 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::dial::{DialError, Endpoint};
-use super::link::Post;
-use super::params::ServerParams;
 use crate::clock;
+use crate::core::http_mode::Answered;
+use crate::upstream::dial::{DialError, Endpoint};
+use crate::upstream::params::ServerParams;
+use crate::upstream::queue::Post;
 use crate::websocket;
 
-/// Whose message it is: for what stands in front of servers.
+/// The agent whose message it is: for balancers in front of servers.
 const INSTANCE_UID: HeaderName = HeaderName::from_static("opamp-instance-uid");
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-/// Longest head of a response, and the longest body of one that is no message and only read so that the
-/// connection can be kept.
+/// Longest head of a response. Also the longest body of an error, which is read so that the connection
+/// can be used again.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What all requests to one server have in common.
-pub(super) struct Template {
+pub(super) struct RequestTemplate {
     target: Uri,
     headers: HeaderMap,
 }
 
-impl Template {
+impl RequestTemplate {
     pub(super) fn new(server: &ServerParams) -> Self {
         let mut headers = HeaderMap::new();
         let authority = server.url.authority().map_or("", |authority| authority.as_str());
@@ -57,41 +60,65 @@ impl Template {
     }
 }
 
-/// What came of a POST.
+/// What came of a POST, with what the core has no use for: the message, and the error for the log.
 #[derive(Debug)]
 pub(super) enum Exchanged {
-    /// A message.
     Message(Bytes),
-    /// A status that says that there is none.
     Status { status: StatusCode, retry_after: Option<Duration> },
-    /// The connection was gone before a byte of the request was written: the server has not seen it.
     Unsent,
-    /// The connection broke: the server may have taken the message, or not.
     Lost(hyper::Error),
-    /// The same, because the response had no end.
     Timeout,
-    /// The response is over the limit: the server has taken the message.
     TooBig,
+}
+
+impl Exchanged {
+    /// The same for the core.
+    pub(super) fn answered(&self) -> Answered {
+        match *self {
+            Self::Message(_) => Answered::Message,
+            Self::Status { status, retry_after } => {
+                Answered::Status { status: status.as_u16(), retry_after }
+            }
+            Self::Unsent => Answered::Unsent,
+            Self::Lost(_) => Answered::Lost,
+            Self::Timeout => Answered::Timeout,
+            Self::TooBig => Answered::TooBig,
+        }
+    }
+
+    /// The message, if there is one.
+    pub(super) fn message(&self) -> Option<&[u8]> {
+        if let Self::Message(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// The same for the log.
+    pub(super) fn reason(&self) -> &dyn Display {
+        match self {
+            Self::Message(_) => &"a message",
+            Self::Status { status, .. } => status,
+            Self::Unsent => &"closed before a request",
+            Self::Lost(error) => error,
+            Self::Timeout => &"no response in time",
+            Self::TooBig => &"the response is over the limit",
+        }
+    }
 }
 
 /// Bounds of an exchange.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ExchangeLimits {
     pub(super) message_bytes_max: usize,
     pub(super) timeout: Duration,
 }
 
 /// An open connection. Dropping it closes it.
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Moves the bytes; ends with the connection.
     driver: JoinSet<()>,
-    pub(super) since: Instant,
-    /// It has carried an exchange.
-    pub(super) served: bool,
 }
 
-impl Connection {
+impl HttpConnection {
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, DialError> {
         let stream = endpoint.connect().await?;
         let (sender, connection) = http1::Builder::new()
@@ -101,10 +128,10 @@ impl Connection {
             .map_err(|error| DialError::Lost(std::io::Error::other(error)))?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
-            // What goes wrong with it is seen by whoever has a request on it.
+            // What goes wrong with it, the request on it sees.
             let _ = connection.await;
         });
-        Ok(Self { sender, driver, since: clock::now(), served: false })
+        Ok(Self { sender, driver })
     }
 
     /// Returns when the server has closed the connection. Cancel-safe.
@@ -112,13 +139,13 @@ impl Connection {
         self.driver.join_next().await;
     }
 
-    /// Sends a message and reads the response. After anything but a message or a status the connection
-    /// is of no more use.
+    /// Sends a message and reads the response. After a message or a status the connection can carry
+    /// another one; after anything else it must be dropped.
     pub(super) async fn exchange(
         &mut self,
-        template: &Template,
+        template: &RequestTemplate,
         post: &Post,
-        limits: Limits,
+        limits: ExchangeLimits,
     ) -> Exchanged {
         let exchange = async {
             if self.sender.ready().await.is_err() {

@@ -1,61 +1,57 @@
-//! One established link: reads that never wait for writes (R11), writes in batches, pings.
+//! One established WebSocket: reads go on whatever becomes of writes (R11), writes go in batches, and
+//! `core::link::KeepAlive` says when to ping and when to give up.
 //!
-//! Reader, writer and watchman are three futures in one task: none awaits another, and the first to
+//! Reader, writer and watch are three futures in one task: each goes on by itself, and the first to
 //! end ends the connection.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::dial::{Opened, Stream};
-use super::link::{Link, Next};
 use crate::clock;
+use crate::core::link::{KeepAlive, KeepAliveStep, LossReason};
 use crate::scratch;
-use crate::telemetry::events::upstream::LossReason;
+use crate::upstream::dial::{OpenedSocket, Stream};
+use crate::upstream::link::{Link, Outbound};
 use crate::websocket::{self, Decoder, Fault, Incoming, Role};
 
 /// What the connection needs of its surroundings.
 pub(super) struct Serve<'a> {
     pub(super) link: &'a Link,
     pub(super) message_bytes_max: usize,
-    pub(super) ping_interval: Duration,
-    pub(super) ping_timeout: Duration,
-    /// Takes one message of the server's. Must not block.
+    /// Takes one message of the server's. Must return at once.
     pub(super) take: &'a (dyn Fn(&[u8]) + Send + Sync),
 }
 
-/// When the server was last heard.
-struct Heard(Mutex<Instant>);
+/// Runs until the connection is lost, or the link released and everything written.
+pub(super) async fn run(serve: &Serve<'_>, opened: OpenedSocket, alive: KeepAlive) -> LossReason {
+    let OpenedSocket { stream, mut early } = opened;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let alive = Mutex::new(alive);
+    let mut decoder = Decoder::new(Role::Client);
+    if let Err(reason) = serve.feed(&mut decoder, &mut early) {
+        return reason;
+    }
+    drop(early);
+    let reason = tokio::select! {
+        reason = serve.read(&mut reader, &mut decoder, &alive) => reason,
+        reason = serve.write(&mut writer) => reason,
+        reason = serve.watch(&alive) => reason,
+    };
+    serve.say_goodbye(&mut writer, reason).await;
+    reason
+}
 
 impl Serve<'_> {
-    /// Runs until the connection is lost, or the link released and everything written.
-    pub(super) async fn run(&self, opened: Opened) -> LossReason {
-        let Opened { stream, mut early } = opened;
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let heard = Heard(Mutex::new(clock::now()));
-        let mut decoder = Decoder::new(Role::Client);
-        if let Err(reason) = self.feed(&mut decoder, &mut early) {
-            return reason;
-        }
-        drop(early);
-        let reason = tokio::select! {
-            reason = self.read(&mut reader, &mut decoder, &heard) => reason,
-            reason = self.write(&mut writer) => reason,
-            reason = self.watch(&heard) => reason,
-        };
-        self.say_goodbye(&mut writer, reason).await;
-        reason
-    }
-
     async fn read(
         &self,
         reader: &mut ReadHalf<Box<dyn Stream>>,
         decoder: &mut Decoder,
-        heard: &Heard,
+        alive: &Mutex<KeepAlive>,
     ) -> LossReason {
         loop {
             let read = poll_fn(|context| {
@@ -67,7 +63,7 @@ impl Serve<'_> {
                 })
             });
             match read.await {
-                Ok(Ok(())) => *heard.0.lock() = clock::now(),
+                Ok(Ok(())) => alive.lock().heard(clock::now()),
                 Ok(Err(reason)) => return reason,
                 Err(_) => return LossReason::Reset,
             }
@@ -101,17 +97,17 @@ impl Serve<'_> {
         let mut buffer = Vec::new();
         loop {
             match self.link.take(&mut buffer) {
-                Next::Wait => {
-                    // An idle link of one agent's own keeps no buffer.
+                Outbound::Wait => {
+                    // Idle links of agents' own come in thousands: their buffers are given back.
                     if self.link.owner.is_some() {
                         buffer = Vec::new();
                     }
                     self.link.wake.notified().await;
-                    // Whoever else is ready to run may have a message for the same write.
+                    // Other tasks that are ready to run may have a message for the same write.
                     tokio::task::yield_now().await;
                 }
-                Next::Close => return LossReason::Released,
-                Next::Write => {
+                Outbound::Close => return LossReason::Released,
+                Outbound::Write => {
                     if write_all(writer, &buffer).await.is_err() {
                         return LossReason::Reset;
                     }
@@ -121,25 +117,24 @@ impl Serve<'_> {
         }
     }
 
-    /// Pings after a silence; returns when that is not answered either.
-    async fn watch(&self, heard: &Heard) -> LossReason {
+    /// Pings after a silence; returns when the server leaves that unanswered.
+    async fn watch(&self, alive: &Mutex<KeepAlive>) -> LossReason {
         loop {
-            let last = *heard.0.lock();
-            let silent = clock::now().saturating_duration_since(last);
-            if silent < self.ping_interval {
-                tokio::time::sleep(self.ping_interval - silent).await;
-                continue;
-            }
-            let mask = Some(rand::random());
-            self.link.control(|out| websocket::encode_ping(mask, &[], out));
-            tokio::time::sleep(self.ping_timeout).await;
-            if *heard.0.lock() == last {
-                return LossReason::PingTimeout;
+            let step = alive.lock().next(clock::now());
+            match step {
+                KeepAliveStep::Wait(until) => {
+                    tokio::time::sleep(until.saturating_duration_since(clock::now())).await;
+                }
+                KeepAliveStep::Ping => {
+                    let mask = Some(rand::random());
+                    self.link.control(|out| websocket::encode_ping(mask, &[], out));
+                }
+                KeepAliveStep::Dead => return LossReason::PingTimeout,
             }
         }
     }
 
-    /// A Close, as the protocol wants it; a server that does not take it at once misses nothing.
+    /// A Close, as the protocol wants it. The connection ends soon, whether or not the server takes it.
     async fn say_goodbye(&self, writer: &mut WriteHalf<Box<dyn Stream>>, reason: LossReason) {
         /// How long a server may take to accept a few bytes.
         const PATIENCE: Duration = Duration::from_secs(1);
@@ -163,7 +158,7 @@ impl Serve<'_> {
     }
 }
 
-/// Writes and flushes: TLS keeps a record back until told.
+/// Writes and flushes: TLS holds a record back until it is flushed.
 async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
         let written = poll_fn(|context| match Pin::new(&mut *writer).poll_write(context, bytes) {

@@ -1,0 +1,262 @@
+//! The task of one channel of mode `http`: carries out what `core::http_mode::HttpChannel` decides, with a
+//! pooled connection. Its diagram is there.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::exchange::{Exchanged, HttpConnection};
+use super::pool::HttpPool;
+use crate::clock;
+use crate::core::backoff::Rule;
+use crate::core::http_mode::{
+    ChannelEffect, ChannelEvent, ChannelFacts, HttpChannel, Objection, is_withheld,
+};
+use crate::core::server::{ServerEffect, ServerEvent};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::server::ServerScan;
+use crate::opamp::splice;
+use crate::sessions::Sessions;
+use crate::telemetry::events::upstream as events;
+use crate::upstream::dial::DialError;
+use crate::upstream::incoming::{self, Origin};
+use crate::upstream::link::Link;
+use crate::upstream::queue::Post;
+
+/// What the task of a channel holds.
+pub(super) struct ChannelTask {
+    pub(super) pool: Arc<HttpPool>,
+    pub(super) rule: Rule,
+    pub(super) link: Arc<Link>,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+/// What the channel has in hand.
+struct InHand {
+    health: watch::Receiver<bool>,
+    connection: Option<HttpConnection>,
+    /// The message under way, and what came of it.
+    post: Option<Post>,
+    exchanged: Exchanged,
+    /// Why the last dial failed.
+    error: Option<DialError>,
+    /// The server's state was told that this channel is up.
+    counted: bool,
+}
+
+/// Keeps a channel going until it is released.
+pub(super) async fn keep_channel(task: ChannelTask) {
+    let mut channel = HttpChannel::new(task.rule, clock::now());
+    let mut hand = InHand {
+        health: task.pool.server.health(),
+        connection: None,
+        post: None,
+        exchanged: Exchanged::Unsent,
+        error: None,
+        counted: false,
+    };
+    let mut event = ChannelEvent::Wake;
+    loop {
+        let facts = task.facts(&mut hand);
+        let effects = channel.handle(event, facts, clock::now());
+        event = ChannelEvent::Wake;
+        for effect in effects {
+            match task.step(effect, &mut hand).await {
+                ControlFlow::Break(()) => return,
+                ControlFlow::Continue(Some(next)) => event = next,
+                ControlFlow::Continue(None) => task.carry_out(effect, &mut hand),
+            }
+        }
+    }
+}
+
+impl ChannelTask {
+    fn facts(&self, hand: &mut InHand) -> ChannelFacts {
+        ChannelFacts {
+            healthy: *hand.health.borrow_and_update(),
+            released: self.link.is_released(),
+            waiting: self.link.waiting_messages() > 0,
+            pause: self.pool.server.pacer.paused(clock::now()),
+            jitter: rand::random(),
+        }
+    }
+
+    /// Carries out an effect that takes time, and says what it ended in; `None`: it is another one.
+    async fn step(
+        &self,
+        effect: ChannelEffect,
+        hand: &mut InHand,
+    ) -> ControlFlow<(), Option<ChannelEvent>> {
+        ControlFlow::Continue(Some(match effect {
+            ChannelEffect::Wait { until, closable } => self.wait(until, closable, hand).await,
+            ChannelEffect::Dial => self.dial(hand).await,
+            ChannelEffect::Post => self.post(hand).await,
+            ChannelEffect::Deliver => ChannelEvent::Delivered { taken: self.deliver(hand) },
+            ChannelEffect::End => return ControlFlow::Break(()),
+            _ => return ControlFlow::Continue(None),
+        }))
+    }
+
+    async fn wait(
+        &self,
+        until: Option<Instant>,
+        closable: bool,
+        hand: &mut InHand,
+    ) -> ChannelEvent {
+        let timer = async {
+            match until {
+                Some(at) => tokio::time::sleep(at.saturating_duration_since(clock::now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        let InHand { health, connection, .. } = hand;
+        let closed = async {
+            match connection {
+                Some(connection) if closable => connection.closed().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = closed => ChannelEvent::ConnectionClosed,
+            () = timer => ChannelEvent::Wake,
+            () = self.link.wake.notified() => ChannelEvent::Wake,
+            _ = health.changed() => ChannelEvent::Wake,
+        }
+    }
+
+    async fn dial(&self, hand: &mut InHand) -> ChannelEvent {
+        let server = &self.pool.server;
+        let opened = {
+            // There may be many channels: they dial some at a time.
+            let _permit = server.dials.acquire().await;
+            HttpConnection::open(&server.endpoint).await
+        };
+        match opened {
+            Ok(connection) => {
+                hand.connection = Some(connection);
+                ChannelEvent::Dialled { accepted: !self.link.is_released() }
+            }
+            Err(error) => {
+                hand.error = Some(error);
+                ChannelEvent::DialFailed
+            }
+        }
+    }
+
+    async fn post(&self, hand: &mut InHand) -> ChannelEvent {
+        let (server, template) = (&self.pool.server, &self.pool.template);
+        let Some(post) = self.link.take_post() else { return ChannelEvent::NotPosted };
+        let goodbye = AgentScan::parse(&post.body).is_ok_and(|scan| scan.disconnects());
+        if is_withheld(self.sessions.is_drained_from(post.uid), goodbye) {
+            events::Undelivered { server: server.name(), messages: 1 }.emit(&server.metrics);
+            return ChannelEvent::NotPosted;
+        }
+        hand.exchanged = match &mut hand.connection {
+            Some(connection) => connection.exchange(template, &post, self.pool.limits).await,
+            None => Exchanged::Unsent,
+        };
+        hand.post = Some(post);
+        ChannelEvent::Answered(hand.exchanged.answered())
+    }
+
+    fn deliver(&self, hand: &InHand) -> bool {
+        let (Some(bytes), Some(post)) = (hand.exchanged.message(), &hand.post) else {
+            return false;
+        };
+        let (server, link) = (self.pool.server.as_ref(), self.link.as_ref());
+        let origin = Origin { server, link, route: post.route, agent: Some(post.uid) };
+        incoming::take(&origin, &self.sessions, bytes)
+    }
+
+    fn carry_out(&self, effect: ChannelEffect, hand: &mut InHand) {
+        let server = &self.pool.server;
+        let name = || self.link.name(server.name());
+        match effect {
+            ChannelEffect::Opened => events::LinkUp { name: name() }.emit(&server.metrics),
+            ChannelEffect::Closed { reason, held } => {
+                hand.connection = None;
+                events::LinkLost { name: name(), reason, held }.emit(&server.metrics);
+            }
+            ChannelEffect::Up => hand.counted = self.up(),
+            ChannelEffect::Down => {
+                self.link.down();
+                if std::mem::take(&mut hand.counted) {
+                    server.shared_link_lost(self.link.id.index, clock::now());
+                }
+            }
+            ChannelEffect::DialFailed { wait } => {
+                let Some(error) = hand.error.take() else { return };
+                let event = ServerEvent::DialFailed(error.failed_dial());
+                let first = server.is_first(event, clock::now());
+                let (name, result, error) = (name(), error.label(), &error);
+                events::DialFailed { name, result, error, first, retry_after: wait }
+                    .emit(&server.metrics);
+            }
+            ChannelEffect::GiveUp => {
+                self.link.give_up(|_| false);
+            }
+            ChannelEffect::Requeue => {
+                if let Some(post) = hand.post.take() {
+                    self.link.requeue(post);
+                }
+            }
+            ChannelEffect::ServerServed => server.message_served(clock::now()),
+            ChannelEffect::PauseServer(asked) => {
+                server.handle(ServerEvent::PauseAsked(asked), clock::now());
+            }
+            _ => self.judge(effect, hand),
+        }
+    }
+
+    /// What follows from an answer for the message and its agent.
+    fn judge(&self, effect: ChannelEffect, hand: &InHand) {
+        let (server, reason) = (&self.pool.server, hand.exchanged.reason());
+        if let ChannelEffect::PostFailed(result) = effect {
+            events::PostFailed { server: server.name(), result, reason }.emit(&server.metrics);
+        }
+        let Some(post) = &hand.post else { return };
+        match effect {
+            ChannelEffect::NotTaken { again } => self.pool.not_taken(&self.sessions, post, again),
+            ChannelEffect::ServerFailed(blame) => {
+                let agents = self.pool.agents();
+                server.message_failed(post.uid, agents, (blame, reason), clock::now());
+            }
+            ChannelEffect::Refuse { objection, .. } => self.refuse(post, objection, hand),
+            _ => {}
+        }
+    }
+
+    /// The server is there: the agents of this channel are announced to it. `false`: the channel has
+    /// been released at this very moment.
+    fn up(&self) -> bool {
+        if !self.link.up() {
+            return false;
+        }
+        let effects = self.pool.server.handle(ServerEvent::LinkUp, clock::now());
+        if effects.contains(&ServerEffect::FirstLink) {
+            events::ServerReached { server: self.pool.server.name() }.emit();
+        }
+        self.pool.returned.notify_one();
+        true
+    }
+
+    /// The server refuses this message for a reason that concerns its agent, which is told.
+    fn refuse(&self, post: &Post, objection: Objection, hand: &InHand) {
+        let Exchanged::Status { status, .. } = hand.exchanged else { return };
+        let (server, now) = (&self.pool.server, clock::now());
+        let first = server.is_first(ServerEvent::MessageRefused(status.as_u16()), now);
+        events::PostRefused { server: server.name(), status, first }.emit(&server.metrics);
+        let mut refusal = Vec::new();
+        let text = objection.text(&status, post.body.len());
+        splice::bad_request(Some(post.uid), &text, &mut refusal);
+        // What has just been built, and what the gateway has sent, can be read.
+        let Ok(refusal) = ServerScan::parse(&refusal) else { return };
+        let said_something = AgentScan::parse(&post.body).is_ok_and(|scan| !scan.is_heartbeat());
+        let answer = self.sessions.refused(post.uid, post.route, &refusal, said_something);
+        if let Some(answer) = answer {
+            server.pacer.answered(self.link.id.index, answer, now);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the tasks of one server of mode `http` share: its channels, the requests' common part, the
+//! agents that are polled for.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::exchange::{ExchangeLimits, RequestTemplate};
+use crate::clock;
+use crate::core::http_mode::PollParts;
+use crate::ident::InstanceUid;
+use crate::sessions::Sessions;
+use crate::upstream::link_set::LinkSet;
+use crate::upstream::params::UpstreamParams;
+use crate::upstream::queue::Post;
+use crate::upstream::servers::Server;
+
+/// See the module's text.
+pub(in crate::upstream) struct HttpPool {
+    pub(in crate::upstream) server: Arc<Server>,
+    pub(in crate::upstream) channels: LinkSet,
+    pub(super) template: RequestTemplate,
+    pub(super) limits: ExchangeLimits,
+    pub(super) parts: PollParts,
+    /// The agents that are polled for, by their part of the interval. Each is in here once: there are
+    /// at most as many as sessions.
+    polled: Box<[Mutex<HashSet<InstanceUid>>]>,
+    /// A channel has come up.
+    pub(super) returned: Notify,
+}
+
+impl HttpPool {
+    pub(in crate::upstream) fn new(
+        server: &Arc<Server>,
+        channels: LinkSet,
+        parts: PollParts,
+        all: &UpstreamParams,
+    ) -> Self {
+        Self {
+            server: Arc::clone(server),
+            channels,
+            template: RequestTemplate::new(&server.params),
+            limits: ExchangeLimits {
+                message_bytes_max: all.message_bytes_max,
+                timeout: all.ping_interval.saturating_add(all.ping_timeout),
+            },
+            parts,
+            polled: (0..parts.count()).map(|_| Mutex::default()).collect(),
+            returned: Notify::new(),
+        }
+    }
+
+    /// A message of this agent's went to the server: from here on it is polled for.
+    pub(in crate::upstream) fn add(&self, uid: InstanceUid) {
+        self.polled[self.parts.part_of(uid)].lock().insert(uid);
+    }
+
+    /// The agent is polled for no longer.
+    pub(in crate::upstream) fn remove(&self, uid: InstanceUid) {
+        self.polled[self.parts.part_of(uid)].lock().remove(&uid);
+    }
+
+    /// How many agents the server is asked for.
+    pub(super) fn agents(&self) -> usize {
+        self.polled.iter().map(|part| part.lock().len()).sum()
+    }
+
+    /// The agents of one part.
+    pub(super) fn part(&self, index: usize) -> Vec<InstanceUid> {
+        self.polled[index].lock().iter().copied().collect()
+    }
+
+    /// The message's answer will stay out: its session is told. `again`: what it said must be sent once
+    /// more.
+    pub(super) fn not_taken(&self, sessions: &Sessions, post: &Post, again: bool) {
+        if let Some(answer) = sessions.not_taken(post.uid, post.route, again) {
+            self.server.pacer.answered(post.route.link.index, answer, clock::now());
+        }
+    }
+}

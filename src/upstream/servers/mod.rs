@@ -1,0 +1,78 @@
+//! The servers as such, whatever leads to them: their state, their pace, and which of them an agent
+//! belongs to. Knows neither links nor tasks.
+
+mod server;
+mod shared_pacer;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(super) use server::Server;
+
+use super::params::UpstreamParams;
+use super::tls::TlsError;
+use crate::core::pacing::Class;
+use crate::core::placement;
+use crate::ident::{InstanceUid, ServerId};
+
+/// All servers, in the order of the configuration.
+pub(super) struct Servers {
+    pub(super) params: UpstreamParams,
+    all: Vec<Arc<Server>>,
+}
+
+impl Servers {
+    /// # Errors
+    /// If a server cannot be dialled as configured: its name, and why.
+    pub(super) fn new(params: UpstreamParams, now: Instant) -> Result<Self, (String, TlsError)> {
+        let make = |(index, one)| {
+            let one: &super::params::ServerParams = one;
+            let id = ServerId(u16::try_from(index).unwrap_or(u16::MAX));
+            let server = Server::new(id, one, &params, now);
+            server.map(Arc::new).map_err(|error| (one.name.clone(), error))
+        };
+        let all = params.servers.iter().enumerate().map(make).collect::<Result<_, _>>()?;
+        Ok(Self { params, all })
+    }
+
+    pub(super) fn get(&self, id: ServerId) -> Option<&Arc<Server>> {
+        self.all.get(usize::from(id.0))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.all.iter()
+    }
+
+    /// Whether agents can be moved to another server.
+    pub(super) const fn has_others(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// The server an agent belongs to: by weight among those in use; if all are out of use, among all,
+    /// so that each agent is where it will be when they return.
+    pub(super) fn place(&self, uid: InstanceUid) -> Option<&Arc<Server>> {
+        if let [only] = self.all.as_slice() {
+            return Some(only);
+        }
+        let all = || self.all.iter().map(|server| server.seed).enumerate();
+        let index = placement::choose(uid, all().filter(|(i, _)| self.all[*i].is_in_use()))
+            .or_else(|| placement::choose(uid, all()))?;
+        self.all.get(index)
+    }
+
+    /// A session waits for a permit at its server.
+    pub(super) fn enqueue(&self, uid: InstanceUid, class: Class) {
+        if let Some(server) = self.place(uid) {
+            server.pacer.enqueue(uid, class);
+        }
+    }
+
+    /// Sessions that wait at `server` go to wherever they belong now.
+    pub(super) fn pass_on(&self, server: &Server) {
+        if self.has_others() {
+            for (uid, class) in server.pacer.drain() {
+                self.enqueue(uid, class);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the sessions ask of the servers' side. Called with a session locked, for each message: it looks
+//! up, counts and appends, and leaves the rest to tasks.
+
+use std::sync::Arc;
+
+use super::Upstream;
+use crate::clock;
+use crate::core::pacing::{Class, Permit};
+use crate::core::session::Route;
+use crate::ident::{InstanceUid, ServerId};
+use crate::sessions::{NotSent, ServerHello, Uplink};
+use crate::telemetry::events::upstream as events;
+
+impl Uplink for Upstream {
+    fn route(&self, uid: InstanceUid) -> Option<Route> {
+        let server = self.servers().place(uid)?;
+        Some(self.target(server.id)?.transport.route(uid, server))
+    }
+
+    fn admit(&self, _: InstanceUid, route: Route) -> Permit {
+        // Where there is no server there is no burden; sending will say so.
+        self.servers()
+            .get(route.link.server)
+            .map_or(Permit::Granted, |server| server.pacer.admit(clock::now()))
+    }
+
+    fn state_lost(&self, route: Route) -> bool {
+        self.servers().get(route.link.server).is_some_and(|server| server.pacer.state_lost())
+    }
+
+    fn send(
+        &self,
+        uid: InstanceUid,
+        route: Route,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let target = self.target(route.link.server).ok_or(NotSent::Stale)?;
+        let server = &target.server;
+        let sent = target.transport.send(uid, route, write);
+        match sent {
+            Ok(bytes) => {
+                server.pacer.sent(route.link.index, clock::now());
+                events::ServerMessageSent { bytes }.emit(&server.metrics);
+            }
+            Err(NotSent::Full) => {
+                events::QueueRefused { server: server.name() }.emit(&server.metrics);
+            }
+            Err(NotSent::Down | NotSent::Stale) => {}
+        }
+        sent.map(|_| ())
+    }
+
+    fn orphaned(&self, route: Route, messages: u32) {
+        if let Some(server) = self.servers().get(route.link.server) {
+            server.pacer.orphaned(route.link.index, messages, clock::now());
+        }
+    }
+
+    fn announced(&self, uid: InstanceUid, server: ServerId) {
+        if let Some(server) = self.servers().get(server) {
+            events::Announced { uid }.emit(&server.metrics);
+        }
+    }
+
+    fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
+        self.servers().get(server).map_or_else(Arc::default, |server| server.hello())
+    }
+
+    fn enqueue(&self, uid: InstanceUid, class: Class) {
+        self.servers().enqueue(uid, class);
+    }
+
+    fn release(&self, uid: InstanceUid) {
+        self.targets().iter().for_each(|target| target.transport.release(uid));
+    }
+}

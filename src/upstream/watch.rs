@@ -1,0 +1,57 @@
+//! The task that tells a server's state that time passes, and carries out what follows: agents move away
+//! from a server and back, and one without links is dialled to see whether it is back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::servers::{Server, Servers};
+use super::transport::Target;
+use crate::clock;
+use crate::core::server::{ServerEffect, ServerEvent};
+use crate::sessions::Sessions;
+use crate::telemetry::events::upstream as events;
+
+const TICK: Duration = Duration::from_millis(250);
+
+/// Watches one server, as long as the node lives.
+pub(super) async fn watch(servers: Arc<Servers>, target: Arc<Target>, sessions: Arc<Sessions>) {
+    let server = &target.server;
+    loop {
+        for effect in server.handle(ServerEvent::Tick, clock::now()) {
+            match effect {
+                ServerEffect::Probe => probe(server).await,
+                ServerEffect::InUse(healthy) => {
+                    let moved = move_agents(&servers, server, &sessions);
+                    events::ServerHealth { server: server.name(), healthy, sessions: moved }
+                        .emit(&server.metrics);
+                }
+                ServerEffect::PassOn => servers.pass_on(server),
+                _ => {}
+            }
+        }
+        let pace = server.pacer.measure(clock::now());
+        let queue_bytes = target.transport.waiting_bytes();
+        events::ServerMeasured { queue_bytes, pace }.emit(&server.metrics);
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn probe(server: &Server) {
+    let event = match server.endpoint.dial().await {
+        Ok(_) => ServerEvent::ProbeAnswered,
+        Err(error) => {
+            ServerEvent::ProbeFailed { dial: error.failed_dial(), jitter: rand::random() }
+        }
+    };
+    server.handle(event, clock::now());
+}
+
+/// The server is in use from here on, or is not: sessions that belong elsewhere now wait for permits
+/// there. Returns how many.
+fn move_agents(servers: &Servers, server: &Server, sessions: &Sessions) -> usize {
+    if !servers.has_others() {
+        return 0;
+    }
+    servers.pass_on(server);
+    sessions.enqueue_all(&|_| true)
+}

@@ -1,0 +1,127 @@
+//! The task of one WebSocket: dials it, announces its agents when it is up, serves it until it is
+//! lost, and starts over until it is released. What comes next, `core::link::Redial` says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::connection::{Serve, run};
+use crate::clock;
+use crate::core::link::{KeepAlive, Redial, RedialFacts, RedialStep};
+use crate::core::placement;
+use crate::core::server::ServerEvent;
+use crate::sessions::Sessions;
+use crate::telemetry::events::upstream as events;
+use crate::upstream::dial::{DialError, OpenedSocket};
+use crate::upstream::incoming::{self, Origin};
+use crate::upstream::link::Link;
+use crate::upstream::servers::{Server, Servers};
+
+/// What the task of a link holds.
+pub(in crate::upstream) struct LinkTask {
+    pub(in crate::upstream) servers: Arc<Servers>,
+    pub(in crate::upstream) server: Arc<Server>,
+    pub(in crate::upstream) link: Arc<Link>,
+    pub(in crate::upstream) sessions: Arc<Sessions>,
+}
+
+/// Keeps a link up until it is released.
+pub(in crate::upstream) async fn keep_link(task: LinkTask) {
+    let mut redial = Redial::new(task.servers.params.backoff_rule(), clock::now());
+    loop {
+        match redial.next(task.facts(), clock::now()) {
+            RedialStep::End => return,
+            RedialStep::Wait(until) => task.wait(until).await,
+            RedialStep::Dial => task.dial(&mut redial).await,
+        }
+    }
+}
+
+impl LinkTask {
+    fn facts(&self) -> RedialFacts {
+        RedialFacts {
+            released: self.link.is_released(),
+            held: self.server.held(clock::now()),
+            jitter: rand::random(),
+        }
+    }
+
+    /// A release ends the wait; any other call is a message that waits for the link.
+    async fn wait(&self, until: Instant) {
+        let wait = until.saturating_duration_since(clock::now());
+        let _ = tokio::time::timeout(wait, self.link.wake.notified()).await;
+    }
+
+    /// Dials, and serves what was opened.
+    async fn dial(&self, redial: &mut Redial) {
+        // Shared links are few; agents' own come in thousands and dial some at a time.
+        let permit = match self.link.owner {
+            Some(_) => self.server.dials.acquire().await.ok(),
+            None => None,
+        };
+        // The server may have asked for patience meanwhile.
+        if redial.next(self.facts(), clock::now()) != RedialStep::Dial {
+            return;
+        }
+        // Boxed: the handshake's state is gone when the link is up.
+        let dialled = Box::pin(self.server.endpoint.dial()).await;
+        drop(permit);
+        match dialled {
+            Ok(opened) if self.link.up() => self.serve(opened, redial).await,
+            // Released in the meantime.
+            Ok(_) => {}
+            Err(error) => self.failed(&error, redial),
+        }
+    }
+
+    fn failed(&self, error: &DialError, redial: &mut Redial) {
+        let now = clock::now();
+        let retry_after = redial.failed(rand::random(), error.retry_after(), now);
+        let first = self.server.is_first(ServerEvent::DialFailed(error.failed_dial()), now);
+        let (name, result) = (self.link.name(self.server.name()), error.label());
+        events::DialFailed { name, result, error, first, retry_after }.emit(&self.server.metrics);
+    }
+
+    async fn serve(&self, opened: OpenedSocket, redial: &mut Redial) {
+        let Self { servers, server, link, sessions } = self;
+        let since = clock::now();
+        server.handle(ServerEvent::LinkUp, since);
+        events::LinkUp { name: link.name(server.name()) }.emit(&server.metrics);
+        self.announce();
+        let origin = Origin { server, link, route: link.route(), agent: link.owner };
+        let take = |bytes: &[u8]| {
+            incoming::take(&origin, sessions, bytes);
+        };
+        let params = &servers.params;
+        let serve = Serve { link, message_bytes_max: params.message_bytes_max, take: &take };
+        let alive = KeepAlive::new(params.ping_interval, params.ping_timeout, since);
+        let reason = run(&serve, opened, alive).await;
+        link.down();
+        let now = clock::now();
+        if link.owner.is_none() {
+            server.shared_link_lost(link.id.index, now);
+        } else {
+            // What it took with it is forgotten in time: agents' own links are counted as one.
+            server.handle(ServerEvent::LinkLost, now);
+        }
+        let held = now.saturating_duration_since(since);
+        events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);
+        redial.lost(rand::random(), since, now);
+    }
+
+    /// The link is up: its agents wait for permits to be announced to the server.
+    fn announce(&self) {
+        if let Some(owner) = self.link.owner {
+            self.sessions.enqueue_one(owner);
+            return;
+        }
+        let (servers, sessions) = (Arc::clone(&self.servers), Arc::clone(&self.sessions));
+        let (id, links) = (self.link.id, self.server.params.mode.shared_links());
+        // A walk over a million sessions takes a tenth of a second: that is for a thread of its own.
+        tokio::task::spawn_blocking(move || {
+            sessions.enqueue_all(&|uid| {
+                placement::link_of(uid, links) == id.index
+                    && servers.place(uid).is_some_and(|place| place.id == id.server)
+            });
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! Mode `per-agent`: a WebSocket for each agent, made when the agent has something to say for the first
+//! time, and gone with its session.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use dashmap::{DashMap, Entry};
+use tokio::runtime::Handle;
+
+use super::keep::{LinkTask, keep_link};
+use crate::ident::{InstanceUid, LinkId};
+use crate::sessions::Sessions;
+use crate::upstream::link::Link;
+use crate::upstream::queue::{LinkBounds, LinkQueue};
+use crate::upstream::servers::{Server, Servers};
+
+/// The links of one server's agents.
+pub(in crate::upstream) struct OwnLinks {
+    server: Arc<Server>,
+    bounds: LinkBounds,
+    links: Arc<DashMap<InstanceUid, Arc<Link>>>,
+    /// What their tasks need; there from the start of the node's service on.
+    starter: OnceLock<Starter>,
+}
+
+struct Starter {
+    servers: Arc<Servers>,
+    sessions: Arc<Sessions>,
+    runtime: Handle,
+}
+
+impl OwnLinks {
+    pub(in crate::upstream) fn new(server: &Arc<Server>, bounds: LinkBounds) -> Self {
+        let (server, links) = (Arc::clone(server), Arc::default());
+        Self { server, bounds, links, starter: OnceLock::new() }
+    }
+
+    /// From here on, links are dialled.
+    pub(in crate::upstream) fn start(&self, servers: &Arc<Servers>, sessions: &Arc<Sessions>) {
+        let (servers, sessions) = (Arc::clone(servers), Arc::clone(sessions));
+        let _ = self.starter.set(Starter { servers, sessions, runtime: Handle::current() });
+    }
+
+    /// The link of one agent, if it has one.
+    pub(in crate::upstream) fn get(&self, uid: InstanceUid) -> Option<Arc<Link>> {
+        self.links.get(&uid).map(|link| Arc::clone(&link))
+    }
+
+    /// The same; made and dialled if there is none.
+    pub(in crate::upstream) fn make(&self, uid: InstanceUid) -> Arc<Link> {
+        let mut made = false;
+        let mut make = || {
+            made = true;
+            let id = LinkId { server: self.server.id, index: 0 };
+            Arc::new(Link::new(id, Some(uid), self.bounds, LinkQueue::frames()))
+        };
+        let link = match self.links.entry(uid) {
+            Entry::Vacant(place) => Arc::clone(&place.insert(make())),
+            // The agent left and is back before its old link has ended.
+            Entry::Occupied(mut place) if place.get().is_released() => {
+                place.insert(make());
+                Arc::clone(place.get())
+            }
+            Entry::Occupied(place) => Arc::clone(place.get()),
+        };
+        if made {
+            self.spawn(uid, &link);
+        }
+        link
+    }
+
+    fn spawn(&self, uid: InstanceUid, link: &Arc<Link>) {
+        let Some(starter) = self.starter.get() else { return };
+        let task = LinkTask {
+            servers: Arc::clone(&starter.servers),
+            server: Arc::clone(&self.server),
+            link: Arc::clone(link),
+            sessions: Arc::clone(&starter.sessions),
+        };
+        let (links, link) = (Arc::clone(&self.links), Arc::clone(link));
+        starter.runtime.spawn(async move {
+            keep_link(task).await;
+            links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
+        });
+    }
+
+    /// The agent's session is over: its link ends once what waits is written.
+    pub(in crate::upstream) fn release(&self, uid: InstanceUid) {
+        if let Some(link) = self.links.get(&uid) {
+            link.release();
+        }
+    }
+
+    /// All of them.
+    pub(in crate::upstream) fn all(&self) -> Vec<Arc<Link>> {
+        self.links.iter().map(|link| Arc::clone(&link)).collect()
+    }
+
+    /// Bytes in all their queues.
+    pub(in crate::upstream) fn waiting_bytes(&self) -> usize {
+        self.links.iter().map(|link| link.waiting_bytes()).sum()
+    }
+}
