@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 /// A TCP port of the loopback address that is free now.
 ///
 /// # Errors
-/// When the kernel has none left.
+/// When all ports are taken.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::fleet::agent::Behaviour;
 use crate::fleet::manners::Shares;
-use crate::fleet::target::Target;
+use crate::fleet::target::DialTarget;
 use crate::fleet::{CutWith, Options};
 use crate::human::Human;
 
@@ -41,7 +41,7 @@ pub(crate) struct FleetArgs {
 
 impl FleetArgs {
     /// The fleet for these targets.
-    pub(crate) fn options(&self, targets: &[Target], agents: u32) -> Options {
+    pub(crate) fn options(&self, targets: &[DialTarget], agents: u32) -> Options {
         Options {
             seed: self.seed,
             first: 0,
@@ -63,7 +63,7 @@ impl FleetArgs {
 pub(crate) struct GatewayArgs {
     /// Where agents dial. With several, each dial chooses one at random, as a balancer would
     #[arg(long = "target", default_value = "ws://127.0.0.1:4320/v1/opamp", value_name = "URL")]
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<DialTarget>,
     /// The metrics of a gateway, for its memory and processor time; may be repeated
     #[arg(long, default_value = "http://127.0.0.1:9464/metrics", value_name = "URL")]
     pub(crate) gateway_metrics: Vec<String>,

@@ -1,4 +1,4 @@
-//! Processes that a command starts and that must not outlive it.
+//! Processes that a command starts and that end with it at the latest.
 
 use std::io;
 use std::path::Path;
@@ -12,26 +12,26 @@ use tokio::process::{Child, Command};
 /// What becomes of what a process writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// [`Kept::line`] reads a line of it.
+    /// [`ChildProcess::line`] reads a line of it.
     Line,
     /// The reader of this process's own output sees it.
     Shown,
-    /// Nobody sees it.
+    /// It is dropped.
     Dropped,
 }
 
 /// A process that is killed when this goes.
-pub(crate) struct Kept {
+pub(crate) struct ChildProcess {
     child: Child,
     name: &'static str,
 }
 
-impl Kept {
-    /// Starts it with nothing to read and these variables added to the environment; its standard
-    /// input ends when this process does.
+impl ChildProcess {
+    /// Starts it with an empty standard input, which ends when this process does, and adds these
+    /// variables to the environment.
     ///
     /// # Errors
-    /// When the program cannot be started; the message names it.
+    /// When the program fails to start; the message names it.
     pub(crate) fn start(
         name: &'static str,
         program: &Path,
@@ -72,10 +72,10 @@ impl Kept {
         Ok(line.trim().to_owned())
     }
 
-    /// Whether it is still there; if not, that is an error that says how it ended.
+    /// Checks that it is still running.
     ///
     /// # Errors
-    /// When it has ended.
+    /// When it has ended; the error says how.
     pub(crate) fn check(&mut self) -> io::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -86,7 +86,7 @@ impl Kept {
     /// Kills it (SIGKILL) and waits until it is gone.
     ///
     /// # Errors
-    /// When it cannot be killed.
+    /// When the kernel refuses to kill it.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
     }
@@ -94,7 +94,7 @@ impl Kept {
     /// Asks it to stop (SIGTERM) and waits for its end.
     ///
     /// # Errors
-    /// When it has ended before, or does not end in time.
+    /// When it has ended before, or is still running after `patience`.
     pub(crate) async fn terminate(&mut self, patience: Duration) -> io::Result<ExitStatus> {
         self.check()?;
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);

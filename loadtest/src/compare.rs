@@ -18,7 +18,7 @@ use crate::storm::storm;
 pub(crate) struct CompareArgs {
     #[command(flatten)]
     agents: StagedAgents,
-    /// How long the agents stay, and are counted, after everybody is back
+    /// How long the agents stay, and are counted, after all are back
     #[arg(long, default_value = "2s", value_name = "DURATION")]
     hold: Human,
     #[command(flatten)]
@@ -29,10 +29,10 @@ pub(crate) struct CompareArgs {
 #[derive(Debug, Serialize)]
 struct Comparison {
     agents: u32,
-    /// What the server read after the cut, without the gateway and with it.
-    bytes: Pair,
-    messages: Pair,
-    full_states: Pair,
+    /// What the server read after the cut: from the agents themselves, and from the gateway.
+    bytes: CountPair,
+    messages: CountPair,
+    full_states: CountPair,
     /// The two storms.
     direct: StormOutcome,
     gateway: StormOutcome,
@@ -40,14 +40,14 @@ struct Comparison {
 
 /// One count in both storms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Pair {
+struct CountPair {
     direct: Option<u64>,
     gateway: Option<u64>,
-    /// With the gateway, of what it was without; null where that was nothing.
+    /// The count with the gateway as a share of the direct one; null where the direct one is 0.
     percent: Option<f64>,
 }
 
-impl Pair {
+impl CountPair {
     fn new(direct: Option<u64>, gateway: Option<u64>) -> Self {
         let percent = direct.zip(gateway).and_then(|(whole, part)| percent(part, whole));
         Self { direct, gateway, percent }
@@ -62,12 +62,12 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 /// Runs both and prints.
 ///
 /// # Errors
-/// When a process cannot be started or ends early, or the file cannot be written.
+/// When a process fails to start or ends early, or the figures cannot be written.
 pub(crate) fn run(args: &CompareArgs) -> io::Result<ExitCode> {
     perform(async {
         let direct = one(args, Cast::ServerAlone).await?;
         let gateway = one(args, Cast::Gateway).await?;
-        let pair = |key| Pair::new(direct.of_server(key), gateway.of_server(key));
+        let pair = |key| CountPair::new(direct.of_server(key), gateway.of_server(key));
         let comparison = Comparison {
             agents: args.agents.agents,
             bytes: pair("bytes"),
@@ -122,12 +122,12 @@ mod tests {
 
     #[test]
     fn shares_are_of_the_direct_storm() {
-        let percent = |direct, gateway| Pair::new(direct, gateway).percent;
+        let percent = |direct, gateway| CountPair::new(direct, gateway).percent;
         assert_eq!(percent(Some(200), Some(10)), Some(5.0));
         assert_eq!(percent(Some(3), Some(1)), Some(33.333));
         assert_eq!(percent(Some(135_000_000), Some(0)), Some(0.0));
         assert_eq!(percent(Some(10), Some(20)), Some(200.0));
-        // Nothing has no shares, and an unknown count neither.
+        // A direct count of 0 has no shares; the same holds for an unknown count.
         assert_eq!(percent(Some(0), Some(0)), None);
         assert_eq!(percent(None, Some(1)), None);
         assert_eq!(percent(Some(1), None), None);

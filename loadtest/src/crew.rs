@@ -15,10 +15,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::fleet::load::LoadOrder;
 use crate::fleet::manners::Wave;
 use crate::fleet::measured::Measured;
-use crate::fleet::{Fleet, Options, Request, Response, Stats, to_unix_us};
+use crate::fleet::{AgentFleet, FleetRequest, FleetResponse, Options, Stats, to_unix_us};
 use crate::oracle::judge::AgentLine;
 
-/// Descriptors kept for other things than agents.
+/// Descriptors reserved for other things than agents.
 const RESERVE: u64 = 1_000;
 /// The most agents in one process, however many descriptors there are: more would queue for the
 /// few threads.
@@ -29,17 +29,18 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// How many agents there are in these processes.
     pub(crate) agents: u32,
-    /// Agents that nothing is done to. They get no orders; the server knows them, so the truth
+    /// Agents that stay connected and get orders of their own. The server knows them, so the truth
     /// about them is part of the truth.
     pub(crate) bystanders: Option<Box<Crew>>,
 }
 
 enum Member {
-    Here(Arc<Fleet>),
+    Here(Arc<AgentFleet>),
     Worker(Box<Worker>),
 }
 
-/// A worker process. It ends when its standard input does, so it cannot outlive this one.
+/// A worker process. It ends when its standard input does, so it ends with this process at the
+/// latest.
 struct Worker {
     _child: Child,
     input: ChildStdin,
@@ -50,12 +51,12 @@ impl Crew {
     /// Starts as many processes as the agents need, and the agents with them.
     ///
     /// # Errors
-    /// When a process or its threads cannot be started.
+    /// When a process or its threads fail to start.
     pub(crate) async fn hire(options: &Options) -> io::Result<Self> {
         let each = agents_per_process();
         let processes = options.agents.div_ceil(each).max(1);
         if processes == 1 {
-            let members = vec![Member::Here(Fleet::start(options.clone())?)];
+            let members = vec![Member::Here(AgentFleet::start(options.clone())?)];
             return Ok(Self { members, agents: options.agents, bystanders: None });
         }
         let mut members = Vec::new();
@@ -72,8 +73,8 @@ impl Crew {
         Ok(Self { members, agents: options.agents, bystanders: None })
     }
 
-    /// Starts the agents in one process that is not this one, however few they are: what they measure
-    /// is not to be held up by what this one does.
+    /// Starts the agents in one process apart from this one, however few they are. What this
+    /// process does then leaves their measurements alone.
     ///
     /// # Errors
     /// As those of [`Crew::hire`].
@@ -92,7 +93,7 @@ impl Crew {
     /// # Errors
     /// When a worker has died.
     pub(crate) async fn cut(&mut self, at: Instant, wave: Wave) -> io::Result<()> {
-        self.ask(&Request::Cut { at_unix_us: to_unix_us(at), wave }).await.map(drop)
+        self.ask(&FleetRequest::Cut { at_unix_us: to_unix_us(at), wave }).await.map(drop)
     }
 
     /// Lets all send from this instant on.
@@ -100,14 +101,14 @@ impl Crew {
     /// # Errors
     /// When a worker has died.
     pub(crate) async fn load(&mut self, at: Instant, order: LoadOrder) -> io::Result<()> {
-        self.ask(&Request::Load { at_unix_us: to_unix_us(at), order }).await.map(drop)
+        self.ask(&FleetRequest::Load { at_unix_us: to_unix_us(at), order }).await.map(drop)
     }
 
     /// Asks every process.
     ///
     /// # Errors
     /// When a worker has died.
-    pub(crate) async fn ask(&mut self, request: &Request) -> io::Result<Vec<Response>> {
+    pub(crate) async fn ask(&mut self, request: &FleetRequest) -> io::Result<Vec<FleetResponse>> {
         for member in &mut self.members {
             if let Member::Worker(worker) = member {
                 worker.tell(request).await?;
@@ -129,8 +130,8 @@ impl Crew {
     /// When a worker has died.
     pub(crate) async fn stats(&mut self) -> io::Result<Stats> {
         let mut sum = Stats::default();
-        for answer in self.ask(&Request::Stats).await? {
-            if let Response::Stats(stats) = answer {
+        for answer in self.ask(&FleetRequest::Stats).await? {
+            if let FleetResponse::Stats(stats) = answer {
                 sum.connected += stats.connected;
                 sum.answered += stats.answered;
                 sum.back += stats.back;
@@ -147,8 +148,8 @@ impl Crew {
     /// When a worker has died.
     pub(crate) async fn measured(&mut self) -> io::Result<Measured> {
         let mut whole = Measured::default();
-        for answer in self.ask(&Request::Measured).await? {
-            if let Response::Measured(part) = answer {
+        for answer in self.ask(&FleetRequest::Measured).await? {
+            if let FleetResponse::Measured(part) = answer {
                 whole.merge(&part);
             }
         }
@@ -160,8 +161,11 @@ impl Crew {
     /// # Errors
     /// When a worker has died.
     pub(crate) async fn cpu_seconds(&mut self) -> io::Result<f64> {
-        let parts = self.ask(&Request::CpuSeconds).await?;
-        Ok(parts.iter().map(|part| if let Response::CpuSeconds(s) = part { *s } else { 0.0 }).sum())
+        let parts = self.ask(&FleetRequest::CpuSeconds).await?;
+        Ok(parts
+            .iter()
+            .map(|part| if let FleetResponse::CpuSeconds(s) = part { *s } else { 0.0 })
+            .sum())
     }
 
     /// What is true of every agent, bystanders included.
@@ -173,8 +177,8 @@ impl Crew {
             Some(bystanders) => Box::pin(bystanders.truth()).await?,
             None => Vec::new(),
         };
-        for answer in self.ask(&Request::Truth).await? {
-            if let Response::Truth(mut part) = answer {
+        for answer in self.ask(&FleetRequest::Truth).await? {
+            if let FleetResponse::Truth(mut part) = answer {
                 all.append(&mut part);
             }
         }
@@ -215,7 +219,7 @@ impl Worker {
         self.input.write_all(&line).await
     }
 
-    async fn answer(&mut self) -> io::Result<Response> {
+    async fn answer(&mut self) -> io::Result<FleetResponse> {
         let mut line = String::new();
         if self.output.read_line(&mut line).await? == 0 {
             return Err(io::Error::other("a worker process has died"));
@@ -227,14 +231,14 @@ impl Worker {
 /// `loadtest worker`: the other end. Ends with its standard input.
 ///
 /// # Errors
-/// When what it reads makes no sense, or its threads cannot be started.
+/// When its standard input is malformed, or its threads fail to start.
 pub(crate) fn work() -> io::Result<()> {
     agents_per_process();
     let mut lines = io::stdin().lock().lines();
     let mut output = io::stdout().lock();
     let Some(first) = lines.next() else { return Ok(()) };
-    let fleet = Fleet::start(serde_json::from_str(&first?)?)?;
-    let mut answer = Response::Done;
+    let fleet = AgentFleet::start(serde_json::from_str(&first?)?)?;
+    let mut answer = FleetResponse::Done;
     loop {
         serde_json::to_writer(&mut output, &answer)?;
         output.write_all(b"\n")?;

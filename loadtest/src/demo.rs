@@ -1,5 +1,5 @@
-//! `loadtest demo`: a server, a gateway and a storm on this machine, and a table of what happened
-//! in words for somebody who sees this for the first time.
+//! `loadtest demo`: a server, a gateway and a storm on this machine, and a table of what happened,
+//! in the words of a reader who sees this for the first time.
 
 use std::io;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ pub(crate) struct DemoArgs {
 /// Runs it. The processes it starts end with it, also when it is interrupted.
 ///
 /// # Errors
-/// When one of them cannot be started or ends early.
+/// When one of them fails to start or ends early.
 pub(crate) fn run(args: &DemoArgs) -> io::Result<ExitCode> {
     perform(demo(args))
 }

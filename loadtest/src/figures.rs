@@ -28,10 +28,10 @@ impl FiguresArgs {
     }
 
     /// Writes the figures as JSON where `--json` wants them: indented into a file, in one line to
-    /// standard output. Without `--json` this does nothing.
+    /// standard output. It does its work only where `--json` is given.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When the file or standard output fails.
     pub(crate) fn write(&self, figures: &impl Serialize) -> io::Result<()> {
         match &self.json {
             None => Ok(()),
@@ -43,11 +43,11 @@ impl FiguresArgs {
         }
     }
 
-    /// Prints the table, writes the JSON, and lists the faults on standard error. The exit code is 0
-    /// without faults and 1 with any.
+    /// Prints the table, writes the JSON, and lists the faults on standard error. The exit code is
+    /// 1 if there are faults, else 0.
     ///
     /// # Errors
-    /// When the figures cannot be written.
+    /// When the file or standard output fails.
     pub(crate) fn publish(
         &self,
         figures: &impl Serialize,

@@ -10,18 +10,18 @@ use crate::http;
 
 /// Sums over all gateways asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct GatewaySample {
     /// Resident memory.
     pub(crate) rss_bytes: f64,
     /// Processor time since the process started.
     pub(crate) cpu_seconds: f64,
-    /// Memory of the content store; `None` if a gateway does not tell.
+    /// Memory of the content store; `None` unless every gateway tells it.
     pub(crate) store_bytes: Option<f64>,
 }
 
 /// Asks all gateways; `None` unless every one of them answers with its memory and processor time.
-pub(crate) async fn sample(urls: &[String]) -> Option<Sample> {
-    let mut sum = Sample { rss_bytes: 0.0, cpu_seconds: 0.0, store_bytes: Some(0.0) };
+pub(crate) async fn sample(urls: &[String]) -> Option<GatewaySample> {
+    let mut sum = GatewaySample { rss_bytes: 0.0, cpu_seconds: 0.0, store_bytes: Some(0.0) };
     for url in urls {
         let text = String::from_utf8(http::fetch(url, None).await.ok()?).ok()?;
         sum.rss_bytes += value(&text, "process_resident_memory_bytes")?;
@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Looks at the gateways' memory again and again until this goes.
 pub(crate) struct Watch {
     /// As it began.
-    pub(crate) start: Option<Sample>,
+    pub(crate) start: Option<GatewaySample>,
     urls: Vec<String>,
     /// The most bytes seen.
     peak: Arc<AtomicU64>,
@@ -46,7 +46,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins, unless there is no gateway.
+    /// Begins, if there is a gateway.
     pub(crate) async fn begin(urls: &[String]) -> Self {
         let start = sample(urls).await;
         let peak = Arc::new(AtomicU64::new(0));
@@ -63,7 +63,7 @@ impl Watch {
     }
 
     /// How things are now.
-    pub(crate) async fn sample(&self) -> Option<Sample> {
+    pub(crate) async fn sample(&self) -> Option<GatewaySample> {
         let sample = sample(&self.urls).await;
         note(&self.peak, sample);
         sample
@@ -83,7 +83,7 @@ impl Drop for Watch {
     }
 }
 
-fn note(peak: &AtomicU64, sample: Option<Sample>) {
+fn note(peak: &AtomicU64, sample: Option<GatewaySample>) {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of memory")]
     let bytes = sample.map_or(0, |sample| sample.rss_bytes as u64);
     peak.fetch_max(bytes, Ordering::Relaxed);

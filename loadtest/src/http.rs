@@ -1,9 +1,9 @@
 //! HTTP/1.1 beside the storm: a client for reports and metrics, and the serving of the stand-in's
 //! connections. All of it is hyper's; this module sets its limits.
 //!
-//! The agents of a fleet write their upgrade requests themselves ([`crate::fleet`]), and so does the
-//! bare loop of the yardstick read them ([`crate::yardstick`]): both are the measure of what a machine
-//! can do, and thousands of connections a second must cost no more than their bytes.
+//! The agents of a fleet write their upgrade requests themselves ([`crate::fleet`]), and so does
+//! the bare loop of the yardstick read them ([`crate::yardstick`]): both are the measure of what a
+//! machine can do, and thousands of connections a second must cost their bytes alone.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An answer of the stand-in.
-pub(crate) type Response = http::Response<Full<Bytes>>;
+pub(crate) type StandInAnswer = http::Response<Full<Bytes>>;
 
 /// Reads a request's body.
 ///
@@ -36,7 +36,8 @@ pub(crate) async fn read_body(body: Incoming, bytes_max: usize) -> io::Result<By
 /// Fetches `http://host:port/path`, by POST if there is a body, and returns the answer's body.
 ///
 /// # Errors
-/// When the URL has another form, the connection fails, a minute is over, or the status is not 2xx.
+/// When the URL has another form, the connection fails, a minute is over, or the status is other
+/// than 2xx.
 pub(crate) async fn fetch(url: &str, body: Option<&str>) -> io::Result<Vec<u8>> {
     let context = |error: io::Error| io::Error::new(error.kind(), format!("{url}: {error}"));
     tokio::time::timeout(ANSWER_TIMEOUT, fetch_now(url, body))
@@ -82,7 +83,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     /// Answers each request with its method, path and body; a path of three digits with that status.
-    async fn mirror(request: Request<Incoming>) -> io::Result<Response> {
+    async fn mirror(request: Request<Incoming>) -> io::Result<StandInAnswer> {
         let (head, body) = request.into_parts();
         let body = read_body(body, 10).await?;
         let text = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));

@@ -1,5 +1,5 @@
-//! `loadtest idle`: what an agent that does nothing costs the gateway, and whether that grows with
-//! their number.
+//! `loadtest idle`: what an idle agent costs the gateway, and whether that grows with the number of
+//! agents.
 
 use std::io;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::{FleetArgs, GatewayArgs};
 use crate::figures::{FiguresArgs, round, shown};
-use crate::gateway::{self, Sample};
+use crate::gateway::{self, GatewaySample};
 use crate::human::Human;
 use crate::storm::{Progress, fill};
 
@@ -41,7 +41,7 @@ struct IdleStep {
     rss_bytes: f64,
     /// Over the gateway's memory before the first agent.
     rss_bytes_per_agent: f64,
-    /// Of it, the content store's part; null if the gateway does not tell.
+    /// Of it, the content store's part; null unless the gateway tells it.
     store_bytes_per_agent: Option<f64>,
     /// The rest of it: session, task and socket.
     session_bytes_per_agent: Option<f64>,
@@ -57,7 +57,7 @@ struct IdleStep {
 /// Measures and prints.
 ///
 /// # Errors
-/// When there is no gateway to ask, or agents do not get in.
+/// When the gateway is absent, or agents fail to connect.
 pub(crate) fn run(args: &IdleArgs) -> io::Result<ExitCode> {
     if args.agents.is_empty() || !args.agents.is_sorted_by(|a, b| a < b) || args.agents[0] == 0 {
         return Err(io::Error::other("--agents must rise, for example 1000,15000"));
@@ -92,8 +92,12 @@ fn print(steps: &[IdleStep]) {
     println!("memory per agent, last to first: {}", shown(growth, ""));
 }
 
-/// What each of so many agents has taken between two samples: in all, in the store, and apart from it.
-fn per_agent(before: Sample, after: Sample, agents: u32) -> (f64, Option<f64>, Option<f64>) {
+/// What each of `agents` has taken between two samples: in all, in the store, and apart from it.
+fn per_agent(
+    before: GatewaySample,
+    after: GatewaySample,
+    agents: u32,
+) -> (f64, Option<f64>, Option<f64>) {
     let each = |bytes: f64| bytes / f64::from(agents);
     let all = each(after.rss_bytes - before.rss_bytes);
     let store = after.store_bytes.zip(before.store_bytes);
@@ -145,7 +149,8 @@ mod tests {
 
     #[test]
     fn memory_is_split_where_the_store_is_known() {
-        let sample = |rss_bytes, store_bytes| Sample { rss_bytes, cpu_seconds: 0.0, store_bytes };
+        let sample =
+            |rss_bytes, store_bytes| GatewaySample { rss_bytes, cpu_seconds: 0.0, store_bytes };
         let (before, after) = (sample(1000.0, Some(100.0)), sample(4000.0, Some(1100.0)));
         assert_eq!(per_agent(before, after, 10), (300.0, Some(100.0), Some(200.0)));
         assert_eq!(per_agent(before, sample(4000.0, None), 10), (300.0, None, None));

@@ -41,29 +41,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run an OpAMP server stand-in that keeps every agent's state and can misbehave
+    /// Run an OpAMP server stand-in that records every agent's state and can misbehave
     Server(server::ServerArgs),
     /// Connect agents, cut them all off at one instant, and measure how they come back
     Storm(Box<storm::args::StormArgs>),
     /// Measure what the machine can do at best, and what share of it a gateway reaches
     Yardstick(yardstick::YardstickArgs),
-    /// Measure forwarded messages: how many, how quick, at what cost
+    /// Measure forwarded messages: how many a second, their latency, the processor time of each
     Roundtrip(roundtrip::RoundtripArgs),
     /// Measure what idle agents cost the gateway
     Idle(idle::IdleArgs),
-    /// Run a server, a gateway and a storm, and tell what happened
+    /// Run a server, a gateway and a storm, and print what happened
     Demo(demo::DemoArgs),
-    /// Run one storm twice, against a server itself and through a gateway, and compare what it got
+    /// Run one storm twice, against a server itself and through a gateway, and compare what the
+    /// server got
     Compare(Box<compare::CompareArgs>),
-    /// Kill and restart a server under the agents of a gateway, and tell what they notice
+    /// Kill and restart a server behind a gateway, and print what the agents notice
     Outage(Box<outage::OutageArgs>),
-    /// Drain one of two gateways behind HAProxy, and tell how its agents come to the other
+    /// Drain one of two gateways behind HAProxy, and print how its agents move to the other
     Drain(Box<drain::DrainArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
-    /// Run the storms that admission is judged by, and tell whether each is within its budget
+    /// Run the storms that admission is judged by, and compare each with its budget
     Gate(Box<gate::GateArgs>),
-    /// Simulate storms at the gate under several policies, and print what each costs
+    /// Simulate storms under several ways of refusing agents, and print what each costs
     AdmissionTable(admission::TableArgs),
     /// The server of a yardstick
     #[command(hide = true)]

@@ -1,5 +1,5 @@
-//! `loadtest outage`: the server is killed under its agents and comes back knowing nothing. What the
-//! agents notice of it, and how the server learns everything again.
+//! `loadtest outage`: the server is killed under its agents and comes back empty. What the agents
+//! notice of it, and how the server learns everything again.
 
 use std::io;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::figures::{line, megabytes, round, shown};
 use crate::fleet::measured::Measured;
 use crate::gateway::Watch;
 use crate::human::Human;
-use crate::oracle::judge::Verdict;
+use crate::oracle::judge::OracleVerdict;
 use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
 use crate::storm::outcome::{GatewayFigures, SERVER_LINES, of_server};
 use crate::storm::server::ServerReport;
@@ -33,7 +33,7 @@ pub(crate) struct OutageArgs {
     /// Cut all agents off as well, this long before the server is killed: an outage in a storm
     #[arg(long, value_name = "DURATION")]
     storm_before: Option<Human>,
-    /// How long everything is watched after the server's picture is true again
+    /// How long everything is watched after the server is right about every agent again
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     hold: Human,
     #[command(flatten)]
@@ -46,7 +46,8 @@ pub(crate) struct OutageArgs {
 #[derive(Debug, Default, Serialize)]
 struct Outage {
     agents: u64,
-    /// Since the server was killed; those of `--storm-before` are not the gateway's doing.
+    /// Since the server was killed. Connections that `--storm-before` cut are left out: the
+    /// instrument closed them.
     connections_closed_by_gateway: u64,
     dials: u64,
     refusals: u64,
@@ -57,7 +58,7 @@ struct Outage {
     malformed: u64,
     /// From the kill until the server answers again.
     seconds_down: f64,
-    /// From then until its picture of every agent was seen to be true; null if it never was.
+    /// From then until the server was seen to be right about every agent; null if it stayed wrong.
     seconds_to_settled: Option<f64>,
     /// Since the restart, as the server stand-in reports it.
     server: Option<Map<String, Value>>,
@@ -70,7 +71,7 @@ struct Outage {
 /// Runs it and prints.
 ///
 /// # Errors
-/// When a process cannot be started or ends early, agents do not get in, or the file cannot be
+/// When a process fails to start or ends early, agents fail to connect, or the figures cannot be
 /// written.
 pub(crate) fn run(args: &OutageArgs) -> io::Result<ExitCode> {
     perform(async {
@@ -108,7 +109,7 @@ async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
     let settled = server.settle(&mut crew, args.settle.settle.0).await?;
     let at_settled = watch.sample().await;
     tokio::time::sleep(args.hold.0).await;
-    // The picture must stay true: one more look.
+    // The server must stay right: one more look.
     let last = server.settle(&mut crew, Duration::ZERO).await?;
     let mut outage = Outage {
         seconds_down: round((back - killed).as_secs_f64()),
@@ -138,8 +139,8 @@ async fn figures(crew: &mut Crew, start: &Measured) -> io::Result<Outage> {
 }
 
 impl Outage {
-    /// Takes in what the server says, and looks for what must not be.
-    fn judge(&mut self, counts: Map<String, Value>, verdict: Verdict) {
+    /// Takes in what the server says, and lists the faults.
+    fn judge(&mut self, counts: Map<String, Value>, verdict: OracleVerdict) {
         self.server = Some(of_server(counts, &verdict));
         if !verdict.holds() {
             self.faults.push(verdict.in_words());
@@ -182,11 +183,11 @@ mod tests {
     #[test]
     fn what_agents_notice_is_a_fault() {
         let mut outage = Outage { full_state_requests_seen: 7, dials: 3, ..Outage::default() };
-        outage.judge(Map::new(), Verdict::default());
+        outage.judge(Map::new(), OracleVerdict::default());
         assert!(outage.faults.is_empty(), "{:?}", outage.faults);
         assert_eq!(outage.server.as_ref().unwrap()["agents_missing"], 0);
         outage.connections_closed_by_gateway = 2;
-        outage.judge(Map::new(), Verdict { wrong: 1, ..Verdict::default() });
+        outage.judge(Map::new(), OracleVerdict { wrong: 1, ..OracleVerdict::default() });
         assert_eq!(outage.faults.len(), 2, "{:?}", outage.faults);
     }
 }

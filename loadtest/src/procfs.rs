@@ -1,8 +1,9 @@
-//! Processor time and memory of a process on this machine, for those that do not report their own.
+//! Processor time and memory of a process on this machine, for processes that report neither
+//! themselves.
 
 use std::fs;
 
-/// Seconds of processor time that a process has used, user and system; `None` when it is gone.
+/// Seconds of processor time that a process has used, user and system; `None` when it has ended.
 pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything; the fields that count follow it.

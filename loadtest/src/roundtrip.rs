@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::args::{FILL_PATIENCE, FleetArgs, GatewayArgs};
 use crate::crew::Crew;
 use crate::figures::{FiguresArgs, line, round, shown};
-use crate::fleet::load::{LoadKind, LoadOrder, Pace};
+use crate::fleet::load::{LoadKind, LoadOrder, LoadPace};
 use crate::fleet::measured::Measured;
 use crate::gateway;
 use crate::storm::{Progress, fill};
@@ -52,7 +52,8 @@ struct RoundtripFigures {
     round_trips_per_second: f64,
     gateway_cpu_us_per_round_trip: Option<f64>,
     client_cpu_us_per_round_trip: f64,
-    /// Of the first part: it says how long the queue is, not how quick the gateway is.
+    /// Of the first part: it tells how long the queue is. How quick the gateway is stands in the
+    /// second part.
     saturated_ms_p50: Option<f64>,
     saturated_ms_p99: Option<f64>,
     /// Of the second part.
@@ -70,7 +71,7 @@ const TAIL: Duration = Duration::from_secs(5);
 /// Measures and prints.
 ///
 /// # Errors
-/// When agents do not get in, or a file cannot be written.
+/// When agents fail to connect, or the figures cannot be written.
 pub(crate) fn run(args: &RoundtripArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let figures = runtime.block_on(measure(args))?;
@@ -107,11 +108,11 @@ impl RoundtripFigures {
 async fn measure(args: &RoundtripArgs) -> io::Result<RoundtripFigures> {
     let options = args.fleet.options(&args.gateway.targets, args.agents);
     let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
-    // What the first reports set going is not part of it.
+    // What the first reports set going ends before the measurement.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = gateway::sample(&args.gateway.gateway_metrics).await;
     let cpu_start = crew.cpu_seconds().await?;
-    let closed = part(args, &mut crew, Pace::Closed { depth: args.depth }).await?;
+    let closed = part(args, &mut crew, LoadPace::Closed { depth: args.depth }).await?;
     let cpu = crew.cpu_seconds().await? - cpu_start;
     let end = gateway::sample(&args.gateway.gateway_metrics).await;
     let replies = closed.load_replies.max(1) as f64;
@@ -119,7 +120,7 @@ async fn measure(args: &RoundtripArgs) -> io::Result<RoundtripFigures> {
     let rate = args.rate.map_or(through / 2.0, f64::from).max(0.1);
     let interval = Duration::from_secs_f64(f64::from(args.agents) / rate);
     let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-    let open = part(args, &mut crew, Pace::Open { interval_us }).await?;
+    let open = part(args, &mut crew, LoadPace::Open { interval_us }).await?;
     Ok(RoundtripFigures {
         agents: args.agents,
         round_trips_per_second: round(through),
@@ -140,7 +141,7 @@ async fn measure(args: &RoundtripArgs) -> io::Result<RoundtripFigures> {
 }
 
 /// One part: the load, then the replies still under way.
-async fn part(args: &RoundtripArgs, crew: &mut Crew, pace: Pace) -> io::Result<Measured> {
+async fn part(args: &RoundtripArgs, crew: &mut Crew, pace: LoadPace) -> io::Result<Measured> {
     let kind = if args.heartbeats { LoadKind::Heartbeats } else { LoadKind::Health };
     let order = LoadOrder { kind, pace, lasts_ms: args.seconds * 1000 };
     crew.load(seawall::clock::now(), order).await?;

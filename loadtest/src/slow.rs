@@ -1,5 +1,5 @@
-//! `loadtest slow`: a storm in which every agent has news, against a server that can work through
-//! only so many reports a second. How long agents wait, how long the server takes to learn the
+//! `loadtest slow`: a storm in which every agent has news, against a server that works through a
+//! limited number of reports a second. How long agents wait, how long the server takes to learn the
 //! truth, and what it costs the gateway to hold everything meanwhile.
 
 use std::io;
@@ -17,14 +17,15 @@ use crate::storm::storm;
 pub(crate) struct SlowArgs {
     #[command(flatten)]
     agents: StagedAgents,
-    /// Reports a second that the server works through; one after the other, each answered when its
-    /// turn is over
+    /// Reports a second that the server works through; one after the other, each answered when the
+    /// server is done with it
     #[arg(long, default_value_t = 200, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     server_capacity: u32,
-    /// Without the gateway, for comparison
+    /// Let agents dial the server itself, for comparison
     #[arg(long)]
     direct: bool,
-    /// Give the server so long to believe the truth; by default three times what its work takes
+    /// The longest time in which the server must have the correct state of every agent; by default
+    /// three times what its work takes
     #[arg(long, value_name = "DURATION")]
     settle: Option<Human>,
     #[command(flatten)]
@@ -34,10 +35,10 @@ pub(crate) struct SlowArgs {
 /// Patience beyond what the work takes.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// Runs it and prints. `--changed` is 1 unless it is given.
+/// Runs it and prints. `--changed` is 1 by default here.
 ///
 /// # Errors
-/// When a process cannot be started or ends early, or the file cannot be written.
+/// When a process fails to start or ends early, or the figures cannot be written.
 pub(crate) fn run(args: &SlowArgs) -> io::Result<ExitCode> {
     perform(async {
         let cast = if args.direct { Cast::ServerAlone } else { Cast::Gateway };
@@ -77,7 +78,7 @@ fn too_late(longest_ms: Option<f64>) -> Option<String> {
     Some(format!("an agent was acknowledged {longest} ms after its report"))
 }
 
-/// What the server cannot be quicker than: one report from each agent with news.
+/// The least time that the server needs: one report from each agent with news.
 fn work(agents: u32, changed: f64, capacity: u32) -> Duration {
     Duration::from_secs_f64(f64::from(agents) * changed / f64::from(capacity.max(1)))
 }

@@ -77,12 +77,15 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
         message_bytes_max: bytes(MESSAGE),
         head_bytes_max: bytes(1024..=1 << 20),
         head_timeout: duration(SOME_TIME),
-        message_timeout: duration(SOME_TIME),
-        ping_interval: duration(SOME_TIME),
-        ping_timeout: duration(SOME_TIME),
         http_idle_timeout: duration(SOME_TIME),
         gzip_ratio_max: number(1..=100_000),
         buffered_bytes_max: bytes(MEMORY),
+    );
+    let keep_alive = &mut params.keep_alive;
+    set!(keep_alive, section,
+        message_timeout: duration(SOME_TIME),
+        ping_interval: duration(SOME_TIME),
+        ping_timeout: duration(SOME_TIME),
     );
     params
 }

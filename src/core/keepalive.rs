@@ -11,8 +11,8 @@
 //!   Either, when one side closes ────────────────────────────────► Closing ──► over, after close_timeout
 //! ```
 //!
-//! The caller tells what happened ([`KeepAlive::heard`], [`KeepAlive::closing`]) and asks at
-//! [`KeepAlive::deadline`] what is overdue. It knows frames and sockets; this module knows time alone.
+//! The caller tells what happened ([`AgentKeepAlive::heard`], [`AgentKeepAlive::closing`]) and asks at
+//! [`AgentKeepAlive::deadline`] what is overdue. It knows frames and sockets; this module knows time alone.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub struct KeepAliveTimes {
 
 /// See the module's text.
 #[derive(Debug, Clone, Copy)]
-pub struct KeepAlive {
+pub struct AgentKeepAlive {
     /// When the last byte arrived.
     heard: Instant,
     /// When the ping went out that is still unanswered.
@@ -58,7 +58,7 @@ pub enum Overdue {
     Close,
 }
 
-impl KeepAlive {
+impl AgentKeepAlive {
     /// For a connection that has just been opened.
     pub const fn new(now: Instant) -> Self {
         Self { heard: now, pinged: None, message_since: None, closing_since: None }
@@ -126,7 +126,11 @@ mod tests {
     };
 
     /// Lets time pass from deadline to deadline; says what became overdue and after how many seconds.
-    fn until_overdue(alive: &mut KeepAlive, start: Instant, mut now: Instant) -> (Overdue, u64) {
+    fn until_overdue(
+        alive: &mut AgentKeepAlive,
+        start: Instant,
+        mut now: Instant,
+    ) -> (Overdue, u64) {
         loop {
             now = now.max(alive.deadline(&TIMES, None));
             if let Some(overdue) = alive.overdue(&TIMES, now) {
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn a_silent_agent_is_pinged_once_and_then_counts_as_dead() {
         let start = crate::clock::now();
-        let mut alive = KeepAlive::new(start);
+        let mut alive = AgentKeepAlive::new(start);
         let ping = Overdue::Ping { silent: SECOND * 30 };
         assert_eq!(until_overdue(&mut alive, start, start), (ping, 30));
         assert_eq!(alive.overdue(&TIMES, start + SECOND * 30), None, "once");
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn any_byte_answers_a_ping() {
         let start = crate::clock::now();
-        let mut alive = KeepAlive::new(start);
+        let mut alive = AgentKeepAlive::new(start);
         until_overdue(&mut alive, start, start);
         alive.heard(true, start + SECOND * 49);
         let ping = Overdue::Ping { silent: SECOND * 30 };
@@ -158,7 +162,7 @@ mod tests {
     #[test]
     fn a_message_in_drips_is_overdue_from_its_first_byte() {
         let start = crate::clock::now();
-        let mut alive = KeepAlive::new(start);
+        let mut alive = AgentKeepAlive::new(start);
         for second in 1..61 {
             alive.heard(false, start + SECOND * second);
             assert_eq!(alive.overdue(&TIMES, start + SECOND * second), None);
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn a_close_is_awaited_for_a_while_and_alone() {
         let start = crate::clock::now();
-        let mut alive = KeepAlive::new(start);
+        let mut alive = AgentKeepAlive::new(start);
         alive.heard(false, start);
         alive.closing(start + SECOND * 5);
         assert_eq!(alive.deadline(&TIMES, Some(start + SECOND * 6)), start + SECOND * 7);
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn a_reply_that_is_due_moves_the_deadline() {
         let start = crate::clock::now();
-        let alive = KeepAlive::new(start);
+        let alive = AgentKeepAlive::new(start);
         assert_eq!(alive.deadline(&TIMES, Some(start + SECOND)), start + SECOND);
         assert_eq!(alive.deadline(&TIMES, Some(start + SECOND * 99)), start + SECOND * 30);
     }

@@ -1,31 +1,31 @@
-//! The threads at the door: connections are accepted, read and kept waiting there until they are in, and
-//! only then handed to the threads that serve agents.
+//! The accept runtime: its threads accept connections, read their heads and let them wait until they are
+//! admitted. Then they hand them to the runtime that serves agents.
 //!
-//! In a storm, tens of thousands of connections become readable at one moment. On the same threads, the
-//! heartbeats of agents that are in would stand in line behind them, for a third of a second on a small
-//! machine, and nothing that the gate decides could change it: what is decided comes after what is read.
-//! Threads of its own make the door compete as a few threads, among which the system is fair.
+//! In a storm tens of thousands of connections become readable at one moment. On common threads the heartbeats
+//! of admitted agents would stand in line behind them, for a third of a second on a small machine. Admission
+//! could do little about it, because it decides after the head is read. With threads of its own, accepting
+//! competes as a few threads, among which the system is fair.
 
 use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// See the module. Dropped, it closes every connection that is not in.
+/// See the module's text. Dropping it closes every connection that is still to be admitted.
 pub struct AcceptRuntime {
     runtime: Option<Runtime>,
     handle: Handle,
 }
 
 impl AcceptRuntime {
-    /// Half as many threads as there are processors: a storm may take that much from those who are in.
+    /// Half as many threads as there are processors: a storm may take that much from admitted agents.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// If the system refuses the threads.
     pub fn open() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let runtime = Builder::new_multi_thread()
             .worker_threads((cores / 2).max(1))
-            .thread_name("seawall-door")
+            .thread_name("seawall-accept")
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
@@ -39,7 +39,7 @@ impl AcceptRuntime {
 
 impl Drop for AcceptRuntime {
     fn drop(&mut self) {
-        // It may be dropped on another runtime's thread, which must not wait for anything.
+        // It may be dropped on another runtime's thread, which must go on at once.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -18,9 +18,10 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::conversation::{AfterBytes, Conversation, Ending};
+use super::conversation::{AfterBytes, Conversation};
+use super::ending::Ending;
 use crate::clock;
-use crate::core::keepalive::{KeepAlive, Overdue};
+use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
 use crate::sessions::{Attachment, Outgoing};
@@ -38,7 +39,7 @@ pub(super) struct AgentSocket<S> {
     written: usize,
     /// TLS holds bytes back until they are flushed.
     flush: bool,
-    alive: KeepAlive,
+    alive: AgentKeepAlive,
     closing: Option<Closing>,
 }
 
@@ -67,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             unwritten: Vec::new(),
             written: 0,
             flush: false,
-            alive: KeepAlive::new(clock::now()),
+            alive: AgentKeepAlive::new(clock::now()),
             closing: None,
         }
     }
@@ -252,12 +253,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn deadline(&self) -> Instant {
         let attachment = self.conversation.attachment.as_ref();
         let reply_due = attachment.and_then(Attachment::reply_due);
-        self.alive.deadline(&self.conversation.edge().params.keep_alive(), reply_due)
+        self.alive.deadline(&self.conversation.edge().params.keep_alive, reply_due)
     }
 
     /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.
     fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
-        match self.alive.overdue(&self.conversation.edge().params.keep_alive(), now)? {
+        match self.alive.overdue(&self.conversation.edge().params.keep_alive, now)? {
             Overdue::Ping { silent } => {
                 // Bytes that the agent has yet to read serve as well as a ping.
                 if self.unwritten.is_empty() {

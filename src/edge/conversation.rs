@@ -6,26 +6,11 @@ use std::sync::Arc;
 
 use super::Edge;
 use super::budget::BudgetShare;
+use super::ending::{Ending, broken, reject};
 use crate::ident::{ConnectionId, InstanceUid};
-use crate::opamp::splice::{self, Additions};
-use crate::sessions::{Attachment, Rejected};
-use crate::telemetry::events::edge::{
-    CloseReason, MessageFault, MessageReceived, MessageRejected, MessageSent, SendKind, Transport,
-};
+use crate::sessions::Attachment;
+use crate::telemetry::events::edge::{CloseReason, MessageReceived, Transport};
 use crate::websocket::{self, Decoder, Incoming, Role};
-
-/// At this many rejected messages in a row the peer counts as something else than an agent.
-const REJECTED_MAX: u8 = 16;
-/// How long an agent has to wait that found the table of sessions full. The specification's minimum.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// How a connection ends: with a code for the agent, and a reason for the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
-    /// RFC 6455, section 7.4.1.
-    pub(super) code: u16,
-    pub(super) reason: CloseReason,
-}
 
 /// One agent's connection, above the socket.
 pub(super) struct Conversation {
@@ -116,7 +101,7 @@ impl Conversation {
                         Ok(()) => *rejected = 0,
                         Err(why) => {
                             *rejected += 1;
-                            if let Some(ending) = reject(why, (*peer, *rejected), out) {
+                            if let Some(ending) = reject(&why, *peer, *rejected, out) {
                                 return AfterBytes::Close(ending);
                             }
                         }
@@ -139,49 +124,4 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         self.share.set(0, &self.edge.buffered);
     }
-}
-
-/// The agent broke the WebSocket protocol.
-fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
-    let (reason, label) = match fault {
-        websocket::Fault::Text => (CloseReason::UnsupportedData, MessageFault::Text),
-        websocket::Fault::TooBig => (CloseReason::TooBig, MessageFault::TooBig),
-        _ => (CloseReason::ProtocolFault, MessageFault::Frame),
-    };
-    MessageRejected { peer, fault: label }.emit();
-    Ending { code: fault.close_code(), reason }
-}
-
-/// Answers a message that was rejected: the agent learns what is wrong with it.
-fn reject(why: Rejected, (peer, in_a_row): (SocketAddr, u8), out: &mut Vec<u8>) -> Option<Ending> {
-    let before = out.len();
-    let frame = websocket::begin_message(None, 100, out);
-    let (fault, ending) = match &why {
-        Rejected::Malformed(_) => {
-            splice::bad_request(None, &why.to_string(), out);
-            (MessageFault::Scan, None)
-        }
-        Rejected::Uid(_) => {
-            splice::bad_request(None, &why.to_string(), out);
-            (MessageFault::Uid, None)
-        }
-        Rejected::Cloned { uid, fresh } => {
-            splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
-            (MessageFault::ClonedUid, None)
-        }
-        Rejected::Full => {
-            splice::unavailable(None, &why.to_string(), RETRY_AFTER, out);
-            (
-                MessageFault::SessionsFull,
-                Some(Ending { code: 1013, reason: CloseReason::OverLimit }),
-            )
-        }
-    };
-    websocket::finish_message(frame, out);
-    MessageRejected { peer, fault }.emit();
-    MessageSent { kind: SendKind::Error, bytes: out.len() - before }.emit();
-    if in_a_row >= REJECTED_MAX {
-        return Some(Ending { code: 1002, reason: CloseReason::ProtocolFault });
-    }
-    ending
 }

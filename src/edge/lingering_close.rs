@@ -1,5 +1,5 @@
-//! Closing a connection so that the last answer arrives: a socket that is closed while bytes wait on it
-//! unread resets the connection, and the peer loses what it has not read yet (RFC 9112, section 9.6).
+//! Closing a connection so that the last answer arrives. A socket that is closed while bytes wait on it unread
+//! resets the connection, and the peer loses what it has yet to read (RFC 9112, section 9.6).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::scratch;
 
-/// How long a peer may go on sending what nobody wants.
+/// How long a peer may go on sending after the last answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Ends our side, then throws away what still comes until the peer ends its own or time is up.
+/// Ends this side, then discards what still comes until the peer ends its own or time is up.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
     let closing = async {
         if socket.shutdown().await.is_err() {

@@ -1,8 +1,8 @@
 //! Listening sockets and the accept loops.
 //!
-//! One `SO_REUSEPORT` socket a core, drained eagerly: an accept queue that overflows costs an agent
-//! a second. When the bound on connections or descriptors is reached, accepting stops and the
-//! kernel's queue waits.
+//! One `SO_REUSEPORT` socket a core, drained eagerly: a connection that does not fit into the accept queue costs
+//! its agent a second. At the bound on connections or descriptors accepting pauses, and connections wait in the
+//! kernel's queue.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::{Edge, connection};
 use crate::telemetry::events::admission::BacklogCapped;
 use crate::telemetry::events::edge::{AcceptError, AcceptFailed, EdgeListening, EdgeMeasured};
 
-/// An address cannot be bound. The configuration's or the machine's fault.
+/// An address cannot be bound. The fault is the configuration's or the machine's.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
@@ -32,7 +32,7 @@ pub(super) fn start(
     accept_runtime: &Handle,
 ) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
     // Sockets belong to the runtime on which they are made.
-    let _at_the_door = accept_runtime.enter();
+    let _entered = accept_runtime.enter();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sockets = edge.params.listeners.map_or(cores, usize::from).max(1);
     warn_if_capped(edge.params.backlog);
@@ -54,7 +54,7 @@ pub(super) fn start(
     Ok((bound, tasks))
 }
 
-/// The kernel cuts the queue in silence, and nobody finds out before the storm.
+/// The kernel cuts the queue in silence; the operator should learn of it before the storm.
 fn warn_if_capped(backlog: u32) {
     let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
     if let Ok(somaxconn) = text.trim().parse()
@@ -64,7 +64,7 @@ fn warn_if_capped(backlog: u32) {
     }
 }
 
-/// Shows what is held. Counted where it changes, but shown only so often: it changes with every read.
+/// Shows what is held, a few times a second: it changes with every read.
 pub(super) async fn measure(edge: &Edge) {
     const INTERVAL: Duration = Duration::from_millis(250);
     loop {
@@ -91,7 +91,7 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 async fn accept(listener: TcpListener, edge: Arc<Edge>) {
-    /// How long to wait when there are no descriptors: until some connection ends.
+    /// How long to wait for a descriptor: until some connection ends.
     const RESPITE: Duration = Duration::from_millis(50);
     let mut failing = false;
     loop {
@@ -118,7 +118,7 @@ async fn accept(listener: TcpListener, edge: Arc<Edge>) {
     }
 }
 
-/// Descriptors or memory are used up, the process's or the system's.
+/// Whether descriptors or memory are used up, the process's or the system's.
 fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| exhausted.iter().any(|e| e.raw_os_error() == code))

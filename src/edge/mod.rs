@@ -1,29 +1,39 @@
-//! Towards the agents: from an accepted socket to the reason why it closed. Rank 5: knows sessions,
-//! and nothing of servers.
+//! Towards the agents: from an accepted connection to the reason why it closed. Rank 5: knows sessions; servers
+//! are the upstream's.
 //!
-//! - `listen`: sockets, accepting, the bound on connections.
-//! - `door`: the threads on which connections wait until they are in.
-//! - `pressure`: whether there is memory for more.
-//! - `connection`: the request head, and what follows from it: a WebSocket or plain HTTP.
-//! - `admission`: who comes in, who waits, who is to come again.
-//! - `agent`, `conversation`: a WebSocket's life; what its bytes mean.
-//! - `http`, `body`: plain HTTP (hyper). `linger`: the end of a connection that is refused.
-//! - `leave`: how connections end when the node drains.
+//! - `listen`: sockets, accepting, the bound on connections. `transport`: what the rest asks of a socket.
+//! - `accept_runtime`: the threads on which connections wait until they are admitted.
+//! - `pressure`: slows accepting down while memory is short.
+//! - `connection`: the life of one connection. `request`: its first head, and what that asks for.
+//! - `admission`: which arrivals are admitted, wait, or have to come again.
+//! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `ending`: how it ends, and how a message
+//!   on it is rejected.
+//! - `http`, `body`, `answer`: plain HTTP (hyper). `refusal`: each request that is refused over HTTP.
+//!   `lingering_close`: the end of a connection that is refused.
+//! - `drain`: how connections end when the node drains.
+//!
+//! HTTP/2 and HTTP/3 dock here: each stream is an arrival with an `admission::Applicant` of its own, its
+//! requests go through `http::exchange`, and an upgraded stream is an `AgentSocket`.
 
 mod accept_runtime;
 mod admission;
 mod agent;
+mod answer;
 mod body;
 mod budget;
 mod connection;
 mod conversation;
 mod drain;
+mod ending;
 mod http;
 mod lingering_close;
 mod listen;
 pub mod params;
 mod prefixed;
 mod pressure;
+mod refusal;
+mod request;
+mod transport;
 
 use std::io;
 use std::net::SocketAddr;
@@ -107,8 +117,8 @@ impl Edge {
         connections - connections / RESERVE
     }
 
-    /// Binds all addresses and accepts, at the door, until the set is dropped. Returns the addresses bound, with
-    /// the ports that the system chose where 0 was asked for.
+    /// Binds all addresses and accepts, on the accept runtime, until the set is dropped. Returns the addresses
+    /// bound, with the ports that the system chose for 0.
     ///
     /// # Errors
     /// If an address cannot be bound.

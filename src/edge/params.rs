@@ -26,38 +26,19 @@ pub struct EdgeParams {
     pub head_bytes_max: usize,
     /// How long a connection may take to send its request head.
     pub head_timeout: Duration,
-    /// How long a request body or one WebSocket message may take from its first byte to its last.
-    pub message_timeout: Duration,
-    /// Silence on a WebSocket after which it is pinged.
-    pub ping_interval: Duration,
-    /// Silence after that ping which makes the peer dead.
-    pub ping_timeout: Duration,
+    /// The deadlines of an open WebSocket; a request's body may take as long as a message.
+    pub keep_alive: KeepAliveTimes,
     /// How long a plain-HTTP connection is kept open between requests.
     pub http_idle_timeout: Duration,
     /// How many times larger than its compressed form a request body may become.
     pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
-    /// Resident memory, in bytes, near which new connections are left to wait in the kernel's queue;
-    /// `None`: what the control group allows, if there is one.
+    /// Resident memory, in bytes, near which the node pauses accepting; empty: what the control group allows,
+    /// if there is one.
     pub memory_max: Option<usize>,
-    /// Who comes in, and when.
+    /// Which arrivals are admitted, and when.
     pub admission: AdmissionSettings,
-}
-
-/// How long an agent may take to answer a Close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-
-impl EdgeParams {
-    /// The deadlines of an open WebSocket.
-    pub(super) const fn keep_alive(&self) -> KeepAliveTimes {
-        KeepAliveTimes {
-            ping_interval: self.ping_interval,
-            ping_timeout: self.ping_timeout,
-            message_timeout: self.message_timeout,
-            close_timeout: CLOSE_PATIENCE,
-        }
-    }
 }
 
 impl Default for EdgeParams {
@@ -71,9 +52,12 @@ impl Default for EdgeParams {
             message_bytes_max: 64 << 20,
             head_bytes_max: 16 << 10,
             head_timeout: Duration::from_secs(10),
-            message_timeout: Duration::from_secs(60),
-            ping_interval: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(20),
+            keep_alive: KeepAliveTimes {
+                ping_interval: Duration::from_secs(30),
+                ping_timeout: Duration::from_secs(20),
+                message_timeout: Duration::from_secs(60),
+                close_timeout: Duration::from_secs(2),
+            },
             http_idle_timeout: Duration::from_secs(75),
             gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,

@@ -1,4 +1,4 @@
-//! A socket some of whose bytes have been read already.
+//! A socket, some bytes of which have been read already.
 
 use std::io;
 use std::pin::Pin;

@@ -1,9 +1,9 @@
-//! `loadtest admission-table`: storms at the gate on a simulated clock, under several ways of
-//! refusing, each figure beside the one that the design gives.
+//! `loadtest admission-table`: storms on a simulated clock, under several ways of refusing agents,
+//! each figure beside the one that the design gives.
 //!
-//! The ways with slots and a park are the gateway's own code (`seawall::core::admission`). Agents do
-//! what opamp-go's do; no message is exchanged and no socket opened, so that some fifty storms of a
-//! hundred thousand agents take seconds, and of a million minutes.
+//! The ways with slots and a park are the gateway's own code (`seawall::core::admission`). Agents
+//! do what opamp-go's do. The whole runs without messages and sockets, so that some fifty storms of
+//! a hundred thousand agents take seconds, and of a million minutes.
 
 mod gateway;
 mod scenario;
@@ -24,10 +24,10 @@ pub(crate) struct TableArgs {
     /// How many agents
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     agents: u32,
-    /// Entries a second, of all nodes together; may be given several times
+    /// Admissions a second, of all nodes together; may be given several times
     #[arg(long, default_values = ["2000", "10000"])]
     rate: Vec<NonZeroU32>,
-    /// From which all chance follows
+    /// Seed of the random generator
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }

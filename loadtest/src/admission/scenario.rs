@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use seawall::core::admission::AdmissionParams;
 
-/// What somebody is told who is refused.
+/// What a refused agent is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Policy {
+pub(crate) enum RefusalPolicy {
     /// Nothing: the agent waits by its own rule.
     Nothing,
     /// A time between these two, in seconds.
     Within(f64, f64),
     /// What the gateway's own code says.
-    Gate(GatePolicy),
+    Admission(AdmissionPolicy),
 }
 
 /// How the gateway's own code is set.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct GatePolicy {
+pub(crate) struct AdmissionPolicy {
     pub(crate) park_horizon: Duration,
     pub(crate) overbook_percent: u16,
     pub(crate) retry_min: Duration,
     pub(crate) held_max: usize,
-    /// What the gate is told of those outside, as a multiple of the truth; none: nothing.
+    /// How many disconnected agents admission is told of, as a multiple of the truth; `None` tells
+    /// it nothing.
     pub(crate) backlog_told: Option<f64>,
     /// Whether it is told at once what the rate will be from half-time on.
     pub(crate) change_expected: bool,
@@ -31,7 +32,7 @@ pub(crate) struct GatePolicy {
     pub(crate) identities: bool,
 }
 
-impl GatePolicy {
+impl AdmissionPolicy {
     /// The defaults.
     pub(crate) const fn parked() -> Self {
         let defaults = AdmissionParams::new(NonZeroU32::MIN);
@@ -46,8 +47,8 @@ impl GatePolicy {
         }
     }
 
-    /// The same without a park.
-    pub(crate) const fn slots() -> Self {
+    /// The same with reservations alone: no agent is parked.
+    pub(crate) const fn reservations() -> Self {
         Self { park_horizon: Duration::ZERO, overbook_percent: 10, ..Self::parked() }
     }
 
@@ -65,7 +66,7 @@ impl GatePolicy {
 /// One storm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
-    pub(crate) policy: Policy,
+    pub(crate) policy: RefusalPolicy,
     pub(crate) agents: u32,
     /// Entries a second, over all nodes.
     pub(crate) rate: NonZeroU32,
@@ -89,8 +90,8 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Nothing special.
-    pub(crate) const fn plain(policy: Policy, agents: u32, rate: NonZeroU32) -> Self {
+    /// A storm in which all agents dial at once and the rate stays.
+    pub(crate) const fn plain(policy: RefusalPolicy, agents: u32, rate: NonZeroU32) -> Self {
         Self {
             policy,
             agents,
@@ -113,7 +114,7 @@ impl Scenario {
         Duration::from_secs_f64(whole * self.change_at)
     }
 
-    /// The shortest time, in seconds, in which so many can be let in.
+    /// The shortest time, in seconds, in which `entries` can be admitted.
     pub(crate) fn ideal(&self, entries: u64) -> f64 {
         let rate = f64::from(self.rate.get());
         let until_change = self.change().as_secs_f64() * rate;

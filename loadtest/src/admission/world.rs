@@ -7,34 +7,34 @@ use std::time::{Duration, Instant};
 
 use seawall::core::admission::Cluster;
 
-use super::gateway::{Answer, Node};
+use super::gateway::{AdmissionAnswer, AdmissionNode};
 use super::scenario::Scenario;
-use crate::fleet::{Backoff, Mix};
+use crate::fleet::{DialBackoff, Mix};
 
-/// What is looked at again and again: how many are outside, the time that is over.
+/// How often admission is told how many agents are disconnected.
 const TICK: Duration = Duration::from_secs(1);
-/// A timer does not go off more often.
+/// Timers go off this far apart at least.
 const POLL_EVERY: Duration = Duration::from_millis(1);
-/// A storm that takes so many times what it should is stopped.
+/// A storm that takes this many times the ideal is stopped.
 const PATIENCE: f64 = 40.0;
-/// Refusals of the first moments say how many came, not what was made of it.
+/// Refusals of the first moments say how many came. What admission made of them shows later.
 const FIRST_WAVE: Duration = Duration::from_secs(2);
 
 /// What a storm came to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Outcome {
-    /// Until all who obey were in, as a multiple of the ideal.
+pub(crate) struct SimulatedStorm {
+    /// Until all obedient agents were admitted, as a multiple of the ideal.
     pub(crate) time: f64,
-    /// Dials for each entry, of those who obey.
+    /// Dials of obedient agents for each of their admissions.
     pub(crate) attempts: f64,
     /// Refusals in the worst second after the first wave.
     pub(crate) refusals_peak: u32,
-    /// Of those who obey, who were not in when patience ended.
-    pub(crate) outside: u32,
+    /// Obedient agents that still waited when patience ended.
+    pub(crate) disconnected: u32,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+enum StormEvent {
     Dial(u32),
     HoldEnded(u32),
     Poll(u32),
@@ -42,41 +42,41 @@ enum Event {
     Change,
 }
 
-struct Agent {
-    backoff: Backoff,
+struct Dialler {
+    backoff: DialBackoff,
     /// Its seconds in ours.
     clock: f64,
-    obeys: bool,
-    inside: bool,
+    obedient: bool,
+    admitted: bool,
 }
 
-struct World {
+struct StormWorld {
     scenario: Scenario,
     start: Instant,
     now: Instant,
-    events: BinaryHeap<Reverse<(Instant, Event)>>,
-    agents: Vec<Agent>,
-    nodes: Vec<Node>,
+    events: BinaryHeap<Reverse<(Instant, StormEvent)>>,
+    agents: Vec<Dialler>,
+    nodes: Vec<AdmissionNode>,
     mix: Mix,
-    outside: u32,
-    obeying_outside: u32,
+    disconnected: u32,
+    obedient_waiting: u32,
     dials: u64,
-    entries_obeying: u64,
+    obedient_entries: u64,
     entries: u64,
-    last_in: Instant,
+    last_admitted: Instant,
     refused: u32,
     refused_from: Instant,
     refusals_peak: u32,
 }
 
 /// Runs one.
-pub(crate) fn simulate(scenario: Scenario) -> Outcome {
-    let mut world = World::new(scenario);
+pub(crate) fn simulate(scenario: Scenario) -> SimulatedStorm {
+    let mut world = StormWorld::new(scenario);
     world.run();
     world.outcome()
 }
 
-impl World {
+impl StormWorld {
     fn new(scenario: Scenario) -> Self {
         let start = seawall::clock::now();
         let mut mix = Mix::new(scenario.seed, 0, 0);
@@ -85,20 +85,20 @@ impl World {
         let mut agents = Vec::new();
         for number in 0..scenario.agents {
             let clock = 1.0 + scenario.clocks * 2.0f64.mul_add(mix.unit(), -1.0);
-            let obeys = mix.unit() >= scenario.misbehaving;
-            agents.push(Agent { backoff: Backoff::new(), clock, obeys, inside: false });
+            let obedient = mix.unit() >= scenario.misbehaving;
+            agents.push(Dialler { backoff: DialBackoff::new(), clock, obedient, admitted: false });
             let late = mix.unit() < scenario.latecomers;
             let first = start + if late { change } else { Duration::ZERO };
             let dial = first + scenario.spread.mul_f64(mix.unit());
-            events.push(Reverse((dial, Event::Dial(number))));
+            events.push(Reverse((dial, StormEvent::Dial(number))));
         }
-        events.push(Reverse((start, Event::Tick)));
-        events.push(Reverse((start + change, Event::Change)));
+        events.push(Reverse((start, StormEvent::Tick)));
+        events.push(Reverse((start + change, StormEvent::Change)));
         let rate = cluster(&scenario, scenario.rate).node_rate();
-        let mut nodes: Vec<Node> =
-            (0..scenario.nodes).map(|_| Node::new(scenario.policy, rate, start)).collect();
+        let mut nodes: Vec<AdmissionNode> =
+            (0..scenario.nodes).map(|_| AdmissionNode::new(scenario.policy, rate, start)).collect();
         nodes.iter_mut().for_each(|node| node.tell_change(changed_rate(&scenario)));
-        let obeying = agents.iter().filter(|agent| agent.obeys).count();
+        let obedient = agents.iter().filter(|agent| agent.obedient).count();
         Self {
             scenario,
             start,
@@ -107,12 +107,12 @@ impl World {
             agents,
             nodes,
             mix,
-            outside: scenario.agents,
-            obeying_outside: u32::try_from(obeying).unwrap_or(u32::MAX),
+            disconnected: scenario.agents,
+            obedient_waiting: u32::try_from(obedient).unwrap_or(u32::MAX),
             dials: 0,
-            entries_obeying: 0,
+            obedient_entries: 0,
             entries: 0,
-            last_in: start,
+            last_admitted: start,
             refused: 0,
             refused_from: start + FIRST_WAVE,
             refusals_peak: 0,
@@ -124,32 +124,32 @@ impl World {
         let end = self.start + Duration::from_secs_f64(patience);
         let change = self.start + self.scenario.change();
         while let Some(Reverse((at, event))) = self.events.pop() {
-            if at > end || (self.obeying_outside == 0 && at > change) {
+            if at > end || (self.obedient_waiting == 0 && at > change) {
                 break;
             }
             self.now = at;
             match event {
-                Event::Dial(agent) => self.dial(agent),
-                Event::HoldEnded(node) => self.nodes[node as usize].hold_ended(),
-                Event::Poll(node) => self.poll(node),
-                Event::Tick => self.tick(),
-                Event::Change => self.change(),
+                StormEvent::Dial(agent) => self.dial(agent),
+                StormEvent::HoldEnded(node) => self.nodes[node as usize].hold_ended(),
+                StormEvent::Poll(node) => self.poll(node),
+                StormEvent::Tick => self.tick(),
+                StormEvent::Change => self.change(),
             }
         }
     }
 
-    fn at(&mut self, when: Instant, event: Event) {
+    fn at(&mut self, when: Instant, event: StormEvent) {
         self.events.push(Reverse((when, event)));
     }
 
     fn dial(&mut self, number: u32) {
-        self.dials += u64::from(self.agents[number as usize].obeys);
+        self.dials += u64::from(self.agents[number as usize].obedient);
         let node = u32::try_from(self.mix.below(self.nodes.len())).unwrap_or(0);
         let answer = self.nodes[node as usize].arrive(number, self.now, &mut self.mix);
         self.answered(number, node, answer);
-        if answer == Answer::None && !self.nodes[node as usize].poll_due {
+        if answer == AdmissionAnswer::None && !self.nodes[node as usize].poll_due {
             self.nodes[node as usize].poll_due = true;
-            self.at(self.now, Event::Poll(node));
+            self.at(self.now, StormEvent::Poll(node));
         }
     }
 
@@ -162,33 +162,33 @@ impl World {
             self.answered(agent, number, answer);
         }
         if let Some(next) = next {
-            self.at(next.max(self.now + POLL_EVERY), Event::Poll(number));
+            self.at(next.max(self.now + POLL_EVERY), StormEvent::Poll(number));
         }
     }
 
-    fn answered(&mut self, number: u32, node: u32, answer: Answer) {
+    fn answered(&mut self, number: u32, node: u32, answer: AdmissionAnswer) {
         let agent = &mut self.agents[number as usize];
         match answer {
-            Answer::None => {}
-            Answer::In => {
-                agent.inside = true;
-                self.outside -= 1;
+            AdmissionAnswer::None => {}
+            AdmissionAnswer::Admitted => {
+                agent.admitted = true;
+                self.disconnected -= 1;
                 self.entries += 1;
-                if agent.obeys {
-                    self.obeying_outside -= 1;
-                    self.entries_obeying += 1;
-                    self.last_in = self.now;
+                if agent.obedient {
+                    self.obedient_waiting -= 1;
+                    self.obedient_entries += 1;
+                    self.last_admitted = self.now;
                 }
             }
-            Answer::Refused { hold, retry_after } => {
+            AdmissionAnswer::Refused { hold, retry_after } => {
                 let own = agent.backoff.next(retry_after, &mut self.mix);
-                let wait = if agent.obeys { own } else { Duration::from_secs(1) };
+                let wait = if agent.obedient { own } else { Duration::from_secs(1) };
                 let again = self.now + hold + wait.mul_f64(agent.clock);
                 self.refused += u32::from(self.now >= self.refused_from);
                 if !hold.is_zero() {
-                    self.at(self.now + hold, Event::HoldEnded(node));
+                    self.at(self.now + hold, StormEvent::HoldEnded(node));
                 }
-                self.at(again, Event::Dial(number));
+                self.at(again, StormEvent::Dial(number));
             }
         }
     }
@@ -196,9 +196,10 @@ impl World {
     fn tick(&mut self) {
         self.refusals_peak = self.refusals_peak.max(self.refused);
         self.refused = 0;
-        let backlog = cluster(&self.scenario, self.scenario.rate).node_backlog(self.outside.into());
+        let backlog =
+            cluster(&self.scenario, self.scenario.rate).node_backlog(self.disconnected.into());
         self.nodes.iter_mut().for_each(|node| node.tell_backlog(backlog));
-        self.at(self.now + TICK, Event::Tick);
+        self.at(self.now + TICK, StormEvent::Tick);
     }
 
     fn change(&mut self) {
@@ -214,26 +215,26 @@ impl World {
         }
         for number in 0..self.scenario.agents / 2 {
             let agent = &mut self.agents[number as usize];
-            if !agent.inside {
+            if !agent.admitted {
                 continue;
             }
-            agent.inside = false;
-            agent.backoff = Backoff::new();
-            self.outside += 1;
-            self.obeying_outside += u32::from(agent.obeys);
+            agent.admitted = false;
+            agent.backoff = DialBackoff::new();
+            self.disconnected += 1;
+            self.obedient_waiting += u32::from(agent.obedient);
             let when = self.now + self.scenario.spread.mul_f64(self.mix.unit());
-            self.at(when, Event::Dial(number));
+            self.at(when, StormEvent::Dial(number));
         }
     }
 
-    fn outcome(&self) -> Outcome {
-        let taken = (self.last_in - self.start).as_secs_f64();
-        let all = self.entries + u64::from(self.outside);
-        Outcome {
+    fn outcome(&self) -> SimulatedStorm {
+        let taken = (self.last_admitted - self.start).as_secs_f64();
+        let all = self.entries + u64::from(self.disconnected);
+        SimulatedStorm {
             time: taken / self.scenario.ideal(all),
-            attempts: self.dials as f64 / (self.entries_obeying as f64).max(1.0),
+            attempts: self.dials as f64 / (self.obedient_entries as f64).max(1.0),
             refusals_peak: self.refusals_peak,
-            outside: self.obeying_outside,
+            disconnected: self.obedient_waiting,
         }
     }
 }

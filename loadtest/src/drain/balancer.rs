@@ -1,5 +1,6 @@
-//! What stands before the two gateways: HAProxy, or a relay that does the same to a few agents. Both send
-//! everybody to the first for as long as it says that it is ready, and let connections be that stand.
+//! What stands before the two gateways: HAProxy, or a relay that does the same for a few agents.
+//! Both send each new connection to the first gateway while that says that it is ready, and leave
+//! open connections alone.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::addresses::local;
-use crate::children::{Kept, Output};
+use crate::children::{ChildProcess, Output};
 use crate::http;
 use crate::stage::StageGateway;
 
@@ -23,7 +24,7 @@ pub(super) const AGENTS_MAX: u16 = 9_000;
 
 /// HAProxy's process and its configuration.
 pub(super) struct HaProxy {
-    process: Kept,
+    process: ChildProcess,
     _config: HaProxyConfig,
 }
 
@@ -37,7 +38,7 @@ impl Balancer {
     /// HAProxy on this port.
     ///
     /// # Errors
-    /// When there is none, or it cannot be started.
+    /// When HAProxy is absent or fails to start.
     pub(super) fn haproxy(
         port: u16,
         nodes: [&StageGateway; 2],
@@ -52,7 +53,7 @@ impl Balancer {
         let config = HaProxyConfig::write(port, nodes)?;
         // In the foreground.
         let arguments = ["-db", "-f", &config.path.display().to_string()].map(str::to_owned);
-        let process = Kept::start("balancer", &program, &arguments, &[], output)?;
+        let process = ChildProcess::start("balancer", &program, &arguments, &[], output)?;
         Ok(Self::HaProxy(Box::new(HaProxy { process, _config: config })))
     }
 
@@ -98,10 +99,10 @@ impl Balancer {
         }
     }
 
-    /// Whether it is still there.
+    /// Checks that it is still running.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it has ended.
     pub(super) fn check(&mut self) -> io::Result<()> {
         match self {
             Self::HaProxy(haproxy) => haproxy.process.check(),
@@ -139,8 +140,8 @@ impl Drop for HaProxyConfig {
     }
 }
 
-/// The second node is a `backup`: it gets agents when the first is not ready. That is for the gateway to
-/// say twice, within a second: on a machine that everybody here shares, one answer may be late.
+/// The second node is a `backup`: it gets agents while the first is unready. HAProxy goes by two
+/// answers in a row, within a second: where all processes share the cores, one answer may be late.
 fn text(port: u16, [first, second]: [(u16, u16); 2]) -> String {
     let check = CHECK.as_millis();
     format!(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::figures::{line, shown};
 use crate::fleet::measured::Move;
-use crate::oracle::judge::Verdict;
+use crate::oracle::judge::OracleVerdict;
 use crate::storm::outcome::of_server;
 
 /// The figures. The keys are an interface.
@@ -28,11 +28,11 @@ pub(super) struct DrainFigures {
     pub(super) moves: u64,
     pub(super) turned_away: u64,
     pub(super) turned_away_most: u64,
-    /// From the order to drain until the node was drained; null if it never was.
+    /// From the order to drain until the node was drained; null if it still had agents in the end.
     pub(super) seconds_to_drained: Option<f64>,
-    /// How long that may take: the notice, everybody at the rate, and some slack.
+    /// How long that may take: the notice, all agents at the rate, and some slack.
     pub(super) seconds_allowed: f64,
-    /// From there until the server's picture of every agent was seen to be true; null if it never was.
+    /// From there until the server was seen to be right about every agent; null if it stayed wrong.
     pub(super) seconds_to_settled: Option<f64>,
     pub(super) misrouted: u64,
     pub(super) malformed: u64,
@@ -52,7 +52,7 @@ pub(super) struct Look {
     pub(super) moved: u64,
 }
 
-/// The most that was counted between two looks which were certainly no more than a second apart.
+/// The most that was counted between two looks that were certainly within a second.
 pub(super) fn worst_second(looks: &[Look]) -> u64 {
     let mut worst = 0;
     for (place, from) in looks.iter().enumerate() {
@@ -81,8 +81,8 @@ impl DrainFigures {
         self.turned_away_most = moves.iter().map(|one| one.turned_away).max().unwrap_or(0);
     }
 
-    /// Takes in what the server says, and looks for what must not be.
-    pub(super) fn judge(&mut self, counts: Map<String, Value>, verdict: Verdict) {
+    /// Takes in what the server says, and lists the faults.
+    pub(super) fn judge(&mut self, counts: Map<String, Value>, verdict: OracleVerdict) {
         let left = counts.get("agents_disconnected").and_then(Value::as_u64);
         self.server = Some(of_server(counts, &verdict));
         if !verdict.holds() {
@@ -198,7 +198,7 @@ mod tests {
         };
         let judged = |mut figures: DrainFigures| {
             let counts = [("agents_disconnected".to_owned(), 0.into())].into_iter().collect();
-            figures.judge(counts, Verdict::default());
+            figures.judge(counts, OracleVerdict::default());
             figures.faults
         };
         assert_eq!(judged(good()), [""; 0]);

@@ -39,7 +39,7 @@ pub(crate) struct DrainArgs {
     /// `drain.notice` of the first gateway; the balancer takes up to a second to notice
     #[arg(long, default_value = "2s", value_name = "DURATION")]
     notice: Human,
-    /// Without HAProxy: a relay in this process stands for it, good for a few hundred agents
+    /// Use a built-in relay instead of HAProxy; it is good for a few hundred agents
     #[arg(long)]
     relay: bool,
     /// How long everything is watched after the server is right about every agent; the gateways' grace period
@@ -56,8 +56,8 @@ pub(crate) struct DrainArgs {
 const SLACK: Duration = Duration::from_secs(10);
 /// How often the drained node is asked how far it is.
 const LOOK: Duration = Duration::from_millis(25);
-/// `sessions.grace_period` of both gateways. It ends while the drain is watched, and the server must
-/// hear of no agent that it went.
+/// `sessions.grace_period` of both gateways. It ends while the drain is watched, and the server
+/// must believe every agent connected all the time.
 const GRACE_PERIOD: &str = "2s";
 
 /// What is on the stage.
@@ -73,7 +73,7 @@ struct Scene {
 /// Runs it and prints.
 ///
 /// # Errors
-/// When a process cannot be started or ends early, agents do not get in, or the file cannot be
+/// When a process fails to start or ends early, agents fail to connect, or the figures cannot be
 /// written.
 pub(crate) fn run(args: &DrainArgs) -> io::Result<ExitCode> {
     perform(async {
@@ -143,7 +143,7 @@ impl Scene {
         figures.seconds_to_settled = settled.at.map(|at| round((at - drained).as_secs_f64()));
         tokio::time::sleep(args.hold.0).await;
         figures.exit_code = self.first.process.terminate(SLACK).await?.code();
-        // The picture must stay true, and with the node gone as well: one more look.
+        // The server must stay right after the end of the node as well: one more look.
         let last = self.server.settle(&mut self.crew, Duration::ZERO).await?;
         figures.agents_on_second = connected(&self.second).await?;
         let since = self.crew.measured().await?;

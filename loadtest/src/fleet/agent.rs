@@ -1,5 +1,5 @@
-//! One agent as a state machine: what it reports and when, what it does with what it is told.
-//! Follows opamp-go's client. Knows nothing of sockets.
+//! One agent as a state machine: what it reports and when, what it does with what it is told. It
+//! follows opamp-go's client, and sockets are the business of others.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::mix::Mix;
 use super::profile::Profile;
 use super::protobuf::{bytes, uint};
 use super::state::{Facts, Sending};
-use crate::oracle::digest::{View, of_components, of_field};
+use crate::oracle::digest::{StateView, of_components, of_field};
 use crate::oracle::fields::{ReportShape, StatusField};
 use crate::oracle::judge::AgentLine;
 
@@ -35,9 +35,9 @@ const REPORT_AVAILABLE_COMPONENTS: u64 = 2;
 
 /// Fields of the next report, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Pending(u16);
+struct PendingFields(u16);
 
-impl Pending {
+impl PendingFields {
     /// The component map, with `available_components`.
     const MAP: Self = Self(1 << StatusField::COUNT);
     const ALL: Self = Self((1 << StatusField::COUNT) - 1);
@@ -61,21 +61,21 @@ impl Pending {
 
 /// An agent. About 100 bytes.
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub(crate) struct FleetAgent {
     uid: InstanceUid,
     /// The uid before the last `new_instance_uid`: answers to it may still be on their way.
     former_uid: Option<InstanceUid>,
     facts: Facts,
     /// The number of the next message.
     next_number: u64,
-    pending: Pending,
+    pending: PendingFields,
     connected_before: bool,
 }
 
 /// What a message from the server led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reaction {
-    /// It was meant for somebody else.
+    /// It was meant for another agent.
     pub(crate) misrouted: bool,
     /// A report must go out now.
     pub(crate) report: bool,
@@ -89,11 +89,11 @@ pub(crate) struct Reaction {
     pub(crate) full_state_asked: bool,
     /// It asked for the component map.
     pub(crate) components_asked: bool,
-    /// The heartbeat interval to use from now on; zero for none.
+    /// The heartbeat interval to use from now on; zero ends heartbeats.
     pub(crate) heartbeat: Option<Duration>,
 }
 
-impl Agent {
+impl FleetAgent {
     /// A process just started.
     pub(crate) fn new(profile: &Profile, index: u32) -> Self {
         let mut uid = [0; 16];
@@ -103,19 +103,19 @@ impl Agent {
             former_uid: None,
             facts: Facts::new(index),
             next_number: 0,
-            pending: Pending::default(),
+            pending: PendingFields::default(),
             connected_before: false,
         }
     }
 
     /// The connection is open: what has to be in the first report of it.
     pub(crate) fn on_open(&mut self, behaviour: Behaviour) {
-        let health = Pending::of(StatusField::Health);
+        let health = PendingFields::of(StatusField::Health);
         if !self.connected_before {
-            self.pending = Pending::ALL;
+            self.pending = PendingFields::ALL;
         } else if behaviour == Behaviour::FullOnReconnect {
             // Health only if it has changed.
-            self.pending = self.pending.with(Pending::ALL.without(health));
+            self.pending = self.pending.with(PendingFields::ALL.without(health));
         }
         self.connected_before = true;
     }
@@ -123,22 +123,22 @@ impl Agent {
     /// The agent's health has changed.
     pub(crate) fn change_health(&mut self) {
         self.facts.health_changes += 1;
-        self.pending = self.pending.with(Pending::of(StatusField::Health));
+        self.pending = self.pending.with(PendingFields::of(StatusField::Health));
     }
 
-    /// Somebody has edited the agent's configuration on the spot.
+    /// An operator has edited the agent's configuration on the spot.
     pub(crate) fn change_config(&mut self) {
         self.facts.config_changes += 1;
-        self.pending = self.pending.with(Pending::of(StatusField::EffectiveConfig));
+        self.pending = self.pending.with(PendingFields::of(StatusField::EffectiveConfig));
     }
 
-    /// Appends the next message (without the header byte). What was pending counts as sent, even if
-    /// the connection fails: that is how opamp-go loses messages.
+    /// Appends the next message; the caller writes the header byte. What was pending counts as
+    /// sent, even if the connection fails: that is how opamp-go loses messages.
     pub(crate) fn report(&mut self, profile: &Profile, out: &mut Vec<u8>) {
         bytes(1, &*self.uid.to_wire(), out);
         uint(2, self.next_number, out);
         let pending = std::mem::take(&mut self.pending);
-        let with_components = pending.has(Pending::MAP);
+        let with_components = pending.has(PendingFields::MAP);
         let index = u64::from(self.facts.index);
         let mix = Mix::new(profile.seed, index, self.next_number ^ (1 << 63));
         let sending = Sending { profile, mix, with_components };
@@ -147,16 +147,16 @@ impl Agent {
             if field == StatusField::Health {
                 uint(4, CAPABILITIES, out);
             }
-            if pending.has(Pending::of(field)) {
+            if pending.has(PendingFields::of(field)) {
                 self.facts.encode(field, sending, out);
             }
         }
     }
 
-    /// Takes in a message from the server (with or without the header byte).
+    /// Takes in a message from the server; the header byte may be there or missing.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is malformed.
     pub(crate) fn on_message(&mut self, message: &[u8]) -> Result<Reaction, prost::DecodeError> {
         let body = message.strip_prefix(&[0]).unwrap_or(message);
         let message = ServerToAgent::decode(body)?;
@@ -171,21 +171,22 @@ impl Agent {
         };
         let before = self.pending;
         if reaction.full_state_asked {
-            self.pending = self.pending.with(Pending::ALL).with(Pending::MAP);
+            self.pending = self.pending.with(PendingFields::ALL).with(PendingFields::MAP);
         }
         if reaction.components_asked {
-            let components = Pending::of(StatusField::AvailableComponents);
-            self.pending = self.pending.with(components).with(Pending::MAP);
+            let components = PendingFields::of(StatusField::AvailableComponents);
+            self.pending = self.pending.with(components).with(PendingFields::MAP);
         }
         if let Some(config) = message.remote_config {
             reaction.offer = true;
             self.facts.remote_config = Some(config.config_hash.into());
-            self.pending = self.pending.with(Pending::of(StatusField::RemoteConfigStatus));
+            self.pending = self.pending.with(PendingFields::of(StatusField::RemoteConfigStatus));
         }
         if let Some(settings) = message.connection_settings {
             reaction.offer = true;
             self.facts.settings = Some(settings.hash.into());
-            self.pending = self.pending.with(Pending::of(StatusField::ConnectionSettingsStatus));
+            self.pending =
+                self.pending.with(PendingFields::of(StatusField::ConnectionSettingsStatus));
             reaction.heartbeat =
                 settings.opamp.map(|opamp| Duration::from_secs(opamp.heartbeat_interval_seconds));
         }
@@ -193,7 +194,7 @@ impl Agent {
         if let Some(new) = message.agent_identification
             && let Ok(uid) = InstanceUid::from_wire(&new.new_instance_uid)
         {
-            // The number goes on, and nothing is sent.
+            // The number goes on, and the next message waits for its own reason.
             self.former_uid = Some(std::mem::replace(&mut self.uid, uid));
         }
         Ok(reaction)
@@ -214,7 +215,7 @@ impl Agent {
 
     /// What is true of this agent, for the oracle.
     pub(crate) fn truth(&self, profile: &Profile) -> AgentLine {
-        let mut view = View { capabilities: CAPABILITIES, ..View::default() };
+        let mut view = StateView { capabilities: CAPABILITIES, ..StateView::default() };
         let mix = Mix::new(0, 0, 0);
         let mut out = Vec::with_capacity(16 << 10);
         for field in StatusField::ALL {

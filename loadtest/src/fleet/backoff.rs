@@ -12,18 +12,19 @@ const SPREAD: f64 = 0.5;
 
 /// One run of attempts. A connection that opens ends it; the next run begins anew.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub(crate) struct DialBackoff {
     interval: Duration,
 }
 
-impl Backoff {
+impl DialBackoff {
     /// At the beginning: the first dial is immediate, this is for those after it.
     pub(crate) const fn new() -> Self {
         Self { interval: FIRST }
     }
 
     /// How long to wait after a failure. `retry_after` is what the server asked for, see
-    /// [`obeyed`]; it has no spread and no limit, and the longer of the two counts.
+    /// [`obeyed`]; opamp-go takes it as it is, unspread and unlimited, and the longer of the two
+    /// counts.
     pub(crate) fn next(&mut self, retry_after: Option<Duration>, mix: &mut Mix) -> Duration {
         let drawn = self.interval.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * mix.unit());
         self.interval = self.interval.mul_f64(FACTOR).min(LONGEST);
@@ -50,23 +51,23 @@ mod tests {
     fn intervals_grow_to_a_minute_and_spread() {
         let mut mix = Mix::new(1, 2, 3);
         let mut interval = 0.5;
-        let mut backoff = Backoff::new();
+        let mut backoff = DialBackoff::new();
         for _ in 0..40 {
             let wait = backoff.next(None, &mut mix).as_secs_f64();
             assert!(wait >= interval * 0.499 && wait <= interval * 1.501, "{wait} for {interval}");
             interval = (interval * 1.5f64).min(60.0);
         }
-        let second = Backoff::new().next(None, &mut mix);
-        assert_ne!(second, Backoff::new().next(None, &mut mix));
+        let second = DialBackoff::new().next(None, &mut mix);
+        assert_ne!(second, DialBackoff::new().next(None, &mut mix));
     }
 
     #[test]
     fn the_longer_wait_counts() {
         let mut mix = Mix::new(1, 2, 3);
         let asked = Some(Duration::from_secs(30));
-        assert_eq!(Backoff::new().next(asked, &mut mix), Duration::from_secs(30));
+        assert_eq!(DialBackoff::new().next(asked, &mut mix), Duration::from_secs(30));
         let asked = Some(Duration::from_secs(0));
-        assert!(Backoff::new().next(asked, &mut mix) >= Duration::from_millis(250));
+        assert!(DialBackoff::new().next(asked, &mut mix) >= Duration::from_millis(250));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use seawall::clock;
 use seawall::websocket::{ResponseHead, check_response};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{CutWith, Fleet, scratch};
+use super::{AgentFleet, CutWith, scratch};
 
 /// gorilla's handshake timeout.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(45);
@@ -22,9 +22,9 @@ pub(crate) struct Open {
     pub(crate) early: Vec<u8>,
 }
 
-/// Why there is none.
+/// Why a dial failed.
 pub(crate) enum Failure {
-    /// The other side said no; with the `Retry-After` that opamp-go obeys.
+    /// The other side refused; with the `Retry-After` that opamp-go obeys.
     Refused(Option<Duration>),
     /// Anything else.
     Failed,
@@ -38,13 +38,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Dials the fleet's target number `target` for the agent with this number in the whole fleet, until
-/// `cut` completes: a wave takes connections on which nothing has been answered yet as well.
+/// Dials the fleet's target number `target` for the agent with this number in the whole fleet,
+/// until `cut` completes: a wave takes connections that still await their first answer as well.
 ///
 /// # Errors
 /// See [`Failure`].
 pub(crate) async fn dial(
-    fleet: &Fleet,
+    fleet: &AgentFleet,
     (target, index): (usize, u32),
     cut: impl Future<Output = ()>,
 ) -> Result<Open, Failure> {
@@ -54,7 +54,7 @@ pub(crate) async fn dial(
 }
 
 async fn open(
-    fleet: &Fleet,
+    fleet: &AgentFleet,
     (target, index): (usize, u32),
     cut: impl Future<Output = ()>,
 ) -> Result<Open, Failure> {
@@ -81,13 +81,17 @@ async fn open(
 /// Makes the end of this connection, which is to follow, one of the kind wanted.
 pub(crate) fn cut_off(stream: &TcpStream, how: CutWith) {
     if how == CutWith::Rst {
-        // Closing a socket that does not linger resets the connection.
+        // Closing a socket with a linger time of zero resets the connection.
         let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
     }
 }
 
 /// Asks for the WebSocket; returns what came right behind the answer.
-async fn upgrade(fleet: &Fleet, target: usize, stream: &mut TcpStream) -> Result<Vec<u8>, Failure> {
+async fn upgrade(
+    fleet: &AgentFleet,
+    target: usize,
+    stream: &mut TcpStream,
+) -> Result<Vec<u8>, Failure> {
     let (request, key) = &fleet.requests[target];
     let mut unsent = Vec::new();
     scratch::write(stream, request, &mut unsent)?;

@@ -4,7 +4,7 @@ use seawall::websocket::apply_mask;
 
 use super::mix::Mix;
 
-/// gorilla's default write buffer: what does not fit goes into continuation frames.
+/// gorilla's default write buffer: the rest of a longer message goes into continuation frames.
 const FRAGMENT_BYTES: usize = 4096;
 
 /// Appends a binary message in as many frames as it takes.

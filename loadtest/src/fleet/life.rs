@@ -7,30 +7,30 @@ use std::time::Instant;
 
 use seawall::clock;
 
-use super::backoff::Backoff;
+use super::backoff::DialBackoff;
 use super::dial::{Failure, Open, dial};
 use super::manners::{Manners, Wave};
 use super::measured::{Move, Return};
 use super::mix::Mix;
-use super::{Cut, Fleet, Lane};
+use super::{AgentFleet, Cut, FleetThread};
 
 /// The share of changed agents whose configuration changed as well as their health: one in three.
 const CONFIG_CHANGES_ONE_IN: usize = 3;
 
 /// An agent between two connections, and what is measured of its return.
-pub(crate) struct Life {
-    pub(crate) fleet: Arc<Fleet>,
-    /// The thread's place in [`Fleet::lanes`].
-    pub(crate) lane: usize,
-    /// The agent's place in [`Fleet::agents`].
+pub(crate) struct AgentLife {
+    pub(crate) fleet: Arc<AgentFleet>,
+    /// The thread's place in [`AgentFleet::threads`].
+    pub(crate) thread: usize,
+    /// The agent's place in [`AgentFleet::agents`].
     pub(crate) local: usize,
     pub(crate) mix: Mix,
     manners: Manners,
     /// The first cut.
     cut_at: Option<Instant>,
-    /// Its place in the lane's [`super::measured::Measured::returns`], if it is to come back.
+    /// Its place in the thread's [`super::measured::Measured::returns`], if it is to come back.
     record: Option<usize>,
-    /// It has not got a reply since it was cut off.
+    /// It still awaits its first reply since it was cut off.
     is_returning: bool,
     /// How many cuts it knows of.
     cuts_seen: usize,
@@ -40,12 +40,17 @@ pub(crate) struct Life {
     pub(super) intended: Instant,
 }
 
-impl Life {
-    pub(super) fn new(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) -> Self {
+impl AgentLife {
+    pub(super) fn new(
+        fleet: Arc<AgentFleet>,
+        thread: usize,
+        local: usize,
+        first_dial: Instant,
+    ) -> Self {
         let index = fleet.options.first.saturating_add(u32::try_from(local).unwrap_or(u32::MAX));
         let purpose = u64::from_be_bytes(*b"lifetime");
         Self {
-            lane,
+            thread,
             local,
             mix: Mix::new(fleet.options.seed, index.into(), purpose),
             manners: fleet.manners(index),
@@ -60,14 +65,14 @@ impl Life {
     }
 
     /// The thread's share, where measurements go.
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.fleet.lanes[self.lane]
+    pub(crate) fn thread(&self) -> &FleetThread {
+        &self.fleet.threads[self.thread]
     }
 
-    /// Dials as opamp-go does: at once, then with growing pauses, for ever; unless it does not come
-    /// back from the cut.
+    /// Dials as opamp-go does: at once, then with growing pauses, for ever. An agent that stays
+    /// away after the cut returns `None`.
     pub(super) async fn connect(&mut self) -> Option<Open> {
-        let mut backoff = Backoff::new();
+        let mut backoff = DialBackoff::new();
         loop {
             self.notice_cuts();
             if self.cut_at.is_some() && !self.manners.returns {
@@ -80,7 +85,7 @@ impl Life {
             let retry_after = match dial(&self.fleet, (target, index), cut).await {
                 Ok(open) => {
                     if let Some(moved) = self.moving.take() {
-                        self.lane().measured.lock().moved(moved);
+                        self.thread().measured.lock().moved(moved);
                     }
                     return Some(open);
                 }
@@ -89,11 +94,11 @@ impl Life {
                     retry_after
                 }
                 Err(Failure::Failed) => {
-                    self.lane().measured.lock().dial_failures += 1;
+                    self.thread().measured.lock().dial_failures += 1;
                     None
                 }
                 Err(Failure::Cut) => {
-                    self.lane().measured.lock().dials_cut += 1;
+                    self.thread().measured.lock().dials_cut += 1;
                     self.moving = None;
                     None
                 }
@@ -109,7 +114,7 @@ impl Life {
     }
 
     fn count_dial(&self) {
-        let mut measured = self.lane().measured.lock();
+        let mut measured = self.thread().measured.lock();
         measured.dials += 1;
         if let Some(record) = self.record.filter(|_| self.is_returning) {
             measured.returns[record].dials += 1;
@@ -121,7 +126,7 @@ impl Life {
         let now = clock::now();
         let is_meant = |cut: &&Cut| {
             let is_due = cut.at > since && cut.at <= now;
-            // Who does not come back is cut off once, as everybody is, and then is gone.
+            // An agent that stays away is cut off once, as all are, and then is gone.
             is_due && (cut.wave == Wave::First || self.manners.returns_from(cut.wave))
         };
         self.fleet.orders.read().cuts.iter().find(is_meant).copied()
@@ -129,24 +134,24 @@ impl Life {
 
     /// Completes when there is one.
     async fn cut_meanwhile(&self, since: Instant) {
-        // Signals count from its making on, so none between two of them is missed.
-        let mut signal = self.lane().signal.notified();
+        // Signals count from its making on, so each one is noticed.
+        let mut signal = self.thread().signal.notified();
         while self.cut_since(since).is_none() {
             signal.await;
-            signal = self.lane().signal.notified();
+            signal = self.thread().signal.notified();
         }
     }
 
     fn on_refusal(&mut self) {
         self.fleet.refusals.fetch_add(1, Ordering::Relaxed);
-        let mut measured = self.lane().measured.lock();
+        let mut measured = self.thread().measured.lock();
         measured.refusals += 1;
         if let Some(cut_at) = self.cut_at.filter(|_| self.is_returning) {
             measured.refused(clock::now() - cut_at);
         }
     }
 
-    /// An agent without a connection at a cut must come back as all others.
+    /// An agent that is disconnected at a cut must come back as all others.
     fn notice_cuts(&mut self) {
         let now = clock::now();
         while let Some(cut) = self.next_cut(now) {
@@ -169,8 +174,8 @@ impl Life {
         }
         self.is_returning = true;
         self.record = {
-            let returns = &mut self.lane().measured.lock().returns;
-            returns.push(Return { honest: !self.manners.misbehaves, ..Return::default() });
+            let returns = &mut self.thread().measured.lock().returns;
+            returns.push(Return { obedient: !self.manners.misbehaves, ..Return::default() });
             Some(returns.len() - 1)
         };
         if self.mix.unit() < self.fleet.options.changed {
@@ -182,8 +187,8 @@ impl Life {
         }
     }
 
-    /// Who is still on the way back from the first cut just goes on. Who is back must come again,
-    /// and was not back for good.
+    /// An agent still on its way back from the first cut goes on. One that is back must come again,
+    /// and is counted as back only then.
     fn on_second_wave(&mut self) {
         if !self.manners.returns_from(Wave::Second) {
             return;
@@ -193,7 +198,7 @@ impl Life {
         } else if let Some(record) = self.record {
             self.is_returning = true;
             self.fleet.back.fetch_sub(1, Ordering::Relaxed);
-            self.lane().measured.lock().returns[record].back_us = None;
+            self.thread().measured.lock().returns[record].back_us = None;
         }
     }
 
@@ -204,7 +209,7 @@ impl Life {
         let Some(record) = self.record else { return };
         self.is_returning = false;
         let back = now.saturating_duration_since(cut_at);
-        let mut measured = self.lane().measured.lock();
+        let mut measured = self.thread().measured.lock();
         let agent = &mut measured.returns[record];
         agent.back_us = Some(u64::try_from(back.as_micros()).unwrap_or(u64::MAX));
         // A connection opened just before the cut may have outlived it.
@@ -213,7 +218,7 @@ impl Life {
         measured.acknowledged.record(now.saturating_duration_since(reported));
         drop(measured);
         self.fleet.back.fetch_add(1, Ordering::Relaxed);
-        // Last, so that who sees that nobody is outstanding finds everybody measured.
+        // Last, so that a reader who sees 0 outstanding finds all agents measured.
         self.fleet.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 }

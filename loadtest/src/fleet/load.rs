@@ -2,7 +2,7 @@
 //!
 //! A *closed* load sends the next message when a reply has come: it finds the most that goes
 //! through. An *open* load sends on schedule, whether replies come or not, and times each from the
-//! instant it was meant to be sent: it finds the latency, without omitting what a stall holds up.
+//! instant it was meant to be sent: it finds the latency, messages that a stall holds up included.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::mix::Mix;
 /// What is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum LoadKind {
-    /// Messages with nothing in them.
+    /// Empty messages.
     Heartbeats,
     /// Changed health, which a gateway has to forward.
     Health,
@@ -22,8 +22,8 @@ pub(crate) enum LoadKind {
 
 /// When it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Pace {
-    /// So many messages of each agent under way at once.
+pub(crate) enum LoadPace {
+    /// Each agent has `depth` messages under way at once.
     Closed { depth: u32 },
     /// One message of each agent in this time, at an offset of its own.
     Open { interval_us: u64 },
@@ -33,13 +33,13 @@ pub(crate) enum Pace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LoadOrder {
     pub(crate) kind: LoadKind,
-    pub(crate) pace: Pace,
+    pub(crate) pace: LoadPace,
     /// For how long.
     pub(crate) lasts_ms: u64,
 }
 
-/// Messages of one agent awaiting their replies, at most. What is beyond is not sent but its
-/// instant is kept, so that the delay shows.
+/// Messages of one agent awaiting their replies, at most. A message beyond is sent later and timed
+/// from its intended instant, so that the delay shows.
 const UNDER_WAY_MAX: usize = 10_000;
 
 /// One agent's part.
@@ -47,7 +47,7 @@ const UNDER_WAY_MAX: usize = 10_000;
 pub(crate) struct Load {
     order: LoadOrder,
     ends: Instant,
-    /// Intended instants of messages sent and not yet replied to, oldest first.
+    /// Intended instants of messages that await their reply, oldest first.
     under_way: VecDeque<Instant>,
     /// The intended instant of the next message of an open load.
     next: Option<Instant>,
@@ -58,8 +58,8 @@ impl Load {
     pub(crate) fn begin(order: &LoadOrder, now: Instant, mix: &mut Mix) -> (Box<Self>, u32) {
         let ends = now + Duration::from_millis(order.lasts_ms);
         let (next, at_once) = match order.pace {
-            Pace::Closed { depth } => (None, depth),
-            Pace::Open { interval_us } => {
+            LoadPace::Closed { depth } => (None, depth),
+            LoadPace::Open { interval_us } => {
                 let interval = Duration::from_micros(interval_us);
                 (Some(now + interval.mul_f64(mix.unit())), 0)
             }
@@ -76,7 +76,7 @@ impl Load {
     /// A reply has come: how long it took, and whether to send another message at once.
     pub(crate) fn on_reply(&mut self, now: Instant) -> Option<(Duration, bool)> {
         let intended = self.under_way.pop_front()?;
-        let again = matches!(self.order.pace, Pace::Closed { .. }) && now < self.ends;
+        let again = matches!(self.order.pace, LoadPace::Closed { .. }) && now < self.ends;
         if again {
             self.under_way.push_back(now);
         }
@@ -90,7 +90,7 @@ impl Load {
 
     /// Takes the messages that are due: how many to send.
     pub(crate) fn on_time(&mut self, now: Instant) -> u32 {
-        let Pace::Open { interval_us } = self.order.pace else { return 0 };
+        let LoadPace::Open { interval_us } = self.order.pace else { return 0 };
         let mut count = 0;
         while let Some(due) = self.next
             && due <= now
@@ -110,7 +110,7 @@ impl Load {
         self.next = self.next.filter(|next| *next < self.ends);
     }
 
-    /// Whether nothing more will be sent or is awaited.
+    /// Whether all is sent and replied to.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.under_way.is_empty() && self.next.is_none() && now >= self.ends
     }
@@ -120,7 +120,7 @@ impl Load {
 mod tests {
     use super::*;
 
-    fn order(pace: Pace) -> LoadOrder {
+    fn order(pace: LoadPace) -> LoadOrder {
         LoadOrder { kind: LoadKind::Health, pace, lasts_ms: 1000 }
     }
 
@@ -128,7 +128,7 @@ mod tests {
     fn an_open_load_times_from_the_intended_instant() {
         let start = seawall::clock::now();
         let mut mix = Mix::new(1, 1, 1);
-        let pace = Pace::Open { interval_us: 100_000 };
+        let pace = LoadPace::Open { interval_us: 100_000 };
         let (mut load, at_once) = Load::begin(&order(pace), start, &mut mix);
         assert_eq!(at_once, 0);
         let first = load.due().unwrap();
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(load.on_reply(late), Some((Duration::from_millis(150), false)));
         assert_eq!(load.on_reply(late), Some((Duration::from_millis(50), false)));
         assert_eq!(load.on_reply(late), None);
-        // The end comes while another hold-up lasts: what was due before it is not let off.
+        // The end comes while another hold-up lasts: what was due before it is still sent.
         let next = load.due().unwrap();
         load.end(next + Duration::from_millis(150));
         assert_eq!(load.on_time(next + Duration::from_secs(1)), 2);
@@ -152,7 +152,8 @@ mod tests {
     fn a_closed_load_keeps_its_depth_until_it_ends() {
         let start = seawall::clock::now();
         let mut mix = Mix::new(1, 1, 1);
-        let (mut load, at_once) = Load::begin(&order(Pace::Closed { depth: 2 }), start, &mut mix);
+        let (mut load, at_once) =
+            Load::begin(&order(LoadPace::Closed { depth: 2 }), start, &mut mix);
         assert_eq!(at_once, 2);
         let later = start + Duration::from_millis(5);
         assert_eq!(load.on_reply(later), Some((Duration::from_millis(5), true)));

@@ -1,18 +1,18 @@
 //! What tells one agent of a storm from another: whether it obeys, how its clock goes, whether it
 //! comes back, and which waves cut it off. All of it follows from the seed and the agent's number,
-//! so that whoever measures knows beforehand how many agents of each kind there are.
+//! so that the number of agents of each kind is known beforehand.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff::Backoff;
+use super::backoff::DialBackoff;
 use super::mix::Mix;
 
 /// How long an agent waits that ignores what it is told.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
-/// How many agents of each kind a fleet has. Nothing set is a fleet of agents as they should be.
+/// The shares of agents of each kind. With all of them 0, every agent is well-behaved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shares {
     /// Ignore `Retry-After` and their own backoff, and dial a second after each failure.
@@ -64,10 +64,10 @@ impl Manners {
         self.returns && (wave == Wave::First || self.in_second_wave)
     }
 
-    /// How long it waits after a failure; `retry_after` as in [`Backoff::next`].
+    /// How long it waits after a failure; `retry_after` as in [`DialBackoff::next`].
     pub(crate) fn wait(
         &self,
-        backoff: &mut Backoff,
+        backoff: &mut DialBackoff,
         retry_after: Option<Duration>,
         mix: &mut Mix,
     ) -> Duration {
@@ -82,9 +82,9 @@ pub(crate) struct Census {
     pub(crate) agents: u64,
     /// Come back after the first cut.
     pub(crate) returning: u64,
-    /// Of these, do as they are told.
-    pub(crate) honest: u64,
-    /// Of those that return, have to do so again after the second wave.
+    /// Of these, follow Retry-After and their own backoff.
+    pub(crate) obedient: u64,
+    /// Of the returning ones, have to return again after the second wave.
     pub(crate) second_wave: u64,
 }
 
@@ -96,7 +96,7 @@ impl Census {
             let manners = Manners::of(seed, index, shares);
             census.agents += 1;
             census.returning += u64::from(manners.returns);
-            census.honest += u64::from(manners.returns && !manners.misbehaves);
+            census.obedient += u64::from(manners.returns && !manners.misbehaves);
             census.second_wave += u64::from(manners.returns_from(Wave::Second));
         }
         census
@@ -112,15 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_kept_and_independent() {
+    fn shares_are_exact_and_independent() {
         let shares = Shares { misbehaving: 0.2, clock_error: 0.1, no_return: 0.3 };
         let census = Census::take(1, 0..20_000, &shares);
         assert_eq!(census.agents, 20_000);
         assert!(near(census.returning, 14_000.0), "{census:?}");
-        assert!(near(census.honest, 11_200.0), "{census:?}");
+        assert!(near(census.obedient, 11_200.0), "{census:?}");
         assert!(near(census.second_wave, 7_000.0), "{census:?}");
         let all = Census::take(1, 5..15, &Shares::default());
-        assert_eq!((all.agents, all.returning, all.honest), (10, 10, 10));
+        assert_eq!((all.agents, all.returning, all.obedient), (10, 10, 10));
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         let mut waits = Vec::new();
         for index in 0..1000 {
             let manners = Manners::of(7, index, &shares);
-            let mut wait = || manners.wait(&mut Backoff::new(), asked, &mut mix).as_secs_f64();
+            let mut wait = || manners.wait(&mut DialBackoff::new(), asked, &mut mix).as_secs_f64();
             waits.push(wait());
             assert_eq!(wait(), waits[waits.len() - 1]);
         }
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn who_misbehaves_waits_a_second_whatever_it_is_told() {
+    fn a_misbehaving_agent_waits_a_second_whatever_it_is_told() {
         let shares = Shares { misbehaving: 1.0, ..Shares::default() };
         let manners = Manners::of(1, 1, &shares);
-        let (mut backoff, mut mix) = (Backoff::new(), Mix::new(1, 1, 1));
+        let (mut backoff, mut mix) = (DialBackoff::new(), Mix::new(1, 1, 1));
         for asked in [None, Some(Duration::from_secs(30)), None] {
             assert_eq!(manners.wait(&mut backoff, asked, &mut mix), Duration::from_secs(1));
         }

@@ -28,7 +28,7 @@ impl Latencies {
         self.0.saturating_record(us.clamp(1, HIGHEST_US));
     }
 
-    /// The latency that this share (0..1) of all stay within, in milliseconds; `None` of nothing.
+    /// The latency that this share (0..1) of all stay within, in milliseconds; `None` while empty.
     pub(crate) fn quantile_ms(&self, share: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(share) as f64 / 1000.0)
     }
@@ -65,8 +65,8 @@ pub(crate) struct Return {
     pub(crate) back_us: Option<u64>,
     /// Dials until then.
     pub(crate) dials: u64,
-    /// It does as it is told.
-    pub(crate) honest: bool,
+    /// It follows Retry-After and its own backoff.
+    pub(crate) obedient: bool,
 }
 
 /// How one agent came to another connection after its last was closed.
@@ -93,7 +93,7 @@ macro_rules! measured {
             pub(crate) refused_per_second: Vec<u64>,
             /// From the intended instant of the dial that succeeded to the first reply on it.
             pub(crate) first_reply: Latencies,
-            /// The same from the report that it answers: what coming in took is not in it.
+            /// The same from the report that it answers: the time before admission is left out.
             pub(crate) acknowledged: Latencies,
             /// From the intended instant of a message under load to the reply.
             pub(crate) load: Latencies,
@@ -129,9 +129,9 @@ measured! {
     second_wave_cut,
     /// Connections that the other side ended.
     closed_by_peer,
-    /// Messages for somebody else.
+    /// Messages for another agent.
     misrouted,
-    /// Messages that could not be read, or broke the WebSocket protocol.
+    /// Malformed messages, and breaches of the WebSocket protocol.
     malformed,
     /// Messages with an error_response.
     error_responses,
@@ -186,7 +186,7 @@ impl Measured {
     }
 }
 
-/// The value that a share (0..1) of `sorted` stays within; `None` of nothing.
+/// The value that a share (0..1) of `sorted` stays within; `None` if it is empty.
 pub(crate) fn quantile(sorted: &[u64], share: f64) -> Option<u64> {
     let count = sorted.len();
     // The smallest rank that covers the share.
@@ -204,7 +204,7 @@ mod tests {
         let mut whole = Measured::default();
         for part in 0..3u64 {
             let mut measured = Measured { dials: 2, ..Measured::default() };
-            measured.returns.push(Return { back_us: Some(part * 10), dials: 1, honest: true });
+            measured.returns.push(Return { back_us: Some(part * 10), dials: 1, obedient: true });
             measured.refused(Duration::from_secs(part));
             measured.first_reply.record(Duration::from_millis(part + 1));
             let text = serde_json::to_string(&measured).unwrap();

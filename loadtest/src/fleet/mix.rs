@@ -22,7 +22,7 @@ impl Mix {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`, which must be at least 1.
     #[allow(clippy::cast_possible_truncation, reason = "the high half of a product is below bound")]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize

@@ -1,5 +1,5 @@
 //! A fleet of simulated agents in one process: a few threads, each with a single-threaded runtime
-//! and its share of the agents, one task an agent. Agents hold no buffers: bytes are read into, and
+//! and its share of the agents, one task an agent. Agents share buffers: bytes are read into, and
 //! messages built in, scratch space of the thread.
 
 pub(crate) mod agent;
@@ -33,25 +33,25 @@ use tokio::sync::{Notify, watch};
 use crate::human::Human;
 use crate::oracle::judge::AgentLine;
 use crate::procfs;
-use agent::{Agent, Behaviour};
-pub(crate) use backoff::Backoff;
+use agent::{Behaviour, FleetAgent};
+pub(crate) use backoff::DialBackoff;
 use load::LoadOrder;
 use manners::{Census, Manners, Shares, Wave};
 use measured::Measured;
 pub(crate) use mix::Mix;
 use profile::Profile;
-use target::Target;
+use target::DialTarget;
 
 /// How connections are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub(crate) enum CutWith {
     /// Reset, as when a balancer's process dies
     Rst,
-    /// End of stream without a close frame
+    /// End of stream, the close frame left out
     Fin,
 }
 
-/// What a fleet is to be. Sent to workers as JSON.
+/// What a fleet is made of. Sent to workers as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Options {
     /// From which every agent follows.
@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// How many agents.
     pub(crate) agents: u32,
     /// Where they dial, at random.
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<DialTarget>,
     pub(crate) behaviour: Behaviour,
     pub(crate) heartbeat: Human,
     /// First dials a second.
@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// The share of agents whose state changes while they are cut off.
     pub(crate) changed: f64,
     pub(crate) cut_with: CutWith,
-    /// How many agents are not as they should be.
+    /// The shares of agents that misbehave, err or stay away.
     pub(crate) shares: Shares,
     pub(crate) threads: u16,
 }
@@ -84,14 +84,14 @@ impl Options {
 
 /// What a fleet can be asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Request {
+pub(crate) enum FleetRequest {
     /// How are things?
     Stats,
     /// Cut the connections of a wave at this instant (microseconds of Unix time).
     Cut { at_unix_us: u64, wave: Wave },
     /// Let all agents send, from this instant on (likewise).
     Load { at_unix_us: u64, order: LoadOrder },
-    /// Let them send no more. What was due until now is still sent, and replies are still timed.
+    /// End the load. What was due until now is still sent, and replies are still timed.
     EndLoad,
     /// What is true of each agent?
     Truth,
@@ -103,7 +103,7 @@ pub(crate) enum Request {
 
 /// The answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Response {
+pub(crate) enum FleetResponse {
     Stats(Stats),
     Done,
     Truth(Vec<AgentLine>),
@@ -116,12 +116,12 @@ pub(crate) enum Response {
 pub(crate) struct Stats {
     /// Agents with an open WebSocket.
     pub(crate) connected: u64,
-    /// Of these, those that have got a reply on it.
+    /// Of these, the agents that have got a reply on it.
     pub(crate) answered: u64,
     /// Agents that have got a reply since they were cut off.
     pub(crate) back: u64,
-    /// Agents that have yet to get one. Counts from the order to cut on, so that it is never nothing
-    /// because nobody has noticed a cut yet.
+    /// Agents that have yet to get one. Counts from the order to cut on, so that 0 means that all
+    /// are back even before the first agent notices a cut.
     pub(crate) outstanding: u64,
     /// Upgrades refused since the start.
     pub(crate) refusals: u64,
@@ -148,25 +148,25 @@ struct Orders {
 
 /// One thread's share.
 #[derive(Debug, Default)]
-struct Lane {
-    /// Wakes every agent of the thread; what for stands in [`Fleet::orders`].
+struct FleetThread {
+    /// Wakes every agent of the thread; what for stands in [`AgentFleet::orders`].
     signal: Notify,
     measured: Mutex<Measured>,
 }
 
 /// All agents of the process.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct AgentFleet {
     options: Options,
     profile: Profile,
     /// The upgrade request for each target, and its key.
     requests: Vec<(Vec<u8>, String)>,
-    agents: Box<[Mutex<Agent>]>,
-    lanes: Vec<Lane>,
+    agents: Box<[Mutex<FleetAgent>]>,
+    threads: Vec<FleetThread>,
     orders: RwLock<Orders>,
-    /// When the next order is to be carried out.
+    /// When the next order falls due.
     conductor: watch::Sender<Option<Instant>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
     connected: AtomicU64,
     answered: AtomicU64,
     back: AtomicU64,
@@ -177,24 +177,24 @@ pub(crate) struct Fleet {
 /// How soon a fleet begins to dial.
 const LEAD: Duration = Duration::from_millis(20);
 
-impl Fleet {
+impl AgentFleet {
     /// Creates the agents and lets them dial. They go on until they are stopped.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be had.
+    /// When a thread or its runtime fails to start.
     pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
         let profile = Profile::new(options.seed);
-        let lanes = usize::from(options.threads.max(1));
+        let threads = usize::from(options.threads.max(1));
         let numbers = options.first..options.first.saturating_add(options.agents);
         let fleet = Arc::new(Self {
-            requests: options.targets.iter().map(Target::request).collect(),
-            agents: numbers.map(|index| Mutex::new(Agent::new(&profile, index))).collect(),
+            requests: options.targets.iter().map(DialTarget::request).collect(),
+            agents: numbers.map(|index| Mutex::new(FleetAgent::new(&profile, index))).collect(),
             profile,
             options,
-            lanes: (0..lanes).map(|_| Lane::default()).collect(),
+            threads: (0..threads).map(|_| FleetThread::default()).collect(),
             orders: RwLock::default(),
             conductor: watch::Sender::new(None),
-            threads: Mutex::default(),
+            handles: Mutex::default(),
             connected: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             back: AtomicU64::new(0),
@@ -202,46 +202,46 @@ impl Fleet {
             refusals: AtomicU64::new(0),
         });
         let start = clock::now() + LEAD;
-        for lane in 0..lanes {
+        for thread in 0..threads {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let agents = fleet.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("agents-{lane}"))
-                .spawn(move || runtime.block_on(run_lane(agents, lane, start)))?;
-            fleet.threads.lock().push(thread);
+            let handle = std::thread::Builder::new()
+                .name(format!("agents-{thread}"))
+                .spawn(move || runtime.block_on(run_thread(agents, thread, start)))?;
+            fleet.handles.lock().push(handle);
         }
         Ok(fleet)
     }
 
     /// Answers.
-    pub(crate) fn ask(&self, request: &Request) -> Response {
+    pub(crate) fn ask(&self, request: &FleetRequest) -> FleetResponse {
         match request {
-            Request::Stats => Response::Stats(self.stats()),
-            Request::Cut { at_unix_us, wave } => {
+            FleetRequest::Stats => FleetResponse::Stats(self.stats()),
+            FleetRequest::Cut { at_unix_us, wave } => {
                 self.cut(Cut { at: from_unix_us(*at_unix_us), wave: *wave });
-                Response::Done
+                FleetResponse::Done
             }
-            Request::Load { at_unix_us, order } => {
+            FleetRequest::Load { at_unix_us, order } => {
                 self.load(from_unix_us(*at_unix_us), order.clone());
-                Response::Done
+                FleetResponse::Done
             }
-            Request::EndLoad => {
+            FleetRequest::EndLoad => {
                 let now = clock::now();
                 self.orders.write().load_ends = Some(now);
                 self.conductor.send_replace(Some(now));
-                Response::Done
+                FleetResponse::Done
             }
-            Request::Truth => Response::Truth(self.truth()),
-            Request::Measured => {
+            FleetRequest::Truth => FleetResponse::Truth(self.truth()),
+            FleetRequest::Measured => {
                 let mut whole = Measured::default();
-                for lane in &self.lanes {
-                    whole.merge(&lane.measured.lock());
+                for thread in &self.threads {
+                    whole.merge(&thread.measured.lock());
                 }
-                Response::Measured(Box::new(whole))
+                FleetResponse::Measured(Box::new(whole))
             }
-            Request::CpuSeconds => {
-                Response::CpuSeconds(procfs::cpu_seconds(std::process::id()).unwrap_or_default())
-            }
+            FleetRequest::CpuSeconds => FleetResponse::CpuSeconds(
+                procfs::cpu_seconds(std::process::id()).unwrap_or_default(),
+            ),
         }
     }
 
@@ -249,9 +249,9 @@ impl Fleet {
     pub(crate) fn stop(&self) {
         self.orders.write().stop = true;
         self.conductor.send_replace(Some(clock::now()));
-        for thread in self.threads.lock().drain(..) {
+        for handle in self.handles.lock().drain(..) {
             // A thread that panicked has said so itself.
-            let _ = thread.join();
+            let _ = handle.join();
         }
     }
 
@@ -268,8 +268,8 @@ impl Fleet {
     }
 
     fn load(&self, at: Instant, order: LoadOrder) {
-        for lane in &self.lanes {
-            let mut measured = lane.measured.lock();
+        for thread in &self.threads {
+            let mut measured = thread.measured.lock();
             measured.load = measured::Latencies::default();
             measured.load_sent = 0;
             measured.load_replies = 0;
@@ -286,7 +286,7 @@ impl Fleet {
         let now = clock::now();
         let is_cut = self.orders.read().cuts.first().is_some_and(|cut| cut.at <= now);
         let agents = (self.options.first..).zip(&self.agents);
-        let truth = |(index, agent): (u32, &Mutex<Agent>)| AgentLine {
+        let truth = |(index, agent): (u32, &Mutex<FleetAgent>)| AgentLine {
             disconnected: is_cut && !self.manners(index).returns,
             ..agent.lock().truth(&self.profile)
         };
@@ -309,12 +309,12 @@ impl Fleet {
     }
 }
 
-/// Starts a lane's agents, then wakes them all whenever an order falls due.
-async fn run_lane(fleet: Arc<Fleet>, lane: usize, start: Instant) {
+/// Starts a thread's agents, then wakes them all whenever an order falls due.
+async fn run_thread(fleet: Arc<AgentFleet>, thread: usize, start: Instant) {
     let rate = fleet.options.dial_rate.max(0.001);
-    for local in (lane..fleet.agents.len()).step_by(fleet.lanes.len()) {
+    for local in (thread..fleet.agents.len()).step_by(fleet.threads.len()) {
         let first_dial = start + Duration::from_secs_f64(local as f64 / rate);
-        tokio::spawn(task::live(fleet.clone(), lane, local, first_dial));
+        tokio::spawn(task::live(fleet.clone(), thread, local, first_dial));
     }
     let mut orders = fleet.conductor.subscribe();
     while orders.changed().await.is_ok() {
@@ -324,7 +324,7 @@ async fn run_lane(fleet: Arc<Fleet>, lane: usize, start: Instant) {
         }
         if let Some(due) = due {
             tokio::time::sleep_until(due.into()).await;
-            fleet.lanes[lane].signal.notify_waiters();
+            fleet.threads[thread].signal.notify_waiters();
         }
     }
 }

@@ -19,7 +19,7 @@ const CONFIG_BYTES: std::ops::Range<usize> = 6_200..8_100;
 
 /// One effective configuration.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub(crate) struct AgentConfig {
     /// Entries of `AgentConfigMap.config_map`, encoded.
     pub(crate) entries: [Vec<u8>; 2],
     /// The hash under which a server offered it.
@@ -31,7 +31,7 @@ pub(crate) struct Config {
 pub(crate) struct Profile {
     /// From which everything follows.
     pub(crate) seed: u64,
-    configs: Vec<Config>,
+    configs: Vec<AgentConfig>,
     /// Entries of `AvailableComponents.components`, encoded.
     pub(crate) components: [Vec<u8>; KINDS.len()],
     /// What names them.
@@ -53,13 +53,13 @@ impl Profile {
 
     /// The configuration that an agent runs. A few are common, most are rare, as in the field.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..CONFIGS")]
-    pub(crate) fn config_of(&self, index: u32) -> &Config {
+    pub(crate) fn config_of(&self, index: u32) -> &AgentConfig {
         let drawn = Mix::new(self.seed, u64::from(index), u64::from_be_bytes(*b"whichcfg")).unit();
         &self.configs[(drawn * drawn * CONFIGS as f64) as usize]
     }
 }
 
-fn config(seed: u64, index: usize) -> Config {
+fn config(seed: u64, index: usize) -> AgentConfig {
     let mut mix = Mix::new(seed, index as u64, u64::from_be_bytes(*b"config\0\0"));
     let length = CONFIG_BYTES.start + mix.below(CONFIG_BYTES.len());
     let mut text = format!("# configuration {index}\nreceivers:\n");
@@ -84,7 +84,7 @@ fn config(seed: u64, index: usize) -> Config {
         });
         out
     };
-    Config { entries: [file("", &text), file("environment.yaml", &environment)], hash }
+    AgentConfig { entries: [file("", &text), file("environment.yaml", &environment)], hash }
 }
 
 /// An entry of `AvailableComponents.components` with its `sub_component_map`.

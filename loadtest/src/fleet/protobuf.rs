@@ -9,7 +9,7 @@ pub(crate) fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// A scalar field; 0 is not written, as in proto3.
+/// A scalar field; 0 is left out, as in proto3.
 pub(crate) fn uint(field: u32, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
         varint(u64::from(field << 3), out);

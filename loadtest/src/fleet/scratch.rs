@@ -1,5 +1,5 @@
-//! Scratch space of a thread: what agents read into and build messages in, so that none of them
-//! holds a buffer while it is idle.
+//! Scratch space of a thread: what agents read into and build messages in, so that an idle agent is
+//! free of buffers.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +15,7 @@ use super::mix::Mix;
 const READ_BYTES: usize = 64 << 10;
 
 /// The thread's buffers.
-pub(crate) struct Scratch {
+pub(crate) struct ThreadScratch {
     /// What was read last; valid until the task yields.
     pub(crate) read: Vec<u8>,
     /// A message under construction.
@@ -27,7 +27,7 @@ pub(crate) struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+    static SCRATCH: RefCell<ThreadScratch> = RefCell::new(ThreadScratch {
         read: vec![0; READ_BYTES],
         message: Vec::new(),
         frames: Vec::new(),
@@ -36,12 +36,12 @@ thread_local! {
 }
 
 /// Lends the thread's scratch space.
-pub(crate) fn with<R>(use_it: impl FnOnce(&mut Scratch) -> R) -> R {
+pub(crate) fn with<R>(use_it: impl FnOnce(&mut ThreadScratch) -> R) -> R {
     SCRATCH.with(|scratch| use_it(&mut scratch.borrow_mut()))
 }
 
-/// Reads what there is into [`Scratch::read`]; 0 at the end of the stream. Meanwhile writes what
-/// could not be written before, and takes it off `unsent`. Cancel-safe: all effects are in its
+/// Reads what there is into [`ThreadScratch::read`]; 0 at the end of the stream. Meanwhile writes
+/// what is left from before, and takes it off `unsent`. Cancel-safe: all effects are in its
 /// arguments and in the scratch space.
 pub(crate) fn poll_io(
     stream: &mut TcpStream,

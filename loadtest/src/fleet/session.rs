@@ -11,14 +11,14 @@ use seawall::websocket::{Decoder, Incoming, Role, encode_pong};
 use tokio::net::TcpStream;
 
 use super::dial::{Open, cut_off};
-use super::life::Life;
+use super::life::AgentLife;
 use super::load::{Load, LoadKind, LoadOrder};
 use super::manners::Wave;
 use super::{Cut, frame, scratch};
 
 /// The longest message taken.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// "No heartbeat", as a deadline.
+/// The deadline of a heartbeat that is switched off.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
 /// How a connection ended.
@@ -30,7 +30,7 @@ pub(crate) enum End {
 }
 
 /// What happens on a connection.
-enum Event {
+enum ConnectionEvent {
     Read(io::Result<usize>),
     Signal,
     Timer,
@@ -38,8 +38,8 @@ enum Event {
 
 /// A connection. Idle, it holds a socket, a timer, and a place in the thread's list of those to be
 /// signalled.
-pub(crate) struct Session<'a> {
-    life: &'a mut Life,
+pub(crate) struct AgentConnection<'a> {
+    life: &'a mut AgentLife,
     stream: TcpStream,
     early: Vec<u8>,
     unsent: Vec<u8>,
@@ -61,9 +61,9 @@ impl From<io::Error> for Broken {
     }
 }
 
-impl<'a> Session<'a> {
+impl<'a> AgentConnection<'a> {
     /// For a connection just opened.
-    pub(crate) fn new(life: &'a mut Life, open: Open) -> Self {
+    pub(crate) fn new(life: &'a mut AgentLife, open: Open) -> Self {
         let heartbeat = life.fleet.options.heartbeat.0;
         life.fleet.connected.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -87,12 +87,12 @@ impl<'a> Session<'a> {
             Ok(cut) => {
                 cut_off(&self.stream, fleet.options.cut_with);
                 if cut.wave == Wave::Second {
-                    self.life.lane().measured.lock().second_wave_cut += 1;
+                    self.life.thread().measured.lock().second_wave_cut += 1;
                 }
                 End::Cut(cut)
             }
             Err(Broken) => {
-                self.life.lane().measured.lock().closed_by_peer += 1;
+                self.life.thread().measured.lock().closed_by_peer += 1;
                 End::Lost
             }
         };
@@ -103,11 +103,11 @@ impl<'a> Session<'a> {
         end
     }
 
-    /// Returns when the connection is to be cut.
+    /// Returns at the instant of a cut.
     async fn serve(&mut self) -> Result<Cut, Broken> {
         let fleet = self.life.fleet.clone();
-        let lane = &fleet.lanes[self.life.lane];
-        let mut signal = pin!(lane.signal.notified());
+        let thread = &fleet.threads[self.life.thread];
+        let mut signal = pin!(thread.signal.notified());
         let opened = clock::now();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
         fleet.agents[self.life.local].lock().on_open(fleet.options.behaviour);
@@ -117,21 +117,21 @@ impl<'a> Session<'a> {
         self.take_in(&mut early)?;
         loop {
             let event = tokio::select! {
-                read = poll_fn(|cx| scratch::poll_io(&mut self.stream, &mut self.unsent, cx)) => Event::Read(read),
-                () = &mut signal => Event::Signal,
-                () = &mut timer => Event::Timer,
+                read = poll_fn(|cx| scratch::poll_io(&mut self.stream, &mut self.unsent, cx)) => ConnectionEvent::Read(read),
+                () = &mut signal => ConnectionEvent::Signal,
+                () = &mut timer => ConnectionEvent::Timer,
             };
             match event {
-                Event::Read(count) => self.on_read(count?)?,
-                Event::Signal => {
-                    signal.set(lane.signal.notified());
+                ConnectionEvent::Read(count) => self.on_read(count?)?,
+                ConnectionEvent::Signal => {
+                    signal.set(thread.signal.notified());
                     if let Some(cut) = self.life.cut_since(opened) {
                         return Ok(cut);
                     }
                     self.follow_load()?;
                     timer.as_mut().reset(self.deadline().into());
                 }
-                Event::Timer => {
+                ConnectionEvent::Timer => {
                     self.on_timer(clock::now())?;
                     timer.as_mut().reset(self.deadline().into());
                 }
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
                 Ok(Some(Incoming::Pong(_))) => Ok(true),
                 Ok(Some(Incoming::Close(_))) => Err(Broken),
                 Err(_) => {
-                    self.life.lane().measured.lock().malformed += 1;
+                    self.life.thread().measured.lock().malformed += 1;
                     Err(Broken)
                 }
             };
@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
         let now = clock::now();
         let timed = self.load.as_mut().and_then(|load| load.on_reply(now));
         {
-            let mut measured = self.life.lane().measured.lock();
+            let mut measured = self.life.thread().measured.lock();
             measured.received += 1;
             let Ok(reaction) = reaction else {
                 measured.malformed += 1;
@@ -224,7 +224,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The timer is not moved with each message: it may find that there is nothing to do yet.
+    /// The timer stays where it is when a message is sent, and may find later that it went off
+    /// early.
     fn deadline(&self) -> Instant {
         let heartbeat = self.last_sent + self.heartbeat;
         match self.load.as_ref().and_then(|load| load.due()) {
@@ -257,7 +258,7 @@ impl<'a> Session<'a> {
     }
 
     fn send_load(&mut self, count: u32) -> Result<(), Broken> {
-        self.life.lane().measured.lock().load_sent += u64::from(count);
+        self.life.thread().measured.lock().load_sent += u64::from(count);
         let changes = self.load.as_ref().is_some_and(|load| load.kind() == LoadKind::Health);
         for _ in 0..count {
             if changes {
@@ -268,13 +269,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sends whatever is pending; a heartbeat if that is nothing.
+    /// Sends what is pending, or else a heartbeat.
     fn report(&mut self) -> Result<(), Broken> {
         self.last_sent = clock::now();
-        self.life.lane().measured.lock().sent += 1;
+        self.life.thread().measured.lock().sent += 1;
         let fleet = &self.life.fleet;
         scratch::with(|scratch| {
-            let scratch::Scratch { message, frames, mix, .. } = scratch;
+            let scratch::ThreadScratch { message, frames, mix, .. } = scratch;
             message.clear();
             frames.clear();
             message.push(0);

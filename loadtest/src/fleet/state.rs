@@ -36,7 +36,7 @@ impl Facts {
         Self { index, health_changes: 0, config_changes: 0, remote_config: None, settings: None }
     }
 
-    /// Appends a status field, key included. Nothing for settings that were never offered.
+    /// Appends a status field, key included. Settings count only once they were offered.
     pub(crate) fn encode(&self, field: StatusField, send: Sending<'_>, out: &mut Vec<u8>) {
         let Sending { profile, mut mix, with_components } = send;
         match field {
@@ -81,7 +81,7 @@ impl Facts {
         let mut text = String::with_capacity(96);
         let mut attribute = |field: u32, key: &str, value: std::fmt::Arguments<'_>| {
             text.clear();
-            // Writing into a String cannot fail.
+            // Writing into a String always succeeds.
             let _ = text.write_fmt(value);
             message(field, out, |out| {
                 bytes(1, key, out);

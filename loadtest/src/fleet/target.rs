@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A WebSocket URL whose host has been looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Target {
+pub(crate) struct DialTarget {
     url: String,
     authority: String,
     path: String,
@@ -17,7 +17,7 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
 }
 
-impl FromStr for Target {
+impl FromStr for DialTarget {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
@@ -39,7 +39,7 @@ impl FromStr for Target {
     }
 }
 
-impl TryFrom<String> for Target {
+impl TryFrom<String> for DialTarget {
     type Error = String;
 
     fn try_from(url: String) -> Result<Self, String> {
@@ -47,13 +47,13 @@ impl TryFrom<String> for Target {
     }
 }
 
-impl From<Target> for String {
-    fn from(target: Target) -> Self {
+impl From<DialTarget> for String {
+    fn from(target: DialTarget) -> Self {
         target.url
     }
 }
 
-impl Target {
+impl DialTarget {
     /// The upgrade request that all agents send to it, and the key in it.
     pub(crate) fn request(&self) -> (Vec<u8>, String) {
         let key = generate_key();
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn urls_are_read_and_checked() {
-        let target: Target = "ws://127.0.0.1:4320/v1/opamp".parse().unwrap();
+        let target: DialTarget = "ws://127.0.0.1:4320/v1/opamp".parse().unwrap();
         assert_eq!(target.address.port(), 4320);
         assert_eq!(target.source(0).unwrap().to_string(), "127.1.0.0:0");
         assert_eq!(target.source(257).unwrap().to_string(), "127.1.1.1:0");
@@ -93,7 +93,7 @@ mod tests {
         let text = String::from_utf8(request).unwrap();
         assert!(text.starts_with("GET /v1/opamp HTTP/1.1\r\n") && text.contains(&key));
         for wrong in ["http://127.0.0.1:1/", "ws://127.0.0.1", "nonsense"] {
-            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+            assert!(wrong.parse::<DialTarget>().is_err(), "{wrong}");
         }
     }
 }

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use seawall::clock;
 
-use super::life::Life;
+use super::life::AgentLife;
 use super::measured::Move;
-use super::session::{End, Session};
-use super::{Fleet, to_unix_us};
+use super::session::{AgentConnection, End};
+use super::{AgentFleet, to_unix_us};
 
 /// Lives until the runtime is dropped.
-pub(crate) async fn live(fleet: Arc<Fleet>, lane: usize, local: usize, first_dial: Instant) {
-    let mut life = Life::new(fleet, lane, local, first_dial);
+pub(crate) async fn live(fleet: Arc<AgentFleet>, thread: usize, local: usize, first_dial: Instant) {
+    let mut life = AgentLife::new(fleet, thread, local, first_dial);
     tokio::time::sleep_until(first_dial.into()).await;
     while let Some(open) = life.connect().await {
-        life.intended = match Session::new(&mut life, open).run().await {
+        life.intended = match AgentConnection::new(&mut life, open).run().await {
             // Its first dial afterwards is timed from the cut.
             End::Cut(cut) => cut.at,
             End::Lost => {

@@ -1,5 +1,5 @@
-//! A gateway with no setting for admission at all, against the same with rates set by hand: whether what
-//! it finds by itself is as good as what somebody who tried would have chosen.
+//! A gateway with the defaults of admission, against the same with rates set by hand: whether the
+//! rate that it finds by itself is as good as the best of those.
 
 use std::io;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ struct RateComparison {
 struct RateTrial {
     /// Null where the gateway chooses.
     rate: Option<f64>,
-    /// Medians, and each round. A round in which not all came back has none.
+    /// Medians, and each round. A round from which an agent is missing has null here.
     sessions_per_second: Option<f64>,
     probe_rtt_ms_p99: Option<f64>,
     sessions_per_second_rounds: Vec<Option<f64>>,
@@ -51,11 +51,11 @@ impl RateTrial {
     }
 }
 
-/// Runs all settings in turns and prints.
+/// Runs all settings in alternation and prints.
 ///
 /// # Errors
 /// As those of a storm on the stage, or when a setting for admission stands in the environment, or
-/// the file cannot be written.
+/// the figures cannot be written.
 pub(super) async fn run(args: &GateArgs) -> io::Result<ExitCode> {
     let mut variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     if let Some(name) = variables.find(|name| name.starts_with("SEAWALL_ADMISSION")) {
@@ -109,8 +109,8 @@ fn tell(comparison: &RateComparison) {
     println!("\nautomatic over the best set by hand: {}", shown(comparison.auto_over_best, ""));
 }
 
-/// The middle one; of an even number, the lower of the two. `None` if a round has none: a median of
-/// the good ones would hide that the others failed.
+/// The middle one; of an even number, the lower of the two. `None` if one round failed: a median of
+/// the good ones would hide that.
 fn median(rounds: &[Option<f64>]) -> Option<f64> {
     let mut sorted = rounds.iter().copied().collect::<Option<Vec<f64>>>()?;
     sorted.sort_unstable_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The cases that the gate is judged by, and what each may take.
+//! The storms that admission is judged by, and what each may take.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) enum CaseName {
 
 /// What a storm may take at most, as its agents that obey see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Budget {
+pub(crate) struct CaseBudget {
     /// Time over the ideal.
     pub(crate) time_ratio: f64,
     /// Dials of an agent, on average.
@@ -47,7 +47,7 @@ pub(crate) struct Case {
     /// The rate is another after a third of the time.
     then: Option<f64>,
     second_wave: bool,
-    pub(crate) budget: Budget,
+    pub(crate) budget: CaseBudget,
 }
 
 /// A storm is given up after this many times its ideal, and a minute.
@@ -70,7 +70,7 @@ impl Case {
             misbehaving: if misbehaves { 0.2 } else { 0.0 },
             then: (name == CaseName::Halved).then_some(rate / 2.0),
             second_wave: name == CaseName::SecondWave,
-            budget: Budget { time_ratio, attempts_mean },
+            budget: CaseBudget { time_ratio, attempts_mean },
         }
     }
 
@@ -79,7 +79,7 @@ impl Case {
         self.name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Makes this storm of one that nothing happens in.
+    /// Turns a plain storm into this one.
     pub(crate) fn apply(&self, storm: &mut StormArgs) {
         let alone = Duration::from_secs_f64(f64::from(storm.agents) / self.rate);
         // 15,000 agents are in the midst of it after five seconds of fifteen.
@@ -94,12 +94,12 @@ impl Case {
     }
 }
 
-impl Budget {
-    /// What was missed, in words. A figure that is not there was missed too.
+impl CaseBudget {
+    /// What was missed, in words. An unknown figure counts as missed.
     pub(crate) fn missed(&self, outcome: &StormOutcome) -> Vec<String> {
         let wanted = [
             ("time over the ideal", outcome.queue.time_ratio, Some(self.time_ratio)),
-            ("dials per honest agent", outcome.queue.honest_attempts_mean, self.attempts_mean),
+            ("dials per obedient agent", outcome.queue.obedient_attempts_mean, self.attempts_mean),
         ];
         let missed = wanted.into_iter().filter_map(|(what, got, most)| {
             let most = most?;
@@ -124,7 +124,7 @@ mod tests {
     fn outcome(time_ratio: Option<f64>, attempts: Option<f64>) -> StormOutcome {
         let mut outcome = StormOutcome::new(Census::default(), Measured::default());
         outcome.queue.time_ratio = time_ratio;
-        outcome.queue.honest_attempts_mean = attempts;
+        outcome.queue.obedient_attempts_mean = attempts;
         outcome
     }
 
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(budget.missed(&outcome(Some(1.051), Some(1.6))).len(), 1);
         assert_eq!(budget.missed(&outcome(Some(1.0), Some(1.601))).len(), 1);
         assert_eq!(budget.missed(&outcome(None, None)).len(), 2);
-        // Where dials have no budget, they may be what they are.
+        // Where dials lack a budget, any number of them will do.
         assert!(
             Case::of(CaseName::Halved).budget.missed(&outcome(Some(1.0), Some(9.0))).is_empty()
         );

@@ -1,5 +1,6 @@
-//! `loadtest gate`: the storms that the gateway's admission is judged by, one after the other, each with
-//! a server and a gateway of its own; what each took, and whether that is within its budget.
+//! `loadtest gate`: the storms that the gateway's admission is judged by, one after the other, each
+//! with a server and a gateway of its own. It prints what each took and compares that with its
+//! budget. The command has kept its name; everywhere else the word is admission.
 
 mod auto;
 mod case;
@@ -16,7 +17,7 @@ use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
 use crate::storm::args::StormArgs;
 use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
-use case::{Budget, Case, CaseName};
+use case::{Case, CaseBudget, CaseName};
 
 /// Options of `loadtest gate`.
 #[derive(Debug, Args)]
@@ -26,7 +27,8 @@ pub(crate) struct GateArgs {
     /// Which cases; by default all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "CASE,CASE,...")]
     cases: Vec<CaseName>,
-    /// Run each case a second time with everybody refused, at once, and told 30 seconds
+    /// Run each case a second time with a gateway that refuses at once and tells every agent 30
+    /// seconds
     #[arg(long)]
     compare_fixed: bool,
     /// Instead of the cases: a gateway that finds its rate itself, against rates set by hand
@@ -35,10 +37,11 @@ pub(crate) struct GateArgs {
     /// The rates set by hand
     #[arg(long, default_value = "2000,4000,8000,16000", value_delimiter = ',', value_name = "PER_SECOND,...", value_parser = positive, requires = "auto")]
     rates: Vec<f64>,
-    /// How often each is measured, in turns; medians are shown
+    /// How many times each is measured, in alternation; the figures are medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99), requires = "auto")]
     rounds: u16,
-    /// The rate at which the fleet fills, where the rate is set at all; it is not part of the figures
+    /// The rate at which the fleet fills, where the rate is set at all; the figures leave this time
+    /// out
     #[arg(long, default_value_t = 100_000.0, value_name = "PER_SECOND", value_parser = positive)]
     fill_rate: f64,
     /// Agents that stay connected and send a heartbeat every 100 ms
@@ -51,7 +54,7 @@ pub(crate) struct GateArgs {
     staged: StagedArgs,
 }
 
-/// A gateway that refuses as others do: nobody waits at it, and everybody is told the same.
+/// A gateway that refuses as others do: it parks no agent, and it tells every agent the same.
 const FIXED: [(&str, &str); 3] = [
     ("SEAWALL_ADMISSION__PARK_HORIZON", "0s"),
     ("SEAWALL_ADMISSION__HOLD_MAX", "0s"),
@@ -64,10 +67,10 @@ struct CaseRow {
     case: String,
     /// Entries a second at the cut.
     rate: f64,
-    /// Everybody refused was told 30 seconds, for comparison.
+    /// Every refused agent was told 30 seconds, for comparison.
     fixed: bool,
     /// Null where it is for comparison alone.
-    budget: Option<Budget>,
+    budget: Option<CaseBudget>,
     missed: Vec<String>,
     outcome: StormOutcome,
 }
@@ -75,8 +78,8 @@ struct CaseRow {
 /// Runs what is wanted and prints it.
 ///
 /// # Errors
-/// When a process cannot be started or ends early, the gateway's rate cannot be set, or the file
-/// cannot be written.
+/// When a process fails to start or ends early, the gateway refuses the rate, or the figures cannot
+/// be written.
 pub(crate) fn run(args: &GateArgs) -> io::Result<ExitCode> {
     perform(async { if args.auto { auto::run(args).await } else { run_cases(args).await } })
 }
@@ -129,7 +132,7 @@ async fn one(args: &GateArgs, case: &Case, fixed: bool) -> io::Result<CaseRow> {
 /// One storm with a server and a gateway of its own.
 ///
 /// # Errors
-/// When one of them cannot be started, or the storm fails as an instrument.
+/// When one of them fails to start, or the instrument itself fails.
 async fn on_stage(
     args: &GateArgs,
     environment: &[(&str, &str)],

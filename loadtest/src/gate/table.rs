@@ -7,8 +7,8 @@ use crate::figures::shown;
 
 /// What stands over the rows.
 pub(super) const HEAD: &str = "\
-case                         R    ideal    100 %   ratio   dials  honest  refused   probe p99  missing   wrong
-                        per s        s        s            mean    mean  s, peak          ms  at the server";
+case                      rate    ideal    100 %  ratio  dials/agent  dials/agent      refusals/s  probe p99   agents   agents
+                         per s        s        s               (all)   (obedient)  (worst second)         ms  missing    wrong";
 
 /// One row.
 pub(super) fn line(row: &CaseRow) -> String {
@@ -17,13 +17,13 @@ pub(super) fn line(row: &CaseRow) -> String {
     let name = format!("{}{}", row.case, if row.fixed { ", fixed" } else { "" });
     let fitting = |value| shown(value, "");
     format!(
-        "{name:<24} {:>5} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {:>11} {:>8} {:>7}",
+        "{name:<24}{:>6}{:>9}{:>9}{:>7}{:>13}{:>13}{:>16}{:>11}{:>9}{:>9}",
         row.rate,
         fitting(queue.ideal_seconds),
-        fitting(queue.honest_seconds_to_100),
+        fitting(queue.obedient_seconds_to_100),
         fitting(queue.time_ratio),
         fitting(outcome.attempts_mean),
-        fitting(queue.honest_attempts_mean),
+        fitting(queue.obedient_attempts_mean),
         outcome.refused_peak_per_second,
         fitting(outcome.probes.probe_rtt_ms_p99),
         shown(outcome.of_server("agents_missing"), ""),
@@ -49,7 +49,7 @@ pub(super) fn compare(rows: &[CaseRow]) {
     }
 }
 
-/// Whether everything was as it should be; says what was not.
+/// Lists what was missed and what is wrong; success if that is nothing.
 pub(super) fn verdict(rows: &[CaseRow]) -> ExitCode {
     let complaints = complaints(rows);
     for complaint in &complaints {

@@ -1,9 +1,9 @@
-//! Digests of status fields that do not depend on the order of map entries.
+//! Digests of status fields that are independent of the order of map entries.
 //!
 //! A field is decoded and encoded again by prost with ordered maps, and the result is hashed. This
-//! shares nothing with the gateway's own digest, on purpose: the oracle must not be wrong in the
-//! same way as what it judges. `status_time_unix_nano` is left out of health, as it moves without
-//! anything having changed and the gateway may therefore keep an old one.
+//! is apart from the gateway's own digest on purpose: the two must be unable to be wrong in the
+//! same way. `status_time_unix_nano` is left out of health, as it moves while all else stays the
+//! same, so that the gateway may send an old one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,8 +21,8 @@ pub(crate) const ABSENT: u64 = 0;
 
 /// One agent's state as digests: what the server believes, or what is true.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct View {
-    /// By [`StatusField::index`]; [`ABSENT`] where there is none.
+pub(crate) struct StateView {
+    /// By [`StatusField::index`]; [`ABSENT`] where the field is missing.
     pub(crate) fields: [u64; StatusField::COUNT],
     /// Of the component map, which an agent sends only when it is asked for it.
     pub(crate) components: u64,
@@ -30,8 +30,8 @@ pub(crate) struct View {
     pub(crate) capabilities: u64,
 }
 
-/// The digest of a field's bytes. Never [`ABSENT`]. Bytes that are no such message count as they
-/// are, so that they differ from everything valid.
+/// The digest of a field's bytes, always other than [`ABSENT`]. Malformed bytes count as they are,
+/// so that they differ from everything valid.
 pub(crate) fn of_field(field: StatusField, bytes: &[u8]) -> u64 {
     let canonical = match field {
         StatusField::AgentDescription => again::<AgentDescription>(bytes, |_| ()),
@@ -120,7 +120,7 @@ mod tests {
         assert_ne!(digest, of_field(StatusField::Health, b""));
         assert_ne!(digest, of_field(StatusField::Health, b"not a message"));
         assert_ne!(of_field(StatusField::Health, b""), ABSENT);
-        // Any one byte that is not part of a time.
+        // Any one byte outside of a time.
         for position in [1, 12, 15, 19, 20] {
             let mut changed = first.clone();
             changed[position] ^= 1;

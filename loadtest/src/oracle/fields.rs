@@ -1,10 +1,10 @@
 //! The status fields of a report, and the shape in which they are cut out of one.
 //!
-//! The cut is made by prost, not by the gateway's own scan: a mistake there must not hide here.
+//! The cut is made by prost, so that a mistake of the gateway's own scan shows here.
 
 use bytes::Bytes;
 
-/// A field of `AgentToServer` that describes the agent and that servers keep.
+/// A field of `AgentToServer` that describes the agent and that servers store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StatusField {
     AgentDescription,
@@ -53,7 +53,7 @@ impl StatusField {
     }
 
     /// The bit of `AgentCapabilities` that promises the field; 0 where every agent sends it, and
-    /// `None` where nothing promises it.
+    /// `None` where it comes unpromised.
     pub(crate) const fn promised_by(self) -> Option<u64> {
         match self {
             Self::AgentDescription => Some(0),

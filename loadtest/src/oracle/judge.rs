@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{ABSENT, View};
+use super::digest::{ABSENT, StateView};
 use super::fields::StatusField;
 
 /// What one side says about one agent: a line of the server's `/agents`, or of a worker's truth.
@@ -14,7 +14,7 @@ pub(crate) struct AgentLine {
     /// The instance uid as text.
     pub(crate) uid: String,
     /// The state.
-    pub(crate) view: View,
+    pub(crate) view: StateView,
     /// The server: `agent_disconnect` was the last thing heard. The truth: the agent is stopped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) disconnected: bool,
@@ -25,14 +25,14 @@ pub(crate) struct AgentLine {
 
 /// The outcome. `missing` and `wrong` must be 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Verdict {
-    /// Agents the server does not know, or believes disconnected though they are not.
+pub(crate) struct OracleVerdict {
+    /// Agents unknown to the server, or connected ones that it believes disconnected.
     pub(crate) missing: u64,
     /// Agents of which the server believes something untrue.
     pub(crate) wrong: u64,
-    /// Agents the server knows but could send nothing to.
+    /// Agents that the server knows and is unable to reach.
     pub(crate) unrouted: u64,
-    /// Agents the server knows of which nobody else knows: earlier runs, uids given up.
+    /// Agents that only the server knows: of earlier runs, or under uids given up.
     pub(crate) extra: u64,
     /// A few of the faults in words.
     pub(crate) examples: Vec<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Verdict {
 /// How many faults are described.
 const EXAMPLES_MAX: usize = 5;
 
-impl Verdict {
+impl OracleVerdict {
     /// Whether the server believes the truth.
     pub(crate) fn holds(&self) -> bool {
         self.missing == 0 && self.wrong == 0
@@ -60,10 +60,10 @@ impl Verdict {
 }
 
 /// Compares. `truth` decides which agents there are.
-pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> Verdict {
+pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> OracleVerdict {
     let by_uid: HashMap<&str, &AgentLine> =
         believed.iter().map(|line| (line.uid.as_str(), line)).collect();
-    let mut verdict = Verdict::default();
+    let mut verdict = OracleVerdict::default();
     let mut known = 0;
     for line in truth {
         let Some(server) = by_uid.get(line.uid.as_str()) else {
@@ -93,7 +93,7 @@ pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> Verdict {
 }
 
 /// The names of what differs.
-fn differences(truth: &View, believed: &View) -> Vec<&'static str> {
+fn differences(truth: &StateView, believed: &StateView) -> Vec<&'static str> {
     let mut names: Vec<_> = StatusField::ALL
         .iter()
         .filter(|field| truth.fields[field.index()] != believed.fields[field.index()])
@@ -102,7 +102,7 @@ fn differences(truth: &View, believed: &View) -> Vec<&'static str> {
     if truth.capabilities != believed.capabilities {
         names.push("capabilities");
     }
-    // A server that has not asked for the map need not have it; one that has it must have it right.
+    // A server that has yet to ask for the map may lack it; one that has it must have it right.
     if believed.components != ABSENT && believed.components != truth.components {
         names.push("components");
     }
@@ -113,30 +113,30 @@ fn differences(truth: &View, believed: &View) -> Vec<&'static str> {
 mod tests {
     use super::*;
 
-    fn line(uid: &str, view: View) -> AgentLine {
+    fn line(uid: &str, view: StateView) -> AgentLine {
         AgentLine { uid: uid.to_owned(), view, disconnected: false, routed: true }
     }
 
-    fn view() -> View {
-        View { fields: [1, 2, 3, 4, 5, 6, 7, 8], components: 9, capabilities: 10 }
+    fn view() -> StateView {
+        StateView { fields: [1, 2, 3, 4, 5, 6, 7, 8], components: 9, capabilities: 10 }
     }
 
     #[test]
     fn the_truth_is_accepted() {
-        let without_map = View { components: ABSENT, ..view() };
+        let without_map = StateView { components: ABSENT, ..view() };
         let truth = [line("a", view()), line("b", view())];
         let verdict = judge(&truth, &[line("b", without_map), line("a", view())]);
-        assert_eq!(verdict, Verdict::default());
+        assert_eq!(verdict, OracleVerdict::default());
         assert!(verdict.holds());
     }
 
     #[test]
-    fn of_who_has_gone_the_server_may_think_so_or_nothing_but_nothing_untrue() {
+    fn the_server_may_know_or_forget_an_agent_that_has_gone() {
         let gone = || AgentLine { disconnected: true, routed: false, ..line("a", view()) };
         for believed in [vec![], vec![gone()], vec![line("a", view())]] {
-            assert_eq!(judge(&[gone()], &believed), Verdict::default());
+            assert_eq!(judge(&[gone()], &believed), OracleVerdict::default());
         }
-        let other = AgentLine { view: View { components: 1, ..view() }, ..gone() };
+        let other = AgentLine { view: StateView { components: 1, ..view() }, ..gone() };
         assert_eq!(judge(&[gone()], &[other]).wrong, 1);
     }
 
@@ -154,7 +154,9 @@ mod tests {
             other.fields[index] = ABSENT;
             assert_eq!(judge(&truth, &[line("a", other)]).wrong, 1, "field {index}");
         }
-        for other in [View { components: 1, ..view() }, View { capabilities: 1, ..view() }] {
+        for other in
+            [StateView { components: 1, ..view() }, StateView { capabilities: 1, ..view() }]
+        {
             let verdict = judge(&truth, &[line("a", other)]);
             assert!(verdict.wrong == 1 && !verdict.holds() && verdict.examples.len() == 1);
         }

@@ -1,4 +1,4 @@
-//! What the stand-in counts. `POST /reset` puts it all to zero; gauges are no part of it.
+//! What the stand-in counts. `POST /reset` puts it all to zero; gauges stay.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,22 +54,22 @@ counts! {
     websockets_closed,
     /// AgentToServer messages.
     messages,
-    /// Their bytes, the header included, WebSocket framing not.
+    /// Their bytes, with the header and apart from WebSocket framing.
     bytes,
     /// Messages that came by POST.
     posts,
     /// Messages that carry agent_description and effective_config.
     full_states,
-    /// Of these, those in which nothing was new, of agents whose state was held complete on the
-    /// connection, and that were not asked.
+    /// Of these, unasked ones in which everything was known, of agents whose complete state had
+    /// come on the connection.
     full_states_repeated,
-    /// Messages without any status field, from an agent known on the connection.
+    /// Messages whose status fields are all absent, from an agent known on the connection.
     heartbeats,
-    /// Messages without any status field, the agent's first on the connection.
+    /// Messages whose status fields are all absent, the agent's first on the connection.
     announces,
-    /// Messages whose number is not the last one's successor.
+    /// Messages whose number skips or repeats one.
     gaps,
-    /// Messages of agents not known.
+    /// Messages of unknown agents.
     unknown_agents,
     /// Replies with ReportFullState.
     full_state_requests,
@@ -79,13 +79,13 @@ counts! {
     disconnects,
     /// Custom messages.
     custom_messages,
-    /// Reports answered with UNAVAILABLE and not applied.
+    /// Reports answered with UNAVAILABLE instead of applied.
     unavailable,
-    /// Messages that could not be read.
+    /// Malformed messages.
     malformed,
     /// Pushes handed to a connection.
     pushes,
-    /// Pushes for agents without a connection.
+    /// Pushes for disconnected agents.
     pushes_unroutable,
     /// Replies written (or put into an answer to a POST).
     replies,

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::reply::StandIn;
 use super::socket;
-use crate::http::{Response, read_body};
+use crate::http::{StandInAnswer, read_body};
 
 /// OpAMP's path.
 const PATH: &str = "/v1/opamp";
@@ -65,7 +65,10 @@ async fn serve(server: Arc<StandIn>, stream: TcpStream) -> io::Result<()> {
     connection.with_upgrades().await.map_err(io::Error::other)
 }
 
-async fn respond(server: &Arc<StandIn>, mut request: Request<Incoming>) -> io::Result<Response> {
+async fn respond(
+    server: &Arc<StandIn>,
+    mut request: Request<Incoming>,
+) -> io::Result<StandInAnswer> {
     let answer = http::Response::builder();
     if request.uri().path() != PATH {
         return finish(answer.status(StatusCode::NOT_FOUND), Vec::new());
@@ -103,7 +106,10 @@ async fn respond(server: &Arc<StandIn>, mut request: Request<Incoming>) -> io::R
     finish(answer.header(CONTENT_TYPE, PROTOBUF), handled.reply)
 }
 
-fn finish(answer: http::response::Builder, body: impl Into<bytes::Bytes>) -> io::Result<Response> {
+fn finish(
+    answer: http::response::Builder,
+    body: impl Into<bytes::Bytes>,
+) -> io::Result<StandInAnswer> {
     answer.body(body.into().into()).map_err(io::Error::other)
 }
 

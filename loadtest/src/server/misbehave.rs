@@ -34,17 +34,17 @@ pub(crate) struct Misbehaviour {
     /// Set ReportFullState on every reply
     #[arg(long)]
     pub(crate) always_full_state: bool,
-    /// Ask for the component map while it is not known
+    /// Ask for the component map while it is unknown
     #[arg(long)]
     pub(crate) ask_components: bool,
-    /// Answer every Nth report with UNAVAILABLE, and do not apply it
+    /// Answer every Nth report with UNAVAILABLE instead of applying it
     #[arg(long, value_name = "N")]
     pub(crate) unavailable_every: Option<u64>,
     /// The retry_info of UNAVAILABLE
     #[arg(long, value_name = "DURATION", requires = "unavailable_every")]
     pub(crate) retry_after: Option<Human>,
     /// Work through this many reports a second at most: one after the other, whatever connection
-    /// they come on, and each is answered when its turn is over
+    /// they come on. Each is answered when the server is done with it
     #[arg(long, value_name = "REPORTS_PER_SECOND")]
     pub(crate) capacity: Option<u32>,
     /// Refuse WebSocket upgrades and POSTs with this status: 503, or 503:30 with a Retry-After
@@ -53,7 +53,7 @@ pub(crate) struct Misbehaviour {
     /// Forget an agent's state on agent_disconnect, as some servers do
     #[arg(long)]
     pub(crate) forget_disconnected: bool,
-    /// Falsify what is kept of one agent: proof that the oracle can fail
+    /// Falsify what is stored of one agent: proof that the oracle can fail
     #[arg(long, hide = true)]
     pub(crate) corrupt_one: bool,
 }
@@ -100,15 +100,15 @@ pub(crate) struct Faults {
     /// Rises with each switch, so that a stall can happen again.
     version: AtomicU64,
     reports: AtomicU64,
-    /// When a server of limited capacity is done with what it has taken on. Who holds the lock is
-    /// being worked on; the others wait in the order in which they came.
+    /// When a server of limited capacity is done with what it has taken on. The report that holds
+    /// the lock is being worked on; the others wait in the order in which they came.
     free_at: Mutex<Option<Instant>>,
 }
 
-/// Timers are no finer than a millisecond; a wait shorter than this is not worth one.
+/// Timers have a grain of a millisecond; a shorter wait than this is skipped.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
-/// Timers are late as well. So much is made up for, lest the capacity be less than what was asked
-/// for; more would be a burst that no slow server manages.
+/// Timers are late as well. This much is made up for, so that the capacity is what was asked for;
+/// more would be a burst that a slow server is unable to manage.
 const LATENESS_MAX: Duration = Duration::from_millis(5);
 
 impl Faults {
@@ -186,10 +186,10 @@ mod tests {
         let each = Duration::from_millis(10);
         let first = done_at(None, now, 100);
         assert_eq!(first, now + each);
-        // Not before the one before it, and not sooner for having waited.
+        // After the one before it, and its wait earns it no credit.
         assert_eq!(done_at(Some(first), now, 100), now + each * 2);
         assert_eq!(done_at(Some(first), first, 100), first + each);
-        // A timer's lateness is made up for, idle time is not.
+        // A timer's lateness is made up for; idle time is lost.
         let late = Duration::from_millis(3);
         assert_eq!(done_at(Some(first), first + late, 100), first + each);
         let idle = first + Duration::from_secs(5);
@@ -197,22 +197,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiters_have_their_turn_in_order() {
+    async fn reports_are_worked_on_in_the_order_of_their_coming() {
         let faults = Arc::new(Faults::default());
         let started = clock::now();
-        let turns: Vec<_> = (0..5)
-            .map(|turn| {
+        let reports: Vec<_> = (0..5)
+            .map(|report| {
                 let faults = faults.clone();
                 tokio::spawn(async move {
                     faults.work(100).await;
-                    (turn, clock::now() - started)
+                    (report, clock::now() - started)
                 })
             })
             .collect();
         let mut last = Duration::ZERO;
-        for (expected, turn) in turns.into_iter().enumerate() {
-            let (turn, after) = turn.await.unwrap();
-            assert_eq!(turn, expected);
+        for (expected, report) in reports.into_iter().enumerate() {
+            let (report, after) = report.await.unwrap();
+            assert_eq!(report, expected);
             assert!(after > last, "{after:?} {last:?}");
             last = after;
         }

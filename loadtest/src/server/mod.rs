@@ -1,4 +1,4 @@
-//! `loadtest server`: a stand-in for an OpAMP server that keeps state correctly, counts what it
+//! `loadtest server`: a stand-in for an OpAMP server. It applies reports correctly, counts what it
 //! gets, tells the oracle what it believes, and misbehaves when told to.
 
 mod counts;
@@ -40,14 +40,15 @@ pub(crate) struct ServerArgs {
 /// Serves until the process is told to stop.
 ///
 /// # Errors
-/// When an address cannot be had.
+/// When an address is taken.
 pub(crate) fn run(args: ServerArgs) -> io::Result<()> {
     let threads = usize::from(args.threads);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
         let server = Arc::new(StandIn::new(args.misbehaviour));
-        // First the port that is not shared: it tells of another stand-in still running.
+        // First the port that this process has alone: a failure tells of another stand-in still
+        // running.
         let report = TcpSocket::new_v4()?;
         report.set_reuseaddr(true)?;
         report.bind(args.report_listen).map_err(|error| at(args.report_listen, &error))?;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: ServerArgs) -> io::Result<()> {
 /// Waits for SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When signals cannot be listened for.
+/// When the kernel refuses the signal handler.
 pub(crate) async fn stop_signal() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;

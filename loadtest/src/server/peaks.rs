@@ -28,7 +28,7 @@ pub(crate) struct PeaksPerSecond {
     messages_peak_per_second: u64,
     /// Of full states.
     full_states_peak_per_second: u64,
-    /// Of touches.
+    /// Of announces.
     announces_peak_per_second: u64,
 }
 
@@ -42,13 +42,13 @@ pub(crate) enum Sort {
 
 #[derive(Debug, Default)]
 struct Windows {
-    messages: Window,
-    full_states: Window,
-    announces: Window,
+    messages: SecondWindow,
+    full_states: SecondWindow,
+    announces: SecondWindow,
 }
 
 impl Peaks {
-    /// Nothing seen yet.
+    /// All peaks begin at 0.
     pub(crate) fn new() -> Self {
         Self { started: clock::now(), windows: Mutex::default() }
     }
@@ -84,7 +84,7 @@ impl Peaks {
 
 /// The last ten buckets of one count.
 #[derive(Debug, Default)]
-struct Window {
+struct SecondWindow {
     buckets: [u64; BUCKETS],
     /// The number of the newest bucket, from the start on.
     newest: u64,
@@ -92,7 +92,7 @@ struct Window {
     peak: u64,
 }
 
-impl Window {
+impl SecondWindow {
     /// One more, in this bucket. Another thread may have begun the next one meanwhile: then it
     /// counts there.
     fn one(&mut self, bucket: u64) {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn peak(buckets: impl IntoIterator<Item = u64>) -> u64 {
-        let mut window = Window::default();
+        let mut window = SecondWindow::default();
         buckets.into_iter().for_each(|bucket| window.one(bucket));
         window.peak
     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::reply::{CUSTOM_CAPABILITY, StandIn, encode};
 
-/// The number of a field that no specification knows: pushes of unknown content.
+/// The number of a field outside of every specification: pushes of unknown content.
 const UNKNOWN_FIELD: u32 = 9000;
 /// The largest push.
 const SIZE_MAX: usize = 64 << 20;
@@ -29,7 +29,7 @@ pub(crate) enum PushKind {
     RemoteConfig,
     /// A custom message of `size` bytes, beginning with the uid it is meant for.
     Custom,
-    /// A field unknown to everybody, of `size` bytes.
+    /// A field unknown to all, of `size` bytes.
     Bytes,
     /// Connection settings with a heartbeat interval of `size` seconds.
     HeartbeatInterval,
@@ -83,7 +83,7 @@ impl PushOrder {
         Ok((order, targets))
     }
 
-    /// Carries it out. A connection that takes nothing more holds the rest up.
+    /// Carries it out. A connection whose queue is full holds the rest up.
     pub(crate) async fn carry_out(self, server: Arc<StandIn>, targets: Vec<InstanceUid>) {
         let start = clock::now();
         let mut sent = 0u32;

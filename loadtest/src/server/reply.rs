@@ -48,12 +48,12 @@ pub(crate) struct StandIn {
 pub(crate) struct Handled {
     /// The reply, header included.
     pub(crate) reply: Bytes,
-    /// Whose connection this is from now on, if it was not known to be.
+    /// The agent whose connection this is from now on, if that is news.
     pub(crate) new_here: Option<InstanceUid>,
 }
 
 impl StandIn {
-    /// Knows nobody yet.
+    /// It begins with an empty store.
     pub(crate) fn new(faults: Misbehaviour) -> Self {
         Self {
             store: AgentStore::new(),
@@ -97,7 +97,7 @@ impl StandIn {
         };
         reply.instance_uid = report.instance_uid.to_vec();
         if self.faults.is_unavailable(&faults) {
-            // Not applied, and the number is used up: the next message shows a gap.
+            // The report is dropped and its number used up: the next message shows a gap.
             self.counts.unavailable.one();
             self.peaks.message(Sort::Other);
             let mut answer = error(UNAVAILABLE, "busy");
@@ -177,7 +177,8 @@ impl StandIn {
 
 /// Cuts a message open, or says what is wrong with it.
 fn read(message: &Bytes) -> Result<(InstanceUid, ReportShape), String> {
-    // The header is one zero byte; old agents leave it out, and no message begins with a zero.
+    // The header is one zero byte; old agents leave it out, and every message begins with another
+    // byte.
     let body = match message.first() {
         Some(0) => message.slice(1..),
         _ => message.clone(),
@@ -195,7 +196,7 @@ fn error(kind: i32, message: &str) -> ServerErrorResponse {
 pub(crate) fn encode(message: &ServerToAgent) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + message.encoded_len());
     out.put_u8(0);
-    // A `BytesMut` grows, so encoding cannot fail.
+    // A `BytesMut` grows, so encoding always succeeds.
     message.encode(&mut out).expect("room for the message");
     out.freeze()
 }

@@ -18,14 +18,14 @@ use super::peaks::PeaksPerSecond;
 use super::push::PushOrder;
 use super::reply::StandIn;
 use super::store::Totals;
-use crate::http::{Response, read_body};
+use crate::http::{StandInAnswer, read_body};
 
 /// The longest order.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The body of `/report`.
 #[derive(Serialize)]
-struct Report<'a> {
+struct StandInReport<'a> {
     #[serde(flatten)]
     counts: &'a Counts,
     #[serde(flatten)]
@@ -48,7 +48,7 @@ async fn serve(server: Arc<StandIn>, stream: TcpStream) -> Result<(), hyper::Err
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
 }
 
-async fn respond(server: &Arc<StandIn>, request: Request<Incoming>) -> io::Result<Response> {
+async fn respond(server: &Arc<StandIn>, request: Request<Incoming>) -> io::Result<StandInAnswer> {
     let (head, body) = request.into_parts();
     let body = read_body(body, BODY_BYTES_MAX).await?;
     let answer = http::Response::builder();
@@ -69,7 +69,7 @@ async fn carry_out(
 ) -> Result<Vec<u8>, String> {
     match asked {
         ("GET", "/report") => {
-            let report = Report {
+            let report = StandInReport {
                 counts: &server.counts,
                 peaks: server.peaks.per_second(),
                 totals: server.store.totals(),
@@ -106,11 +106,11 @@ async fn carry_out(
     }
 }
 
-/// One JSON object a line, so that readers need not hold the whole.
+/// One JSON object a line, so that readers can take them one by one.
 fn agent_lines(server: &StandIn) -> Vec<u8> {
     let mut out = Vec::new();
     server.store.lines(|line| {
-        // Numbers and text into memory: this cannot fail.
+        // Numbers and text into memory: this always succeeds.
         serde_json::to_writer(&mut out, &line).expect("a line is plain data");
         out.push(b'\n');
     });

@@ -1,6 +1,6 @@
 //! One WebSocket of the stand-in, in the manner of opamp-go's server: strictly in order, one
 //! message read, worked through and answered before the next. WebSocket framing is tungstenite's,
-//! so that a mistake in the gateway's own does not meet itself.
+//! so that a mistake in the gateway's own framing shows.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl StandInSocket {
     async fn on_message(&mut self, message: &Bytes) -> Result<(), Error> {
         let faults = self.server.faults.current();
         if let Some(per_second) = faults.capacity {
-            // Replies to what is done need not wait for this.
+            // Replies to what is done go out before this.
             self.socket.flush().await?;
             self.server.faults.work(per_second).await;
         }

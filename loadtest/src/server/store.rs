@@ -1,7 +1,7 @@
 //! What the server believes about each agent: the merge rules of a correct OpAMP server.
 //!
-//! Knows nothing of sockets. Fields are kept as the bytes that came; their digests are made when
-//! somebody asks.
+//! Sockets are the business of others. Fields are stored as the bytes that came; their digests are
+//! made when the oracle asks.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use seawall::ident::InstanceUid;
 use tokio::sync::mpsc;
 
-use crate::oracle::digest::{ABSENT, View, of_components, of_field};
+use crate::oracle::digest::{ABSENT, StateView, of_components, of_field};
 use crate::oracle::fields::{ReportShape, StatusField};
 use crate::oracle::judge::AgentLine;
 
@@ -34,7 +34,7 @@ struct KnownAgent {
     wants_full: bool,
     disconnected: bool,
     route: Option<AgentRoute>,
-    /// Of `fields` and `components`; `None` where it has yet to be made.
+    /// Of `fields` and `components`; `None` until it is made.
     digests: [Option<u64>; StatusField::COUNT + 1],
     offered: Option<Vec<u8>>,
 }
@@ -42,17 +42,17 @@ struct KnownAgent {
 /// What a report meant to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Applied {
-    /// The agent was not known.
+    /// The agent was unknown.
     pub(crate) unknown: bool,
-    /// Its number was not the expected one.
+    /// Its number was other than the expected one.
     pub(crate) gap: bool,
     /// It has to be asked for its full state.
     pub(crate) wants_full: bool,
-    /// Its component map is not known.
+    /// Its component map is unknown.
     pub(crate) wants_components: bool,
-    /// It had not spoken on this connection before.
+    /// It spoke on this connection for the first time.
     pub(crate) new_here: bool,
-    /// It told its full state, all of which was held already, and had not been asked.
+    /// It told its full state unasked, and all of it was known already.
     pub(crate) repeated: bool,
 }
 
@@ -70,18 +70,18 @@ pub(crate) struct AgentStore {
 pub(crate) struct Totals {
     /// Agents known.
     pub(crate) agents: u64,
-    /// Of these, those whose state is complete.
+    /// Of these, agents whose state is complete.
     pub(crate) agents_complete: u64,
-    /// Those with a connection to reach them on.
+    /// Agents with a connection to reach them on.
     pub(crate) agents_routed: u64,
-    /// Those that said goodbye.
+    /// Agents that said goodbye.
     pub(crate) agents_disconnected: u64,
-    /// Those that have not (yet) reported the hash of the remote configuration last offered.
+    /// Agents that have yet to report the hash of the remote configuration last offered.
     pub(crate) offers_open: u64,
 }
 
 impl AgentStore {
-    /// Nobody known.
+    /// An empty store.
     pub(crate) fn new() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
@@ -114,12 +114,12 @@ impl AgentStore {
         outcome
     }
 
-    /// What is to be done when a report says goodbye and the server forgets such agents.
+    /// Forgets an agent that said goodbye, as some servers do.
     pub(crate) fn forget(&self, uid: InstanceUid) {
         self.shard(&uid).lock().remove(&uid);
     }
 
-    /// The connection has ended; agents that have not spoken elsewhere meanwhile lose their route.
+    /// The connection has ended; agents that it was the last connection of lose their route.
     pub(crate) fn lose_route(&self, uid: InstanceUid, connection: u64) {
         if let Some(agent) = self.shard(&uid).lock().get_mut(&uid)
             && agent.route.as_ref().is_some_and(|route| route.connection == connection)
@@ -138,7 +138,7 @@ impl AgentStore {
         agent.route.clone()
     }
 
-    /// Everybody who can be reached, in no particular order.
+    /// All agents that can be reached, in any order.
     pub(crate) fn reachable(&self) -> Vec<InstanceUid> {
         let of_shard = |shard: &Mutex<HashMap<InstanceUid, KnownAgent>>| {
             let shard = shard.lock();
@@ -163,7 +163,7 @@ impl AgentStore {
         totals
     }
 
-    /// What is believed about everybody, one shard at a time so that the others go on.
+    /// What is believed about all agents, one shard at a time so that the others go on.
     pub(crate) fn lines(&self, mut each: impl FnMut(AgentLine)) {
         for shard in &self.shards {
             for (uid, agent) in shard.lock().iter_mut() {
@@ -177,7 +177,7 @@ impl AgentStore {
         }
     }
 
-    /// Falsifies one byte of what is kept of one agent, for `--corrupt-one`.
+    /// Falsifies one byte of what is stored of one agent, for `--corrupt-one`.
     pub(crate) fn corrupt(&self, uid: InstanceUid) {
         if let Some(agent) = self.shard(&uid).lock().get_mut(&uid) {
             let index = StatusField::EffectiveConfig.index();
@@ -200,8 +200,8 @@ impl KnownAgent {
         true
     }
 
-    /// Takes over the fields that are there; what is absent has not changed (OpAMP specification,
-    /// "KnownAgent Status Compression").
+    /// Takes over the fields that are there; absent fields are unchanged (OpAMP specification,
+    /// "Agent Status Compression").
     fn merge(&mut self, report: &ReportShape) {
         self.capabilities = report.capabilities;
         for (index, field) in report.status_fields().into_iter().enumerate() {
@@ -216,8 +216,8 @@ impl KnownAgent {
         }
     }
 
-    /// Whether everything in the report is what is held already. The order of map entries and the
-    /// times in health do not count.
+    /// Whether everything in the report is known already. The order of map entries and the times in
+    /// health are of no account.
     fn holds(&self, report: &ReportShape) -> bool {
         let same = |(field, bytes): (StatusField, Option<&Bytes>)| {
             let Some(bytes) = bytes else { return true };
@@ -240,16 +240,16 @@ impl KnownAgent {
             }
         } else if self.components.is_some() {
             let field = StatusField::AvailableComponents;
-            let kept = self.fields[field.index()].as_deref().map(|kept| of_field(field, kept));
-            if kept != Some(of_field(field, bytes)) {
+            let known = self.fields[field.index()].as_deref().map(|known| of_field(field, known));
+            if known != Some(of_field(field, bytes)) {
                 self.components = None;
                 self.digests[StatusField::COUNT] = None;
             }
         }
     }
 
-    fn view(&mut self) -> View {
-        let mut view = View { capabilities: self.capabilities, ..View::default() };
+    fn view(&mut self) -> StateView {
+        let mut view = StateView { capabilities: self.capabilities, ..StateView::default() };
         for field in StatusField::ALL {
             let index = field.index();
             view.fields[index] = match (&self.fields[index], self.digests[index]) {
@@ -273,12 +273,12 @@ impl KnownAgent {
     }
 }
 
-/// Puts `bytes` into the slot unless they are there already; true if they were not.
-fn replace(slot: &mut Option<Box<[u8]>>, bytes: &Bytes) -> bool {
-    if slot.as_deref() == Some(bytes) {
+/// Puts `bytes` into `stored`; true if that changed it.
+fn replace(stored: &mut Option<Box<[u8]>>, bytes: &Bytes) -> bool {
+    if stored.as_deref() == Some(bytes) {
         return false;
     }
-    *slot = Some(Box::from(&bytes[..]));
+    *stored = Some(Box::from(&bytes[..]));
     true
 }
 

@@ -12,12 +12,12 @@ pub(super) struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// For a gateway between these ports: the server's, the agents', the operators'.
+    /// For a gateway between these ports: the server's, the agents', the admin port.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file system refuses the file.
     pub(super) fn write([server, edge, admin]: [u16; 3], mode: UpstreamMode) -> io::Result<Self> {
-        // No other gateway has this port, so the name is free.
+        // This gateway alone has this port, so the name is free.
         let name = format!("seawall-loadtest-{}-{edge}.toml", std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut file = std::fs::File::create_new(&path)?;

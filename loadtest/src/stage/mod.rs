@@ -13,7 +13,7 @@ use clap::Parser;
 use seawall::clock;
 
 use crate::addresses::{free_port, local};
-use crate::children::{Kept, Output};
+use crate::children::{ChildProcess, Output};
 use crate::http;
 use crate::server::stop_signal;
 use crate::storm::args::StormArgs;
@@ -35,13 +35,13 @@ pub(crate) struct Stage {
     output: Output,
     server_port: u16,
     report_port: u16,
-    server: Kept,
+    server: ChildProcess,
     gateway: Option<StageGateway>,
 }
 
 /// A gateway before the stage's server. It ends when this goes.
 pub(crate) struct StageGateway {
-    pub(crate) process: Kept,
+    pub(crate) process: ChildProcess,
     pub(crate) edge_port: u16,
     pub(crate) admin_port: u16,
     _config: GatewayConfig,
@@ -54,7 +54,7 @@ impl Stage {
     /// Starts what is wanted and waits until it is ready.
     ///
     /// # Errors
-    /// When there is no gateway's program, or a process cannot be started or ends at once.
+    /// When the gateway's program is absent, or a process fails to start or ends at once.
     pub(crate) async fn start(args: &StageArgs, cast: Cast) -> io::Result<Self> {
         Self::start_with(args, cast, &[]).await
     }
@@ -79,10 +79,11 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Starts a gateway, with these variables besides its configuration, and waits until it is ready.
+    /// Starts a gateway, with these variables besides its configuration, and waits until it is
+    /// ready.
     ///
     /// # Errors
-    /// When there is no gateway's program, or it cannot be started or ends at once.
+    /// When the gateway's program is absent, or it fails to start or ends at once.
     pub(crate) async fn start_gateway(
         &self,
         args: &StageArgs,
@@ -102,7 +103,8 @@ impl Stage {
         let pace = args.pace_max.map(|pace| ("SEAWALL_UPSTREAM__PACE_MAX", pace.to_string()));
         let mut environment: Vec<_> = pace.into_iter().collect();
         environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let mut process = Kept::start("gateway", &program, &arguments, &environment, self.output)?;
+        let mut process =
+            ChildProcess::start("gateway", &program, &arguments, &environment, self.output)?;
         let ready = wait_for(&format!("http://{}/readyz", local(admin_port)), &mut process).await;
         ready.map_err(|error| {
             let fault = format!("{error}; --verbose shows what it says");
@@ -141,20 +143,20 @@ impl Stage {
         self.server.kill().await
     }
 
-    /// Starts the server again where it was, knowing nothing, and waits until it answers.
+    /// Starts an empty server on the same ports and waits until it answers.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it fails to start.
     pub(crate) async fn restart_server(&mut self) -> io::Result<()> {
         let ports = (self.server_port, self.report_port);
         self.server = start_server(&self.this, ports, self.output).await?;
         Ok(())
     }
 
-    /// Whether all processes are still there.
+    /// Checks that all processes are still running.
     ///
     /// # Errors
-    /// When one is not; the error says how it ended.
+    /// When one has ended; the error says how.
     pub(crate) fn check(&mut self) -> io::Result<()> {
         let gateway = self.gateway.as_mut().map(|gateway| gateway.process.check());
         gateway.unwrap_or(Ok(())).and_then(|()| self.server.check())
@@ -183,16 +185,16 @@ async fn start_server(
     this: &Path,
     (port, report_port): (u16, u16),
     output: Output,
-) -> io::Result<Kept> {
+) -> io::Result<ChildProcess> {
     let arguments = ["server", "--listen", &local(port), "--report-listen", &local(report_port)];
     let arguments = arguments.map(str::to_owned);
-    let mut server = Kept::start("server", this, &arguments, &[], output)?;
+    let mut server = ChildProcess::start("server", this, &arguments, &[], output)?;
     wait_for(&format!("http://{}/report", local(report_port)), &mut server).await?;
     Ok(server)
 }
 
 /// Asks until the answer is 200.
-async fn wait_for(url: &str, child: &mut Kept) -> io::Result<()> {
+async fn wait_for(url: &str, child: &mut ChildProcess) -> io::Result<()> {
     let deadline = clock::now() + START_TIMEOUT;
     loop {
         child.check()?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::http;
 
-/// A gateway's operators' port, or why there is none to speak to.
+/// The admin port of the gateway under test.
 #[derive(Debug, Clone)]
 pub(crate) struct RateSetting {
     metrics: Vec<String>,
@@ -21,8 +21,8 @@ impl RateSetting {
     /// Sets it; 0 leaves it to the gateway.
     ///
     /// # Errors
-    /// When there is not exactly one gateway, it does not answer, it knows no such thing, or it says
-    /// that its rate is another.
+    /// When there are several gateways or none, when the gateway stays silent or lacks this
+    /// request, or when its answer names another rate.
     pub(crate) async fn set(&self, per_second: f64) -> io::Result<()> {
         let url = format!("{}/admission?rate={per_second}", base(&self.metrics)?);
         match http::fetch(&url, Some("")).await {

@@ -21,24 +21,23 @@ pub(crate) struct StormArgs {
     /// The report of the server stand-in
     #[arg(long, default_value = "http://127.0.0.1:4322", value_name = "URL")]
     pub(crate) server_report: String,
-    /// Do without a server stand-in, and so without the oracle
+    /// Run without a server stand-in, and so without the oracle
     #[arg(long)]
     pub(crate) no_oracle: bool,
     #[command(flatten)]
     pub(crate) figures: FiguresArgs,
-    /// From just before the cut on, have the server stand-in behave badly: JSON as for its
-    /// /misbehave
+    /// Let the server stand-in misbehave from just before the cut on: JSON as for its /misbehave
     #[arg(long, value_name = "JSON", conflicts_with = "no_oracle")]
     pub(crate) misbehave: Option<String>,
     /// Write a line to standard error at each stage (filled, cut, back, settled), for scripts
     #[arg(long)]
     pub(crate) announce: bool,
-    /// Stay connected for so long after everybody is back
+    /// Stay connected this long after all agents are back
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub(crate) hold: Human,
     #[command(flatten)]
     pub(crate) settle: SettleArgs,
-    /// Give the agents so long to fill, and again to come back
+    /// The longest time in which all agents must connect, and again in which all must be back
     #[arg(long, default_value = "10m", value_name = "DURATION")]
     pub(crate) timeout: Human,
     #[command(flatten)]
@@ -54,7 +53,7 @@ impl StormArgs {
         Options { shares: self.conditions.shares(), ..options }
     }
 
-    /// Says which stage has been reached, to those who asked for it.
+    /// Says which stage has been reached, if `--announce` asks for it.
     pub(crate) fn announce(&self, stage: &str) {
         if self.announce {
             eprintln!("{stage}");

@@ -1,5 +1,5 @@
-//! The options of a storm at the gate: who dials, what the gateway is set to, what happens after the
-//! cut, and who watches.
+//! The options of a storm that tests admission: how agents behave, what the gateway is set to, what
+//! happens after the cut, and which agents watch.
 
 use std::str::FromStr;
 
@@ -9,41 +9,43 @@ use crate::args::{positive, share};
 use crate::fleet::manners::Shares;
 use crate::human::Human;
 
-/// Everything absent is a storm of agents as they should be, that nobody interferes with.
+/// With all of it absent, every agent is well-behaved and nothing else happens after the cut.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Conditions {
-    /// What the gateway is set to, in entries a second: the ideal time is the number of agents over
-    /// this, without the second of burst that a full bucket lets in at once
+    /// The rate that the gateway is set to, in admissions a second. The ideal time is the number of
+    /// agents over this rate; the second of burst that a full bucket admits at once is left out
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(crate) admission_rate: Option<f64>,
-    /// Set the gateway to this rate for filling, and to --admission-rate two seconds before the cut
+    /// Set the gateway to this rate while the fleet connects, and to --admission-rate two seconds
+    /// before the cut
     #[arg(long, value_name = "PER_SECOND", value_parser = positive, requires = "admission_rate")]
     pub(crate) fill_rate: Option<f64>,
     /// At this time after the cut, set the gateway to another rate: 5s=500. May be repeated
     #[arg(long, value_name = "TIME=PER_SECOND", requires = "admission_rate")]
     pub(crate) rate_change: Vec<RateChange>,
-    /// At this time after the cut, cut half of the fleet again, back or not
+    /// At this time after the cut, cut half of the fleet again, whether back or still outside
     #[arg(long, value_name = "TIME")]
     pub(crate) second_wave_at: Option<Human>,
-    /// The share of agents (0 to 1) that ignores Retry-After and dials a second after each failure
+    /// The share of agents (0 to 1) that ignore Retry-After and dial a second after each failure
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     pub(crate) misbehaving: f64,
     /// Each agent's waits are off by a fixed factor of its own, from 1-SHARE to 1+SHARE
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     pub(crate) clock_error: f64,
-    /// The share of agents (0 to 1) that does not come back after the cut. 100 % are the others
+    /// The share of agents (0 to 1) that stay away after the cut; percentages in the report count
+    /// only agents that return
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     pub(crate) no_return: f64,
-    /// Agents in a process of their own that are not cut off and send heartbeats all the time
+    /// Agents in a process of their own that stay connected and send heartbeats all the time
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) probes: u16,
-    /// How often each of them sends one
+    /// The interval of their heartbeats
     #[arg(long, default_value = "100ms", value_name = "DURATION")]
     pub(crate) probe_interval: Human,
 }
 
 impl Conditions {
-    /// How many agents are not as they should be.
+    /// The shares of agents that misbehave, err or stay away.
     pub(crate) fn shares(&self) -> Shares {
         Shares {
             misbehaving: self.misbehaving,

@@ -17,7 +17,7 @@ use crate::fleet::manners::Wave;
 
 /// Something that is done at an instant of its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Event {
+enum CourseEvent {
     SecondWave,
     /// The gateway is set to this rate.
     Rate(f64),
@@ -28,7 +28,7 @@ enum Event {
 pub(crate) struct Course {
     cut_at: Instant,
     /// By the time after the cut.
-    events: VecDeque<(Duration, Event)>,
+    events: VecDeque<(Duration, CourseEvent)>,
     admission: RateSetting,
     /// The rate that holds now; `None` if the gateway finds its own.
     rate: Option<f64>,
@@ -41,9 +41,9 @@ impl Course {
     pub(crate) fn new(conditions: &Conditions, admission: RateSetting, cut_at: Instant) -> Self {
         let changes = conditions.rate_change.iter();
         let mut events: Vec<_> =
-            changes.map(|change| (change.at.0, Event::Rate(change.per_second))).collect();
+            changes.map(|change| (change.at.0, CourseEvent::Rate(change.per_second))).collect();
         let second_wave = conditions.second_wave_at.map(|at| at.0);
-        events.extend(second_wave.map(|at| (at, Event::SecondWave)));
+        events.extend(second_wave.map(|at| (at, CourseEvent::SecondWave)));
         events.sort_by_key(|(at, _)| *at);
         let mut ideal = Ideal::default();
         if let Some(rate) = conditions.admission_rate {
@@ -53,7 +53,7 @@ impl Course {
         Self { cut_at, events: events.into(), admission, rate, ideal, second_wave }
     }
 
-    /// Nothing is done, and no rate is known.
+    /// A course without events, at an unknown rate.
     pub(crate) fn uneventful() -> Self {
         Self {
             cut_at: clock::now(),
@@ -65,10 +65,11 @@ impl Course {
         }
     }
 
-    /// Does what is to be done until everybody is back, or the time is over; the outcome shows which.
+    /// Carries the events out until all agents are back, or the time is over; the outcome shows
+    /// which.
     ///
     /// # Errors
-    /// When a worker has died, or the gateway's rate cannot be set.
+    /// When a worker has died, or the gateway refuses the rate.
     pub(crate) async fn run(
         &mut self,
         crew: &mut Crew,
@@ -93,7 +94,7 @@ impl Course {
     }
 
     /// Takes the next event, if its time has come.
-    fn next_due(&mut self, now: Instant) -> Option<(Duration, Event)> {
+    fn next_due(&mut self, now: Instant) -> Option<(Duration, CourseEvent)> {
         let (at, event) = *self.events.front()?;
         if self.due(at, event) > now {
             return None;
@@ -102,22 +103,28 @@ impl Course {
     }
 
     /// A wave is announced ahead, as the cut is.
-    fn due(&self, at: Duration, event: Event) -> Instant {
-        self.cut_at + if event == Event::SecondWave { at.saturating_sub(CUT_LEAD) } else { at }
+    fn due(&self, at: Duration, event: CourseEvent) -> Instant {
+        self.cut_at
+            + if event == CourseEvent::SecondWave { at.saturating_sub(CUT_LEAD) } else { at }
     }
 
-    /// Once everybody is back, a change of rate means nothing any more. A wave does.
+    /// Once all agents are back, a change of rate is of no account. A wave still is.
     fn awaits_a_wave(&self) -> bool {
-        self.events.iter().any(|(_, event)| *event == Event::SecondWave)
+        self.events.iter().any(|(_, event)| *event == CourseEvent::SecondWave)
     }
 
-    async fn carry_out(&mut self, at: Duration, event: Event, crew: &mut Crew) -> io::Result<()> {
+    async fn carry_out(
+        &mut self,
+        at: Duration,
+        event: CourseEvent,
+        crew: &mut Crew,
+    ) -> io::Result<()> {
         match event {
-            Event::SecondWave => crew.cut(self.cut_at + at, Wave::Second).await,
-            Event::Rate(rate) => {
+            CourseEvent::SecondWave => crew.cut(self.cut_at + at, Wave::Second).await,
+            CourseEvent::Rate(rate) => {
                 let asked = clock::now();
                 self.admission.set(rate).await?;
-                // Which of the two rates held meanwhile nobody knows: the ideal gets the higher one,
+                // Which of the two rates held meanwhile is unknown. The ideal gets the higher one,
                 // so that it errs against the gateway.
                 let rises = self.rate.is_none_or(|before| rate > before);
                 let changed = if rises { asked } else { clock::now() };
@@ -128,7 +135,7 @@ impl Course {
         }
     }
 
-    /// The ideal of these agents, and of so many connections that the second wave has cut.
+    /// The ideal of these agents, and of the connections that the second wave has cut.
     pub(crate) fn ideal(&self, returning: u64, second_wave_connections: u64) -> Ideal {
         let mut ideal = self.ideal.clone();
         ideal.arrive(Duration::ZERO, returning);
@@ -167,11 +174,17 @@ mod tests {
         ];
         let mut course = course(&flags, cut_at);
         assert_eq!(course.next_due(at(1_999)), None);
-        assert_eq!(course.next_due(at(2_000)), Some((Duration::from_secs(2), Event::Rate(7.0))));
+        assert_eq!(
+            course.next_due(at(2_000)),
+            Some((Duration::from_secs(2), CourseEvent::Rate(7.0)))
+        );
         assert_eq!(course.next_due(at(4_699)), None);
         assert!(course.awaits_a_wave());
-        assert_eq!(course.next_due(at(4_700)), Some((Duration::from_secs(5), Event::SecondWave)));
-        // Everybody may be back before the last change of rate: nothing is waited for.
+        assert_eq!(
+            course.next_due(at(4_700)),
+            Some((Duration::from_secs(5), CourseEvent::SecondWave))
+        );
+        // All agents may be back before the last change of rate, which the storm does not wait for.
         assert!(!course.awaits_a_wave() && course.events.len() == 1);
     }
 

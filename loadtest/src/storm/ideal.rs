@@ -1,8 +1,8 @@
-//! How quickly a storm could be over at best: everybody dials at once, and the gateway lets in as many
-//! a second as it is set to, without a moment's rest while somebody waits.
+//! How quickly a storm could be over at best: all agents dial at once, and the gateway admits as
+//! many a second as it is set to, for as long as agents wait.
 //!
 //! The token bucket's second of burst is left out: the ideal of N agents at R a second is N / R. A
-//! gateway whose bucket is full at the cut lets R of them in at once, and so can be a second quicker
+//! gateway whose bucket is full at the cut admits R of them at once, and so can be a second quicker
 //! than this.
 
 use std::time::Duration;
@@ -10,26 +10,26 @@ use std::time::Duration;
 /// What is asked of the gateway, and what it may give. Instants count from the cut.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Ideal {
-    /// From when on how many a second are let in.
+    /// The rates of admission, each with the instant from which it holds.
     rates: Vec<(Duration, f64)>,
-    /// When how many have to be let in.
+    /// The numbers of connections to admit, each with the instant of their dials.
     arrivals: Vec<(Duration, u64)>,
 }
 
 impl Ideal {
-    /// So many a second are let in from this instant on.
+    /// From this instant on the gateway admits `per_second`.
     pub(crate) fn rate(&mut self, at: Duration, per_second: f64) {
         self.rates.push((at, per_second));
     }
 
-    /// So many have to be let in from this instant on.
+    /// At this instant `connections` more begin to wait.
     pub(crate) fn arrive(&mut self, at: Duration, connections: u64) {
         self.arrivals.push((at, connections));
     }
 
-    /// When the last is in: the time in which the integral of the rate reaches what has to be let in,
-    /// less what the gateway could not use because nobody was waiting. `None` if that never comes, or
-    /// no rate is known.
+    /// When the last one is admitted: the time in which the integral of the rate, over the time in
+    /// which agents wait, reaches the number of connections. `None` if the rate is unknown or stays
+    /// 0.
     pub(crate) fn seconds(&self) -> Option<f64> {
         let mut instants: Vec<Duration> = Vec::new();
         instants.extend(self.rates.iter().map(|(at, _)| *at));
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(ideal(&[(0, 500.0), (5, 1000.0)], &[(0, 15_000)]), Some(17.5));
         let twice = [(0, 1000.0), (5, 0.0), (7, 1000.0)];
         assert_eq!(ideal(&twice, &[(0, 15_000)]), Some(17.0));
-        // After the end it changes nothing.
+        // A change after the end is of no account.
         assert_eq!(ideal(&[(0, 1000.0), (15, 1.0)], &[(0, 15_000)]), Some(15.0));
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn a_second_wave_queues_behind_the_first() {
         let rate = [(0, 1000.0)];
         assert_eq!(ideal(&rate, &[(0, 15_000), (5, 2_500)]), Some(17.5));
-        // What comes after everybody was in has to wait for nobody, and nobody for it.
+        // A wave after the end of the first one waits for itself alone.
         assert_eq!(ideal(&rate, &[(0, 1_000), (5, 500)]), Some(5.5));
         assert_eq!(ideal(&rate, &[(0, 1_000), (5, 0)]), Some(1.0));
         let halved = [(0, 1000.0), (5, 500.0)];

@@ -22,7 +22,7 @@ use seawall::clock;
 use crate::crew::Crew;
 use crate::figures::round;
 use crate::gateway;
-use crate::oracle::judge::Verdict;
+use crate::oracle::judge::OracleVerdict;
 use admission::RateSetting;
 use args::StormArgs;
 use course::Course;
@@ -33,14 +33,15 @@ use outcome::{GatewayFigures, StormOutcome};
 pub(crate) use progress::Progress;
 use server::ServerReport;
 
-/// How long the gateway has its rate before the cut: long enough for its bucket, which holds what a
-/// second lets in, to be full.
+/// How long the gateway has its rate before the cut: long enough for its bucket, which holds a
+/// second of admissions, to fill.
 const BUCKET_FILLS: Duration = Duration::from_secs(2);
 
 /// Runs one storm, and prints and writes its figures.
 ///
 /// # Errors
-/// When the instrument itself fails: no server to ask, a worker dead, a file that cannot be written.
+/// When the instrument itself fails: the server stand-in is absent, a worker is dead, a file cannot
+/// be written.
 pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(storm(args))?.publish(&args.figures)
@@ -136,7 +137,7 @@ async fn fill_for(
     Ok(crew)
 }
 
-/// Waits until everybody is back, or the time is over; the outcome shows which.
+/// Waits until all agents are back, or the time is over; the outcome shows which.
 ///
 /// # Errors
 /// When a worker has died.
@@ -148,11 +149,11 @@ pub(crate) async fn wait_until_back(
     Course::uneventful().run(crew, patience, progress).await
 }
 
-/// There is no point in a storm whose beginning is wrong already.
+/// A storm is worth its time only if the server is right at its beginning.
 async fn failed_before_the_cut(
     args: &StormArgs,
     crew: &mut Crew,
-    verdict: Verdict,
+    verdict: OracleVerdict,
 ) -> io::Result<StormOutcome> {
     let counts = ServerReport::new(&args.server_report).counts().await?;
     let mut outcome = StormOutcome::new(args.options().census(), crew.measured().await?);

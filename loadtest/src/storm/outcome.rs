@@ -1,4 +1,4 @@
-//! A storm's figures, as JSON and as text. The keys are an interface: do not rename them.
+//! A storm's figures, as JSON and as text. The keys are an interface: they stay as they are.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,15 +12,15 @@ use super::queue::{QueueFigures, attempts_mean};
 use crate::figures::{FiguresArgs, line, megabytes, round, seconds_to, shown};
 use crate::fleet::manners::Census;
 use crate::fleet::measured::{Measured, quantile};
-use crate::gateway::{Sample, Watch};
-use crate::oracle::judge::Verdict;
+use crate::gateway::{GatewaySample, Watch};
+use crate::oracle::judge::OracleVerdict;
 
 /// Everything a storm found out.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StormOutcome {
     pub(crate) agents: u64,
-    /// From the cut until 50, 99 and 100 % of the agents that were to come back (`agents_returning`)
-    /// have got a reply; null if that never came.
+    /// From the cut until 50, 99 and 100 % of the agents that return (`agents_returning`) have got
+    /// a reply; null if too few of them got one.
     pub(crate) seconds_to_50: Option<f64>,
     pub(crate) seconds_to_99: Option<f64>,
     pub(crate) seconds_to_100: Option<f64>,
@@ -38,11 +38,12 @@ pub(crate) struct StormOutcome {
     pub(crate) first_reply_ms_p50: Option<f64>,
     pub(crate) first_reply_ms_p99: Option<f64>,
     pub(crate) first_reply_ms_max: Option<f64>,
-    /// From an agent's first report after the cut to the reply: without what coming in took.
+    /// From an agent's first report after the cut to the reply: the time before admission is left
+    /// out.
     pub(crate) acknowledged_ms_p99: Option<f64>,
     pub(crate) acknowledged_ms_max: Option<f64>,
-    /// From the cut until the server's picture of every agent was seen to be true; null if it never
-    /// was. The oracle looks a few times a second, and less often the more agents there are.
+    /// From the cut until the server was seen to be right about every agent; null if it stayed
+    /// wrong. The oracle looks a few times a second, and less often the more agents there are.
     pub(crate) seconds_to_settled: Option<f64>,
     pub(crate) agents_back: u64,
     pub(crate) refusals: u64,
@@ -57,11 +58,11 @@ pub(crate) struct StormOutcome {
     /// Messages since the cut that asked an agent for its full state, or for its component map.
     pub(crate) full_state_requests_seen: u64,
     pub(crate) component_requests_seen: u64,
-    /// Processor time of the agents' processes from the cut until everybody was back.
+    /// Processor time of the agents' processes from the cut until all were back.
     pub(crate) client_cpu_seconds: Option<f64>,
-    /// From the cut on, as the server stand-in reports it; null without one.
+    /// From the cut on, as the server stand-in reports it; null if there is none.
     pub(crate) server: Option<Map<String, Value>>,
-    /// What the server got from the cut until its picture was true, a second on average.
+    /// What the server got from the cut until it was right, a second on average.
     pub(crate) server_messages_per_second: Option<f64>,
     pub(crate) gateway: GatewayFigures,
     #[serde(flatten)]
@@ -72,22 +73,26 @@ pub(crate) struct StormOutcome {
     pub(crate) faults: Vec<String>,
 }
 
-/// The gateway's part; null without one.
+/// The gateway's part; null if there is none.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct GatewayFigures {
     pub(crate) rss_bytes: Option<f64>,
     pub(crate) rss_bytes_per_agent: Option<f64>,
-    /// From the cut until everybody was back.
+    /// From the cut until all agents were back.
     pub(crate) cpu_seconds: Option<f64>,
-    /// Before the cut, at most, and when the server's picture was true.
+    /// Before the cut, at most, and when the server was right about every agent.
     pub(crate) rss_bytes_start: Option<f64>,
     pub(crate) rss_bytes_peak: Option<f64>,
     pub(crate) rss_bytes_settled: Option<f64>,
 }
 
 impl GatewayFigures {
-    /// From samples at the cut and when everybody was back.
-    pub(crate) fn between(start: Option<Sample>, end: Option<Sample>, agents: u64) -> Self {
+    /// From samples at the cut and when all agents were back.
+    pub(crate) fn between(
+        start: Option<GatewaySample>,
+        end: Option<GatewaySample>,
+        agents: u64,
+    ) -> Self {
         let (Some(start), Some(end)) = (start, end) else { return Self::default() };
         Self {
             rss_bytes: Some(end.rss_bytes),
@@ -98,7 +103,7 @@ impl GatewayFigures {
     }
 
     /// Adds how its memory went.
-    pub(crate) fn with_memory(&mut self, watch: &Watch, end: Option<Sample>) {
+    pub(crate) fn with_memory(&mut self, watch: &Watch, end: Option<GatewaySample>) {
         self.rss_bytes_start = watch.start.map(|start| start.rss_bytes);
         self.rss_bytes_peak = watch.rss_bytes_peak();
         self.rss_bytes_settled = end.map(|end| end.rss_bytes);
@@ -154,7 +159,7 @@ impl StormOutcome {
     }
 
     /// Adds what the server counted, and the oracle's verdict on it.
-    pub(crate) fn with_server(&mut self, counts: Map<String, Value>, verdict: Verdict) {
+    pub(crate) fn with_server(&mut self, counts: Map<String, Value>, verdict: OracleVerdict) {
         self.server = Some(of_server(counts, &verdict));
         let fault = (!verdict.holds()).then(|| verdict.in_words());
         self.faults.extend(verdict.examples);
@@ -184,7 +189,7 @@ impl StormOutcome {
         to.publish(self, &self.faults, || self.print())
     }
 
-    /// Looks for what must not be.
+    /// Lists the faults.
     pub(crate) fn judge(&mut self) {
         if self.agents_back < self.queue.agents_returning {
             let missing = self.queue.agents_returning - self.agents_back;
@@ -242,7 +247,10 @@ impl StormOutcome {
 }
 
 /// What the server says, and what the oracle says of it.
-pub(crate) fn of_server(mut counts: Map<String, Value>, verdict: &Verdict) -> Map<String, Value> {
+pub(crate) fn of_server(
+    mut counts: Map<String, Value>,
+    verdict: &OracleVerdict,
+) -> Map<String, Value> {
     counts.insert("agents_missing".to_owned(), verdict.missing.into());
     counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
     counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
@@ -270,12 +278,12 @@ mod tests {
     use crate::fleet::measured::Return;
 
     fn one() -> Census {
-        Census { agents: 1, returning: 1, honest: 1, second_wave: 0 }
+        Census { agents: 1, returning: 1, obedient: 1, second_wave: 0 }
     }
 
     #[test]
-    fn who_does_not_come_back_is_missed_only_if_it_was_to() {
-        let agent = Return { back_us: Some(2_000_000), dials: 3, honest: true };
+    fn an_absent_agent_is_missed_only_if_it_was_to_return() {
+        let agent = Return { back_us: Some(2_000_000), dials: 3, obedient: true };
         let measured = Measured { returns: vec![agent], ..Measured::default() };
         let mut outcome = StormOutcome::new(Census { agents: 5, ..one() }, measured.clone());
         outcome.judge();
@@ -291,7 +299,7 @@ mod tests {
     fn the_rate_is_of_what_came_until_the_truth_was_known() {
         let mut outcome = StormOutcome::new(one(), Measured::default());
         let counts = Map::from_iter([("messages".to_owned(), 300.into())]);
-        outcome.with_server(counts, Verdict::default());
+        outcome.with_server(counts, OracleVerdict::default());
         outcome.with_settled(Some(Duration::from_millis(1500)));
         assert_eq!(outcome.seconds_to_settled, Some(1.5));
         assert_eq!(outcome.server_messages_per_second, Some(200.0));
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn the_keys_are_those_promised() {
         let mut outcome = StormOutcome::new(one(), Measured::default());
-        outcome.with_server(Map::new(), Verdict::default());
+        outcome.with_server(Map::new(), OracleVerdict::default());
         outcome.judge();
         assert_eq!(outcome.faults.len(), 1);
         let json = serde_json::to_value(&outcome).unwrap();

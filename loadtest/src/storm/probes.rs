@@ -1,9 +1,9 @@
-//! Agents that stay connected through a storm and send heartbeats on schedule: what those notice whom
-//! the storm is none of. They live in a process of their own, since in the herd's they would wait
-//! for the herd's work; the machine's processors they share with it all the same.
+//! Agents that stay connected through a storm and send heartbeats on schedule: what a storm costs
+//! the agents beside it. They live in a process of their own, since in the herd's process they
+//! would wait for the herd's work. They share the machine's processors with it all the same.
 //!
-//! A heartbeat is timed from the instant at which it was meant to be sent, so that a stall counts for
-//! all heartbeats it holds up, and those still on their way when everybody is back are waited for.
+//! A heartbeat is timed from the instant at which it was meant to be sent, so that a stall counts
+//! for all heartbeats it holds up. Replies still under way when all agents are back are waited for.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use super::fill::fill_with;
 use super::progress::Progress;
 use crate::crew::Crew;
 use crate::figures::{round, shown};
-use crate::fleet::load::{LoadKind, LoadOrder, Pace};
+use crate::fleet::load::{LoadKind, LoadOrder, LoadPace};
 use crate::fleet::measured::Measured;
-use crate::fleet::{Options, Request};
+use crate::fleet::{FleetRequest, Options};
 
 /// How long replies are waited for after the end.
 const TAIL: Duration = Duration::from_secs(10);
@@ -27,16 +27,17 @@ const TAIL: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct ProbeFigures {
     pub(crate) probes: u64,
-    /// From the cut until everybody was back; null without probes.
+    /// From the cut until all agents were back; null if there are no probes.
     pub(crate) probe_rtt_ms_p50: Option<f64>,
     pub(crate) probe_rtt_ms_p99: Option<f64>,
     pub(crate) probe_rtt_ms_max: Option<f64>,
     pub(crate) probe_heartbeats: u64,
-    /// Heartbeats without a reply ten seconds after the end, or lost with their connection.
+    /// Heartbeats that lacked a reply ten seconds after the end, or were lost with their
+    /// connection.
     pub(crate) probe_unanswered: u64,
     /// Connections of probes that were closed on them.
     pub(crate) probe_connections_closed: u64,
-    /// Messages to probes that were meant for somebody else, or could not be read.
+    /// Messages to probes that were meant for another agent, or were malformed.
     #[serde(skip)]
     strays: u64,
 }
@@ -56,7 +57,7 @@ impl ProbeFigures {
         }
     }
 
-    /// What must not be.
+    /// The faults, in words.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for (count, what) in [
@@ -88,7 +89,7 @@ impl ProbeFigures {
 /// Connects the probes that are wanted, as agents behind the last of the herd.
 ///
 /// # Errors
-/// When they do not get in.
+/// When they fail to connect.
 pub(crate) async fn hire(args: &StormArgs, herd: &Options) -> io::Result<Option<Box<Crew>>> {
     let count = u32::from(args.conditions.probes);
     if count == 0 {
@@ -114,21 +115,21 @@ pub(crate) async fn begin(crew: &mut Crew, args: &StormArgs, cut_at: Instant) ->
     let Some(probes) = &mut crew.bystanders else { return Ok(()) };
     let interval = args.conditions.probe_interval.0.max(Duration::from_millis(1));
     let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-    // Nobody waits longer for everybody to be back, and then the load is ended.
+    // The storm ends before this, and ends the load then.
     let lasts = args.timeout.0 * 2;
     let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let order =
-        LoadOrder { kind: LoadKind::Heartbeats, pace: Pace::Open { interval_us }, lasts_ms };
+        LoadOrder { kind: LoadKind::Heartbeats, pace: LoadPace::Open { interval_us }, lasts_ms };
     probes.load(cut_at, order).await
 }
 
-/// Everybody is back: ends the sending, and waits for the replies still on their way.
+/// Ends the sending once all agents are back, and waits for the replies under way.
 ///
 /// # Errors
 /// When their process has died.
 pub(crate) async fn end(crew: &mut Crew) -> io::Result<ProbeFigures> {
     let Some(probes) = &mut crew.bystanders else { return Ok(ProbeFigures::default()) };
-    probes.ask(&Request::EndLoad).await?;
+    probes.ask(&FleetRequest::EndLoad).await?;
     let deadline = clock::now() + TAIL;
     loop {
         // First, so that what was due at the end has been sent when it is counted.

@@ -1,4 +1,5 @@
-//! One line on a terminal that says how far things are; nothing elsewhere.
+//! One line on a terminal that says how far things are. Where standard error is a file, it stays
+//! empty.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

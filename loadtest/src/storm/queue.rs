@@ -1,5 +1,6 @@
 //! How good a queue the storm was turned into: the time it took against the ideal, and what it cost
-//! those who did as they were told.
+//! the obedient agents. An agent is obedient, or *honest* in the keys of the figures, if it follows
+//! Retry-After and its own backoff.
 
 use serde::Serialize;
 
@@ -11,22 +12,27 @@ use crate::fleet::measured::{Measured, Return};
 /// The figures; part of [`super::outcome::Outcome`], whose keys are an interface.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct QueueFigures {
-    /// Agents that were to come back: 100 % are these. Of them, those that obey.
+    /// Agents that return: 100 % are these. Of them, the obedient ones.
     pub(crate) agents_returning: u64,
-    pub(crate) agents_honest: u64,
-    /// From the cut until all honest agents have got a reply; null if that never came.
-    pub(crate) honest_seconds_to_100: Option<f64>,
-    /// Dials of an honest agent from the cut until it was back for good.
-    pub(crate) honest_attempts_mean: Option<f64>,
-    /// What must be let in, over the rate of admission: no gateway set to that rate is quicker, but
-    /// for the one second of burst that its bucket may hold. Null where no rate is known.
+    #[serde(rename = "agents_honest")]
+    pub(crate) agents_obedient: u64,
+    /// From the cut until all obedient agents have got a reply; null if one of them lacks it.
+    #[serde(rename = "honest_seconds_to_100")]
+    pub(crate) obedient_seconds_to_100: Option<f64>,
+    /// Dials of an obedient agent from the cut until it was back for good.
+    #[serde(rename = "honest_attempts_mean")]
+    pub(crate) obedient_attempts_mean: Option<f64>,
+    /// The connections to admit over the rate of admission. A gateway at that rate takes at least
+    /// this time, less the second of burst that its bucket may hold. Null where the rate is
+    /// unknown.
     pub(crate) ideal_seconds: Option<f64>,
     /// `honest_seconds_to_100` over `ideal_seconds`, which is that of all agents.
     pub(crate) time_ratio: Option<f64>,
     /// `seconds_to_100` over `ideal_seconds`.
     pub(crate) time_ratio_all: Option<f64>,
-    /// Connections that the second wave cut, which all had to be let in once more, and dials that it
-    /// cut. Whether the gateway had just let those in, no agent knows; they are not counted twice.
+    /// Connections that the second wave cut, which all had to be admitted once more, and dials that
+    /// it cut. Agents are unable to tell whether the gateway had just admitted such a dial, so each
+    /// counts once.
     pub(crate) second_wave_connections: u64,
     pub(crate) second_wave_dials: u64,
 }
@@ -34,14 +40,14 @@ pub(crate) struct QueueFigures {
 impl QueueFigures {
     /// Works the figures out.
     pub(crate) fn new(census: Census, measured: &Measured) -> Self {
-        let honest = || measured.returns.iter().filter(|agent| agent.honest);
-        let mut back: Vec<u64> = honest().filter_map(|agent| agent.back_us).collect();
+        let obedient = || measured.returns.iter().filter(|agent| agent.obedient);
+        let mut back: Vec<u64> = obedient().filter_map(|agent| agent.back_us).collect();
         back.sort_unstable();
         Self {
             agents_returning: census.returning,
-            agents_honest: census.honest,
-            honest_seconds_to_100: seconds_to(&back, census.honest, 1.0),
-            honest_attempts_mean: attempts_mean(honest()),
+            agents_obedient: census.obedient,
+            obedient_seconds_to_100: seconds_to(&back, census.obedient, 1.0),
+            obedient_attempts_mean: attempts_mean(obedient()),
             second_wave_connections: measured.second_wave_cut,
             second_wave_dials: measured.dials_cut,
             ..Self::default()
@@ -53,19 +59,19 @@ impl QueueFigures {
         let ideal = ideal.seconds();
         let over = |seconds: Option<f64>| Some(round(seconds? / ideal?));
         self.ideal_seconds = ideal.map(round);
-        self.time_ratio = over(self.honest_seconds_to_100);
+        self.time_ratio = over(self.obedient_seconds_to_100);
         self.time_ratio_all = over(seconds_to_100);
     }
 
     /// What a reader sees of it, as names and values.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("agents that were to come back", self.agents_returning.to_string()),
-            ("  of these, honest", self.agents_honest.to_string()),
-            ("honest: 100 % back after", shown(self.honest_seconds_to_100, " s")),
-            ("honest: dials per agent, mean", shown(self.honest_attempts_mean, "")),
+            ("agents that return", self.agents_returning.to_string()),
+            ("  of these, obedient", self.agents_obedient.to_string()),
+            ("obedient: 100 % back after", shown(self.obedient_seconds_to_100, " s")),
+            ("obedient: dials per agent, mean", shown(self.obedient_attempts_mean, "")),
             ("ideal, by the rate of admission", shown(self.ideal_seconds, " s")),
-            ("time over the ideal, honest", shown(self.time_ratio, "")),
+            ("time over the ideal, obedient", shown(self.time_ratio, "")),
             ("time over the ideal, all", shown(self.time_ratio_all, "")),
             ("second wave: connections cut", self.second_wave_connections.to_string()),
             ("second wave: dials cut", self.second_wave_dials.to_string()),
@@ -73,7 +79,7 @@ impl QueueFigures {
     }
 }
 
-/// Dials of those that are back.
+/// Mean dials of the agents that are back.
 pub(crate) fn attempts_mean<'a>(agents: impl Iterator<Item = &'a Return>) -> Option<f64> {
     let back = agents.filter(|agent| agent.back_us.is_some());
     let (count, dials) =
@@ -87,10 +93,10 @@ mod tests {
     use std::time::Duration;
 
     fn measured() -> Measured {
-        let agent = |seconds: Option<u64>, dials, honest| Return {
+        let agent = |seconds: Option<u64>, dials, obedient| Return {
             back_us: seconds.map(|seconds| seconds * 1_000_000),
             dials,
-            honest,
+            obedient,
         };
         let returns = vec![
             agent(Some(10), 1, true),
@@ -110,32 +116,32 @@ mod tests {
 
     #[test]
     fn the_ratio_is_of_the_honest_over_the_ideal_of_all() {
-        let census = Census { agents: 5, returning: 4, honest: 3, second_wave: 0 };
+        let census = Census { agents: 5, returning: 4, obedient: 3, second_wave: 0 };
         let mut queue = QueueFigures::new(census, &measured());
-        assert_eq!(queue.honest_seconds_to_100, Some(22.0));
-        assert_eq!(queue.honest_attempts_mean, Some(1.667));
+        assert_eq!(queue.obedient_seconds_to_100, Some(22.0));
+        assert_eq!(queue.obedient_attempts_mean, Some(1.667));
         queue.with_ideal(&ideal(4, 0.2), Some(30.0));
         assert_eq!(queue.ideal_seconds, Some(20.0));
         assert_eq!((queue.time_ratio, queue.time_ratio_all), (Some(1.1), Some(1.5)));
     }
 
     #[test]
-    fn who_is_missing_leaves_no_ratio() {
-        // One honest agent more than there are records of: it has not even noticed the cut.
-        let census = Census { agents: 5, returning: 5, honest: 4, second_wave: 0 };
+    fn a_missing_agent_leaves_no_ratio() {
+        // One obedient agent more than there are records of: it has yet to notice the cut.
+        let census = Census { agents: 5, returning: 5, obedient: 4, second_wave: 0 };
         let mut queue = QueueFigures::new(census, &measured());
         queue.with_ideal(&ideal(5, 0.2), None);
         assert_eq!((queue.time_ratio, queue.time_ratio_all), (None, None));
         assert_eq!(queue.ideal_seconds, Some(25.0));
         let mut away = measured();
         away.returns[0].back_us = None;
-        let census = Census { honest: 3, ..census };
-        assert_eq!(QueueFigures::new(census, &away).honest_seconds_to_100, None);
+        let census = Census { obedient: 3, ..census };
+        assert_eq!(QueueFigures::new(census, &away).obedient_seconds_to_100, None);
     }
 
     #[test]
     fn without_a_rate_there_is_no_ratio() {
-        let census = Census { agents: 4, returning: 4, honest: 3, second_wave: 0 };
+        let census = Census { agents: 4, returning: 4, obedient: 3, second_wave: 0 };
         let mut queue = QueueFigures::new(census, &measured());
         queue.with_ideal(&Ideal::default(), Some(30.0));
         assert_eq!((queue.ideal_seconds, queue.time_ratio), (None, None));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::crew::Crew;
 use crate::http;
-use crate::oracle::judge::{AgentLine, Verdict, judge};
+use crate::oracle::judge::{AgentLine, OracleVerdict, judge};
 
 /// A stand-in's report port.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct ServerReport {
 /// How often the server is asked how far it is while it has yet to settle, or to come back.
 const ASK: Duration = Duration::from_millis(250);
 /// While messages keep coming, the oracle rests this many times as long as its last look took: a
-/// look at many agents costs processor time that whoever is measured would have.
+/// look at many agents takes processor time from what is measured.
 const REST: u32 = 4;
 /// How long a restart of the server may take.
 const RESTART: Duration = Duration::from_secs(10);
@@ -28,8 +28,8 @@ const RESTART: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Settled {
     /// The last comparison.
-    pub(crate) verdict: Verdict,
-    /// When the server's picture was first seen to be true; `None` if it never was.
+    pub(crate) verdict: OracleVerdict,
+    /// When the server was first seen to be right about every agent; `None` if it stayed wrong.
     pub(crate) at: Option<Instant>,
 }
 
@@ -42,7 +42,7 @@ impl ServerReport {
     /// Its counts.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it stays silent.
     pub(crate) async fn counts(&self) -> io::Result<Map<String, Value>> {
         let body = http::fetch(&format!("{}/report", self.url), None).await?;
         Ok(serde_json::from_slice(&body)?)
@@ -52,7 +52,7 @@ impl ServerReport {
     /// again for a while.
     ///
     /// # Errors
-    /// When it does not answer to the end.
+    /// When it stays silent to the end.
     pub(crate) async fn reset(&self) -> io::Result<()> {
         let deadline = clock::now() + RESTART;
         loop {
@@ -73,7 +73,7 @@ impl ServerReport {
     /// is being restarted meanwhile is asked again.
     ///
     /// # Errors
-    /// When it does not answer to the end, or a worker has died.
+    /// When it stays silent to the end, or a worker has died.
     pub(crate) async fn settle(&self, crew: &mut Crew, patience: Duration) -> io::Result<Settled> {
         let deadline = clock::now() + patience;
         let mut pace = OraclePace::new(clock::now());
@@ -101,7 +101,7 @@ impl ServerReport {
     }
 
     /// The same, and once more when the agents have stayed for `hold`: what happens meanwhile must
-    /// not have left the server with anything untrue either.
+    /// leave the server right as well.
     ///
     /// # Errors
     /// As those of [`ServerReport::settle`].
@@ -122,16 +122,16 @@ impl ServerReport {
         Ok(Settled { at: last.at.map(|at| first.unwrap_or(at)), ..last })
     }
 
-    /// Has it behave badly from now on, in the way of `POST /misbehave`.
+    /// Lets it misbehave from now on, in the way of `POST /misbehave`.
     ///
     /// # Errors
-    /// When it does not answer, or knows no such misbehaviour.
+    /// When it stays silent, or that misbehaviour is unknown to it.
     pub(crate) async fn misbehave(&self, how: &str) -> io::Result<()> {
         http::fetch(&format!("{}/misbehave", self.url), Some(how)).await.map(drop)
     }
 }
 
-/// When the oracle looks: as soon as no more messages come, and now and then while they do.
+/// When the oracle looks: as soon as messages cease, and now and then while they come.
 #[derive(Debug)]
 struct OraclePace {
     /// Messages when the server was last asked, and when the oracle last looked.
@@ -156,7 +156,7 @@ impl OraclePace {
         let messages = count("messages");
         let is_quiet = messages.is_some() && messages == self.asked_at;
         self.asked_at = messages;
-        // While agents are missing, their digests are of no interest yet.
+        // Digests are of interest once all agents are known.
         count("agents_complete") >= Some(agents.into())
             && (now >= self.next || is_quiet && messages != self.looked_at)
     }

@@ -1,6 +1,7 @@
 //! The bare loop: epoll by hand, one thread a core, each with a listener of its own. It upgrades,
-//! skips each message to its end without looking at it, and sends a small reply. No server can do
-//! these sessions with less; what a gateway reaches of its rate is the gateway's efficiency.
+//! skips each message to its end unread, and sends a small reply. This is the least that a server
+//! can do in these sessions; the share of its rate that a gateway reaches is the gateway's
+//! efficiency.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,21 +22,21 @@ const LISTENER: u64 = u64::MAX;
 /// Longest upgrade request.
 const HEAD_BYTES_MAX: usize = 4096;
 
-enum Phase {
+enum BarePhase {
     /// What has come of the request.
     Upgrade(Vec<u8>),
     Open(Skipper),
 }
 
-struct Connection {
+struct BareConnection {
     socket: OwnedFd,
-    phase: Phase,
+    phase: BarePhase,
 }
 
 /// Opens a listener that shares its port with those of other threads.
 ///
 /// # Errors
-/// When the port cannot be had.
+/// When the port is taken.
 pub(super) fn listen(port: u16) -> io::Result<Socket> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     listener.set_reuse_address(true)?;
@@ -54,7 +55,7 @@ pub(super) fn serve(listener: &Socket) -> io::Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let key = epoll::EventData::new_u64(LISTENER);
     epoll::add(&poll, listener, key, epoll::EventFlags::IN)?;
-    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut connections: Vec<Option<BareConnection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut events = Vec::with_capacity(256);
     let mut scratch = vec![0; 64 << 10];
@@ -76,23 +77,23 @@ pub(super) fn serve(listener: &Socket) -> io::Result<()> {
                     });
                     let key = epoll::EventData::new_u64(place as u64);
                     epoll::add(&poll, &socket, key, epoll::EventFlags::IN)?;
-                    let phase = Phase::Upgrade(Vec::new());
-                    connections[place] = Some(Connection { socket, phase });
+                    let phase = BarePhase::Upgrade(Vec::new());
+                    connections[place] = Some(BareConnection { socket, phase });
                 }
                 continue;
             }
             let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            let Some(slot) = connections.get_mut(place) else { continue };
-            let Some(connection) = slot else { continue };
+            let Some(entry) = connections.get_mut(place) else { continue };
+            let Some(connection) = entry else { continue };
             if !connection.on_readable(&mut scratch) {
-                *slot = None;
+                *entry = None;
                 free.push(place);
             }
         }
     }
 }
 
-impl Connection {
+impl BareConnection {
     /// False when the connection is over.
     fn on_readable(&mut self, scratch: &mut [u8]) -> bool {
         let count = match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
@@ -103,14 +104,14 @@ impl Connection {
         };
         let bytes = &scratch[..count];
         match &mut self.phase {
-            Phase::Upgrade(head) => {
+            BarePhase::Upgrade(head) => {
                 head.extend_from_slice(bytes);
                 let Some(key) = upgrade_key(head) else { return head.len() < HEAD_BYTES_MAX };
                 let answer = upgrade_answer(key);
-                self.phase = Phase::Open(Skipper::default());
+                self.phase = BarePhase::Open(Skipper::default());
                 send(&self.socket, answer.as_bytes(), SendFlags::NOSIGNAL).is_ok()
             }
-            Phase::Open(skipper) => {
+            BarePhase::Open(skipper) => {
                 let mut replied = true;
                 let socket = &self.socket;
                 skipper.feed(bytes, |_| {

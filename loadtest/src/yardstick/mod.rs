@@ -13,10 +13,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::args::FleetArgs;
-use crate::children::{Kept, Output};
+use crate::children::{ChildProcess, Output};
 use crate::figures::{FiguresArgs, round, shown};
-use crate::fleet::load::{LoadKind, LoadOrder, Pace};
-use crate::fleet::target::Target;
+use crate::fleet::load::{LoadKind, LoadOrder, LoadPace};
+use crate::fleet::target::DialTarget;
 use crate::storm::outcome::StormOutcome;
 use crate::storm::{self, Progress};
 use crate::{gateway, procfs};
@@ -32,7 +32,7 @@ pub(crate) struct YardstickArgs {
     echo: bool,
     /// Measure this gateway as well, in alternation, and print the ratio: ws://127.0.0.1:4320/v1/opamp
     #[arg(long, value_name = "URL")]
-    compare: Option<Target>,
+    compare: Option<DialTarget>,
     /// The metrics of what is compared, for its processor time
     #[arg(long, default_value = "http://127.0.0.1:9464/metrics", value_name = "URL")]
     gateway_metrics: Vec<String>,
@@ -74,9 +74,9 @@ struct YardstickFigures {
     agents: u32,
     /// The bare loop, or the echo.
     yardstick: Measure,
-    /// What `--compare` names; null without it.
+    /// What `--compare` names; null if it is absent.
     compared: Option<Measure>,
-    /// `compared` over `yardstick`, by their medians; null without `--compare`.
+    /// `compared` over `yardstick`, by their medians; null if `--compare` is absent.
     ratio: Option<f64>,
 }
 
@@ -84,7 +84,7 @@ struct YardstickFigures {
 #[derive(Debug, Serialize)]
 struct Measure {
     per_second: f64,
-    /// Of the round with the median rate; null where the server tells no processor time.
+    /// Of the round with the median rate; null where the server's processor time is unknown.
     cpu_us_each: Option<f64>,
     /// Each round, in the order in which they were run.
     per_second_rounds: Vec<f64>,
@@ -93,13 +93,13 @@ struct Measure {
 
 /// Patience with fills and returns.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between rounds, so that one's closes are not the next one's work.
+/// Between rounds, so that the closes of one round are done before the next begins.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Measures and prints.
 ///
 /// # Errors
-/// When a server cannot be started or agents do not get in.
+/// When a server fails to start or agents fail to connect.
 pub(crate) fn run(args: &YardstickArgs) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let figures = runtime.block_on(measure(args))?;
@@ -110,9 +110,9 @@ async fn measure(args: &YardstickArgs) -> io::Result<YardstickFigures> {
     let mut arguments = vec!["bare".to_owned()];
     arguments.extend(args.echo.then(|| "--echo".to_owned()));
     let this = std::env::current_exe()?;
-    let mut child = Kept::start("yardstick", &this, &arguments, &[], Output::Line)?;
+    let mut child = ChildProcess::start("yardstick", &this, &arguments, &[], Output::Line)?;
     let port = child.line().await?;
-    let yardstick: Target =
+    let yardstick: DialTarget =
         format!("ws://127.0.0.1:{port}/v1/opamp").parse().map_err(io::Error::other)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
@@ -182,7 +182,7 @@ impl Measure {
 
 async fn round_of(
     args: &YardstickArgs,
-    target: &Target,
+    target: &DialTarget,
     pid: Option<u32>,
 ) -> io::Result<YardstickRound> {
     let targets = std::slice::from_ref(target);
@@ -198,7 +198,7 @@ async fn round_of(
     let (count, per_second) = if args.echo {
         let order = LoadOrder {
             kind: LoadKind::Heartbeats,
-            pace: Pace::Closed { depth: 1 },
+            pace: LoadPace::Closed { depth: 1 },
             lasts_ms: args.seconds * 1000,
         };
         crew.load(seawall::clock::now(), order).await?;
@@ -220,7 +220,7 @@ async fn round_of(
 /// Runs the server of a yardstick until standard input ends: `loadtest bare`. Writes its port.
 ///
 /// # Errors
-/// When it cannot listen.
+/// When the port is taken.
 pub(crate) fn run_bare(args: &BareArgs) -> io::Result<()> {
     let first = bare::listen(0)?;
     let address = first.local_addr()?.as_socket();

@@ -1,7 +1,7 @@
-//! Finds where WebSocket messages end, and nothing more: the least that a server must do.
+//! Finds where WebSocket messages end, which is the least that a server must do.
 
-/// How many of a message's first bytes are kept: the header byte and the instance uid field.
-const KEPT: usize = 19;
+/// How many of a message's first bytes are stored: the header byte and the instance uid field.
+const START_BYTES: usize = 19;
 
 /// Position in a client's stream of frames.
 #[derive(Debug, Default)]
@@ -10,8 +10,8 @@ pub(super) struct Skipper {
     header_len: usize,
     left: u64,
     is_final: bool,
-    kept: [u8; KEPT],
-    kept_len: usize,
+    start: [u8; START_BYTES],
+    start_len: usize,
 }
 
 impl Skipper {
@@ -27,27 +27,27 @@ impl Skipper {
                 }
             } else {
                 let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                self.keep(&bytes[..here]);
+                self.store_start(&bytes[..here]);
                 self.left -= here as u64;
                 bytes = &bytes[here..];
             }
             if self.left == 0 {
                 self.header_len = 0;
                 if self.is_final {
-                    each(&self.kept[..self.kept_len]);
-                    self.kept_len = 0;
+                    each(&self.start[..self.start_len]);
+                    self.start_len = 0;
                 }
             }
         }
     }
 
-    /// Unmasks and keeps what is among the message's first bytes. A first frame shorter than that
-    /// and split between two reads does not occur here: agents send at least this much at once.
-    fn keep(&mut self, bytes: &[u8]) {
+    /// Unmasks and stores the message's first bytes. They arrive in one read, since agents send at
+    /// least this much at once.
+    fn store_start(&mut self, bytes: &[u8]) {
         let mask = &self.header[self.header_len - 4..self.header_len];
-        while self.kept_len < KEPT && self.kept_len < bytes.len() {
-            self.kept[self.kept_len] = bytes[self.kept_len] ^ mask[self.kept_len % 4];
-            self.kept_len += 1;
+        while self.start_len < START_BYTES && self.start_len < bytes.len() {
+            self.start[self.start_len] = bytes[self.start_len] ^ mask[self.start_len % 4];
+            self.start_len += 1;
         }
     }
 

@@ -215,12 +215,12 @@ mod tests {
     }
 
     /// A node, a clock and a lot that is always the middle.
-    struct Node {
+    struct NodeBench {
         admission: NodeAdmission,
         now: Instant,
     }
 
-    impl Node {
+    impl NodeBench {
         fn new(set: Option<u32>) -> Self {
             let now = crate::clock::now();
             let params = AdmissionParams::new(rate(1_000));
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_automatic_rate_admits_only_what_a_tick_hands_out() {
-        let mut node = Node::new(None);
+        let mut node = NodeBench::new(None);
         let at_once = (0..100).filter(|_| node.arrive() == AdmissionVerdict::Admit).count();
         assert_eq!(at_once, 20, "two ticks' worth is saved up");
         node.now += SECOND * 5;
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_set_rate_goes_by_the_clock() {
-        let mut node = Node::new(Some(1));
+        let mut node = NodeBench::new(Some(1));
         assert_eq!(node.arrive(), AdmissionVerdict::Admit);
         assert!(matches!(node.arrive(), AdmissionVerdict::Park { .. }));
         let admitted: usize = (0..110).map(|_| node.tick(SECOND)).sum();
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn an_automatic_rate_rises_while_arrivals_wait_and_falls_with_the_delay() {
-        let mut node = Node::new(None);
+        let mut node = NodeBench::new(None);
         let mut after = |delay| {
             (0..200).for_each(|_| _ = node.arrive());
             node.tick(delay);
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_rate_can_be_set_and_left_to_the_machine_again() {
-        let mut node = Node::new(None);
+        let mut node = NodeBench::new(None);
         node.admission.set_rate(Some(rate(5)), node.now);
         let status = node.admission.status(node.now);
         assert_eq!((status.automatic, status.rate, status.park_places), (false, rate(5), 100));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_storm_is_told_of_once_and_its_absences_are_expected() {
-        let mut node = Node::new(Some(10));
+        let mut node = NodeBench::new(Some(10));
         node.now += SECOND * 3;
         assert_eq!(node.admission.observe(500, node.now), None);
         let refused = loop {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_node_that_drains_sends_parked_arrivals_away() {
-        let mut node = Node::new(Some(1));
+        let mut node = NodeBench::new(Some(1));
         node.arrive();
         assert!(matches!(node.arrive(), AdmissionVerdict::Park { .. }));
         node.admission.close();

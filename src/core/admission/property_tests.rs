@@ -12,7 +12,7 @@ use super::{
 };
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum AdmissionEvent {
     Arrive(bool, u64),
     Crowd(u32),
     Leave(prop::sample::Index),
@@ -24,18 +24,18 @@ enum Event {
     Pass(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = AdmissionEvent> {
     prop_oneof![
-        8 => (any::<bool>(), 0..20_u64).prop_map(|(over, who)| Event::Arrive(over, who)),
-        2 => (1..60_u32).prop_map(Event::Crowd),
-        3 => any::<prop::sample::Index>().prop_map(Event::Leave),
-        6 => Just(Event::Poll),
-        2 => Just(Event::HoldEnded),
-        1 => (1..60_u32).prop_map(Event::Rate),
-        1 => proptest::option::of(1..90_u32).prop_map(Event::Expect),
-        1 => proptest::option::of(0..3_000_u64).prop_map(Event::Backlog),
-        4 => (0..700_u64).prop_map(Event::Pass),
-        1 => (0..40_000_u64).prop_map(Event::Pass),
+        8 => (any::<bool>(), 0..20_u64).prop_map(|(over, who)| AdmissionEvent::Arrive(over, who)),
+        2 => (1..60_u32).prop_map(AdmissionEvent::Crowd),
+        3 => any::<prop::sample::Index>().prop_map(AdmissionEvent::Leave),
+        6 => Just(AdmissionEvent::Poll),
+        2 => Just(AdmissionEvent::HoldEnded),
+        1 => (1..60_u32).prop_map(AdmissionEvent::Rate),
+        1 => proptest::option::of(1..90_u32).prop_map(AdmissionEvent::Expect),
+        1 => proptest::option::of(0..3_000_u64).prop_map(AdmissionEvent::Backlog),
+        4 => (0..700_u64).prop_map(AdmissionEvent::Pass),
+        1 => (0..40_000_u64).prop_map(AdmissionEvent::Pass),
     ]
 }
 
@@ -167,30 +167,30 @@ impl AdmissionOracle {
         Ok(())
     }
 
-    fn step(&mut self, event: Event) -> Result<(), TestCaseError> {
+    fn step(&mut self, event: AdmissionEvent) -> Result<(), TestCaseError> {
         let identity = |n| (n > 9).then(|| Identity::new(n));
         match event {
-            Event::Arrive(over_share, i) => {
+            AdmissionEvent::Arrive(over_share, i) => {
                 self.arrive(Arrival { over_share, identity: identity(i) })?;
             }
-            Event::Crowd(size) => {
+            AdmissionEvent::Crowd(size) => {
                 (0..size).try_for_each(|_| self.arrive(Arrival::default()))?;
             }
-            Event::Leave(which) if !self.line.is_empty() => {
+            AdmissionEvent::Leave(which) if !self.line.is_empty() => {
                 let (ticket, ..) = self.line.remove(which.index(self.line.len())).unwrap();
                 prop_assert!(self.admission.leave(ticket) && !self.admission.leave(ticket));
                 self.count(Outcome::Left);
             }
-            Event::Leave(_) => {}
-            Event::Poll => self.poll()?,
-            Event::HoldEnded => self.admission.hold_ended(),
-            Event::Rate(rate) => self.admission.set_rate(per_second(rate), self.now),
-            Event::Expect(rate) => self.admission.expect_rate(rate.map(per_second)),
-            Event::Backlog(agents) => {
+            AdmissionEvent::Leave(_) => {}
+            AdmissionEvent::Poll => self.poll()?,
+            AdmissionEvent::HoldEnded => self.admission.hold_ended(),
+            AdmissionEvent::Rate(rate) => self.admission.set_rate(per_second(rate), self.now),
+            AdmissionEvent::Expect(rate) => self.admission.expect_rate(rate.map(per_second)),
+            AdmissionEvent::Backlog(agents) => {
                 self.backlog = agents;
                 self.admission.set_backlog(agents);
             }
-            Event::Pass(ms) => self.pass(Duration::from_millis(ms)),
+            AdmissionEvent::Pass(ms) => self.pass(Duration::from_millis(ms)),
         }
         Ok(())
     }

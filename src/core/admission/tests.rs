@@ -26,12 +26,12 @@ fn small() -> AdmissionParams {
     }
 }
 
-struct Bench {
+struct AdmissionBench {
     admission: Admission,
     now: Instant,
 }
 
-impl Bench {
+impl AdmissionBench {
     fn new(params: AdmissionParams) -> Self {
         let now = crate::clock::now();
         Self { admission: Admission::new(params, now), now }
@@ -81,7 +81,7 @@ fn who(identity: u64) -> Arrival {
 /// Refusals need connections too: they tell agents when to come again.
 #[test]
 fn the_last_capacity_is_reserved_for_refusals() {
-    let mut bench = Bench::new(small());
+    let mut bench = AdmissionBench::new(small());
     let left = |free| Capacity { free, reserve: 4, sessions_full: false };
     bench.admission.set_capacity(left(4));
     assert_eq!(bench.arrive(Arrival::default()), AdmissionVerdict::Admit);
@@ -105,7 +105,7 @@ fn the_last_capacity_is_reserved_for_refusals() {
 
 #[test]
 fn a_full_table_of_sessions_refuses_every_arrival() {
-    let mut bench = Bench::full(small());
+    let mut bench = AdmissionBench::full(small());
     bench.admission.set_capacity(Capacity { sessions_full: true, ..Capacity::AMPLE });
     assert_eq!(bench.refuse(Arrival::default()).reason, Reason::NoRoom);
     let (decided, _) = bench.poll();
@@ -115,7 +115,7 @@ fn a_full_table_of_sessions_refuses_every_arrival() {
 
 #[test]
 fn a_burst_is_admitted_then_arrivals_are_parked_then_reservations_are_given() {
-    let mut bench = Bench::new(small());
+    let mut bench = AdmissionBench::new(small());
     for _ in 0..10 {
         assert_eq!(bench.arrive(Arrival::default()), AdmissionVerdict::Admit);
     }
@@ -138,7 +138,7 @@ fn a_burst_is_admitted_then_arrivals_are_parked_then_reservations_are_given() {
 
 #[test]
 fn parked_arrivals_are_admitted_in_order_as_tokens_come() {
-    let mut bench = Bench::new(small());
+    let mut bench = AdmissionBench::new(small());
     (0..10).for_each(|_| assert_eq!(bench.arrive(Arrival::default()), AdmissionVerdict::Admit));
     let tickets: Vec<Ticket> = (0..5).map(|_| bench.park(Arrival::default())).collect();
     let (decided, next) = bench.poll();
@@ -156,7 +156,7 @@ fn parked_arrivals_are_admitted_in_order_as_tokens_come() {
 
 #[test]
 fn an_arrival_parked_for_too_long_gets_a_reservation_at_once() {
-    let mut bench = Bench::full(AdmissionParams { park_ttl: SECOND, ..small() });
+    let mut bench = AdmissionBench::full(AdmissionParams { park_ttl: SECOND, ..small() });
     bench.admission.set_rate(per_second(1), bench.now);
     bench.now += SECOND;
     let (decided, _) = bench.poll();
@@ -174,7 +174,7 @@ fn an_arrival_parked_for_too_long_gets_a_reservation_at_once() {
 
 #[test]
 fn a_call_decides_on_a_bounded_number() {
-    let mut bench = Bench::new(AdmissionParams::new(per_second(1_000)));
+    let mut bench = AdmissionBench::new(AdmissionParams::new(per_second(1_000)));
     (0..1_500).for_each(|_| _ = bench.arrive(Arrival::default()));
     bench.now += SECOND;
     let (decided, next) = bench.poll();
@@ -184,7 +184,7 @@ fn a_call_decides_on_a_bounded_number() {
 
 #[test]
 fn the_last_part_of_the_park_is_closed_to_sources_over_their_share() {
-    let mut bench = Bench::new(small());
+    let mut bench = AdmissionBench::new(small());
     (0..10).for_each(|_| assert_eq!(bench.arrive(OVER_SHARE), AdmissionVerdict::Admit));
     let tickets: Vec<Ticket> = (0..15).map(|_| bench.park(OVER_SHARE)).collect();
     assert_eq!(bench.refuse(OVER_SHARE).reason, Reason::SourceShare);
@@ -197,7 +197,7 @@ fn the_last_part_of_the_park_is_closed_to_sources_over_their_share() {
 
 #[test]
 fn a_fixed_wait_is_told_to_all() {
-    let mut bench = Bench::full(AdmissionParams { retry_fixed: SECOND * 30, ..small() });
+    let mut bench = AdmissionBench::full(AdmissionParams { retry_fixed: SECOND * 30, ..small() });
     for _ in 0..100 {
         let refusal = bench.refuse(Arrival::default());
         assert_eq!((refusal.hold, refusal.retry_after), (Duration::ZERO, SECOND * 30));
@@ -206,7 +206,7 @@ fn a_fixed_wait_is_told_to_all() {
 
 #[test]
 fn a_node_that_closes_sends_every_arrival_away() {
-    let mut bench = Bench::full(small());
+    let mut bench = AdmissionBench::full(small());
     bench.admission.close();
     let refusal = bench.refuse(Arrival::default());
     assert_eq!((refusal.reason, refusal.hold), (Reason::Closing, Duration::ZERO));
@@ -219,7 +219,7 @@ fn a_node_that_closes_sends_every_arrival_away() {
 
 #[test]
 fn a_new_burst_begins_empty() {
-    let mut bench = Bench::new(small());
+    let mut bench = AdmissionBench::new(small());
     bench.admission.set_burst(SECOND / 2, bench.now);
     let early = bench.park(Arrival::default());
     bench.now += SECOND * 3;
@@ -230,7 +230,7 @@ fn a_new_burst_begins_empty() {
 
 #[test]
 fn refusals_are_held_up_to_a_number() {
-    let mut bench = Bench::full(small());
+    let mut bench = AdmissionBench::full(small());
     (0..200).for_each(|_| _ = bench.refuse(Arrival::default()));
     assert_eq!(bench.admission.held(), 3);
     assert_eq!(bench.refuse(Arrival::default()).hold, Duration::ZERO);
@@ -242,7 +242,7 @@ fn refusals_are_held_up_to_a_number() {
 
 #[test]
 fn a_recognised_agent_keeps_its_reservation() {
-    let mut bench = Bench::full(AdmissionParams { held_max: 0, ..small() });
+    let mut bench = AdmissionBench::full(AdmissionParams { held_max: 0, ..small() });
     (0..100).for_each(|_| _ = bench.refuse(Arrival::default()));
     let first = bench.refuse(who(1));
     assert_eq!(first.reason, Reason::ParkFull);
@@ -261,7 +261,7 @@ fn a_recognised_agent_keeps_its_reservation() {
 
 #[test]
 fn a_reservation_that_is_too_far_away_by_now_is_replaced() {
-    let mut bench = Bench::full(small());
+    let mut bench = AdmissionBench::full(small());
     (0..1_000).for_each(|_| _ = bench.refuse(who(1)));
     (0..1_000).for_each(|_| _ = bench.refuse(Arrival::default()));
     let far = bench.refuse(who(2));
@@ -269,7 +269,7 @@ fn a_reservation_that_is_too_far_away_by_now_is_replaced() {
     bench.admission.set_rate(per_second(1_000), bench.now);
     bench.admission.set_backlog(Some(0));
     bench.now += SECOND * 5;
-    let near = Bench { admission: bench.admission, now: bench.now };
+    let near = AdmissionBench { admission: bench.admission, now: bench.now };
     let mut bench = near;
     while let Some(Duration::ZERO) = bench.poll().1 {}
     while !matches!(bench.arrive(Arrival::default()), AdmissionVerdict::Refuse(_)) {}
@@ -279,7 +279,7 @@ fn a_reservation_that_is_too_far_away_by_now_is_replaced() {
 
 #[test]
 fn a_rate_that_collapses_tells_only_waits_that_the_line_explains() {
-    let mut bench = Bench::full(AdmissionParams { park_horizon: SECOND * 60, ..small() });
+    let mut bench = AdmissionBench::full(AdmissionParams { park_horizon: SECOND * 60, ..small() });
     bench.admission.set_rate(per_second(1), bench.now);
     let refusal = bench.refuse(Arrival::default());
     assert!(wait(refusal) <= SECOND * 60, "{refusal:?}: parked arrivals leave after 30 s");
@@ -287,7 +287,7 @@ fn a_rate_that_collapses_tells_only_waits_that_the_line_explains() {
 
 #[test]
 fn tells_when_the_last_agent_will_be_admitted() {
-    let mut bench = Bench::full(small());
+    let mut bench = AdmissionBench::full(small());
     assert_eq!(bench.admission.last_in(), None);
     bench.admission.set_backlog(Some(600));
     assert_eq!(bench.admission.last_in(), Some(SECOND * 60));
@@ -300,7 +300,7 @@ fn tells_when_the_last_agent_will_be_admitted() {
 #[test]
 fn an_expected_recovery_brings_reservations_nearer() {
     let last = |expected: Option<u32>| {
-        let mut bench = Bench::full(AdmissionParams { held_max: 0, ..small() });
+        let mut bench = AdmissionBench::full(AdmissionParams { held_max: 0, ..small() });
         bench.admission.expect_rate(expected.map(per_second));
         (0..1_000).map(|_| bench.refuse(Arrival::default()).retry_after).max().unwrap()
     };
@@ -311,7 +311,7 @@ fn an_expected_recovery_brings_reservations_nearer() {
 
 #[test]
 fn a_backlog_of_zero_still_spreads_reservations() {
-    let mut bench = Bench::full(AdmissionParams { held_max: 0, ..small() });
+    let mut bench = AdmissionBench::full(AdmissionParams { held_max: 0, ..small() });
     bench.admission.set_backlog(Some(0));
     let waits: Vec<u64> =
         (0..1_000).map(|_| bench.refuse(Arrival::default()).retry_after.as_secs()).collect();
@@ -332,7 +332,7 @@ fn every_outcome_has_a_label_of_its_own() {
 fn every_obedient_agent_is_admitted() {
     let agents = 3_000_u32;
     let params = AdmissionParams { held_max: 0, ..AdmissionParams::new(per_second(50)) };
-    let mut bench = Bench::new(params);
+    let mut bench = AdmissionBench::new(params);
     let start = bench.now;
     let clock = |agent: u32| 0.9 + 0.2 * f64::from(agent % 97) / 96.0;
     let mut dials: BinaryHeap<_> = (0..agents)

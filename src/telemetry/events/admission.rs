@@ -1,4 +1,4 @@
-//! What happens at the gate, before an agent is let in.
+//! What happens before an agent is admitted.
 
 use std::time::Duration;
 
@@ -87,30 +87,26 @@ impl StormChanged<'_> {
     }
 }
 
-/// How large a storm is, in words.
+/// How large a storm is, in words. An automatic rate rises while arrivals wait, so an estimate from its first
+/// value would be far too long: it is left out.
 fn storm(status: &AdmissionStatus) -> String {
-    let Some(agents) = status.disconnected else {
-        return format!(
-            "storm: {} arrivals wait, fleet size unknown",
-            thousands(status.parked as u128)
-        );
+    let AdmissionStatus { automatic, parked, disconnected, last_in, .. } = *status;
+    let Some(agents) = disconnected else {
+        return format!("storm: {} arrivals wait, fleet size unknown", thousands(parked as u128));
     };
     let agents = thousands(agents.into());
-    match status.last_in {
-        // An automatic rate rises while arrivals wait: an estimate from its first value would be far too long.
-        Some(last_in) if !status.automatic => {
-            format!(
-                "storm: {agents} agents outside, last one in about {:.0} s",
-                last_in.as_secs_f64().ceil()
-            )
+    match last_in {
+        Some(last_in) if !automatic => {
+            let seconds = last_in.as_secs_f64().ceil();
+            format!("storm: {agents} agents outside, last one in about {seconds:.0} s")
         }
         _ => format!("storm: {agents} agents outside, the rate adapts to the machine"),
     }
 }
 
-/// How long a task that was due waited for a processor.
+/// The probe task was due and ran.
 pub struct Delayed {
-    /// So long.
+    /// How long it waited for a processor.
     pub delay: Duration,
 }
 
@@ -121,7 +117,7 @@ impl Delayed {
     }
 }
 
-/// The system keeps a shorter accept queue than was asked for.
+/// The system cuts the accept queue to less than was asked for.
 pub struct BacklogCapped {
     /// What was asked for, in connections.
     pub backlog: u32,
@@ -142,13 +138,13 @@ impl BacklogCapped {
 
 /// Accepting slows down because memory runs out, or is back to normal.
 pub struct PressureChanged {
-    /// Whether it is on.
+    /// Whether it slows down.
     pub on: bool,
     /// Resident memory.
     pub resident_bytes: usize,
-    /// What it may be.
+    /// Its bound.
     pub memory_max: usize,
-    /// Bytes of messages that have not wholly arrived.
+    /// Bytes of incomplete messages.
     pub buffered_bytes: usize,
 }
 
@@ -158,9 +154,38 @@ impl PressureChanged {
         metrics().memory_pressure.set(if self.on { 1.0 } else { 0.0 });
         let (resident, max, buffered) = (self.resident_bytes, self.memory_max, self.buffered_bytes);
         if self.on {
-            warn!(target: TARGET, resident, max, buffered, "memory runs out: new connections wait in the kernel's queue");
+            warn!(target: TARGET, resident, max, buffered, "memory is short: new connections wait in the kernel's queue");
         } else {
             debug!(target: TARGET, resident, max, buffered, "memory suffices again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn a_storm_is_told_in_words() {
+        let status = AdmissionStatus {
+            automatic: false,
+            rate: NonZeroU32::new(300).unwrap(),
+            parked: 1_500,
+            park_places: 6_000,
+            held: 0,
+            disconnected: Some(10_000),
+            last_in: Some(Duration::from_millis(33_300)),
+            expected_until: None,
+        };
+        assert_eq!(storm(&status), "storm: 10,000 agents outside, last one in about 34 s");
+        let automatic = AdmissionStatus { automatic: true, ..status };
+        assert_eq!(
+            storm(&automatic),
+            "storm: 10,000 agents outside, the rate adapts to the machine"
+        );
+        let unknown = AdmissionStatus { disconnected: None, last_in: None, ..status };
+        assert_eq!(storm(&unknown), "storm: 1,500 arrivals wait, fleet size unknown");
     }
 }

@@ -22,19 +22,22 @@ pub struct DrainPhaseEntered {
 impl DrainPhaseEntered {
     /// Logs it.
     pub fn emit(self) {
-        info!(target: TARGET, phase = self.phase.as_str(), left = self.left, "draining");
+        match self.phase {
+            DrainPhase::Drained => info!(target: TARGET, "drained"),
+            phase => info!(target: TARGET, phase = phase.as_str(), left = self.left, "draining"),
+        }
     }
 }
 
-/// The rate that is set does not suffice. The configuration's fault.
+/// The rate that is set is too low. The configuration's fault.
 pub struct DrainTooSlow {
     /// Agents' connections now open.
     pub open: usize,
-    /// Of which so many are closed a second.
+    /// How many of them are closed a second.
     pub rate: u32,
-    /// For so long.
+    /// For how long.
     pub time_max: Duration,
-    /// And so many are then closed at one instant.
+    /// How many are left then, and closed at one instant.
     pub left: u64,
 }
 
@@ -48,14 +51,14 @@ impl DrainTooSlow {
             rate,
             time_max_seconds = time_max.as_secs(),
             closed_at_once = left,
-            "drain.rate is too low for these agents: those left at drain.time_max are closed at one instant"
+            "drain.rate is too low for these agents: connections left at drain.time_max are closed at one instant"
         );
     }
 }
 
-/// The node's last word on what agents said and servers have not taken, or not answered.
+/// The node's last word on what agents said and servers left unacknowledged.
 pub struct DrainUnacknowledged {
-    /// Agents that were let go before their server had taken and answered everything.
+    /// Agents that were disconnected before their server had taken and answered everything.
     pub agents: usize,
     /// Messages that were on links at the end.
     pub messages: usize,
@@ -67,10 +70,22 @@ impl DrainUnacknowledged {
         let Self { agents, messages } = self;
         metrics().drain_unacknowledged.increment(agents as u64);
         if agents > 0 || messages > 0 {
-            warn!(target: TARGET, agents, messages,
-                "servers have not taken all that agents said; their next nodes ask for their state"
-            );
+            warn!(target: TARGET, agents, messages, "{}", unacknowledged(agents, messages));
         }
+    }
+}
+
+/// What was left unacknowledged, in words.
+fn unacknowledged(agents: usize, messages: usize) -> String {
+    const NEXT: &str = "the next node will ask for";
+    match agents {
+        0 => format!("{messages} messages were unconfirmed when the links to servers were closed"),
+        1 => format!(
+            "1 agent was disconnected before its server confirmed everything; {NEXT} its full state"
+        ),
+        _ => format!(
+            "{agents} agents were disconnected before their servers confirmed everything; {NEXT} their full state"
+        ),
     }
 }
 
@@ -91,5 +106,23 @@ impl DrainMeasured {
             metrics().drain_phase.with(*phase).set(is_it);
         }
         metrics().drain_left.set(self.left as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_unacknowledged_is_told_in_words() {
+        assert_eq!(
+            unacknowledged(1, 0),
+            "1 agent was disconnected before its server confirmed everything; the next node will ask for its \
+             full state"
+        );
+        assert!(
+            unacknowledged(2, 5).starts_with("2 agents were disconnected before their servers")
+        );
+        assert!(unacknowledged(0, 5).starts_with("5 messages were unconfirmed"));
     }
 }

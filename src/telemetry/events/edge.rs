@@ -76,7 +76,7 @@ impl ConnectionClosed {
     }
 }
 
-/// A connection could not be accepted.
+/// Accepting a connection failed.
 pub struct AcceptFailed<'a> {
     /// What the system says.
     pub error: &'a std::io::Error,
@@ -91,9 +91,9 @@ impl AcceptFailed<'_> {
     pub fn emit(self) {
         metrics().accept_errors.with(self.kind).increment(1);
         if self.first {
-            warn!(target: TARGET, error = %self.error, kind = %self.kind, "connections cannot be accepted");
+            warn!(target: TARGET, error = %self.error, kind = %self.kind, "accepting connections fails");
         } else {
-            debug!(target: TARGET, error = %self.error, kind = %self.kind, "connection not accepted");
+            debug!(target: TARGET, error = %self.error, kind = %self.kind, "accepting a connection failed");
         }
     }
 }
@@ -146,7 +146,7 @@ impl MessageSent {
     }
 }
 
-/// A message from an agent was not taken.
+/// A message from an agent was rejected.
 pub struct MessageRejected {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
@@ -178,7 +178,7 @@ impl PingSent {
 
 /// What the edge holds, taken a few times a second.
 pub struct EdgeMeasured {
-    /// Bytes of messages that have not wholly arrived.
+    /// Bytes of incomplete messages.
     pub buffered_bytes: usize,
 }
 

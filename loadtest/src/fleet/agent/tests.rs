@@ -3,13 +3,13 @@
 use super::*;
 use seawall::opamp::proto::{AgentIdentification, AgentRemoteConfig, AgentToServer, CustomMessage};
 
-fn read(agent: &mut Agent, profile: &Profile) -> (AgentToServer, Vec<u8>) {
+fn read(agent: &mut FleetAgent, profile: &Profile) -> (AgentToServer, Vec<u8>) {
     let mut out = Vec::new();
     agent.report(profile, &mut out);
     (AgentToServer::decode(&out[..]).unwrap(), out)
 }
 
-fn tell(agent: &mut Agent, message: ServerToAgent) -> Reaction {
+fn tell(agent: &mut FleetAgent, message: ServerToAgent) -> Reaction {
     agent.on_message(&message.encode_to_vec()).unwrap()
 }
 
@@ -18,7 +18,7 @@ fn a_first_report_is_of_a_real_size_and_shape() {
     let profile = Profile::new(1);
     let mut sizes = 0;
     for index in 0..200 {
-        let mut agent = Agent::new(&profile, index);
+        let mut agent = FleetAgent::new(&profile, index);
         agent.on_open(Behaviour::DeltaOnReconnect);
         let (message, bytes) = read(&mut agent, &profile);
         sizes += bytes.len();
@@ -41,11 +41,11 @@ fn a_first_report_is_of_a_real_size_and_shape() {
 #[test]
 fn the_order_of_maps_changes_and_the_digest_does_not() {
     let profile = Profile::new(1);
-    let mut agent = Agent::new(&profile, 3);
+    let mut agent = FleetAgent::new(&profile, 3);
     let truth = agent.truth(&profile);
     let mut seen = std::collections::HashSet::new();
     for _ in 0..20 {
-        agent.pending = Pending::ALL.with(Pending::MAP);
+        agent.pending = PendingFields::ALL.with(PendingFields::MAP);
         let (_, bytes) = read(&mut agent, &profile);
         let shape = ReportShape::decode(&bytes[..]).unwrap();
         assert!(shape.is_full());
@@ -62,7 +62,7 @@ fn the_order_of_maps_changes_and_the_digest_does_not() {
 fn reconnects_follow_the_behaviour() {
     let profile = Profile::new(1);
     for behaviour in [Behaviour::FullOnReconnect, Behaviour::DeltaOnReconnect] {
-        let mut agent = Agent::new(&profile, 1);
+        let mut agent = FleetAgent::new(&profile, 1);
         agent.on_open(behaviour);
         read(&mut agent, &profile);
         agent.on_open(behaviour);
@@ -80,7 +80,7 @@ fn reconnects_follow_the_behaviour() {
 #[test]
 fn questions_are_answered_in_full() {
     let profile = Profile::new(1);
-    let mut agent = Agent::new(&profile, 1);
+    let mut agent = FleetAgent::new(&profile, 1);
     agent.on_open(Behaviour::DeltaOnReconnect);
     read(&mut agent, &profile);
     assert_eq!(tell(&mut agent, ServerToAgent::default()), Reaction::default());
@@ -99,7 +99,7 @@ fn questions_are_answered_in_full() {
 #[test]
 fn offers_are_applied_and_strangers_mail_is_noticed() {
     let profile = Profile::new(1);
-    let mut agent = Agent::new(&profile, 1);
+    let mut agent = FleetAgent::new(&profile, 1);
     let mine = agent.uid.to_wire().to_vec();
     let config =
         AgentRemoteConfig { config_hash: [&mine[..], b"1"].concat(), ..Default::default() };
@@ -110,7 +110,7 @@ fn offers_are_applied_and_strangers_mail_is_noticed() {
     assert_eq!(message.remote_config_status.unwrap().last_remote_config_hash, config.config_hash);
     let stranger = ServerToAgent { instance_uid: vec![9; 16], ..Default::default() };
     assert!(tell(&mut agent, stranger).misrouted);
-    // The envelope says it is ours, the letter does not.
+    // The envelope says it is ours, the letter says otherwise.
     let custom = CustomMessage { data: vec![9; 20], ..Default::default() };
     let wrong =
         ServerToAgent { instance_uid: mine, custom_message: Some(custom), ..Default::default() };
@@ -120,7 +120,7 @@ fn offers_are_applied_and_strangers_mail_is_noticed() {
 #[test]
 fn a_new_uid_keeps_the_number() {
     let profile = Profile::new(1);
-    let mut agent = Agent::new(&profile, 1);
+    let mut agent = FleetAgent::new(&profile, 1);
     read(&mut agent, &profile);
     let new = AgentIdentification { new_instance_uid: vec![8; 16] };
     let message = ServerToAgent { agent_identification: Some(new), ..Default::default() };

@@ -67,7 +67,7 @@ fn a_gap_is_healed_by_a_full_report_only() {
     let outcome = apply(&store, &delta(3));
     assert!(!outcome.gap && outcome.wants_full);
     assert!(!apply(&store, &full(4)).wants_full);
-    // A repeated number is a gap as well; a full report with a gap needs no question.
+    // A repeated number is a gap as well; a full report with a gap makes the question needless.
     assert!(apply(&store, &delta(4)).gap);
     let outcome = apply(&store, &full(9));
     assert!(outcome.gap && !outcome.wants_full);
@@ -78,7 +78,7 @@ fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for(
     let store = AgentStore::new();
     assert!(!apply(&store, &full(0)).repeated);
     assert!(apply(&store, &full(1)).repeated);
-    // Times in health are not news.
+    // Times in health are no news.
     let later = ComponentHealth { status_time_unix_nano: 5, ..Default::default() };
     assert!(apply(&store, &AgentToServer { health: Some(later), ..full(2) }).repeated);
     // Health, the map of components, and a gap are.
@@ -89,11 +89,12 @@ fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for(
     components.components.insert("exporters".to_owned(), Default::default());
     assert!(!apply(&store, &with_map).repeated);
     assert!(!apply(&store, &full(9)).repeated);
-    // After a gap the server asks, so the next one is its answer; the one after that is not.
+    // After a gap the server asks, so the next one is its answer; the one after that is a
+    // repetition.
     assert!(apply(&store, &delta(11)).wants_full);
     assert!(!apply(&store, &full(12)).repeated);
     assert!(apply(&store, &full(13)).repeated);
-    // A delta, whatever is in it, is no full state.
+    // A delta is less than a full state, whatever is in it.
     let delta = AgentToServer { health: Some(Default::default()), ..delta(14) };
     assert!(!apply(&store, &delta).repeated);
 }
@@ -152,7 +153,7 @@ fn goodbyes_and_routes() {
     assert!(!store.apply(uid(), &shape, Some(&first)).new_here);
     let shape = ReportShape::decode(&delta(2).encode_to_vec()[..]).unwrap();
     assert!(store.apply(uid(), &shape, Some(&second)).new_here);
-    // The end of the older connection is nothing to an agent that has moved on.
+    // The end of the older connection leaves an agent alone that has moved on.
     store.lose_route(uid(), 1);
     assert_eq!(store.reachable(), vec![uid()]);
     store.lose_route(uid(), 2);

@@ -1,0 +1,258 @@
+//! Connections over TCP cost little; a transport that lives in memory is admitted and served like TCP.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::core::pacing::{Class, Permit};
+use crate::core::session::Route;
+use crate::edge::admission::ArrivalSource;
+use crate::edge::params::EdgeParams;
+use crate::ident::ServerId;
+use crate::sessions::Sessions;
+use crate::sessions::{NotSent, ServerHello, Uplink};
+
+/// All servers are down.
+struct Nowhere;
+
+impl Uplink for Nowhere {
+    fn route(&self, _: InstanceUid) -> Option<Route> {
+        None
+    }
+
+    fn admit(&self, _: InstanceUid, _: Route) -> Permit {
+        Permit::Granted
+    }
+
+    fn state_lost(&self, _: Route) -> bool {
+        false
+    }
+
+    fn send(
+        &self,
+        _: InstanceUid,
+        _: Route,
+        _: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        Err(NotSent::Down)
+    }
+
+    fn orphaned(&self, _: Route, _: u32) {}
+
+    fn announced(&self, _: InstanceUid, _: ServerId) {}
+
+    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
+        Arc::default()
+    }
+
+    fn enqueue(&self, _: InstanceUid, _: Class) {}
+
+    fn release(&self, _: InstanceUid) {}
+}
+
+fn edge(params: EdgeParams) -> Arc<Edge> {
+    let sessions =
+        Arc::new(Sessions::new(Default::default(), Default::default(), Arc::new(Nowhere)));
+    Edge::new(params, sessions, 64)
+}
+
+async fn permit(edge: &Arc<Edge>) -> OwnedSemaphorePermit {
+    Arc::clone(&edge.permits).acquire_owned().await.unwrap()
+}
+
+/// A connection that has just been accepted, with its edge and its permit.
+async fn connection() -> (Arc<Edge>, TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let edge = edge(EdgeParams::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = listener.local_addr().unwrap();
+    let socket = TcpStream::connect(peer).await.unwrap();
+    let permit = permit(&edge).await;
+    (edge, socket, peer, permit)
+}
+
+/// What an idle agent costs beside its socket and session is this one allocation and the boxed
+/// [`AgentSocket`]: a field or a future added without thought shows here first.
+#[tokio::test]
+async fn an_idle_agents_task_is_small() {
+    let (edge, socket, peer, permit) = connection().await;
+    let closed = Closed { peer, uid: None, reason: CloseReason::Internal };
+    let source = ArrivalSource::default();
+    let request = Box::new(FirstRequest { asked: Asked::Other, source, rest: Vec::new() });
+    let socket = socket.into_std().unwrap();
+    let task = size_of_val(&live::<TcpStream>(edge, socket, request, closed, permit));
+    assert!(task <= 400, "the task has {task} bytes");
+    let agent = size_of::<AgentSocket<TcpStream>>();
+    assert!(agent <= 320, "the agent's socket has {agent} bytes");
+}
+
+/// What a parked arrival costs beside its socket: the task above, this allocation, what is left of its head, a
+/// channel, and its entries in the park and the table of waiting arrivals.
+#[tokio::test]
+async fn a_parked_arrival_costs_little() {
+    let (edge, socket, peer, _) = connection().await;
+    let waiting = size_of_val(&admit(&edge, socket, peer));
+    assert!(waiting <= 720, "what waits has {waiting} bytes");
+    let (edge, socket, peer, permit) = connection().await;
+    let task = size_of_val(&serve(edge, socket, peer, permit));
+    assert!(task <= 400, "the task has {task} bytes");
+}
+
+/// A stream in memory. Its peer says by a signal of its own that it has gone.
+struct MemoryStream {
+    stream: DuplexStream,
+    gone: watch::Receiver<bool>,
+}
+
+impl AsyncRead for MemoryStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for MemoryStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Transport for MemoryStream {
+    type Detached = Self;
+
+    async fn gone(&mut self) {
+        let _ = self.gone.wait_for(|gone| *gone).await;
+    }
+
+    async fn writable(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn detach(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    fn attach(detached: Self) -> io::Result<Self> {
+        Ok(detached)
+    }
+}
+
+/// An agent at the other end of a [`MemoryStream`].
+struct MemoryAgent {
+    stream: DuplexStream,
+    gone: watch::Sender<bool>,
+    /// The connection until it is admitted or over.
+    admission: JoinHandle<()>,
+}
+
+impl MemoryAgent {
+    /// Connects, and says `request`.
+    async fn ask(edge: &Arc<Edge>, request: &str) -> Self {
+        let (mut stream, other) = tokio::io::duplex(16 << 10);
+        let gone = watch::Sender::new(false);
+        let socket = MemoryStream { stream: other, gone: gone.subscribe() };
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let permit = permit(edge).await;
+        let admission = tokio::spawn(serve(Arc::clone(edge), socket, peer, permit));
+        Self { stream, gone, admission }
+    }
+
+    /// The first line of the answer.
+    async fn status(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(self.stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(line).unwrap().trim_end().to_owned()
+    }
+}
+
+const UPGRADE: &str = "GET /v1/opamp HTTP/1.1\r\nHost: seawall\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// One entry a second, of which the first is free; the park holds `park` seconds' worth.
+fn one_a_second(park: Duration) -> Arc<Edge> {
+    let mut params = EdgeParams::default();
+    params.admission.rate = NonZeroU32::new(1);
+    params.admission.admission.park_horizon = park;
+    params.admission.admission.hold_max = Duration::ZERO;
+    edge(params)
+}
+
+/// Waits until this many arrivals are parked.
+async fn parked(edge: &Edge, wanted: usize) {
+    while edge.admission().parked != wanted {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_arrival_over_a_stream_in_memory_waits_for_its_entry_and_is_served() {
+    let edge = one_a_second(Duration::from_secs(20));
+    let mut first = MemoryAgent::ask(&edge, UPGRADE).await;
+    assert_eq!(first.status().await, "HTTP/1.1 101 Switching Protocols");
+    let mut second = MemoryAgent::ask(&edge, UPGRADE).await;
+    parked(&edge, 1).await;
+    edge.set_admission_rate(NonZeroU32::new(1_000));
+    edge.start_probe().unwrap();
+    assert_eq!(second.status().await, "HTTP/1.1 101 Switching Protocols");
+    second.admission.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_parked_arrival_whose_transport_says_it_has_gone_frees_its_place() {
+    let edge = one_a_second(Duration::from_secs(20));
+    MemoryAgent::ask(&edge, UPGRADE).await.status().await;
+    let agent = MemoryAgent::ask(&edge, UPGRADE).await;
+    parked(&edge, 1).await;
+    agent.gone.send_replace(true);
+    agent.admission.await.unwrap();
+    assert_eq!(edge.admission().parked, 0);
+}
+
+#[tokio::test]
+async fn an_arrival_over_a_stream_in_memory_is_told_when_to_come_again() {
+    let edge = one_a_second(Duration::ZERO);
+    MemoryAgent::ask(&edge, UPGRADE).await.status().await;
+    let mut refused = MemoryAgent::ask(&edge, UPGRADE).await;
+    assert_eq!(refused.status().await, "HTTP/1.1 503 Service Unavailable");
+    let mut rest = String::new();
+    refused.stream.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("Retry-After: "), "{rest}");
+    drop(refused.stream);
+    refused.admission.await.unwrap();
+}
+
+#[tokio::test]
+async fn plain_http_is_served_over_a_stream_in_memory() {
+    let edge = edge(EdgeParams::default());
+    let post = "POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\n\
+        Content-Type: application/x-protobuf\r\nContent-Length: 1\r\n\r\n!";
+    let mut agent = MemoryAgent::ask(&edge, post).await;
+    assert_eq!(agent.status().await, "HTTP/1.1 400 Bad Request");
+    let mut other = MemoryAgent::ask(&edge, "GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(other.status().await, "HTTP/1.1 404 Not Found");
+}

@@ -1,0 +1,62 @@
+//! How a WebSocket ends, and what an agent is told of a message that is rejected: in one place for this protocol,
+//! as `refusal` is for HTTP.
+
+use std::net::SocketAddr;
+
+use super::refusal::{OVERLOADED_RETRY_AFTER, message_fault};
+use crate::opamp::splice::{self, Additions};
+use crate::sessions::Rejected;
+use crate::telemetry::events::edge::{
+    CloseReason, MessageFault, MessageRejected, MessageSent, SendKind,
+};
+use crate::websocket;
+
+/// At this many rejected messages in a row the peer counts as something else than an agent.
+const REJECTED_MAX: u8 = 16;
+
+/// How a connection ends: with a code for the agent, and a reason for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// RFC 6455, section 7.4.1.
+    pub(super) code: u16,
+    pub(super) reason: CloseReason,
+}
+
+/// The agent broke the WebSocket protocol.
+pub(super) fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
+    let (reason, label) = match fault {
+        websocket::Fault::Text => (CloseReason::UnsupportedData, MessageFault::Text),
+        websocket::Fault::TooBig => (CloseReason::TooBig, MessageFault::TooBig),
+        _ => (CloseReason::ProtocolFault, MessageFault::Frame),
+    };
+    MessageRejected { peer, fault: label }.emit();
+    Ending { code: fault.close_code(), reason }
+}
+
+/// Answers a message that was rejected, the last of `in_a_row`: the agent learns what is wrong with it. Returns
+/// how the connection ends, if it does.
+pub(super) fn reject(
+    why: &Rejected,
+    peer: SocketAddr,
+    in_a_row: u8,
+    out: &mut Vec<u8>,
+) -> Option<Ending> {
+    let before = out.len();
+    let frame = websocket::begin_message(None, 100, out);
+    match why {
+        Rejected::Malformed(_) | Rejected::Uid(_) => {
+            splice::bad_request(None, &why.to_string(), out);
+        }
+        Rejected::Cloned { uid, fresh } => {
+            splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
+        }
+        Rejected::Full => splice::unavailable(None, &why.to_string(), OVERLOADED_RETRY_AFTER, out),
+    }
+    websocket::finish_message(frame, out);
+    MessageRejected { peer, fault: message_fault(why) }.emit();
+    MessageSent { kind: SendKind::Error, bytes: out.len() - before }.emit();
+    if in_a_row >= REJECTED_MAX {
+        return Some(Ending { code: 1002, reason: CloseReason::ProtocolFault });
+    }
+    matches!(why, Rejected::Full).then_some(Ending { code: 1013, reason: CloseReason::OverLimit })
+}

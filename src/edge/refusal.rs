@@ -1,0 +1,256 @@
+//! Requests that are refused over HTTP, and what their senders are told: in one place for each status, written
+//! as a response for hyper, or as bytes of HTTP/1.1 while hyper has yet to see the connection.
+//!
+//! 503 and 429 are the two statuses after which agents keep their message and wait (docs/FIELD-NOTES.md, "The
+//! agents"). Overload is always answered with 503 and `Retry-After`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::body::BodyError;
+use super::lingering_close;
+use crate::opamp::splice;
+use crate::sessions::Rejected;
+use crate::telemetry::events::edge::{MessageFault, MessageRejected, RefuseReason};
+use crate::websocket::{self, UpgradeFault};
+
+/// The media type of OpAMP messages.
+pub(super) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+/// What an agent is told to wait while the node is overloaded: the specification's minimum.
+pub(super) const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// A response as hyper takes it.
+pub(super) type HttpResponse = Response<Full<Bytes>>;
+
+/// A request that is refused, and what its sender is told.
+#[derive(Debug)]
+pub(super) struct HttpRefusal {
+    status: StatusCode,
+    /// Why, for the operator.
+    pub(super) reason: RefuseReason,
+    header: Option<(HeaderName, HeaderValue)>,
+    /// A `ServerToAgent` that names the fault, if the request was OpAMP at all.
+    body: Vec<u8>,
+}
+
+impl HttpRefusal {
+    const fn new(status: StatusCode, reason: RefuseReason) -> Self {
+        Self { status, reason, header: None, body: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// BAD_REQUEST in the specification's terms.
+    fn bad(status: StatusCode, reason: RefuseReason, text: &str) -> Self {
+        let mut body = Vec::new();
+        splice::bad_request(None, text, &mut body);
+        Self { body, ..Self::new(status, reason) }
+    }
+
+    /// 503: admission tells the agent to come again after this time.
+    pub(super) fn not_yet(retry_after: Duration) -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, RefuseReason::NotYet);
+        refusal.with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
+    }
+
+    /// 503: the node lacks memory or sessions for this message.
+    pub(super) fn overloaded() -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, RefuseReason::Overloaded);
+        refusal.with(header::RETRY_AFTER, HeaderValue::from(OVERLOADED_RETRY_AFTER.as_secs()))
+    }
+
+    /// 431.
+    pub(super) const fn head_too_large() -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, RefuseReason::HeadTooLarge)
+    }
+
+    /// 408: the head took too long.
+    pub(super) const fn head_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, RefuseReason::HeaderTimeout)
+    }
+
+    /// 408: the body took too long.
+    pub(super) const fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, RefuseReason::BodyTimeout)
+    }
+
+    /// 404.
+    pub(super) const fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, RefuseReason::NotFound)
+    }
+
+    /// 405.
+    pub(super) fn method_not_allowed() -> Self {
+        let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, RefuseReason::MethodNotAllowed);
+        refusal.with(header::ALLOW, HeaderValue::from_static("GET, POST"))
+    }
+
+    /// 415: the body is something else than protobuf.
+    pub(super) fn media_type() -> Self {
+        Self::unsupported(header::ACCEPT, PROTOBUF)
+    }
+
+    /// 415: the body is compressed by something else than gzip.
+    pub(super) fn content_encoding() -> Self {
+        Self::unsupported(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+    }
+
+    fn unsupported(name: HeaderName, value: HeaderValue) -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, RefuseReason::UnsupportedMediaType).with(name, value)
+    }
+
+    /// A GET that reaches HTTP is a faulty upgrade: the answer says what is wrong with it.
+    pub(super) fn upgrade(headers: &HeaderMap) -> Self {
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let fault =
+            websocket::check_upgrade("GET", pairs).err().unwrap_or(UpgradeFault::HttpVersion);
+        let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        let reason = if status == StatusCode::UPGRADE_REQUIRED {
+            RefuseReason::UpgradeRequired
+        } else {
+            RefuseReason::BadRequest
+        };
+        Self::bad(status, reason, &fault.to_string())
+    }
+
+    /// The body cannot be taken.
+    pub(super) fn unreadable(fault: &BodyError, peer: SocketAddr) -> Self {
+        let (status, reason) = match fault {
+            BodyError::TooLarge { .. } => {
+                MessageRejected { peer, fault: MessageFault::TooBig }.emit();
+                (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::TooLarge)
+            }
+            BodyError::Ratio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::GzipRatio),
+            BodyError::Gzip(_) => {
+                MessageRejected { peer, fault: MessageFault::Gzip }.emit();
+                (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
+            }
+            BodyError::Broken(_) => (StatusCode::BAD_REQUEST, RefuseReason::BadRequest),
+            BodyError::NoRoom => return Self::overloaded(),
+        };
+        Self::bad(status, reason, &fault.to_string())
+    }
+
+    /// The sessions reject the message.
+    pub(super) fn rejected(why: &Rejected, peer: SocketAddr) -> Self {
+        MessageRejected { peer, fault: message_fault(why) }.emit();
+        if matches!(why, Rejected::Full) {
+            return Self::overloaded();
+        }
+        Self::bad(StatusCode::BAD_REQUEST, RefuseReason::BadRequest, &why.to_string())
+    }
+
+    /// For a connection that hyper serves.
+    pub(super) fn into_response(self) -> HttpResponse {
+        let upgrade_required = self.status == StatusCode::UPGRADE_REQUIRED;
+        let typed = !self.body.is_empty();
+        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if typed {
+            headers.insert(header::CONTENT_TYPE, PROTOBUF);
+        }
+        if upgrade_required {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+
+    /// For a connection that hyper has yet to see: answers, without a body, and closes. A peer that takes the
+    /// answer too slowly goes without it.
+    pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(self, socket: &mut S) {
+        let answer = self.head();
+        let written = tokio::time::timeout(lingering_close::PATIENCE, socket.write_all(&answer));
+        if let Ok(Ok(())) = written.await {
+            lingering_close::close(socket).await;
+        }
+    }
+
+    /// The answer as bytes of HTTP/1.1.
+    fn head(&self) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16()).into_bytes();
+        if let Some((name, value)) = &self.header {
+            head.extend_from_slice(title_case(name).as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"Content-Length: 0\r\nConnection: close\r\n\r\n");
+        head
+    }
+}
+
+/// `retry-after` as `Retry-After`, which every client understands.
+fn title_case(name: &HeaderName) -> String {
+    let mut begins = true;
+    let title = |letter: char| {
+        let begun = std::mem::replace(&mut begins, letter == '-');
+        if begun { letter.to_ascii_uppercase() } else { letter }
+    };
+    name.as_str().chars().map(title).collect()
+}
+
+/// What is wrong with a message that the sessions reject.
+pub(super) const fn message_fault(why: &Rejected) -> MessageFault {
+    match why {
+        Rejected::Malformed(_) => MessageFault::Scan,
+        Rejected::Uid(_) => MessageFault::Uid,
+        Rejected::Cloned { .. } => MessageFault::ClonedUid,
+        Rejected::Full => MessageFault::SessionsFull,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(refusal: &HttpRefusal) -> String {
+        String::from_utf8(refusal.head()).unwrap()
+    }
+
+    #[test]
+    fn an_agent_that_has_to_come_again_is_told_when_in_whole_seconds() {
+        let refusal = HttpRefusal::not_yet(Duration::from_secs(17));
+        assert_eq!(
+            text(&refusal),
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 17\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let response = refusal.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "17");
+    }
+
+    #[test]
+    fn a_refusal_before_http_closes_the_connection() {
+        let end = "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let refused = text(&HttpRefusal::head_too_large());
+        assert_eq!(refused, format!("HTTP/1.1 431 Request Header Fields Too Large{end}"));
+        let refused = text(&HttpRefusal::head_timeout());
+        assert_eq!(refused, format!("HTTP/1.1 408 Request Timeout{end}"));
+    }
+
+    #[test]
+    fn a_faulty_upgrade_is_told_what_websocket_needs() {
+        let response = HttpRefusal::upgrade(&HeaderMap::new()).into_response();
+        assert_eq!(response.status(), 426);
+        assert_eq!(response.headers()[header::SEC_WEBSOCKET_VERSION], "13");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROTOBUF);
+    }
+}
