@@ -38,7 +38,7 @@ fn before(server: &Mock) -> GatewayBuilder {
     Gateway::builder().server(&server.url(), Mode::Multiplexed(1))
 }
 
-/// Connects so many agents.
+/// Connects this number of agents.
 async fn agents(gateway: &Gateway, count: u16) -> Vec<Agent> {
     let mut agents = Vec::new();
     for n in 0..count {

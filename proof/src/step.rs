@@ -56,7 +56,7 @@ pub(crate) struct Step {
 /// What a command came to.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
-    /// `None` if it was stopped because its time was up.
+    /// `None` if a signal ended it, as when its time was up.
     pub(crate) exit_code: Option<i32>,
     pub(crate) text: String,
     pub(crate) json: Option<Value>,

@@ -1,6 +1,6 @@
 //! How long to wait before dialling a server again.
 //!
-//! A link that is accepted and closed at once has not succeeded: only one that held for
+//! A link that is accepted and closed at once counts as a failure: only one that held for
 //! `stable_after` starts over from the first wait. Without that rule a server that accepts and
 //! closes is dialled thousands of times a second (field-notes.md, section 3).
 //!
@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The rule, without state.
+/// The rule; the state is [`Backoff`]'s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The first wait.
@@ -24,8 +24,8 @@ pub struct Rule {
     pub stable_after: Duration,
 }
 
-/// A server's own wish is obeyed up to this length: an absurd `Retry-After` must not cut a server
-/// off until somebody restarts the gateway.
+/// A server's own wish is obeyed up to this length: after an absurd `Retry-After` the server is dialled
+/// again before an operator has to restart the gateway.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
 /// Where one link stands.
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn accept_and_close_is_no_success() {
+    fn accept_and_close_counts_as_a_failure() {
         let start = crate::clock::now();
         let mut backoff = Backoff::default();
         let mut waited = Duration::ZERO;

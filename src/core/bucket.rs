@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// Tokens that refill with time.
 ///
 /// The burst is a fiftieth of a second's worth unless told otherwise, and at least one: small enough
-/// that no second sees more than 2 % above the rate, and large enough that a task that is woken some
-/// milliseconds late loses nothing, if it holds two: of one, what comes while it waits is lost.
+/// that each second sees at most 2 % above the rate. It is also large enough for a task that is woken
+/// some milliseconds late, if it holds two: with one, a token that comes while the other waits is lost.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     rate_per_second: f64,
@@ -32,7 +32,7 @@ impl Bucket {
     }
 
     /// Another rate from `now` on; until then the old one has counted. A lower one takes the tokens
-    /// away that its burst does not hold, a higher one gives none.
+    /// away that are above its burst; a higher one starts with the tokens that there are.
     pub fn set_rate(&mut self, rate_per_second: NonZeroU32, now: Instant) {
         self.refill(now);
         let tokens = self.tokens;
@@ -59,7 +59,7 @@ impl Bucket {
         if self.tokens >= 1.0 {
             return Ok(());
         }
-        // Rounded up: whoever waits for exactly that long finds the token.
+        // Rounded up: a caller that waits for exactly that long finds the token.
         let wait = Duration::from_secs_f64((1.0 - self.tokens) / self.rate_per_second);
         Err(wait + Duration::from_nanos(1))
     }
@@ -77,7 +77,7 @@ impl Bucket {
         self.tokens = 0.0;
     }
 
-    /// Gives back a token that was taken and not used.
+    /// Gives back a token that was taken and left unused.
     pub const fn refund(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);
     }

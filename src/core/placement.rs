@@ -1,8 +1,8 @@
 //! Which server, and which of its links, an agent's messages go to: rendezvous hashing.
 //!
 //! Every node must come to the same answer from the same list of names, in every version: the
-//! hash is spelt out here and held by golden values, and depends on a server's *name*, not its
-//! place in the list. Taking a server away moves its own agents and nobody else's.
+//! hash is spelt out here and held by golden values, and it depends on a server's *name*, wherever the
+//! server stands in the list. Taking a server away moves exactly its own agents.
 
 use crate::ident::InstanceUid;
 
@@ -35,7 +35,7 @@ pub fn weight(uid: InstanceUid, seed: Seed) -> u64 {
     mix(mix(high ^ seed.0).wrapping_add(mix(low ^ seed.0.rotate_left(32))))
 }
 
-/// The candidate with the highest weight; `None` when there is no candidate. A tie, which 64 bits
+/// The candidate with the highest weight; `None` of an empty list. A tie, which 64 bits
 /// make a curiosity, goes to the first.
 pub fn choose(uid: InstanceUid, candidates: impl Iterator<Item = (usize, Seed)>) -> Option<usize> {
     let mut best: Option<(u64, usize)> = None;
@@ -48,7 +48,7 @@ pub fn choose(uid: InstanceUid, candidates: impl Iterator<Item = (usize, Seed)>)
     best.map(|(_, index)| index)
 }
 
-/// Which of a fixed number of links an agent uses. The number does not change while a node runs,
+/// Which of a fixed number of links an agent uses. The number stays the same while a node runs,
 /// so a remainder does what rendezvous would; `links` of zero counts as one.
 pub fn link_of(uid: InstanceUid, links: u16) -> u16 {
     /// Keeps the choice of link independent of the choice of server.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_choose_from() {
+    fn an_empty_list_has_no_choice() {
         assert_eq!(choose(uid(1), std::iter::empty()), None);
         assert_eq!(link_of(uid(1), 0), 0);
     }

@@ -26,10 +26,10 @@ pub(super) struct OpenedSocket {
     pub(super) early: Vec<u8>,
 }
 
-/// Why a dial came to nothing. The server's or the network's fault; retrying may help.
+/// Why a dial failed. The server's or the network's fault; retrying may help.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    /// The address has no server: it does not resolve, or refuses connections.
+    /// The server is missing at the address: the name is unknown, or connections are refused.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     /// TLS: the certificate is of an unknown authority, or the server speaks something else than TLS.
@@ -38,7 +38,7 @@ pub(super) enum DialError {
         /// What the TLS library says.
         #[source]
         source: io::Error,
-        /// The scheme without TLS.
+        /// The scheme of plain text.
         plain: &'static str,
     },
     /// The server answered the upgrade with something else.
@@ -47,7 +47,7 @@ pub(super) enum DialError {
     /// The answer is something else than HTTP.
     #[error("the answer is not HTTP: {0}")]
     NotHttp(#[from] websocket::HeadFault),
-    /// The connection broke, or the answer had no end.
+    /// The connection broke, or the answer was too long.
     #[error("connection lost during the handshake: {0}")]
     Lost(#[source] io::Error),
     /// It took too long.
@@ -82,7 +82,7 @@ impl DialError {
     }
 
     /// What it means for the server's other links. 429 and 503 say that it has too much to do; other
-    /// statuses, that it does not want this client.
+    /// statuses say that it refuses this client.
     pub(super) fn failed_dial(&self) -> FailedDial {
         let overloaded =
             matches!(self, Self::Refused(refused) if matches!(refused.status, 429 | 503));
@@ -109,14 +109,14 @@ pub(super) struct Endpoint {
     target: String,
     headers: Vec<(String, String)>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// The scheme that reaches the server if it has no TLS.
+    /// The scheme that reaches the server if it speaks plain text.
     plain: &'static str,
     timeout: Duration,
 }
 
 impl Endpoint {
     /// # Errors
-    /// If the trust store cannot be read, or the host is no name a certificate can have.
+    /// If the trust store is unreadable, or the host is something that a certificate has no room for.
     pub(super) fn new(server: &ServerParams, timeout: Duration) -> Result<Self, TlsError> {
         let host = server.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let secure = matches!(server.url.scheme_str(), Some("wss" | "https"));

@@ -81,7 +81,7 @@ fn recipient(
     }
 }
 
-/// A message on a shared link that names no agent. Some servers send acknowledgements and errors so,
+/// A message on a shared link without an agent's uid. Some servers send acknowledgements and errors so,
 /// which concern all agents; anything else was meant for one agent, and is undeliverable.
 fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
     if scan.is_empty_ack() {

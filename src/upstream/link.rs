@@ -1,4 +1,4 @@
-//! One way to a server, shared by those that send on it and the task that serves it: its incarnation,
+//! One way to a server, shared by the senders and the task that serves it: its incarnation,
 //! its state, and the queue before it. What the queue holds is `queue`'s; sockets are the task's.
 //!
 //! ```text
@@ -180,8 +180,8 @@ impl Link {
         Some(Post { uid, route: self.route(), body })
     }
 
-    /// The server has not taken a message: it goes first when messages go again. The last one that
-    /// was taken out finds room, whatever came since.
+    /// A message is still to be delivered: it goes first when messages go again. The last one that was
+    /// taken out finds room, whatever came since.
     pub(super) fn requeue(&self, post: Post) {
         self.queue.lock().requeue(post.uid, post.body);
     }
@@ -212,7 +212,7 @@ impl Link {
         self.published.store(next, if closing { state } else { LinkState::Down });
     }
 
-    /// The link is needed no longer: it ends once what waits is written.
+    /// The link has served its purpose: it ends once what waits is written.
     pub(super) fn release(&self) {
         let queue = self.queue.lock();
         self.published.store(self.published.load().0, LinkState::Closing);

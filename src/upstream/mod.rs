@@ -96,8 +96,8 @@ impl Upstream {
         self.targets.iter().map(of).collect()
     }
 
-    /// Whether every shared link is up. At the start, agents are admitted when this is so: the state of
-    /// those that come earlier must be asked for again.
+    /// Whether every shared link is up. At the start, agents are admitted when this is so: agents that
+    /// come earlier must be asked for their state again.
     pub fn is_settled(&self) -> bool {
         let shared = self.targets.iter().filter_map(|target| target.transport.shared());
         shared.flat_map(|links| links.iter()).all(|link| link.is_up())

@@ -16,7 +16,7 @@ pub enum Mode {
         /// How many.
         links: NonZeroU16,
     },
-    /// One WebSocket an agent, for servers whose pushes carry no uid or that key state by
+    /// One WebSocket an agent, for servers whose pushes lack a uid or that key state by
     /// connection.
     PerAgent,
     /// Each message a POST, for servers that have the plain-HTTP transport alone.
@@ -49,7 +49,7 @@ pub struct ServerParams {
     /// How agents share connections.
     pub mode: Mode,
     /// Headers added to each dial or POST, values read from the configuration, the environment or a file.
-    /// Marked sensitive, so that no log shows them.
+    /// Marked sensitive, so that logs leave them out.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -76,16 +76,16 @@ pub struct UpstreamParams {
     pub queue_messages_max: usize,
     /// Messages a second that one server gets at most.
     pub pace_max: NonZeroU32,
-    /// Messages a second that one server gets though it does not answer those before. At most
+    /// Messages a second that one server gets though it leaves the earlier ones unanswered. At most
     /// `pace_max`.
     pub pace_min: NonZeroU32,
-    /// Messages that one server may have received and not answered, `pace_min` apart.
+    /// Messages that one server may have received and still owe an answer to, `pace_min` apart.
     pub in_flight_max: NonZeroU32,
     /// How long a server may be away before its agents move to the next one.
     pub failover_after: Duration,
     /// Largest message accepted from a server, in bytes.
     pub message_bytes_max: usize,
-    /// Silence on a link after which it is pinged. In mode `http` a request may take so long and
+    /// Silence on a link after which it is pinged. In mode `http` a request may take this long and
     /// `ping_timeout` besides.
     pub ping_interval: Duration,
     /// Silence after that ping which makes the link dead.

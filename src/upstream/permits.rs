@@ -12,7 +12,7 @@ use crate::sessions::{PermitUse, Sessions};
 
 /// How long to wait for a link, or for room on it, before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Timers are no finer than this.
+/// Timers are this coarse.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// Permits granted before other tasks may run.
 const PERMITS_MAX: u32 = 32;
@@ -30,7 +30,7 @@ enum Granted {
     NoRoom,
 }
 
-/// Grants sessions their permits, no faster than the server's pace allows, as long as the node lives.
+/// Grants sessions their permits, as fast as the server's pace allows, as long as the node lives.
 pub(super) async fn grant_permits(
     servers: Arc<Servers>,
     target: Arc<Target>,
@@ -47,7 +47,7 @@ pub(super) async fn grant_permits(
             Next::Permit(uid, class) => {
                 granted = granted.wrapping_add(1);
                 if servers.place(uid).is_some_and(|place| place.id != server.id) {
-                    // It has moved since. Its link here may be down, and would bring it no permit.
+                    // It has moved since. Its permit is at its new server, where its link may be up.
                     server.pacer.refund(class);
                     servers.enqueue(uid, class);
                     continue;
@@ -74,7 +74,7 @@ pub(super) async fn grant_permits(
 fn grant(target: &Target, sessions: &Sessions, uid: InstanceUid, class: Class) -> Granted {
     let pacer = &target.server.pacer;
     match target.transport.link_of(uid) {
-        // The agent is asked, and its server need not be there for that.
+        // The agent is asked, whether or not its server is there.
         _ if class == Class::Ask => {}
         Some(link) if !link.is_up() => {
             // Its return brings the session its permit.

@@ -1,5 +1,5 @@
 //! What waits on a link: frames in one buffer for a WebSocket, as many as there are in one write, or
-//! bodies one by one for POSTs. Knows neither the link's state nor who takes what waits.
+//! bodies one by one for POSTs. The link's state, and what becomes of messages, are for its users.
 
 use std::collections::VecDeque;
 
@@ -99,7 +99,7 @@ impl LinkQueue {
         }
     }
 
-    /// Appends a ping or pong, if there is room; POSTs have none.
+    /// Appends a ping or pong, if there is room; these are for WebSockets alone.
     pub(super) fn control(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         if let Self::Frames(queue) = self
             && queue.control.len() < CONTROL_BYTES_MAX
@@ -108,7 +108,7 @@ impl LinkQueue {
         }
     }
 
-    /// Swaps the frames that wait into `buffer`, which is empty. `false`: there are none.
+    /// Swaps the frames that wait into `buffer`, which is empty. Returns whether there are any.
     pub(super) fn take_frames(&mut self, buffer: &mut Vec<u8>) -> bool {
         let Self::Frames(queue) = self else { return false };
         if !queue.control.is_empty() {

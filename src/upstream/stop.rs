@@ -1,7 +1,7 @@
 //! The end of all links: what waits on them is written, as far as there is time.
 //!
-//! By now the agents are at other nodes, which speak for them. What a server that wants a pause has not
-//! taken of theirs is dropped: it could arrive after what their new node has said, and the new node asks
+//! By now the agents are at other nodes, which speak for them. What still waits for a server that
+//! wants a pause is dropped: it could arrive after what their new node has said, and the new node asks
 //! them for everything (R6). An agent's goodbye is this node's alone to say: it waits for the end of the
 //! pause, if that comes in time.
 
@@ -50,7 +50,7 @@ impl Upstream {
 }
 
 impl Target {
-    /// Drops what a server that wants a pause has not taken of agents that are elsewhere now.
+    /// Drops what still waits for a server that wants a pause, of agents that are elsewhere now.
     fn drop_drained(&self) -> usize {
         if self.server.pacer.paused(clock::now()).is_none() {
             return 0;

@@ -1,4 +1,5 @@
-//! Whom to trust when dialling a server over TLS.
+//! Which authorities to trust when dialling a server over TLS. Knows files and the system's store; what is
+//! dialled, `dial` knows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,10 +8,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Why a server cannot be dialled over TLS. The configuration's fault: retrying does not help.
+/// Why a server cannot be dialled over TLS. The configuration's fault: it must be mended
+/// before another try.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The authorities' file cannot be read as PEM.
+    /// The authorities' file is missing, unreadable, or something else than PEM.
     #[error("{path}: {reason}")]
     File {
         /// Which.
@@ -18,10 +20,10 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The system has no trust store.
+    /// The system's trust store is missing.
     #[error("the system's certificate authorities cannot be read: {0}; name a `ca_file`")]
     System(String),
-    /// The URL's host is neither a DNS name nor an address.
+    /// The URL's host is something else than a DNS name or an address.
     #[error("`{0}` is no name that a certificate can have")]
     Name(String),
     /// The TLS library refused the set-up.
@@ -32,7 +34,7 @@ pub enum TlsError {
 /// A client that trusts the authorities in `ca_file`, or those of the system.
 ///
 /// # Errors
-/// If they cannot be read.
+/// If reading them fails.
 pub(super) fn client(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let roots = match ca_file {
         Some(path) => from_file(path)?,

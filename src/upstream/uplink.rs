@@ -18,7 +18,7 @@ impl Uplink for Upstream {
     }
 
     fn admit(&self, _: InstanceUid, route: Route) -> Permit {
-        // Where there is no server there is no burden; sending will say so.
+        // A server that is unknown here is spared by `send`, which refuses the message.
         self.servers()
             .get(route.link.server)
             .map_or(Permit::Granted, |server| server.pacer.admit(clock::now()))

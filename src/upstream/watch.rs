@@ -1,5 +1,5 @@
 //! The task that tells a server's state that time passes, and carries out what follows: agents move away
-//! from a server and back, and one without links is dialled to see whether it is back.
+//! from a server and back, and a server whose links are all gone is dialled to see whether it is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +46,8 @@ async fn probe(server: &Server) {
     server.handle(event, clock::now());
 }
 
-/// The server is in use from here on, or is not: sessions that belong elsewhere now wait for permits
-/// there. Returns how many.
+/// The server has come into use or has gone out of it: sessions that belong elsewhere now wait for
+/// permits there. Returns how many.
 fn move_agents(servers: &Servers, server: &Server, sessions: &Sessions) -> usize {
     if !servers.has_others() {
         return 0;

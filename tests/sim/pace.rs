@@ -88,7 +88,7 @@ impl ServerPace {
 
     pub(crate) fn answered(&mut self, link: u16, answer: Answer) {
         if let Some(asked) = answer.introduction {
-            self.pacer.introduction_answered(asked);
+            self.pacer.announce_answered(asked);
         }
         self.woken |= if answer.orphan {
             self.pacer.orphan_answered(answer.after, clock::now())

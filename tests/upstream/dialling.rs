@@ -1,5 +1,5 @@
 //! How often a server is dialled, and with what: backoff, `Retry-After`, the cap on links, TLS, headers.
-//! The waits of the rule are those of `core::backoff`.
+//! The waits of the rule are in `core::backoff`.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn dials_of(server: Mock, accept: Accept, mode: Mode) -> usize {
     dials
 }
 
-/// How often a server that closes at once can be dialled in a tenth of a second, without any waiting.
+/// How often a server that closes at once can be dialled in a tenth of a second, if all waits are left out.
 async fn dials_without_backoff() -> usize {
     let server = Mock::start().await;
     server.behave(|behaviour| behaviour.accept = Accept::CutBeforeUpgrade);
@@ -54,7 +54,7 @@ async fn dials_without_backoff() -> usize {
     server.with(|state| state.dials.len())
 }
 
-/// A server that closes each connection at once: issue 2, point 7. Without a backoff that covers it, it
+/// A server that closes each connection at once: issue 2, point 7. If the backoff left it out, it
 /// would be dialled thousands of times (field-notes.md, section 3).
 #[tokio::test]
 async fn accept_and_close_is_dialled_no_more_than_the_backoff_allows() {
@@ -103,7 +103,7 @@ async fn retry_after_holds_for_every_link() {
     server.wait("all links", |state| state.links() == 8).await;
 }
 
-/// How long after the first dial, and those under way at that moment, the next one came.
+/// How long after the first dial, and the dials under way at that moment, the next one came.
 fn later(dials: &[Instant], first: Instant) -> Option<Duration> {
     const UNDER_WAY: Duration = Duration::from_millis(100);
     dials.iter().map(|dial| *dial - first).find(|after| *after > UNDER_WAY)

@@ -1,4 +1,4 @@
-//! Servers that are overloaded, never content, or late: what agents see of it, and what not.
+//! Servers that are overloaded, discontent, or late: what agents see of it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::support::mock::Mock;
 use crate::support::mock::state::Reply;
 use crate::{agents, assert_connected, before, refs};
 
-/// An agent cannot act on UNAVAILABLE (field-notes.md): the gateway does, in its place.
+/// opamp-go leaves UNAVAILABLE to its application (docs/FIELD-NOTES.md): the gateway acts on it in its place.
 #[tokio::test]
 async fn an_overloaded_server_is_spared_and_gets_the_state_later() {
     let server = Mock::start().await;
@@ -30,7 +30,7 @@ async fn an_overloaded_server_is_spared_and_gets_the_state_later() {
 }
 
 /// R4: some servers set `ReportFullState` on every reply (field-notes.md). They get each state once,
-/// and agents hear nothing of it.
+/// and agents are left in peace.
 #[tokio::test]
 async fn a_server_that_always_asks_gets_each_state_once() {
     let server = Mock::start().await;
@@ -51,7 +51,7 @@ async fn a_server_that_always_asks_gets_each_state_once() {
     agents[0].wait(|seen| seen.messages.len() > 20).await;
 }
 
-/// R5: one reply each, whoever gives it.
+/// R5: one reply each, from the server or from the gateway.
 #[tokio::test]
 async fn a_late_reply_is_swallowed_and_a_late_question_answered_here() {
     let server = Mock::start().await;
@@ -66,7 +66,7 @@ async fn a_late_reply_is_swallowed_and_a_late_question_answered_here() {
     assert_eq!(replies.sum("seawall_replies_total", &[("source", "local")]), 1.0);
     assert_eq!(replies.sum("seawall_replies_total", &[("source", "server")]), 0.0);
 
-    // Nor does the agent hear of a late question, for the answer is here.
+    // A late question stays here, too: the answer is here.
     server.with(|state| state.forget());
     agents[0].set_health("changed").await;
     server.converged(&refs(&agents)).await;

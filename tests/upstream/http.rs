@@ -1,4 +1,4 @@
-//! Servers that have plain HTTP alone: order, what is lost and what is not, statuses, polls.
+//! Servers that have plain HTTP alone: order, what is lost and what is saved, statuses, polls.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::{agents, assert_connected, refs};
 
 const FAILED: &str = "seawall_upstream_failed_posts_total";
 
-/// A gateway with so many connections to this server.
+/// A gateway with this number of connections to the server.
 fn before(server: &Mock, connections: u16) -> GatewayBuilder {
     Gateway::builder().server(&server.url(), Mode::Http(connections))
 }
@@ -29,7 +29,7 @@ fn numbers(state: &State) -> HashMap<Vec<u8>, Vec<u64>> {
     numbers
 }
 
-/// R3: none left out, none twice.
+/// R3: each once.
 fn assert_no_gaps(server: &Mock) {
     for numbers in server.with(|state| numbers(state)).into_values() {
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
@@ -68,7 +68,7 @@ async fn an_agents_messages_go_in_order_and_one_at_a_time() {
     assert_connected(&agents);
 }
 
-/// Whether the server has taken it or not, nobody can know.
+/// Whether the server has taken it remains unknown.
 #[tokio::test]
 async fn what_a_broken_request_took_with_it_is_sent_again() {
     let server = Mock::start_http().await;
@@ -168,7 +168,7 @@ async fn retry_after_is_obeyed_and_the_same_message_comes_again() {
     let gateway = before(&server, 4).start().await;
     let agents = agents(&gateway, 1).await;
     server.converged(&refs(&agents)).await;
-    // A date has no parts of a second, and a little time passes until it is read.
+    // A date is in whole seconds, and a little time passes until it is read.
     let date = || httpdate::fmt_http_date(clock::wall() + Duration::from_secs(3));
     for (status, wish, least) in [(503, "2", 2_000), (429, "a date", 1_500), (429, "", 5_000)] {
         let wish = match wish {
@@ -188,9 +188,9 @@ async fn retry_after_is_obeyed_and_the_same_message_comes_again() {
     assert_connected(&agents);
 }
 
-/// Also what no later report repeats, and of all agents.
+/// Also what is said once, and of all agents.
 #[tokio::test]
-async fn nothing_is_lost_while_a_server_wants_peace() {
+async fn all_is_saved_while_a_server_pauses() {
     let server = Mock::start_http().await;
     let gateway = before(&server, 2).start().await;
     let agents = agents(&gateway, 8).await;
@@ -263,7 +263,7 @@ async fn an_offer_in_a_polls_answer_reaches_its_agent() {
     for agent in [&agents[0], &agents[2]] {
         assert!(agent.messages().iter().all(|message| message.custom_message.is_none()));
     }
-    // Of polls that bring nothing, an agent hears nothing.
+    // Polls with an empty answer stay unknown to the agent.
     assert_eq!(agents[0].messages().len(), 1);
     gateway.wait_metric("seawall_upstream_polls_total", &[], |polls| polls >= 3.0).await;
 }
@@ -279,7 +279,7 @@ async fn a_restart_is_invisible_to_agents() {
     let agents = agents(&gateway, 20).await;
     server.converged(&refs(&agents)).await;
     server.stop().await;
-    // Nobody has a message for it: its absence is noticed all the same.
+    // All its messages are delivered: its absence is noticed all the same.
     gateway.wait_unready().await;
     agents[0].set_health("changed in the dark").await;
     server.with(State::forget);
@@ -290,9 +290,9 @@ async fn a_restart_is_invisible_to_agents() {
     assert_connected(&agents);
 }
 
-/// It is back before anybody could notice that it was away; polls tell it of its agents.
+/// It is back before a dial could fail; polls tell it of its agents.
 #[tokio::test]
-async fn a_restart_that_nobody_sees_is_mended_by_polls() {
+async fn a_restart_too_short_to_be_seen_is_mended_by_polls() {
     let server = Mock::start_http().await;
     let gateway = before(&server, 4).server_key("poll_interval", "\"1s\"").start().await;
     let agents = agents(&gateway, 20).await;

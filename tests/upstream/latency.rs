@@ -1,4 +1,4 @@
-//! R11: a slow agent costs only itself, and a slow server costs nobody his connection.
+//! R11: a slow agent costs only itself, and a slow server leaves all agents their connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,7 +144,7 @@ async fn resident(gateway: &Gateway) -> f64 {
 }
 
 #[tokio::test]
-async fn a_server_that_stalls_costs_nobody_his_connection() {
+async fn a_server_that_stalls_leaves_agents_their_connections() {
     let server = Mock::start().await;
     let gateway = before(&server)
         .set("upstream", "queue_bytes_max", "\"64KiB\"")

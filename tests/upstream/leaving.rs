@@ -1,4 +1,4 @@
-//! Agents that stay away: their servers hear of all of them soon, and nobody else has to wait for it.
+//! Agents that stay away: their servers hear of all of them soon, while other agents go on as before.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::mock::state::Reply;
 const AGENTS: u16 = 400;
 const IN_FLIGHT_MAX: &str = "32";
 
-/// All agents are cut off and do not come back; returns after what time the server knows.
+/// All agents are cut off and stay away; returns after what time the server knows.
 async fn time_to_tell(server: &Mock, mode: Mode) -> Duration {
     let gateway = Gateway::builder()
         .server(&server.url(), mode)
@@ -46,7 +46,7 @@ async fn so_do_those_over_plain_http() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
-/// The agent's own connection is closed with its last word, so the answer is never seen.
+/// The agent's own connection is closed with its goodbye, so the answer stays unseen.
 #[tokio::test]
 async fn so_do_those_with_a_connection_for_each_agent() {
     let took = time_to_tell(&Mock::start().await, Mode::PerAgent).await;

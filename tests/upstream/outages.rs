@@ -1,4 +1,4 @@
-//! Servers that are not there yet, are killed, and come back; the one next to them takes over.
+//! Servers that start late, are killed, and come back; the one next to them takes over.
 
 use crate::support::gateway::{Gateway, Mode};
 use crate::support::mock::Mock;
@@ -27,7 +27,7 @@ async fn agents_are_taken_before_there_is_a_server() {
     assert_connected(&agents);
 }
 
-/// What a server had read and not answered, or not even read, may be lost with it.
+/// What a server still had to answer, or even to read, may be lost with it.
 #[tokio::test]
 async fn reports_that_died_with_the_server_are_recovered() {
     let mut server = Mock::start().await;
@@ -38,7 +38,7 @@ async fn reports_that_died_with_the_server_are_recovered() {
         .await;
     let agents = agents(&gateway, 5).await;
     server.converged(&refs(&agents)).await;
-    // The server lives and reads nothing: all is written, nothing answered.
+    // The server lives and has stopped reading: all is written, and waits for answers.
     server.behave(|behaviour| behaviour.stalled = true);
     for (n, agent) in agents.iter().enumerate() {
         agent.set_health(&format!("unacknowledged {n}")).await;
@@ -96,7 +96,7 @@ async fn to_the_next_and_back(mut first: Mock, second: Mock, mode: Mode) {
 
     first.listen().await;
     first.converged(&at_first).await;
-    // The other is told that they are no longer its, and keeps its own.
+    // The other is told that they have left it, and goes on with its own.
     second.wait("farewells", |state| moved.iter().all(|uid| state.left.contains(uid))).await;
     second.converged(&at_second).await;
     assert_eq!(second.with(|state| state.agents.len()), at_second.len());

@@ -1,4 +1,4 @@
-//! What servers send unasked: it reaches the agent whose uid it carries, or nobody.
+//! What servers send unasked: it reaches exactly the agent whose uid it carries.
 
 use seawall::opamp::proto::ServerToAgent;
 
@@ -15,7 +15,7 @@ fn has_custom(messages: &[ServerToAgent]) -> bool {
 }
 
 #[tokio::test]
-async fn a_push_without_a_uid_reaches_nobody_and_is_named_once() {
+async fn a_push_without_a_uid_is_dropped_and_named_once() {
     let server = Mock::start().await;
     let mut gateway = before(&server).start().await;
     let agents = agents(&gateway, 2).await;
@@ -32,7 +32,7 @@ async fn a_push_without_a_uid_reaches_nobody_and_is_named_once() {
     let malformed = "seawall_upstream_malformed_messages_total";
     gateway.wait_metric(malformed, &[("server", "a")], |messages| messages == 1.0).await;
 
-    // The link is none the worse for it.
+    // The link is as good as before.
     server.push(&custom(agents[1].uid(), 10)).await;
     agents[1].wait(|seen| has_custom(&seen.messages)).await;
     assert!(!has_custom(&agents[0].messages()), "nobody gets what is another's");
@@ -51,7 +51,7 @@ async fn in_per_agent_mode_it_is_the_links_agents() {
     server.write(&writer, &anonymous).await;
     agents[1].wait(|seen| has_custom(&seen.messages)).await;
 
-    // Another's is not: it came the wrong way.
+    // Another's is dropped: it came the wrong way.
     server.write(&writer, &custom(agents[2].uid(), 10)).await;
     gateway.wait_metric(UNROUTABLE, &[("server", "a")], |pushes| pushes == 1.0).await;
     assert!(!has_custom(&agents[0].messages()) && !has_custom(&agents[2].messages()));

@@ -1,4 +1,4 @@
-//! Servers over plain HTTP that do not want what one agent says: the agent hears it, and nobody else.
+//! Servers over plain HTTP that refuse what one agent says: exactly that agent hears it.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn what_a_server_refuses_is_not_repeated_and_its_agent_is_told() {
     server.behave(|behaviour| behaviour.post = Post::Take);
     agents[0].set_config(b"another".to_vec()).await;
     server.wait("what came after", |state| state.received.len() == 3).await;
-    // It is not suppressed: the server does not have it.
+    // It goes on: the server still lacks it.
     agents[0].set_health("round 3").await;
     server.converged(&refs(&agents)).await;
     assert_eq!(server.with(|state| state.refused.len()), 4, "nothing was repeated");
@@ -59,7 +59,7 @@ async fn what_a_server_refuses_is_not_repeated_and_its_agent_is_told() {
     assert_connected(&agents);
 }
 
-/// Of what the gateway says of its own accord, agents need not know that it is refused.
+/// A refusal of what the gateway says of its own accord stays here.
 #[tokio::test]
 async fn a_poll_that_is_refused_is_not_the_agents_concern() {
     let server = Mock::start_http().await;

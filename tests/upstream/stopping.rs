@@ -1,4 +1,4 @@
-//! A node that leaves while its server, over plain HTTP, wants peace: what has become of what agents said.
+//! A node that leaves while its server, over plain HTTP, wants a pause: what has become of what agents said.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::mock::Mock;
 use crate::support::mock::state::{Post, State};
 use crate::support::socket::Socket;
 
-/// A node whose drain waits for nobody.
+/// A node that drains at once.
 fn before(server: &Mock) -> GatewayBuilder {
     Gateway::builder()
         .server(&server.url(), Mode::Http(1))
@@ -46,7 +46,7 @@ async fn what_a_pause_holds_back_is_counted_and_the_next_node_asks_for_it() {
     let (mut first, second) = (before(&server).start().await, before(&server).start().await);
     let mut agent = known(&first, &server, 1).await;
     server.behave(|behaviour| behaviour.post = Post::Status(503, Some("600".to_owned())));
-    // It is acknowledged, and the server has not taken it.
+    // It is acknowledged, and still has to reach the server.
     agent.ask(&news(1, 1, "put off")).await;
     first.wait_metric("seawall_upstream_pause_seconds", &[], |left| left > 0.0).await;
     server.behave(|behaviour| behaviour.post = Post::Take);
@@ -54,7 +54,7 @@ async fn what_a_pause_holds_back_is_counted_and_the_next_node_asks_for_it() {
 
     let begun = clock::now();
     drain(&first).await;
-    // There is nothing to wait for: it would be too late.
+    // The node ends at once: the end of the pause would be too late.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     let metrics = first.metrics().await;
     assert_eq!(metrics.sum("seawall_upstream_undelivered_messages_total", &[]), 1.0);
@@ -74,7 +74,7 @@ async fn what_a_pause_holds_back_is_counted_and_the_next_node_asks_for_it() {
     server.wait("what it said", |state| state.knows(&truth)).await;
 }
 
-/// Two agents' last words, one behind the other, are on their way when the server first asks for peace:
+/// Two agents' goodbyes, one behind the other, are on their way when the server first asks for a pause:
 /// one agent says goodbye, the other goes on elsewhere.
 async fn put_off(gateway: &Gateway, server: &Mock) -> [Socket; 2] {
     let mut leaves = known(gateway, server, 1).await;
@@ -117,7 +117,7 @@ async fn a_goodbye_waits_for_the_end_of_a_pause_and_other_words_do_not() {
     one_is_unheard(&mut gateway).await;
 }
 
-/// The pause ends while the node is still busy with somebody else's goodbye.
+/// The pause ends while the node is still busy with another agent's goodbye.
 #[tokio::test]
 async fn what_a_moved_agent_said_is_not_sent_when_a_pause_ends() {
     let server = Mock::start_http().await;

@@ -1,5 +1,5 @@
-//! Servers over plain HTTP that can be connected to and take nothing: they count as away, and one agent
-//! alone cannot bring that about.
+//! Servers over plain HTTP that can be connected to and fail every message: they count as away, and it
+//! takes several agents to bring that about.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn what_one_agent_says_does_not_take_the_server_from_the_others() {
         behaviour.post_of.insert(poisonous, Post::Status(500, None));
     });
     agents[0].set_health("poison").await;
-    // Nothing good in between.
+    // All of them failures.
     server.wait("many attempts", |state| state.refused.len() >= 8).await;
     for agent in &agents[1..] {
         agent.set_health("unharmed").await;
@@ -113,7 +113,7 @@ async fn agents_leave_a_server_that_takes_nothing_and_return() {
     let healthy = "seawall_upstream_healthy_servers";
     gateway.wait_metric(healthy, &[("server", "a")], |healthy| healthy == 0.0).await;
     assert!(gateway.ready().await, "the other is there");
-    // Probes speak for those who have left: they say so, and nothing that is not true any more.
+    // Probes speak for agents that have left: they say that, and leave out what is outdated.
     let farewell = |state: &State| state.refused.iter().any(|(_, m)| m.agent_disconnect.is_some());
     first.wait("a probe", farewell).await;
     at_first[0].set_health("changed elsewhere").await;
@@ -127,7 +127,7 @@ async fn agents_leave_a_server_that_takes_nothing_and_return() {
     assert_connected(&agents);
 }
 
-/// Probes say nothing of an agent's state, and news may still be too much for it.
+/// Probes leave an agent's state out, and reports may still be too much for the server.
 #[tokio::test]
 async fn agents_leave_a_server_that_answers_probes_alone() {
     let (first, second) = (Mock::start_http().await, Mock::start_http().await);

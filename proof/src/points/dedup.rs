@@ -18,7 +18,8 @@ pub(crate) fn steps(size: Size) -> Vec<Step> {
     steps
 }
 
-/// Figures of a storm in which the server must get next to nothing.
+/// Figures of a storm in which the server must get hardly anything: every full state is answered by the
+/// gateway, and what is left are heartbeats and what changed.
 fn nearly_nothing(step: Step, messages_max: f64, percent_max: f64) -> Step {
     step.wants("full states at the server", Json("/full_states/gateway"), Exactly(0.0))
         .wants(

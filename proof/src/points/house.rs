@@ -1,4 +1,4 @@
-//! The sources are in order, and nothing that held before broke.
+//! The sources are in order, and what held before still holds.
 
 use super::{Size, goals_missed};
 use crate::figure::Goal::{AtLeast, Exactly, Shown};
@@ -22,7 +22,7 @@ pub(crate) fn steps(size: Size) -> Vec<Step> {
     steps
 }
 
-/// Seeds without a violation, and breaches that are noticed.
+/// Seeds that the oracle accepts, and breaches of the rules that it notices.
 pub(crate) fn simulation(seeds: u32) -> [Step; 2] {
     let arguments = ["sim".to_owned(), format!("SEEDS={seeds}")];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

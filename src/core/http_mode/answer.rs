@@ -16,7 +16,7 @@ pub enum Answered {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The connection was gone before a byte of the request was written: the server has not seen it.
+    /// The connection was gone before a byte of the request was written: the server knows nothing of it.
     Unsent,
     /// The connection broke: the server may have taken the message.
     Lost,
@@ -26,16 +26,16 @@ pub enum Answered {
     TooBig,
 }
 
-/// As what a POST without an answer is counted.
+/// As what a POST is counted that a message was due to and something else came of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PostResult {
-    /// The server does not want this message (4xx).
+    /// The server refuses this message (4xx).
     Refused,
     /// The server is in trouble (5xx).
     Failed,
     /// 401, 403 or 407: the server refuses the gateway's credential.
     Credential,
-    /// 404, 405 or 3xx: there is no OpAMP at the configured address.
+    /// 404, 405 or 3xx: the configured address is that of something else than OpAMP.
     Address,
     /// 503 or 429: the server has asked for a pause.
     Unavailable,
@@ -71,16 +71,16 @@ impl Objection {
 /// What follows from a status other than success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The server wants a pause, and has not taken the message.
+    /// The server wants a pause, and has left the message to be sent again.
     Throttled,
-    /// The message came to nothing, and its agent is innocent of it: it goes again.
+    /// The message failed, and its agent is innocent of it: it goes again.
     Failed(Blame),
-    /// The server does not want this message: its agent is told, and it stays away.
+    /// The server refuses this message for good: its agent is told.
     Refused(Objection),
 }
 
-/// What is refused because of the gateway (a credential, an address) is the gateway's fault: an agent
-/// knows neither and can mend neither.
+/// What is refused because of a credential or an address is the gateway's fault: both are in its own
+/// configuration, out of the agent's reach.
 pub(super) const fn meaning(status: u16) -> Meaning {
     match status {
         429 | 503 => Meaning::Throttled,

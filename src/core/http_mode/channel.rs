@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Apart from its connection a channel is *up* or down. It comes up with the first connection, and
-//! stays up while connections come and go: servers close idle ones at any time, and that says
-//! nothing about the server. It goes down when a dial fails or the server counts as failing, because
+//! stays up while connections come and go: servers close idle ones at any time, while
+//! they are well. It goes down when a dial fails or the server counts as failing, because
 //! then the server was away: the link's incarnation rises, and its agents are announced when it is
 //! back.
 //!
@@ -144,7 +144,7 @@ impl HttpChannel {
             self.state = ChannelState::Ended;
             self.effects.push(ChannelEffect::End);
         } else if !facts.healthy {
-            // A probe finds out; when it has, there is nothing more to wait for.
+            // A probe finds out when it is well; the dial follows at once.
             self.go_down();
             self.state = ChannelState::Resting { until: now, idle: false };
             self.effects.push(ChannelEffect::Wait { until: None, closable: false });
@@ -259,7 +259,7 @@ impl HttpChannel {
         match meaning(status) {
             Meaning::Throttled => {
                 self.effects.push(ChannelEffect::PostFailed(PostResult::Unavailable));
-                // The server has not taken it: the very same message goes again, before all others.
+                // It is still to be delivered: the very same message goes again, before all others.
                 self.effects.push(ChannelEffect::Requeue);
                 let asked = retry_after.map(|asked| asked.max(self.rule.initial));
                 self.effects.push(ChannelEffect::PauseServer(asked));
@@ -292,8 +292,8 @@ impl HttpChannel {
         }
     }
 
-    /// A connection that has served may end at any time. One that has not is a failure, so that a
-    /// server which accepts and closes is dialled ever more slowly.
+    /// A connection that has served may end at any time. One that ends before counts as a failure, so
+    /// that a server which accepts and closes is dialled ever more slowly.
     fn broken(&mut self, connection: Keep, reason: LossReason, jitter: f64, now: Instant) {
         let wait = if connection.served {
             Duration::ZERO

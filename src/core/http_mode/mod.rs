@@ -1,6 +1,6 @@
 //! Decisions of mode `http`, where each message is a POST: what an answer means and whose fault it
 //! is, whether a message goes again, when a channel is up, when a failing server is probed, when an
-//! agent is polled for. Knows neither connections nor tasks nor the messages' bytes.
+//! agent is polled for. Connections, tasks and the messages' bytes are the caller's.
 //!
 //! [`HttpChannel`] is one keep-alive connection at a time, and the queue of messages before it. An
 //! agent always has the same channel (`core::placement::link_of`), so its messages keep their order.
@@ -15,11 +15,11 @@
 //!                                    end (then event = ConnectionClosed). Otherwise event = Wake
 //!         Dial                       dial; event = Dialled or DialFailed
 //!         Post                       take the queue's first message and send it; event = Answered. If
-//!                                    there is none, or `is_withheld`, event = NotPosted
+//!                                    the queue is empty, or `is_withheld`, event = NotPosted
 //!         Deliver                    give the answer to its agent; event = Delivered
 //!         End                        return
 //!         any other                  carry it out at once; the event stays as it is
-//!     without one of these five, event = Wake
+//!     if all were of the other kind, event = Wake
 //! ```
 //!
 //! `facts` are read afresh for each call, because the effects before it may have changed them:
@@ -46,13 +46,13 @@ pub use steps::{ChannelEffect, ChannelEvent, ChannelFacts};
 
 use std::time::Duration;
 
-/// Channels of a server that comes back come back one by one. One walk over all sessions, this long
-/// after the first, enqueues the agents of those that are up by then.
+/// When a server comes back, its channels come up one by one. One walk over all sessions, this long
+/// after the first, enqueues the agents of all channels that are up by then.
 pub const GATHER: Duration = Duration::from_millis(50);
 
 /// Whether a message stays here: its agent was drained to another node, which has asked it for its
 /// state (R6), and the message could arrive after what that node says. The agent's own goodbye goes,
-/// because the other node cannot say it.
+/// because this node alone has it.
 pub const fn is_withheld(drained: bool, goodbye: bool) -> bool {
     drained && !goodbye
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::core::placement::{Seed, weight};
 use crate::ident::InstanceUid;
 
-/// Parts shorter than this make no difference to a server.
+/// To a server, parts shorter than this are as good as one.
 const PART: Duration = Duration::from_millis(50);
 const PARTS_MAX: u128 = 1024;
 
@@ -67,7 +67,7 @@ impl PollSchedule {
     }
 
     /// The next part, and when its agents are polled for. A caller that was held up goes on from
-    /// `now`: it does not make up for lost time in a rush.
+    /// `now`, at the usual pace.
     pub fn next(&mut self, now: Instant) -> (usize, Instant) {
         self.at = (self.at + self.parts.step()).max(now);
         let part = self.part;

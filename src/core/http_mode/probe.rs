@@ -8,10 +8,10 @@
 //!      └──────────────────────┴───────────────────── answered ───────────────────┘
 //! ```
 //!
-//! A connection proves nothing here, so a message must go, and it must not risk what an agent has
-//! reported. So it says nothing of an agent's state, and it goes on behalf of an agent whose message
-//! failed. If that agent is still this server's, it is announced, which is due anyway. If it was moved
-//! to another server, this one is told so, which it has not heard yet. Probes go one at a time, and
+//! Here it takes a message to prove that the server is well, and what an agent has reported must be safe
+//! from the attempt. So the message leaves the agent's state out, and it goes on behalf of an agent whose
+//! message failed. If that agent is still this server's, it is announced, which is due anyway. If it was moved
+//! to another server, this one is told so, which is news to it. Probes go one at a time, and
 //! wait for each other as dials do.
 
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::core::backoff::{Backoff, Rule};
 /// What decisions rest on besides the past probes.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeFacts {
-    /// The server is not [`crate::core::server::Reach::Failing`].
+    /// The server is in any state but [`crate::core::server::Reach::Failing`].
     pub healthy: bool,
     /// How long the server's pause still lasts.
     pub pause: Option<Duration>,
@@ -45,7 +45,7 @@ pub enum ProbeOutcome {
     /// The server takes messages, or has said what is wrong with one. Also when all agents have left
     /// by whom to ask: the next one will find out.
     Good,
-    /// It is no better, and wants to be left alone for this long.
+    /// It fails as before, and wants to be left alone for this long.
     Bad {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
@@ -53,7 +53,7 @@ pub enum ProbeOutcome {
 }
 
 impl ProbeOutcome {
-    /// No better, for a reason of the gateway's own.
+    /// As before, with a wait of the gateway's own choice.
     pub const BAD: Self = Self::Bad { retry_after: None };
 
     /// What the answer to a probe says of the server.
@@ -99,7 +99,7 @@ pub struct HttpProbe {
 }
 
 impl HttpProbe {
-    /// Of a server that has not failed yet.
+    /// Of a server that is well so far.
     pub fn new(rule: Rule, now: Instant) -> Self {
         Self { rule, backoff: Backoff::default(), state: ProbeState::Healthy(now), tries: 0 }
     }
@@ -118,7 +118,7 @@ impl HttpProbe {
                 ProbeStep::Wait(None)
             }
             (ProbeState::Healthy(since), false) => {
-                // A server that answered probes and failed all else has had no success.
+                // A server that answered probes and failed all else counts as failing throughout.
                 let wait = self.backoff.lost(self.rule, facts.jitter, since, now);
                 self.wait_until(now + wait.max(facts.pause.unwrap_or_default()))
             }

@@ -23,7 +23,7 @@ pub enum ChannelEvent {
     ConnectionClosed,
     /// A message was sent, and this came of it.
     Answered(Answered),
-    /// There was nothing to send after all, or what there was is withheld.
+    /// The queue was empty after all, or its first message is withheld.
     NotPosted,
     /// The answer's message was read. `taken`: it was one for this agent.
     Delivered {
@@ -35,9 +35,9 @@ pub enum ChannelEvent {
 /// What decisions rest on besides the channel's own past. Read afresh for each event.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelFacts {
-    /// The server is not [`crate::core::server::Reach::Failing`].
+    /// The server is in any state but [`crate::core::server::Reach::Failing`].
     pub healthy: bool,
-    /// The channel is needed no longer: it ends when its queue is empty.
+    /// The channel has served its purpose: it ends when its queue is empty.
     pub released: bool,
     /// A message is in its queue.
     pub waiting: bool,
@@ -103,10 +103,10 @@ pub enum ChannelEffect {
     },
     /// The POST is counted and logged as this.
     PostFailed(PostResult),
-    /// The message came to nothing, and its agent is innocent of it: the server's state learns of it.
+    /// The message failed, and its agent is innocent of it: the server's state learns of it.
     ServerFailed(Blame),
     /// The server has taken a message, or has said what is wrong with one.
     ServerServed,
-    /// The server wants a pause, of this length or of none in particular.
+    /// The server wants a pause, of this length or of one that it leaves open.
     PauseServer(Option<Duration>),
 }

@@ -77,7 +77,7 @@ fn a_connection_that_ends_idle_says_nothing_of_the_server() {
     assert_eq!(life.at(2, Wake, CALM), [life.rest(3.0)]);
     assert_eq!(life.at(2, Wake, WAITING), [Dial], "a message need not wait");
     assert_eq!(life.at(2, Dialled { accepted: true }, CALM), [Opened], "it was up all the time");
-    // Nor does the next, which has held for long.
+    // The next one has held for long, and starts the waits over.
     assert_eq!(life.at(12, ConnectionClosed, CALM), [closed(LossReason::Closed, 10)]);
     assert_eq!(life.at(13, Wake, CALM), [Dial]);
 }

@@ -1,5 +1,5 @@
 //! Decisions about one WebSocket to a server: when it is dialled, when it is pinged, when it is dead.
-//! Knows neither sockets nor tasks; `upstream` carries the decisions out.
+//! Sockets and tasks are `upstream`'s, which carries the decisions out.
 
 mod keep_alive;
 mod redial;

@@ -25,7 +25,7 @@ pub struct Redial {
 /// What the decision rests on besides the link's own past.
 #[derive(Debug, Clone, Copy)]
 pub struct RedialFacts {
-    /// The link is needed no longer.
+    /// The link has served its purpose.
     pub released: bool,
     /// The server holds back dials for this long ([`crate::core::server::ServerState::held`]).
     pub held: Option<Duration>,

@@ -1,43 +1,43 @@
-//! Messages in flight: sent to the server and not answered yet, counted for each link.
+//! Messages in flight: sent to the server and still unanswered, counted for each link.
 //!
-//! Some servers do not answer everything, so a message stops counting after a while; and as soon as
-//! one is answered that went out clearly later on the same link, since servers work through a link
-//! in order. Without that second rule a server that leaves a tenth unanswered would have its window
-//! filled by messages that are long dealt with.
+//! Some servers answer only a part of the messages, so a message stops counting after a while. It also
+//! stops counting as soon as one is answered that went out clearly later on the same link, since servers
+//! work through a link in order. This second rule keeps the window of a server that leaves a tenth
+//! unanswered from filling with messages that are long dealt with.
 //!
-//! A message whose session is over (the agent's last word, most of all) is an *orphan*. Its answer comes
-//! for nobody, and some servers do not give one: where they have given none for a while, orphans count for
-//! a moment only. Else the end of many agents' lingering would fill the window, and the servers' pace
-//! for everybody else would be the floor.
+//! A message whose session is over (an agent's goodbye, most of all) is an *orphan*. Some servers leave
+//! orphans unanswered: where they have done so for a while, an orphan counts for a moment only. Otherwise
+//! the end of many agents' grace periods would fill the window, and all other agents of the server would
+//! go at the pace of the floor.
 //!
 //! The account is a ring of counts for each link, ten a second: its memory is fixed whatever is in
 //! flight, and a link's loss forgets exactly that link's messages. Coarser counts would be dropped
-//! in lumps that the window could not follow.
+//! in lumps too large for the window to follow.
 
 use std::time::{Duration, Instant};
 
 /// One count of the ring.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a message counts that nobody answers; up to a tick longer.
+/// How long an unanswered message counts; up to a tick longer.
 const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// Whole ticks that a message counts for, and the one it was sent in.
 const TICKS: usize = 101;
-/// A message counts no longer when one is answered that went out so many ticks later: long enough
-/// for a server with several workers, which finish in their own order.
+/// A message stops counting when one is answered that went out this many ticks later: long enough for
+/// a server with several workers, which finish in their own order.
 const PASSED_OVER_AFTER: u64 = 5;
 
-/// A server that has not answered an orphan for so long, while there were some, does not answer them.
+/// A server that has left all orphans unanswered for this long, while there were some, will do so.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
-struct Link {
+struct LinkFlight {
     sent: [u32; TICKS],
     total: u32,
-    /// Nothing sent before this tick counts.
+    /// What was sent from this tick on counts.
     oldest: u64,
 }
 
-impl Link {
+impl LinkFlight {
     const EMPTY: Self = Self { sent: [0; TICKS], total: 0, oldest: 0 };
 
     /// Forgets what was sent before `tick`; returns how much that was.
@@ -71,19 +71,19 @@ impl Link {
 pub(super) struct Flight {
     started: Instant,
     tick: u64,
-    links: Box<[Link]>,
+    links: Box<[LinkFlight]>,
     /// Of all links.
-    orphans: Link,
-    /// There was an orphan then, and none has been answered since.
+    orphans: LinkFlight,
+    /// There was an orphan then, and all have been left unanswered since.
     silent_since: Option<Instant>,
     total: u32,
 }
 
 impl Flight {
-    /// Nothing in flight on `links` links.
+    /// With `links` links, on which nothing is in flight.
     pub(super) fn new(links: u16, now: Instant) -> Self {
-        let links = vec![Link::EMPTY; usize::from(links)].into_boxed_slice();
-        let orphans = Link::EMPTY;
+        let links = vec![LinkFlight::EMPTY; usize::from(links)].into_boxed_slice();
+        let orphans = LinkFlight::EMPTY;
         Self { started: now, tick: 0, links, orphans, silent_since: None, total: 0 }
     }
 
@@ -96,7 +96,7 @@ impl Flight {
     pub(super) fn sent(&mut self, link: u16, now: Instant) {
         self.age(now);
         let tick = self.tick;
-        // A link that nobody told of cannot be: the caller's links are fixed.
+        // The caller's links are fixed: their numbers are all below the length.
         let Some(link) = self.links.get_mut(usize::from(link)) else { return };
         link.sent[slot(tick)] += 1;
         link.total += 1;
@@ -107,25 +107,25 @@ impl Flight {
     pub(super) fn answered(&mut self, link: u16, after: Option<Duration>, now: Instant) {
         self.age(now);
         if after.is_some_and(|after| after >= COUNTED_FOR) {
-            // It no longer counts, and must not be taken for one that does.
+            // It has stopped counting, and must be kept apart from messages that still count.
             return;
         }
         let sent_in = after.map(|after| self.tick_of(now.checked_sub(after).unwrap_or(now)));
         let Some(link) = self.links.get_mut(usize::from(link)) else { return };
-        // Where the time is not known, or was measured from another message: the oldest.
+        // Where the time is unknown, or was measured from another message: the oldest.
         self.total -= u32::from(link.take(sent_in));
         if let Some(tick) = sent_in {
             self.total -= link.forget_before(tick.saturating_sub(PASSED_OVER_AFTER));
         }
     }
 
-    /// The session is over of which so many messages are in flight on the link: the last ones sent.
+    /// A session is over that has `count` messages in flight on the link: the last ones sent.
     pub(super) fn orphaned(&mut self, link: u16, count: u32, now: Instant) {
         self.age(now);
         let tick = self.tick;
         let Some(link) = self.links.get_mut(usize::from(link)) else { return };
         for _ in 0..count {
-            // The link may have been lost, and nothing counts any more.
+            // The link may have been lost, and its messages have stopped counting.
             if !link.take(Some(tick)) {
                 return;
             }
@@ -145,7 +145,7 @@ impl Flight {
         }
     }
 
-    /// What was in flight on the link will not be answered.
+    /// What was in flight on the link will stay unanswered.
     pub(super) fn link_lost(&mut self, link: u16) {
         let tick = self.tick;
         if let Some(link) = self.links.get_mut(usize::from(link)) {
@@ -198,7 +198,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn what_nobody_answers_stops_counting() {
+    fn what_stays_unanswered_stops_counting() {
         let start = crate::clock::now();
         let mut flight = Flight::new(1, start);
         flight.sent(0, start + TICK / 2);
@@ -251,7 +251,7 @@ mod tests {
         flight.sent(9, start);
         flight.answered(9, None, start);
         flight.link_lost(9);
-        assert_eq!(flight.total(start + SECOND * 7), 10, "a link that is none");
+        assert_eq!(flight.total(start + SECOND * 7), 10, "a link that there is not");
     }
 
     #[test]

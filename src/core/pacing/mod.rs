@@ -1,14 +1,14 @@
 //! What waits for a server, and when each of it may go.
 //!
-//! What waits is a set of sessions, not of messages: a session stands here, and what it has to say
-//! is decided when its turn comes, so the newest state wins.
+//! What waits is a set of sessions: a session stands here, and what it has to say is decided when it
+//! gets its permit, so the newest state wins.
 //!
-//! Three things must all agree before a message goes ([`Pacer`]): the server has not asked for
-//! peace; the *ceiling*, a rate that an operator has set, is kept; and fewer messages are *in
-//! flight* (sent and not answered) than the *window* allows, which follows the server's answer
-//! times. A *floor* lets a few go even so, for servers that do not answer at all.
+//! Three things must all agree before a message goes ([`Pacer`]): the server's *pause* is over; the
+//! *ceiling*, a rate that an operator has set, is kept; and fewer messages are *in flight* (sent and
+//! still unanswered) than the *window* allows, which follows the server's answer times. A *floor* lets
+//! a few go even so, for servers that leave everything unanswered.
 //!
-//! Nothing here knows sockets, tasks, the clock or chance: `now` is an argument.
+//! Sockets, tasks, the clock and chance are the caller's: `now` is an argument.
 
 mod flight;
 mod meter;
@@ -25,19 +25,19 @@ mod tests;
 
 pub use pacer::{Next, Pacer, PacerParams};
 
-/// Why a session waits for its server. Classes share the server's pace by weight: none starves.
+/// Why a session waits for its server. Classes share the server's pace by weight: each gets on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// Disconnects, custom messages and requests: nothing repeats them.
+    /// Disconnects, custom messages and requests: they are said once.
     Urgent,
     /// Parts of the agent's state that changed.
     Change,
     /// The agent's whole state, for a server that asked for it.
     FullState,
-    /// An introduction to a link's new incarnation, or a heartbeat that goes on.
+    /// An agent is announced to a link's new incarnation, or its heartbeat goes on.
     Announce,
-    /// The agent is to be asked for its full state: costs the server nothing yet, and has a pace of
-    /// its own.
+    /// The agent must be asked for its full state. This is free for the server as yet, and has a pace
+    /// of its own.
     Ask,
 }
 
@@ -46,7 +46,7 @@ impl Class {
     pub const ALL: [Self; 5] =
         [Self::Urgent, Self::Change, Self::FullState, Self::Announce, Self::Ask];
 
-    /// Those that cost the server a message and so share its pace; the most urgent first.
+    /// The classes that cost the server a message and so share its pace; the most urgent first.
     pub const PACED: [Self; 4] = [Self::Urgent, Self::Change, Self::FullState, Self::Announce];
 
     /// Its place in [`Class::ALL`].
@@ -60,10 +60,10 @@ impl Class {
 pub enum Permit {
     /// It may.
     Granted,
-    /// Its session has to wait for its turn.
+    /// Its session has to wait for a permit.
     Wait {
-        /// The turn will come about as soon as an agent waits for a reply: the server may yet answer
-        /// in time.
+        /// The permit will come within the time that an agent waits for a reply: the server may yet
+        /// answer in time.
         soon: bool,
     },
 }

@@ -1,7 +1,7 @@
 //! The pacer of one server: what waits, the ceiling, the floor, the window and the pause, together.
 //!
 //! ```text
-//!   paused ──► nothing goes
+//!   paused ──► all wait
 //!   else: no token under the ceiling ──► wait for it
 //!   else: fewer in flight than the window ──► go
 //!   else: less than the floor has gone ──► go all the same
@@ -13,21 +13,22 @@ use std::time::{Duration, Instant};
 
 use super::flight::Flight;
 use super::meter::Meter;
-use super::waiting::Waiting;
+use super::waiting::WaitingSessions;
 use super::window::Window;
 use super::{Class, Permit};
 use crate::core::bucket::Bucket;
 use crate::ident::InstanceUid;
 
-/// A turn that comes within this time comes soon: about as long as a person, or an agent, waits
-/// for an answer without giving it a thought.
+/// A permit that comes within this time comes soon: about as long as a person, or an agent, waits
+/// for an answer before wondering.
 const SOON: Duration = Duration::from_secs(1);
-/// So many introductions in a row must have been answered by asking: fewer could be agents that
-/// this server alone had never seen.
-const IGNORANT_AFTER: u8 = 8;
-/// Agents asked a second at most, whatever the ceiling: what they answer is read and compared here.
+/// A server has lost its state when it has answered this many announcements in a row by asking: fewer
+/// could be agents that are new to this server alone.
+const STATE_LOST_AFTER: u8 = 8;
+/// At most this many agents a second are asked, whatever the ceiling: what they answer is read and
+/// compared here.
 const ASKS_MAX: NonZeroU32 = NonZeroU32::new(5_000).expect("not zero");
-/// Without any other reason to look again: messages that nobody answers stop counting by the second.
+/// The pacer is asked again after this time in any case: messages that stay unanswered stop counting.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The bounds of one server's pace.
@@ -35,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct PacerParams {
     /// The ceiling, in messages a second.
     pub pace_max: NonZeroU32,
-    /// The floor, in messages a second: so many go whatever is in flight. Not above the ceiling.
+    /// The floor, in messages a second: that many go whatever is in flight. At most the ceiling.
     pub pace_min: NonZeroU32,
     /// The largest window, in messages. The floor may pass it.
     pub in_flight_max: NonZeroU32,
@@ -46,12 +47,12 @@ pub struct PacerParams {
 /// What [`Pacer::next`] has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// This session has its turn, for one message. It no longer waits in this class.
+    /// This session has a permit, for one message. It has left the queue of this class.
     Permit(InstanceUid, Class),
-    /// Something waits, and nothing may go for this long, unless an answer comes or something is
-    /// enlisted.
+    /// Something waits, and must wait for this long, unless an answer comes or a session is enqueued
+    /// before.
     Wait(Duration),
-    /// Nothing waits.
+    /// All queues are empty.
     Empty,
 }
 
@@ -59,27 +60,27 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Pacer {
     params: PacerParams,
-    waiting: Waiting,
+    waiting: WaitingSessions,
     ceiling: Bucket,
     floor: Bucket,
     asks: Bucket,
-    /// Whether an Ask is looked at before the rest. They take turns in that: with plenty of tokens
-    /// for both neither hides the other.
+    /// Whether an Ask is looked at before the rest. They alternate in that: with plenty of tokens for
+    /// both, each gets its share.
     ask_first: bool,
     flight: Flight,
     window: Window,
     gone: Meter,
     paused_until: Option<Instant>,
-    /// Introductions answered by asking, in a row.
+    /// Announcements answered by asking, in a row.
     asked_in_a_row: u8,
 }
 
 impl Pacer {
-    /// Nothing waits, nothing is in flight.
+    /// With empty queues, and nothing in flight.
     pub fn new(params: PacerParams, now: Instant) -> Self {
         Self {
             params,
-            waiting: Waiting::default(),
+            waiting: WaitingSessions::default(),
             ceiling: Bucket::new(params.pace_max, now),
             floor: Bucket::new(params.pace_min, now),
             asks: Bucket::new(params.pace_max.min(ASKS_MAX), now),
@@ -92,8 +93,8 @@ impl Pacer {
         }
     }
 
-    /// Whether a message that has just come may go at once, past nobody who waits. If so its token
-    /// is taken.
+    /// Whether a message that has just come may go at once. It may if all queues are empty and there is
+    /// a token, which it takes.
     pub fn admit(&mut self, now: Instant) -> Permit {
         if self.waiting.len_paced() == 0 && self.take(now).is_ok() {
             return Permit::Granted;
@@ -101,8 +102,8 @@ impl Pacer {
         Permit::Wait { soon: self.wait_for_change(now) < SOON }
     }
 
-    /// A session wants its turn. `true`: nothing waited with it before, so whoever carries the
-    /// turns out may have to be woken.
+    /// A session waits for a permit. `true`: its queue was empty, so the task that grants permits may
+    /// have to be woken.
     pub fn enqueue(&mut self, uid: InstanceUid, class: Class) -> bool {
         let before = match class {
             Class::Ask => self.waiting.len_of(Class::Ask),
@@ -112,7 +113,7 @@ impl Pacer {
         before == 0
     }
 
-    /// Whose turn it is.
+    /// The session that gets the next permit.
     pub fn next(&mut self, now: Instant) -> Next {
         if self.waiting.len() == 0 {
             return Next::Empty;
@@ -123,8 +124,8 @@ impl Pacer {
         let ask_first = self.ask_first;
         let mut wait = LOOK_AGAIN;
         for ask in [ask_first, !ask_first] {
-            let turn = if ask { self.next_ask(now) } else { self.next_paced(now) };
-            match turn {
+            let found = if ask { self.next_ask(now) } else { self.next_paced(now) };
+            match found {
                 Ok(Some((uid, class))) => {
                     self.ask_first = !ask;
                     return Next::Permit(uid, class);
@@ -152,7 +153,7 @@ impl Pacer {
         Ok(self.waiting.pop_ask().map(|uid| (uid, Class::Ask)))
     }
 
-    /// Takes the leave for one message, or says how long there will be none.
+    /// Takes the token for one message, or says how long until there is one.
     fn take(&mut self, now: Instant) -> Result<(), Duration> {
         if let Some(left) = self.paused(now) {
             return Err(left);
@@ -167,7 +168,7 @@ impl Pacer {
         self.ceiling.take(now)
     }
 
-    /// The last turn of this class turned out to need nothing: it costs nothing.
+    /// The last permit of this class was left unused: it is free.
     pub fn refund(&mut self, class: Class) {
         if class == Class::Ask {
             self.asks.refund();
@@ -179,13 +180,13 @@ impl Pacer {
         self.waiting.refund(class);
     }
 
-    /// A message went out on `link`, whoever let it go.
+    /// A message went out on `link`, with a permit or past the queues.
     pub fn sent(&mut self, link: u16, now: Instant) {
         self.flight.sent(link, now);
     }
 
-    /// A message that went out on `link` was answered, `after` that if it is known. `true`: somebody
-    /// waits who may go because of it.
+    /// A message that went out on `link` was answered, `after` that if it is known. `true`: a session
+    /// that waits may go because of it.
     pub fn answered(&mut self, link: u16, after: Option<Duration>, now: Instant) -> bool {
         if let Some(after) = after {
             let in_flight = self.flight.total(now);
@@ -195,7 +196,7 @@ impl Pacer {
         self.wakes(now)
     }
 
-    /// The session is over of which so many messages are in flight on `link`.
+    /// A session is over that has this many messages in flight on `link`.
     pub fn orphaned(&mut self, link: u16, messages: u32, now: Instant) {
         self.flight.orphaned(link, messages, now);
     }
@@ -214,21 +215,21 @@ impl Pacer {
         self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
     }
 
-    /// What was in flight on `link` will not be answered.
+    /// What was in flight on `link` will stay unanswered.
     pub fn link_lost(&mut self, link: u16) {
         self.flight.link_lost(link);
     }
 
-    /// The server has lost its last link: what returns may be another process on another machine,
-    /// of which nothing is known. What waits goes on waiting, and a pause still holds.
+    /// The server has lost its last link: what returns may be another process on another machine, so
+    /// its pace is learnt anew. What waits goes on waiting, and a pause still holds.
     pub fn links_all_lost(&mut self, now: Instant) {
         self.flight.clear();
         self.window = Window::new(self.params.in_flight_max.get(), now);
         self.asked_in_a_row = 0;
     }
 
-    /// The server wants peace: nothing goes until then. A shorter wish does not shorten a longer
-    /// one.
+    /// The server is throttled: all messages wait until then. A shorter wish leaves a longer one as it
+    /// is.
     pub fn pause(&mut self, until: Instant, now: Instant) {
         if until <= now {
             return;
@@ -240,29 +241,29 @@ impl Pacer {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
-    /// For how much longer the server wants peace.
+    /// How long the server's pause still lasts.
     pub fn paused(&self, now: Instant) -> Option<Duration> {
         let until = self.paused_until?;
         (until > now).then(|| until - now)
     }
 
-    /// An introduction without state was answered; `asked`: by asking for the full state.
-    pub const fn introduction_answered(&mut self, asked: bool) {
+    /// An announcement was answered; `asked`: by asking for the full state.
+    pub const fn announce_answered(&mut self, asked: bool) {
         self.asked_in_a_row = if asked { self.asked_in_a_row.saturating_add(1) } else { 0 };
     }
 
-    /// The server has asked about everybody introduced to it lately.
+    /// The server has asked for the state of every agent that was announced to it lately.
     pub const fn state_lost(&self) -> bool {
-        self.asked_in_a_row >= IGNORANT_AFTER
+        self.asked_in_a_row >= STATE_LOST_AFTER
     }
 
-    /// How long until a change enlisted now has its turn, as things stand: most messages that just
-    /// came are one.
+    /// How long until a change that is enqueued now has its permit, as things stand: most messages that
+    /// just came are one.
     fn wait_for_change(&mut self, now: Instant) -> Duration {
         let rate = self.gone.per_second(now).max(f64::from(self.params.pace_min.get()));
-        let turns = u32::try_from(self.waiting.turns_until(Class::Change)).unwrap_or(u32::MAX);
+        let permits = u32::try_from(self.waiting.permits_until(Class::Change)).unwrap_or(u32::MAX);
         let pause = self.paused(now).unwrap_or_default();
-        pause.saturating_add(Duration::from_secs_f64(f64::from(turns) / rate))
+        pause.saturating_add(Duration::from_secs_f64(f64::from(permits) / rate))
     }
 
     /// Sessions that wait, in all classes: one that waits in two counts twice.
@@ -270,7 +271,7 @@ impl Pacer {
         self.waiting.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether all queues are empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -290,7 +291,7 @@ impl Pacer {
         self.gone.per_second(now)
     }
 
-    /// Messages sent and not answered.
+    /// Messages sent and still unanswered.
     pub fn in_flight(&mut self, now: Instant) -> u32 {
         self.flight.total(now)
     }

@@ -9,11 +9,11 @@ use super::tests::{MS, SECOND, crowd, params, uid};
 use super::{Class, Next, Pacer, Permit};
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum PacingEvent {
     Enqueue(u32, usize),
     Message,
-    Turn,
-    IdleTurn,
+    Permit,
+    UnusedPermit,
     Answer(u16, Option<u64>),
     Orphaned(u16, u32),
     OrphanAnswer(Option<u64>),
@@ -22,19 +22,19 @@ enum Event {
     Pass(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = PacingEvent> {
     prop_oneof![
-        6 => (0..40_u32, 0..5_usize).prop_map(|(n, class)| Event::Enqueue(n, class)),
-        3 => Just(Event::Message),
-        8 => Just(Event::Turn),
-        1 => Just(Event::IdleTurn),
-        4 => (0..4_u16, proptest::option::of(0..3_000_u64)).prop_map(|(l, a)| Event::Answer(l, a)),
-        2 => (0..4_u16, 0..3_u32).prop_map(|(link, count)| Event::Orphaned(link, count)),
-        2 => proptest::option::of(0..3_000_u64).prop_map(Event::OrphanAnswer),
-        1 => (0..4_u16).prop_map(Event::LinkLost),
-        1 => (0..3_000_u64).prop_map(Event::Pause),
-        3 => (0..400_u64).prop_map(Event::Pass),
-        1 => (0..12_000_u64).prop_map(Event::Pass),
+        6 => (0..40_u32, 0..5_usize).prop_map(|(n, class)| PacingEvent::Enqueue(n, class)),
+        3 => Just(PacingEvent::Message),
+        8 => Just(PacingEvent::Permit),
+        1 => Just(PacingEvent::UnusedPermit),
+        4 => (0..4_u16, proptest::option::of(0..3_000_u64)).prop_map(|(l, a)| PacingEvent::Answer(l, a)),
+        2 => (0..4_u16, 0..3_u32).prop_map(|(link, count)| PacingEvent::Orphaned(link, count)),
+        2 => proptest::option::of(0..3_000_u64).prop_map(PacingEvent::OrphanAnswer),
+        1 => (0..4_u16).prop_map(PacingEvent::LinkLost),
+        1 => (0..3_000_u64).prop_map(PacingEvent::Pause),
+        3 => (0..400_u64).prop_map(PacingEvent::Pass),
+        1 => (0..12_000_u64).prop_map(PacingEvent::Pass),
     ]
 }
 
@@ -83,14 +83,14 @@ proptest! {
             let full = pacer.in_flight(now) >= pacer.window();
             let paced: usize = Class::PACED.iter().map(|c| oracle.0[c.index()].len()).sum();
             match event {
-                Event::Enqueue(n, class) => {
+                PacingEvent::Enqueue(n, class) => {
                     // The session sees to it that it stands in a class once.
                     if !oracle.0[class].contains(&n) {
                         oracle.0[class].push_back(n);
                         pacer.enqueue(uid(n), Class::ALL[class]);
                     }
                 }
-                Event::Message => {
+                PacingEvent::Message => {
                     if pacer.admit(now) == Permit::Granted {
                         prop_assert!(now >= paused_until && paced == 0);
                         gone.push(now - start);
@@ -98,12 +98,12 @@ proptest! {
                         pacer.sent(0, now);
                     }
                 }
-                Event::Turn | Event::IdleTurn => match pacer.next(now) {
+                PacingEvent::Permit | PacingEvent::UnusedPermit => match pacer.next(now) {
                     Next::Permit(who, class) => {
                         prop_assert!(now >= paused_until);
                         let first = oracle.0[class.index()].pop_front().map(uid);
                         prop_assert_eq!(first, Some(who), "out of order in {:?}", class);
-                        if matches!(event, Event::IdleTurn) {
+                        if matches!(event, PacingEvent::UnusedPermit) {
                             pacer.refund(class);
                         } else if class == Class::Ask {
                             asked.push(now - start);
@@ -118,19 +118,19 @@ proptest! {
                     }
                     Next::Empty => prop_assert_eq!(oracle.len(), 0),
                 },
-                Event::Answer(link, after) => {
+                PacingEvent::Answer(link, after) => {
                     pacer.answered(link, after.map(Duration::from_millis), now);
                 }
-                Event::Orphaned(link, count) => pacer.orphaned(link, count, now),
-                Event::OrphanAnswer(after) => {
+                PacingEvent::Orphaned(link, count) => pacer.orphaned(link, count, now),
+                PacingEvent::OrphanAnswer(after) => {
                     pacer.orphan_answered(after.map(Duration::from_millis), now);
                 }
-                Event::LinkLost(link) => pacer.link_lost(link),
-                Event::Pause(ms) => {
+                PacingEvent::LinkLost(link) => pacer.link_lost(link),
+                PacingEvent::Pause(ms) => {
                     pacer.pause(now + MS * u32::try_from(ms).unwrap(), now);
                     paused_until = paused_until.max(now + Duration::from_millis(ms));
                 }
-                Event::Pass(ms) => now += Duration::from_millis(ms),
+                PacingEvent::Pass(ms) => now += Duration::from_millis(ms),
             }
             prop_assert_eq!(pacer.len(), oracle.len());
             prop_assert!(pacer.window() <= in_flight_max);
@@ -155,13 +155,13 @@ proptest! {
         }
         for n in 0..count {
             let now = start + SECOND / 50 * n;
-            let Next::Permit(who, class) = pacer.next(now) else { panic!("no turn") };
+            let Next::Permit(who, class) = pacer.next(now) else { panic!("a permit") };
             pacer.enqueue(who, class);
             *counts.entry(class).or_default() += 1;
         }
         for (class, weight) in Class::PACED.into_iter().zip([8, 4, 2, 1]) {
             let (got, due) = (f64::from(counts[&class]), f64::from(count * weight) / 15.0);
-            prop_assert!((got - due).abs() <= 2.0, "{class:?}: {got} turns, {due} due");
+            prop_assert!((got - due).abs() <= 2.0, "{class:?}: {got} permits, {due} due");
         }
     }
 }

@@ -21,7 +21,7 @@ struct Model {
     /// Chance adds up to this, half of it on average.
     noise: Duration,
     links: u16,
-    /// Of a hundred messages so many are answered.
+    /// How many percent of the messages are answered.
     answers: u64,
 }
 
@@ -29,7 +29,7 @@ const fn plain(rate: f64) -> Model {
     Model { rate, away: MS, noise: Duration::ZERO, links: 4, answers: 100 }
 }
 
-struct World {
+struct PacedServer {
     pacer: Pacer,
     model: Model,
     now: Instant,
@@ -39,7 +39,7 @@ struct World {
     under_way: BinaryHeap<Reverse<(Instant, u16, Duration)>>,
     sent: u64,
     random: u64,
-    /// Keeps so many waiting.
+    /// Keeps this many waiting.
     keep: usize,
 }
 
@@ -50,7 +50,7 @@ struct Report {
     window: u32,
 }
 
-impl World {
+impl PacedServer {
     fn new(model: Model) -> Self {
         let now = crate::clock::now();
         let pacer = Pacer::new(defaults(), now);
@@ -83,7 +83,7 @@ impl World {
         let end = self.now + SECOND;
         while self.now < end {
             self.now += STEP;
-            // Answers wake the task that gives turns.
+            // Answers wake the task that grants permits.
             while let Some(Reverse((at, link, after))) =
                 self.under_way.peek().copied().filter(|next| next.0.0 <= self.now)
             {
@@ -133,7 +133,7 @@ fn finds_the_servers_rate_and_keeps_answers_short() {
         (" 5,000/s, 1 link", Model { links: 1, ..plain(5_000.0) }, 20, 60),
         (" 2,000/s, 90 %", Model { answers: 90, ..plain(2_000.0) }, 40, 400),
     ] {
-        let reports = World::new(model).seconds(seconds);
+        let reports = PacedServer::new(model).seconds(seconds);
         let (least, most, mean) = extremes(&reports[3..]);
         let window = reports[seconds - 1].window;
         println!("{name:<18}{least:>8} {most:>8} {mean:>13.1?} {window:>12}");
@@ -146,59 +146,59 @@ fn finds_the_servers_rate_and_keeps_answers_short() {
 
 #[test]
 fn a_server_that_slows_down_and_recovers_is_followed() {
-    let mut world = World::new(plain(2_000.0));
-    world.seconds(5);
-    world.model.rate = 500.0;
-    world.second();
-    let (least, _, mean) = extremes(&world.seconds(20));
+    let mut paced = PacedServer::new(plain(2_000.0));
+    paced.seconds(5);
+    paced.model.rate = 500.0;
+    paced.second();
+    let (least, _, mean) = extremes(&paced.seconds(20));
     assert!(least >= 450 && mean <= MS * 100, "{least}/s, {mean:?}");
-    world.model.rate = 2_000.0;
-    world.second();
-    let (least, _, mean) = extremes(&world.seconds(20));
+    paced.model.rate = 2_000.0;
+    paced.second();
+    let (least, _, mean) = extremes(&paced.seconds(20));
     assert!(least >= 1_800 && mean <= MS * 60, "{least}/s, {mean:?}");
 }
 
 /// Answers that take longer for another reason than a queue: the window must not stay small.
 #[test]
 fn what_takes_longer_without_a_queue_gets_a_larger_window() {
-    let mut world = World::new(plain(2_000.0));
-    world.seconds(5);
-    world.model.away = MS * 100;
-    world.seconds(5);
-    let (least, _, mean) = extremes(&world.seconds(20));
+    let mut paced = PacedServer::new(plain(2_000.0));
+    paced.seconds(5);
+    paced.model.away = MS * 100;
+    paced.seconds(5);
+    let (least, _, mean) = extremes(&paced.seconds(20));
     assert!(least >= 1_700 && mean <= MS * 250, "{least}/s, {mean:?}");
-    let (_, _, mean) = extremes(&world.seconds(5));
+    let (_, _, mean) = extremes(&paced.seconds(5));
     assert!(mean <= MS * 150, "in the end {mean:?}");
 }
 
 #[test]
 fn a_server_that_stops_answering_gets_the_floor() {
-    let mut world = World::new(plain(2_000.0));
-    world.seconds(3);
-    world.model.answers = 0;
-    world.seconds(12);
-    let before = world.sent;
-    world.seconds(20);
-    let gone = world.sent - before;
+    let mut paced = PacedServer::new(plain(2_000.0));
+    paced.seconds(3);
+    paced.model.answers = 0;
+    paced.seconds(12);
+    let before = paced.sent;
+    paced.seconds(20);
+    let gone = paced.sent - before;
     // What ages makes room as well: a windowful in ten seconds.
     assert!((190..=400).contains(&gone), "{gone} in 20 s");
-    world.model.answers = 100;
-    world.seconds(12);
-    let (least, _, _) = extremes(&world.seconds(3));
+    paced.model.answers = 100;
+    paced.seconds(12);
+    let (least, _, _) = extremes(&paced.seconds(3));
     assert!(least >= 1_800, "{least}/s");
 }
 
-/// 15,000 agents have come back to a server that nothing is known of.
+/// 15,000 agents have come back to a server that is new to the gateway.
 #[test]
 fn a_cold_start_with_a_crowd_takes_as_long_as_the_server_needs() {
     for rate in [500.0, 2_000.0, 10_000.0] {
-        let mut world = World::new(plain(rate));
-        world.keep = 0;
-        crowd(&mut world.pacer, 0..15_000, Class::FullState);
+        let mut paced = PacedServer::new(plain(rate));
+        paced.keep = 0;
+        crowd(&mut paced.pacer, 0..15_000, Class::FullState);
         let (mut seconds, mut longest) = (0, Duration::ZERO);
-        while !world.pacer.is_empty() || !world.under_way.is_empty() {
+        while !paced.pacer.is_empty() || !paced.under_way.is_empty() {
             seconds += 1;
-            longest = longest.max(world.second().mean);
+            longest = longest.max(paced.second().mean);
         }
         println!("{rate}/s: {seconds} s, mean answer at worst {longest:.1?}");
         assert!(f64::from(seconds) <= 15_000.0 / rate * 1.1 + 1.5, "{rate}: {seconds} s");
@@ -209,18 +209,18 @@ fn a_cold_start_with_a_crowd_takes_as_long_as_the_server_needs() {
 /// After a pause the server is not met by a burst.
 #[test]
 fn a_pause_ends_gently() {
-    let mut world = World::new(plain(2_000.0));
-    world.seconds(5);
-    world.pacer.pause(world.now + SECOND * 2, world.now);
-    world.second();
-    let before = world.sent;
-    world.now += SECOND - MS;
-    world.now += STEP;
-    while let Next::Permit(..) = world.pacer.next(world.now) {
-        world.send();
+    let mut paced = PacedServer::new(plain(2_000.0));
+    paced.seconds(5);
+    paced.pacer.pause(paced.now + SECOND * 2, paced.now);
+    paced.second();
+    let before = paced.sent;
+    paced.now += SECOND - MS;
+    paced.now += STEP;
+    while let Next::Permit(..) = paced.pacer.next(paced.now) {
+        paced.send();
     }
-    assert!(world.sent - before <= 17, "{}", world.sent - before);
-    world.second();
-    let (least, _, _) = extremes(&world.seconds(3));
+    assert!(paced.sent - before <= 17, "{}", paced.sent - before);
+    paced.second();
+    let (least, _, _) = extremes(&paced.seconds(3));
     assert!(least >= 1_800, "{least}/s");
 }

@@ -43,13 +43,13 @@ fn new(params: PacerParams) -> (Pacer, Instant) {
     (Pacer::new(params, now), now)
 }
 
-/// All turns there are at one instant, each answered at once.
-fn turns(pacer: &mut Pacer, now: Instant) -> Vec<(InstanceUid, Class)> {
-    let mut turns = Vec::new();
+/// All permits that there are at one instant, each answered at once.
+fn permits(pacer: &mut Pacer, now: Instant) -> Vec<(InstanceUid, Class)> {
+    let mut granted = Vec::new();
     while let Next::Permit(uid, class) = pacer.next(now) {
-        turns.push((uid, class));
+        granted.push((uid, class));
     }
-    turns
+    granted
 }
 
 #[test]
@@ -59,24 +59,24 @@ fn first_in_first_out_in_each_class() {
         pacer.enqueue(uid(n), Class::ALL[n as usize % 5]);
     }
     assert_eq!((pacer.len(), pacer.len_of(Class::Change)), (10, 2));
-    let turns = turns(&mut pacer, now);
+    let granted = permits(&mut pacer, now);
     for class in Class::ALL {
         let first = u32::try_from(class.index()).unwrap();
-        let order: Vec<_> = turns.iter().filter(|t| t.1 == class).map(|t| t.0).collect();
+        let order: Vec<_> = granted.iter().filter(|t| t.1 == class).map(|t| t.0).collect();
         assert_eq!(order, [uid(first), uid(first + 5)], "{class:?}");
     }
     assert_eq!(pacer.next(now), Next::Empty);
 }
 
 #[test]
-fn shares_follow_the_weights_and_nobody_starves() {
+fn shares_follow_the_weights_and_each_class_gets_on() {
     let (mut pacer, now) = new(params(20_000, 20_000, 1));
     for class in Class::PACED {
         crowd(&mut pacer, 0..1_000, class);
     }
     let mut counts = [0; 5];
     for n in 0..1_500 {
-        let Next::Permit(_, class) = pacer.next(now + MS * n) else { panic!("no turn") };
+        let Next::Permit(_, class) = pacer.next(now + MS * n) else { panic!("a permit") };
         counts[class.index()] += 1;
     }
     assert_eq!(counts[..4], [800, 400, 200, 100]);
@@ -104,11 +104,11 @@ fn the_window_holds_until_answers_come() {
         pacer.sent(0, now);
         gone += 1;
     }
-    // Not one more: what the window lets through counts for the floor.
+    // Exactly that: what the window lets through counts for the floor.
     assert_eq!(gone, pacer.window());
     let Next::Wait(wait) = pacer.next(now) else { panic!("something waits") };
     assert!(wait <= MS * 101, "the floor: {wait:?}");
-    assert!(pacer.answered(0, Some(MS), now), "who carries turns out has to be woken");
+    assert!(pacer.answered(0, Some(MS), now), "the task that grants permits has to be woken");
     assert!(matches!(pacer.next(now), Next::Permit(..)));
     pacer.sent(0, now);
     assert!(matches!(pacer.next(now), Next::Wait(_)));
@@ -117,7 +117,7 @@ fn the_window_holds_until_answers_come() {
 }
 
 #[test]
-fn nobody_passes_those_who_wait() {
+fn a_message_waits_behind_those_before_it() {
     let (mut pacer, now) = new(defaults());
     assert_eq!(pacer.admit(now), Permit::Granted);
     pacer.enqueue(uid(1), Class::Ask);
@@ -128,7 +128,7 @@ fn nobody_passes_those_who_wait() {
     assert_eq!(pacer.admit(now), Permit::Wait { soon: false });
 }
 
-/// A change does not wait for all the touches of a storm.
+/// A change goes before most of the announcements of a storm.
 #[test]
 fn the_wait_is_that_of_the_own_class() {
     let (mut pacer, now) = new(params(20_000, 10, 4_096));
@@ -158,10 +158,10 @@ fn a_pause_holds_everything_and_the_window_begins_small() {
     }
     assert_eq!(pacer.next(now + SECOND / 2), Next::Wait(SECOND / 2));
     assert_eq!(pacer.admit(now + SECOND * 3 / 4), Permit::Wait { soon: true });
-    assert_eq!(turns(&mut pacer, now + SECOND).len(), 5);
+    assert_eq!(permits(&mut pacer, now + SECOND).len(), 5);
 }
 
-/// Many agents' linger has ended, and the server does not answer last words.
+/// Many agents' grace periods have ended, and the server leaves goodbyes unanswered.
 #[test]
 fn those_who_are_gone_do_not_fill_the_window() {
     let (mut pacer, start) = new(defaults());
@@ -178,7 +178,7 @@ fn those_who_are_gone_do_not_fill_the_window() {
     assert_eq!(gone, 2_000, "the floor alone lets 200 go");
 }
 
-/// If it does answer them, they are paced by that as everything is.
+/// If it answers them, they are paced by that as everything is.
 #[test]
 fn answers_to_those_who_are_gone_move_the_window() {
     let (mut pacer, start) = new(defaults());
@@ -232,13 +232,13 @@ fn what_needed_nothing_costs_nothing() {
 #[test]
 fn ignorance_is_presumed_after_some_questions_in_a_row() {
     let (mut pacer, now) = new(defaults());
-    (0..7).for_each(|_| pacer.introduction_answered(true));
+    (0..7).for_each(|_| pacer.announce_answered(true));
     assert!(!pacer.state_lost());
-    pacer.introduction_answered(true);
+    pacer.announce_answered(true);
     assert!(pacer.state_lost());
-    pacer.introduction_answered(false);
+    pacer.announce_answered(false);
     assert!(!pacer.state_lost(), "it knew one");
-    (0..300).for_each(|_| pacer.introduction_answered(true));
+    (0..300).for_each(|_| pacer.announce_answered(true));
     pacer.links_all_lost(now);
     assert!(!pacer.state_lost(), "another process may be there next");
 }

@@ -1,11 +1,11 @@
 //! The sessions that wait, each class in order of arrival, and which class is next.
 //!
-//! Stride scheduling: a class has a *pass*, which each turn moves on by its stride, the inverse of
+//! Stride scheduling: a class has a *pass*, which each permit moves on by its stride, the inverse of
 //! its weight; the lowest pass is next. A class that was empty joins at the present pass, so that
-//! it has saved up nothing while it had nothing to say.
+//! it gets its share from now on and no more.
 //!
-//! A session is enlisted at most once in a class at a time, which the session itself sees to, so
-//! the table of sessions bounds what waits here.
+//! A session stands at most once in a class at a time, which the session itself sees to, so the table
+//! of sessions bounds what waits here.
 
 use std::collections::VecDeque;
 
@@ -20,15 +20,15 @@ const KEPT_CAPACITY: usize = 1024;
 
 /// A class's share of the server's pace, relative to the others that have something to say.
 ///
-/// Each class gets twice what the next one does: what nothing repeats before what somebody just
-/// changed, that before the catching up, and full states before touches, since each touch may bring
-/// the server another full state to ask for.
+/// Each class gets twice what the next one does: what is said once before what has just changed, that
+/// before the catching up, and full states before announcements, since each announcement may make the
+/// server ask for another full state.
 pub(super) const fn weight(class: Class) -> u64 {
     match class {
         Class::Urgent => 8,
         Class::Change => 4,
         Class::FullState => 2,
-        // An Ask is not paced with the others; its weight plays no part.
+        // An Ask has a pace of its own; its weight plays no part.
         Class::Announce | Class::Ask => 1,
     }
 }
@@ -38,20 +38,20 @@ const fn stride(class: Class) -> u64 {
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct ClassQueue {
     sessions: VecDeque<InstanceUid>,
     pass: u64,
 }
 
 /// What waits, by class.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    queues: [Queue; Class::ALL.len()],
+pub(super) struct WaitingSessions {
+    queues: [ClassQueue; Class::ALL.len()],
     /// The pass of the class that went last.
     pass: u64,
 }
 
-impl Waiting {
+impl WaitingSessions {
     pub(super) fn push(&mut self, uid: InstanceUid, class: Class) {
         let present = self.pass;
         let queue = &mut self.queues[class.index()];
@@ -87,15 +87,15 @@ impl Waiting {
         Some(uid)
     }
 
-    /// A turn of this class turned out to need nothing: it is not held against the class.
+    /// A permit of this class was left unused: the class keeps its place.
     pub(super) fn refund(&mut self, class: Class) {
         let present = self.pass;
         let queue = &mut self.queues[class.index()];
         queue.pass = queue.pass.saturating_sub(stride(class)).max(present);
     }
 
-    /// How many turns pass until one enlisted now in `class` has had its own, as things stand.
-    pub(super) fn turns_until(&self, class: Class) -> u64 {
+    /// How many permits pass until a session enqueued now in `class` has had its own, as things stand.
+    pub(super) fn permits_until(&self, class: Class) -> u64 {
         let waits = |other: &Class| *other == class || self.len_of(*other) > 0;
         let weights: u64 = Class::PACED.into_iter().filter(waits).map(weight).sum();
         let own = self.len_of(class) as u64 + 1;

@@ -10,31 +10,31 @@
 //! ```
 //!
 //! In balance about `headroom` messages stand in the server's queue: it never runs dry, and answers
-//! stay short. AIMD would need losses to find the limit, and an OpAMP server does not lose: it only
+//! stay short. AIMD would need losses to find the limit, and an OpAMP server loses nothing: it only
 //! gets slower, so AIMD fills it to the brim, halves, and swings. CoDel says when a queue is too
-//! long, not how long it should be, and that queue is in the server, out of reach.
+//! long; here it must be known how long it should be, and that queue is in the server, out of reach.
 //!
 //! Our own standing queue would creep into the base as old measurements expire. So each time half
 //! of the base's memory is dropped the window is halved for about two answer times (a *probe*), in
 //! which the queue drains and the true base is seen, and then restored. The same is done when the
 //! window is down to where it shrinks no further and answers still take long: either that is the
 //! queue of a slow server, which the probe shortens, or answers take longer now for another reason
-//! (full states after touches, say) and the window wrongly stays small.
+//! (full states after announcements, say) and the window wrongly stays small.
 //!
 //! ```text
 //!   Opening ── answers get longer, or the last known size is near ──► Steady ◄──► Probe
 //!      ▲                                                                │
-//!      └─ the server wanted peace, or lost its links; or no queue at all┘
+//!      └─ a pause, the loss of all links, or a queue that stays empty  ─┘
 //! ```
 
 use std::time::{Duration, Instant};
 
 /// The size at first: twice the smallest headroom, where even the slowest server settles.
 const START: f64 = 16.0;
-/// Answers within this time mean no overload, whatever the base: below it one measures the timers
+/// Answers within this time are fast, whatever the base: below it one measures the timers
 /// and schedulers of two busy machines.
 const TOLERATED: Duration = Duration::from_millis(10);
-/// Answers that take this many times the base are still normal: jitter is no queue.
+/// Answers that take this many times the base are still normal: jitter is different from a queue.
 const TOLERANCE: f64 = 1.25;
 /// One update shrinks the window at most as if answers took twice as long as they should.
 const GRADIENT_MIN: f64 = 0.5;
@@ -42,14 +42,14 @@ const GRADIENT_MIN: f64 = 0.5;
 const SMOOTHING: f64 = 0.2;
 /// The growth of one update while opening.
 const OPENING: f64 = 1.5;
-/// In balance there is always a little queue. After so many updates without any the window is far
-/// too small (the server has recovered, or leaves much unanswered) and opens as at first.
+/// In balance there is always a little queue. After this many updates that find it empty the window is
+/// far too small (the server has recovered, or leaves much unanswered) and opens as at first.
 const REOPENS_AFTER: u32 = 8;
-/// After so many updates with a small window and long answers a probe shows why.
+/// After this many updates with a small window and long answers a probe shows why.
 const CRAMPED_AFTER: u32 = 8;
-/// The least that is to stand in the server's queue.
+/// The least that should stand in the server's queue.
 const HEADROOM_MIN: f64 = 8.0;
-/// Of so many answers only the fastest is looked at: a queue delays all of them, chance only some.
+/// Of this many answers only the fastest is looked at: a queue delays all of them, chance only some.
 const GROUP: u32 = 4;
 /// Half of the base's memory.
 const HALF: Duration = Duration::from_secs(15);
@@ -69,7 +69,7 @@ pub(super) struct Window {
     updated: Instant,
     /// The most in flight since the last update.
     peak: u32,
-    /// Updates in a row that found the window used and no queue.
+    /// Updates in a row that found the window used and the queue empty.
     clear: u32,
     /// Updates in a row that found the window small and answers long.
     cramped: u32,
@@ -166,11 +166,11 @@ impl Window {
         self.size as u32
     }
 
-    /// Small again, after the server wanted peace: it opens quickly to half of what it was, which
+    /// Small again, after the server asked for a pause: it opens quickly to half of what it was, which
     /// may have been too much, and then feels its way.
     pub(super) fn restart(&mut self, now: Instant) {
         let was = match self.phase {
-            // Refused before it had grown: nothing new is known.
+            // Refused before it had grown: the known size stays.
             Phase::Opening { until } if self.size <= START => until * 2.0,
             Phase::Probe { restore, .. } => restore,
             Phase::Opening { .. } | Phase::Steady => self.size,
@@ -218,7 +218,7 @@ impl Window {
         self.recent = Some(recent);
         let base = self.base.shortest().as_secs_f64();
         let gradient = (TOLERANCE * base / recent).clamp(GRADIENT_MIN, 1.0);
-        // A window that is not used says nothing about what the server can bear.
+        // Only a window that is used shows what the server can bear.
         let used = f64::from(self.peak) * 2.0 >= self.size;
         self.clear = if gradient >= 1.0 && used { self.clear + 1 } else { 0 };
         if self.phase == Phase::Steady && self.clear >= REOPENS_AFTER {

@@ -8,7 +8,7 @@
 //! that has fewer agents must fail all of them: then only the failing ones are affected by a mistake.
 //! As each agent is polled for, a server that serves the others soon answers one of them well.
 //!
-//! Which fault it was makes no difference. A credential is refused for all messages alike; if one is
+//! All faults count alike. A credential is refused for all messages alike; if one is
 //! refused and others are taken, then the fault is one agent's.
 
 use crate::ident::InstanceUid;
@@ -27,7 +27,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// A message of this agent's came to nothing. `agents`: how many the server has. Returns whether
+    /// A message of this agent's failed. `agents`: how many the server has. Returns whether
     /// these are enough failures to call the server failing.
     pub(super) fn failed(&mut self, uid: InstanceUid, agents: usize) -> bool {
         self.count = self.count.saturating_add(1);

@@ -3,8 +3,8 @@
 //!
 //! [`ServerState::handle`] takes an event and the time, and returns effects in the order in which
 //! the caller carries them out. `upstream` carries them out with sockets, the simulation (`tests/sim`)
-//! with queues: both drive this one machine. It must not know links, messages or the pacer; it says
-//! what is to happen to them.
+//! with queues: both drive this one machine. Links, messages and the pacer are the caller's: the effects
+//! say what must happen to them.
 //!
 //! ```text
 //!                        the last link is lost
@@ -21,7 +21,7 @@
 //!                links are down     Returning ───────────────────────────────────────┘
 //! ```
 //!
-//! Placement follows with a delay, so that a short outage moves no agent. Each tick looks at it:
+//! Placement follows with a delay, so that a short outage leaves agents where they are. Each tick looks at it:
 //!
 //! ```text
 //!            out of reach for failover_after
@@ -32,7 +32,7 @@
 //!
 //! A server that relapses (it was `Reached` for less than `stable_after` since it last failed) counts
 //! as out of reach since its first failure. Otherwise one that answers probes alone would keep its
-//! agents for ever.
+//! agents for good.
 
 mod failures;
 mod probe;
@@ -54,7 +54,7 @@ use failures::Failures;
 use probe::DialProbe;
 use told::Told;
 
-/// The pause that is kept when an overloaded server names no time of its own.
+/// The pause of an overloaded server that leaves its length open.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The times by which a server is judged.
@@ -64,19 +64,19 @@ pub struct ServerRules {
     pub failover_after: Duration,
     /// How long it must be within reach before it is in use again.
     pub stable_after: Duration,
-    /// How probes follow each other, for a server that has no link of its own (mode `per-agent`): its
+    /// How probes follow each other, for a server without shared links (mode `per-agent`): its
     /// return shows only when it is dialled for the purpose.
     pub dial_probes: Option<Rule>,
 }
 
-/// Whose fault it is that messages come to nothing.
+/// Whose fault it is that messages fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
-    /// The server's: it fails, or does not answer.
+    /// The server's: it is in trouble, or leaves requests unanswered.
     Server,
     /// The gateway's: its credential is refused.
     Credential,
-    /// The gateway's: there is no OpAMP at the address that it has.
+    /// The gateway's: it has the address of something else than OpAMP.
     Address,
 }
 
@@ -98,7 +98,7 @@ pub enum ServerEvent {
         /// Uniform in 0..1: spreads the next probe.
         jitter: f64,
     },
-    /// A message of this agent's came to nothing, and the agent is innocent of it (mode `http`).
+    /// A message of this agent's failed, and the agent is innocent of it (mode `http`).
     MessageFailed {
         /// Whose message it was.
         uid: InstanceUid,
@@ -107,11 +107,11 @@ pub enum ServerEvent {
     },
     /// The server has taken a message, or has said what is wrong with one (mode `http`).
     MessageServed,
-    /// The server has asked for a pause, of its own length or of none in particular.
+    /// The server has asked for a pause, of this length or of one that it leaves open.
     PauseAsked(Option<Duration>),
     /// The server refused a message for good, with this HTTP status (mode `http`).
     MessageRefused(u16),
-    /// A push came that names no agent.
+    /// A push came without an agent's uid.
     AnonymousPush,
     /// Time has passed: comes several times a second.
     Tick,
@@ -133,16 +133,16 @@ pub enum ServerEffect {
     FirstLink,
     /// The last link is gone: the pacer forgets what was in flight and how fast the server was.
     LastLinkLost,
-    /// The pacer sends nothing for this long.
+    /// The pacer holds everything back for this long.
     Pause(Duration),
-    /// Messages come to nothing: all channels go down (mode `http`).
+    /// Messages fail: all channels go down (mode `http`).
     Fails,
     /// Messages are taken again: channels may come up (mode `http`).
     Recovers,
     /// Dial once, and report [`ServerEvent::ProbeAnswered`] or [`ServerEvent::ProbeFailed`].
     Probe,
-    /// From here on agents are placed on this server, or are not: all sessions are enqueued where
-    /// they belong now.
+    /// From here on agents are placed on this server (`true`) or on the others: all sessions are
+    /// enqueued where they belong now.
     InUse(bool),
     /// The server is out of use: what was enqueued at it meanwhile goes where it belongs.
     PassOn,
@@ -165,7 +165,7 @@ pub struct ServerState {
 }
 
 impl ServerState {
-    /// A server that was never dialled. Agents are placed on it from the start.
+    /// A server before its first dial. Agents are placed on it from the start.
     pub fn new(rules: ServerRules, now: Instant) -> Self {
         Self {
             rules,
@@ -284,7 +284,7 @@ impl ServerState {
         matches!(self.reach, Reach::Reached { .. })
     }
 
-    /// Whether messages come to nothing, so that channels must stay down.
+    /// Whether messages fail, so that channels must stay down.
     pub const fn is_failing(&self) -> bool {
         matches!(self.reach, Reach::Failing { .. })
     }
@@ -299,22 +299,22 @@ impl ServerState {
         self.links_up
     }
 
-    /// How long dials are still held back; `None`: one may be made now.
+    /// How long dials are still held back; `None`: one may go now.
     pub fn held(&self, now: Instant) -> Option<Duration> {
         let until = self.held_until?;
         (until > now).then(|| until - now)
     }
 
-    /// One of the agents whose messages failed, a different one for each `turn`: a probe can be sent
+    /// One of the agents whose messages failed, a different one for each `number`: a probe can be sent
     /// on its behalf.
-    pub fn reporter(&self, turn: usize) -> Option<InstanceUid> {
-        let index = turn.checked_rem(self.failures.reporters().count())?;
+    pub fn reporter(&self, number: usize) -> Option<InstanceUid> {
+        let index = number.checked_rem(self.failures.reporters().count())?;
         self.failures.reporters().nth(index)
     }
 }
 
-/// A server's wish for a pause is obeyed within reason: a mistake in a unit must not silence its
-/// agents.
+/// A server's wish for a pause is obeyed within reason: after a mistake in a unit its agents are heard
+/// again in time.
 fn pause(asked: Duration, effects: &mut Vec<ServerEffect>) {
     effects.push(ServerEffect::Pause(asked.min(RETRY_AFTER_MAX)));
 }

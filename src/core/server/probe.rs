@@ -1,4 +1,4 @@
-//! When a server without links of its own is dialled to find out whether it is back.
+//! When a server whose links are its agents' own is dialled to find out whether it is back.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Whether a server can be reached, since when, and which change may follow which. Knows neither
-//! links nor messages: [`super::ServerState`] says what has happened to them.
+//! Whether a server can be reached, since when, and which change may follow which. What has
+//! happened to links and messages, [`super::ServerState`] says.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub enum Reach {
         /// When it began to fail the last time, unless all links were lost since then.
         failed_since: Option<Instant>,
     },
-    /// It can be connected to, and messages come to nothing.
+    /// It can be connected to, and messages fail.
     Failing {
         /// Since when; after a relapse, since the first time.
         since: Instant,
@@ -46,7 +46,7 @@ impl Reach {
         match self {
             Self::Away { .. } => Self::Reached { since: now, failed_since: None },
             Self::Returning { since } => Self::Reached { since: now, failed_since: Some(since) },
-            // A connection proves nothing where messages fail.
+            // Where messages fail, it takes a message to prove that the server is well.
             Self::Reached { .. } | Self::Failing { .. } => self,
         }
     }
@@ -59,8 +59,8 @@ impl Reach {
         }
     }
 
-    /// Messages come to nothing. After less than `stable_after` within reach this is a relapse, and
-    /// the time in between does not count.
+    /// Messages fail. After less than `stable_after` within reach this is a relapse, and the outage
+    /// counts from its first failure.
     pub(super) fn failed(self, stable_after: Duration, now: Instant) -> Self {
         let since = match self {
             Self::Reached { since, failed_since } => {

@@ -78,7 +78,7 @@ fn a_server_that_fails_is_away_until_it_serves() {
     assert_eq!(life.state.reporter(0), None);
     assert_eq!(life.at(5, LinkUp), [FirstLink]);
     assert!(life.state.is_reached());
-    // Three seconds are no proof: the outage is one since second 1.
+    // Three seconds prove little: it is one outage since second 1.
     assert_eq!(life.fail(8), [Fails]);
     assert_eq!(life.at(30, Tick), []);
     assert_eq!(life.at(31, Tick), [InUse(false), PassOn]);

@@ -22,7 +22,7 @@ impl Told {
         self.dial_failed = false;
     }
 
-    /// A push that names no agent, in the life of the node.
+    /// A push without an agent's uid, in the life of the node.
     pub(super) const fn anonymous(&mut self) -> bool {
         !std::mem::replace(&mut self.anonymous, true)
     }

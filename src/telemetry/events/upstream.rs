@@ -25,12 +25,12 @@ pub struct LinkName<'a> {
     pub server: &'a str,
     /// The link's number.
     pub link: u16,
-    /// Whether many agents share it for long. One agent's own link, or a pooled connection, is not news
-    /// at the default level.
+    /// Whether many agents share it for long. One agent's own link, or a pooled connection, is only seen
+    /// at the level `debug`.
     pub shared: bool,
 }
 
-/// A dial did not bring a link up.
+/// A dial failed.
 pub struct DialFailed<'a> {
     /// Which link.
     pub name: LinkName<'a>,
@@ -117,7 +117,7 @@ impl ServerReached<'_> {
     }
 }
 
-/// A POST was not answered by a message. What it said is sent again.
+/// Something else than a message came of a POST. What it said is sent again.
 pub struct PostFailed<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
@@ -136,7 +136,7 @@ impl PostFailed<'_> {
     }
 }
 
-/// A server refused a message. It is not sent again.
+/// A server refused a message for good.
 pub struct PostRefused<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
@@ -159,7 +159,7 @@ impl PostRefused<'_> {
     }
 }
 
-/// A server can be connected to, and nothing that is sent there is taken. Pairs with [`ServerUsable`].
+/// A server can be connected to, and fails every message. Pairs with [`ServerUsable`].
 pub struct ServerUnusable<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
@@ -197,7 +197,7 @@ impl ServerUsable<'_> {
     }
 }
 
-/// Messages on a server's links that nobody sends any more, for the node leaves.
+/// Messages on a server's links that are dropped because the node leaves.
 pub struct Undelivered<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
@@ -225,7 +225,7 @@ impl PollDue {
     }
 }
 
-/// Agents are sent to a server, or no longer. One for each change.
+/// A server has come into use or has gone out of it. One for each change.
 pub struct ServerHealth<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
@@ -277,7 +277,7 @@ impl ServerMessageReceived {
     }
 }
 
-/// A link's queue had no room for a message.
+/// A link's queue was too full for a message.
 pub struct QueueRefused<'a> {
     /// Which server.
     pub server: &'a str,
@@ -291,7 +291,7 @@ impl QueueRefused<'_> {
     }
 }
 
-/// A server sent something that is no `ServerToAgent`, or not with a uid.
+/// A server sent something else than a `ServerToAgent`, or one with a malformed uid.
 pub struct MessageMalformed<'a> {
     /// From where.
     pub name: LinkName<'a>,
@@ -307,17 +307,17 @@ impl MessageMalformed<'_> {
     }
 }
 
-/// A server's pace, and what waits for its turn at it.
+/// A server's pace, and what waits for a permit at it.
 pub struct PaceMeasured {
     /// Sessions that wait, in the order of [`Class::ALL`].
     pub waiting: [usize; Class::ALL.len()],
-    /// Messages sent and not answered.
+    /// Messages sent and still unanswered.
     pub in_flight: u32,
     /// How many those may be.
     pub window: u32,
     /// Messages that lately went, by the second.
     pub per_second: f64,
-    /// For how much longer the server wants peace.
+    /// How long the server's pause still lasts.
     pub paused: Duration,
 }
 
@@ -325,7 +325,7 @@ pub struct PaceMeasured {
 pub struct ServerMeasured {
     /// Bytes on all links' queues.
     pub queue_bytes: usize,
-    /// Turns, and how fast they come.
+    /// Permits, and how fast they come.
     pub pace: PaceMeasured,
 }
 
@@ -344,7 +344,7 @@ impl ServerMeasured {
     }
 }
 
-/// A message without a uid came on a shared link.
+/// A message came on a shared link that lacks a uid.
 pub struct PushAnonymous<'a> {
     /// Which link.
     pub name: LinkName<'a>,
@@ -366,7 +366,7 @@ impl PushAnonymous<'_> {
     }
 }
 
-/// A message came for an agent that has no session here.
+/// A message came for an agent that is unknown here.
 pub struct PushUnroutable<'a> {
     /// Which link.
     pub name: LinkName<'a>,
@@ -410,7 +410,7 @@ impl Paused<'_> {
     /// Logs and counts it.
     pub fn emit(self, metrics: &ServerMetrics) {
         metrics.pauses.increment(1);
-        debug!(target: TARGET, server = self.server, pause = ?self.pause, "server asked for peace");
+        debug!(target: TARGET, server = self.server, pause = ?self.pause, "server asked for a pause");
     }
 }
 

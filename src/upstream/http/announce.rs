@@ -1,6 +1,6 @@
 //! Announces agents to a server of mode `http` that came back. Its channels come back one by one, and one
-//! walk over all sessions serves those that return within a moment. For WebSockets `websocket::keep` does
-//! so, link by link.
+//! walk over all sessions serves all channels that return within a moment. For WebSockets `websocket::keep`
+//! does so, link by link.
 
 use std::sync::Arc;
 

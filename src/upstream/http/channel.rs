@@ -83,7 +83,7 @@ impl ChannelTask {
         }
     }
 
-    /// Carries out an effect that takes time, and says what it ended in; `None`: it is another one.
+    /// Carries out an effect that takes time, and says what it ended in; `None` for the other effects.
     async fn step(
         &self,
         effect: ChannelEffect,

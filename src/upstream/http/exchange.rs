@@ -60,7 +60,7 @@ impl RequestTemplate {
     }
 }
 
-/// What came of a POST, with what the core has no use for: the message, and the error for the log.
+/// What came of a POST: for the core, and beyond that the message, and the error for the log.
 #[derive(Debug)]
 pub(super) enum Exchanged {
     Message(Bytes),
@@ -176,7 +176,7 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Exchanged {
         Err(error) if error.is::<LengthLimitError>() => Exchanged::TooBig,
         Err(error) => match error.downcast::<hyper::Error>() {
             Ok(error) => Exchanged::Lost(*error),
-            // `Limited` knows no third kind.
+            // `Limited` has these two kinds alone.
             Err(_) => Exchanged::TooBig,
         },
     }

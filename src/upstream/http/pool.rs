@@ -57,7 +57,7 @@ impl HttpPool {
         self.polled[self.parts.part_of(uid)].lock().insert(uid);
     }
 
-    /// The agent is polled for no longer.
+    /// Polls for this agent end.
     pub(in crate::upstream) fn remove(&self, uid: InstanceUid) {
         self.polled[self.parts.part_of(uid)].lock().remove(&uid);
     }

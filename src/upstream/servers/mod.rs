@@ -1,5 +1,5 @@
 //! The servers as such, whatever leads to them: their state, their pace, and which of them an agent
-//! belongs to. Knows neither links nor tasks.
+//! belongs to. Links and tasks are for the modules above.
 
 mod server;
 mod shared_pacer;
@@ -23,7 +23,7 @@ pub(super) struct Servers {
 
 impl Servers {
     /// # Errors
-    /// If a server cannot be dialled as configured: its name, and why.
+    /// If a server's configuration makes dialling it impossible: its name, and why.
     pub(super) fn new(params: UpstreamParams, now: Instant) -> Result<Self, (String, TlsError)> {
         let make = |(index, one)| {
             let one: &super::params::ServerParams = one;
@@ -48,7 +48,7 @@ impl Servers {
         self.all.len() > 1
     }
 
-    /// The server an agent belongs to: by weight among those in use; if all are out of use, among all,
+    /// The server an agent belongs to: by weight among the servers in use; if all are out of use, among all,
     /// so that each agent is where it will be when they return.
     pub(super) fn place(&self, uid: InstanceUid) -> Option<&Arc<Server>> {
         if let [only] = self.all.as_slice() {

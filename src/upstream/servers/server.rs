@@ -38,7 +38,8 @@ pub(in crate::upstream) struct Server {
     healthy: watch::Sender<bool>,
 }
 
-/// By what times the server is judged. One without shared links is dialled to see whether it is back.
+/// By what times the server is judged. One whose links are its agents' own is dialled
+/// to see whether it is back.
 fn rules(params: &ServerParams, all: &UpstreamParams) -> ServerRules {
     ServerRules {
         failover_after: all.failover_after,
@@ -143,8 +144,8 @@ impl Server {
         self.handle(ServerEvent::LinkLost, now);
     }
 
-    /// A message of this agent's came to nothing, and the agent is innocent of it. `agents`: how many
-    /// the server has.
+    /// A message of this agent's failed, and the agent is innocent of it. `agents`: how many the server
+    /// has.
     pub(in crate::upstream) fn message_failed(
         &self,
         uid: InstanceUid,
@@ -189,8 +190,8 @@ impl Server {
         self.in_use.load(Ordering::Relaxed)
     }
 
-    /// One of the agents whose messages failed, a different one for each `turn`.
-    pub(in crate::upstream) fn reporter(&self, turn: usize) -> Option<InstanceUid> {
-        self.state.lock().reporter(turn)
+    /// One of the agents whose messages failed, a different one for each `number`.
+    pub(in crate::upstream) fn reporter(&self, number: usize) -> Option<InstanceUid> {
+        self.state.lock().reporter(number)
     }
 }

@@ -79,7 +79,7 @@ impl SharedPacer {
     pub(in crate::upstream) fn answered(&self, link: u16, answer: Answer, now: Instant) {
         let mut pacer = self.pacer.lock();
         if let Some(asked) = answer.introduction {
-            pacer.introduction_answered(asked);
+            pacer.announce_answered(asked);
         }
         let wakes = if answer.orphan {
             pacer.orphan_answered(answer.after, now)

@@ -134,7 +134,7 @@ impl Serve<'_> {
         }
     }
 
-    /// A Close, as the protocol wants it. The connection ends soon, whether or not the server takes it.
+    /// A Close, as the protocol wants it. The connection ends soon, whatever the server does with it.
     async fn say_goodbye(&self, writer: &mut WriteHalf<Box<dyn Stream>>, reason: LossReason) {
         /// How long a server may take to accept a few bytes.
         const PATIENCE: Duration = Duration::from_secs(1);

@@ -46,7 +46,7 @@ impl OwnLinks {
         self.links.get(&uid).map(|link| Arc::clone(&link))
     }
 
-    /// The same; made and dialled if there is none.
+    /// The same; made and dialled if it is missing.
     pub(in crate::upstream) fn make(&self, uid: InstanceUid) -> Arc<Link> {
         let mut made = false;
         let mut make = || {
