@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Sessions;
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 use crate::telemetry::events::sessions::SessionsMeasured;
 use crate::telemetry::events::store::StoreMeasured;
 
@@ -14,6 +15,9 @@ impl Sessions {
     /// Until then agents may have been told to stay away by the gateway's own admission, or wait for it: no
     /// absence ends before. A storm of agents that wait must look to servers like what it is.
     pub fn excuse_absence(&self, until: Instant) {
+        if is_on(Breach::AdmissionExcusesNoAbsence) {
+            return;
+        }
         let mut excused = self.excused.lock();
         *excused = Some(excused.map_or(until, |before| before.max(until)));
     }
