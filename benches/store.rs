@@ -88,9 +88,9 @@ fn digest(index: u32) -> Digest {
 
 fn put(criterion: &mut Criterion) {
     let store = ContentStore::new(StoreParams::default());
-    let keep = |index: u32, bytes: &[u8]| store.put(Scope::SHARED, digest(index), bytes).unwrap();
+    let stored = |index: u32, bytes: &[u8]| store.put(Scope::SHARED, digest(index), bytes).unwrap();
     let (first, config) = (description(BATCH), config());
-    let _held = [keep(BATCH, &first), keep(BATCH, &config)];
+    let _held = [stored(BATCH, &first), stored(BATCH, &config)];
     let descriptions: Vec<_> = (0..BATCH).map(description).collect();
     let short_junk: Vec<_> = (0..BATCH).map(|index| junk(index, first.len())).collect();
     let long_junk: Vec<_> = (0..BATCH).map(|index| junk(index, 4096)).collect();
@@ -110,7 +110,7 @@ fn put(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             let all = || {
                 let pairs = (0..).zip(contents);
-                pairs.map(|(index, bytes)| keep(index, bytes)).collect::<Vec<Content>>()
+                pairs.map(|(index, bytes)| stored(index, bytes)).collect::<Vec<Content>>()
             };
             bencher.iter_batched(|| (), |()| all(), BatchSize::PerIteration);
         });
@@ -119,18 +119,18 @@ fn put(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("put what is there");
     for (name, bytes) in [("description", &first), ("config", &config)] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| keep(BATCH, black_box(bytes))));
+        group.bench_function(name, |bencher| bencher.iter(|| stored(BATCH, black_box(bytes))));
     }
     group.finish();
 }
 
 fn append(criterion: &mut Criterion) {
     let store = ContentStore::new(StoreParams::default());
-    let keep = |index: u32, bytes: &[u8]| store.put(Scope::SHARED, digest(index), bytes).unwrap();
-    let (_reference, config) = (keep(1, &description(1)), config());
+    let stored = |index: u32, bytes: &[u8]| store.put(Scope::SHARED, digest(index), bytes).unwrap();
+    let (_reference, config) = (stored(1, &description(1)), config());
     let mut group = criterion.benchmark_group("append");
     for (index, name, bytes) in [(2, "description", &description(2)), (3, "config", &config)] {
-        let content = keep(index, bytes);
+        let content = stored(index, bytes);
         let mut out = Vec::with_capacity(2 * bytes.len());
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| {

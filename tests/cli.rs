@@ -64,7 +64,7 @@ fn wrong_arguments_exit_with_2() {
     assert_eq!(seawall(&["run"]).output().unwrap().status.code(), Some(2));
 }
 
-/// A gateway on ports of the kernel's choice, whose server is not there.
+/// A gateway on ports of the kernel's choice, whose server refuses every connection.
 fn start() -> Child {
     seawall(&["run"])
         .env("SEAWALL_EDGE__LISTEN", "127.0.0.1:0")

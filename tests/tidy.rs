@@ -1,8 +1,9 @@
 //! Style that a machine can check: ranks, sizes, the core's ignorance of sockets and clocks.
 //!
 //! Everything is reported at once, as `file:line: what`. Rules are in `tidy/rules.rs`; each has a
-//! snippet in `tidy/violations.rs` that breaks it, since a checker that never complains proves
-//! nothing.
+//! snippet in `tidy/violations.rs` that breaks it, so that each checker is seen to complain. What
+//! documents and commands say of the code is checked in `tidy/docs.rs` and `tidy/commands.rs`; the
+//! figures with goals are in `tidy/figures/`.
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 

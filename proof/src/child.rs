@@ -38,7 +38,8 @@ pub(crate) fn stop(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-/// How a process ended; `None` if it is still there when the time is up.
+/// How a process ended; `None` if it is still running when the time is up. A process that a signal
+/// ended has `Some(None)`.
 fn wait_for(child: &mut Child, patience: Duration) -> io::Result<Option<Option<i32>>> {
     let looks = patience.as_millis().div_ceil(LOOK.as_millis());
     for _ in 0..=looks {

@@ -53,8 +53,7 @@ fn middle(times: &str) -> Option<f64> {
 
 /// The quickest sample of each benchmark, in nanoseconds for one iteration, by the benchmark's name.
 ///
-/// Whatever else the machine does makes a sample slower and never quicker, so the quickest is what
-/// the code takes. Criterion stores samples as `GROUP/BENCHMARK/new/{benchmark,sample}.json`.
+/// Other work on the machine makes a sample slower, so the quickest sample is what the code takes. Criterion stores samples as `GROUP/BENCHMARK/new/{benchmark,sample}.json`.
 ///
 /// # Errors
 /// When a file cannot be read, or holds something else.
@@ -87,7 +86,7 @@ fn read(path: &Path) -> io::Result<Value> {
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
 
-/// What is in a folder, in order; nothing is in a file.
+/// What is in a folder, in order; empty for a file, which criterion has beside its folders.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -14,7 +14,7 @@ pub(crate) enum Goal {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Judged {
     pub(crate) what: String,
-    /// `None` if the step failed before it had the figure.
+    /// `None` if the step failed before it had the figure, which counts as missed.
     pub(crate) value: Option<f64>,
     pub(crate) goal: Goal,
 }

@@ -3,7 +3,8 @@
 //! `proof dedup`, `proof admission` and `proof house` run commands of this repository one after the
 //! other, read figures from what they print, and hold each figure against its goal. The table of all
 //! figures is the last thing they print; the exit code is 1 if a goal is missed. `proof speed` measures
-//! two builds in alternation. This crate knows the commands and their JSON, and none of their insides.
+//! two builds in alternation. This crate knows the commands and their JSON; it uses the gateway as an
+//! operator does, from outside.
 #![forbid(unsafe_code)]
 
 mod child;
@@ -45,7 +46,7 @@ enum Command {
     Dedup(Sized),
     /// Storms come in at the rate that is set: every case of admission, the automatic rate, the drain
     Admission(Sized),
-    /// The sources are in order, nothing broke, nothing is slower: figures, simulation, breaches, speed
+    /// The sources are in order and what held still holds, as quickly: figures, simulation, speed
     House(HouseArgs),
     /// Measure two builds in alternation, and say whether the second one is slower
     Speed(speed::SpeedArgs),

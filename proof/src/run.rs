@@ -27,7 +27,7 @@ impl Runner {
     /// Runs all steps. One that fails is a missed goal, and the others run all the same.
     ///
     /// # Errors
-    /// When a step cannot be started, or its files cannot be written.
+    /// When a program is missing, or a file cannot be written.
     pub(crate) fn run_all(&self, steps: Vec<Step>) -> io::Result<Vec<Judged>> {
         let mut figures = Vec::new();
         let count = steps.len();
@@ -44,7 +44,7 @@ impl Runner {
 
     fn run(&self, step: &Step) -> io::Result<Ended> {
         let (log, json) = (self.file(step, "log"), self.file(step, "json"));
-        // Figures of an earlier run are no figures of this one.
+        // A step that fails early must miss its figures: it would find those of an earlier run here.
         let _ = fs::remove_file(&json);
         let output = File::create(&log)?;
         let mut command = Command::new(self.program(step.program));

@@ -15,7 +15,7 @@ const READY: Duration = Duration::from_secs(20);
 /// How often it is asked.
 const ASK: Duration = Duration::from_millis(50);
 
-/// The two processes.
+/// The two processes. They are stopped when this is dropped, whatever became of the measurement.
 pub(crate) struct Stage {
     server: Child,
     gateway: Child,
@@ -27,7 +27,7 @@ impl Stage {
     /// Starts both and waits until the gateway reaches the server. `log` gets what they say.
     ///
     /// # Errors
-    /// When a program is missing, or is not ready in time.
+    /// When a program is missing, or takes more than [`READY`].
     pub(crate) fn start(loadtest: &Path, seawall: &Path, log: &Path) -> io::Result<Self> {
         let [listen, report, edge, admin] = free_addresses()?;
         let log = File::create(log)?;

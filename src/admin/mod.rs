@@ -15,7 +15,6 @@ mod view;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,14 +62,6 @@ impl Admin {
         let listener = TcpListener::bind(params.listen).await?;
         AdminListening { address: listener.local_addr()? }.emit();
         Ok(Self { listener, head_timeout: HEAD_TIMEOUT })
-    }
-
-    /// Where it listens: the port that the kernel chose, if 0 was asked for.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
     }
 
     /// Serves until `shutdown` completes. Connections that are then open are dropped.

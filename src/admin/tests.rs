@@ -1,6 +1,7 @@
 //! Real requests over real sockets, against a view that knows five agents.
 
 use parking_lot::Mutex;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use serde_json::{Value, json};
@@ -99,7 +100,7 @@ async fn start(head_timeout: Duration) -> Running {
     let params = AdminParams { listen: SocketAddr::from(([127, 0, 0, 1], 0)) };
     let mut admin = Admin::bind(&params).await.unwrap();
     admin.head_timeout = head_timeout;
-    let address = admin.address().unwrap();
+    let address = admin.listener.local_addr().unwrap();
     let view = Arc::new(Fake::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };

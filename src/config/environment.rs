@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::mistake::{Mistake, ValueOrigin};
-use super::tree::{Node, RawTable, RawValue};
+use super::tree::{RawNode, RawTable, RawValue};
 
 const PREFIX: &str = "SEAWALL_";
 const SEPARATOR: &str = "__";
@@ -28,7 +28,7 @@ pub(super) fn overlay(
         }
         let words: Vec<&str> = path.split(SEPARATOR).collect();
         let origin = ValueOrigin::Variable(name.clone());
-        let node = Node { value: RawValue::Text(text.clone()), origin: origin.clone() };
+        let node = RawNode { value: RawValue::Text(text.clone()), origin: origin.clone() };
         if let Err(message) = insert(table, &words, node) {
             mistakes.push(Mistake { key: words.join("."), origin, message });
         }
@@ -58,7 +58,7 @@ pub(super) fn misspelt(variables: &[(String, String)], known: &BTreeSet<String>)
     variables.iter().filter_map(mistake).collect()
 }
 
-fn insert(table: &mut RawTable, words: &[&str], node: Node) -> Result<(), String> {
+fn insert(table: &mut RawTable, words: &[&str], node: RawNode) -> Result<(), String> {
     let [word, rest @ ..] = words else { return Ok(()) };
     if word.is_empty() {
         return Err("a word of the path is empty".to_owned());
@@ -67,7 +67,7 @@ fn insert(table: &mut RawTable, words: &[&str], node: Node) -> Result<(), String
         table.insert((*word).to_owned(), node);
         return Ok(());
     }
-    let entry = table.entry((*word).to_owned()).or_insert_with(|| Node {
+    let entry = table.entry((*word).to_owned()).or_insert_with(|| RawNode {
         value: match rest[0].parse::<usize>() {
             Ok(_) => RawValue::List(Vec::new()),
             Err(_) => RawValue::Table(RawTable::new()),
@@ -81,7 +81,7 @@ fn insert(table: &mut RawTable, words: &[&str], node: Node) -> Result<(), String
     }
 }
 
-fn insert_item(items: &mut Vec<Node>, words: &[&str], node: Node) -> Result<(), String> {
+fn insert_item(items: &mut Vec<RawNode>, words: &[&str], node: RawNode) -> Result<(), String> {
     let [place, rest @ ..] = words else { return Ok(()) };
     let index: usize = place.parse().map_err(|_| format!("`{place}` is not a place in a list"))?;
     if index > items.len() {
@@ -89,7 +89,7 @@ fn insert_item(items: &mut Vec<Node>, words: &[&str], node: Node) -> Result<(), 
     }
     if index == items.len() {
         let value = RawValue::Table(RawTable::new());
-        items.push(Node { value, origin: node.origin.clone() });
+        items.push(RawNode { value, origin: node.origin.clone() });
     }
     match &mut items[index].value {
         _ if rest.is_empty() => items[index] = node,

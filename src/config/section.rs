@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::environment;
 use super::mistake::{Mistake, ValueOrigin};
 use super::suggest;
-use super::tree::{Node, RawTable, RawValue};
+use super::tree::{RawNode, RawTable, RawValue};
 use super::units;
 
 /// What reading has found so far, shared by all sections.
@@ -93,7 +93,7 @@ impl<'a> Section<'a> {
         self.findings.known.borrow_mut().insert(without_places(&self.key(name)));
     }
 
-    fn take(&mut self, name: &str) -> Option<Node> {
+    fn take(&mut self, name: &str) -> Option<RawNode> {
         self.learn(name);
         self.entries.remove(name)
     }
@@ -117,8 +117,8 @@ impl<'a> Section<'a> {
         let path = self.key(name);
         let (entries, origin) = match self.entries.remove(name) {
             None => (RawTable::new(), ValueOrigin::None),
-            Some(Node { value: RawValue::Table(entries), origin }) => (entries, origin),
-            Some(Node { value, origin }) => {
+            Some(RawNode { value: RawValue::Table(entries), origin }) => (entries, origin),
+            Some(RawNode { value, origin }) => {
                 let message = format!("must be a table, not {}", value.kind());
                 self.findings.report(path.clone(), origin.clone(), message);
                 (RawTable::new(), origin)
@@ -132,8 +132,8 @@ impl<'a> Section<'a> {
         let path = self.key(name);
         let items = match self.entries.remove(name) {
             None => Vec::new(),
-            Some(Node { value: RawValue::List(items), .. }) => items,
-            Some(Node { value, origin }) => {
+            Some(RawNode { value: RawValue::List(items), .. }) => items,
+            Some(RawNode { value, origin }) => {
                 let message =
                     format!("must be a list of tables ([[{path}]]), not {}", value.kind());
                 self.findings.report(path.clone(), origin, message);
@@ -141,7 +141,7 @@ impl<'a> Section<'a> {
             }
         };
         let mut sections = Vec::with_capacity(items.len());
-        for (place, Node { value, origin }) in items.into_iter().enumerate() {
+        for (place, RawNode { value, origin }) in items.into_iter().enumerate() {
             let path = format!("{path}[{place}]");
             if let RawValue::Table(entries) = value {
                 sections.push(Self { path, origin, entries, findings: self.findings });
@@ -221,7 +221,7 @@ impl<'a> Section<'a> {
         self.parsed(name, |value| match value {
             RawValue::Text(text) => text.split(',').map(|part| parse(part.trim())).collect(),
             RawValue::List(items) => {
-                let item = |item: &Node| match &item.value {
+                let item = |item: &RawNode| match &item.value {
                     RawValue::Text(text) => parse(text),
                     other => Err(format!("must hold texts, not {}", other.kind())),
                 };

@@ -10,19 +10,19 @@ use super::mistake::{Mistake, ValueOrigin};
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct RawNode {
     pub(super) value: RawValue,
     pub(super) origin: ValueOrigin,
 }
 
 /// A table's entries by key.
-pub(super) type RawTable = BTreeMap<String, Node>;
+pub(super) type RawTable = BTreeMap<String, RawNode>;
 
 #[derive(Debug, Clone)]
 pub(super) enum RawValue {
     Text(String),
     Integer(i64),
-    List(Vec<Node>),
+    List(Vec<RawNode>),
     Table(RawTable),
     /// A type that no key takes; its name in TOML.
     Other(&'static str),
@@ -70,7 +70,7 @@ impl Lines {
         let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let key: &Spanned<std::borrow::Cow<'_, str>> = key;
             let node =
-                Node { value: self.value(value.get_ref()), origin: self.at(key.span().start) };
+                RawNode { value: self.value(value.get_ref()), origin: self.at(key.span().start) };
             (key.get_ref().to_string(), node)
         };
         table.iter().map(entry).collect()
@@ -82,7 +82,7 @@ impl Lines {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(RawValue::Other("a number too large"), RawValue::Integer),
             DeValue::Array(items) => {
-                let node = |item: &Spanned<DeValue<'_>>| Node {
+                let node = |item: &Spanned<DeValue<'_>>| RawNode {
                     value: self.value(item.get_ref()),
                     origin: self.at(item.span().start),
                 };

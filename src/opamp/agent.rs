@@ -6,9 +6,6 @@ use super::field_set::{FieldSet, agent_field};
 use super::fields::{Field, ScanError, WireType, fields};
 use crate::ident::SequenceNum;
 
-/// `AgentToServerFlags_RequestInstanceUid`: the agent wants a uid from the server.
-pub const REQUEST_INSTANCE_UID: u64 = 1;
-
 /// The top level of an AgentToServer (OpAMP specification, "AgentToServer Message").
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentScan<'a> {
@@ -94,11 +91,6 @@ impl<'a> AgentScan<'a> {
     pub const fn disconnects(&self) -> bool {
         self.present.contains(agent_field::AGENT_DISCONNECT)
     }
-
-    /// Whether the agent wants a uid of the server's choosing.
-    pub const fn requests_uid(&self) -> bool {
-        self.flags & REQUEST_INSTANCE_UID != 0
-    }
 }
 
 #[cfg(test)]
@@ -122,7 +114,8 @@ mod tests {
         assert_eq!(scan.uid, [7; 16]);
         assert_eq!(scan.sequence_num, SequenceNum(300));
         assert_eq!(scan.capabilities, 0x1805);
-        assert!(scan.is_full() && scan.requests_uid());
+        assert!(scan.is_full());
+        assert_eq!(scan.flags, 1);
         assert!(!scan.is_heartbeat() && !scan.disconnects());
         assert_eq!(scan.present, FieldSet::of(&[1, 2, 3, 4, 10]));
     }

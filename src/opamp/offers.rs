@@ -163,7 +163,7 @@ impl Offers {
         };
         if let Some(whole) = alone {
             out.extend_from_slice(&whole);
-            self.keep(additions);
+            self.store_additions(additions);
         } else {
             self.take_merged(additions, out);
         }
@@ -210,7 +210,7 @@ impl Offers {
     }
 
     /// Stores additions for the next message.
-    fn keep(&mut self, additions: &Additions<'_>) {
+    fn store_additions(&mut self, additions: &Additions<'_>) {
         self.flags |= additions.flags;
         self.capabilities = self.capabilities.or(additions.capabilities);
         if let Some(value) = additions.custom_capabilities

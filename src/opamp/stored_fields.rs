@@ -29,24 +29,24 @@ pub(super) struct StoredFields {
 impl StoredFields {
     /// Stores a field of the message `generation`.
     pub(super) fn put(&mut self, number: u32, map_key: &[u8], generation: u32, whole: &[u8]) {
-        let kept = self.items.entry((number, map_key.into())).or_insert_with(|| {
+        let stored = self.items.entry((number, map_key.into())).or_insert_with(|| {
             self.bytes += OVERHEAD_BYTES + map_key.len();
             StoredField { generation, whole: Vec::new() }
         });
-        if kept.generation != generation {
-            self.bytes -= kept.whole.len();
-            *kept = StoredField { generation, whole: Vec::new() };
+        if stored.generation != generation {
+            self.bytes -= stored.whole.len();
+            *stored = StoredField { generation, whole: Vec::new() };
         }
         self.bytes += whole.len();
-        kept.whole.reserve_exact(whole.len());
-        kept.whole.extend_from_slice(whole);
+        stored.whole.reserve_exact(whole.len());
+        stored.whole.extend_from_slice(whole);
     }
 
     /// Takes one field out.
     pub(super) fn remove(&mut self, number: u32) -> Option<Vec<u8>> {
-        let kept = self.items.remove(&(number, Box::default()))?;
-        self.bytes -= OVERHEAD_BYTES + kept.whole.len();
-        Some(kept.whole)
+        let stored = self.items.remove(&(number, Box::default()))?;
+        self.bytes -= OVERHEAD_BYTES + stored.whole.len();
+        Some(stored.whole)
     }
 
     pub(super) fn contains(&self, number: u32) -> bool {
@@ -58,10 +58,10 @@ impl StoredFields {
     pub(super) fn drop_generation(&mut self, generation: u32) -> (usize, u32) {
         let before = self.bytes;
         let mut dropped = 0;
-        self.items.retain(|(_, map_key), kept| {
-            let stays = kept.generation != generation;
+        self.items.retain(|(_, map_key), stored| {
+            let stays = stored.generation != generation;
             if !stays {
-                self.bytes -= OVERHEAD_BYTES + map_key.len() + kept.whole.len();
+                self.bytes -= OVERHEAD_BYTES + map_key.len() + stored.whole.len();
                 dropped += 1;
             }
             stays
@@ -71,23 +71,23 @@ impl StoredFields {
 
     /// Whether anything came with the message `generation`.
     pub(super) fn any_of(&self, generation: u32) -> bool {
-        self.items.values().any(|kept| kept.generation == generation)
+        self.items.values().any(|stored| stored.generation == generation)
     }
 
     /// Whether everything came with the message `generation`.
     pub(super) fn all_of(&self, generation: u32) -> bool {
-        self.items.values().all(|kept| kept.generation == generation)
+        self.items.values().all(|stored| stored.generation == generation)
     }
 
     /// Bytes written by [`StoredFields::write`].
     pub(super) fn written_bytes(&self) -> usize {
-        self.items.values().map(|kept| kept.whole.len()).sum()
+        self.items.values().map(|stored| stored.whole.len()).sum()
     }
 
     /// Appends all fields in the order of their numbers.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for kept in self.items.values() {
-            out.extend_from_slice(&kept.whole);
+        for stored in self.items.values() {
+            out.extend_from_slice(&stored.whole);
         }
     }
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use lz4_flex::block::decompress_into_with_dict;
 
 use super::figures::allocated;
@@ -61,13 +60,5 @@ impl Body {
         let mut space = [0; SMALL_BYTES_MAX];
         let length = decompress_into_with_dict(&self.bytes, &mut space, reference.bytes()).ok()?;
         space.get(..length).map(read)
-    }
-
-    /// The bytes, shared where they are stored whole.
-    pub(super) fn to_bytes(&self) -> Option<Bytes> {
-        match &self.reference {
-            None => Some(Bytes::from_owner(Arc::clone(&self.bytes))),
-            Some(_) => self.read(Bytes::copy_from_slice),
-        }
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(test)]
 use bytes::Bytes;
 
 use super::shard::Shard;
@@ -89,32 +90,36 @@ impl Content {
         Self { place: shards.place(number, slot), shards: Arc::clone(shards) }
     }
 
-    /// The bytes as they were put; `None` if they were evicted.
-    pub fn bytes(&self) -> Option<Bytes> {
-        let (shard, slot) = self.shards.at(self.place);
-        shard.read(slot)?.to_bytes()
-    }
-
     /// Appends the bytes to a message; `false` if they were evicted. For callers that copy the bytes anyway:
     /// this saves the memory of sharing them.
     pub fn append_to(&self, out: &mut Vec<u8>) -> bool {
         self.shards.append(self.place, out)
     }
 
+    /// Ends this handle, while the use itself goes on.
+    fn into_place(mut self) -> ContentPlace {
+        std::mem::replace(&mut self.place, ContentPlace::NONE)
+    }
+}
+
+/// What tests ask of a content.
+#[cfg(test)]
+impl Content {
+    /// The bytes as they were put; `None` if they were evicted.
+    pub(super) fn bytes(&self) -> Option<Bytes> {
+        let (shard, slot) = self.shards.at(self.place);
+        shard.read(slot)?.read(Bytes::copy_from_slice)
+    }
+
     /// Whether the bytes are there at present. Looking leaves the order of use as it is.
-    pub fn is_stored(&self) -> bool {
+    pub(super) fn is_stored(&self) -> bool {
         let (shard, slot) = self.shards.at(self.place);
         shard.is_stored(slot)
     }
 
     /// Whether both are uses of one content, which is then in memory once.
-    pub fn is_shared_with(&self, other: &Self) -> bool {
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shards, &other.shards) && self.place == other.place
-    }
-
-    /// Ends this handle, while the use itself goes on.
-    fn into_place(mut self) -> ContentPlace {
-        std::mem::replace(&mut self.place, ContentPlace::NONE)
     }
 }
 

@@ -73,7 +73,7 @@ impl Shard {
     pub(super) fn share(&self, address: &Address, bytes: &[u8]) -> Shared {
         let mut state = self.state.lock();
         let Some(slot) = state.find_stored(address) else { return state.evicted(address) };
-        self.touch(&mut state, slot);
+        self.note_use(&mut state, slot);
         state.figures.shared += 1;
         state.add_user(slot);
         let body = state.body(slot);
@@ -95,7 +95,7 @@ impl Shard {
             return None;
         };
         state.figures.hits += 1;
-        self.touch(&mut state, slot);
+        self.note_use(&mut state, slot);
         state.add_user(slot);
         Some(slot)
     }
@@ -116,7 +116,7 @@ impl Shard {
         if let Some(slot) = same {
             self.ledger.bytes.fetch_sub(body.len(), Ordering::Relaxed);
             state.figures.shared += 1;
-            self.touch(&mut state, slot);
+            self.note_use(&mut state, slot);
             state.add_user(slot);
             return slot;
         }
@@ -175,10 +175,11 @@ impl Shard {
             return None;
         };
         state.figures.hits += 1;
-        self.touch(&mut state, slot);
+        self.note_use(&mut state, slot);
         Some(body)
     }
 
+    #[cfg(test)]
     pub(super) fn is_stored(&self, slot: u32) -> bool {
         matches!(self.state.lock().slots.get(slot).content, SlotContent::Body(_))
     }
@@ -205,8 +206,8 @@ impl Shard {
         }
     }
 
-    fn touch(&self, state: &mut ShardState, slot: u32) {
-        state.slots.touch(slot, self.ledger.tick());
+    fn note_use(&self, state: &mut ShardState, slot: u32) {
+        state.slots.note_use(slot, self.ledger.tick());
         self.publish(state);
     }
 

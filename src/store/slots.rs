@@ -151,7 +151,7 @@ impl Slots {
     }
 
     /// A slot that has bytes becomes the newest.
-    pub(super) fn touch(&mut self, index: u32, now: u32) {
+    pub(super) fn note_use(&mut self, index: u32, now: u32) {
         if self.newest == index {
             self.get_mut(index).used_at = now;
         } else {
@@ -218,9 +218,9 @@ mod tests {
             slots.supply(index, Body::whole(b"x"), index);
         }
         assert_eq!(order(&slots), [3, 2, 1, 0]);
-        slots.touch(1, 4);
-        slots.touch(1, 5);
-        slots.touch(0, 6);
+        slots.note_use(1, 4);
+        slots.note_use(1, 5);
+        slots.note_use(0, 6);
         assert_eq!(order(&slots), [0, 1, 3, 2]);
         assert!(matches!(slots.take(3), SlotContent::Body(_)));
         assert_eq!((order(&slots), slots.oldest()), (vec![0, 1, 2], Some(2)));

@@ -28,7 +28,7 @@ fn a_handle_is_small() {
 }
 
 #[test]
-fn equal_contents_are_kept_once_and_go_with_their_last_user() {
+fn equal_contents_are_stored_once_and_go_with_their_last_user() {
     let store = store(1000);
     let first = put(&store, 1, b"content");
     let second = put(&store, 1, b"content");
@@ -85,12 +85,12 @@ fn what_was_used_stays() {
     assert!(contents[0].append_to(&mut Vec::new()));
     put(&store, 1, &[1; 5]);
     let _more = put(&store, 9, &[9; 10]);
-    let kept: Vec<_> = contents.iter().map(Content::is_stored).collect();
-    assert_eq!(kept, [true, true, false, false]);
+    let stored: Vec<_> = contents.iter().map(Content::is_stored).collect();
+    assert_eq!(stored, [true, true, false, false]);
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused() {
+fn what_is_too_large_is_refused() {
     let store = ContentStore::new(StoreParams { bytes_max: 10, entries_max: 2, shards: 1 });
     let small = put(&store, 1, b"small");
     assert!(store.put(Scope::SHARED, digest(2), &[0; 11]).is_none());
@@ -198,8 +198,8 @@ impl StoreOracle {
     }
 
     fn bytes(&self) -> usize {
-        let kept = self.live().filter(|entry| entry.used_at.is_some());
-        kept.map(|entry| bytes_of(entry.content).len()).sum()
+        let stored = self.live().filter(|entry| entry.used_at.is_some());
+        stored.map(|entry| bytes_of(entry.content).len()).sum()
     }
 
     fn live(&self) -> impl Iterator<Item = &ModelEntry> {
@@ -207,7 +207,7 @@ impl StoreOracle {
         live.into_iter().map(|entry| &self.entries[entry])
     }
 
-    fn keep(&mut self, new: ModelEntry) -> bool {
+    fn insert(&mut self, new: ModelEntry) -> bool {
         let named = |own: &ModelEntry| {
             (own.is_components, own.scope, own.name) == (new.is_components, new.scope, new.name)
         };
@@ -237,9 +237,9 @@ impl StoreOracle {
             return false;
         }
         while self.bytes() + bytes > bytes_max {
-            let kept = (0..self.entries.len())
+            let stored = (0..self.entries.len())
                 .filter(|entry| self.is_live(*entry) && self.entries[*entry].used_at.is_some());
-            let oldest = kept.min_by_key(|entry| self.entries[*entry].used_at).unwrap();
+            let oldest = stored.min_by_key(|entry| self.entries[*entry].used_at).unwrap();
             self.entries[oldest].used_at = None;
             self.figures.evictions += 1;
         }
@@ -308,17 +308,17 @@ fn apply(
     };
     match step {
         StoreStep::Put { scope, digest: name, content } => {
-            let kept = store.put(scope_of(scope), digest(name), &bytes_of(content));
+            let stored = store.put(scope_of(scope), digest(name), &bytes_of(content));
             let entry = ModelEntry { is_components: false, scope, name, content, used_at: None };
-            assert_eq!(kept.is_some(), oracle.keep(entry));
-            handles.extend(kept);
+            assert_eq!(stored.is_some(), oracle.insert(entry));
+            handles.extend(stored);
         }
         StoreStep::PutComponents { scope, hash, content } => {
-            let kept = store.put_components(scope_of(scope), &[hash], &bytes_of(content));
+            let stored = store.put_components(scope_of(scope), &[hash], &bytes_of(content));
             let entry =
                 ModelEntry { is_components: true, scope, name: hash, content, used_at: None };
-            assert_eq!(kept.is_some(), oracle.keep(entry));
-            handles.extend(kept);
+            assert_eq!(stored.is_some(), oracle.insert(entry));
+            handles.extend(stored);
         }
         StoreStep::Find { scope, hash } => {
             let found = store.find_components(scope_of(scope), &[hash]);
@@ -387,12 +387,12 @@ fn hammer(store: &ContentStore, seed: u64, rounds: usize, bytes_of: fn(u8) -> Ve
         let content = next(&mut state) % 24;
         match next(&mut state) % 8 {
             0..3 => {
-                let kept = store.put(Scope::SHARED, digest(content % 3), &bytes_of(content));
-                handles.push((content, kept.unwrap()));
+                let stored = store.put(Scope::SHARED, digest(content % 3), &bytes_of(content));
+                handles.push((content, stored.unwrap()));
             }
             3 => {
-                let kept = store.put_components(scope, &[content], &bytes_of(content));
-                handles.push((content, kept.unwrap()));
+                let stored = store.put_components(scope, &[content], &bytes_of(content));
+                handles.push((content, stored.unwrap()));
             }
             4 => {
                 let found = store.find_components(scope, &[content]);
@@ -411,8 +411,8 @@ fn hammer(store: &ContentStore, seed: u64, rounds: usize, bytes_of: fn(u8) -> Ve
             }
             _ => {
                 // Now and then all at once, so that contents come and go.
-                let keep = if content == 0 { 0 } else { handles.len() - 1 };
-                handles.truncate(keep);
+                let remaining = if content == 0 { 0 } else { handles.len() - 1 };
+                handles.truncate(remaining);
             }
         }
         if handles.len() > 40 {

@@ -1,8 +1,8 @@
-//! The commands that people are told to type: they exist, `make help` lists them, and `make setup`
-//! names what it could not install.
+//! The commands that people are told to type: they exist, `make help` lists them, and a `make setup`
+//! that fails names the command to run by hand.
 //!
-//! Setup runs here with a PATH of its own, made of a few system tools and of stand-ins. It can
-//! neither install nor fetch anything: every stand-in only says what it is asked for.
+//! Setup runs here with a PATH of its own, made of a few system tools and of stand-ins. Every stand-in
+//! exits at once, so the machine stays as it is, and a tool that setup "installs" stays missing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ const SYSTEM: [&str; 12] = [
     "bash", "basename", "cat", "dirname", "env", "id", "ls", "mktemp", "rm", "sed", "tail", "true",
 ];
 
-/// Everything that setup looks for, as a machine has it where nothing is missing.
+/// Everything that setup looks for, as a complete machine has it.
 const TOOLS: [&str; 9] = [
     "cargo",
     "cargo-fmt",

@@ -1,8 +1,9 @@
-//! The rank table: a module imports only from lower ranks. docs/ARCHITECTURE.md shows the same.
+//! The rank table: a module imports only from lower ranks. docs/ARCHITECTURE.md shows the same table,
+//! and a test in `docs.rs` compares the two.
 
 use crate::source::{Source, words};
 
-/// Modules by rank. Two of the same rank do not know each other.
+/// Modules by rank. Two modules of the same rank keep apart.
 pub(crate) const RANKS: [(&str, u8); 17] = [
     ("ident", 0),
     ("clock", 0),
@@ -27,7 +28,7 @@ fn rank(module: &str) -> Option<u8> {
     RANKS.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank)
 }
 
-/// The module of the gateway's crate that a file belongs to; none for `lib.rs` and other crates.
+/// The module of the gateway's crate that a file belongs to; `None` for `lib.rs` and for other crates.
 pub(crate) fn module(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("src/")?;
     let module = rest.split_once('/').map_or(rest.trim_end_matches(".rs"), |(folder, _)| folder);

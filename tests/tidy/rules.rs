@@ -5,7 +5,7 @@ use crate::source::{Source, words};
 
 pub(crate) const FILE_LINES_MAX: usize = 600;
 /// The same as `too-many-lines-threshold` in clippy.toml, which sees macros and closures better;
-/// this one also sees code that is not compiled here.
+/// this one also sees code that other builds compile: the fuzz targets, and what a feature turns on.
 pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 
 type Found = Vec<(usize, String)>;
@@ -34,7 +34,7 @@ fn functions(source: &Source) -> Found {
     long.map(|function| (function.offset, say(function.lines, function.name))).collect()
 }
 
-/// What the sans-IO modules must not mention, and except where.
+/// Words that the modules without IO keep out of, each with the one path that is allowed in `websocket`.
 const IMPURE: [(&str, &str); 10] = [
     ("tokio", ""),
     ("tokio_tungstenite", "tokio_tungstenite::tungstenite"),
@@ -76,7 +76,7 @@ fn opening(source: &Source) -> Found {
     vec![(0, "must open with `//!`: what it owns, why, what it must not know".to_owned())]
 }
 
-/// Crate roots forbid `unsafe`. Fuzz targets cannot: their macro exports a symbol.
+/// Crate roots forbid `unsafe`. Fuzz targets are exempt, because their macro exports a symbol.
 fn unsafe_code(source: &Source) -> Found {
     let is_root = match source.path.split('/').collect::<Vec<_>>().as_slice() {
         ["src", file] | ["loadtest" | "proof", "src", file] => {
@@ -93,7 +93,8 @@ fn unsafe_code(source: &Source) -> Found {
     vec![(0, "a crate's root must say `#![forbid(unsafe_code)]`".to_owned())]
 }
 
-/// What nobody should find in finished code; the last also not in tests.
+/// What finished code is free of. Tests may unwrap, because what they unwrap they assert; an ignored
+/// test is reported in tests as well.
 fn leftovers(source: &Source) -> Found {
     let mut found = Vec::new();
     for word in ["todo!", "unimplemented!", "dbg!", ".unwrap()", ".unwrap_err()"] {

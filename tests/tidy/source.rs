@@ -124,7 +124,7 @@ impl Source {
     }
 }
 
-/// Where a function's body opens, unless it has none.
+/// Where a function's body opens; `None` for a head that ends with a semicolon.
 fn body(signature: &str) -> Option<usize> {
     let mut depth = 0_i32;
     for (offset, byte) in signature.bytes().enumerate() {
@@ -195,7 +195,7 @@ fn literal(rest: &[u8], before: Option<u8>) -> usize {
             until(&end, 2 + hashes)
         }
         [b'\'', b'\\', ..] => quoted(rest, b'\''),
-        // A lifetime has no second quote after its first character.
+        // A character has a second quote after its first character; a lifetime goes on.
         [b'\'', ..] => {
             let text = String::from_utf8_lossy(&rest[1..rest.len().min(6)]).into_owned();
             let width = text.chars().next().map_or(1, char::len_utf8);

@@ -2,7 +2,7 @@
 //!
 //! [`crate::source`] is enough for rules that look for words. Types, parameters and imports need a
 //! grammar: a tuple counts by its members, an `impl` belongs to a type of another file. This module
-//! reads one file and knows nothing of the others; `figures/` puts files together.
+//! reads one file at a time; `figures/` puts files together.
 
 use std::collections::BTreeSet;
 
@@ -25,11 +25,11 @@ pub(crate) struct Declared {
 pub(crate) struct Block {
     /// The last segment of the type it is for.
     pub(crate) name: String,
-    /// Its functions, those of a trait included, without what only tests compile.
+    /// Its functions, those of a trait included. Functions that only tests compile are left out.
     pub(crate) methods: usize,
 }
 
-/// A function's head, with or without a body.
+/// A function's head: of a function with a body, or of one that a trait asks for.
 pub(crate) struct Head {
     pub(crate) name: String,
     pub(crate) line: usize,
@@ -61,7 +61,7 @@ pub(crate) struct Syntax {
 
 impl Syntax {
     /// # Panics
-    /// If the file is not Rust: the compiler says so in better words.
+    /// If the parser refuses the file. The compiler refuses it too, in better words.
     pub(crate) fn read(source: &Source) -> Self {
         let file = syn::parse_file(&source.text)
             .unwrap_or_else(|error| panic!("{}: {error}", source.path));
@@ -246,7 +246,7 @@ impl<'ast> Visit<'ast> for Syntax {
         visit::visit_path(self, path);
     }
 
-    /// What a macro is given is no grammar's business, but paths are written the same in it.
+    /// A macro may give its tokens any meaning, but a path in them is written as everywhere else.
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.paths_in(call.tokens.clone());
         visit::visit_macro(self, call);

@@ -15,7 +15,7 @@ use crate::child::wait;
 use crate::criterion::{entries, quickest};
 use crate::stage::Stage;
 
-/// No measurement takes longer.
+/// A measurement that takes longer has failed. The longest takes some 15 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One kind of measurement.

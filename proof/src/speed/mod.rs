@@ -28,7 +28,7 @@ pub(crate) struct SpeedArgs {
     /// How often each build is measured
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=99))]
     pairs: u16,
-    /// Small loads and no goals: shows that the measurement works
+    /// Small loads, and figures that are only shown: a trial of the measurement itself
     #[arg(long)]
     quick: bool,
 }

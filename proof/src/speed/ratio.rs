@@ -3,7 +3,7 @@
 //! The two measurements of a pair were taken one right after the other, so what the machine did
 //! meanwhile is in both and leaves their ratio. The estimate is the median of the averages of every
 //! two ratios (Hodges and Lehmann), the interval is what the signed-rank test of Wilcoxon leaves open.
-//! Both work on logarithms, need no bell curve, and one wild pair moves them little.
+//! Both work on logarithms, hold for any symmetric noise, and one wild pair moves them little.
 
 /// How much of an error the interval's two ends may have together: 5 percent.
 const ERROR_MAX: f64 = 0.05;
@@ -35,7 +35,7 @@ pub(crate) struct Pair {
     pub(crate) head: f64,
 }
 
-/// `None` without a pair in which both figures are above zero.
+/// `None` if every pair has a figure of zero or less: a ratio needs two numbers above it.
 pub(crate) fn ratio(pairs: &[Pair], better: Better) -> Option<Ratio> {
     let logs: Vec<f64> = pairs
         .iter()

@@ -133,7 +133,8 @@ impl Digester {
             return self.opaque(bytes, group, Record::value, scratch);
         };
         let count = scratch.records.len();
-        if write(shape, bytes, group.clone(), (&self.volatile, true), scratch).is_err() {
+        let left_out = LeftOut { volatile: &self.volatile, hash_for_components: true };
+        if write(shape, bytes, group.clone(), left_out, scratch).is_err() {
             scratch.records.truncate(count);
             return self.opaque(bytes, group, Record::value, scratch);
         }
@@ -178,18 +179,31 @@ impl Digester {
     }
 }
 
+/// What canonical bytes leave out.
+#[derive(Clone, Copy)]
+struct LeftOut<'a> {
+    volatile: &'a Volatile,
+    /// Whether components that have a hash are left out, because it stands for them.
+    hash_for_components: bool,
+}
+
+/// Every field stays.
+const ALL_STAYS: LeftOut<'static> =
+    LeftOut { volatile: &Volatile::NONE, hash_for_components: false };
+
 /// Writes canonical bytes to the end of `scratch.out`, with room for a head before them.
 fn write(
     shape: &'static Shape,
     bytes: &[u8],
     group: Range<usize>,
-    (volatile, hash_for_components): (&Volatile, bool),
+    left_out: LeftOut<'_>,
     scratch: &mut Scratch,
 ) -> Result<(), Opaque> {
     let parts = scratch.records[group.clone()].iter();
     let length: usize = parts.map(|record| record.value(bytes).len()).sum();
     scratch.prepare(HEAD_BYTES + length);
     let records_end = scratch.records.len() + RECORDS_MAX;
+    let LeftOut { volatile, hash_for_components } = left_out;
     Pass { bytes, scratch, volatile, hash_for_components, records_end }.message(shape, group, 1)
 }
 
@@ -205,7 +219,7 @@ pub fn append_canonical(
     let shape = status_shape(number).filter(|_| u32::try_from(value.len()).is_ok());
     let written = shape.is_some_and(|shape| {
         scratch.records.push(Record::value_only(number, value));
-        write(shape, value, 0..1, (&Volatile::NONE, false), scratch).is_ok()
+        write(shape, value, 0..1, ALL_STAYS, scratch).is_ok()
     });
     out.extend_from_slice(if written { scratch.out.written() } else { value });
     scratch.finish();

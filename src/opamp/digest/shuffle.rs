@@ -126,17 +126,17 @@ fn key_of(entry: &[u8]) -> Vec<u8> {
 /// The parts in another order: what has the same number keeps its order, save entries of a map, of
 /// which only those with the same key do.
 fn interleave(parts: Vec<Part>, choices: &mut Choices<'_>) -> Vec<u8> {
-    let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut runs: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for part in parts {
-        lanes.entry((part.number, part.key)).or_default().push(part.bytes);
+        runs.entry((part.number, part.key)).or_default().push(part.bytes);
     }
-    let mut lanes: Vec<_> = lanes.into_values().map(Vec::into_iter).collect();
+    let mut runs: Vec<_> = runs.into_values().map(Vec::into_iter).collect();
     let mut out = Vec::new();
-    while !lanes.is_empty() {
-        let lane = choices.below(lanes.len().min(256));
-        match lanes[lane].next() {
+    while !runs.is_empty() {
+        let run = choices.below(runs.len().min(256));
+        match runs[run].next() {
             Some(bytes) => out.extend(bytes),
-            None => drop(lanes.swap_remove(lane)),
+            None => drop(runs.swap_remove(run)),
         }
     }
     out

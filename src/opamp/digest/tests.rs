@@ -156,7 +156,7 @@ fn components_count_by_their_hash() {
 }
 
 #[test]
-fn fields_and_kinds_are_kept_apart() {
+fn fields_and_kinds_have_digests_of_their_own() {
     let digests = [
         digest(7, &len(1, b"hash")),
         digest(15, &len(1, b"hash")),

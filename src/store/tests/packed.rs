@@ -9,14 +9,14 @@ fn roomy(bytes_max: usize) -> ContentStore {
 }
 
 /// Takes a use of a content with an honest digest.
-fn keep(store: &ContentStore, bytes: &[u8]) -> Content {
+fn put(store: &ContentStore, bytes: &[u8]) -> Content {
     store.put(Scope::SHARED, Digest(sha256(&[bytes])), bytes).unwrap()
 }
 
 /// What a content adds to the bytes stored.
 fn added(store: &ContentStore, contents: &mut Vec<Content>, bytes: &[u8]) -> usize {
     let before = store.figures().bytes;
-    contents.push(keep(store, bytes));
+    contents.push(put(store, bytes));
     store.figures().bytes - before
 }
 
@@ -49,16 +49,16 @@ fn what_differs_in_a_few_bytes_takes_little() {
     for index in 0..100 {
         let (description, health) = (description(index), health(index));
         let raw = description.len() + health.len();
-        let kept =
+        let stored =
             added(&store, &mut contents, &description) + added(&store, &mut contents, &health);
-        assert!(index == 0 || kept < raw / 3, "{kept} of {raw}");
+        assert!(index == 0 || stored < raw / 3, "{stored} of {raw}");
     }
     for (index, pair) in (0..).zip(contents.chunks(2)) {
         assert_eq!(pair[0].bytes().unwrap(), description(index));
         let mut out = b"before".to_vec();
         assert!(pair[1].append_to(&mut out));
         assert_eq!(out, [b"before".to_vec(), health(index)].concat());
-        assert!(keep(&store, &health(index)).is_shared_with(&pair[1]));
+        assert!(put(&store, &health(index)).is_shared_with(&pair[1]));
     }
     drop(contents);
     assert_empty(&store);
@@ -87,13 +87,13 @@ fn compressed_contents_are_shared_only_if_they_are_equal() {
 fn evicted_compressed_contents_come_back() {
     const COUNT: u32 = 400;
     let store = roomy(30_000);
-    let contents: Vec<_> = (0..COUNT).map(|index| keep(&store, &description(index))).collect();
+    let contents: Vec<_> = (0..COUNT).map(|index| put(&store, &description(index))).collect();
     let figures = store.figures();
     assert!(figures.bytes <= 30_000 && figures.evictions > 0);
     assert!(!contents[0].is_stored() && contents[399].is_stored());
     assert_eq!(contents[0].bytes(), None);
     for index in 0..COUNT {
-        let again = keep(&store, &description(index));
+        let again = put(&store, &description(index));
         assert!(again.is_shared_with(&contents[index as usize]));
         assert_eq!(contents[index as usize].bytes().unwrap(), description(index));
         assert!(store.figures().bytes <= 30_000);
@@ -110,8 +110,8 @@ fn several_sorts_of_agents_are_served_side_by_side() {
     let mut contents = Vec::new();
     for index in 0..100 {
         for sort in 0..4 {
-            let kept = added(&store, &mut contents, &another_sort(sort, index));
-            assert!(index == 0 || kept < 100, "{kept} of sort {sort}");
+            let stored = added(&store, &mut contents, &another_sort(sort, index));
+            assert!(index == 0 || stored < 100, "{stored} of sort {sort}");
         }
     }
 }
@@ -147,8 +147,8 @@ fn references_take_no_more_than_the_budget() {
     let mut contents: Vec<Content> = Vec::new();
     // Always others, so that new references are made again and again, each kept alive by its content.
     for seed in 0..2_000 {
-        contents.push(keep(&store, &junk(seed, 4096)));
-        contents.push(keep(&store, &description(0)));
+        contents.push(put(&store, &junk(seed, 4096)));
+        contents.push(put(&store, &description(0)));
         assert!(store.figures().bytes <= BYTES_MAX);
         let memory = store.ledger.references_memory.load(Ordering::Relaxed);
         assert!(memory <= 2 * BYTES_MAX, "{memory} bytes of references");
@@ -196,7 +196,7 @@ proptest! {
         let store = ContentStore::new(StoreParams { bytes_max, entries_max: 1000, shards: 2 });
         let mut held: Vec<(Content, &[u8])> = Vec::new();
         for bytes in &puts {
-            let content = keep(&store, bytes);
+            let content = put(&store, bytes);
             prop_assert_eq!(&content.bytes().unwrap(), bytes);
             for (other, own) in &held {
                 prop_assert_eq!(content.is_shared_with(other), own == bytes);
@@ -251,10 +251,10 @@ fn a_set_holds_uses_as_handles_do() {
     let mut out = Vec::new();
     assert!(!set.append_to(0, &mut out));
 
-    set.set(0, Some(keep(&store, &first)));
-    set.set(1, Some(keep(&store, &first)));
+    set.set(0, Some(put(&store, &first)));
+    set.set(1, Some(put(&store, &first)));
     assert_eq!((store.figures().entries, store.figures().handles), (1, 2));
-    set.set(0, Some(keep(&store, &second)));
+    set.set(0, Some(put(&store, &second)));
     assert!(set.append_to(1, &mut out) && set.append_to(0, &mut out));
     assert_eq!(out, [first, second].concat());
 

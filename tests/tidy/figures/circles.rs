@@ -1,11 +1,11 @@
-//! Circles of imports: files of a crate that cannot be understood one without the other.
+//! Circles of imports: files of a crate that a reader has to understand together or else misses both.
 //!
 //! A module is a file. An edge leads from the file that names a path to the file that declares what
 //! the path means; a name that a file only passes on (`pub use`) is followed to where it is declared.
 //! A circle is a strongly connected part of that graph with more than one file.
 //!
 //! A folder and what is below it may name each other: `mod.rs` is the folder's face, and its files
-//! share what stands there. Tests are left out: they are not part of what they test.
+//! share what stands there. Tests are left out: a reader of the code can pass them by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +104,7 @@ impl<'a> Crate<'a> {
         Some((self.files.get_key_value(module)?.0, rest))
     }
 
-    /// The file that declares what a path names, through those that pass it on.
+    /// The file that declares what a path names, found through the files that pass the name on.
     fn declaring(&self, mut path: Module) -> Option<&Module> {
         for _ in 0..HOPS_MAX {
             let (module, rest) = self.split(&path)?;

@@ -1,4 +1,4 @@
-//! A figure beside its goal, and the table of all of them. What is counted is none of its business.
+//! A figure beside its goal, and the table of all of them. The counting is done elsewhere.
 
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {

@@ -16,7 +16,7 @@ pub(crate) struct Weight {
     pub(crate) fields: usize,
 }
 
-/// Every type that is not a test's.
+/// Every type that is compiled outside of tests, with the methods of all its blocks.
 pub(crate) fn weights(files: &[Syntax]) -> Vec<Weight> {
     let mut found: Vec<Weight> = Vec::new();
     let mut by_name: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();

@@ -1,4 +1,7 @@
 //! Words of comments: how many there are, and how many of them make a sentence hard to read.
+//!
+//! Rich comments in plain sentences are the goal, so both are counted: a vague or negative sentence is
+//! to be rewritten, and deleting it is noticed as well.
 
 use crate::source::Source;
 
@@ -14,7 +17,7 @@ const VAGUE: [&str; 8] = [
     "those whose",
 ];
 
-/// Words that say what is not.
+/// Words that turn a sentence round, so that a reader has to think what holds instead.
 const NEGATIVE: [&str; 9] =
     ["not", "no", "never", "none", "nothing", "neither", "nor", "without", "cannot"];
 
@@ -67,7 +70,7 @@ struct Words {
     all: usize,
     vague: usize,
     negative: usize,
-    /// Lines that are neither empty nor a comment.
+    /// Lines of code: all but empty ones and comments.
     code_lines: usize,
 }
 
