@@ -13,24 +13,14 @@ pub fn install() -> &'static Metrics {
 }
 
 /// The process's handles.
-pub fn metrics() -> &'static Metrics {
+pub(super) fn metrics() -> &'static Metrics {
     install()
 }
 
 /// Everything in Prometheus' text format, the process's own figures included.
-pub fn render() -> String {
+pub(crate) fn render() -> String {
     install();
     let mut output = exporter::render();
     process::render(&mut output);
     output
-}
-
-/// The value of one series now, named as in the exposition (`name` or `name{label="value"}`).
-/// Renders everything, so it is for tests and diagnosis alone.
-pub fn value(series: &str) -> Option<f64> {
-    let text = render();
-    let line = text
-        .lines()
-        .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
-    line.rsplit(' ').next()?.parse().ok()
 }
