@@ -43,6 +43,10 @@ pub enum Breach {
     R8TellsAtOnce,
     /// The end of the linger is not told.
     R8NeverTells,
+    /// Every heartbeat goes on.
+    R9ForwardsAll,
+    /// No heartbeat goes on.
+    R9ForwardsNone,
     /// A node that drains tells the server of an agent that goes to another node.
     DrainTellsDisconnect,
     /// A node that drains closes connections faster than it may.
@@ -51,15 +55,23 @@ pub enum Breach {
     DrainForgetsUnanswered,
     /// A node that drains drops the goodbye of an agent that leaves for good.
     DrainDropsGoodbye,
-    /// Every heartbeat goes on.
-    R9ForwardsAll,
-    /// No heartbeat goes on.
-    R9ForwardsNone,
+    /// Admission admits more arrivals than the rate allows.
+    AdmissionPassesRate,
+    /// Admission admits arrivals for which the node has no capacity.
+    AdmissionPassesCapacity,
+    /// Admission gives an agent another reservation in place of the one that it has.
+    AdmissionForgetsReservation,
+    /// Admission spends an entry on a parked agent that has gone.
+    AdmissionDecidesOnGone,
+    /// Admission takes the place of a held refusal for ever.
+    AdmissionLeaksHold,
+    /// Sessions end while admission keeps their agents away.
+    AdmissionExcusesNoAbsence,
 }
 
 impl Breach {
     /// All of them, in the order of the rules.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 30] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -80,6 +92,12 @@ impl Breach {
         Self::R8NeverTells,
         Self::R9ForwardsAll,
         Self::R9ForwardsNone,
+        Self::AdmissionPassesRate,
+        Self::AdmissionPassesCapacity,
+        Self::AdmissionForgetsReservation,
+        Self::AdmissionDecidesOnGone,
+        Self::AdmissionLeaksHold,
+        Self::AdmissionExcusesNoAbsence,
         Self::DrainTellsDisconnect,
         Self::DrainClosesFaster,
         Self::DrainForgetsUnanswered,

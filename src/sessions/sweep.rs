@@ -7,6 +7,7 @@ use super::slot::Slot;
 use crate::core::pacing::Class;
 use crate::core::session::{EndReason, Expiry};
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 use crate::telemetry::events::sessions as events;
 use crate::telemetry::events::store::StoreMeasured;
 
@@ -17,6 +18,9 @@ impl Sessions {
     /// Agents may have been told to come again until then, or wait to be let in: whoever is away is
     /// not given up before. The gate's own storm must not look to servers like the end of a fleet.
     pub fn excuse_absence(&self, until: Instant) {
+        if is_on(Breach::AdmissionExcusesNoAbsence) {
+            return;
+        }
         let mut excused = self.excused.lock();
         *excused = Some(excused.map_or(until, |before| before.max(until)));
     }

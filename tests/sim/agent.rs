@@ -25,6 +25,14 @@ pub(crate) struct Kind {
     pub(crate) polls: bool,
     /// Plain HTTP: a request that failed is made again with the same bytes, or given up.
     pub(crate) retries: bool,
+    /// How long it waits for the answer to its dial or its first request.
+    pub(crate) patience: Duration,
+    /// It comes at the moment that a refusal tells, as opamp-go does; others try by their own backoff.
+    pub(crate) obeys: bool,
+    /// How fast its clock runs, in percent.
+    pub(crate) clock_percent: u32,
+    /// Its requests say who it is before they are read: by a header, a certificate or a credential.
+    pub(crate) shows_uid: bool,
     /// Time between heartbeats (or polls); none: it sends none.
     pub(crate) heartbeat: Option<Duration>,
     /// Says nothing on a connection until something changes.
@@ -81,6 +89,8 @@ pub(crate) struct Agent {
     pub(crate) gone: bool,
     /// Its connection, or the request under way.
     pub(crate) wire: Option<u64>,
+    /// Its WebSocket's dial that is under way.
+    pub(crate) dialling: Option<u64>,
     /// Its kept-alive connection for plain HTTP.
     pub(crate) channel: Option<Channel>,
     pub(crate) spoke_at: Time,
@@ -114,6 +124,7 @@ impl Agent {
             running: false,
             gone: false,
             wire: None,
+            dialling: None,
             channel: None,
             spoke_at: Time::ZERO,
             failures: 0,

@@ -5,7 +5,6 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::agent::Channel;
 use crate::gateway::HttpReply;
-use crate::network::Conn;
 use crate::oracle::Cause;
 use crate::status::{self, Report, uid_bytes};
 use crate::world::{Event, NodeKey, Time, World, show, show_answer};
@@ -45,27 +44,24 @@ impl World {
 
     pub(crate) fn dial(&mut self, agent: usize, process: u32) {
         let one = &self.agents[agent];
-        if !one.running || one.process != process || one.wire.is_some() {
+        let busy = one.wire.is_some() || one.dialling.is_some();
+        if !one.running || one.process != process || busy {
             return;
         }
         if self.now < self.away_until[agent] {
             return self.at(self.away_until[agent], Event::Dial(agent, process));
         }
         let wire = self.new_wire();
-        let accepting = self.accepting().and_then(|node| Some((node, self.nodes.get_mut(&node)?)));
-        let Some((node, gateway)) = accepting else {
+        self.agents[agent].dialling = Some(wire);
+        if !self.arrive(agent, wire) {
+            self.agents[agent].dialling = None;
             let wait = self.back_off(agent);
-            return self.after(wait, Event::Dial(agent, process));
-        };
-        gateway.accept(wire);
-        self.say(|| format!("agent {agent} connects to node {node}: {wire}"));
-        self.conns.insert(wire, Conn::new(node, agent, process));
-        self.agents[agent].connected(wire);
-        self.flush(agent);
+            self.after(wait, Event::Dial(agent, process));
+        }
     }
 
     /// Half a second, more by half each time, with jitter, as opamp-go.
-    fn back_off(&mut self, agent: usize) -> Time {
+    pub(crate) fn back_off(&mut self, agent: usize) -> Time {
         let failures = &mut self.agents[agent].failures;
         *failures = (*failures + 1).min(6);
         let mean = 500.0 * 1.5_f64.powi(i32::try_from(*failures).unwrap());
@@ -270,14 +266,19 @@ impl World {
 
     pub(crate) fn asks(&mut self, wire: u64) {
         let Some(agent) = self.requests.get(&wire).map(|request| request.agent) else { return };
-        if self.requests.get(&wire).is_none_or(|request| request.arrived) {
+        let Some(request) = self.requests.get(&wire).filter(|request| !request.arrived) else {
             return;
-        }
+        };
+        let cut = request.cut;
         if self.now < self.away_until[agent] {
             return self.after(Time::ZERO, Event::Fails(wire));
         }
-        let Some(channel) = self.channel(agent, wire) else {
-            return self.after(Time::ZERO, Event::Fails(wire));
+        let Some(channel) = self.agents[agent].channel.filter(|_| self.has_channel(agent)) else {
+            // The first request of a connection asks for admission.
+            if !cut && !self.applicants.contains_key(&wire) && !self.arrive(agent, wire) {
+                self.after(Time::ZERO, Event::Fails(wire));
+            }
+            return;
         };
         let node = channel.node;
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
@@ -294,20 +295,10 @@ impl World {
         }
     }
 
-    /// The plain-HTTP connection of an agent, opened for this request if there is none. `None`: no node
-    /// takes one.
-    fn channel(&mut self, agent: usize, wire: u64) -> Option<Channel> {
-        let alive = |channel: &Channel| {
-            self.nodes.get(&channel.node).is_some_and(|gateway| gateway.has_channel(channel.id))
-        };
-        if let Some(channel) = self.agents[agent].channel.filter(alive) {
-            return Some(channel);
-        }
-        let node = self.accepting()?;
-        let channel = Channel { node, id: wire };
-        self.nodes.get_mut(&node)?.open_channel(wire);
-        self.agents[agent].channel = Some(channel);
-        Some(channel)
+    /// Whether an agent's plain-HTTP connection is open at both ends.
+    pub(crate) fn has_channel(&self, agent: usize) -> bool {
+        let Some(Channel { node, id }) = self.agents[agent].channel else { return false };
+        self.nodes.get(&node).is_some_and(|gateway| gateway.has_channel(id))
     }
 
     /// The node that takes new connections now.
@@ -371,6 +362,7 @@ impl World {
         let agent = request.agent;
         request.cut = true;
         self.close_channel(agent);
+        self.applicant_goes(wire);
         self.say(|| format!("request {wire} fails"));
         if self.agents[agent].kind.retries {
             let wait = self.back_off(agent);
@@ -392,6 +384,9 @@ impl World {
         let wire = self.agents[agent].wire;
         self.agents[agent].stop();
         self.close_channel(agent);
+        self.oracle.withdraws_everywhere(agent);
+        let dialling = self.agents[agent].dialling.take();
+        dialling.or(wire).into_iter().for_each(|wire| self.applicant_goes(wire));
         let Some(wire) = wire else { return };
         self.say(|| format!("agent {agent} dies"));
         if let Some(request) = self.requests.remove(&wire) {

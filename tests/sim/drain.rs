@@ -97,10 +97,12 @@ impl World {
     fn stop_accepting(&mut self, node: NodeKey) {
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         gateway.stops_accepting = true;
+        gateway.gate.close();
         self.oracle.drain_closes(node);
         gateway.sessions.forget_absent();
         let silent = gateway.silent();
         self.say(|| format!("node {node} accepts no more connections"));
+        self.tick(node);
         for wire in silent {
             let wait = self.random.ms(0, PING_INTERVAL);
             self.after(wait, Event::Ping(wire));

@@ -34,6 +34,7 @@ impl World {
             Fault::AgentAway => {
                 let away = self.random.ms(1_000, 130_000);
                 self.away_until[agent] = self.now + away;
+                self.oracle.withdraws_everywhere(agent);
                 self.say(|| format!("agent {agent} is away for {away:?}"));
                 self.cut_agent(agent);
             }
@@ -64,6 +65,7 @@ impl World {
             }
             Fault::NodeKill => self.kill_node(),
             Fault::Drain => self.begin_drain(),
+            Fault::Crowd => self.crowd(),
         }
     }
 
@@ -87,7 +89,14 @@ impl World {
 
     /// An agent's connection, or request, is cut in the middle of whatever is under way.
     fn cut_agent(&mut self, agent: usize) {
+        if let Some(wire) = self.agents[agent].dialling.take() {
+            self.applicant_goes(wire);
+            let (process, wait) = (self.agents[agent].process, self.random.ms(0, 100));
+            return self.after(wait, Event::Dial(agent, process));
+        }
         let Some(wire) = self.agents[agent].wire else { return };
+        self.applicant_goes(wire);
+        let reachable = self.has_channel(agent);
         if let Some(request) = self.requests.get_mut(&wire) {
             if request.cut {
                 return;
@@ -98,14 +107,13 @@ impl World {
                 self.oracle.reply_lost(agent, &message);
             }
             // Lost on its way, or its reply is.
-            let lost = !request.arrived && self.random.percent(50);
+            let lost = !request.arrived && (!reachable || self.random.percent(50));
             request.arrived |= lost;
             if request.arrived
                 && let Some(gateway) = self.nodes.get_mut(&request.node)
             {
                 gateway.drop_request(wire);
             }
-            self.close_channel(agent);
             let wait = self.random.ms(100, 4_000);
             return self.after(wait, Event::Fails(wire));
         }
@@ -163,6 +171,7 @@ impl World {
             self.cut_line(line, false);
         }
         gateway.die();
+        self.applicants_vanish(node);
         for wire in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(conn) = self.conns.get_mut(&wire) else { continue };
             if conn.node != node || !conn.gateway_end {
@@ -267,6 +276,9 @@ impl World {
             for server in &mut gateway.wires.ends.lock().servers {
                 server.pace.refusals = self.plan.pace.refusals;
             }
+        }
+        for node in self.live_nodes() {
+            self.crowd_leaves(node);
         }
         for agent in 0..self.agents.len() {
             self.after(Time::from_secs(1), Event::Start(agent));

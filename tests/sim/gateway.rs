@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use seawall::clock;
+use seawall::core::admission::Capacity;
 use seawall::core::drain::{Drain, DrainPhase, Left};
 use seawall::ident::ConnectionId;
 use seawall::opamp::header;
 use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
 use seawall::websocket::{Decoder, Incoming, Role};
 
+use crate::gate::Gate;
 use crate::pace::ServerPace;
 use crate::plan::Plan;
 use crate::random::Random;
@@ -56,6 +58,7 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
     pub(crate) drain: Drain,
+    pub(crate) gate: Gate,
     /// Its listeners are closed.
     pub(crate) stops_accepting: bool,
     /// Connections of agents that are open, plain-HTTP ones included.
@@ -86,6 +89,7 @@ impl Gateway {
             sessions,
             wires,
             drain: Drain::new(plan.drain),
+            gate: Gate::new(&plan.gate, random.fork()),
             stops_accepting: false,
             open: BTreeSet::new(),
             tasks: BTreeMap::new(),
@@ -115,7 +119,22 @@ impl Gateway {
         Left { connections: self.open.len(), sessions }
     }
 
-    /// A plain-HTTP connection is open.
+    /// What the node can bear now.
+    pub(crate) fn capacity(&self) -> Capacity {
+        self.gate.capacity(self.open.len(), self.sessions.is_full_of_connected())
+    }
+
+    /// Whether the node can accept one more connection.
+    pub(crate) fn accepts(&self) -> bool {
+        self.gate.accepts(self.open.len())
+    }
+
+    /// Clients outside of the story take all connections but these.
+    pub(crate) fn crowd(&mut self, but: usize) {
+        self.gate.fill(self.open.len(), but);
+    }
+
+    /// A connection is open: it waits, or is one of plain HTTP.
     pub(crate) fn open_channel(&mut self, channel: u64) {
         self.open.insert(channel);
     }

@@ -11,8 +11,10 @@
 
 mod agent;
 mod agents;
+mod arrivals;
 mod drain;
 mod faults;
+mod gate;
 mod gateway;
 mod links;
 mod network;

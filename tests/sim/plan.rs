@@ -9,6 +9,7 @@ use seawall::sessions::params::SessionsParams;
 use seawall::store::StoreParams;
 
 use crate::agent::Kind;
+use crate::gate::GatePlan;
 use crate::pace::PaceSettings;
 use crate::random::Random;
 use crate::server::Traits;
@@ -45,10 +46,12 @@ pub(crate) enum Fault {
     NodeKill,
     /// A node hands its agents over to another one.
     Drain,
+    /// Other clients take a node's connections for a while.
+    Crowd,
 }
 
 impl Fault {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::AgentCut,
         Self::AgentAway,
         Self::AgentCrash,
@@ -60,6 +63,7 @@ impl Fault {
         Self::Stall,
         Self::NodeKill,
         Self::Drain,
+        Self::Crowd,
     ];
 }
 
@@ -83,6 +87,7 @@ pub(crate) struct Plan {
     pub(crate) lasts: Duration,
     pub(crate) params: SessionsParams,
     pub(crate) drain: Terms,
+    pub(crate) gate: GatePlan,
 }
 
 impl Plan {
@@ -91,7 +96,13 @@ impl Plan {
         let servers = 1 + u64::from(random.percent(40));
         let agents = 2 + random.below(5);
         let faults = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
+        let agents: Vec<Kind> = (0..agents).map(|_| kind(random)).collect();
+        let polls = agents.iter().any(|kind| kind.polls);
+        let fewest = u32::try_from(agents.len()).unwrap() + u32::from(polls);
         let params = SessionsParams {
+            // One more than there are agents where one polls: over plain HTTP an agent that connects anew
+            // counts as connected still.
+            sessions_max: random.pick(&[1_000, fewest]),
             grace_period: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
             heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
             store: StoreParams {
@@ -108,6 +119,7 @@ impl Plan {
             },
             ..SessionsParams::default()
         };
+        let gate = GatePlan::new(agents.len(), random);
         let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
         let pace = PaceSettings {
             most: random.pick(&[20_000, 20_000, 20, 3]),
@@ -116,7 +128,7 @@ impl Plan {
             refusals: random.pick(&[0, 0, 0, 20, 20, EVERY]),
         };
         Self {
-            agents: (0..agents).map(|_| kind(random)).collect(),
+            agents,
             servers: traits,
             links,
             room: random.pick(&[4, 1000, 1000]),
@@ -127,7 +139,8 @@ impl Plan {
             act_every: Duration::from_secs(random.pick(&[2, 8, 25])),
             lasts: Duration::from_secs(60 + random.below(120)),
             params,
-            drain: drain_terms(random),
+            drain: drain_terms(random).after_admission(gate.rate),
+            gate,
         }
     }
 }
@@ -155,6 +168,10 @@ fn kind(random: &mut Random) -> Kind {
         first_number: u64::from(random.percent(30)),
         polls,
         retries: random.percent(60),
+        patience: Duration::from_secs(if random.percent(60) { 45 } else { random.pick(&[1, 10]) }),
+        obeys: random.percent(65),
+        clock_percent: random.pick(&[100, 100, 92, 109]),
+        shows_uid: random.percent(50),
         heartbeat: (polls || random.percent(75)).then_some(interval),
         silent: !polls && random.percent(15),
         accepts_config,

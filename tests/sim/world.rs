@@ -16,6 +16,7 @@ use seawall::sessions::Outgoing;
 
 use crate::agent::Agent;
 use crate::agents::Request;
+use crate::arrivals::{Applicant, OBSERVE_EVERY};
 use crate::gateway::{Gateway, unframe};
 use crate::network::{Conn, Line};
 use crate::oracle::{Cause, Oracle, Sent};
@@ -68,6 +69,15 @@ pub(crate) enum Event {
     Recovers(usize),
     ServerActs,
     NodeStarts,
+    /// A connection is offered to its node again; its agent gives up, or has gone; its refusal is sent.
+    Accept(u64),
+    GivesUp(u64),
+    ApplicantGone(u64),
+    HoldEnds(u64),
+    /// A node's probe ticks; admission is looked at; clients outside of the story go away.
+    Tick(NodeKey),
+    Observe,
+    CrowdLeaves(NodeKey),
     /// A node that drains takes its next step; the balancer finds out; what is left of it goes.
     DrainStep(NodeKey),
     BalancerMoves,
@@ -122,6 +132,8 @@ pub(crate) struct World {
     pub(crate) away_until: Vec<Time>,
     pub(crate) conns: BTreeMap<u64, Conn>,
     pub(crate) requests: BTreeMap<u64, Request>,
+    /// Agents that ask to be admitted, by the connection or request that follows.
+    pub(crate) applicants: BTreeMap<u64, Applicant>,
     next_wire: u64,
     /// The gateway's nodes that are alive, by the order in which they started.
     pub(crate) nodes: BTreeMap<NodeKey, Gateway>,
@@ -167,6 +179,7 @@ impl World {
             agents,
             conns: BTreeMap::new(),
             requests: BTreeMap::new(),
+            applicants: BTreeMap::new(),
             next_wire: 1,
             nodes: BTreeMap::new(),
             serving: None,
@@ -196,6 +209,7 @@ impl World {
         }
         self.at(SWEEP_EVERY, Event::Sweep);
         self.at(WATCH_EVERY, Event::Watch);
+        self.at(OBSERVE_EVERY, Event::Observe);
         self.at(Time::from_secs(5), Event::ServerActs);
         self.at(Time::from_secs(5), Event::Fault);
         self.at(self.plan.lasts, Event::Calm);
@@ -257,6 +271,13 @@ impl World {
                 self.unwell_until[server] = self.now;
             }
             Event::ServerActs => self.server_acts(),
+            Event::Accept(wire) => self.accept(wire),
+            Event::GivesUp(wire) => self.gives_up(wire),
+            Event::ApplicantGone(wire) => self.applicant_gone(wire),
+            Event::HoldEnds(wire) => self.refusal_is_sent(wire),
+            Event::Tick(node) => self.tick_due(node),
+            Event::Observe => self.observe(),
+            Event::CrowdLeaves(node) => self.crowd_leaves(node),
             Event::NodeStarts => self.node_starts(),
             Event::DrainStep(node) => self.drain_step(node),
             Event::BalancerMoves => self.balancer_moves(),

@@ -111,7 +111,7 @@ impl AdmissionNode {
         }
     }
 
-    pub(crate) const fn hold_ended(&mut self) {
+    pub(crate) fn hold_ended(&mut self) {
         if let NodeAdmission::Own { admission, .. } = &mut self.admission {
             admission.hold_ended();
         }

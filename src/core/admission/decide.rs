@@ -14,6 +14,7 @@ use super::reserved::Reserved;
 use super::share::time_for;
 use super::verdict::{AdmissionVerdict, ParkVerdict, Reason, Refusal};
 use crate::core::bucket::Bucket;
+use crate::mutation::{Breach, is_on};
 
 /// At most this many parked arrivals are decided in one call.
 const DECIDED_AT_ONCE: usize = 256;
@@ -103,7 +104,8 @@ impl Admission {
         if !self.capacity.admits() {
             return AdmissionVerdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
-        if self.park.len() == 0 && self.bucket.take(now).is_ok() {
+        let token = self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate);
+        if self.park.len() == 0 && token {
             return AdmissionVerdict::Admit;
         }
         let reason = if self.park.len() >= self.park_places() {
@@ -122,11 +124,14 @@ impl Admission {
 
     /// The agent with this ticket has gone away. `false`: its place was free already.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
-        self.park.remove(ticket).is_some()
+        is_on(Breach::AdmissionDecidesOnGone) || self.park.remove(ticket).is_some()
     }
 
     /// A refusal with a hold has been sent, or its agent has gone away.
-    pub const fn hold_ended(&mut self) {
+    pub fn hold_ended(&mut self) {
+        if is_on(Breach::AdmissionLeaksHold) {
+            return;
+        }
         self.held = self.held.saturating_sub(1);
     }
 
@@ -204,6 +209,7 @@ impl Admission {
         let explained = |at: &Instant| *at <= now + bounds.wait_max();
         let remembered = arrival.identity.and_then(|identity| self.reserved.find(identity, now));
         let remembered = remembered.filter(explained);
+        let remembered = remembered.filter(|_| !is_on(Breach::AdmissionForgetsReservation));
         let at = remembered.unwrap_or_else(|| self.calendar.reserve(bounds, now, chance()));
         if let (Some(identity), None) = (arrival.identity, remembered) {
             self.reserved.remember(identity, at, now);

@@ -173,7 +173,7 @@ impl NodeAdmission {
     }
 
     /// A refusal with a hold has been sent, or its agent has gone away.
-    pub const fn hold_ended(&mut self) {
+    pub fn hold_ended(&mut self) {
         self.admission.hold_ended();
     }
 

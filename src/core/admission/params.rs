@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::mutation::{Breach, is_on};
+
 /// The bounds of admission at one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmissionParams {
@@ -77,8 +79,9 @@ impl Capacity {
     pub const AMPLE: Self = Self { free: usize::MAX, reserve: 0, sessions_full: false };
 
     /// Whether another agent may stay.
-    pub(super) const fn admits(self) -> bool {
-        self.free >= self.reserve && !self.sessions_full
+    pub(super) fn admits(self) -> bool {
+        let free = self.free >= self.reserve || is_on(Breach::AdmissionPassesCapacity);
+        free && !self.sessions_full
     }
 
     /// Whether a refusal may be held: it occupies its connection meanwhile.

@@ -21,14 +21,19 @@ pub(super) struct Handover {
     /// When something was last said that may pass for the answer to another message: by a server
     /// unasked, or to a session that has ended.
     ambiguous_at: Option<Time>,
+    /// When the last message went out.
+    sent_at: Option<Time>,
 }
 
 impl Handover {
     pub(super) fn sent(&mut self, sent: &Sent) -> Result<(), Fault> {
         *self.under_way.entry(sent.server).or_default() += 1;
-        if sent.report.disconnects {
+        // A miscount lasts until every message is answered.
+        let again = self.ambiguous_at.is_some_and(|at| sent.at - at < AMBIGUOUS);
+        if sent.report.disconnects || again {
             self.ambiguous_at = Some(sent.at);
         }
+        self.sent_at = Some(sent.at);
         if self.released {
             return Err(("drain", "is spoken of by a node that has let it go".to_owned()));
         }
@@ -56,7 +61,9 @@ impl Seen {
     /// The node has let the agent go, and knows nothing of it any more.
     pub(super) fn let_go(&mut self) {
         let under_way = std::mem::take(&mut self.handover.under_way);
-        let handover = Handover { released: true, under_way, ambiguous_at: None };
+        // Answers to what it has sent may pass for answers to what comes next.
+        let (sent_at, ambiguous_at) = (self.handover.sent_at, self.handover.sent_at);
+        let handover = Handover { released: true, under_way, ambiguous_at, sent_at };
         *self = Self { handover, offers: self.offers.let_go(), ..Self::default() };
     }
 }

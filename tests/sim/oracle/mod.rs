@@ -4,6 +4,7 @@
 //! Each rule has a file of its own. Where the gateway may rightly doubt that a server has something,
 //! the oracle doubts too, from its own knowledge of what went wrong.
 
+mod admission;
 mod calm;
 mod customs;
 mod drain;
@@ -19,12 +20,15 @@ use std::collections::BTreeMap;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::sessions::params::SessionsParams;
 
+use crate::gate::GatePlan;
 use crate::links::LineKey;
 use crate::plan::{Plan, STORE_BYTES};
 use crate::status::Report;
 use crate::wires::node_of_key;
 use crate::world::{NodeKey, Time};
 
+pub(crate) use admission::Asked;
+use admission::GateSeen;
 use customs::Customs;
 use drain::{DrainSeen, Handover};
 use heartbeats::Heartbeats;
@@ -119,6 +123,8 @@ pub(crate) struct Oracle {
     agents: Vec<Truth>,
     conns: BTreeMap<(NodeKey, u64), Replies>,
     drains: BTreeMap<NodeKey, DrainSeen>,
+    gates: BTreeMap<NodeKey, GateSeen>,
+    gate: GatePlan,
 }
 
 impl Oracle {
@@ -131,6 +137,8 @@ impl Oracle {
             agents: plan.agents.iter().map(|_| Truth::default()).collect(),
             conns: BTreeMap::new(),
             drains: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            gate: plan.gate.clone(),
         }
     }
 
@@ -150,6 +158,9 @@ impl Oracle {
     /// A node's process has started, and knows of no agent.
     pub(crate) fn node_started(&mut self, node: NodeKey) {
         self.nodes.insert(node, self.agents.iter().map(|_| Seen::default()).collect());
+        let agents = self.agents.len();
+        let crowded = self.params.sessions_max as usize <= agents;
+        self.gates.insert(node, GateSeen::new(&self.gate, agents, crowded));
     }
 
     fn seen(&mut self, (node, agent): (NodeKey, usize)) -> &mut Seen {
@@ -262,6 +273,11 @@ impl Oracle {
         let drains_since = self.drains.get(&sent.node).map(|drain| drain.begun);
         let truth = &mut self.agents[agent];
         truth.overtaken |= sent.node < truth.newest && !sent.report.disconnects;
+        let presence = self.seen((sent.node, agent)).presence;
+        let disconnects = sent.report.disconnects && sent.server == sent.place;
+        if disconnects && self.keeps_away((sent.node, agent), presence, sent.at) {
+            self.fail("R8", || format!("the session of agent {agent} ends, which is kept away"));
+        }
         let seen = self.seen((sent.node, agent));
         // One that is leaving, and has no more to say, need not be introduced to the server it has been
         // moved to.
