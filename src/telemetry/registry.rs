@@ -5,16 +5,15 @@ use std::sync::OnceLock;
 use super::names::Metrics;
 use super::{exporter, process};
 
-/// Creates every handle, so that all series are there, at 0, from the first scrape on. Later calls
-/// return the same handles; [`metrics()`] is one of them.
-pub fn install() -> &'static Metrics {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    METRICS.get_or_init(Metrics::new)
+/// Creates every handle, so that all series are there, at 0, from the first scrape on.
+pub fn install() {
+    metrics();
 }
 
-/// The process's handles.
-pub(super) fn metrics() -> &'static Metrics {
-    install()
+/// The process's handles, created by the first call.
+pub(crate) fn metrics() -> &'static Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS.get_or_init(Metrics::new)
 }
 
 /// Everything in Prometheus' text format, the process's own figures included.
