@@ -6,7 +6,7 @@
 use crate::source::{Source, words};
 
 /// Words and phrases, each with what to write instead.
-const INSTEAD: [(&str, &str); 12] = [
+const INSTEAD: [(&str, &str); 11] = [
     ("whoever", "name who it is: the agent, the server, the connection"),
     ("somebody", "name who it is: the agent, the server, the connection"),
     ("nobody", "\"no agent\", or say who does it"),
@@ -15,7 +15,6 @@ const INSTEAD: [(&str, &str); 12] = [
     ("those who", "\"agents that\""),
     ("those whose", "\"agents whose\""),
     ("so many", "\"at most N\", \"this many\""),
-    ("of a hundred", "\"percent\""),
     ("is to be", "\"must\""),
     ("how-manieth", "\"number N\", \"generation\""),
     ("for want of", "\"because it lacks\""),
