@@ -38,7 +38,7 @@ pub(super) const fn route(incarnation: u32) -> Route {
 
 /// The way to the server.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct TestLink {
     pub(super) incarnation: u32,
     pub(super) is_up: bool,
     /// Messages it takes before it is full.
@@ -59,7 +59,7 @@ pub(super) struct ToAgent {
 pub(super) struct Gateway {
     pub(super) now: Instant,
     pub(super) session: Option<Session>,
-    pub(super) link: Link,
+    pub(super) link: TestLink,
     pub(super) to_server: VecDeque<(Route, Vec<u8>)>,
     pub(super) to_agent: VecDeque<ToAgent>,
     /// The server has time for what comes: nothing has to wait for its turn.
@@ -74,7 +74,7 @@ impl Gateway {
         Self {
             now,
             session: None,
-            link: Link { incarnation: 1, is_up: true, room: usize::MAX },
+            link: TestLink { incarnation: 1, is_up: true, room: usize::MAX },
             to_server: VecDeque::new(),
             to_agent: VecDeque::new(),
             has_time: true,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::harness::Gateway;
 use super::message::Status;
-use super::peers::{Agent, Server};
+use super::peers::{AgentPeer, ServerPeer};
 use crate::core::session::Route;
 use crate::opamp::agent::AgentScan;
 
@@ -77,7 +77,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct World {
     gateway: Gateway,
     agent: Agent,
-    server: Server,
+    server: ServerPeer,
     /// On the way from the server to the gateway.
     said: VecDeque<(Route, Vec<u8>)>,
     /// The agent has said that it leaves.
@@ -90,7 +90,7 @@ struct World {
 impl World {
     fn new(full_on_reconnect: bool, server: Server) -> Self {
         let gateway = Gateway::new(crate::clock::now());
-        let agent = Agent::new(full_on_reconnect);
+        let agent = AgentPeer::new(full_on_reconnect);
         Self { gateway, agent, server, said: VecDeque::new(), leaving: false, forgotten: false }
     }
 
@@ -256,7 +256,7 @@ proptest! {
         stays: bool,
         events in proptest::collection::vec(event(), 1..120),
     ) {
-        let server = Server { always_asks, counts, ..Server::default() };
+        let server = ServerPeer { always_asks, counts, ..ServerPeer::default() };
         let mut world = World::new(full_on_reconnect, server);
         for event in events {
             world.happen(event);
