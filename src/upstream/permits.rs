@@ -74,7 +74,7 @@ fn grant(
         link: link.as_ref().map(of),
     });
     match grant {
-        Grant::Use => match sessions.turn(uid, class) {
+        Grant::Use => match sessions.permit_granted(uid, class) {
             PermitUse::Idle => pacer.refund(class),
             PermitUse::Again => pacer.requeue(uid, class),
             PermitUse::Used => {}

@@ -3,21 +3,22 @@
 mod drain;
 mod hammer;
 mod http;
-mod news;
+mod permits;
 mod posts;
-mod turns;
+mod reports;
 mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use parking_lot::Mutex;
 use prost::Message;
 
+use super::fake_uplink::{FakeUplink, route};
 use super::*;
-use crate::core::pacing::{Class, Permit};
-use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
+use crate::core::pacing::Class;
+use crate::core::session::Presence;
+use crate::ident::{ConnectionId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
     AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
@@ -25,84 +26,6 @@ use crate::opamp::proto::{
 };
 use crate::opamp::server::ServerScan;
 use crate::websocket::{Decoder, Incoming, Role};
-
-/// One server with one link, whose state the test decides.
-#[derive(Debug)]
-pub(super) struct FakeUplink {
-    state: Mutex<FakeState>,
-}
-
-#[derive(Debug)]
-struct FakeState {
-    route: Route,
-    /// Why nothing is taken, if nothing is.
-    refuses: Option<NotSent>,
-    sent: Vec<(InstanceUid, AgentToServer)>,
-    /// Everything has to wait for its turn.
-    is_busy: bool,
-    enqueued: Vec<(InstanceUid, Class)>,
-    released: Vec<InstanceUid>,
-    orphaned: Vec<(Route, u32)>,
-    server_hello: Arc<ServerHello>,
-}
-
-const fn route(incarnation: u32) -> Route {
-    let link = LinkId { server: ServerId(0), index: 0 };
-    Route { link, incarnation: Incarnation(incarnation) }
-}
-
-impl Uplink for FakeUplink {
-    fn route(&self, _: InstanceUid) -> Option<Route> {
-        Some(self.state.lock().route)
-    }
-
-    fn admit(&self, _: InstanceUid, _: Route) -> Permit {
-        if self.state.lock().is_busy { Permit::Wait { soon: false } } else { Permit::Granted }
-    }
-
-    fn state_lost(&self, _: Route) -> bool {
-        false
-    }
-
-    fn send(
-        &self,
-        uid: InstanceUid,
-        route: Route,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> Result<(), NotSent> {
-        let mut state = self.state.lock();
-        if let Some(why) = state.refuses {
-            return Err(why);
-        }
-        if route != state.route {
-            return Err(NotSent::Stale);
-        }
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        let message = AgentToServer::decode(&bytes[..]).unwrap();
-        assert_eq!(message.instance_uid, &*uid.to_wire());
-        state.sent.push((uid, message));
-        Ok(())
-    }
-
-    fn orphaned(&self, route: Route, messages: u32) {
-        self.state.lock().orphaned.push((route, messages));
-    }
-
-    fn announced(&self, _: InstanceUid, _: ServerId) {}
-
-    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
-        Arc::clone(&self.state.lock().server_hello)
-    }
-
-    fn enqueue(&self, uid: InstanceUid, class: Class) {
-        self.state.lock().enqueued.push((uid, class));
-    }
-
-    fn release(&self, uid: InstanceUid) {
-        self.state.lock().released.push(uid);
-    }
-}
 
 /// The table and what is around it.
 pub(super) struct Bench {
@@ -112,19 +35,15 @@ pub(super) struct Bench {
 
 impl Bench {
     fn new(params: SessionsParams) -> Self {
-        let uplink = Arc::new(FakeUplink {
-            state: Mutex::new(FakeState {
-                route: route(1),
-                refuses: None,
-                sent: Vec::new(),
-                is_busy: false,
-                enqueued: Vec::new(),
-                released: Vec::new(),
-                orphaned: Vec::new(),
-                server_hello: Arc::default(),
-            }),
-        });
-        Self { sessions: Arc::new(Sessions::new(params, Arc::clone(&uplink) as _)), uplink }
+        let uplink = Arc::new(FakeUplink::up());
+        Self {
+            sessions: Arc::new(Sessions::new(
+                params,
+                DigestKey::default(),
+                Arc::clone(&uplink) as _,
+            )),
+            uplink,
+        }
     }
 
     fn refuse(&self, why: impl Into<Option<NotSent>>) {
@@ -145,17 +64,17 @@ impl Bench {
         std::mem::take(&mut self.uplink.state.lock().sent)
     }
 
-    /// Gives everybody who stands in the queue a turn; says what came of them.
-    fn turns(&self) -> Vec<PermitUse> {
+    /// Grants every session in the queue its permit; says what came of them.
+    fn permits(&self) -> Vec<PermitUse> {
         let enqueued = std::mem::take(&mut self.uplink.state.lock().enqueued);
-        let turn = |(uid, class)| {
-            let taken = self.sessions.turn(uid, class);
-            if taken == PermitUse::Again {
+        let grant = |(uid, class)| {
+            let used = self.sessions.permit_granted(uid, class);
+            if used == PermitUse::Again {
                 self.uplink.enqueue(uid, class);
             }
-            taken
+            used
         };
-        enqueued.into_iter().map(turn).collect()
+        enqueued.into_iter().map(grant).collect()
     }
 
     /// The server has time for what comes, or not.
@@ -170,11 +89,14 @@ impl Bench {
         self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap()).delivered
     }
 
-    /// Nothing waits anywhere, and nobody is counted who is not there.
+    /// Nothing waits anywhere, and only what is there is counted.
     fn assert_empty(&self) {
         assert_eq!(self.sessions.count(), (0, 0));
         assert_eq!(self.sessions.table.len(), 0);
-        assert_eq!((self.sessions.tally.agent_bytes(), self.sessions.tally.server_bytes()), (0, 0));
+        assert_eq!(
+            (self.sessions.counters.agent_bytes(), self.sessions.counters.server_bytes()),
+            (0, 0)
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use crate::opamp::proto::{AgentToServer, ServerToAgent};
 
 /// An agent. Its messages are taken from `out`.
 #[derive(Debug)]
-pub(super) struct AgentPeer {
+pub(super) struct Agent {
     /// Reports everything on every connection.
     full_on_reconnect: bool,
     next_number: u64,
@@ -28,7 +28,7 @@ pub(super) struct AgentPeer {
     pub(super) out: VecDeque<Vec<u8>>,
 }
 
-impl AgentPeer {
+impl Agent {
     pub(super) fn new(full_on_reconnect: bool) -> Self {
         Self {
             full_on_reconnect,
@@ -132,7 +132,7 @@ pub(super) struct Known {
 
 /// A server.
 #[derive(Debug, Default)]
-pub(super) struct ServerPeer {
+pub(super) struct Server {
     pub(super) known: Option<Known>,
     /// The remote configuration the agent should have.
     pub(super) desired: u32,
@@ -148,7 +148,7 @@ pub(super) struct ServerPeer {
     pub(super) last_custom: u32,
 }
 
-impl ServerPeer {
+impl Server {
     /// What it believes.
     pub(super) fn status(&self) -> Option<Status> {
         self.known.as_ref().map(|known| known.status)
