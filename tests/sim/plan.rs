@@ -132,6 +132,9 @@ impl Plan {
         for one in traits.iter_mut().filter(|_| http) {
             // One message at a time goes over a channel; and a server cannot know that a response is lost.
             (one.late, one.reoffers) = (one.late.min(5), true);
+            // One that asks on every reply, and has restarted so fast that no dial failed, asks in vain for
+            // what it has forgotten: its question looks like all those before.
+            one.keeps_state |= one.always_asks;
         }
         let pace = PaceSettings {
             most: random.pick(&[20_000, 20_000, 20, 3]),
