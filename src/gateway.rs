@@ -23,6 +23,7 @@ use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
+use crate::opamp::digest::DigestKey;
 use crate::sessions::Sessions;
 use crate::telemetry::events::drain::DrainUnacknowledged;
 use crate::upstream::params::{Mode, UpstreamParams};
@@ -80,7 +81,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let admin = bind_admin(&config.admin).await?;
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
-    let sessions = Arc::new(Sessions::new(config.sessions, Arc::clone(&upstream) as _));
+    // One node: its digests stay here, and so does their secret.
+    let digest_key = DigestKey::derive(&rand::random::<[u8; 32]>());
+    let sessions = Arc::new(Sessions::new(config.sessions, digest_key, Arc::clone(&upstream) as _));
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
     let window = GatewayView::new(&sessions, &upstream, &drain);
     let mut tasks = JoinSet::new();

@@ -1,4 +1,4 @@
-//! A node that goes away while another is there: its agents move, paced, and their server is told nothing.
+//! A node that goes away while another is there: its agents move, paced, and their server keeps them all.
 // Helpers of tests are tests: what they unwrap, they assert.
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
@@ -23,8 +23,8 @@ use support::socket::{Got, PONG, Socket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Long enough for a linger to end that should not matter.
-const LINGER: Duration = Duration::from_millis(200);
+/// Longer than the grace period of both nodes: a session that it could end would have ended.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Two nodes before one server.
 struct World {
@@ -56,7 +56,7 @@ impl World {
         self.first.wait_metric("seawall_drain_phase", &labels, |value| value == 1.0).await;
     }
 
-    /// Has agents connect to the first node, and each to the second as soon as the first closes it.
+    /// Connects agents to the first node.
     async fn fill(&self, count: u16) -> Vec<Agent> {
         let agents = (0..count).map(|n| Agent::connect(self.first.edge(), uid(n)));
         let agents = join_all(agents).await;
@@ -77,7 +77,7 @@ impl World {
         join_all(moving).await.into_iter().unzip()
     }
 
-    fn nobody_left(&self) {
+    fn no_agent_left(&self) {
         assert!(self.server.with(|state| state.left.is_empty()), "the server was told of a leave");
     }
 }
@@ -93,9 +93,9 @@ async fn drained_agents_move_paced_and_no_server_hears_of_it() {
     // 28 intervals of 50 ms; what the test sees late at the beginning may be missing.
     assert!(at[29] - at[0] > Duration::from_millis(1_200), "{:?}", at[29] - at[0]);
     world.reaches("drained").await;
-    // No linger ends behind anybody's back.
-    tokio::time::sleep(LINGER * 3).await;
-    world.nobody_left();
+    // The grace period of a moved agent ends in silence.
+    tokio::time::sleep(GRACE * 3).await;
+    world.no_agent_left();
     assert_eq!(
         world.second.metrics().await.sum("seawall_sessions", &[("state", "connected")]),
         30.0
@@ -104,12 +104,12 @@ async fn drained_agents_move_paced_and_no_server_hears_of_it() {
     assert_eq!(world.first.metrics().await.sum("seawall_ended_sessions_total", &ended), 30.0);
     let answer = world.first.get("/drain").await.text();
     assert!(answer.contains("\"phase\":\"drained\",\"left\":0,\"rate\":20"), "{answer}");
-    assert!(TcpStream::connect(world.first.edge()).await.is_err(), "nobody is let in");
-    // It stays until it is stopped, and then does not begin anew.
+    assert!(TcpStream::connect(world.first.edge()).await.is_err(), "connections are refused");
+    // It stays until it is stopped, and then its drain is still the same.
     assert!(!world.first.ready().await);
     world.first.process().signal(Signal::TERM);
     assert_eq!(world.first.process().exited(PATIENCE).await.code(), Some(0));
-    world.nobody_left();
+    world.no_agent_left();
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_signal_drains_and_what_agents_said_is_heard_first() {
     };
     assert!(truths.iter().all(heard), "a report was lost");
     let left = world.server.with(|state| state.left.clone());
-    assert_eq!(left, [uid(99)], "whoever says goodbye means it");
+    assert_eq!(left, [uid(99)], "a goodbye is passed on");
 }
 
 /// An agent that is stopped while its node drains.
@@ -168,13 +168,13 @@ async fn a_plain_http_agent_is_told_with_its_next_answer() {
     world.reaches("drained").await;
     let mut stream = TcpStream::connect(world.second.edge()).await.unwrap();
     post(&mut stream, &heartbeat(&uid(1), 2)).await;
-    world.nobody_left();
+    world.no_agent_left();
     let closed = [("reason", "drain")];
     world.first.wait_metric("seawall_edge_closed_connections_total", &closed, |n| n == 1.0).await;
 }
 
 #[tokio::test]
-async fn whoever_has_said_nothing_is_closed_too() {
+async fn a_connection_whose_agent_is_unknown_is_closed_too() {
     let world = World::with(|gateway| gateway.set("edge", "ping_interval", "\"100ms\"")).await;
     let mut silent = Socket::open(world.first.edge()).await;
     world.drain().await;
@@ -208,7 +208,7 @@ async fn when_time_is_up_all_that_is_left_is_closed() {
     drop(stream);
     world.reaches("drained").await;
     world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
-    world.nobody_left();
+    world.no_agent_left();
 }
 
 /// One message over a connection that is kept; returns the answer's head in small letters.

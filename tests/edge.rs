@@ -1,5 +1,5 @@
-//! Agents, and what is no agent, at Seawall's door: what is taken, what is refused and with which words,
-//! and that each of it is counted. Raw sockets on one side, a server that behaves on the other.
+//! Agents, and other peers, at Seawall's edge: what is accepted, what is refused and with which words, and that
+//! each is counted. Raw sockets on one side, a server that behaves on the other.
 // Helpers of tests are tests: what they unwrap, they assert.
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
@@ -49,7 +49,7 @@ impl World {
         self.gateway.wait_metric(name, &[label], |value| value == f64::from(wanted)).await;
     }
 
-    /// The same for one without labels.
+    /// The same for a counter that has no label.
     async fn total(&self, name: &str, wanted: u32) {
         self.gateway.wait_metric(name, &[], |value| value == f64::from(wanted)).await;
     }

@@ -176,7 +176,7 @@ func (a *agent) stop(command lines.Command) error {
 	return nil
 }
 
-// sendCustom waits for its turn: the client holds one custom message at a time.
+// sendCustom waits until the client is free: it holds one custom message at a time.
 func (a *agent) sendCustom(message *protobufs.CustomMessage) error {
 	for {
 		sent, err := a.client.SendCustomMessage(message)

@@ -14,7 +14,7 @@ const (
 )
 
 // frames reads one direction of a WebSocket connection from the side: the HTTP head, then frames,
-// fragments joined. Nothing is compressed, for the client is told not to ask for it.
+// fragments joined. Frames come uncompressed, since the client's setting for compression is off.
 type frames struct {
 	pending  []byte
 	upgraded bool

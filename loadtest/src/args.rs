@@ -77,6 +77,23 @@ pub(crate) struct SettleArgs {
     pub(crate) settle: Human,
 }
 
+/// How long a command goes on after what it did to the gateway or its server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AftermathArgs {
+    /// How long everything is watched after the server is right about every agent again
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    pub(crate) hold: Human,
+    #[command(flatten)]
+    pub(crate) settle: SettleArgs,
+}
+
+impl AftermathArgs {
+    /// The longest time in which the server must have the correct state of every agent.
+    pub(crate) fn settle(&self) -> Duration {
+        self.settle.settle.0
+    }
+}
+
 /// How long the agents of commands with a fixed patience may take to connect.
 pub(crate) const FILL_PATIENCE: Duration = Duration::from_secs(120);
 

@@ -10,7 +10,7 @@ use seawall::clock;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::args::{FILL_PATIENCE, SettleArgs};
+use crate::args::{AftermathArgs, FILL_PATIENCE};
 use crate::crew::Crew;
 use crate::figures::{line, megabytes, round, shown};
 use crate::fleet::measured::Measured;
@@ -33,11 +33,8 @@ pub(crate) struct OutageArgs {
     /// Cut all agents off as well, this long before the server is killed: an outage in a storm
     #[arg(long, value_name = "DURATION")]
     storm_before: Option<Human>,
-    /// How long everything is watched after the server is right about every agent again
-    #[arg(long, default_value = "5s", value_name = "DURATION")]
-    hold: Human,
     #[command(flatten)]
-    settle: SettleArgs,
+    aftermath: AftermathArgs,
     #[command(flatten)]
     staged: StagedArgs,
 }
@@ -90,7 +87,7 @@ async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
     let options = args.staged.fleet.options(&addresses.gateway.targets, agents);
     let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
     let server = ServerReport::new(&addresses.server_report);
-    let before = server.settle(&mut crew, args.settle.settle.0).await?;
+    let before = server.settle(&mut crew, args.aftermath.settle()).await?;
     if !before.verdict.holds() {
         let faults = before.verdict.examples.join("; ");
         return Err(io::Error::other(format!("the server was wrong before the outage: {faults}")));
@@ -106,9 +103,9 @@ async fn outage(args: &OutageArgs, stage: &mut Stage) -> io::Result<Outage> {
     tokio::time::sleep(args.down.0).await;
     stage.restart_server().await?;
     let back = clock::now();
-    let settled = server.settle(&mut crew, args.settle.settle.0).await?;
+    let settled = server.settle(&mut crew, args.aftermath.settle()).await?;
     let at_settled = watch.sample().await;
-    tokio::time::sleep(args.hold.0).await;
+    tokio::time::sleep(args.aftermath.hold.0).await;
     // The server must stay right: one more look.
     let last = server.settle(&mut crew, Duration::ZERO).await?;
     let mut outage = Outage {

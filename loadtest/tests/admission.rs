@@ -105,10 +105,10 @@ fn a_second_wave_and_a_lower_rate_move_the_ideal() {
     assert!(number(&json, "attempts_mean") > 1.0 + cut / 200.0 * 0.9);
 }
 
-/// The gate refuses everyone with a Retry-After of 2 s until it is opened after 3.6 s. An obedient agent
-/// dials after 0, 2 and 4 seconds, a misbehaving one after 0, 1, 2, 3 and 4. On a loaded machine dials
-/// come late and there may be fewer of them, so asserted is: at most these, and the misbehaving ones
-/// dial half as often again as the obedient ones.
+/// The gate refuses every agent with a Retry-After of 2 s until it is opened after 3.6 s. An
+/// obedient agent dials after 0, 2 and 4 seconds, a misbehaving one after 0, 1, 2, 3 and 4. On a
+/// loaded machine dials come late and there may be fewer of them, so asserted is: at most these,
+/// and the misbehaving ones dial half as often again as the obedient ones.
 #[test]
 fn agents_that_ignore_retry_after_dial_every_second() {
     let scene = Scene::set(Manner::Refuse(2), true);

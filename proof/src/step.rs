@@ -114,15 +114,25 @@ impl Ended {
     }
 }
 
-/// The number that stands before `after`, summed over all places: `12 passed` and `3 passed` are 15.
-pub(crate) fn numbers_before(text: &str, after: &str) -> Option<f64> {
+/// The numbers that stand right before `after`: in `12 passed and 3 passed` these are 12 and 3.
+fn numbers(text: &str, after: &str) -> Vec<f64> {
     let digits = |before: &str| {
         let start = before.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
         before[start..].parse::<u32>().ok()
     };
-    let numbers: Vec<u32> =
-        text.match_indices(after).filter_map(|(at, _)| digits(&text[..at])).collect();
-    (!numbers.is_empty()).then(|| numbers.iter().copied().map(f64::from).sum())
+    let found = text.match_indices(after).filter_map(|(at, _)| digits(&text[..at]));
+    found.map(f64::from).collect()
+}
+
+/// All of them together, as each test program counts its own tests.
+pub(crate) fn sum_before(text: &str, after: &str) -> Option<f64> {
+    let numbers = numbers(text, after);
+    (!numbers.is_empty()).then(|| numbers.iter().sum())
+}
+
+/// The last of them, where a command tells how far it is on the way.
+pub(crate) fn last_before(text: &str, after: &str) -> Option<f64> {
+    numbers(text, after).last().copied()
 }
 
 /// How often `what` stands in the text.
@@ -149,10 +159,18 @@ mod tests {
         assert_eq!(ended.find(Place::Less("/messages", "/heartbeats")), Some(7.0));
         assert_eq!(ended.find(Place::Less("/messages", "/none")), None);
         assert_eq!(ended.find(Place::Length("/faults")), Some(2.0));
-        assert_eq!(ended.find(Place::Text(|text| numbers_before(text, " passed"))), Some(15.0));
-        assert_eq!(ended.find(Place::Text(|text| numbers_before(text, " seeds"))), None);
+        assert_eq!(ended.find(Place::Text(|text| sum_before(text, " passed"))), Some(15.0));
+        assert_eq!(ended.find(Place::Text(|text| sum_before(text, " seeds"))), None);
         assert_eq!(ended.find(Place::Text(|text| Some(occurrences(text, "ok.")))), Some(2.0));
         assert_eq!(ended.find(Place::ExitCode), Some(1.0));
+    }
+
+    #[test]
+    fn a_command_that_tells_how_far_it_is_counts_in_the_end() {
+        let text = "5 seeds, so far, 1 a second\n9 seeds, 300 events, 1 a second\n";
+        assert_eq!(last_before(text, " seeds, "), Some(9.0));
+        assert_eq!(last_before(text, " events, "), Some(300.0));
+        assert_eq!(last_before(text, " breaches"), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
-use crate::sessions::Outgoing;
+use crate::sessions::{Attachment, Outgoing};
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
 
@@ -40,7 +40,6 @@ pub(super) struct AgentSocket<S> {
     /// TLS holds bytes back until they are flushed.
     flush: bool,
     alive: AgentKeepAlive,
-    reply_due: Option<Instant>,
     closing: Option<Closing>,
 }
 
@@ -70,7 +69,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             written: 0,
             flush: false,
             alive: AgentKeepAlive::new(clock::now()),
-            reply_due: None,
             closing: None,
         }
     }
@@ -160,10 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             return drains;
         };
         let ending = match attachment.poll_outgoing(context, writable) {
-            Outgoing::Nothing { reply_due } => {
-                self.reply_due = reply_due;
-                return false;
-            }
+            Outgoing::Nothing { .. } => return false,
             Outgoing::Bytes(bytes) => {
                 self.unwritten = bytes;
                 self.written = 0;
@@ -256,7 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// When to look at the deadlines, if the socket and the session stay still until then.
     fn deadline(&self) -> Instant {
-        self.alive.deadline(&self.conversation.edge().params.keep_alive, self.reply_due)
+        let attachment = self.conversation.attachment.as_ref();
+        let reply_due = attachment.and_then(Attachment::reply_due);
+        self.alive.deadline(&self.conversation.edge().params.keep_alive, reply_due)
     }
 
     /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.

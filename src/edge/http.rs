@@ -26,7 +26,7 @@ use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, PROTOBUF};
 use crate::clock;
-use crate::sessions::Waiting;
+use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
     CloseReason, MessageReceived, MessageSent, RefuseReason, RequestRefused, SendKind, Transport,
 };
@@ -146,8 +146,8 @@ where
     let waiting =
         edge.sessions.receive_http(&message).map_err(|why| HttpRefusal::rejected(&why, peer))?;
     drop((message, held));
-    let reply = reply(&waiting).await;
-    let drains = edge.may_close(|| waiting.is_settled());
+    let RequestAnswer { message: reply, settled } = reply(&waiting).await;
+    let drains = edge.may_close(|| settled);
     if drains {
         waiting.release_drained();
     }
@@ -200,14 +200,14 @@ impl Drop for Held<'_> {
 }
 
 /// Waits for the server's own reply, for as long as agents may be kept waiting.
-async fn reply(waiting: &Waiting) -> Vec<u8> {
+async fn reply(waiting: &Waiting) -> RequestAnswer {
     let wait = waiting
         .reply_due()
         .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()));
     let mut expired = pin!(tokio::time::sleep(wait));
     poll_fn(|context| {
         let late = expired.as_mut().poll(context).is_ready();
-        waiting.poll_reply(context, late)
+        waiting.poll_answer(context, late)
     })
     .await
 }

@@ -41,7 +41,7 @@ pub struct Absorbed {
 }
 
 /// What waits for one agent. Allocates with the first item.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Offers {
     flags: u64,
     capabilities: Option<u64>,

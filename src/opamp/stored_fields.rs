@@ -10,7 +10,7 @@ use super::fields::{ScanError, WireType, fields};
 /// What one stored field costs beside its bytes: its place in the map. An estimate, in bytes.
 pub(super) const OVERHEAD_BYTES: usize = 64;
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct StoredField {
     /// Which message it came with.
     generation: u32,
@@ -19,7 +19,7 @@ struct StoredField {
 }
 
 /// The latest of each field. Allocates with the first one.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct StoredFields {
     /// In the order of numbers; the second half of the key is that of a map entry, or empty.
     items: BTreeMap<(u32, Box<[u8]>), StoredField>,

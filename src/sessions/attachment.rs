@@ -1,21 +1,51 @@
-//! A connection's claim on its agent's session. Dropping it is the loss of the connection, on
-//! every path.
+//! What binds a connection to a session. Messages go in as calls of the session's entries; bytes, the close
+//! with its reason, and the time of the next reply come out through [`AttachmentPort`], into an outbox of the
+//! connection's own. The connection's task reads that outbox and leaves the session's lock alone, so one
+//! connection may hold several attachments, and a session may be on another node than its connection.
+//!
+//! A reply may come at once, written where the task asked for it, or later, through the outbox: the task need
+//! not know which.
 
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
-use super::outbox::Outgoing;
-use super::slot::Slot;
-use super::{Presence, Sessions};
+use super::Sessions;
+use super::counters::Counters;
+use super::entry::SessionEntry;
+use super::outbox::{Credit, Ending, Found, Look, Outbox, Outgoing};
 use crate::clock;
-use crate::core::session::EndReason;
+use crate::core::session::ToAgent;
 use crate::ident::{ConnectionId, InstanceUid};
-use crate::telemetry::events;
 
-/// Held by the task of an agent's WebSocket from its first message on.
+/// The way from a session to its agent's connection. Called with the session locked: returns at once, and
+/// calls nothing.
+pub(super) trait AttachmentPort {
+    /// Brings one message, which `write` appends without a header. `false`: the credit is used up, what
+    /// waited is dropped, and the connection closes.
+    fn message(
+        &self,
+        kind: ToAgent,
+        credit: &Credit<'_>,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> bool;
+
+    /// When the connection has to call for an overdue reply.
+    fn reply_due(&self, at: Option<Instant>);
+
+    /// Closes the connection; what waits for it is dropped. Returns whether anything was.
+    fn close(&self, counters: &Counters, why: Ending) -> bool;
+
+    /// Closes the connection once what waits for it is written.
+    fn close_when_written(&self);
+}
+
+/// An attachment as the task of an agent's WebSocket holds it, from the agent's first message on. Dropping it
+/// is the loss of the connection, on every path.
 pub struct Attachment {
     pub(super) sessions: Arc<Sessions>,
-    pub(super) slot: Arc<Slot>,
+    pub(super) entry: Arc<SessionEntry>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) uid: InstanceUid,
     pub(super) connection: ConnectionId,
 }
@@ -26,88 +56,70 @@ impl Attachment {
         self.uid
     }
 
-    /// What the task has to do now; without anything, `context` is woken when there is. Bytes are
-    /// handed out only if `writable`: while earlier ones wait they gather here, where they are
-    /// bounded.
+    /// What the task has to do now; without anything, `context` is woken when there is. Bytes are handed out
+    /// only if `writable`: while earlier ones wait they gather in the outbox, where they are bounded.
     pub fn poll_outgoing(&self, context: &Context<'_>, writable: bool) -> Outgoing {
-        let mut slot = self.slot.lock(&self.sessions.tally);
-        let here = Presence::Connected { connection: self.connection };
-        match slot.session.presence() {
-            presence if presence == here => {}
-            Presence::Disconnecting | Presence::Gone => return Outgoing::Left,
-            _ => return Outgoing::Replaced,
+        let sessions = &self.sessions;
+        loop {
+            let look = Look { now: clock::now(), writable };
+            match self.outbox.look(context.waker(), look, &sessions.counters) {
+                Found::Outgoing(outgoing) => return outgoing,
+                Found::ReplyOverdue => {
+                    self.outbox.reply_due_passed(look.now);
+                    sessions.run(&self.entry, None, |session, moment, port| {
+                        session.reply_overdue(moment, port);
+                    });
+                }
+                Found::Drained => {
+                    // From here on another node speaks for the agent.
+                    sessions.run(&self.entry, None, |session, moment, port| {
+                        session.drained(moment, port);
+                    });
+                    return Outgoing::Stopping;
+                }
+            }
         }
-        if slot.overflowed {
-            return Outgoing::Overflowed;
-        }
-        if self.sessions.stopping.load(std::sync::atomic::Ordering::Relaxed) {
-            return Outgoing::Stopping;
-        }
-        let overdue = slot.session.reply_overdue(clock::now());
-        self.sessions.acknowledge(&mut slot, overdue);
-        if writable && !slot.outbox.is_empty() {
-            return Outgoing::Bytes(std::mem::take(&mut slot.outbox));
-        }
-        if slot.draining && writable {
-            // From here on another node speaks for the agent.
-            self.sessions.release_drained(slot);
-            return Outgoing::Stopping;
-        }
-        slot.wake_next(context.waker());
-        Outgoing::Nothing { reply_due: slot.session.reply_due() }
+    }
+
+    /// When an acknowledgement is due in the server's place: then [`Attachment::poll_outgoing`] has something.
+    pub fn reply_due(&self) -> Option<Instant> {
+        self.outbox.reply_due_at()
     }
 
     /// A pong came: what was written well before it has arrived.
     pub fn heard(&self) {
-        self.slot.lock(&self.sessions.tally).session.heard(clock::now());
+        self.sessions.run(&self.entry, None, |session, moment, _| session.heard(moment.now));
     }
 
     /// This connection was replaced, and its peer answered the Close: it was alive (R10).
     pub fn replaced_was_alive(&self) {
-        self.slot.lock(&self.sessions.tally).session.replaced_was_alive(clock::now());
+        self.sessions.run(&self.entry, None, |session, moment, _| {
+            session.replaced_was_alive(moment);
+        });
     }
 
-    /// Bytes the task took were not all written when the connection ended.
+    /// Bytes that the task took were still unwritten when the connection ended.
     pub fn content_unwritten(&self) {
-        let mut slot = self.slot.lock(&self.sessions.tally);
-        // A newer connection has found out when it came.
-        if slot.session.presence() == (Presence::Connected { connection: self.connection }) {
-            slot.session.content_written(clock::now());
-        }
+        self.sessions.run(&self.entry, None, |session, moment, _| {
+            session.bytes_unwritten(self.connection, moment);
+        });
     }
 
-    /// The agent goes on under another uid on the same connection: `out` takes what it is still
-    /// owed under this one. If a server told it to, this uid is no more (R10).
+    /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under
+    /// this one.
     pub(super) fn hand_over(&self, out: &mut Vec<u8>) {
-        let mut slot = self.slot.lock(&self.sessions.tally);
-        if slot.session.presence() != (Presence::Connected { connection: self.connection }) {
-            return;
-        }
-        self.sessions.say_farewell(&mut slot, out);
-        if slot.renamed {
-            slot.session.leave();
-            let reason = EndReason::ReplacedUid;
-            events::sessions::SessionEnded { uid: self.uid, reason }.emit();
-        }
-        self.sessions.finish(self.uid, slot);
+        self.sessions.run(&self.entry, Some(out), |session, moment, port| {
+            session.connection_renamed(self.connection, moment, port);
+        });
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let now = clock::now();
-        let mut slot = self.slot.lock(&self.sessions.tally);
-        if !slot.session.lost(self.connection, now, &self.sessions.policy) {
-            // A newer connection has the session, or it is over and nothing waits.
-            return;
-        }
-        if slot.vacate() {
-            slot.session.content_written(now);
-        }
-        if self.sessions.is_draining() {
-            return self.sessions.release_drained(slot);
-        }
-        events::sessions::SessionAbsent { uid: self.uid }.emit();
-        self.sessions.finish(self.uid, slot);
+        self.sessions.run(&self.entry, None, |session, moment, port| {
+            session.connection_lost(self.connection, moment, port);
+        });
+        // A session that has let the connection go leaves what it wrote before behind.
+        self.outbox.close(&self.sessions.counters, Ending::Left);
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn with_space<T>(work: impl FnOnce(&mut Space) -> T) -> T {
 
 impl Contents {
     /// Keeps these parts of a report, in place of what was kept of them.
-    pub(super) fn keep(
+    pub(super) fn store(
         &mut self,
         store: &ContentStore,
         scan: &AgentScan<'_>,
@@ -140,11 +140,11 @@ mod tests {
     fn keep(contents: &mut Contents, store: &ContentStore, bytes: &[u8], number: u32) {
         let scan = AgentScan::parse(bytes).unwrap();
         let part = std::iter::once((number, Digest([1; 16])));
-        with_space(|space| contents.keep(store, &scan, part, space));
+        with_space(|space| contents.store(store, &scan, part, space));
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_kept_as_a_decoder_merges_it() {
+    fn a_field_that_stands_twice_is_stored_as_a_decoder_merges_it() {
         let store = ContentStore::new(StoreParams::default());
         let mut contents = Contents::default();
         let bytes = report(&["b", "a"]);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_is_kept_once() {
+    fn another_order_is_stored_once() {
         let store = ContentStore::new(StoreParams::default());
         let (mut one, mut other) = (Contents::default(), Contents::default());
         keep(&mut one, &store, &report(&["b", "a"]), agent_field::EFFECTIVE_CONFIG);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_kept_as_they_stand_and_what_is_not_kept_is_named() {
+    fn unknown_fields_are_stored_as_they_stand_and_what_is_missing_is_named() {
         let store = ContentStore::new(StoreParams::default());
         let mut contents = Contents::default();
         let unknown = [0xa0, 0x06, 1, 0xa2, 0x06, 1, 7];

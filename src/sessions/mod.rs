@@ -1,21 +1,30 @@
-//! The table of sessions: where agents' connections and servers' links meet. Rank 4: knows
-//! neither sockets nor the wire below OpAMP messages (WebSocket framing apart, because what waits
-//! for an agent waits as the frames its task will write).
+//! The table of sessions: where agents' connections and servers' links meet. Rank 4: knows neither sockets
+//! nor the wire below OpAMP messages, WebSocket framing apart, because what waits for an agent waits as the
+//! frames that its task will write.
 //!
-//! Every decision is `core::session`'s. What is here carries it out under the session's lock, in
-//! this order: decide, hand to the link, answer the agent. The lock makes that order the order on
-//! both wires.
+//! Every decision is `core::session`'s. Each event becomes one call of a session's entry, under the session's
+//! lock; its effects come back through `carrier` and are carried out in the order in which they come.
+//!
+//! # Order of locks
+//! A thread takes locks in this order, and holds at most one of each kind:
+//! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
+//! deadlines, the late replies. A connection's task takes its outbox alone to look for what waits, and gives
+//! it back before it calls a session. The locks of the last group guard plain values: whoever holds one
+//! calls nothing.
 
-mod agent_side;
+mod agents;
 mod attachment;
+mod carrier;
 mod contents;
+mod counters;
 mod deadlines;
 mod drain;
+mod entry;
+mod notes;
 mod outbox;
 pub mod params;
-mod posts;
-mod server_side;
-mod slot;
+mod request;
+mod servers;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -29,40 +38,33 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-pub use crate::core::drain::AgentDrain;
-pub use crate::core::session::Answer;
-pub use agent_side::{Rejected, Waiting};
+pub use crate::core::session::{
+    Answer, Delivered, Delivery, NotSent, PermitUse, Polled, Probe, ServerHello, SessionInfo,
+};
+pub use agents::Rejected;
 pub use attachment::Attachment;
 pub use outbox::Outgoing;
-pub use posts::{Polled, Probe};
-pub use server_side::{Delivered, Delivery, PermitUse};
-pub use uplink::{NotSent, ServerHello, Uplink};
-pub use view::SessionInfo;
+pub use request::{RequestAnswer, Waiting};
+pub use uplink::Uplink;
 
 use crate::clock;
-use crate::core::session::{ClassSet, Echoes, Policy, Presence, Route, Session};
+use crate::core::session::{LateReplies, Moment, Policy, Session};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
-use crate::opamp::splice::Additions;
 use crate::store::ContentStore;
 use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{CustomDrop, OfferDrop};
+use carrier::{Carrier, FollowUp};
+use counters::Counters;
 use deadlines::Deadlines;
+use entry::{EntryState, LockedEntry, SessionEntry};
+use outbox::Ending;
 use params::SessionsParams;
-use slot::{Locked, Slot, SlotState, Tally};
 use table::Table;
 
-/// What follows from a change to a session. Whoever brings it about does it, and nobody twice.
-enum Then {
-    Nothing,
-    Enqueue(ClassSet),
-    Remove,
-}
-
 /// One-shot messages of one agent that may wait for its server, and their bytes.
-const PENDING_MAX: usize = 64;
-const PENDING_BYTES_MAX: usize = 256 << 10;
+const ONE_SHOTS_MAX: usize = 64;
+const ONE_SHOT_BYTES_MAX: usize = 256 << 10;
 
 /// The table. One for a process; shared by every connection and link.
 pub struct Sessions {
@@ -71,35 +73,35 @@ pub struct Sessions {
     policy: Policy,
     params: SessionsParams,
     deadlines: Deadlines,
-    tally: Tally,
+    counters: Counters,
     stopping: AtomicBool,
     /// The node drains: see `drain`.
     draining: AtomicBool,
     unacknowledged: AtomicUsize,
     digester: Digester,
     store: ContentStore,
-    /// A lock of its own, the last to be taken.
-    echoes: Mutex<Echoes>,
+    late_replies: Mutex<LateReplies>,
     /// See [`Sessions::excuse_absence`].
     excused: Mutex<Option<Instant>>,
 }
 
 impl Sessions {
-    /// An empty table whose messages go to `uplink`.
-    pub fn new(params: SessionsParams, uplink: Arc<dyn Uplink>) -> Self {
+    /// An empty table whose messages go to `uplink`. `digest_key`: what digests of reports depend on beside the
+    /// reports; a secret, and the same for all nodes that share sessions.
+    pub fn new(params: SessionsParams, digest_key: DigestKey, uplink: Arc<dyn Uplink>) -> Self {
         let policy = Policy {
             grace_period: params.grace_period,
             reply_wait: params.reply_wait,
             heartbeat_forward_interval: params.heartbeat_forward_interval,
             poll_timeout: params.poll_timeout,
-            pending_max: PENDING_MAX,
-            pending_bytes_max: PENDING_BYTES_MAX,
+            one_shots_max: ONE_SHOTS_MAX,
+            one_shot_bytes_max: ONE_SHOT_BYTES_MAX,
+            offers: OffersLimits {
+                bytes_max: params.outbox_bytes_max,
+                custom_messages_max: params.custom_messages_max,
+            },
         };
-        // One node: nobody else reads its digests, and nobody else can know its secret.
-        let digester = Digester {
-            key: DigestKey::derive(&table::secret()),
-            volatile: params.volatile.clone(),
-        };
+        let digester = Digester { key: digest_key, volatile: params.volatile.clone() };
         let store = ContentStore::new(params.store.clone());
         Self {
             table: table::empty(),
@@ -107,146 +109,135 @@ impl Sessions {
             policy,
             params,
             deadlines: Deadlines::default(),
-            tally: Tally::default(),
+            counters: Counters::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             unacknowledged: AtomicUsize::new(0),
             digester,
             store,
-            echoes: Mutex::default(),
+            late_replies: Mutex::default(),
             excused: Mutex::default(),
         }
     }
 
-    /// How many sessions there are: connected, and lingering or leaving.
+    /// How many sessions there are: of agents that are there, and of agents that are away or leave.
     pub fn count(&self) -> (i64, i64) {
-        (self.tally.connected(), self.tally.absent())
+        (self.counters.connected(), self.counters.absent())
     }
 
-    /// Whether as many agents are connected as there may be sessions: nobody has one who is not.
+    /// Whether as many agents are connected as there may be sessions: one more would find no place.
     pub fn is_full_of_connected(&self) -> bool {
-        self.tally.connected() >= i64::from(self.params.sessions_max)
+        self.counters.connected() >= i64::from(self.params.sessions_max)
     }
 
-    /// Tells every connection to close. They find out when they are woken.
+    /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for entry in &self.table {
-            entry.value().lock(&self.tally).wake();
+            entry.value().lock(&self.counters).close_connection(&self.counters, Ending::Stopping);
         }
     }
 
-    fn find(&self, uid: InstanceUid) -> Option<Arc<Slot>> {
-        self.table.get(&uid).map(|slot| Arc::clone(&slot))
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
-    fn find_or_open(&self, uid: InstanceUid) -> Result<Arc<Slot>, Rejected> {
-        if let Some(slot) = self.find(uid) {
-            return Ok(slot);
+    fn find(&self, uid: InstanceUid) -> Option<Arc<SessionEntry>> {
+        self.table.get(&uid).map(|entry| Arc::clone(&entry))
+    }
+
+    fn find_or_open(&self, uid: InstanceUid) -> Result<Arc<SessionEntry>, Rejected> {
+        if let Some(entry) = self.find(uid) {
+            return Ok(entry);
         }
         // The bound may be passed by as many as there are threads here at one instant.
         if self.table.len() >= self.params.sessions_max as usize {
             events::SessionRefused { uid }.emit();
             return Err(Rejected::Full);
         }
-        let slot = self.table.entry(uid).or_insert_with(|| {
-            self.tally.opened();
+        let entry = self.table.entry(uid).or_insert_with(|| {
+            self.counters.opened();
             events::SessionOpened { uid }.emit();
             let now = clock::now();
-            let mut session = Session::new(uid, now);
-            if let Some(echo) = self.echoes.lock().take(uid, now) {
-                session.expect_echoes(echo);
-            }
-            Arc::new(Slot::new(session))
+            let late = self.late_replies.lock().take(uid, now);
+            Arc::new(SessionEntry::new(Session::new(uid, late, now)))
         });
-        Ok(Arc::clone(&slot))
+        Ok(Arc::clone(&entry))
     }
 
-    /// The end of every change: what follows from it is put down, then done without the lock.
-    fn finish(&self, uid: InstanceUid, mut slot: Locked<'_>) {
-        let then = self.settle(uid, &mut slot);
-        drop(slot);
-        match then {
-            Then::Nothing => {}
-            Then::Enqueue(classes) => {
-                classes.iter().for_each(|class| self.uplink.enqueue(uid, class))
+    /// Does something with an agent's session, which is there or made.
+    fn enter<T>(
+        &self,
+        uid: InstanceUid,
+        act: impl FnOnce(&mut LockedEntry<'_>) -> T,
+    ) -> Result<(Arc<SessionEntry>, T), Rejected> {
+        loop {
+            let entry = self.find_or_open(uid)?;
+            let mut locked = entry.lock(&self.counters);
+            if locked.removed {
+                // It has just gone from the table; the next one found will be another.
+                continue;
             }
-            Then::Remove => {
-                // In this order: once its place is free, a new session may want a link.
-                self.uplink.release(uid);
-                self.table.remove_if(&uid, |_, slot| slot.peek().removed);
-            }
+            let done = act(&mut locked);
+            drop(locked);
+            return Ok((entry, done));
         }
     }
 
-    fn settle(&self, uid: InstanceUid, slot: &mut SlotState) -> Then {
-        if slot.removed {
-            return Then::Nothing;
-        }
-        let session = &mut slot.session;
-        if matches!(session.presence(), Presence::Disconnecting | Presence::Gone)
-            && session.drop_offers()
-        {
-            // Should the agent come back before the server has been told, the server must find out.
-            session.offer_may_be_lost();
-            events::OfferDropped { uid, reason: OfferDrop::SessionEnded }.emit();
-        }
-        if session.is_gone() {
-            for _ in 0..session.drop_pending() {
-                events::CustomMessageDropped { uid, reason: CustomDrop::SessionEnded }.emit();
-            }
-            self.echoes.lock().ended(session, clock::now());
-            if let Some((route, messages)) = session.unanswered_on() {
-                self.uplink.orphaned(route, messages);
-            }
-            slot.removed = true;
-            return Then::Remove;
-        }
-        if session.look_at.is_none()
-            && let Some(at) = session.deadline(&self.policy)
-        {
-            session.look_at = Some(at);
-            self.deadlines.push(at, uid);
-        }
-        let wanted = session.wanted_turns();
-        if wanted.is_empty() {
-            return Then::Nothing;
-        }
-        session.queued = session.queued.union(wanted);
-        Then::Enqueue(wanted)
+    /// Calls one entry of a session that is in the table. `None`: there is none.
+    fn with<T>(
+        &self,
+        uid: InstanceUid,
+        event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
+    ) -> Option<T> {
+        let entry = self.find(uid)?;
+        self.run(&entry, None, event)
     }
 
-    /// What an agent's first reply on a connection carries besides.
-    fn server_hello_for(&self, slot: &SlotState, route: Option<Route>) -> Option<Arc<ServerHello>> {
-        if slot.session.hello_sent {
+    /// Calls one entry of this session and carries its effects out. `out`: where a reply goes that is written
+    /// at once. `None`: the session is over.
+    fn run<T>(
+        &self,
+        entry: &SessionEntry,
+        out: Option<&mut Vec<u8>>,
+        event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
+    ) -> Option<T> {
+        let mut locked = entry.lock(&self.counters);
+        if locked.removed {
             return None;
         }
-        // Nothing was sent yet: the server that it will be.
-        let route = route.or_else(|| self.uplink.route(slot.session.uid()));
-        route.map(|route| self.uplink.server_hello(route.link.server))
+        let uid = locked.session.uid();
+        let (done, follow_up) = self.apply(&mut locked, out, event);
+        drop(locked);
+        self.follow_up(uid, follow_up);
+        Some(done)
     }
 
-    fn offers_limits(&self) -> OffersLimits {
-        OffersLimits {
-            bytes_max: self.params.outbox_bytes_max,
-            custom_messages_max: self.params.custom_messages_max,
+    /// Calls one entry of a locked session. What it returns besides is to be done without the lock.
+    fn apply<T>(
+        &self,
+        locked: &mut LockedEntry<'_>,
+        out: Option<&mut Vec<u8>>,
+        event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
+    ) -> (T, FollowUp) {
+        let drains = self.draining.load(Ordering::Relaxed);
+        let moment = Moment { now: clock::now(), policy: &self.policy, drains };
+        let EntryState { session, contents, outbox, noted, removed } = &mut **locked;
+        let mut carrier =
+            Carrier::new(self, (session.uid(), moment.now), (contents, outbox, noted), out);
+        let done = event(session, &moment, &mut carrier);
+        let follow_up = carrier.into_follow_up();
+        *removed |= follow_up.is_over;
+        (done, follow_up)
+    }
+
+    /// Does what has to wait until the session's lock is free.
+    fn follow_up(&self, uid: InstanceUid, follow_up: FollowUp) {
+        follow_up.enqueue.iter().for_each(|class| self.uplink.enqueue(uid, class));
+        if follow_up.is_over {
+            // In this order: once its place is free, a new session may want a link.
+            self.uplink.release(uid);
+            self.table.remove_if(&uid, |_, entry| entry.peek().removed);
         }
     }
-}
-
-/// `ServerCapabilities_AcceptsStatus`: all that can be promised in the name of a server that has
-/// not spoken yet.
-const ACCEPTS_STATUS: u64 = 1;
-
-/// The greeting as additions to a reply. A server that has not spoken yet does not count: the
-/// agent is greeted again when it has.
-fn additions<'a>(server_hello: Option<&'a Arc<ServerHello>>, flags: u64) -> Additions<'a> {
-    server_hello.map_or_else(
-        || Additions { flags, ..Additions::default() },
-        |server_hello| Additions {
-            flags,
-            capabilities: Some(server_hello.capabilities.unwrap_or(ACCEPTS_STATUS)),
-            custom_capabilities: server_hello.custom_capabilities.as_deref(),
-        },
-    )
 }

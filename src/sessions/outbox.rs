@@ -1,137 +1,334 @@
-//! What waits for an agent's task: frames in the order they were put there, within bounds (R11).
+//! The connection's side of an attachment: what waits for an agent's task, with a lock of its own. The session
+//! writes into it through [`AttachmentPort`]; the task reads it and leaves the session alone. Bounded in
+//! bytes: a slow reader costs itself its connection, and the others nothing (R11).
+//!
+//! ```text
+//!             message (within credit)             close, and what waits is of no use
+//!   Open ───────────────────────────► Open ───────────────────────────────────────────► Ended: bytes gone
+//!    │                                  │ credit is used up: Overflowed, bytes gone
+//!    │ close_when_written, farewell     ▼
+//!    └──────────────────────────────► Ending: the task writes what waits, then closes
+//! ```
 
-use super::slot::SlotState;
-use super::{Sessions, additions};
-use crate::clock;
-use crate::core::session::Presence;
-use crate::opamp::offers::Absorbed;
-use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
-use crate::opamp::splice;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::attachment::AttachmentPort;
+use super::counters::Counters;
+use crate::core::session::ToAgent;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
-use crate::telemetry::events::sessions as events;
-use crate::telemetry::events::sessions::{CustomDrop, OfferDrop, Replied, ReplySource};
-use crate::telemetry::events::store::FullStateAsked;
 use crate::websocket;
+
+/// Why a connection ends from the session's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A newer connection of the agent has the session.
+    Replaced,
+    /// More waits than may: the agent reads too slowly.
+    Overflowed,
+    /// The agent said goodbye, or its session is over.
+    Left,
+    /// Seawall stops.
+    Stopping,
+    /// The node drains: once all is written, the agent is another node's.
+    Draining,
+    /// A plain-HTTP request has its answer.
+    Answered {
+        /// The server had heard and answered everything by then.
+        settled: bool,
+    },
+}
 
 /// What an agent's task has to do.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// Nothing; the session must be looked at again at `reply_due`, if there is one.
+    /// Nothing; the attachment must be looked at again at `reply_due`, if it is set.
     Nothing {
         /// When an acknowledgement is due in the server's place.
-        reply_due: Option<std::time::Instant>,
+        reply_due: Option<Instant>,
     },
     /// Write these bytes, whole frames.
     Bytes(Vec<u8>),
-    /// A newer connection of the agent took the session: close.
+    /// Close: a newer connection of the agent took the session.
     Replaced,
-    /// More waits for the agent than may: close.
+    /// Close: more waits for the agent than may.
     Overflowed,
-    /// Seawall is stopping: close.
+    /// Close: Seawall is stopping, or the node drains.
     Stopping,
-    /// The agent said that it leaves, or its session is over: nothing more comes.
+    /// Close: the agent said that it leaves, or its session is over.
     Left,
 }
 
-impl Sessions {
-    /// Puts one message (without the WebSocket header) where the agent's task will find it.
-    pub(super) fn put(&self, slot: &mut SlotState, kind: SendKind, message: &[u8]) {
-        if slot.overflowed {
-            return;
-        }
-        let waiting = slot.outbox.len();
-        // May be passed by what one lock adds to one agent's: that is not counted yet.
-        let total = self.tally.agent_bytes();
-        // One message is always allowed to an agent, or a large configuration could never pass.
-        let over = waiting > 0 && waiting + message.len() > self.params.outbox_bytes_max;
-        if over || total + message.len() > self.params.outbox_total_bytes_max {
-            slot.overflowed = true;
-            slot.outbox = Vec::new();
-            slot.session.content_written(clock::now());
-        } else {
-            websocket::encode_message(true, message, &mut slot.outbox);
-            let added = slot.outbox.len() - waiting;
-            MessageSent { kind, bytes: added }.emit();
-        }
-        slot.wake();
+/// How many bytes may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credit<'a> {
+    /// For this connection. One message is always allowed, or a large configuration could never pass.
+    pub(super) bytes_max: usize,
+    /// For all connections together.
+    pub(super) total_bytes_max: usize,
+    pub(super) counters: &'a Counters,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    state: Mutex<OutboxState>,
+}
+
+#[derive(Debug, Default)]
+struct OutboxState {
+    /// Encoded frames; for a request, the message itself.
+    bytes: Vec<u8>,
+    /// The task to wake.
+    waker: Option<Waker>,
+    /// When an acknowledgement is due in the server's place.
+    reply_due: Option<Instant>,
+    ending: Option<Ending>,
+}
+
+impl OutboxState {
+    /// Drops what waits. Returns whether anything did.
+    fn discard(&mut self, counters: &Counters) -> bool {
+        let bytes = std::mem::take(&mut self.bytes);
+        counters.outbox_changed(bytes.len(), 0);
+        !bytes.is_empty()
     }
 
-    /// Keeps a server's message for an agent that is away or polls.
-    pub(super) fn keep(&self, slot: &mut SlotState, scan: &ServerScan<'_>) {
-        let uid = slot.session.uid();
-        let limits = self.offers_limits();
-        if self.tally.agent_bytes() + scan.bytes.len() > self.params.outbox_total_bytes_max {
-            slot.session.offer_may_be_lost();
-            events::OfferDropped { uid, reason: OfferDrop::OverBudget }.emit();
-            return;
-        }
-        let Absorbed { dropped_custom, dropped_offers, .. } = slot.session.keep_offer(scan, limits);
-        for _ in 0..dropped_custom {
-            events::CustomMessageDropped { uid, reason: CustomDrop::OverBudget }.emit();
-        }
-        for _ in 0..dropped_offers {
-            events::OfferDropped { uid, reason: OfferDrop::OverBudget }.emit();
-        }
-        if !scan.is_empty_ack() {
-            events::OfferStored { uid }.emit();
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
-    /// Everything that waited for an agent goes to its WebSocket.
-    pub(super) fn flush_offers(&self, slot: &mut SlotState) {
-        let mut message = Vec::new();
-        while slot.session.has_offers() {
-            message.clear();
-            slot.session.take_offer(&additions(None, 0), clock::now(), &mut message);
-            self.put(slot, SendKind::Push, &message);
+    fn wake_next(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
         }
     }
+}
 
-    /// Puts acknowledgements in the server's place.
-    pub(super) fn acknowledge(&self, slot: &mut SlotState, count: u32) {
-        for _ in 0..count {
-            let mut message = Vec::new();
-            self.write_acknowledgement(slot, 0, &mut message);
-            self.put(slot, SendKind::LocalAck, &message);
-            Replied { source: ReplySource::Local, after: None }.emit();
+/// What the task finds.
+pub(super) enum Found {
+    /// This is to be done.
+    Outgoing(Outgoing),
+    /// A reply is overdue: the session has to be told.
+    ReplyOverdue,
+    /// All is written, and the node drains: the session has to be told.
+    Drained,
+}
+
+impl Outbox {
+    /// Looks for what the task has to do; without anything, `waker` is woken when there is. Bytes are handed
+    /// out only if `writable`: while earlier ones wait at the socket they gather here, where they are
+    /// bounded.
+    pub(super) fn look(&self, waker: &Waker, look: Look, counters: &Counters) -> Found {
+        let mut state = self.state.lock();
+        let closes = match state.ending {
+            Some(Ending::Replaced) => Some(Outgoing::Replaced),
+            Some(Ending::Overflowed) => Some(Outgoing::Overflowed),
+            Some(Ending::Stopping) => Some(Outgoing::Stopping),
+            Some(Ending::Left) => Some(Outgoing::Left),
+            Some(Ending::Draining | Ending::Answered { .. }) | None => None,
+        };
+        if let Some(closes) = closes {
+            return Found::Outgoing(closes);
         }
+        if state.reply_due.is_some_and(|due| due <= look.now) {
+            return Found::ReplyOverdue;
+        }
+        if look.writable && !state.bytes.is_empty() {
+            let bytes = std::mem::take(&mut state.bytes);
+            counters.outbox_changed(bytes.len(), 0);
+            return Found::Outgoing(Outgoing::Bytes(bytes));
+        }
+        if look.writable && state.ending == Some(Ending::Draining) {
+            return Found::Drained;
+        }
+        state.wake_next(waker);
+        Found::Outgoing(Outgoing::Nothing { reply_due: state.reply_due })
     }
 
-    /// The agent goes, but its connection has not closed: `out` takes every reply it is owed, and
-    /// what was put there for it already.
-    pub(super) fn say_farewell(&self, slot: &mut SlotState, out: &mut Vec<u8>) {
-        let owed = slot.session.waive_replies();
-        self.acknowledge(slot, owed);
-        out.append(&mut slot.outbox);
-        slot.vacate();
+    /// When an acknowledgement is due in the server's place.
+    pub(super) fn reply_due_at(&self) -> Option<Instant> {
+        self.state.lock().reply_due
     }
 
-    /// An acknowledgement of the gateway's own, with the server's greeting if it is the first.
-    pub(super) fn write_acknowledgement(
+    /// A look that found a reply overdue has been acted upon.
+    pub(super) fn reply_due_passed(&self, now: Instant) {
+        self.state.lock().reply_due.take_if(|due| *due <= now);
+    }
+
+    /// The answer to a request; without one, `waker` is woken when it is there.
+    pub(super) fn take_answer(&self, waker: &Waker, counters: &Counters) -> Poll<(Vec<u8>, bool)> {
+        let mut state = self.state.lock();
+        let Some(Ending::Answered { settled }) = state.ending else {
+            state.wake_next(waker);
+            return Poll::Pending;
+        };
+        let bytes = std::mem::take(&mut state.bytes);
+        counters.outbox_changed(bytes.len(), 0);
+        Poll::Ready((bytes, settled))
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.lock().bytes.len()
+    }
+
+    /// Takes what waits, for a task that writes it at once.
+    pub(super) fn take_into(&self, out: &mut Vec<u8>, counters: &Counters) {
+        let mut state = self.state.lock();
+        counters.outbox_changed(state.bytes.len(), 0);
+        out.append(&mut state.bytes);
+        state.bytes = Vec::new();
+    }
+
+    /// Writes the answer to a request and wakes its task.
+    pub(super) fn answer(
         &self,
-        slot: &mut SlotState,
-        flags: u64,
-        out: &mut Vec<u8>,
+        settled: bool,
+        counters: &Counters,
+        write: impl FnOnce(&mut Vec<u8>),
     ) {
-        let server_hello = self.server_hello_for(slot, slot.session.sent_on());
-        splice::acknowledge(slot.session.uid(), &additions(server_hello.as_ref(), flags), out);
-        slot.session.hello_sent |= server_hello.is_some_and(|g| g.capabilities.is_some());
+        let mut state = self.state.lock();
+        write(&mut state.bytes);
+        counters.outbox_changed(0, state.bytes.len());
+        state.ending = Some(Ending::Answered { settled });
+        state.wake();
+    }
+}
+
+/// How a task looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) now: Instant,
+    /// The socket takes bytes.
+    pub(super) writable: bool,
+}
+
+impl AttachmentPort for Outbox {
+    fn message(
+        &self,
+        kind: ToAgent,
+        credit: &Credit<'_>,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> bool {
+        let mut state = self.state.lock();
+        if matches!(state.ending, Some(Ending::Overflowed | Ending::Replaced | Ending::Stopping)) {
+            return state.ending != Some(Ending::Overflowed);
+        }
+        let before = state.bytes.len();
+        let frame = websocket::begin_message(None, kind.expected_bytes(), &mut state.bytes);
+        write(&mut state.bytes);
+        websocket::finish_message(frame, &mut state.bytes);
+        let after = state.bytes.len();
+        let over = before > 0 && after > credit.bytes_max;
+        // May be passed by what one lock adds to one agent's bytes: that is counted afterwards.
+        if over || credit.counters.agent_bytes() + (after - before) > credit.total_bytes_max {
+            state.bytes = Vec::new();
+            credit.counters.outbox_changed(before, 0);
+            state.ending = Some(Ending::Overflowed);
+        } else {
+            credit.counters.outbox_changed(before, after);
+            MessageSent { kind: send_kind(kind), bytes: after - before }.emit();
+        }
+        state.wake();
+        state.ending != Some(Ending::Overflowed)
     }
 
-    /// Asks the agent for its full state, or its component map, on the gateway's own account.
-    pub(super) fn ask_agent(&self, slot: &mut SlotState, flags: u64) {
-        let mut message = Vec::new();
-        self.write_acknowledgement(slot, flags, &mut message);
-        if flags & REPORT_FULL_STATE != 0 {
-            FullStateAsked { uid: slot.session.uid() }.emit();
+    fn reply_due(&self, at: Option<Instant>) {
+        self.state.lock().reply_due = at;
+    }
+
+    fn close(&self, counters: &Counters, why: Ending) -> bool {
+        let mut state = self.state.lock();
+        let lost = state.discard(counters);
+        if matches!(state.ending, None | Some(Ending::Draining)) {
+            state.ending = Some(why);
         }
-        match slot.session.presence() {
-            Presence::Connected { .. } => self.put(slot, SendKind::Push, &message),
-            _ => {
-                if let Ok(scan) = ServerScan::parse(&message) {
-                    self.keep(slot, &scan);
-                }
-            }
-        }
+        state.wake();
+        lost
+    }
+
+    fn close_when_written(&self) {
+        let mut state = self.state.lock();
+        state.ending.get_or_insert(Ending::Draining);
+        state.wake();
+    }
+}
+
+/// As what a message to an agent is counted.
+const fn send_kind(kind: ToAgent) -> SendKind {
+    match kind {
+        ToAgent::ReplyNow | ToAgent::Acknowledgement => SendKind::LocalAck,
+        ToAgent::Reply(_) => SendKind::Reply,
+        ToAgent::Push(_) => SendKind::Push,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credit(counters: &Counters) -> Credit<'_> {
+        Credit { bytes_max: 100, total_bytes_max: 1_000, counters }
+    }
+
+    fn put(outbox: &Outbox, counters: &Counters, bytes: usize) -> bool {
+        let write = &mut |out: &mut Vec<u8>| out.resize(out.len() + bytes, 0);
+        outbox.message(ToAgent::Push(bytes), &credit(counters), write)
+    }
+
+    fn look(outbox: &Outbox, counters: &Counters) -> Found {
+        let look = Look { now: crate::clock::now(), writable: true };
+        outbox.look(Waker::noop(), look, counters)
+    }
+
+    #[test]
+    fn one_large_message_passes_and_more_than_the_credit_ends_the_connection() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        assert!(put(&outbox, &counters, 500));
+        assert!(counters.agent_bytes() > 500 && outbox.bytes() > 500);
+        assert!(!put(&outbox, &counters, 1));
+        assert_eq!(counters.agent_bytes(), 0);
+        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Overflowed)));
+        assert!(!put(&outbox, &counters, 1), "it stays closed");
+    }
+
+    #[test]
+    fn all_connections_share_one_bound() {
+        let counters = Counters::default();
+        let outboxes = [(); 4].map(|()| Outbox::default());
+        let took = outboxes.each_ref().map(|outbox| put(outbox, &counters, 400));
+        assert_eq!(took, [true, true, false, false]);
+        assert!(outboxes[0].close(&counters, Ending::Replaced), "unread bytes are lost");
+        assert!(put(&outboxes[2], &counters, 1) || counters.agent_bytes() < 1_000);
+        assert!(matches!(look(&outboxes[0], &counters), Found::Outgoing(Outgoing::Replaced)));
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_drained_connection_closes() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        put(&outbox, &counters, 10);
+        outbox.close_when_written();
+        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Bytes(_))));
+        assert!(matches!(look(&outbox, &counters), Found::Drained));
+        assert!(!outbox.close(&counters, Ending::Replaced));
+        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Replaced)));
+    }
+
+    #[test]
+    fn an_overdue_reply_is_noticed_once_it_is_due() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        let now = crate::clock::now();
+        outbox.reply_due(Some(now + std::time::Duration::from_secs(60)));
+        let nothing = look(&outbox, &counters);
+        assert!(matches!(nothing, Found::Outgoing(Outgoing::Nothing { reply_due: Some(_) })));
+        outbox.reply_due(Some(now));
+        assert!(matches!(look(&outbox, &counters), Found::ReplyOverdue));
+        outbox.reply_due_passed(now);
+        assert_eq!(outbox.reply_due_at(), None);
     }
 }

@@ -1,11 +1,11 @@
-//! What of the table of sessions is random: the order of its entries, and the secret of its digests.
-//! A simulation must come out the same each time, and so has neither.
+//! The map behind the table of sessions. Its order is random, except in a simulation, which must come out
+//! the same each time.
 
 use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use super::slot::Slot;
+use super::entry::SessionEntry;
 use crate::ident::InstanceUid;
 
 #[cfg(not(feature = "simulation"))]
@@ -13,7 +13,7 @@ type Hasher = std::hash::RandomState;
 #[cfg(feature = "simulation")]
 type Hasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
-pub(super) type Table = DashMap<InstanceUid, Arc<Slot>, Hasher>;
+pub(super) type Table = DashMap<InstanceUid, Arc<SessionEntry>, Hasher>;
 
 #[cfg(not(feature = "simulation"))]
 pub(super) fn empty() -> Table {
@@ -29,15 +29,4 @@ pub(super) fn empty() -> Table {
 /// Some other agent.
 pub(super) fn another(table: &Table, than: InstanceUid) -> Option<InstanceUid> {
     table.iter().map(|entry| *entry.key()).find(|uid| *uid != than)
-}
-
-/// What digests are keyed with. One node: nobody else reads them, and nobody else can know it.
-#[cfg(not(feature = "simulation"))]
-pub(super) fn secret() -> [u8; 32] {
-    rand::random()
-}
-
-#[cfg(feature = "simulation")]
-pub(super) const fn secret() -> [u8; 32] {
-    [7; 32]
 }

@@ -91,7 +91,7 @@ fn grant(target: &Target, sessions: &Sessions, uid: InstanceUid, class: Class) -
         }
         Some(_) | None => {}
     }
-    match sessions.turn(uid, class) {
+    match sessions.permit_granted(uid, class) {
         PermitUse::Idle => pacer.refund(class),
         PermitUse::Again => pacer.requeue(uid, class),
         PermitUse::Used => {}

@@ -116,7 +116,7 @@ impl Transport {
         let first = Route { link, incarnation: Incarnation(1) };
         let of = |link: &Arc<Link>| if link.is_released() { first } else { link.route() };
         match self {
-            Self::PerAgent(own) => own.get(uid).as_ref().map_or(first, of),
+            Self::PerAgent(own) => own.route(uid).unwrap_or(first),
             Self::Multiplexed(links) => links.of(uid).map_or(first, of),
             Self::Http(pool) => pool.channels.of(uid).map_or(first, of),
         }

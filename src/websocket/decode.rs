@@ -1,12 +1,12 @@
 //! From bytes as they were read to whole messages.
 //!
-//! A message that stands whole and unfragmented in what was read is unmasked in place and handed out
-//! without a copy; only what is incomplete is kept. Memory follows what has arrived, never what a
-//! peer has announced. Knows nothing of sockets, time, or what messages mean.
+//! A message that stands whole and unfragmented in what was read is unmasked in place and handed out as it
+//! stands; only incomplete ones are copied and stored. Memory follows what has arrived, whatever a peer has
+//! announced. Sockets, time and what messages mean are left to the caller.
 
 use std::ops::Range;
 
-use super::frame::{Context, Frame, HEADER_BYTES_MAX, Kind, close_code};
+use super::frame::{Context, Frame, FrameKind, HEADER_BYTES_MAX, close_code};
 use super::mask::apply_mask;
 use super::{Fault, Role};
 
@@ -25,12 +25,12 @@ pub enum Incoming<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
-    /// The peer closes; with its code, if it gave one. Nothing that follows is taken in. The text
-    /// that may come with the code is not looked at.
+    /// The peer closes; with its code, if it gave one. What follows is ignored, as is the text that may come
+    /// with the code.
     Close(Option<u16>),
 }
 
-/// Takes in what a peer sends. 16 bytes while no message is under way.
+/// Takes in what a peer sends. 16 bytes between messages.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
@@ -38,24 +38,24 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
 }
 
-/// What is kept of an incomplete frame or message.
+/// What is stored of an incomplete frame or message.
 #[derive(Debug, Default)]
 struct Partial {
     header: [u8; HEADER_BYTES_MAX],
     header_bytes: usize,
     frame: Option<Frame>,
-    /// A data frame that is not the last of its message has begun.
+    /// A data frame has begun, and more of its message follow.
     fragmented: bool,
     empty_fragments: u8,
     message: Vec<u8>,
     control: Vec<u8>,
-    handed_out: Option<Kind>,
+    handed_out: Option<FrameKind>,
 }
 
 /// Where the payload of something complete stands.
-enum Place {
+enum PayloadPlace {
     Input(Range<usize>),
-    Kept,
+    Stored,
 }
 
 impl Decoder {
@@ -66,8 +66,8 @@ impl Decoder {
 
     /// Takes in `input` from `position` on and returns the next thing that is complete.
     ///
-    /// To be called until it returns `None`; by then all of `input` has been taken in, and the buffer
-    /// may be used again. `limit` is the most bytes that a message may have, the OpAMP header
+    /// Call it until it returns empty; by then all of `input` has been taken in, and the buffer may be used
+    /// again. `limit` is the most bytes that a message may have, the OpAMP header
     /// included; it may change from call to call.
     ///
     /// # Errors
@@ -88,13 +88,13 @@ impl Decoder {
                 Err(fault)
             }
             Ok(None) => Ok(None),
-            Ok(Some(Ready::Close(code))) => {
+            Ok(Some(Complete::Close(code))) => {
                 self.close();
                 *position = input.len();
                 Ok(Some(Incoming::Close(code)))
             }
-            Ok(Some(Ready::Input(kind, range))) => Ok(Some(incoming(kind, &input[range]))),
-            Ok(Some(Ready::Kept(kind))) => {
+            Ok(Some(Complete::Input(kind, range))) => Ok(Some(incoming(kind, &input[range]))),
+            Ok(Some(Complete::Stored(kind))) => {
                 let bytes = self.partial.as_ref().map_or(&[][..], |partial| partial.payload(kind));
                 Ok(Some(incoming(kind, bytes)))
             }
@@ -108,7 +108,7 @@ impl Decoder {
         })
     }
 
-    /// Whether no frame and no message is under way.
+    /// Whether the stream stands between two messages.
     pub const fn is_idle(&self) -> bool {
         self.partial.is_none()
     }
@@ -123,7 +123,7 @@ impl Decoder {
         let Some(partial) = &mut self.partial else { return };
         match partial.handed_out.take() {
             None => return,
-            Some(Kind::Data) => {
+            Some(FrameKind::Data) => {
                 partial.message = Vec::new();
                 partial.fragmented = false;
                 partial.empty_fragments = 0;
@@ -138,21 +138,28 @@ impl Decoder {
     }
 
     /// Checks what is complete, and notes what has to be released later.
-    fn hand_out(&mut self, kind: Kind, place: Place, input: &[u8]) -> Result<Ready, Fault> {
-        if kind == Kind::Close {
+    fn hand_out(
+        &mut self,
+        kind: FrameKind,
+        place: PayloadPlace,
+        input: &[u8],
+    ) -> Result<Complete, Fault> {
+        if kind == FrameKind::Close {
             let bytes = match &place {
-                Place::Input(range) => &input[range.clone()],
-                Place::Kept => self.partial.as_ref().map_or(&[][..], |kept| kept.payload(kind)),
+                PayloadPlace::Input(range) => &input[range.clone()],
+                PayloadPlace::Stored => {
+                    self.partial.as_ref().map_or(&[][..], |kept| kept.payload(kind))
+                }
             };
-            return close_code(bytes).map(Ready::Close);
+            return close_code(bytes).map(Complete::Close);
         }
         match place {
-            Place::Input(range) => Ok(Ready::Input(kind, range)),
-            Place::Kept => {
+            PayloadPlace::Input(range) => Ok(Complete::Input(kind, range)),
+            PayloadPlace::Stored => {
                 if let Some(partial) = &mut self.partial {
                     partial.handed_out = Some(kind);
                 }
-                Ok(Ready::Kept(kind))
+                Ok(Complete::Stored(kind))
             }
         }
     }
@@ -164,7 +171,7 @@ impl Decoder {
         input: &mut [u8],
         position: &mut usize,
         limit: usize,
-    ) -> Result<Option<(Kind, Place)>, Fault> {
+    ) -> Result<Option<(FrameKind, PayloadPlace)>, Fault> {
         loop {
             if self.closed {
                 *position = input.len();
@@ -187,9 +194,9 @@ impl Decoder {
             }
             let joined = self.partial.as_ref().is_some_and(|partial| partial.fragmented);
             let whole = frame.taken == 0 && length == frame.missing;
-            if whole && (frame.kind != Kind::Data || (frame.is_final && !joined)) {
+            if whole && (frame.kind != FrameKind::Data || (frame.is_final && !joined)) {
                 self.drop_if_idle();
-                return Ok(Some((frame.kind, Place::Input(range))));
+                return Ok(Some((frame.kind, PayloadPlace::Input(range))));
             }
             let partial = self.partial.get_or_insert_default();
             partial.append(&frame, piece);
@@ -199,8 +206,8 @@ impl Decoder {
                 partial.frame = Some(frame);
                 return Ok(None);
             }
-            if frame.kind != Kind::Data || frame.is_final {
-                return Ok(Some((frame.kind, Place::Kept)));
+            if frame.kind != FrameKind::Data || frame.is_final {
+                return Ok(Some((frame.kind, PayloadPlace::Stored)));
             }
             partial.fragmented = true;
         }
@@ -243,7 +250,7 @@ impl Decoder {
         if let Some(partial) = &mut self.partial {
             partial.header_bytes = 0;
         }
-        if frame.kind == Kind::Data && frame.missing == 0 && !frame.is_final {
+        if frame.kind == FrameKind::Data && frame.missing == 0 && !frame.is_final {
             let partial = self.partial.get_or_insert_default();
             partial.empty_fragments += 1;
             if partial.empty_fragments > EMPTY_FRAGMENTS_MAX {
@@ -254,11 +261,11 @@ impl Decoder {
     }
 }
 
-/// What [`Decoder::feed`] is about to return, without borrowing anything yet.
-enum Ready {
+/// What [`Decoder::feed`] is about to return, before it borrows the bytes.
+enum Complete {
     Close(Option<u16>),
-    Input(Kind, Range<usize>),
-    Kept(Kind),
+    Input(FrameKind, Range<usize>),
+    Stored(FrameKind),
 }
 
 impl Partial {
@@ -270,19 +277,20 @@ impl Partial {
             && self.control.is_empty()
     }
 
-    fn payload(&self, kind: Kind) -> &[u8] {
-        if kind == Kind::Data { &self.message } else { &self.control }
+    fn payload(&self, kind: FrameKind) -> &[u8] {
+        if kind == FrameKind::Data { &self.message } else { &self.control }
     }
 
-    /// Keeps a piece of the frame. The buffer grows by doubling, but not beyond the frame's end: it
-    /// is never more than twice what has arrived, save for the first kilobyte.
+    /// Stores a piece of the frame. The buffer grows by doubling, up to the frame's end: it is at most twice
+    /// what has arrived, save for the first kilobyte.
     fn append(&mut self, frame: &Frame, piece: &[u8]) {
-        let buffer = if frame.kind == Kind::Data { &mut self.message } else { &mut self.control };
+        let buffer =
+            if frame.kind == FrameKind::Data { &mut self.message } else { &mut self.control };
         let needed = buffer.len() + piece.len();
         if needed > buffer.capacity() {
             let frame_end = buffer.len() + frame.missing;
             let doubled = needed.max(buffer.len() * 2).max(BUFFER_BYTES_MIN);
-            // Of a fragmented message the end is not known: the next fragment needs room as well.
+            // The end of a fragmented message is unknown: the next fragment needs space as well.
             let target = if frame.is_final { doubled.min(frame_end) } else { doubled };
             buffer.reserve_exact(target - buffer.len());
         }
@@ -290,12 +298,12 @@ impl Partial {
     }
 }
 
-fn incoming(kind: Kind, bytes: &[u8]) -> Incoming<'_> {
+fn incoming(kind: FrameKind, bytes: &[u8]) -> Incoming<'_> {
     match kind {
-        Kind::Data => Incoming::Message(bytes),
-        Kind::Ping => Incoming::Ping(bytes),
-        Kind::Pong => Incoming::Pong(bytes),
-        Kind::Close => Incoming::Close(None),
+        FrameKind::Data => Incoming::Message(bytes),
+        FrameKind::Ping => Incoming::Ping(bytes),
+        FrameKind::Pong => Incoming::Pong(bytes),
+        FrameKind::Close => Incoming::Close(None),
     }
 }
 

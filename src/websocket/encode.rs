@@ -1,15 +1,15 @@
 //! Writes frames at the end of a buffer, so that many make one write.
 //!
 //! A message may be written straight behind the room for its header, which is filled in afterwards:
-//! nothing is copied twice. Knows nothing of what messages mean.
+//! each byte is copied once. What messages mean is left to the caller.
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::mask::apply_mask;
 
-/// The byte in front of each OpAMP message (`opamp::header::HEADER`; this module does not import
-/// its neighbour for one zero).
+/// The byte in front of each OpAMP message (`opamp::header::HEADER`; its own constant here, because modules of
+/// one rank stay apart).
 const OPAMP_HEADER: u8 = 0;
 
 /// A message that is being written; see [`begin_message`].
@@ -24,9 +24,9 @@ pub struct OpenFrame {
 /// Begins a binary message at the end of `out`, the OpAMP header byte included: what the caller
 /// appends until [`finish_message`] is the message.
 ///
-/// `mask` is `None` at the server's end; at the client's end it must be random, and new for each
-/// frame (RFC 6455, section 5.3). `expected_bytes` is about how long the message will be: if it is in
-/// the right class (up to 124 bytes, up to 65,534, more) nothing has to be moved afterwards.
+/// `mask` is empty at the server's end; at the client's end it must be random, and new for each frame (RFC
+/// 6455, section 5.3). `expected_bytes` is about how long the message will be: if it is in
+/// the right class (up to 124 bytes, up to 65,534, more) all bytes stay where they were written.
 pub fn begin_message(mask: Option<[u8; 4]>, expected_bytes: usize, out: &mut Vec<u8>) -> OpenFrame {
     let start = out.len();
     let reserved = header(OpCode::Data(Data::Binary), mask).len(expected_bytes as u64 + 1);
@@ -81,7 +81,7 @@ pub fn encode_pong(mask: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
     encode_control(Control::Pong, mask, payload, out);
 }
 
-/// Appends a close frame with a code (RFC 6455, section 7.4) and without text; `mask` as for
+/// Appends a close frame with a code alone (RFC 6455, section 7.4), its text left out; `mask` as for
 /// [`begin_message`].
 pub fn encode_close(mask: Option<[u8; 4]>, code: u16, out: &mut Vec<u8>) {
     encode_control(Control::Close, mask, &code.to_be_bytes(), out);

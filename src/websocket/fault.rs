@@ -1,34 +1,34 @@
 //! What a peer can do wrong on an open WebSocket, and the close code that tells it. Always the peer's
 //! fault; the connection ends.
 
-/// Why a connection must be closed. After a fault the decoder takes in nothing more.
+/// Why a connection must be closed. After a fault the decoder ignores all that follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A client's frame without a mask.
+    /// A client's frame that lacks a mask.
     #[error("a frame from the client is not masked")]
     Unmasked,
     /// A server's frame with a mask.
     #[error("a frame from the server is masked")]
     Masked,
-    /// A reserved bit is set although no extension was negotiated.
+    /// A reserved bit is set, although extensions were declined.
     #[error("a frame has a reserved bit set")]
     ReservedBits,
-    /// An opcode that RFC 6455 does not define.
+    /// An opcode that is unknown to RFC 6455.
     #[error("a frame has an unknown opcode")]
     Opcode,
-    /// A control frame that is not the last of its message.
+    /// A control frame that is only a part of its message.
     #[error("a control frame is fragmented")]
     ControlFragmented,
     /// A control frame with more than 125 bytes.
     #[error("a control frame has more than 125 bytes")]
     ControlTooLong,
-    /// A continuation frame while no message is under way.
+    /// A continuation frame between two messages.
     #[error("a continuation frame continues nothing")]
     Continuation,
     /// A new message within a fragmented one.
     #[error("a new message begins within a fragmented one")]
     Interleaved,
-    /// A close frame whose code is incomplete or must not be sent.
+    /// A close frame whose code is incomplete or forbidden.
     #[error("a close frame has an invalid code")]
     CloseCode,
     /// A text message: OpAMP's are binary.
@@ -37,7 +37,7 @@ pub enum Fault {
     /// A message that would exceed the limit; known from the frame's header, before its payload.
     #[error("a message exceeds the limit")]
     TooBig,
-    /// A message with too many empty fragments: each costs work and brings nothing.
+    /// A message with too many empty fragments: each costs work and brings zero bytes.
     #[error("a message has too many empty fragments")]
     EmptyFragments,
 }

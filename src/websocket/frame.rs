@@ -16,7 +16,7 @@ const CONTROL_BYTES_MAX: u64 = 125;
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     Data,
     Ping,
     Pong,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 /// A frame whose header has been read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) is_final: bool,
     pub(super) mask: Option<[u8; 4]>,
     /// Payload bytes taken in so far.
@@ -47,7 +47,7 @@ pub(super) struct Context {
 }
 
 impl Frame {
-    /// Reads the header at the beginning of `bytes`; also says how long it is. `None` while it is
+    /// Reads the header at the beginning of `bytes`; also says how long it is. empty while it is
     /// incomplete.
     ///
     /// # Errors
@@ -74,14 +74,14 @@ impl Frame {
             OpCode::Control(control) => judge_control(control, header.is_final, length)?,
             OpCode::Data(data) => judge_data(data, context.fragmented)?,
         };
-        let room = if kind == Kind::Data { context.room } else { usize::MAX };
+        let room = if kind == FrameKind::Data { context.room } else { usize::MAX };
         let missing =
             usize::try_from(length).ok().filter(|length| *length <= room).ok_or(Fault::TooBig)?;
         Ok(Self { kind, is_final: header.is_final, mask: header.mask, taken: 0, missing })
     }
 }
 
-const fn judge_control(control: Control, is_final: bool, length: u64) -> Result<Kind, Fault> {
+const fn judge_control(control: Control, is_final: bool, length: u64) -> Result<FrameKind, Fault> {
     if !is_final {
         return Err(Fault::ControlFragmented);
     }
@@ -89,27 +89,27 @@ const fn judge_control(control: Control, is_final: bool, length: u64) -> Result<
         return Err(Fault::ControlTooLong);
     }
     match control {
-        Control::Close => Ok(Kind::Close),
-        Control::Ping => Ok(Kind::Ping),
-        Control::Pong => Ok(Kind::Pong),
+        Control::Close => Ok(FrameKind::Close),
+        Control::Ping => Ok(FrameKind::Ping),
+        Control::Pong => Ok(FrameKind::Pong),
         Control::Reserved(_) => Err(Fault::Opcode),
     }
 }
 
-const fn judge_data(data: Data, fragmented: bool) -> Result<Kind, Fault> {
+const fn judge_data(data: Data, fragmented: bool) -> Result<FrameKind, Fault> {
     match (data, fragmented) {
         (Data::Reserved(_), _) => Err(Fault::Opcode),
         (Data::Text, false) => Err(Fault::Text),
         (Data::Continue, false) => Err(Fault::Continuation),
         (Data::Text | Data::Binary, true) => Err(Fault::Interleaved),
-        (Data::Binary, false) | (Data::Continue, true) => Ok(Kind::Data),
+        (Data::Binary, false) | (Data::Continue, true) => Ok(FrameKind::Data),
     }
 }
 
 /// The code of a close frame (RFC 6455, sections 5.5.1 and 7.4).
 ///
 /// # Errors
-/// If the payload is one byte, or the code is one that no peer may send.
+/// If the payload is one byte, or the code is one that peers must keep to themselves.
 pub(super) fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
     match payload {
         [] => Ok(None),

@@ -1,19 +1,19 @@
 //! The head of an HTTP/1.1 request or response, found in bytes: start line and headers.
 //!
-//! Borrows from what was read and allocates nothing. Knows nothing of what the headers mean.
+//! Borrows from what was read and stays off the heap. What the headers mean is left to the caller.
 
 use httparse::{EMPTY_HEADER, Header};
 
 /// The most headers in one head.
 pub const HEADERS_MAX: usize = 64;
 
-/// Why bytes are not a head. The peer's fault; retrying does not help.
+/// Why bytes are refused as a head. The peer's fault; retrying is in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadFault {
     /// More than [`HEADERS_MAX`] headers.
     #[error("more than {HEADERS_MAX} headers")]
     TooManyHeaders,
-    /// Not HTTP/1.
+    /// Something else than HTTP/1.
     #[error("malformed HTTP: {0}")]
     Malformed(#[from] httparse::Error),
 }

@@ -1,4 +1,4 @@
-//! Masking of payloads (RFC 6455, section 5.3), eight bytes at a time. Knows nothing of frames.
+//! Masking of payloads (RFC 6455, section 5.3), eight bytes at a time. Frames are for its callers.
 
 /// Masks or unmasks bytes in place. `offset` is how many bytes of the same payload were masked
 /// before these.

@@ -1,8 +1,8 @@
-//! WebSocket (RFC 6455) as bytes, without sockets: frames, messages, the opening handshake. Rank 1.
+//! WebSocket (RFC 6455) as bytes alone: frames, messages, the opening handshake. Rank 1.
 //!
-//! Written so that an idle peer holds no buffer, which tungstenite's stream cannot do; frame headers
-//! and the handshake's digest are tungstenite's. Extensions are never negotiated. Knows no tokio, no
-//! clock, no policy, and nothing of OpAMP but the one byte in front of its messages.
+//! Written so that an idle peer holds zero bytes of buffer, which tungstenite's stream is unable to do; frame
+//! headers and the handshake's digest are tungstenite's. Extensions are declined. Sockets, tokio, the clock and
+//! policy stay outside; of OpAMP it knows the one byte in front of its messages.
 
 mod decode;
 mod encode;
@@ -32,6 +32,6 @@ pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 pub enum Role {
     /// The server's end: what the peer sends must be masked.
     Server,
-    /// The client's end: what the peer sends must not be masked.
+    /// The client's end: what the peer sends must be unmasked.
     Client,
 }

@@ -23,11 +23,11 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Finds the head at the beginning of `bytes`; `None` while it is incomplete. How long it may
+    /// Finds the head at the beginning of `bytes`; empty while it is incomplete. How long it may
     /// become is for the caller to bound.
     ///
     /// # Errors
-    /// If the bytes cannot be the beginning of a request; see [`HeadFault`].
+    /// If the bytes are something else than the beginning of a request; see [`HeadFault`].
     pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, HeadFault> {
         let mut headers = Headers::new();
         let mut request = httparse::Request::new(&mut headers.all);
@@ -44,7 +44,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The target without its query; of one in absolute form, which a server has to take as well
+    /// The target up to its query; of one in absolute form, which a server has to take as well
     /// (RFC 9112, section 3.2.2), what follows the authority.
     pub fn path(&self) -> &'a str {
         let target = match self.target.split_once("://") {
@@ -79,25 +79,25 @@ impl Key {
     }
 }
 
-/// Why a request does not open a WebSocket. The client's fault; retrying does not help.
+/// Why a request fails to open a WebSocket. The client's fault; retrying is in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeFault {
-    /// It does not ask for one: `Upgrade: websocket` is missing.
+    /// It asks for something else: `Upgrade: websocket` is missing.
     #[error("the request does not ask for a WebSocket")]
     NotAsked,
-    /// The method is not GET.
+    /// The method differs from GET.
     #[error("a WebSocket is opened with GET")]
     Method,
-    /// HTTP/1.0 has no upgrade.
+    /// HTTP/1.0 lacks upgrades.
     #[error("a WebSocket is opened with HTTP/1.1")]
     HttpVersion,
     /// `Connection: Upgrade` is missing.
     #[error("the header Connection: Upgrade is missing")]
     Connection,
-    /// `Sec-WebSocket-Version` is not 13.
+    /// `Sec-WebSocket-Version` differs from 13.
     #[error("the header Sec-WebSocket-Version is not 13")]
     Version,
-    /// `Sec-WebSocket-Key` is missing, there twice, or not 16 bytes in base 64.
+    /// `Sec-WebSocket-Key` is missing, there twice, or something else than 16 bytes in base 64.
     #[error("the header Sec-WebSocket-Key is not 16 bytes in base 64")]
     Key,
 }
@@ -115,7 +115,7 @@ impl UpgradeFault {
 }
 
 /// Checks that a request asks for a WebSocket as RFC 6455, section 4.2.1, says. Extensions and
-/// subprotocols that it offers are not accepted, and need not be mentioned in the answer.
+/// subprotocols that it offers are declined, by leaving them out of the answer.
 ///
 /// # Errors
 /// What is missing or wrong; [`UpgradeFault::NotAsked`] tells plain HTTP from a faulty upgrade.

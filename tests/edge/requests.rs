@@ -1,4 +1,4 @@
-//! Requests that are none of ours, and those that are, over plain HTTP.
+//! Requests over plain HTTP: an agent's messages, and all others.
 
 use prost::Message as _;
 use seawall::opamp::proto::{ServerErrorResponse, ServerErrorResponseType, ServerToAgent};
@@ -136,7 +136,7 @@ async fn a_connection_is_kept_for_further_requests() {
         assert_eq!(reply.instance_uid, uid);
         assert_eq!(reply.capabilities != 0, number == 0, "the first reply greets");
     }
-    // Nothing reached the server twice: one report, and heartbeats within the interval stay here.
+    // The server got each once: one report; heartbeats within the interval stay here.
     assert_eq!(world.server.with(|state| state.received.len()), 1);
     world.total("seawall_edge_accepted_connections_total", 1).await;
 }

@@ -1,4 +1,4 @@
-//! Whoever takes too long, or is gone without a word.
+//! Agents that take too long, or are gone in silence.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -56,7 +56,7 @@ pub(crate) async fn remote_config(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// Some servers never push: their offers ride on replies.
+/// Some servers send offers in replies alone.
 pub(crate) async fn offer_in_reply(setup: Setup) {
     let mut world = setup.world().await;
     let mut agent = world.agent(world.options("asking")).await;
@@ -68,7 +68,7 @@ pub(crate) async fn offer_in_reply(setup: Setup) {
     world.check(&[&agent]);
 }
 
-/// Custom messages go both ways, in order, none lost and none twice.
+/// Custom messages go both ways, in order, each exactly once.
 pub(crate) async fn custom_messages(setup: Setup) {
     let mut world = setup.world().await;
     let mut agent = world.agent(world.options("custom")).await;
@@ -211,7 +211,7 @@ pub(crate) async fn new_instance_uid(setup: Setup) {
     world.server.push(&agent.uid, &push).await;
     agent.event(since, "identification", |event| event.text("uid") == hex(&new)).await;
 
-    // The client itself says nothing; its next message carries the new uid.
+    // The client stays silent; its next message carries the new uid.
     agent.set_health(true, "renamed").await;
     world.converged_as(&agent, &new).await;
     let since = agent.mark();

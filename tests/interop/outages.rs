@@ -1,4 +1,4 @@
-//! Servers that go and come back: no agent's connection closes, and in the end they know the truth
+//! Servers that go and come back: agents stay connected, and in the end the servers know the truth
 //! again.
 
 use crate::offers::config_offer;
@@ -45,7 +45,7 @@ pub(crate) async fn links_cut(setup: Setup) {
     settled(&mut world, [&first, &second], marks).await;
 }
 
-/// Both agents are known again and can be reached, and neither was disconnected by the gateway.
+/// Both agents are known again and can be reached, and stayed connected to the gateway.
 async fn settled(world: &mut World, agents: [&Agent; 2], marks: [Mark; 2]) {
     for (agent, mark) in agents.into_iter().zip(marks) {
         world.converged(agent).await;
@@ -61,7 +61,7 @@ async fn settled(world: &mut World, agents: [&Agent; 2], marks: [Mark; 2]) {
     }
 }
 
-/// Agents are taken before any server can be reached, and readiness says that there is none.
+/// Agents are admitted before a server can be reached, and readiness says that one is missing.
 pub(crate) async fn late_server(setup: Setup) {
     let mut server = Server::start(&setup.peers, PushUid::Present).await;
     server.kill().await;

@@ -96,7 +96,7 @@ pub(crate) async fn one_reply_each(setup: Setup) {
     }
     world.converged(&agent).await;
     agent.answered().await;
-    // The message that says goodbye may go without a reply, for the agent closes right behind it.
+    // The message that says goodbye may go unanswered, for the agent closes right behind it.
     agent.stop().await;
     let sent = agent.log().events(Mark::default(), "sent").len();
     let received = agent.log().events(Mark::default(), "received").len();

@@ -1,4 +1,4 @@
-//! Nothing goes to the wrong agent, for an agent applies whatever it is sent.
+//! Every message goes to its own agent, for an agent applies whatever it is sent.
 
 use seawall::opamp::proto::ServerToAgent;
 
@@ -12,7 +12,7 @@ use crate::support::log::{Event, Mark};
 /// Messages to each agent, of each kind.
 const ROUNDS: usize = 50;
 
-/// Counts pushes that name no agent on a link that several share.
+/// Counts pushes that leave the agent unnamed on a shared link.
 const ANONYMOUS: &str = "seawall_upstream_anonymous_pushes_total";
 
 fn custom_push(data: &str) -> ServerToAgent {
@@ -86,7 +86,7 @@ pub(crate) async fn all_learn_custom_capabilities(setup: Setup) {
     world.check(&agents.iter().collect::<Vec<_>>());
 }
 
-/// A server whose pushes name no agent works if each agent has its own connection.
+/// A server whose pushes leave the agent unnamed works if each agent has its own connection.
 pub(crate) async fn push_without_uid(setup: Setup) {
     let mut world = setup.world_with(PushUid::Absent, |gateway| gateway).await;
     let agents = [world.agent(world.options("one")).await, world.agent(world.options("two")).await];
@@ -104,8 +104,8 @@ pub(crate) async fn push_without_uid(setup: Setup) {
     world.check(&agents.each_ref());
 }
 
-/// On a shared link such a push can go to nobody, and that is counted. What names an agent still
-/// arrives.
+/// On a shared link the gateway drops such a push and counts it. A message that names its agent
+/// still arrives.
 pub(crate) async fn push_without_uid_is_not_guessed(setup: Setup) {
     let mut world = setup.world_with(PushUid::Absent, |gateway| gateway).await;
     let mut agents =

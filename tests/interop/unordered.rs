@@ -20,7 +20,7 @@ use crate::support::log::{Event, Mark};
 
 /// How many times the agent says everything again.
 const REPETITIONS: usize = 1_000;
-/// The same without a gateway: enough to see that the agent does send all this.
+/// The same in the direct topology: enough to see that the agent does send all this.
 const DIRECT_REPETITIONS: usize = 50;
 /// Entries of each map: more orders than a run could try.
 const ENTRIES: usize = 24;
@@ -34,9 +34,10 @@ const FORWARDED: &str = "seawall_forwarded_reports_total";
 /// again as the connection opens, as agents do that report it from a timer; of the components the
 /// client sends the hash alone.
 ///
-/// Asserted: each cut leads to one connection more, each of these begins with a full report, and the
-/// gateway forwards none of them. Without a gateway the server may ask one of them for its full state
-/// again, when it saw the end of the last connection late; such a second report is left out.
+/// Asserted: each cut leads to one connection more, each of these begins with a full report, and
+/// the gateway forwards none of them. In the direct topology the server may ask one of them for its
+/// full state again, when it saw the end of the last connection late; such a second report is left
+/// out.
 pub(crate) async fn repeated_on_reconnect(setup: Setup) {
     let mut world = setup.world().await;
     let options = world.options("again").repeat_health();
@@ -134,7 +135,8 @@ async fn rich(world: &mut World, options: AgentOptions) -> Agent {
 /// connection broke may be lost, and its reports count as news then. A message that the agent sends
 /// some seconds later proves that it got everything.
 async fn forget_doubts(agent: &mut Agent) {
-    // The gateway goes by how late the next message is, so this time must pass; more of it does no harm.
+    // The gateway goes by how late the next message is, so this time must pass; more of it is
+    // harmless.
     tokio::time::sleep(DOUBT).await;
     let since = agent.mark();
     let description = agent.truth().agent_description.expect("told").encode_to_vec();
@@ -267,8 +269,8 @@ impl Before {
         assert!(encodings.iter().all(enough), "{encodings:?} encodings");
     }
 
-    /// The gateway suppressed every report that the agent says it has sent since, and forwarded none.
-    /// Without a gateway a full report for each repetition reaches the server.
+    /// The gateway suppressed every report that the agent says it has sent since, and forwarded
+    /// none. In the direct topology a full report for each repetition reaches the server.
     async fn check(&self, world: &World, agent: &Agent) {
         let received = || world.server.messages(self.server, &agent.uid);
         if world.is_direct() {

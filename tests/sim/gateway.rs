@@ -11,6 +11,7 @@ use seawall::clock;
 use seawall::core::admission::Capacity;
 use seawall::core::drain::{Drain, DrainPhase, Left};
 use seawall::ident::ConnectionId;
+use seawall::opamp::digest::DigestKey;
 use seawall::opamp::header;
 use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
 use seawall::websocket::{Decoder, Incoming, Role};
@@ -90,7 +91,9 @@ impl Gateway {
         let paces =
             plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
         let wires = Arc::new(Wires::new(node, plan.links, plan.room, paces.collect()));
-        let sessions = Arc::new(Sessions::new(plan.params.clone(), Arc::clone(&wires) as _));
+        let digest_key = DigestKey::derive(&[7; 32]);
+        let sessions =
+            Arc::new(Sessions::new(plan.params.clone(), digest_key, Arc::clone(&wires) as _));
         Self {
             permit_due: vec![None; plan.servers.len()],
             sessions,
@@ -231,15 +234,15 @@ impl Gateway {
     ) -> Option<Result<HttpReply, Option<std::time::Instant>>> {
         let request = self.requests.get(&wire)?;
         let waker = Waker::from(Arc::clone(&request.woken));
-        let polled = request.waiting.poll_reply(&Context::from_waker(&waker), expired);
-        if let Poll::Ready(bytes) = polled {
-            let closes = self.drain.may_close(clock::now(), request.waiting.is_settled());
+        let polled = request.waiting.poll_answer(&Context::from_waker(&waker), expired);
+        if let Poll::Ready(answer) = polled {
+            let closes = self.drain.may_close(clock::now(), answer.settled);
             if closes {
                 request.waiting.release_drained();
                 self.open.remove(&request.channel);
             }
             self.requests.remove(&wire);
-            return Some(Ok(HttpReply { bytes, closes }));
+            return Some(Ok(HttpReply { bytes: answer.message, closes }));
         }
         Some(Err(request.waiting.reply_due()))
     }

@@ -372,7 +372,7 @@ impl World {
         drop(ends);
         self.say(|| format!("a permit for {} at server {server}: {class:?}", agent_of(uid)));
         self.oracle.moves((node, agent_of(uid)), server);
-        let used = sessions.turn(uid, class);
+        let used = sessions.permit_granted(uid, class);
         let mut ends = wires.ends.lock();
         match used {
             PermitUse::Idle => ends.servers[server].pace.refund(class),

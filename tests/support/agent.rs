@@ -1,4 +1,5 @@
-//! An agent that behaves: it answers pings and the wish for its full state, and keeps what it got.
+//! An agent that behaves: it answers pings and the question for its full state, and stores what it
+//! got.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ enum Command {
     Heartbeat,
 }
 
-/// A connected agent. Disconnects, without a word, when dropped.
+/// A connected agent. When dropped it closes its socket silently.
 pub(crate) struct Agent {
     uid: Vec<u8>,
     commands: mpsc::Sender<Command>,

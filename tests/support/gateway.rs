@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::ports::free_port;
 use super::process::Process;
 
-/// How often an endpoint is asked that cannot call back.
+/// How often an endpoint is asked that has to be polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How agents share connections to a server.
@@ -106,7 +106,7 @@ impl GatewayBuilder {
         gateway
     }
 
-    /// Starts it and waits until it is alive, for tests without a server.
+    /// Starts it and waits until it is alive, for tests in which the server is absent.
     pub(crate) async fn start_unready(self) -> Gateway {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("seawall.toml");
@@ -135,7 +135,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A configuration with free ports and no server.
+    /// A configuration with free ports; servers are added to it.
     pub(crate) fn builder() -> GatewayBuilder {
         let edge = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -199,13 +199,13 @@ impl Gateway {
         until_answer(&mut self.process, self.admin, "/readyz", |answer| answer.status == 200).await;
     }
 
-    /// Waits until it listens for agents, whether or not it reaches a server.
+    /// Waits until it listens for agents, even if its server is absent.
     pub(crate) async fn wait_listening(&mut self) {
         let listens = |answer: &Answer| !answer.text().contains("starting");
         until_answer(&mut self.process, self.admin, "/readyz", listens).await;
     }
 
-    /// Waits until `/readyz` says no.
+    /// Waits until `/readyz` answers 503.
     pub(crate) async fn wait_unready(&mut self) {
         until_answer(&mut self.process, self.admin, "/readyz", |answer| answer.status == 503).await;
     }

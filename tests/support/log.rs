@@ -1,4 +1,4 @@
-//! What a process has said: every line kept, JSON events among them parsed, and a way to wait for
+//! What a process has said: every line stored, JSON events among them parsed, and a way to wait for
 //! the next.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Event {
         value.is_object().then(|| Self(Arc::new(value)))
     }
 
-    /// The kind of event; empty for JSON that is no event of a peer.
+    /// The kind of event; empty for JSON that a peer wrote otherwise.
     pub(crate) fn name(&self) -> &str {
         self.text("event")
     }
@@ -66,7 +66,7 @@ impl Event {
     }
 }
 
-/// A place in a log: what was said before it is not looked at.
+/// A place in a log: a search begins there.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mark(usize);
 

@@ -57,7 +57,7 @@ pub(crate) fn config(body: &[u8]) -> EffectiveConfig {
     EffectiveConfig { config_map: Some(AgentConfigMap { config_map }) }
 }
 
-/// A server's custom message with so many bytes of data.
+/// A server's custom message with `bytes` bytes of data.
 pub(crate) fn custom(uid: &[u8], bytes: usize) -> ServerToAgent {
     let message = CustomMessage {
         capability: "test.scene".to_owned(),

@@ -15,13 +15,13 @@ pub(crate) struct Sample {
 pub(crate) struct Metrics(pub(crate) Vec<Sample>);
 
 impl Metrics {
-    /// Reads a scrape; lines that are no samples are passed over.
+    /// Reads a scrape; comments and blank lines are passed over.
     pub(crate) fn parse(text: &str) -> Self {
         Self(text.lines().filter_map(sample).collect())
     }
 
     /// The sum of all series of this name that carry these labels, 0 if there are none: a counter
-    /// need not be there before it first counts.
+    /// appears when it first counts.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|sample| sample.value).sum()
     }
@@ -52,7 +52,7 @@ fn sample(line: &str) -> Option<Sample> {
     };
     let mut sample =
         Sample { name: name.to_owned(), labels: BTreeMap::new(), value: value.parse().ok()? };
-    // Label values of this project hold neither quotes nor commas.
+    // Label values of this project are free of quotes and commas.
     for label in labels.split(',').filter(|label| !label.is_empty()) {
         let (key, value) = label.split_once('=')?;
         sample.labels.insert(key.to_owned(), value.trim_matches('"').to_owned());

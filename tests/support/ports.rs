@@ -1,4 +1,4 @@
-//! Free ports for processes that take their address as an argument, and for those that must come
+//! Free ports for processes that take their address as an argument, and for servers that must come
 //! back on the same one.
 
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ const COUNT: u16 = 22_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port of 127.0.0.1 that nobody listens on and that this process has not handed out before.
+/// A port of 127.0.0.1 that is free and that this process hands out for the first time.
 pub(crate) fn free_port() -> u16 {
     // Test binaries that run at the same time, whose ids are neighbours, start far apart.
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");

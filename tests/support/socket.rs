@@ -1,5 +1,4 @@
-//! A WebSocket client that does nothing by itself: it neither answers pings nor masks what a test
-//! wants bare.
+//! A WebSocket client that leaves everything to its test: answers to pings, and masks.
 
 use std::collections::VecDeque;
 use std::io;
@@ -81,7 +80,7 @@ impl Socket {
         Self::over(TcpStream::connect(address).await.expect("the edge listens")).await
     }
 
-    /// The same with a small receive buffer, for an agent that will not read.
+    /// The same with a small receive buffer, for an agent that stops reading.
     pub(crate) async fn open_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(8 << 10).expect("a buffer's size");
@@ -104,7 +103,7 @@ impl Socket {
         Self { stream, decoder, buffer: Vec::new(), got: VecDeque::new() }
     }
 
-    /// Writes bytes as they are. An edge that has closed already is no fault of the test's.
+    /// Writes bytes as they are. The edge may have closed already, which is for the test to judge.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -172,7 +171,7 @@ impl Socket {
         }
     }
 
-    /// Reads on to the Close, answers it, and returns its code; `None` if the stream ends without.
+    /// Reads on to the Close, answers it, and returns its code; `None` if the stream ends first.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
             match self.next().await {

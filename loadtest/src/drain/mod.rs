@@ -12,7 +12,7 @@ use clap::Args;
 use seawall::clock;
 
 use crate::addresses::{free_port, local};
-use crate::args::{FILL_PATIENCE, SettleArgs};
+use crate::args::{AftermathArgs, FILL_PATIENCE};
 use crate::children::Output;
 use crate::crew::Crew;
 use crate::figures::round;
@@ -42,12 +42,8 @@ pub(crate) struct DrainArgs {
     /// Use a built-in relay instead of HAProxy; it is good for a few hundred agents
     #[arg(long)]
     relay: bool,
-    /// How long everything is watched after the server is right about every agent; the gateways' grace period
-    /// is 2 s
-    #[arg(long, default_value = "5s", value_name = "DURATION")]
-    hold: Human,
     #[command(flatten)]
-    settle: SettleArgs,
+    aftermath: AftermathArgs,
     #[command(flatten)]
     staged: StagedArgs,
 }
@@ -108,7 +104,7 @@ impl Scene {
         let options = args.staged.fleet.options(&[target], args.agents);
         let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
         let server = ServerReport::new(&addresses.server_report);
-        let before = server.settle(&mut crew, args.settle.settle.0).await?.verdict;
+        let before = server.settle(&mut crew, args.aftermath.settle()).await?.verdict;
         if !before.holds() {
             let faults = before.examples.join("; ");
             return Err(io::Error::other(format!(
@@ -139,9 +135,9 @@ impl Scene {
         let drained = clock::now();
         figures.closes_worst_second = worst_second(&looks);
         figures.seconds_to_drained = is_drained.then(|| round((drained - begun).as_secs_f64()));
-        let settled = self.server.settle(&mut self.crew, args.settle.settle.0).await?;
+        let settled = self.server.settle(&mut self.crew, args.aftermath.settle()).await?;
         figures.seconds_to_settled = settled.at.map(|at| round((at - drained).as_secs_f64()));
-        tokio::time::sleep(args.hold.0).await;
+        tokio::time::sleep(args.aftermath.hold.0).await;
         figures.exit_code = self.first.process.terminate(SLACK).await?.code();
         // The server must stay right after the end of the node as well: one more look.
         let last = self.server.settle(&mut self.crew, Duration::ZERO).await?;

@@ -47,7 +47,7 @@ use target::DialTarget;
 pub(crate) enum CutWith {
     /// Reset, as when a balancer's process dies
     Rst,
-    /// End of stream, the close frame left out
+    /// End of stream without a close frame
     Fin,
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Conditions {
     /// At this time after the cut, set the gateway to another rate: 5s=500. May be repeated
     #[arg(long, value_name = "TIME=PER_SECOND", requires = "admission_rate")]
     pub(crate) rate_change: Vec<RateChange>,
-    /// At this time after the cut, cut half of the fleet again, whether back or still outside
+    /// At this time after the cut, cut half of the fleet again, whether it is back or not
     #[arg(long, value_name = "TIME")]
     pub(crate) second_wave_at: Option<Human>,
     /// The share of agents (0 to 1) that ignore Retry-After and dial a second after each failure

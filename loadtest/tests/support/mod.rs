@@ -1,5 +1,5 @@
-//! What the tests of the instrument share: the server stand-in as a process, a gate in front of it, and
-//! the way to ask for what can only be asked for.
+//! What the tests of the instrument share: the server stand-in as a process, a gate in front of it,
+//! and the way to poll.
 
 // Every test binary compiles the whole of it and uses a part.
 #![allow(dead_code)]
@@ -14,7 +14,7 @@ pub(crate) const LOADTEST: &str = env!("CARGO_BIN_EXE_loadtest");
 
 /// How long a test waits for one thing: many times what a quiet machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// How often something is asked that cannot call back.
+/// How often something is asked that has to be polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Asks again and again until the answer is yes. Fails the test after [`PATIENCE`].

@@ -99,7 +99,7 @@ fn tests() -> [Step; 3] {
         test("a server that always asks", &["test", "--lib", "r4_a_server_that_always_asks"]),
         test(
             "a server that always asks, over sockets",
-            &["test", "--test", "upstream", "--test", "interop", "a_server_that_always_asks"],
+            &["test", "--test", "upstream", "a_server_that_always_asks"],
         ),
         test("maps in another order, 1,000 times", &["test", "--test", "interop", "unordered"]),
     ]

@@ -3,7 +3,7 @@
 use super::{Size, goals_missed};
 use crate::figure::Goal::{AtLeast, Exactly, Shown};
 use crate::step::Place::Text;
-use crate::step::{Program, Step, numbers_before, occurrences};
+use crate::step::{Program, Step, last_before, occurrences};
 
 /// Breaches of the rules that the simulation must notice: 20 of the session's, 8 of mode `http`, the
 /// drain and admission.
@@ -28,12 +28,8 @@ pub(crate) fn simulation(seeds: u32) -> [Step; 2] {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     [
         Step::new("simulation", Program::Make, &arguments)
-            .wants(
-                "seeds",
-                Text(|text| numbers_before(text, " seeds, ")),
-                AtLeast(f64::from(seeds)),
-            )
-            .wants("events", Text(|text| numbers_before(text, " events")), Shown),
+            .wants("seeds", Text(|text| last_before(text, " seeds, ")), AtLeast(f64::from(seeds)))
+            .wants("events", Text(|text| last_before(text, " events, ")), Shown),
         Step::new("breaches", Program::Make, &["sim-mutations"]).wants(
             "noticed",
             Text(|text| Some(occurrences(text, ": seed "))),

@@ -4,7 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod dedup;
 pub(crate) mod house;
 
-use crate::step::{numbers_before, occurrences};
+use crate::step::{occurrences, sum_before};
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Size {
 }
 
 fn tests_passed(text: &str) -> Option<f64> {
-    numbers_before(text, " passed")
+    sum_before(text, " passed")
 }
 
 fn goals_missed(text: &str) -> Option<f64> {

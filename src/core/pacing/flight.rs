@@ -17,7 +17,9 @@
 use std::time::{Duration, Instant};
 
 /// One count of the ring.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
+const TICK_MILLIS: u32 = 100;
+const TICKS_PER_SECOND: u64 = 10;
 /// How long an unanswered message counts; up to a tick longer.
 const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// Whole ticks that a message counts for, and the one it was sent in.
@@ -71,6 +73,8 @@ impl LinkFlight {
 pub(super) struct Flight {
     started: Instant,
     tick: u64,
+    /// When the next tick begins: until then there is nothing to drop, and most calls end here.
+    next_tick: Instant,
     links: Box<[LinkFlight]>,
     /// Of all links.
     orphans: LinkFlight,
@@ -84,7 +88,15 @@ impl Flight {
     pub(super) fn new(links: u16, now: Instant) -> Self {
         let links = vec![LinkFlight::EMPTY; usize::from(links)].into_boxed_slice();
         let orphans = LinkFlight::EMPTY;
-        Self { started: now, tick: 0, links, orphans, silent_since: None, total: 0 }
+        Self {
+            started: now,
+            tick: 0,
+            next_tick: now + TICK,
+            links,
+            orphans,
+            silent_since: None,
+            total: 0,
+        }
     }
 
     /// How many messages are in flight.
@@ -165,16 +177,18 @@ impl Flight {
     }
 
     fn tick_of(&self, at: Instant) -> u64 {
-        let ticks = at.saturating_duration_since(self.started).as_millis() / TICK.as_millis();
-        u64::try_from(ticks).unwrap_or(u64::MAX)
+        // In 64 bits: this is done for each message.
+        let passed = at.saturating_duration_since(self.started);
+        passed.as_secs() * TICKS_PER_SECOND + u64::from(passed.subsec_millis() / TICK_MILLIS)
     }
 
     /// Drops the counts that are too old.
     fn age(&mut self, now: Instant) {
-        let tick = self.tick_of(now);
-        if tick <= self.tick {
+        if now < self.next_tick {
             return;
         }
+        let tick = self.tick_of(now);
+        self.next_tick += TICK * u32::try_from(tick - self.tick).unwrap_or(u32::MAX);
         self.tick = tick;
         let oldest = (tick + 1).saturating_sub(TICKS as u64);
         for link in &mut self.links {

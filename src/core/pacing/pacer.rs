@@ -158,14 +158,17 @@ impl Pacer {
         if let Some(left) = self.paused(now) {
             return Err(left);
         }
-        self.ceiling.ready(now)?;
+        self.ceiling.take(now)?;
         // What the window lets through counts for the floor: the floor only adds what is missing.
         let floor = self.floor.take(now);
-        if self.flight.total(now) >= self.window.size() {
-            floor?;
+        if self.flight.total(now) >= self.window.size()
+            && let Err(wait) = floor
+        {
+            self.ceiling.refund();
+            return Err(wait);
         }
         self.gone.count(now);
-        self.ceiling.take(now)
+        Ok(())
     }
 
     /// The last permit of this class was left unused: it is free.

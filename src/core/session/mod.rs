@@ -1,51 +1,97 @@
 //! What the gateway knows of one agent, and every decision that follows from it.
 //!
-//! A session outlives the agent's connection. It is a value: events go in with the time, what is
-//! to be done comes out, and the shells (`sessions`, `edge`, `upstream`) do it while they hold the
-//! session's lock, so that numbers and bytes leave in the same order.
+//! A session outlives the agent's connection. It is made of parts, each of which owns its state:
 //!
-//! ```text
-//!              first message                    lost (R8)
-//!   ─────────────────────────► Connected ─────────────────► Lingering
-//!                               ▲  │ ▲ agent_disconnect      │  │ until
-//!                 a new         │  │ └────────── returns ─────┘  │
-//!                 connection ───┘  ▼                             ▼
-//!   removed ◄── the server knows ── Leaving ◄────────────────────┘
-//! ```
+//! | part | owns | rules |
+//! |---|---|---|
+//! | `presence` | whether the agent is there, and how long its absence is excused | R8, R10 |
+//! | `numbers` | the agent's number and the one towards the server | R3 |
+//! | `replies` | replies that the agent is owed, and when the gateway gives them itself | R5 |
+//! | `replica` | what of the agent's state the server has | R1, R2, R4 |
+//! | `questions` | what the agent has to be asked for | R3, R4 |
+//! | `outstanding` | messages that the server has yet to answer, and where they went | R6 |
+//! | `permits` | the classes in which the session waits for its server | R6, R9 |
+//! | `mailbox` | offers that wait for the agent, and content that may be lost | R7 |
+//! | `one_shots` | custom messages and requests that wait for the server | R6 |
+//! | `late_replies` | answers to an earlier session of the same agent | R6 |
 //!
-//! `Polling` is `Connected` over plain HTTP, where the absence of polls is the only sign of loss.
-//!
-//! The rules R1 to R11 are those of docs/ARCHITECTURE.md.
+//! Each event has one entry, a method of [`Session`]. It takes the event, the [`Moment`] and a
+//! [`Port`]. The session sends its effects through the port in the order in which they must happen;
+//! whoever implements the port carries each out before it returns. The table of sessions does so with
+//! the session locked: that is how numbers and bytes leave in the same order. The rules R1 to R11 are
+//! those of docs/PROTOCOL.md.
 
-mod agent_side;
-mod asks;
-mod echoes;
-mod full_state;
-mod offered;
-mod picture;
+mod agent_message;
+mod cold;
+mod compare;
+mod connections;
+mod deadlines;
+mod delta;
+mod drain;
+mod forward;
+mod greeting;
+mod info;
+mod late_replies;
+mod mailbox;
+mod numbers;
+mod one_shots;
+mod outstanding;
+mod parts;
+mod permit_granted;
+mod permits;
+mod polling;
+mod port;
 mod presence;
-mod rare;
-mod server_side;
-mod turns;
-mod upstream_side;
+mod questions;
+mod record;
+mod replica;
+mod replies;
+mod route;
+mod server_asks;
+mod server_message;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use agent_side::{Reply, ReportVerdict, Says};
-pub use echoes::{Echo, Echoes};
-pub use full_state::FullState;
-pub use picture::{Carry, News};
-pub use presence::{Arrival, EndReason, Expiry, Presence};
-pub use server_side::{Answer, FromServer, NotTaken, ServerVerdict};
-pub use turns::{ClassSet, Turn};
-pub use upstream_side::Pending;
+pub use agent_message::{AgentMessage, Source};
+pub use connections::Opened;
+pub use delta::ReportDigests;
+pub use drain::Forgets;
+pub use greeting::ServerHello;
+pub use info::{SessionFigures, SessionInfo};
+pub use late_replies::{LateReplies, LateReply};
+pub use mailbox::MailboxRecord;
+pub use outstanding::{Answer, LastSent, OutstandingRecord};
+pub use parts::ForwardPlan;
+pub use permit_granted::PermitUse;
+pub use permits::{ClassSet, PermitsRecord};
+pub use polling::{Polled, Probe};
+pub use port::{
+    CustomLoss, Departure, FreeBytes, NotSent, Note, OfferLoss, Port, Replier, ToAgent, ToServer,
+};
+pub use presence::{EndReason, LiveReplacementsRecord, Presence};
+pub use questions::{AnswerDoubt, FullState, QuestionsRecord};
+pub use record::{Record, SeldomRecord};
+pub use replica::ReplicaState;
+pub use replies::RepliesRecord;
+pub use route::Route;
+pub use server_message::{Delivered, Delivery, RefusedMessage};
 
-use rare::Rare;
+use cold::Cold;
+use greeting::Greeting;
+use numbers::Numbers;
+use outstanding::Outstanding;
+use permits::Permits;
+use presence::Attendance;
+use questions::Questions;
+use replica::Replica;
+use replies::Replies;
 
-use crate::ident::{Incarnation, InstanceUid, LinkId, SequenceNum};
+use crate::ident::InstanceUid;
+use crate::opamp::offers::OffersLimits;
 
 /// What the configuration decides for every session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,140 +102,69 @@ pub struct Policy {
     pub reply_wait: Duration,
     /// One heartbeat in each such interval goes on; zero forwards all (R9).
     pub heartbeat_forward_interval: Duration,
-    /// Silence after which a polling agent counts as disconnected.
+    /// Silence after which a polling agent counts as absent.
     pub poll_timeout: Duration,
-    /// One-shot messages that may wait for the server.
-    pub pending_max: usize,
+    /// One-shot messages of one agent that may wait for the server.
+    pub one_shots_max: usize,
     /// Bytes of such messages.
-    pub pending_bytes_max: usize,
+    pub one_shot_bytes_max: usize,
+    /// How much may wait for one agent (R7).
+    pub offers: OffersLimits,
 }
 
-/// The link an agent's messages take now, and for the how-manieth time it was established. What
-/// went out on an earlier incarnation and was not answered may be lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// The link.
-    pub link: LinkId,
-    /// Its establishment: the present one, or the coming one while it is down.
-    pub incarnation: Incarnation,
+/// When an event happens, and what holds for every session at that time.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The configuration's decisions.
+    pub policy: &'a Policy,
+    /// The node drains: agents that go away are taken to have gone to another node.
+    pub drains: bool,
 }
 
 /// One agent's session. See the module's text.
 #[derive(Debug)]
 pub struct Session {
     uid: InstanceUid,
-    presence: Presence,
     /// `AgentToServer.capabilities` as last reported.
     capabilities: u64,
-    /// The agent's last number; none before its first message.
-    agent_number: Option<SequenceNum>,
-    /// The last number used towards the server (R3). Set by the first message.
-    upstream_number: SequenceNum,
-    /// Where the last message upstream went.
-    sent_on: Option<Route>,
-    /// When it went.
-    sent_at: Option<Instant>,
-    /// Messages sent on `sent_on` that the server has not answered.
-    unanswered: u32,
-    /// Replies the agent is still owed on its present connection (R5).
-    owed: u32,
-    /// When the gateway answers in the server's place; set while `owed` is not 0.
-    reply_due: Option<Instant>,
-    /// Counts plain-HTTP requests, to tell the latest from one it has overtaken.
-    request: u32,
-    full_state: FullState,
-    /// What the agent reported, and what of it the server has; none before its first report.
-    picture: Option<Box<picture::Picture>>,
-    rare: Option<Box<Rare>>,
-    /// The server behind `sent_on` has been told that the agent left it for another.
-    left_server: bool,
-    /// The agent was asked for everything and answered: it has no more than it has reported.
-    said_all: bool,
-    /// The server is to hear of the agent without anything having changed (R9).
-    announce_due: bool,
-    /// A turn came to nothing for want of what the agent is asked for: the answer has it.
-    has_turn: bool,
-    /// The server was told of the agent without its state, and has not answered yet.
-    introducing: bool,
-    /// The agent has the server's capabilities on this connection.
-    pub hello_sent: bool,
-    /// As what the session stands in its server's queue: kept so that it stands there once.
-    pub queued: ClassSet,
-    /// When the list of deadlines brings it to attention: kept so that it stands there once.
-    pub look_at: Option<Instant>,
+    attendance: Attendance,
+    numbers: Numbers,
+    outstanding: Outstanding,
+    replies: Replies,
+    questions: Questions,
+    replica: Replica,
+    /// What few sessions have at any one time.
+    cold: Option<Box<Cold>>,
+    permits: Permits,
+    greeting: Greeting,
+    /// The agent is to go to another node: its connection closes once it has what waits for it.
+    drains: bool,
 }
 
 impl Session {
-    /// A session for an agent not heard of before; [`Session::arrive`] comes next.
-    pub const fn new(uid: InstanceUid, now: Instant) -> Self {
-        Self {
+    /// A session for an agent that has just been heard of for the first time.
+    /// [`Session::connection_opened`] or [`Session::request_opened`] comes next. `late`: answers to an
+    /// earlier session of this agent may still come.
+    pub fn new(uid: InstanceUid, late: Option<LateReply>, now: Instant) -> Self {
+        let mut session = Self {
             uid,
-            presence: Presence::Absent { until: now },
             capabilities: 0,
-            agent_number: None,
-            upstream_number: SequenceNum(0),
-            sent_on: None,
-            sent_at: None,
-            unanswered: 0,
-            owed: 0,
-            reply_due: None,
-            request: 0,
-            full_state: FullState::Reported,
-            picture: None,
-            rare: None,
-            left_server: false,
-            said_all: false,
-            announce_due: false,
-            has_turn: false,
-            introducing: false,
-            hello_sent: false,
-            queued: ClassSet::EMPTY,
-            look_at: None,
+            attendance: Attendance::new(now),
+            numbers: Numbers::default(),
+            outstanding: Outstanding::default(),
+            replies: Replies::default(),
+            questions: Questions::default(),
+            replica: Replica::default(),
+            cold: None,
+            permits: Permits::default(),
+            greeting: Greeting::default(),
+            drains: false,
+        };
+        if let Some(late) = late {
+            session.cold_mut().late_reply = Some(late);
         }
-    }
-
-    /// The agent's uid, in the agent's own form.
-    pub const fn uid(&self) -> InstanceUid {
-        self.uid
-    }
-
-    /// Whether the agent is there.
-    pub const fn presence(&self) -> Presence {
-        self.presence
-    }
-
-    /// `AgentToServer.capabilities` as last reported.
-    pub const fn capabilities(&self) -> u64 {
-        self.capabilities
-    }
-
-    /// The agent's last number, and the last one sent upstream.
-    pub const fn numbers(&self) -> (Option<SequenceNum>, SequenceNum) {
-        (self.agent_number, self.upstream_number)
-    }
-
-    /// Where the last message upstream went.
-    pub const fn sent_on(&self) -> Option<Route> {
-        self.sent_on
-    }
-
-    /// Messages the server has not answered.
-    pub const fn unanswered(&self) -> u32 {
-        self.unanswered
-    }
-
-    /// Replies the agent is owed.
-    pub const fn owed(&self) -> u32 {
-        self.owed
-    }
-
-    /// When the gateway answers in the server's place.
-    pub const fn reply_due(&self) -> Option<Instant> {
-        self.reply_due
-    }
-
-    /// Whether the gateway knows the agent's whole state.
-    pub const fn full_state(&self) -> FullState {
-        self.full_state
+        session
     }
 }

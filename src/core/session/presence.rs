@@ -1,8 +1,21 @@
-//! Whether the agent is there: arrival, loss, linger, leaving for good (R8, R10).
+//! R8 and R10: whether the agent is there, and which of two connections speaks for it.
+//!
+//! ```text
+//!              a connection opens             it is lost (R8)
+//!   (new) ─────────────────────────► Connected ───────────────► Absent
+//!                                     ▲  │ ▲  agent_disconnect    │  │ the grace period is over
+//!                   a newer connection│  │ └────── returns ───────┘  │
+//!                                     └──┤                           ▼
+//!   Gone ◄── the server has been told ───┴──────────────► Disconnecting
+//! ```
+//!
+//! `Polling` is `Connected` over plain HTTP, where the absence of polls is the only sign of a loss: it
+//! goes to `Disconnecting` without being `Absent`. A node that drains takes every state to `Gone`.
+//! [`Presence::may_become`] is this diagram as code; each change of state is checked against it.
 
 use std::time::{Duration, Instant};
 
-use super::{FullState, Policy, Session};
+use super::Policy;
 use crate::ident::ConnectionId;
 use crate::mutation::{Breach, is_on};
 
@@ -11,259 +24,291 @@ use crate::mutation::{Breach, is_on};
 pub enum Presence {
     /// On a WebSocket.
     Connected {
-        /// Which one: an older connection's end must not end the newer one's session.
+        /// Which one: the end of an older connection leaves the session of the newer one alone.
         connection: ConnectionId,
     },
     /// Over plain HTTP.
     Polling {
         /// When it was last heard.
         heard: Instant,
+        /// Its latest request has yet to be answered.
+        waits: bool,
     },
-    /// Its connection is gone; the server has not been told.
+    /// Its connection is gone, and the server believes it is there.
     Absent {
         /// When the server will be told.
         until: Instant,
     },
-    /// It will not come back; the server is yet to be told.
+    /// It will stay away, and the server is yet to be told.
     Disconnecting,
-    /// The server has been told: the session may go.
+    /// The server has been told: the session is over.
     Gone,
 }
 
-/// What the arrival of a connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// Nobody was there.
-    Admitted,
-    /// The newest wins: the named connection is to be closed (R10).
-    Replaces(ConnectionId),
-    /// Two live agents use this uid: the newcomer needs another (R10).
-    Cloned,
+impl Presence {
+    /// Whether the diagram in the module's text has a line from this state to `next`. `Gone` leads back
+    /// to `Disconnecting` alone: an agent that said goodbye while it moved to another server has left
+    /// the former one, and the other could not be told in the same instant.
+    pub const fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Gone, Self::Connected { .. } | Self::Polling { .. } | Self::Absent { .. }) => {
+                false
+            }
+            (Self::Connected { .. }, Self::Absent { .. }) => true,
+            (_, Self::Absent { .. }) => false,
+            _ => true,
+        }
+    }
 }
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// The agent said so.
+    /// The agent said goodbye.
     AgentDisconnect,
-    /// It did not return in time.
+    /// It stayed away for longer than the grace period.
     GraceExpired,
     /// It stopped polling.
     PollExpired,
     /// It goes on under another uid.
     ReplacedUid,
-    /// Seawall drains, and the agent went to another node.
+    /// The node drains, and the agent went to another.
     Moved,
 }
 
-/// What a deadline's passing means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// Look again then.
-    At(Instant),
-    /// The agent is there, or leaving already: no deadline.
-    Never,
-    /// The session has just ended; the server is to be told.
-    Ended(EndReason),
-}
-
-/// A uid counts as cloned when this many replaced connections in a row turned out to be alive.
-const LIVE_REPLACEMENTS_MAX: u8 = 2;
-/// A longer pause between two of them starts the count again.
-pub(super) const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
-/// Content written to an agent counts as arrived when the agent is heard this much later.
-const DOUBT_CLEARED_AFTER: Duration = Duration::from_secs(5);
-
-/// However long the gate is besieged, so much longer than it may a session outlives its agent.
+/// Longest time by which the gateway's own admission prolongs an absence.
 const EXCUSED_MAX: Duration = Duration::from_secs(1_800);
 
-impl Session {
-    /// A WebSocket speaks for this agent for the first time.
-    pub fn arrive(&mut self, connection: ConnectionId, now: Instant) -> Arrival {
-        let before = self.presence;
-        if let Presence::Connected { connection: old } = before {
-            if old == connection {
-                return Arrival::Admitted;
-            }
-            if self.is_cloned(now) {
-                return Arrival::Cloned;
-            }
-        }
-        self.presence = Presence::Connected { connection };
-        self.begin_anew();
-        if let Presence::Connected { connection: old } = before {
-            return Arrival::Replaces(old);
-        }
-        Arrival::Admitted
+/// What the passing of a deadline means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AbsenceCheck {
+    /// The agent is there, or has left already: it has no deadline.
+    NoDeadline,
+    /// The agent has until then.
+    Until(Instant),
+    /// The absence has lasted too long.
+    Over(EndReason),
+}
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attendance {
+    presence: Presence,
+}
+
+impl Attendance {
+    /// An agent of which the first message has just come.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { presence: Presence::Absent { until: now } }
     }
 
-    /// A plain-HTTP request speaks for this agent: [`Session::request`] is its number. One that is
-    /// still waiting is answered by the gateway: an agent has one request under way at a time, so
-    /// it has most likely given up the older.
-    pub fn poll(&mut self, now: Instant) -> Arrival {
-        let before = self.presence;
-        self.presence = Presence::Polling { heard: now };
-        self.request = self.request.wrapping_add(1);
-        if let Presence::Polling { .. } = before {
-            self.waive_replies();
-            return Arrival::Admitted;
-        }
-        self.begin_anew();
-        if let Presence::Connected { connection } = before {
-            return Arrival::Replaces(connection);
-        }
-        Arrival::Admitted
+    /// Restores what [`Attendance::presence`] said.
+    pub(super) const fn restored(presence: Presence) -> Self {
+        Self { presence }
     }
 
-    /// The latest plain-HTTP request.
-    pub const fn request(&self) -> u32 {
-        self.request
+    pub(super) const fn presence(&self) -> Presence {
+        self.presence
     }
 
-    /// Whether it is this plain-HTTP request that gets what the server says.
-    pub const fn is_answered_by(&self, request: u32) -> bool {
-        matches!(self.presence, Presence::Polling { .. }) && self.request == request
+    /// Changes the state.
+    pub(super) fn enter(&mut self, next: Presence) {
+        debug_assert!(self.presence.may_become(next), "{:?} became {next:?}", self.presence);
+        self.presence = next;
     }
 
-    /// The agent is there over another connection than before.
-    fn begin_anew(&mut self) {
-        // Replies were owed on the old connection; this one is owed none yet.
-        self.waive_replies();
-        self.hello_sent = false;
-        self.full_state = self.full_state.after_arrival();
-        self.question_may_be_lost();
-        if is_on(Breach::R7ForgetsKept) {
-            self.drop_offers();
-        }
-        self.reply_may_be_lost();
-    }
-
-    /// What was written to the agent last may not have arrived. If that was an offer, the agent's
-    /// state shows the server which configuration it really has.
-    pub(super) fn reply_may_be_lost(&mut self) {
-        if self.rare.as_mut().is_some_and(|rare| rare.in_doubt.take().is_some()) {
-            self.offer_may_be_lost();
+    /// The agent is heard over plain HTTP, or its request gets its answer.
+    pub(super) const fn set_waits(&mut self, waits: bool) {
+        if let Presence::Polling { heard, .. } = self.presence {
+            self.presence = Presence::Polling { heard, waits };
         }
     }
 
-    fn is_cloned(&self, now: Instant) -> bool {
-        let Some(rare) = &self.rare else { return false };
-        let recent = rare
-            .replaced_alive_at
-            .is_some_and(|at| now.saturating_duration_since(at) < LIVE_REPLACEMENT_MEMORY);
-        recent && rare.live_replacements >= LIVE_REPLACEMENTS_MAX
+    pub(super) const fn is_connected(&self) -> bool {
+        matches!(self.presence, Presence::Connected { .. })
     }
 
-    /// The connection that was replaced answered its Close: the agent behind it was alive. A stale
-    /// socket, the usual case, never answers.
-    pub fn replaced_was_alive(&mut self, now: Instant) {
-        let rare = self.rare_mut();
-        let fresh = rare
-            .replaced_alive_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= LIVE_REPLACEMENT_MEMORY);
-        rare.live_replacements = if fresh { 1 } else { rare.live_replacements.saturating_add(1) };
-        rare.replaced_alive_at = Some(now);
+    pub(super) fn is_on(&self, connection: ConnectionId) -> bool {
+        self.presence == (Presence::Connected { connection })
     }
 
-    /// A connection ended. Returns whether it was this session's: then the session lingers.
-    pub fn lost(&mut self, connection: ConnectionId, now: Instant, policy: &Policy) -> bool {
-        if self.presence != (Presence::Connected { connection }) {
-            return false;
+    pub(super) const fn is_polling(&self) -> bool {
+        matches!(self.presence, Presence::Polling { .. })
+    }
+
+    /// Whether a plain-HTTP request has yet to be answered.
+    pub(super) const fn request_waits(&self) -> bool {
+        matches!(self.presence, Presence::Polling { waits: true, .. })
+    }
+
+    /// Whether the agent can be spoken to now or at its next poll.
+    pub(super) const fn is_there(&self) -> bool {
+        matches!(self.presence, Presence::Connected { .. } | Presence::Polling { .. })
+    }
+
+    /// Whether the agent has left for good.
+    pub(super) const fn has_left(&self) -> bool {
+        matches!(self.presence, Presence::Disconnecting | Presence::Gone)
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Gone)
+    }
+
+    /// The state that the loss of the connection leads to.
+    pub(super) fn after_loss(now: Instant, policy: &Policy) -> Presence {
+        if is_on(Breach::R8TellsAtOnce) {
+            return Presence::Disconnecting;
         }
-        self.presence = if is_on(Breach::R8TellsAtOnce) {
-            Presence::Disconnecting
-        } else {
-            Presence::Absent { until: now + policy.grace_period }
-        };
-        self.waive_replies();
-        true
+        Presence::Absent { until: now + policy.grace_period }
     }
 
-    /// The agent is no more under this uid. The server is told even if nothing has been sent to it
-    /// yet: it may know the agent from before this process.
-    pub const fn leave(&mut self) {
-        self.presence = Presence::Disconnecting;
-        self.waive_replies();
-    }
-
-    /// When [`Session::expire`] has to look at this session, if it has.
-    pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
+    /// Until when the agent may stay away, and what it means if it does.
+    fn absence(&self, policy: &Policy) -> Option<(Instant, EndReason)> {
         match self.presence {
-            Presence::Absent { until } => Some(until),
-            Presence::Polling { heard } => Some(heard + policy.poll_timeout),
+            Presence::Absent { until } => Some((until, EndReason::GraceExpired)),
+            Presence::Polling { heard, .. } => {
+                Some((heard + policy.poll_timeout, EndReason::PollExpired))
+            }
             Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => None,
         }
     }
 
-    /// Looks whether the agent has been away too long. `excused`: until then it may have been told to
-    /// stay away by the gateway itself, or wait for its answer: it has that time too.
-    pub fn expire(&mut self, now: Instant, excused: Option<Instant>, policy: &Policy) -> Expiry {
-        let (until, reason) = match self.presence {
-            Presence::Absent { until } => (until, EndReason::GraceExpired),
-            Presence::Polling { heard } => (heard + policy.poll_timeout, EndReason::PollExpired),
-            Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => {
-                return Expiry::Never;
-            }
-        };
+    /// When [`Attendance::check`] has to look at this session.
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Instant> {
+        self.absence(policy).map(|(until, _)| until)
+    }
+
+    /// Looks whether the agent has been away too long. `excused`: until then the gateway itself may have
+    /// told it to stay away, or may keep it waiting. The agent has that time too.
+    pub(super) fn check(
+        &self,
+        now: Instant,
+        excused: Option<Instant>,
+        policy: &Policy,
+    ) -> AbsenceCheck {
+        let Some((until, end)) = self.absence(policy) else { return AbsenceCheck::NoDeadline };
         let until = excused.map_or(until, |excused| until.max(excused.min(until + EXCUSED_MAX)));
         if now < until || is_on(Breach::R8NeverTells) {
-            return Expiry::At(until);
+            return AbsenceCheck::Until(until);
         }
-        self.leave();
-        Expiry::Ended(reason)
+        AbsenceCheck::Over(end)
+    }
+}
+
+/// A uid counts as cloned once this many replaced connections in a row turned out to be alive.
+const LIVE_REPLACEMENTS_MAX: u8 = 2;
+/// A longer pause between two of them starts the count again.
+const LIVE_REPLACEMENT_MEMORY: Duration = Duration::from_secs(300);
+
+/// What a session's record says of replaced connections that proved to be alive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LiveReplacementsRecord {
+    /// How many in a row.
+    pub in_a_row: u8,
+    /// When the last one was.
+    pub last: Option<Instant>,
+}
+
+/// R10: replaced connections that proved to be alive. A stale socket, the usual case, stays silent when it
+/// is closed; two agents with one uid replace each other for ever, and both are alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LiveReplacements {
+    in_a_row: u8,
+    last: Option<Instant>,
+}
+
+impl LiveReplacements {
+    pub(super) const fn to_record(self) -> LiveReplacementsRecord {
+        LiveReplacementsRecord { in_a_row: self.in_a_row, last: self.last }
     }
 
-    /// Whether the agent is on a WebSocket.
-    pub const fn is_connected(&self) -> bool {
-        matches!(self.presence, Presence::Connected { .. })
+    pub(super) const fn from_record(record: &LiveReplacementsRecord) -> Self {
+        Self { in_a_row: record.in_a_row, last: record.last }
     }
 
-    /// Whether nothing is left to do for the session.
-    pub const fn is_gone(&self) -> bool {
-        matches!(self.presence, Presence::Gone)
+    fn is_recent(&self, now: Instant) -> bool {
+        self.last.is_some_and(|at| now.saturating_duration_since(at) < LIVE_REPLACEMENT_MEMORY)
     }
 
-    /// Whether the agent is there, or may come back at any time.
-    pub const fn is_kept(&self) -> bool {
-        !matches!(self.presence, Presence::Disconnecting | Presence::Gone)
+    /// A replaced connection answered its Close.
+    pub(super) fn note(&mut self, now: Instant) {
+        self.in_a_row = if self.is_recent(now) { self.in_a_row.saturating_add(1) } else { 1 };
+        self.last = Some(now);
     }
 
-    /// Whether the agent can be spoken to now or at its next poll.
-    pub(super) const fn is_present(&self) -> bool {
-        matches!(self.presence, Presence::Connected { .. } | Presence::Polling { .. })
+    /// Whether two live agents use this uid.
+    pub(super) fn is_cloned(&self, now: Instant) -> bool {
+        self.is_recent(now) && self.in_a_row >= LIVE_REPLACEMENTS_MAX
     }
 
-    /// Content, not only an acknowledgement, was written to the agent's socket.
-    pub fn content_written(&mut self, now: Instant) {
-        self.rare_mut().in_doubt = Some(now);
+    /// Whether nothing of this matters any more.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        !self.is_recent(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::POLICY;
+    use super::*;
+
+    fn states(now: Instant) -> [Presence; 5] {
+        [
+            Presence::Connected { connection: ConnectionId(1) },
+            Presence::Polling { heard: now, waits: false },
+            Presence::Absent { until: now },
+            Presence::Disconnecting,
+            Presence::Gone,
+        ]
     }
 
-    /// Whoever was given something is gone, and what it made of it is of no concern any more.
-    pub(super) fn forget_doubt(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.in_doubt = None;
-        }
+    /// The diagram as a table: a row for each state, a column for each next state.
+    #[test]
+    fn states_follow_the_diagram() {
+        let states = states(crate::clock::now());
+        let allowed = states.map(|from| states.map(|to| u8::from(from.may_become(to))));
+        assert_eq!(
+            allowed,
+            [[1, 1, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 0, 0, 1, 1],]
+        );
     }
 
-    /// The agent was heard: what was written well before has arrived.
-    pub fn heard(&mut self, now: Instant) {
-        if let Some(rare) = &mut self.rare {
-            rare.in_doubt.take_if(|at| now.saturating_duration_since(*at) > DOUBT_CLEARED_AFTER);
-            self.tidy(now);
-        }
+    #[test]
+    #[should_panic(expected = "became")]
+    fn a_step_that_the_diagram_lacks_is_noticed() {
+        let now = crate::clock::now();
+        let mut attendance = Attendance::new(now);
+        attendance.enter(Presence::Gone);
+        attendance.enter(Presence::Polling { heard: now, waits: true });
     }
 
-    /// An offer may not have reached the agent: the server is told again what the agent has, also
-    /// where nothing changed, for that is how it finds out.
-    pub fn offer_may_be_lost(&mut self) {
-        match &mut self.picture {
-            Some(picture) => picture.owe_all_again(),
-            None => self.want_full_state(),
-        }
+    #[test]
+    fn admission_prolongs_an_absence_and_within_limits() {
+        let now = crate::clock::now();
+        let attendance = Attendance::restored(Presence::Absent { until: now });
+        let hour = now + Duration::from_secs(3_600);
+        assert_eq!(
+            attendance.check(now, Some(hour), &POLICY),
+            AbsenceCheck::Until(now + EXCUSED_MAX)
+        );
+        let over = AbsenceCheck::Over(EndReason::GraceExpired);
+        assert_eq!(attendance.check(hour, Some(hour), &POLICY), over);
+        assert_eq!(attendance.check(now, None, &POLICY), over);
     }
 
-    /// Something is missing that only the agent has.
-    pub fn want_full_state(&mut self) {
-        self.full_state = FullState::Wanted;
+    #[test]
+    fn live_replacements_in_a_row_are_a_clone_and_are_forgotten() {
+        let now = crate::clock::now();
+        let mut live = LiveReplacements::default();
+        assert!(live.is_idle(now));
+        live.note(now);
+        assert!(!live.is_cloned(now));
+        live.note(now);
+        assert!(live.is_cloned(now) && !live.is_idle(now));
+        let later = now + LIVE_REPLACEMENT_MEMORY;
+        assert!(!live.is_cloned(later) && live.is_idle(later));
+        live.note(later);
+        assert!(!live.is_cloned(later), "the count starts again");
     }
 }

@@ -58,7 +58,8 @@ impl Uplink for Nowhere {
 }
 
 fn edge(params: EdgeParams) -> Arc<Edge> {
-    let sessions = Arc::new(Sessions::new(Default::default(), Arc::new(Nowhere)));
+    let sessions =
+        Arc::new(Sessions::new(Default::default(), Default::default(), Arc::new(Nowhere)));
     Edge::new(params, sessions, 64)
 }
 

@@ -1,19 +1,21 @@
 //! A node that drains: what its agents still get, and what nobody hears of them.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use super::*;
 use crate::clock;
+use crate::core::drain::AgentDrain;
 
 /// Has the server say nothing of anybody who goes.
 fn assert_silence(bench: &Bench) {
-    bench.turns();
+    bench.permits();
     assert_eq!(bench.sent(), []);
     bench.assert_empty();
 }
 
 #[test]
-fn an_agent_is_let_go_when_its_server_has_answered() {
+fn an_agent_goes_once_its_server_has_answered() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.sessions.begin_drain();
@@ -35,7 +37,7 @@ fn an_agent_is_let_go_when_its_server_has_answered() {
 }
 
 #[test]
-fn one_whose_server_has_not_heard_it_is_kept_and_in_the_end_let_go() {
+fn an_unheard_agent_stays_and_goes_in_the_end() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.sessions.begin_drain();
@@ -50,7 +52,7 @@ fn one_whose_server_has_not_heard_it_is_kept_and_in_the_end_let_go() {
 }
 
 #[test]
-fn nobody_hears_of_those_who_are_away() {
+fn no_server_hears_of_absent_agents() {
     let bench = Bench::default();
     let before = Agent::first(&bench, 1, 1);
     let meanwhile = Agent::first(&bench, 2, 2);
@@ -80,7 +82,7 @@ fn what_is_left_in_the_end_is_forgotten_but_goodbyes_are_not() {
     bench.sessions.forget_drained();
     assert_eq!(bench.sessions.count(), (0, 1));
     bench.relink();
-    bench.turns();
+    bench.permits();
     let sent = bench.sent();
     assert_eq!(sent.len(), 1, "{sent:?}");
     assert!(sent[0].0 == uid(2) && sent[0].1.agent_disconnect.is_some());
@@ -93,9 +95,11 @@ fn a_plain_http_agent_departs_with_its_answer() {
     let waiting = bench.sessions.receive_http(&addressed(full(), 1, 0)).unwrap();
     bench.sent();
     bench.sessions.begin_drain();
-    assert!(!waiting.is_settled());
+    let context = Context::from_waker(Waker::noop());
+    assert!(waiting.poll_answer(&context, false).is_pending());
     bench.says(1, &ServerToAgent::default());
-    assert!(waiting.is_settled());
+    let Poll::Ready(answer) = waiting.poll_answer(&context, false) else { panic!("it is there") };
+    assert!(answer.settled);
     waiting.release_drained();
     drop(waiting);
     assert_silence(&bench);

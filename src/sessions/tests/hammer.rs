@@ -43,7 +43,7 @@ impl Hammer<'_> {
             5 => drop(bench.says(n, &offer(b"x"))),
             6 => drop(bench.says(n, &ServerToAgent::default())),
             7 => drop(bench.says(n, &ask())),
-            8 => drop(bench.turns()),
+            8 => drop(bench.permits()),
             9 => {
                 bench.sessions.sweep(clock::now() + Duration::from_secs(100));
             }
@@ -58,7 +58,7 @@ impl Hammer<'_> {
         for request in &self.requests {
             let context = Context::from_waker(Waker::noop());
             let expired = self.random.random();
-            let reply = request.poll_reply(&context, expired);
+            let reply = request.poll_answer(&context, expired);
             assert!(!expired || matches!(reply, Poll::Ready(_)), "late, and not answered");
         }
     }
@@ -108,7 +108,7 @@ fn all_at_once() {
     for _ in 0..5 {
         later += Duration::from_secs(100);
         bench.sessions.sweep(later);
-        bench.turns();
+        bench.permits();
     }
     bench.assert_empty();
     assert_eq!(bench.sessions.deadlines.len(), 0);

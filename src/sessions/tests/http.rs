@@ -20,9 +20,9 @@ impl Request {
 
     fn poll(&self, expired: bool) -> Option<ServerToAgent> {
         let waker = Waker::from(Arc::clone(&self.woken));
-        match self.waiting.poll_reply(&Context::from_waker(&waker), expired) {
-            Poll::Ready(bytes) => {
-                let message = ServerToAgent::decode(&bytes[..]).unwrap();
+        match self.waiting.poll_answer(&Context::from_waker(&waker), expired) {
+            Poll::Ready(answer) => {
+                let message = ServerToAgent::decode(&answer.message[..]).unwrap();
                 Some(ServerToAgent { capabilities: 0, ..message })
             }
             Poll::Pending => None,
@@ -52,7 +52,7 @@ fn what_comes_late_is_in_the_next_reply() {
     assert_eq!(next.waiting.reply_due(), None, "answered here");
     assert_eq!(next.poll(false), Some(to(1, offer(b"late"))));
     bench.says(1, &ServerToAgent::default());
-    assert_eq!(bench.sessions.tally.agent_bytes(), 0, "a late acknowledgement is swallowed");
+    assert_eq!(bench.sessions.counters.agent_bytes(), 0, "a late acknowledgement is swallowed");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_request_and_a_websocket_do_not_take_each_others_replies() {
 }
 
 #[test]
-fn a_request_given_up_keeps_nothing() {
+fn a_request_given_up_holds_nothing() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert_eq!(request.poll(false), None);
@@ -154,7 +154,7 @@ async fn an_agent_that_stops_polling_has_left() {
     bench.sessions.sweep(clock::now());
     bench.sessions.sweep(clock::now());
     bench.sent();
-    bench.turns();
+    bench.permits();
     assert!(bench.sent()[0].1.agent_disconnect.is_some());
     bench.assert_empty();
 }

@@ -3,9 +3,9 @@
 mod drain;
 mod hammer;
 mod http;
-mod news;
+mod permits;
 mod posts;
-mod turns;
+mod reports;
 mod websocket;
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use prost::Message;
 
 use super::*;
 use crate::core::pacing::{Class, Permit};
+use crate::core::session::{Presence, Route};
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
@@ -38,7 +39,7 @@ struct FakeState {
     /// Why nothing is taken, if nothing is.
     refuses: Option<NotSent>,
     sent: Vec<(InstanceUid, AgentToServer)>,
-    /// Everything has to wait for its turn.
+    /// Everything has to wait for a permit.
     is_busy: bool,
     enqueued: Vec<(InstanceUid, Class)>,
     released: Vec<InstanceUid>,
@@ -124,7 +125,14 @@ impl Bench {
                 server_hello: Arc::default(),
             }),
         });
-        Self { sessions: Arc::new(Sessions::new(params, Arc::clone(&uplink) as _)), uplink }
+        Self {
+            sessions: Arc::new(Sessions::new(
+                params,
+                DigestKey::default(),
+                Arc::clone(&uplink) as _,
+            )),
+            uplink,
+        }
     }
 
     fn refuse(&self, why: impl Into<Option<NotSent>>) {
@@ -145,17 +153,17 @@ impl Bench {
         std::mem::take(&mut self.uplink.state.lock().sent)
     }
 
-    /// Gives everybody who stands in the queue a turn; says what came of them.
-    fn turns(&self) -> Vec<PermitUse> {
+    /// Grants every session in the queue its permit; says what came of them.
+    fn permits(&self) -> Vec<PermitUse> {
         let enqueued = std::mem::take(&mut self.uplink.state.lock().enqueued);
-        let turn = |(uid, class)| {
-            let taken = self.sessions.turn(uid, class);
-            if taken == PermitUse::Again {
+        let grant = |(uid, class)| {
+            let used = self.sessions.permit_granted(uid, class);
+            if used == PermitUse::Again {
                 self.uplink.enqueue(uid, class);
             }
-            taken
+            used
         };
-        enqueued.into_iter().map(turn).collect()
+        enqueued.into_iter().map(grant).collect()
     }
 
     /// The server has time for what comes, or not.
@@ -170,11 +178,14 @@ impl Bench {
         self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap()).delivered
     }
 
-    /// Nothing waits anywhere, and nobody is counted who is not there.
+    /// Nothing waits anywhere, and only what is there is counted.
     fn assert_empty(&self) {
         assert_eq!(self.sessions.count(), (0, 0));
         assert_eq!(self.sessions.table.len(), 0);
-        assert_eq!((self.sessions.tally.agent_bytes(), self.sessions.tally.server_bytes()), (0, 0));
+        assert_eq!(
+            (self.sessions.counters.agent_bytes(), self.sessions.counters.server_bytes()),
+            (0, 0)
+        );
     }
 }
 

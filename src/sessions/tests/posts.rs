@@ -16,7 +16,7 @@ fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
     let first = bench.sent().remove(0).1;
     assert!(bench.sessions.not_taken(uid(1), route(1), true).is_some());
     assert_eq!(agent.reads(), [ack(1)]);
-    assert_eq!(bench.turns().into_iter().filter(|turn| *turn == PermitUse::Used).count(), 1);
+    assert_eq!(bench.permits().into_iter().filter(|turn| *turn == PermitUse::Used).count(), 1);
     let again = bench.sent().remove(0).1;
     assert_eq!(again.health, first.health);
     assert_eq!(again.sequence_num, first.sequence_num + 1);
@@ -35,7 +35,7 @@ fn what_a_server_refused_is_not_repeated_but_not_taken_for_known_either() {
     let refused = bench.sent().remove(0).1;
     assert!(bench.sessions.not_taken(uid(1), route(1), false).is_some());
     assert_eq!(agent.reads(), [ack(1)]);
-    bench.turns();
+    bench.permits();
     assert!(bench.sent().iter().all(|(_, message)| message.health.is_none()));
     // The very same report.
     agent.number = 7;
@@ -49,21 +49,21 @@ fn what_another_incarnation_lost_is_not_lost_twice() {
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(health());
     bench.relink();
-    bench.turns();
+    bench.permits();
     bench.sent();
     assert!(bench.sessions.not_taken(uid(1), route(1), true).is_none());
-    assert_eq!(bench.turns(), []);
+    assert_eq!(bench.permits(), []);
 }
 
 #[test]
-fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
+fn a_poll_waits_for_one_permit_and_says_who_asks() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let poll = |silence| bench.sessions.poll(uid(1), ServerId(0), silence);
     assert_eq!(poll(Duration::from_secs(60)), Polled::NotYet, "it has just been heard of");
     assert_eq!(poll(ALWAYS), Polled::Due);
     assert_eq!(poll(ALWAYS), Polled::NotYet, "it stands in the queue");
-    assert_eq!(bench.turns(), [PermitUse::Used]);
+    assert_eq!(bench.permits(), [PermitUse::Used]);
     let touch = AgentToServer { instance_uid: vec![1; 16], sequence_num: 1, ..heartbeat() };
     assert_eq!(bench.sent(), [(uid(1), touch)]);
     bench.says(1, &offer(b"new"));
@@ -73,7 +73,7 @@ fn a_poll_waits_for_its_turn_once_and_says_nothing_but_who_asks() {
 }
 
 #[test]
-fn nobody_is_polled_for_elsewhere_or_when_he_is_gone() {
+fn no_poll_for_an_agent_that_is_elsewhere_or_gone() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     assert_eq!(bench.sessions.poll(uid(2), ServerId(0), ALWAYS), Polled::Away);
@@ -101,17 +101,17 @@ fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
         assert!(refused(&bench, true), "it is an answer");
         let told = agent.reads();
         assert!(told.iter().any(|message| message.error_response.is_some()), "{told:?}");
-        bench.turns();
+        bench.permits();
         assert_eq!(bench.sent(), [], "not the same again");
     }
 }
 
 #[test]
-fn of_a_refused_message_that_said_nothing_only_one_who_waits_is_told() {
+fn of_a_refused_message_that_said_nothing_a_waiting_agent_alone_is_told() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     bench.sessions.poll(uid(1), ServerId(0), ALWAYS);
-    assert_eq!(bench.turns(), [PermitUse::Used]);
+    assert_eq!(bench.permits(), [PermitUse::Used]);
     assert!(refused(&bench, false), "the server has answered");
     assert_eq!(agent.reads(), []);
 }

@@ -59,7 +59,7 @@ fn every_agent_hears_what_the_server_can() {
 }
 
 #[test]
-fn offers_are_kept_and_delivered_on_return_to_the_new_connection_only() {
+fn offers_wait_and_are_delivered_to_the_new_connection_only() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.attachment = None;
@@ -69,14 +69,14 @@ fn offers_are_kept_and_delivered_on_return_to_the_new_connection_only() {
         let message = ServerToAgent { custom_message: Some(message), ..offer(data) };
         bench.says(1, &message);
     }
-    assert!(bench.sessions.tally.agent_bytes() > 0, "counted while they wait");
+    assert!(bench.sessions.counters.agent_bytes() > 0, "counted while they wait");
     let mut back = agent.returns(2);
     back.says(heartbeat());
     let got = back.reads();
     let order: Vec<_> = got.iter().filter_map(|m| m.custom_message.as_ref()).collect();
     assert_eq!(order.iter().map(|m| &m.data[..]).collect::<Vec<_>>(), [b"1", b"2"]);
     assert_eq!(got[0].remote_config, offer(b"2").remote_config, "the latest");
-    assert_eq!(bench.sessions.tally.agent_bytes(), 0);
+    assert_eq!(bench.sessions.counters.agent_bytes(), 0);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_newest_connection_wins() {
     assert!(old.woken.is_set());
     assert!(matches!(old.looks(), Outgoing::Replaced));
     assert_eq!(new.reads().len(), 0, "not its");
-    bench.turns();
+    bench.permits();
     let told = bench.sent().into_iter().any(|(_, m)| m.agent_description.is_some());
     assert!(told, "but the server sees what the other did not get");
     drop(old);
@@ -121,29 +121,29 @@ fn a_slow_reader_is_closed_at_its_bound() {
     let slow = Agent::first(&bench, 1, 1);
     let other = Agent::first(&bench, 2, 2);
     bench.says(1, &offer(&[0; 5000]));
-    assert!(bench.sessions.tally.agent_bytes() > 5000, "one message is always allowed");
+    assert!(bench.sessions.counters.agent_bytes() > 5000, "one message is always allowed");
     bench.says(1, &offer(b"one too many"));
     assert!(matches!(slow.looks(), Outgoing::Overflowed));
-    assert_eq!(bench.sessions.tally.agent_bytes(), 0);
+    assert_eq!(bench.sessions.counters.agent_bytes(), 0);
     bench.says(2, &offer(b"x"));
     assert_eq!(other.reads().len(), 1);
     // It is found out when the agent is back.
     let mut back = slow.returns(3);
     drop(slow);
     back.says(heartbeat());
-    bench.turns();
+    bench.permits();
     assert!(bench.sent().iter().any(|(_, m)| m.agent_description.is_some()));
 }
 
 #[test]
-fn bytes_for_all_agents_have_a_bound_kept_offers_included() {
+fn bytes_for_all_agents_have_a_bound_stored_offers_included() {
     let params = SessionsParams { outbox_total_bytes_max: 3000, ..SessionsParams::default() };
     let bench = Bench::new(params);
     for n in 1..=5 {
         Agent::first(&bench, n, u64::from(n)).attachment = None;
         bench.says(n, &offer(&[0; 1000]));
     }
-    let waiting = bench.sessions.tally.agent_bytes();
+    let waiting = bench.sessions.counters.agent_bytes();
     assert!((1000..=3300).contains(&waiting), "{waiting}");
 }
 
@@ -160,7 +160,7 @@ fn a_full_table_refuses_newcomers_and_knows_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_linger_is_told_and_the_session_goes() {
+async fn the_end_of_the_grace_period_is_told_and_the_session_goes() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let grace_period = bench.sessions.params.grace_period;
@@ -170,7 +170,7 @@ async fn the_end_of_the_linger_is_told_and_the_session_goes() {
     assert!(bench.sent().is_empty());
     tokio::time::advance(grace_period).await;
     bench.sessions.sweep(clock::now());
-    assert_eq!(bench.turns(), [PermitUse::Used]);
+    assert_eq!(bench.permits(), [PermitUse::Used]);
     let sent = bench.sent();
     assert_eq!(sent.len(), 1);
     assert!(sent[0].1.agent_disconnect.is_some());
@@ -179,7 +179,7 @@ async fn the_end_of_the_linger_is_told_and_the_session_goes() {
 
 /// The gate has told agents to come later than that.
 #[tokio::test(start_paused = true)]
-async fn who_is_kept_waiting_by_the_gateway_itself_is_not_given_up() {
+async fn an_agent_that_waits_for_admission_is_not_given_up() {
     let bench = Bench::default();
     let grace_period = bench.sessions.params.grace_period;
     drop(Agent::first(&bench, 1, 1));
@@ -192,7 +192,7 @@ async fn who_is_kept_waiting_by_the_gateway_itself_is_not_given_up() {
     }
     tokio::time::advance(grace_period).await;
     bench.sessions.sweep(clock::now());
-    bench.turns();
+    bench.permits();
     assert!(bench.sent()[0].1.agent_disconnect.is_some());
     bench.assert_empty();
 }
@@ -246,7 +246,7 @@ fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
     let answers = agent.says(heartbeat());
     assert_eq!(answers, [ack(1)], "what it was owed under the old one");
     assert_eq!(bench.sessions.info(uid(1)).unwrap().presence, Presence::Disconnecting);
-    bench.turns();
+    bench.permits();
     assert!(bench.sessions.info(uid(1)).is_none());
     let left = bench.sent().into_iter().find(|(_, m)| m.agent_disconnect.is_some()).unwrap();
     assert_eq!(left.0, uid(1));
@@ -254,8 +254,13 @@ fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
 }
 
 #[test]
-fn a_place_in_the_table_is_small() {
-    let bytes = size_of::<Slot>() + 2 * size_of::<usize>() + size_of::<(InstanceUid, Arc<Slot>)>();
-    println!("an agent in the table: {bytes} bytes, {} of them its slot", size_of::<Slot>());
+fn an_entry_of_the_table_is_small() {
+    let bytes = size_of::<SessionEntry>()
+        + 2 * size_of::<usize>()
+        + size_of::<(InstanceUid, Arc<SessionEntry>)>();
+    println!(
+        "an agent in the table: {bytes} bytes, {} of them its entry",
+        size_of::<SessionEntry>()
+    );
     assert!(bytes <= 320, "{bytes} bytes");
 }

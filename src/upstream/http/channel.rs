@@ -24,6 +24,7 @@ use crate::upstream::dial::DialError;
 use crate::upstream::incoming::{self, Origin};
 use crate::upstream::link::Link;
 use crate::upstream::queue::Post;
+use crate::upstream::servers::MessageFailure;
 
 /// What the task of a channel holds.
 pub(super) struct ChannelTask {
@@ -220,8 +221,9 @@ impl ChannelTask {
         match effect {
             ChannelEffect::NotTaken { again } => self.pool.not_taken(&self.sessions, post, again),
             ChannelEffect::ServerFailed(blame) => {
-                let agents = self.pool.agents();
-                server.message_failed(post.uid, agents, (blame, reason), clock::now());
+                let (uid, agents) = (post.uid, self.pool.agents());
+                let failure = MessageFailure { uid, agents, blame, reason };
+                server.message_failed(&failure, clock::now());
             }
             ChannelEffect::Refuse { objection, .. } => self.refuse(post, objection, hand),
             _ => {}

@@ -80,3 +80,45 @@ impl HttpPool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::upstream::params::{Mode, ServerParams};
+    use crate::upstream::queue::{LinkBounds, LinkQueue};
+    use crate::upstream::servers::Servers;
+
+    #[test]
+    fn an_agent_is_polled_for_in_one_part_until_it_leaves() {
+        let poll_interval = Duration::from_secs(30);
+        let server = ServerParams {
+            name: "a".to_owned(),
+            url: http::Uri::from_static("http://127.0.0.1:1/"),
+            mode: Mode::Http { connections: NonZeroU16::MIN, poll_interval },
+            headers: Vec::new(),
+            ca_file: None,
+        };
+        let now: Instant = clock::now();
+        let params = UpstreamParams { servers: vec![server], ..UpstreamParams::default() };
+        let servers = Servers::new(params, now).map_err(|(_, error)| error).unwrap();
+        let server = servers.iter().next().unwrap();
+        let bounds = LinkBounds { bytes_max: 1, messages_max: 1 };
+        let channels = LinkSet::new(server.id, 1, bounds, LinkQueue::posts);
+        let parts = PollParts::new(poll_interval);
+        let pool = HttpPool::new(server, channels, parts, &servers.params);
+        let uid = |n: u8| InstanceUid::from_bytes([n; 16]);
+        for n in [1, 2, 1, 3] {
+            pool.add(uid(n));
+        }
+        let found = |n| {
+            let holds = |part: &usize| pool.part(*part).contains(&uid(n));
+            (0..pool.parts.count()).filter(holds).count()
+        };
+        assert_eq!((pool.agents(), found(1), found(4)), (3, 1, 0));
+        pool.remove(uid(1));
+        assert_eq!((pool.agents(), found(1)), (2, 0));
+    }
+}

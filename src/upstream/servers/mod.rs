@@ -7,7 +7,7 @@ mod shared_pacer;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) use server::Server;
+pub(super) use server::{MessageFailure, Server};
 
 use super::params::UpstreamParams;
 use super::tls::TlsError;

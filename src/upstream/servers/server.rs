@@ -21,6 +21,17 @@ use crate::upstream::dial::Endpoint;
 use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
 use crate::upstream::tls::TlsError;
 
+/// A message that failed, for the server's state and the log.
+pub(in crate::upstream) struct MessageFailure<'a> {
+    /// Whose it was.
+    pub(in crate::upstream) uid: InstanceUid,
+    /// How many agents the server has.
+    pub(in crate::upstream) agents: usize,
+    pub(in crate::upstream) blame: Blame,
+    /// What came instead of an answer.
+    pub(in crate::upstream) reason: &'a dyn Display,
+}
+
 pub(in crate::upstream) struct Server {
     pub(in crate::upstream) id: ServerId,
     pub(in crate::upstream) params: ServerParams,
@@ -144,18 +155,11 @@ impl Server {
         self.handle(ServerEvent::LinkLost, now);
     }
 
-    /// A message of this agent's failed, and the agent is innocent of it. `agents`: how many the server
-    /// has.
-    pub(in crate::upstream) fn message_failed(
-        &self,
-        uid: InstanceUid,
-        agents: usize,
-        cause: (Blame, &dyn Display),
-        now: Instant,
-    ) {
+    /// A message failed, and its agent is innocent of it.
+    pub(in crate::upstream) fn message_failed(&self, failure: &MessageFailure<'_>, now: Instant) {
+        let MessageFailure { uid, agents, blame, reason } = *failure;
         let event = ServerEvent::MessageFailed { uid, agents };
         if self.handle(event, now).contains(&ServerEffect::Fails) {
-            let (blame, reason) = cause;
             ServerUnusable { server: self.name(), blame, reason }.emit(&self.metrics);
         }
     }

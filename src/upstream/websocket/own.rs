@@ -8,6 +8,7 @@ use dashmap::{DashMap, Entry};
 use tokio::runtime::Handle;
 
 use super::keep::{LinkTask, keep_link};
+use crate::core::session::Route;
 use crate::ident::{InstanceUid, LinkId};
 use crate::sessions::Sessions;
 use crate::upstream::link::Link;
@@ -39,6 +40,12 @@ impl OwnLinks {
     pub(in crate::upstream) fn start(&self, servers: &Arc<Servers>, sessions: &Arc<Sessions>) {
         let (servers, sessions) = (Arc::clone(servers), Arc::clone(sessions));
         let _ = self.starter.set(Starter { servers, sessions, runtime: Handle::current() });
+    }
+
+    /// The way of one agent's messages, if its link is there and stays.
+    pub(in crate::upstream) fn route(&self, uid: InstanceUid) -> Option<Route> {
+        let link = self.links.get(&uid)?;
+        (!link.is_released()).then(|| link.route())
     }
 
     /// The link of one agent, if it has one.

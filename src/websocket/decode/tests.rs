@@ -1,4 +1,4 @@
-//! The decoder: any boundaries give the same messages, faults are named, nothing is held for long.
+//! The decoder: any boundaries give the same messages, faults are named, memory is given back soon.
 
 use std::io::Cursor;
 
@@ -112,7 +112,7 @@ fn the_announced_length_is_judged_before_anything_is_kept() {
     let mut decoder = Decoder::new(Role::Client);
     let mut huge = [0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     assert_eq!(decoder.feed(&mut huge, &mut 0, usize::MAX >> 1), Err(Fault::TooBig));
-    // A large one within the limit costs what has arrived, not what is announced.
+    // A large one within the limit costs what has arrived, whatever is announced.
     let mut decoder = Decoder::new(Role::Client);
     let mut large = [0x82, 127, 0, 0, 0, 0, 0x03, 0, 0, 0, 1, 2, 3];
     assert_eq!(decoder.feed(&mut large, &mut 0, 64 << 20), Ok(None));
@@ -160,7 +160,7 @@ fn nothing_is_taken_in_after_a_close() {
     assert_eq!(seen, [Seen::Close(None)]);
 }
 
-/// Messages, each with the places where it is cut into fragments, and a ping in between or not.
+/// Messages, each with the places where it is cut into fragments, and whether a ping comes in between.
 fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<usize>, bool)>> {
     let bytes = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..200),

@@ -177,8 +177,8 @@ impl Agent {
         done.number("conn").expect("the tap numbers connections")
     }
 
-    /// Waits until it has as many replies on its latest connection as it has sent messages there (R5).
-    /// Holds only for an agent that its server pushes nothing to. Fails the test after [`PATIENCE`].
+    /// Waits until it has as many replies on its latest connection as it has sent messages there
+    /// (R5). Holds only for an agent that gets no pushes. Fails the test after [`PATIENCE`].
     pub(crate) async fn answered(&self) {
         let counts = |log: &Log| {
             let [sent, received] =
@@ -214,7 +214,7 @@ impl Agent {
 }
 
 /// What follows from status compression: fields that are set replace what was told before. A hash
-/// of components alone does not make the components forgotten that it stands for.
+/// of components alone leaves the components known that it stands for.
 fn take_over(truth: &mut AgentToServer, message: AgentToServer) {
     fn replace<T>(old: &mut Option<T>, new: Option<T>) {
         if new.is_some() {
@@ -238,7 +238,7 @@ fn take_over(truth: &mut AgentToServer, message: AgentToServer) {
     }
 }
 
-/// A message's state alone: without what belongs to one message.
+/// The state in a message; its number and its uid are left out.
 pub(crate) fn state_of(message: AgentToServer) -> AgentToServer {
     let mut state = AgentToServer::default();
     take_over(&mut state, message);

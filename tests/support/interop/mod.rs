@@ -1,5 +1,5 @@
-//! The opamp-go peers of `interop/`: building them, running them, and whole set-ups of them with
-//! or without a gateway in between.
+//! The opamp-go peers of `interop/`: building them, running them, and whole set-ups of them,
+//! directly connected or with a gateway in between.
 
 pub(crate) mod agent;
 pub(crate) mod server;
@@ -39,10 +39,10 @@ impl Peers {
     }
 }
 
-/// Builds the peers, once for each test process; the Go tool does nothing if they are up to date.
+/// Builds the peers, once for each test process; the Go tool is quick if they are up to date.
 ///
-/// Without Go there is nothing to test against. That is said loudly, past the test runner's
-/// capture; under `CI=true` it is a failure.
+/// The peers need Go. Where it is missing, the tests say so loudly, past the test runner's capture;
+/// under `CI=true` that is a failure.
 pub(crate) fn peers() -> Option<Peers> {
     static PEERS: OnceLock<Option<Peers>> = OnceLock::new();
     PEERS.get_or_init(|| go().map(|go| build(&go))).clone().or_else(|| {
@@ -68,13 +68,13 @@ fn announce_absence() {
     static ANNOUNCED: OnceLock<()> = OnceLock::new();
     ANNOUNCED.get_or_init(|| {
         let line = "#".repeat(78);
-        // `eprintln!` of a passing test is swallowed; this is not.
+        // The test runner swallows `eprintln!` of a passing test and lets this through.
         let banner = format!(
             "\n{line}\n# GO IS NOT INSTALLED: THE INTEROP TESTS DID NOT RUN.\n\
              # Nothing was checked against the real OpAMP client and server (opamp-go).\n\
              # Install Go 1.24 or newer (Debian: apt-get install golang) and run again.\n{line}\n\n"
         );
-        // If even standard error is gone, nobody can be told.
+        // If even standard error is gone, the banner is lost.
         let _ = std::io::stderr().write_all(banner.as_bytes());
     });
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");

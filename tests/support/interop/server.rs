@@ -48,7 +48,7 @@ impl Server {
         self.process.kill().await;
     }
 
-    /// Starts it again on its port, knowing nothing.
+    /// Starts an empty one on the same port.
     pub(crate) async fn revive(&mut self) {
         self.process = Self::spawn(&self.peers, self.port, self.push_uid).await;
     }
@@ -73,7 +73,7 @@ impl Server {
         self.push_bytes(uid, &message.encode_to_vec()).await;
     }
 
-    /// The same with bytes that need not be all known to the schema.
+    /// The same with bytes that may be unknown to the schema.
     pub(crate) async fn push_bytes(&mut self, uid: &[u8; 16], message: &[u8]) {
         let push = json!({"cmd": "push", "uid": hex(uid), "raw": hex(message)});
         self.process.command(push).await;
@@ -96,7 +96,7 @@ impl Server {
         done.number("connections").expect("the server counts")
     }
 
-    /// What it believes about an agent; `None` if it does not know it.
+    /// What it believes about an agent; `None` if the agent is unknown.
     pub(crate) async fn state(&mut self, uid: &[u8; 16]) -> Option<AgentToServer> {
         let done = self.process.command(json!({"cmd": "state", "uid": hex(uid)})).await;
         done.flag("known").then(|| done.agent_to_server())

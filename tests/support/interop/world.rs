@@ -12,7 +12,7 @@ use super::{Peers, Version};
 /// What stands between agents and server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
-    /// Nothing. What fails here is a fault of the peers or of the test, not of Seawall.
+    /// Agents dial the server itself. What fails here is a fault of the peers or of the test.
     Direct,
     /// Seawall with shared links, fewer than there are agents.
     Multiplexed,
@@ -26,7 +26,7 @@ pub(crate) enum Topology {
 pub(crate) const LINKS: u16 = 2;
 
 impl Topology {
-    /// A gateway in front of this server; `None` if there is to be none.
+    /// A gateway in front of this server; `None` in the direct topology.
     pub(crate) fn gateway(self, server: &Server) -> Option<GatewayBuilder> {
         let (scheme, mode) = match self {
             Self::Direct => return None,
@@ -89,7 +89,7 @@ impl World {
         AgentOptions::new(name, self.setup.version)
     }
 
-    /// The gateway of a scenario that is never run directly.
+    /// The gateway of a scenario that always has one.
     pub(crate) fn gateway(&self) -> &Gateway {
         self.gateway.as_ref().expect("this scenario has a gateway")
     }
@@ -99,7 +99,7 @@ impl World {
         self.gateway.as_mut().expect("this scenario has a gateway")
     }
 
-    /// Whether there is no gateway.
+    /// Whether agents dial the server itself.
     pub(crate) fn is_direct(&self) -> bool {
         self.setup.topology == Topology::Direct
     }
@@ -138,7 +138,7 @@ impl World {
                 let got = self.server.messages(Mark::default(), uid).len();
                 let told = self.server.state(uid).await.map(state_of);
                 let truth = agent.truth();
-                // Not before it has told all that the server asks for.
+                // True only once it has told all that the server asks for.
                 let complete = truth.health.is_some()
                     && truth
                         .available_components
@@ -206,7 +206,7 @@ impl World {
         }
     }
 
-    /// In per-agent mode no connection carries two agents.
+    /// In per-agent mode each connection carries one agent.
     fn check_own_links(&self, agents: &[&Agent]) {
         let mut taken = BTreeSet::new();
         for agent in agents {

@@ -37,7 +37,7 @@ type Upgraded = WebSocketStream<Box<dyn Stream>>;
 /// The server. What it knows outlives [`Mock::stop`], unless it is told to forget.
 pub(crate) struct Mock {
     address: SocketAddr,
-    /// Bound for as long as the server may come back, so that nobody else takes its port.
+    /// Bound for as long as the server may come back, so that its port stays reserved.
     _port: TcpSocket,
     tls: Option<TlsAcceptor>,
     /// It speaks plain HTTP alone.
@@ -63,7 +63,7 @@ impl Shared {
 }
 
 impl Mock {
-    /// A server that is not there yet.
+    /// A server that is still absent.
     pub(crate) fn absent() -> Self {
         let shared = Shared {
             state: Mutex::default(),
@@ -75,7 +75,7 @@ impl Mock {
         Self { address, _port: port, tls: None, plain: false, shared, accepting: None }
     }
 
-    /// A server that has the plain-HTTP transport alone, and is not there yet.
+    /// A server that has the plain-HTTP transport alone, and is still absent.
     pub(crate) fn absent_http() -> Self {
         let mut server = Self::absent();
         server.plain = true;
@@ -84,32 +84,31 @@ impl Mock {
 
     /// The same, and it listens.
     pub(crate) async fn start_http() -> Self {
-        let mut server = Self::absent_http();
-        server.listen().await;
-        server
+        Self::absent_http().started().await
     }
 
     /// The same over TLS.
     pub(crate) async fn start_https(acceptor: TlsAcceptor) -> Self {
         let mut server = Self::absent_http();
         server.tls = Some(acceptor);
-        server.listen().await;
-        server
+        server.started().await
     }
 
     /// A server that listens.
     pub(crate) async fn start() -> Self {
-        let mut server = Self::absent();
-        server.listen().await;
-        server
+        Self::absent().started().await
     }
 
     /// A server that listens for TLS.
     pub(crate) async fn start_tls(acceptor: TlsAcceptor) -> Self {
         let mut server = Self::absent();
         server.tls = Some(acceptor);
-        server.listen().await;
-        server
+        server.started().await
+    }
+
+    async fn started(mut self) -> Self {
+        self.listen().await;
+        self
     }
 
     /// Comes (back).
@@ -212,7 +211,8 @@ impl Drop for Mock {
     }
 }
 
-/// A port, and what keeps it. Connections of an earlier run may linger on one that nobody listens on.
+/// A port, and the socket that reserves it. Connections of an earlier run may still occupy a port
+/// that is otherwise free.
 fn reserve() -> (SocketAddr, TcpSocket) {
     const ATTEMPTS: usize = 1000;
     let attempt = |_| {
@@ -222,7 +222,7 @@ fn reserve() -> (SocketAddr, TcpSocket) {
     (0..ATTEMPTS).find_map(attempt).expect("some port is free")
 }
 
-/// A socket that shares its port with others made here, and with nobody else.
+/// A socket that shares its port with others made here alone.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;

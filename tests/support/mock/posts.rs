@@ -20,7 +20,7 @@ pub(super) async fn serve(open: &Open, stream: Box<dyn Stream>) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// An error ends the connection without a response.
+/// An error ends the connection and leaves the request unanswered.
 async fn answer(open: &Open, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/opamp"));
     let head = request.headers().clone();

@@ -35,11 +35,11 @@ pub(crate) enum Reply {
     Correct,
     /// Asks for full state every time.
     AlwaysAsk,
-    /// Takes nothing, and wants peace for this long.
+    /// Refuses every report, and asks for a pause of this length.
     Unavailable(Duration),
     /// Correct, but late.
     Late(Duration),
-    /// Correct, but an agent's last word is not answered.
+    /// Correct, but an agent's goodbye goes unanswered.
     NoneToLastWords,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Behaviour {
     pub(crate) news: Post,
     /// Agents whose POSTs fare otherwise.
     pub(crate) post_of: HashMap<Vec<u8>, Post>,
-    /// Reads nothing, or answers no POST.
+    /// Stops reading, or leaves POSTs unanswered.
     pub(crate) stalled: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct State {
     pub(crate) open_max: usize,
     /// What came, with its time.
     pub(crate) received: Vec<(Instant, AgentToServer)>,
-    /// POSTs that were not taken.
+    /// POSTs that were refused.
     pub(crate) refused: Vec<(Instant, AgentToServer)>,
     /// Agents whose POST is being served, and how often there was another already.
     pub(super) served: HashSet<Vec<u8>>,
@@ -102,7 +102,7 @@ pub(crate) struct State {
     /// What rides on the next reply to an agent.
     pub(crate) offers: HashMap<Vec<u8>, ServerToAgent>,
     pub(crate) agents: HashMap<Vec<u8>, Known>,
-    /// Those who said that they leave.
+    /// Agents that said goodbye.
     pub(crate) left: Vec<Vec<u8>>,
     /// Codes of the gateway's Closes.
     pub(crate) closes: Vec<u16>,

@@ -1,391 +1,391 @@
-//! A gateway of one session, on a clock that the test moves: the shell's part in as few lines as
-//! it takes, with wires that lose what is on them. The seed of a simulation of whole clusters.
+//! A gateway of one session, on a clock that the test moves. It implements the port over plain vectors, with
+//! wires that lose what is on them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::core::pacing::Class;
+use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    Carry, FromServer, Policy, Presence, Reply, ReportVerdict, Route, Says, ServerVerdict, Session,
-    Turn,
+    AgentMessage, ClassSet, Departure, FreeBytes, FullState, Moment, NotSent, Note, Opened,
+    PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo,
+    Source, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
-use crate::opamp::digest::{Digester, Scratch};
+use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, report_hash};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::fields;
 use crate::opamp::offers::OffersLimits;
 use crate::opamp::server::ServerScan;
-use crate::opamp::splice::{self, Additions};
 
-pub(super) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
+pub(in crate::core::session) const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
 
-pub(super) const POLICY: Policy = Policy {
+pub(in crate::core::session) const POLICY: Policy = Policy {
     grace_period: Duration::from_secs(60),
     reply_wait: Duration::from_secs(2),
     heartbeat_forward_interval: Duration::from_secs(60),
     poll_timeout: Duration::from_secs(90),
-    pending_max: 4,
-    pending_bytes_max: 1 << 10,
+    one_shots_max: 4,
+    one_shot_bytes_max: 1 << 10,
+    offers: OffersLimits { bytes_max: 1 << 10, custom_messages_max: 4 },
 };
 
-const LIMITS: OffersLimits = OffersLimits { bytes_max: 1 << 10, custom_messages_max: 4 };
-
-pub(super) const fn route(incarnation: u32) -> Route {
+pub(in crate::core::session) const fn route(incarnation: u32) -> Route {
     let link = LinkId { server: ServerId(0), index: 0 };
     Route { link, incarnation: Incarnation(incarnation) }
 }
 
 /// The way to the server.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) incarnation: u32,
-    pub(super) is_up: bool,
+#[derive(Debug, Clone)]
+pub(in crate::core::session) struct Link {
+    pub(in crate::core::session) server: ServerId,
+    pub(in crate::core::session) incarnation: u32,
+    pub(in crate::core::session) is_up: bool,
     /// Messages it takes before it is full.
-    pub(super) room: usize,
+    pub(in crate::core::session) room: usize,
 }
 
 /// One message on its way to an agent.
-#[derive(Debug)]
-pub(super) struct ToAgent {
-    pub(super) connection: ConnectionId,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::core::session) struct ForAgent {
+    pub(in crate::core::session) connection: ConnectionId,
     /// It answers one of the agent's messages.
-    pub(super) is_reply: bool,
-    pub(super) bytes: Vec<u8>,
+    pub(in crate::core::session) is_reply: bool,
+    pub(in crate::core::session) bytes: Vec<u8>,
+}
+
+/// What the session has sent out through the port.
+#[derive(Debug, Clone, Default)]
+pub(in crate::core::session) struct Effects {
+    pub(in crate::core::session) to_server: VecDeque<(Route, Vec<u8>)>,
+    pub(in crate::core::session) to_agent: VecDeque<ForAgent>,
+    /// Answers to plain-HTTP requests.
+    pub(in crate::core::session) answers: VecDeque<Vec<u8>>,
+    pub(in crate::core::session) notes: Vec<Note>,
+    pub(in crate::core::session) deadline: Option<Instant>,
+    pub(in crate::core::session) enqueued: Vec<Class>,
+    reply_due: Option<Instant>,
+    is_over: bool,
 }
 
 /// See the module's text.
 #[derive(Debug)]
-pub(super) struct Gateway {
-    pub(super) now: Instant,
-    pub(super) session: Option<Session>,
-    pub(super) link: Link,
-    pub(super) to_server: VecDeque<(Route, Vec<u8>)>,
-    pub(super) to_agent: VecDeque<ToAgent>,
-    /// The server has time for what comes: nothing has to wait for its turn.
-    pub(super) has_time: bool,
+pub(in crate::core::session) struct Gateway {
+    pub(in crate::core::session) now: Instant,
+    pub(in crate::core::session) policy: Policy,
+    pub(in crate::core::session) session: Option<Session>,
+    pub(in crate::core::session) link: Link,
+    pub(in crate::core::session) effects: Effects,
+    /// The server has time for what comes: a message that has just come gets its permit at once.
+    pub(in crate::core::session) has_time: bool,
+    /// After each event the session is replaced by one that is made from its record.
+    pub(in crate::core::session) restores: bool,
+    /// Every effect, in words.
+    pub(in crate::core::session) log: Vec<String>,
+    /// The agent's WebSocket.
+    attached: Option<ConnectionId>,
     /// What the agent reported, by field: the content store, as simple as it gets.
     contents: BTreeMap<u32, Vec<u8>>,
     digester: Digester,
 }
 
 impl Gateway {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::core::session) fn new(now: Instant) -> Self {
         Self {
             now,
+            policy: POLICY,
             session: None,
-            link: Link { incarnation: 1, is_up: true, room: usize::MAX },
-            to_server: VecDeque::new(),
-            to_agent: VecDeque::new(),
+            link: Link { server: ServerId(0), incarnation: 1, is_up: true, room: usize::MAX },
+            effects: Effects::default(),
             has_time: true,
+            restores: false,
+            log: Vec::new(),
+            attached: None,
             contents: BTreeMap::new(),
             digester: Digester::default(),
         }
     }
 
-    fn route(&self) -> Route {
-        route(self.link.incarnation)
+    pub(in crate::core::session) fn info(&self) -> SessionInfo {
+        self.session.as_ref().unwrap().info(0)
+    }
+
+    pub(in crate::core::session) fn full_state(&self) -> FullState {
+        self.info().full_state
+    }
+
+    /// One event for the session, which is made if there is none.
+    pub(in crate::core::session) fn event<T>(
+        &mut self,
+        entry: impl FnOnce(&mut Session, &Moment<'_>, &mut Self) -> T,
+    ) -> T {
+        let mut session = self.session.take().unwrap_or_else(|| Session::new(UID, None, self.now));
+        let policy = self.policy;
+        let moment = Moment { now: self.now, policy: &policy, drains: false };
+        let done = entry(&mut session, &moment, self);
+        self.check(&session);
+        if self.restores {
+            let record = session.to_record();
+            session = Session::from_record(record.clone());
+            assert_eq!(session.to_record(), record);
+        }
+        if !self.effects.is_over {
+            self.session = Some(session);
+        }
+        done
+    }
+
+    /// What must be true after each event.
+    fn check(&mut self, session: &Session) {
+        let info = session.info(0);
+        let there = matches!(info.presence, Presence::Connected { .. } | Presence::Polling { .. });
+        assert!(there || info.owed == 0, "{session:?}");
+        assert_eq!(info.owed > 0, info.reply_due.is_some(), "{session:?}");
+        assert_eq!(self.effects.is_over, info.presence == Presence::Gone, "{session:?}");
+        let figures = session.figures();
+        assert!(figures.server_bytes <= POLICY.one_shot_bytes_max);
+        assert!(figures.agent_bytes <= POLICY.offers.bytes_max);
+        if self.effects.is_over {
+            self.contents.clear();
+            self.attached = None;
+        }
+    }
+
+    /// The events of a session that may be over by now.
+    fn event_if_there(&mut self, entry: impl FnOnce(&mut Session, &Moment<'_>, &mut Self)) {
+        if self.session.is_some() {
+            self.event(entry);
+        }
+    }
+
+    /// A WebSocket opens.
+    pub(in crate::core::session) fn opens(&mut self, connection: ConnectionId) -> Opened {
+        self.effects.is_over = false;
+        let opened =
+            self.event(|session, moment, port| session.connection_opened(connection, moment, port));
+        if opened == Opened::Admitted {
+            self.attached = Some(connection);
+        }
+        opened
     }
 
     /// A message on a WebSocket.
-    pub(super) fn agent_says(&mut self, connection: ConnectionId, bytes: &[u8]) {
+    pub(in crate::core::session) fn agent_says(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        let here = Presence::Connected { connection };
+        if self.session.as_ref().is_none_or(|session| session.info(0).presence != here) {
+            self.opens(connection);
+        }
         let scan = AgentScan::parse(bytes).unwrap();
-        let mut session = self.session.take().unwrap_or_else(|| Session::new(UID, self.now));
-        if session.presence() != (Presence::Connected { connection }) {
-            session.arrive(connection, self.now);
-        }
-        let route = self.route();
-        let ReportVerdict { says, new_process, .. } =
-            session.report(&scan, Some(route), self.now, &POLICY);
-        if new_process {
-            self.contents.clear();
-        }
-        let sent = match says {
-            Says::Alive { goes_on } => {
-                let sent = goes_on && self.forward(&mut session, &scan, Carry::Whole);
-                if goes_on && !sent {
-                    session.announce_later();
-                }
-                sent
-            }
-            Says::Something => self.forward_news(&mut session, &scan),
-        };
-        let reply = session.owe_reply(sent && !scan.disconnects(), self.now, &POLICY);
-        let mut due = u32::from(reply == Reply::Now);
-        if scan.disconnects() {
-            due += session.waive_replies();
-        }
-        self.acknowledge(connection, due);
-        while session.is_connected() && session.has_offers() {
-            let mut bytes = Vec::new();
-            session.take_offer(&Additions::default(), self.now, &mut bytes);
-            self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
-        }
-        self.finish(session);
+        let message = AgentMessage { source: Source::Socket(connection), scan: &scan };
+        self.event(|session, moment, port| session.agent_message(&message, moment, port));
     }
 
-    /// What the server does not have (R1, R2).
-    fn forward_news(&mut self, session: &mut Session, scan: &AgentScan<'_>) -> bool {
-        let news = session.news(scan, &self.digester, &mut Scratch::default());
-        for (number, _) in news.to_keep() {
-            let found = fields(scan.bytes).map(Result::unwrap).filter(|f| f.number == number);
-            let bytes = found.flat_map(|field| scan.bytes[field.whole].to_vec()).collect();
-            self.contents.insert(number, bytes);
-        }
-        let carry = session.learn(scan, &news, Some(self.route()));
-        let sent = carry != Carry::Nothing && self.forward(session, scan, carry);
-        if sent {
-            session.report_sent(scan, carry);
-        } else {
-            session.news_lost(&news);
-        }
-        sent
-    }
-
-    fn forward(&mut self, session: &mut Session, scan: &AgentScan<'_>, carry: Carry) -> bool {
-        let route = self.route();
-        let number = session.next_number();
-        let write = |out: &mut Vec<u8>| match carry {
-            Carry::Fields(keep) => splice::forward_fields(scan, keep, number, out),
-            Carry::Whole | Carry::Nothing => splice::forward(scan, number, out),
-        };
-        let may_go = session.takes_turn(scan) || self.has_time;
-        if may_go && !session.must_queue(scan) && self.send(write) {
-            session.sent(route, self.now);
-            if scan.disconnects() {
-                session.gone();
-            }
-            return true;
-        }
-        session.not_sent(scan, &POLICY);
-        let (count, bytes) = session.pending();
-        assert!(count <= POLICY.pending_max && bytes <= POLICY.pending_bytes_max);
-        false
-    }
-
-    /// Parts of the agent's state, from what is kept of it.
-    fn report_kept(&mut self, session: &mut Session, parts: FieldSet) -> bool {
-        let number = session.next_number();
-        let mut message = Vec::new();
-        splice::announce(UID, session.capabilities(), number, &mut message);
-        let bytes_of = |part| self.contents.get(&part);
-        let missing = parts
-            .iter()
-            .filter(|part| *part != agent_field::CAPABILITIES && bytes_of(*part).is_none());
-        let missing = missing.fold(FieldSet::EMPTY, |mut set, part| {
-            set.insert(part);
-            set
-        });
-        parts.iter().filter_map(bytes_of).for_each(|bytes| message.extend_from_slice(bytes));
-        let mut goes = Turn::Report(parts);
-        if !missing.is_empty() {
-            goes = session.lacks(missing, parts, self.route());
-        }
-        let Turn::Report(parts) = goes else { return self.send_announce(session, goes) };
-        let sent = self.send(|out| out.extend_from_slice(&message));
-        if sent {
-            session.sent(self.route(), self.now);
-            session.parts_sent(parts);
-        }
-        sent
-    }
-
-    fn send_announce(&mut self, session: &mut Session, turn: Turn) -> bool {
-        if turn != Turn::Announce {
-            return true;
-        }
-        let (capabilities, number) = (session.capabilities(), session.next_number());
-        let sent = self.send(|out| splice::announce(UID, capabilities, number, out));
-        if sent {
-            session.announce_sent(self.route(), self.now);
-        }
-        sent
+    /// A plain-HTTP request. Returns its number.
+    pub(in crate::core::session) fn request(&mut self, bytes: &[u8]) -> u32 {
+        self.effects.is_over = false;
+        let scan = AgentScan::parse(bytes).unwrap();
+        let request = self.event(|session, moment, port| session.request_opened(moment, port));
+        self.attached = None;
+        let message = AgentMessage { source: Source::Request, scan: &scan };
+        self.event(|session, moment, port| session.agent_message(&message, moment, port));
+        request
     }
 
     /// The content store has had to make room.
-    pub(super) fn evict(&mut self, number: u32) {
+    pub(in crate::core::session) fn evict(&mut self, number: u32) {
         self.contents.remove(&number);
     }
 
-    fn send_pending(&mut self, session: &mut Session) -> bool {
-        let fields = session.first_pending().unwrap().to_vec();
-        let capabilities = session.capabilities();
-        let number = session.next_number();
-        let sent = self.send(|out| {
-            out.extend_from_slice(&fields);
-            splice::set_sequence_num(number, out);
-            splice::set_capabilities(capabilities, out);
-        });
-        if sent {
-            session.pending_sent(self.route(), self.now);
-        }
-        sent
-    }
-
-    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        if !self.link.is_up || self.to_server.len() >= self.link.room {
-            return false;
-        }
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        self.to_server.push_back((self.route(), bytes));
-        true
-    }
-
-    fn acknowledge(&mut self, connection: ConnectionId, count: u32) {
-        for _ in 0..count {
-            let mut bytes = Vec::new();
-            splice::acknowledge(UID, &Additions::default(), &mut bytes);
-            self.to_agent.push_back(ToAgent { connection, is_reply: true, bytes });
-        }
-    }
-
     /// A message of the server's.
-    pub(super) fn server_says(&mut self, route: Route, bytes: &[u8]) {
-        let Some(mut session) = self.session.take() else { return };
+    pub(in crate::core::session) fn server_says(&mut self, route: Route, bytes: &[u8]) {
         let scan = ServerScan::parse(bytes).unwrap();
-        let ServerVerdict { then, strip, .. } = session.from_server(&scan, route, self.now);
-        let scan = scan.without_flags(strip);
-        match (then, session.presence()) {
-            (FromServer::Reply | FromServer::Push, Presence::Connected { connection }) => {
-                let mut bytes = bytes.to_vec();
-                splice::set_flags(scan.flags, &mut bytes);
-                if !scan.is_empty_ack() {
-                    session.content_written(self.now);
-                }
-                let is_reply = then == FromServer::Reply;
-                self.to_agent.push_back(ToAgent { connection, is_reply, bytes });
-            }
-            (FromServer::Unavailable { acknowledge, .. }, Presence::Connected { connection }) => {
-                self.acknowledge(connection, u32::from(acknowledge));
-            }
-            (FromServer::Reply | FromServer::Push, presence) => panic!("{then:?} for {presence:?}"),
-            (FromServer::Keep(_), _) => {
-                session.keep_offer(&scan, LIMITS);
-                assert!(session.offers_bytes() <= LIMITS.bytes_max);
-            }
-            (
-                FromServer::Swallow
-                | FromServer::TooLate
-                | FromServer::Former
-                | FromServer::Unavailable { .. },
-                _,
-            ) => {}
-        }
-        self.finish(session);
+        self.event_if_there(|session, moment, port| {
+            session.server_message(&scan, route, moment, port);
+        });
     }
 
-    /// The session's turns, as far as it stands in the queue and its link is up.
-    pub(super) fn turn(&mut self) {
+    /// The session's permits, as far as it stands in the queue and its link is up.
+    pub(in crate::core::session) fn permits(&mut self) {
         while let Some(session) = &self.session
-            && let Some(class) = session.queued.iter().next()
+            && let Some(class) = session.info(0).queued.iter().next()
             && self.link.is_up
         {
-            let Some(mut session) = self.session.take() else { return };
-            session.queued.remove(class);
-            let sent = self.take_turn(&mut session, class);
-            if !sent {
-                session.queued.insert(class);
-            }
-            self.finish(session);
-            if !sent {
+            let used =
+                self.event(|session, moment, port| session.permit_granted(class, moment, port));
+            if used == PermitUse::Again {
                 return;
             }
         }
     }
 
-    fn take_turn(&mut self, session: &mut Session, class: Class) -> bool {
-        let route = self.route();
-        let number = session.next_number();
-        let turn = session.turn(class, route, false, self.now);
-        match turn {
-            Turn::Nothing | Turn::Announce => self.send_announce(session, turn),
-            Turn::OneShot => self.send_pending(session),
-            Turn::AskAgent(flags) => {
-                let Presence::Connected { connection } = session.presence() else { panic!() };
-                let mut bytes = Vec::new();
-                let additions = Additions { flags, ..Additions::default() };
-                splice::acknowledge(UID, &additions, &mut bytes);
-                self.to_agent.push_back(ToAgent { connection, is_reply: false, bytes });
-                true
-            }
-            Turn::Report(parts) => self.report_kept(session, parts),
-            Turn::Disconnect => {
-                let sent = self.send(|out| splice::disconnect(UID, number, out));
-                if sent {
-                    session.sent(route, self.now);
-                    session.gone();
-                }
-                sent
-            }
-        }
-    }
-
     /// The agent's connection is gone, and what was on its way.
-    pub(super) fn lost(&mut self, connection: ConnectionId) {
-        self.to_agent.retain(|message| message.connection != connection);
-        if let Some(mut session) = self.session.take() {
-            session.lost(connection, self.now, &POLICY);
-            self.finish(session);
-        }
+    pub(in crate::core::session) fn lost(&mut self, connection: ConnectionId) {
+        self.effects.to_agent.retain(|message| message.connection != connection);
+        self.event_if_there(|session, moment, port| {
+            session.connection_lost(connection, moment, port);
+        });
     }
 
     /// Time passes.
-    pub(super) fn wait(&mut self, time: Duration) {
+    pub(in crate::core::session) fn wait(&mut self, time: Duration) {
         self.now += time;
-        let Some(mut session) = self.session.take() else { return };
-        if let Presence::Connected { connection } = session.presence() {
-            let due = session.reply_overdue(self.now);
-            self.acknowledge(connection, due);
-        }
-        session.expire(self.now, None, &POLICY);
-        self.finish(session);
+        self.event_if_there(|session, moment, port| session.reply_overdue(moment, port));
+        self.look(None);
+    }
+
+    /// A deadline may have passed.
+    pub(in crate::core::session) fn look(&mut self, excused: Option<Instant>) {
+        self.effects.deadline = None;
+        self.event_if_there(|session, moment, port| {
+            session.deadline_passed(excused, moment, port);
+        });
     }
 
     /// The link is lost, and what was on its way.
-    pub(super) fn link_down(&mut self) {
+    pub(in crate::core::session) fn link_down(&mut self) {
         if self.link.is_up {
             self.link.is_up = false;
             self.link.incarnation += 1;
-            self.to_server.clear();
+            self.effects.to_server.clear();
         }
     }
 
-    pub(super) fn link_up(&mut self) {
+    pub(in crate::core::session) fn link_up(&mut self) {
         self.link.is_up = true;
-        let route = self.route();
-        if let Some(session) = &mut self.session {
-            let mut wanted = session.wanted_turns();
-            if session.needs_introduction(Some(route)) {
-                wanted.insert(Class::Announce);
-            }
-            session.queued = session.queued.union(wanted);
-        }
+        self.event_if_there(|session, moment, port| {
+            session.link_up(moment, port);
+        });
     }
 
     /// The process dies and starts again.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::core::session) fn restart(&mut self) {
         self.session = None;
+        self.attached = None;
         self.contents.clear();
-        self.to_agent.clear();
+        self.effects.to_agent.clear();
         self.link_down();
         self.link_up();
     }
+}
 
-    fn finish(&mut self, mut session: Session) {
-        if !session.is_connected() {
-            assert_eq!(session.owed(), 0, "{session:?}");
+impl Port for Gateway {
+    fn route(&self) -> Option<Route> {
+        let link = LinkId { server: self.link.server, index: 0 };
+        Some(Route { link, incarnation: Incarnation(self.link.incarnation) })
+    }
+
+    fn permit(&mut self, _: Route) -> Permit {
+        if self.has_time { Permit::Granted } else { Permit::Wait { soon: false } }
+    }
+
+    fn state_lost(&self, _: Route) -> bool {
+        false
+    }
+
+    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
+        Arc::new(ServerHello { capabilities: Some(0), custom_capabilities: None })
+    }
+
+    fn free_bytes(&self) -> FreeBytes {
+        FreeBytes { for_agents: usize::MAX, for_servers: usize::MAX }
+    }
+
+    fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
+        report_hash(&self.digester.key, scan)
+    }
+
+    fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests) {
+        let put = |number, digest| digests.put(number, digest);
+        self.digester.report(scan, &mut Scratch::default(), put);
+    }
+
+    fn store(&mut self, scan: &AgentScan<'_>, parts: impl Iterator<Item = (u32, Digest)>) {
+        for (number, _) in parts {
+            let found = fields(scan.bytes).map(Result::unwrap).filter(|f| f.number == number);
+            let bytes = found.flat_map(|field| scan.bytes[field.whole].to_vec()).collect();
+            self.contents.insert(number, bytes);
         }
-        assert_eq!(session.owed() > 0, session.reply_due().is_some(), "{session:?}");
-        if matches!(session.presence(), Presence::Disconnecting | Presence::Gone) {
-            session.drop_offers();
+    }
+
+    fn append_stored(&mut self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet {
+        let mut missing = FieldSet::EMPTY;
+        for part in parts.iter().filter(|part| *part != agent_field::CAPABILITIES) {
+            match self.contents.get(&part) {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => missing.insert(part),
+            }
         }
-        if session.is_gone() {
-            assert!(session.wanted_turns().is_empty());
-            self.contents.clear();
-            return;
+        missing
+    }
+
+    fn forget_stored(&mut self) {
+        self.contents.clear();
+    }
+
+    fn send(&mut self, route: Route, message: &ToServer<'_>) -> Result<(), NotSent> {
+        if Some(route) == self.route() && !self.link.is_up {
+            return Err(NotSent::Down);
         }
-        session.queued = session.queued.union(session.wanted_turns());
-        self.session = Some(session);
+        if self.effects.to_server.len() >= self.link.room {
+            return Err(NotSent::Full);
+        }
+        let mut bytes = Vec::new();
+        message.write(UID, &mut bytes);
+        self.log.push(format!("to server {route:?} {bytes:?}"));
+        self.effects.to_server.push_back((route, bytes));
+        Ok(())
+    }
+
+    fn orphaned(&mut self, _: Route, _: u32) {}
+
+    fn enqueue(&mut self, classes: ClassSet) {
+        self.log.push(format!("enqueue {classes:?}"));
+        self.effects.enqueued.extend(classes.iter());
+    }
+
+    fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let connection = self.attached.expect("the agent is on a WebSocket");
+        let is_reply = !matches!(message, ToAgent::Push(_));
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.log.push(format!("to agent {message:?} {bytes:?}"));
+        self.effects.to_agent.push_back(ForAgent { connection, is_reply, bytes });
+        true
+    }
+
+    fn answer_request(&mut self, _: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.log.push(format!("answer {bytes:?}"));
+        self.effects.answers.push_back(bytes);
+    }
+
+    fn reply_due(&mut self, at: Option<Instant>) {
+        self.log.push(format!("reply due {at:?}"));
+        self.effects.reply_due = at;
+    }
+
+    fn detach(&mut self, _: Departure) -> bool {
+        // What was written is on its way: the connection's end decides what becomes of it.
+        self.attached = None;
+        false
+    }
+
+    fn close_when_written(&mut self) {}
+
+    fn note(&mut self, note: Note) {
+        self.log.push(format!("{note:?}"));
+        self.effects.notes.push(note);
+    }
+
+    fn deadline(&mut self, at: Instant) {
+        self.log.push(format!("deadline {at:?}"));
+        self.effects.deadline.get_or_insert(at);
+    }
+
+    fn over(&mut self, unanswered: Option<(Route, u32)>) {
+        self.log.push(format!("over {unanswered:?}"));
+        self.effects.is_over = true;
     }
 }

@@ -10,30 +10,30 @@ use crate::opamp::proto::{
 
 /// `ReportsStatus`, `AcceptsRemoteConfig`, `ReportsEffectiveConfig`, `ReportsHealth`,
 /// `ReportsRemoteConfig`.
-pub(super) const CAPABILITIES: u64 = 0x1 | 0x2 | 0x4 | 0x800 | 0x1000;
+pub(in crate::core::session) const CAPABILITIES: u64 = 0x1 | 0x2 | 0x4 | 0x800 | 0x1000;
 
 /// What an agent reports, a number for each field. `None`: not in the message, or never heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Status {
-    pub(super) description: Option<u32>,
-    pub(super) health: Option<u32>,
-    pub(super) config: Option<u32>,
+pub(in crate::core::session) struct Status {
+    pub(in crate::core::session) description: Option<u32>,
+    pub(in crate::core::session) health: Option<u32>,
+    pub(in crate::core::session) config: Option<u32>,
     /// The last remote configuration taken.
-    pub(super) remote: Option<u32>,
+    pub(in crate::core::session) remote: Option<u32>,
 }
 
 impl Status {
-    pub(super) const FIRST: Self =
+    pub(in crate::core::session) const FIRST: Self =
         Self { description: Some(0), health: Some(0), config: Some(0), remote: Some(0) };
 
-    pub(super) fn update(&mut self, with: Self) {
+    pub(in crate::core::session) fn update(&mut self, with: Self) {
         self.description = with.description.or(self.description);
         self.health = with.health.or(self.health);
         self.config = with.config.or(self.config);
         self.remote = with.remote.or(self.remote);
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    pub(in crate::core::session) fn is_complete(&self) -> bool {
         self.description.and(self.health).and(self.config).and(self.remote).is_some()
     }
 }
@@ -43,7 +43,7 @@ fn text(number: u32) -> AnyValue {
 }
 
 /// An agent's message that carries `status`.
-pub(super) fn report(number: u64, status: Status) -> AgentToServer {
+pub(in crate::core::session) fn report(number: u64, status: Status) -> AgentToServer {
     let attribute = |n| KeyValue { key: "v".to_owned(), value: Some(text(n)) };
     let file = |n: u32| AgentConfigFile { body: n.to_string().into(), ..Default::default() };
     AgentToServer {
@@ -71,7 +71,7 @@ pub(super) fn report(number: u64, status: Status) -> AgentToServer {
 }
 
 /// The status in an agent's message.
-pub(super) fn status(message: &AgentToServer) -> Status {
+pub(in crate::core::session) fn status(message: &AgentToServer) -> Status {
     let number = |text: &[u8]| String::from_utf8_lossy(text).parse::<u32>().ok();
     let described = message.agent_description.as_ref().and_then(|description| {
         match &description.identifying_attributes.first()?.value.as_ref()?.value {
@@ -92,34 +92,34 @@ pub(super) fn status(message: &AgentToServer) -> Status {
     }
 }
 
-pub(super) fn heartbeat(number: u64) -> AgentToServer {
+pub(in crate::core::session) fn heartbeat(number: u64) -> AgentToServer {
     report(number, Status::default())
 }
 
-pub(super) fn custom(number: u64, data: u32) -> AgentToServer {
+pub(in crate::core::session) fn custom(number: u64, data: u32) -> AgentToServer {
     let message = CustomMessage { data: data.to_string().into(), ..Default::default() };
     AgentToServer { custom_message: Some(message), ..heartbeat(number) }
 }
 
-pub(super) fn disconnect(number: u64) -> AgentToServer {
+pub(in crate::core::session) fn disconnect(number: u64) -> AgentToServer {
     AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..heartbeat(number) }
 }
 
 /// A server's acknowledgement.
-pub(super) fn ack() -> ServerToAgent {
+pub(in crate::core::session) fn ack() -> ServerToAgent {
     ServerToAgent { instance_uid: vec![7; 16], ..Default::default() }
 }
 
-pub(super) fn offer(hash: u32) -> ServerToAgent {
+pub(in crate::core::session) fn offer(hash: u32) -> ServerToAgent {
     let config = AgentRemoteConfig { config: None, config_hash: hash.to_string().into() };
     ServerToAgent { remote_config: Some(config), ..ack() }
 }
 
-pub(super) fn ask() -> ServerToAgent {
+pub(in crate::core::session) fn ask() -> ServerToAgent {
     ServerToAgent { flags: 1, ..ack() }
 }
 
-pub(super) fn unavailable() -> ServerToAgent {
+pub(in crate::core::session) fn unavailable() -> ServerToAgent {
     let error = ServerErrorResponse {
         r#type: ServerErrorResponseType::Unavailable.into(),
         ..Default::default()
@@ -127,6 +127,6 @@ pub(super) fn unavailable() -> ServerToAgent {
     ServerToAgent { error_response: Some(error), ..ack() }
 }
 
-pub(super) fn bytes(message: &impl Message) -> Vec<u8> {
+pub(in crate::core::session) fn bytes(message: &impl Message) -> Vec<u8> {
     message.encode_to_vec()
 }

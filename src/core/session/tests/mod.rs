@@ -1,12 +1,14 @@
-//! Tests of the session's rules: each in the words of its rule, and all of them at once against a
-//! naive model of agent and server, at random.
+//! Tests of a whole session: its rules one by one, and then everything at once in any order.
 
 mod doubt;
-mod echoes;
 mod harness;
-mod message;
+mod late_replies;
+pub(super) mod message;
 mod peers;
+mod permits;
 mod presence;
 mod random;
+mod record;
 mod rules;
-mod turns;
+
+pub(super) use harness::{Gateway as Harness, POLICY, UID, route};

@@ -37,7 +37,7 @@ enum Event {
     Evicted(u32),
     ServerRestarts,
     Overloaded(bool),
-    Turn,
+    Permits,
     GatewayRestarts,
 }
 
@@ -69,7 +69,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (3_u32..8).prop_map(Event::Evicted),
         1 => Just(Event::ServerRestarts),
         3 => any::<bool>().prop_map(Event::Overloaded),
-        4 => Just(Event::Turn),
+        4 => Just(Event::Permits),
         1 => Just(Event::GatewayRestarts),
     ]
 }
@@ -146,7 +146,7 @@ impl World {
                 self.server.restart();
             }
             Event::Overloaded(is_overloaded) => self.server.is_overloaded = is_overloaded,
-            Event::Turn => self.gateway.turn(),
+            Event::Permits => self.gateway.permits(),
             Event::GatewayRestarts => {
                 self.link_down();
                 self.connection_lost();
@@ -178,7 +178,7 @@ impl World {
 
     fn agent_reads(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(message) = self.gateway.to_agent.pop_front() else { return };
+            let Some(message) = self.gateway.effects.to_agent.pop_front() else { return };
             assert_eq!(Some(message.connection), self.agent.connection);
             if self.leaving {
                 self.agent.replied += u32::from(message.is_reply);
@@ -199,7 +199,7 @@ impl World {
 
     fn server_reads(&mut self, count: usize) {
         for _ in 0..count {
-            let Some((route, bytes)) = self.gateway.to_server.pop_front() else { return };
+            let Some((route, bytes)) = self.gateway.effects.to_server.pop_front() else { return };
             self.said.push_back((route, self.server.receive(route, &bytes)));
         }
     }
@@ -212,11 +212,25 @@ impl World {
     }
 
     fn link_down(&mut self) {
-        let mut lost = self.gateway.to_server.iter();
+        let mut lost = self.gateway.effects.to_server.iter();
         self.forgotten |= lost.any(|(_, bytes)| AgentScan::parse(bytes).unwrap().disconnects());
         self.gateway.link_down();
         self.said.clear();
         self.server.link_lost();
+    }
+
+    /// The same events with and without a restored session; both see one clock.
+    fn same_with_records(full: bool, server: fn() -> Server, events: &[Event]) {
+        let start = crate::clock::now();
+        let logs = [false, true].map(|restores| {
+            let mut world = World::new(full, server());
+            world.gateway.now = start;
+            world.gateway.restores = restores;
+            events.iter().for_each(|event| world.happen(event.clone()));
+            world.quiesce();
+            world.gateway.log
+        });
+        assert_eq!(logs[0], logs[1]);
     }
 
     /// Everything works from now on, for longer than any patience lasts.
@@ -227,7 +241,7 @@ impl World {
         self.gateway.link_up();
         for second in 0..200 {
             for _ in 0..6 {
-                self.gateway.turn();
+                self.gateway.permits();
                 self.server_reads(100);
                 self.replies_arrive(100);
                 self.agent_reads(100);
@@ -238,7 +252,7 @@ impl World {
                 self.deliver();
             }
         }
-        self.gateway.turn();
+        self.gateway.permits();
         self.server_reads(100);
         self.replies_arrive(100);
         self.agent_reads(100);
@@ -276,5 +290,14 @@ proptest! {
             }
             prop_assert!(world.gateway.session.is_none());
         }
+    }
+
+    /// A session that is replaced by one made from its record, after each event, behaves the same.
+    #[test]
+    fn a_restored_session_behaves_the_same(
+        full_on_reconnect: bool,
+        events in proptest::collection::vec(event(), 1..120),
+    ) {
+        World::same_with_records(full_on_reconnect, Server::default, &events);
     }
 }

@@ -8,24 +8,24 @@ fn what_could_not_be_sent_goes_when_the_link_is_back() {
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
     assert_eq!(agent.says(health()), [ack(1)], "acknowledged all the same");
-    bench.turns();
+    bench.permits();
     assert_eq!(agent.reads(), [], "the agent is not asked for what it has said");
     bench.relink();
-    bench.turns();
+    bench.permits();
     let sent = bench.sent();
     assert!(sent[0].1.health.is_some() && sent[0].1.agent_description.is_none());
     assert_eq!(sent[0].1.capabilities, 1);
 }
 
 #[test]
-fn what_a_busy_server_has_no_time_for_goes_in_its_turn_and_the_newest_state_wins() {
+fn what_a_busy_server_has_no_time_for_goes_with_a_permit_and_the_newest_state_wins() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.busy(true);
     assert_eq!(agent.says(health()), [ack(1)]);
     assert_eq!(agent.says(health()), [ack(1)], "acknowledged, and in the queue once");
     assert_eq!(bench.sent(), []);
-    assert_eq!(bench.turns(), [PermitUse::Used]);
+    assert_eq!(bench.permits(), [PermitUse::Used]);
     let sent = bench.sent();
     assert_eq!(sent[0].1.health.as_ref().unwrap().start_time_unix_nano, 2);
     assert_eq!(sent.len(), 1);
@@ -42,17 +42,17 @@ fn custom_messages_wait_in_order_and_are_counted() {
     for data in [b"1", b"2", b"3"] {
         agent.says(custom(data));
     }
-    assert!(bench.sessions.tally.server_bytes() > 0);
-    assert_eq!(bench.turns(), [PermitUse::Again]);
+    assert!(bench.sessions.counters.server_bytes() > 0);
+    assert_eq!(bench.permits(), [PermitUse::Again]);
     bench.refuse(None);
     agent.says(custom(b"4"));
-    (0..4).for_each(|_| assert_eq!(bench.turns(), [PermitUse::Used], "one message a turn"));
+    (0..4).for_each(|_| assert_eq!(bench.permits(), [PermitUse::Used], "one message a turn"));
     let sent = bench.sent();
     let data = sent.iter().map(|(_, m)| &m.custom_message.as_ref().unwrap().data[..]);
     assert_eq!(data.collect::<Vec<_>>(), [b"1", b"2", b"3", b"4"]);
     let numbers: Vec<_> = sent.iter().map(|(_, m)| m.sequence_num).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
-    assert_eq!(bench.sessions.tally.server_bytes(), 0);
+    assert_eq!(bench.sessions.counters.server_bytes(), 0);
 }
 
 #[test]
@@ -64,18 +64,18 @@ fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
     agent.says(goodbye());
     drop(agent);
     assert_eq!(bench.sessions.count(), (0, 1));
-    bench.turns();
+    bench.permits();
     assert!(bench.sent().is_empty());
     bench.relink();
-    bench.turns();
-    bench.turns();
+    bench.permits();
+    bench.permits();
     let sent = bench.sent();
     assert!(sent[0].1.custom_message.is_some() && sent[1].1.agent_disconnect.is_some());
     bench.assert_empty();
 }
 
 #[test]
-fn a_turn_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
+fn a_permit_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
@@ -97,7 +97,7 @@ fn agents_are_introduced_to_a_server_that_is_back() {
     let _here = Agent::first(&bench, 1, 1);
     Agent::first(&bench, 2, 2).attachment = None;
     bench.relink();
-    assert_eq!(bench.turns(), [PermitUse::Used; 2], "also one that is away for a moment");
+    assert_eq!(bench.permits(), [PermitUse::Used; 2], "also one that is away for a moment");
     let mut sent: Vec<_> = bench.sent().into_iter().map(|(uid, m)| (uid, m.sequence_num)).collect();
     sent.sort();
     assert_eq!(sent, [(uid(1), 1), (uid(2), 1)]);
@@ -105,9 +105,9 @@ fn agents_are_introduced_to_a_server_that_is_back() {
 }
 
 #[test]
-fn a_turn_for_somebody_unknown_is_idle() {
+fn a_permit_for_an_unknown_agent_is_idle() {
     let bench = Bench::default();
-    assert_eq!(bench.sessions.turn(uid(1), Class::FullState), PermitUse::Idle);
+    assert_eq!(bench.sessions.permit_granted(uid(1), Class::FullState), PermitUse::Idle);
     assert!(bench.sessions.skip_permit(uid(1), Class::Change, &|| true));
 }
 
@@ -124,13 +124,13 @@ fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
     // That was the farewell's answer, and this is the first report's: what else has arrived?
     bench.says(1, &ServerToAgent::default());
     bench.relink();
-    bench.turns();
+    bench.permits();
     let sent = bench.sent();
     assert!(sent[0].1.agent_description.is_some() && sent[0].1.health.is_some(), "{sent:?}");
 }
 
 #[test]
-fn a_session_whose_messages_are_all_answered_leaves_no_echo() {
+fn a_session_whose_messages_are_all_answered_leaves_no_late_replies() {
     let bench = Bench::default();
     Agent::first(&bench, 1, 1).says(goodbye());
     bench.says(1, &ServerToAgent::default());
@@ -139,6 +139,6 @@ fn a_session_whose_messages_are_all_answered_leaves_no_echo() {
     bench.says(1, &ServerToAgent::default());
     bench.relink();
     bench.sent();
-    bench.turns();
+    bench.permits();
     assert_eq!(bench.sent()[0].1.agent_description, None, "it has arrived: a touch will do");
 }

@@ -1,4 +1,4 @@
-//! What goes to the server in a session's turn, and what does not.
+//! What goes to the server with a session's permits, and what stays.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ fn gateway() -> Gateway {
     let mut gateway = Gateway::new(crate::clock::now());
     gateway.agent_says(HERE, &full(0));
     gateway.server_says(route(1), &bytes(&message::ack()));
-    gateway.to_server.clear();
-    gateway.to_agent.clear();
+    gateway.effects.to_server.clear();
+    gateway.effects.to_agent.clear();
     gateway
 }
 
 fn sent(gateway: &mut Gateway) -> Vec<AgentToServer> {
-    let sent = gateway.to_server.drain(..);
+    let sent = gateway.effects.to_server.drain(..);
     sent.map(|(_, bytes)| AgentToServer::decode(&bytes[..]).unwrap()).collect()
 }
 
 fn asked(gateway: &mut Gateway) -> Vec<u64> {
-    let given = gateway.to_agent.drain(..);
+    let given = gateway.effects.to_agent.drain(..);
     given.map(|sent| ServerToAgent::decode(&sent.bytes[..]).unwrap().flags).collect()
 }
 
@@ -43,22 +43,22 @@ fn evict_all(gateway: &mut Gateway) {
 }
 
 #[test]
-fn r9_a_state_of_which_nothing_is_kept_is_no_message() {
+fn r9_a_state_of_which_nothing_is_stored_is_no_message() {
     let mut gateway = gateway();
     evict_all(&mut gateway);
     gateway.server_says(route(1), &bytes(&message::ask()));
-    gateway.turn();
+    gateway.permits();
     assert_eq!(sent(&mut gateway), []);
     assert_eq!(asked(&mut gateway), [1], "only the agent has it");
     gateway.server_says(route(1), &bytes(&message::ask()));
-    gateway.turn();
+    gateway.permits();
     assert_eq!((sent(&mut gateway), asked(&mut gateway)), (vec![], vec![]), "asked it is already");
     gateway.agent_says(HERE, &full(1));
     assert!(message::status(&sent(&mut gateway)[0]).is_complete());
 }
 
 #[test]
-fn a_state_of_which_nothing_is_kept_is_introduced_by_a_touch() {
+fn a_state_of_which_nothing_is_stored_is_introduced_by_an_announcement() {
     let mut gateway = gateway();
     gateway.agent_says(
         HERE,
@@ -67,10 +67,10 @@ fn a_state_of_which_nothing_is_kept_is_introduced_by_a_touch() {
     evict_all(&mut gateway);
     gateway.link_down();
     gateway.link_up();
-    gateway.turn();
+    gateway.permits();
     let touch = AgentToServer { sequence_num: 2, ..message::heartbeat(2) };
     assert_eq!(sent(&mut gateway), [touch], "the server is to know that the agent is there");
-    assert_eq!(gateway.session.unwrap().full_state(), FullState::Asked(gateway.now));
+    assert_eq!(gateway.full_state(), FullState::Asked(gateway.now));
 }
 
 #[test]
@@ -79,26 +79,26 @@ fn r9_capabilities_are_no_message_of_their_own() {
     gateway.agent_says(HERE, &bytes(&message::heartbeat(0)));
     gateway.has_time = false;
     gateway.agent_says(HERE, &bytes(&message::custom(1, 1)));
-    gateway.turn();
+    gateway.permits();
     let sent = sent(&mut gateway);
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert!(sent[1].custom_message.is_some());
     // Nor does a server get them that asks for everything, when nothing else is known.
     gateway.server_says(route(1), &bytes(&message::ask()));
-    gateway.turn();
-    assert!(gateway.to_server.is_empty());
+    gateway.permits();
+    assert!(gateway.effects.to_server.is_empty());
 }
 
 #[test]
-fn a_change_of_capabilities_that_has_to_wait_goes_in_a_touch() {
+fn a_change_of_capabilities_that_has_to_wait_goes_in_an_announcement() {
     let mut gateway = gateway();
     gateway.has_time = false;
     let capabilities = message::CAPABILITIES | 0x2000;
     let changed = AgentToServer { capabilities, ..message::heartbeat(1) };
     gateway.agent_says(HERE, &bytes(&changed));
-    gateway.turn();
+    gateway.permits();
     assert_eq!(sent(&mut gateway), [changed]);
-    gateway.turn();
+    gateway.permits();
     assert_eq!(sent(&mut gateway), []);
 }
 
@@ -115,16 +115,16 @@ fn relinked(changed: Status) -> Gateway {
 fn what_passes_for_the_whole_state_does_not_introduce_without_the_rest() {
     let described = Status { description: Some(1), ..Status::default() };
     let mut gateway = relinked(described);
-    gateway.turn();
+    gateway.permits();
     let whole = Status { description: Some(1), ..Status::FIRST };
     assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
     // It was refused: the server still knows nothing of the agent.
     let mut gateway = relinked(Status { health: Some(1), ..Status::default() });
-    gateway.turn();
+    gateway.permits();
     gateway.agent_says(HERE, &bytes(&message::report(2, described)));
     gateway.server_says(route(2), &bytes(&message::unavailable()));
-    gateway.to_server.clear();
-    gateway.turn();
+    gateway.effects.to_server.clear();
+    gateway.permits();
     let whole = Status { health: Some(1), ..whole };
     assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
 }
@@ -133,7 +133,7 @@ fn what_passes_for_the_whole_state_does_not_introduce_without_the_rest() {
 fn what_cannot_pass_for_the_whole_state_introduces_alone() {
     let health = Status { health: Some(1), ..Status::default() };
     let mut gateway = relinked(health);
-    gateway.turn();
+    gateway.permits();
     assert_eq!(message::status(&sent(&mut gateway)[0]), health);
 }
 
@@ -145,12 +145,12 @@ fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_re
         |number, status| AgentToServer { capabilities: 1, ..message::report(number, status) };
     gateway.agent_says(HERE, &bytes(&report(0, Status::FIRST)));
     gateway.server_says(route(1), &bytes(&message::ack()));
-    gateway.to_server.clear();
+    gateway.effects.to_server.clear();
     gateway.link_down();
     gateway.link_up();
     let described = Status { description: Some(1), ..Status::default() };
     gateway.agent_says(HERE, &bytes(&report(1, described)));
-    gateway.turn();
+    gateway.permits();
     let sent = sent(&mut gateway);
     assert_eq!(message::status(&sent[0]), described);
     assert_eq!(message::status(&sent[1]), Status { description: None, ..Status::FIRST });
@@ -158,12 +158,12 @@ fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_re
 }
 
 #[test]
-fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
+fn an_answer_that_the_gateway_asked_for_goes_without_another_permit() {
     let mut gateway = gateway();
     gateway.has_time = false;
     evict_all(&mut gateway);
     gateway.server_says(route(1), &bytes(&message::ask()));
-    gateway.turn();
+    gateway.permits();
     assert_eq!(asked(&mut gateway), [1]);
     // Neither would wait for a turn nor find anything kept when it comes.
     gateway.agent_says(HERE, &full(1));
@@ -175,12 +175,12 @@ fn an_answer_that_the_gateway_asked_for_does_not_wait_for_another_turn() {
 }
 
 #[test]
-fn what_is_kept_of_the_state_of_an_absent_agent_goes_without_the_rest() {
+fn what_is_stored_of_the_state_of_an_absent_agent_goes_without_the_rest() {
     let mut gateway = gateway();
     gateway.evict(agent_field::EFFECTIVE_CONFIG);
     gateway.lost(HERE);
     gateway.server_says(route(1), &bytes(&message::ask()));
-    gateway.turn();
+    gateway.permits();
     let kept = Status { config: None, ..Status::FIRST };
     assert_eq!(message::status(&sent(&mut gateway)[0]), kept);
 }
@@ -198,8 +198,8 @@ fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
     gateway.server_says(route(1), &bytes(&message::ack()));
     gateway.link_down();
     gateway.link_up();
-    gateway.turn();
-    gateway.to_server.clear();
+    gateway.permits();
+    gateway.effects.to_server.clear();
     gateway.server_says(route(2), &asks);
     // Before its turn comes, the agent connects anew and says all, as it does when nobody asks for the map.
     gateway.agent_says(HERE, &bytes(&report(1, BTreeMap::new())));
@@ -207,7 +207,7 @@ fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
     let first = sent(&mut gateway);
     assert_eq!(first.len(), 1);
     assert!(first[0].available_components.as_ref().unwrap().components.is_empty());
-    gateway.turn();
+    gateway.permits();
     let [then] = &sent(&mut gateway)[..] else { panic!("the map follows") };
     assert_eq!(then.available_components.as_ref().unwrap().components, map);
     assert_eq!(message::status(then), Status::default(), "and nothing that the server has");

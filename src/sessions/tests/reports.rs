@@ -103,7 +103,7 @@ fn a_server_that_asks_is_answered_from_the_store() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     bench.says(1, &ask());
-    assert_eq!(bench.turns(), [PermitUse::Used]);
+    assert_eq!(bench.permits(), [PermitUse::Used]);
     let sent = bench.sent();
     let AgentToServer { agent_description, health, effective_config, .. } = report(1, 1);
     let known = AgentToServer { agent_description, health, effective_config, ..heartbeat() };
@@ -140,7 +140,7 @@ fn a_question_for_the_component_map_outlives_the_agents_connection() {
     bench.says(1, &ServerToAgent::default());
     back.reads();
     bench.sent();
-    bench.turns();
+    bench.permits();
     assert_eq!(
         back.reads(),
         [to(1, ask.clone())],
@@ -150,7 +150,7 @@ fn a_question_for_the_component_map_outlives_the_agents_connection() {
     assert_eq!(map_of(&bench.sent()), Some(1));
     let mut again = back.returns(3);
     says(&mut again, components(b"h", &[]));
-    bench.turns();
+    bench.permits();
     assert_eq!(again.reads(), [], "it has been answered");
 }
 
@@ -165,7 +165,7 @@ fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
     bench.says(1, &ask);
     let mut back = agent.returns(2);
     says(&mut back, heartbeat());
-    bench.turns();
+    bench.permits();
     assert_eq!(back.reads(), [to(1, ask)]);
 }
 
@@ -186,7 +186,7 @@ fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
     agent.reads();
     bench.says(1, &ask);
     assert_eq!(agent.reads(), []);
-    bench.turns();
+    bench.permits();
     assert_eq!(map_of(&bench.sent()), Some(1), "now the store has it");
 }
 

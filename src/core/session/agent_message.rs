@@ -1,0 +1,216 @@
+//! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
+
+use super::forward::{Forwarding, forward, take_report};
+use super::numbers::NumberStep;
+use super::parts::ForwardPlan;
+use super::questions::is_complete;
+use super::work::Work;
+use super::{
+    Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
+};
+use crate::ident::ConnectionId;
+use crate::mutation::{Breach, is_on};
+use crate::opamp::agent::AgentScan;
+
+/// Where an agent's message came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A WebSocket, for which [`Session::connection_opened`] was called.
+    Socket(ConnectionId),
+    /// A plain-HTTP request, for which [`Session::request_opened`] was called.
+    Request,
+}
+
+/// An agent's message.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentMessage<'a> {
+    /// Where it came from.
+    pub source: Source,
+    /// The message.
+    pub scan: &'a AgentScan<'a>,
+}
+
+impl Session {
+    /// The agent says something. In this order: the number is followed (R3), the message goes on or waits
+    /// (R1, R2, R6, R9), the agent is answered (R5), what waited for it is delivered (R7).
+    ///
+    /// A message on a connection that a newer one has replaced is left aside: its task will find out. So is
+    /// one on a connection whose agent has said goodbye.
+    pub fn agent_message<P: Port>(
+        &mut self,
+        message: &AgentMessage<'_>,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) {
+        let AgentMessage { source, scan } = *message;
+        if let Source::Socket(connection) = source
+            && !self.attendance.is_on(connection)
+        {
+            return;
+        }
+        let mut work = Work::of(self, moment, port);
+        let awaited = work.take_message(scan);
+        if awaited {
+            work.session.replies.owe(moment.now, moment.policy.reply_wait);
+        }
+        if let Source::Socket(_) = source {
+            if !awaited {
+                work.acknowledge(ToAgent::ReplyNow, 0);
+                work.port.note(Note::Replied { by: Replier::Gateway, after: None });
+            }
+            if scan.disconnects() {
+                work.say_farewell(Departure::Left);
+            } else {
+                work.flush_offers();
+            }
+        }
+        work.finish();
+    }
+}
+
+impl<P: Port> Work<'_, P> {
+    /// Sends the message on or keeps it; says whether the server's own reply is awaited.
+    fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
+        let route = self.port.route();
+        let spoke = self.session.numbers.agent().is_some();
+        let changed = spoke && self.session.capabilities != scan.capabilities;
+        self.follow_number(scan);
+        self.session.capabilities = scan.capabilities;
+        self.note_heard(scan);
+        if scan.disconnects() {
+            // The server hears it with this message, or with a permit later.
+            self.enter(Presence::Disconnecting);
+        }
+        let forwarding = if scan.is_heartbeat() && !changed {
+            let goes_on = self.heartbeat_goes_on(route);
+            self.take_heartbeat(scan, route.filter(|_| goes_on))
+        } else {
+            take_report(self, scan, route)
+        };
+        if scan.disconnects() {
+            self.port.note(Note::Ended(EndReason::AgentDisconnect));
+        }
+        let comes_soon = matches!(forwarding, Forwarding::Sent | Forwarding::Queued { soon: true });
+        comes_soon && !scan.disconnects() && !self.moment.policy.reply_wait.is_zero()
+    }
+
+    /// Follows the agent's numbers. Any but the next one is a new process's first, a repetition, or the sign
+    /// of a loss, which a full report mends.
+    fn follow_number(&mut self, scan: &AgentScan<'_>) {
+        let step = self.session.numbers.follow(scan.sequence_num);
+        match step {
+            NumberStep::Next => return,
+            // It says nothing new; the reply that was lost may have offered something, or asked.
+            NumberStep::Again => {
+                self.reply_may_be_lost();
+                self.session.questions.maybe_lost();
+                if let Some(cold) = &mut self.session.cold {
+                    cold.map.maybe_lost();
+                }
+                return;
+            }
+            NumberStep::NewProcess => self.forget_process(),
+            NumberStep::Gap { expected } => {
+                self.port.note(Note::Gap { expected, received: scan.sequence_num });
+            }
+            NumberStep::First => {}
+        }
+        // Whatever the agent said before, to this gateway or another, may be lost. Before 0 it has said
+        // nothing; 1 is the first number of some, and the second of others.
+        let is_first = scan.sequence_num.0 == 0 && scan.is_full();
+        let says_all = is_first || self.session.questions.is_mended_by(scan);
+        let gap = matches!(step, NumberStep::Gap { .. });
+        let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
+        if !says_all && (step == NumberStep::NewProcess || !ignored) {
+            self.session.questions.want();
+        }
+    }
+
+    /// The agent's process is a new one. It may have forgotten what the old one had from the server, and
+    /// whatever the old one was given is of no concern any more.
+    fn forget_process(&mut self) {
+        self.session.replica.forget();
+        self.session.questions.forget_said_all();
+        self.port.forget_stored();
+        let Some(cold) = &mut self.session.cold else { return };
+        cold.map.close();
+        cold.mailbox.take_doubt();
+        if cold.mailbox.drop_restart() {
+            self.port.note(Note::OfferDropped(OfferLoss::NewProcess));
+        }
+    }
+
+    /// The agent was heard: what this says of content in doubt and of open questions.
+    fn note_heard(&mut self, scan: &AgentScan<'_>) {
+        let now = self.now();
+        self.session.heard(now);
+        let session = &mut *self.session;
+        let question_waits = session.has_offers();
+        session.questions.after_report(question_waits, now);
+        if let Some(cold) = &mut session.cold {
+            cold.map.after_report(question_waits, now);
+        }
+        if session.questions.take_report(scan) {
+            let sure = is_complete(scan) || !session.attendance.is_polling();
+            if !sure || session.cold.is_some() {
+                let doubt = &mut session.cold_mut().doubt;
+                *doubt = doubt.after_answer(sure, now);
+            }
+        }
+        if let Some(cold) = &mut session.cold
+            && cold.doubt.is_due(now)
+        {
+            session.questions.want();
+        }
+    }
+
+    /// R9. A heartbeat also goes on if this incarnation of the link has yet to see the agent: then it is the
+    /// message that introduces it.
+    fn heartbeat_goes_on(&self, route: Option<Route>) -> bool {
+        if is_on(Breach::R9ForwardsAll) || is_on(Breach::R9ForwardsNone) {
+            return route.is_some() && is_on(Breach::R9ForwardsAll);
+        }
+        let interval = self.moment.policy.heartbeat_forward_interval;
+        let outstanding = &self.session.outstanding;
+        route.is_some()
+            && (!outstanding.is_introduced(route)
+                || !outstanding.heard_within(interval, self.now()))
+    }
+
+    /// Sends a heartbeat on, if there is a route for it.
+    fn take_heartbeat(&mut self, scan: &AgentScan<'_>, route: Option<Route>) -> Forwarding {
+        let forwarding = match route {
+            None => Forwarding::Nothing,
+            Some(_) => forward(self, scan, route, ForwardPlan::Whole),
+        };
+        let forwarded = forwarding == Forwarding::Sent;
+        if route.is_some() && !forwarded {
+            self.session.permits.announce_later();
+        }
+        self.port.note(Note::Heartbeat { forwarded });
+        // The agent need not wait for an announcement that has to wait itself.
+        if forwarded { forwarding } else { Forwarding::Nothing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::message::{self, bytes};
+    use super::super::tests::{Harness, POLICY, UID, route};
+    use super::*;
+    use crate::core::session::Policy;
+    use std::time::Duration;
+
+    #[test]
+    fn r9_an_interval_of_zero_forwards_all() {
+        let policy = Policy { heartbeat_forward_interval: Duration::ZERO, ..POLICY };
+        let mut harness = Harness::new(crate::clock::now());
+        harness.policy = policy;
+        for number in 0..5 {
+            harness.agent_says(ConnectionId(1), &bytes(&message::heartbeat(number)));
+        }
+        assert_eq!(harness.effects.to_server.len(), 5);
+        assert_eq!(harness.session.unwrap().info(0).uid, UID);
+        assert!(harness.effects.to_server.iter().all(|(on, _)| *on == route(1)));
+    }
+}

@@ -1,0 +1,56 @@
+//! What few sessions have at any one time, in a box of its own: the sessions of a million idle agents
+//! must stay small. The parts in it own their state; the box comes and goes as a whole.
+
+use std::time::Instant;
+
+use super::Session;
+use super::late_replies::LateReply;
+use super::mailbox::Mailbox;
+use super::one_shots::OneShots;
+use super::presence::LiveReplacements;
+use super::questions::{AnswerDoubt, MapQuestion};
+
+/// See the module's text. `default()` says that there is nothing special about the session.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    pub(super) mailbox: Mailbox,
+    pub(super) one_shots: OneShots,
+    pub(super) map: MapQuestion,
+    pub(super) doubt: AnswerDoubt,
+    /// Answers to an earlier session's messages may pass for answers to this one's.
+    pub(super) late_reply: Option<LateReply>,
+    pub(super) live: LiveReplacements,
+}
+
+impl Cold {
+    /// Whether the box says nothing at all.
+    pub(super) fn is_default(&self) -> bool {
+        let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
+        let live = self.live == LiveReplacements::default();
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && self.live.is_idle(now)
+    }
+}
+
+impl Session {
+    pub(super) fn cold_mut(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// Gives the box back once nothing in it matters any more.
+    pub(super) fn drop_idle_cold(&mut self, now: Instant) {
+        self.cold.take_if(|cold| cold.is_idle(now));
+    }
+
+    pub(super) fn has_offers(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.mailbox.has_offers())
+    }
+
+    pub(super) fn has_one_shots(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| !cold.one_shots.is_empty())
+    }
+}

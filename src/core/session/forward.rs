@@ -1,0 +1,186 @@
+//! An agent's report on its way to the server: what of it goes on, whether it may go now, and what is kept
+//! of a message that has to wait.
+
+use super::compare::compare;
+use super::delta::Delta;
+use super::one_shots::one_shot_fields;
+use super::parts::ForwardPlan;
+use super::questions::has_all_promised;
+use super::work::Work;
+use super::{CustomLoss, FullState, Note, Port, Presence, Route, ToServer};
+use crate::core::pacing::Permit;
+use crate::mutation::{Breach, is_on};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::field_set::{FieldSet, agent_field};
+
+/// What became of a message on its way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarding {
+    /// It went.
+    Sent,
+    /// Its session waits for a permit.
+    Queued {
+        /// The server may yet answer while the agent waits.
+        soon: bool,
+    },
+    /// There was nothing to send.
+    Nothing,
+}
+
+/// Fields that go with every message.
+const ALWAYS: FieldSet = FieldSet::of(&[
+    agent_field::INSTANCE_UID,
+    agent_field::SEQUENCE_NUM,
+    agent_field::CAPABILITIES,
+    FieldSet::OTHER,
+]);
+
+/// Sends on what the server lacks of a report (R1, R2), or has the session wait for a permit.
+pub(super) fn take_report<P: Port>(
+    work: &mut Work<'_, P>,
+    scan: &AgentScan<'_>,
+    route: Option<Route>,
+) -> Forwarding {
+    let map_asked = work.session.cold.as_ref().is_some_and(|cold| !cold.map.is_closed());
+    let delta = compare(&work.session.replica, scan, map_asked, work.port);
+    if delta.digests.is_some() {
+        work.port.store(scan, delta.to_store());
+    }
+    let plan = apply(work, scan, &delta, route);
+    if plan == ForwardPlan::Nothing {
+        work.port.note(Note::ReportSuppressed(scan.bytes.len()));
+        return Forwarding::Nothing;
+    }
+    let forwarding = forward(work, scan, route, plan);
+    if forwarding == Forwarding::Sent {
+        work.session.replica.report_sent(scan, plan);
+    } else if !delta.undigested.is_empty() {
+        // Only the agent has it.
+        work.session.questions.want();
+    }
+    forwarding
+}
+
+/// Takes what the report changes into the replica. Returns what of the report has to go on.
+fn apply<P: Port>(
+    work: &mut Work<'_, P>,
+    scan: &AgentScan<'_>,
+    delta: &Delta,
+    route: Option<Route>,
+) -> ForwardPlan {
+    if let Some(route) = route {
+        work.note_route(route);
+    }
+    let plan = plan(work, scan, delta.changed, route);
+    // A server that has lost the agent would take it for all there is.
+    let introduces_as_whole =
+        work.session.needs_introduction(route) && has_all_promised(scan.capabilities, scan.present);
+    if delta.has_map
+        && let Some(cold) = &mut work.session.cold
+    {
+        cold.map.close();
+    }
+    work.session.replica.apply(delta, introduces_as_whole);
+    plan
+}
+
+fn plan<P: Port>(
+    work: &Work<'_, P>,
+    scan: &AgentScan<'_>,
+    changed: FieldSet,
+    route: Option<Route>,
+) -> ForwardPlan {
+    if scan.disconnects()
+        || !work.session.outstanding.is_introduced(route)
+        || is_on(Breach::R1ForwardsUnchanged)
+        || is_on(Breach::R2SendsUnchanged) && !changed.is_empty()
+    {
+        return ForwardPlan::Whole;
+    }
+    let keep = changed.union(one_shot_fields(scan));
+    if keep.is_empty() {
+        return ForwardPlan::Nothing;
+    }
+    if scan.present.is_subset(keep.union(ALWAYS)) {
+        return ForwardPlan::Whole;
+    }
+    ForwardPlan::Fields(keep)
+}
+
+/// Sends a message in this form, if its server has time for it now; else what no later report repeats
+/// waits.
+pub(super) fn forward<P: Port>(
+    work: &mut Work<'_, P>,
+    scan: &AgentScan<'_>,
+    route: Option<Route>,
+    plan: ForwardPlan,
+) -> Forwarding {
+    if is_on(Breach::DrainDropsGoodbye) && work.moment.drains && scan.disconnects() {
+        work.enter(Presence::Gone);
+        return Forwarding::Nothing;
+    }
+    match forward_now(work, scan, route, plan) {
+        Forwarding::Sent => {
+            if scan.disconnects() {
+                work.enter(Presence::Gone);
+            }
+            work.port.note(Note::ReportForwarded);
+            Forwarding::Sent
+        }
+        waits => {
+            wait_for_permit(work, scan);
+            waits
+        }
+    }
+}
+
+fn forward_now<P: Port>(
+    work: &mut Work<'_, P>,
+    scan: &AgentScan<'_>,
+    route: Option<Route>,
+    plan: ForwardPlan,
+) -> Forwarding {
+    let Some(route) = route else { return Forwarding::Queued { soon: false } };
+    let has_one_shots = !one_shot_fields(scan).is_empty();
+    if work.session.has_one_shots() && (scan.disconnects() || has_one_shots) {
+        // One-shot fields keep their order, and a goodbye comes last.
+        return Forwarding::Queued { soon: true };
+    }
+    if !takes_reserved_permit(work, scan)
+        && let Permit::Wait { soon } = work.port.permit(route)
+    {
+        return Forwarding::Queued { soon };
+    }
+    work.leave_former_server(route);
+    let number = work.session.numbers.next();
+    match work.send(route, &ToServer::Report { scan, plan, number }) {
+        Ok(()) => Forwarding::Sent,
+        Err(_) => Forwarding::Queued { soon: false },
+    }
+}
+
+/// Whether a report is the answer to a question for which a permit was reserved. Were it to wait for
+/// another, the store might have lost it again.
+fn takes_reserved_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) -> bool {
+    let answers = scan.is_full() && work.session.questions.full_state() == FullState::Reported;
+    answers && work.session.permits.take_reserved()
+}
+
+/// A message has to wait, and its number stays unused. What it says of the agent's state is in the
+/// replica and the store; its one-shot fields wait in order, as far as there is room.
+fn wait_for_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
+    if is_on(Breach::R3SkipsNumber) {
+        work.session.numbers.use_next();
+    }
+    if !one_shot_fields(scan).is_empty() {
+        let bytes_free = work.port.free_bytes().for_servers;
+        let one_shots = &mut work.session.cold_mut().one_shots;
+        if !one_shots.try_push(scan, work.moment.policy, bytes_free) {
+            work.port.note(Note::CustomDropped(CustomLoss::OverBudget));
+        }
+    }
+    if scan.disconnects() {
+        // A permit will say it.
+        work.leave();
+    }
+}

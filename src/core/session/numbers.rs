@@ -1,0 +1,117 @@
+//! R3: the agent's sequence number, which is followed, and the number towards the server, which rises by
+//! one for each message sent on. Knows nothing of what the messages say.
+
+use crate::ident::SequenceNum;
+
+/// First numbers in use: 0 (opamp-go) and 1 (Java, New Relic).
+const FIRST_NUMBER_MAX: SequenceNum = SequenceNum(1);
+
+/// What the number of an agent's message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NumberStep {
+    /// The session's first message.
+    First,
+    /// The next one, as it should be.
+    Next,
+    /// The last number once more: over plain HTTP an agent repeats what it got no reply to.
+    Again,
+    /// The agent's process has started again.
+    NewProcess,
+    /// Messages were lost before they came here.
+    Gap {
+        /// The number that was expected.
+        expected: SequenceNum,
+    },
+}
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Numbers {
+    /// The agent's last number; `None` before its first message.
+    agent: Option<SequenceNum>,
+    /// The last number used towards the server. The agent's first message sets it.
+    upstream: SequenceNum,
+}
+
+impl Numbers {
+    pub(super) const fn from_record(agent: Option<SequenceNum>, upstream: SequenceNum) -> Self {
+        Self { agent, upstream }
+    }
+
+    /// Takes the number of an agent's message.
+    pub(super) fn follow(&mut self, number: SequenceNum) -> NumberStep {
+        let step = match self.agent {
+            None => {
+                // Numbers towards the server start from the agent's.
+                self.upstream = SequenceNum(number.0.wrapping_sub(1));
+                NumberStep::First
+            }
+            Some(last) if number == last.next() => NumberStep::Next,
+            Some(last) if number == last && number > FIRST_NUMBER_MAX => NumberStep::Again,
+            Some(_) if number <= FIRST_NUMBER_MAX => NumberStep::NewProcess,
+            Some(last) => NumberStep::Gap { expected: last.next() },
+        };
+        self.agent = Some(number);
+        step
+    }
+
+    /// The agent's last number.
+    pub(super) const fn agent(&self) -> Option<SequenceNum> {
+        self.agent
+    }
+
+    /// The last number used towards the server.
+    pub(super) const fn upstream(&self) -> SequenceNum {
+        self.upstream
+    }
+
+    /// The number of the next message towards the server. [`Numbers::use_next`] takes it.
+    pub(super) const fn next(&self) -> SequenceNum {
+        self.upstream.next()
+    }
+
+    /// A message went to a server.
+    pub(super) const fn use_next(&mut self) {
+        self.upstream = self.upstream.next();
+    }
+
+    /// Takes a number back: a breach of R3 that the simulation must notice.
+    pub(super) const fn give_back(&mut self) {
+        self.upstream = SequenceNum(self.upstream.0.wrapping_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_jump_has_its_meaning() {
+        let mut numbers = Numbers::default();
+        let steps = [5, 6, 6, 9, 1, 1, 2, 0].map(|number| numbers.follow(SequenceNum(number)));
+        assert_eq!(
+            steps,
+            [
+                NumberStep::First,
+                NumberStep::Next,
+                NumberStep::Again,
+                NumberStep::Gap { expected: SequenceNum(7) },
+                NumberStep::NewProcess,
+                NumberStep::NewProcess,
+                NumberStep::Next,
+                NumberStep::NewProcess,
+            ]
+        );
+        assert_eq!(numbers.agent(), Some(SequenceNum(0)));
+    }
+
+    #[test]
+    fn numbers_towards_the_server_start_from_the_agents_and_rise_by_one() {
+        let mut numbers = Numbers::default();
+        numbers.follow(SequenceNum(0));
+        assert_eq!(numbers.next(), SequenceNum(0));
+        numbers.use_next();
+        numbers.follow(SequenceNum(40));
+        assert_eq!((numbers.upstream(), numbers.next()), (SequenceNum(0), SequenceNum(1)));
+    }
+}

@@ -1,0 +1,219 @@
+//! R6: the messages that the server has yet to answer, and where the last of them went. What is still
+//! unanswered when a link is lost may be lost with it. Knows nothing of what the messages say.
+//!
+//! ```text
+//!             sent                      answered, refused
+//!   idle ────────────► unanswered: n ──────────────────────► unanswered: n - 1
+//!    ▲                      │ sent on another route: what was unanswered is in doubt
+//!    └──────────────────────┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::Route;
+use crate::opamp::server::ServerScan;
+
+/// An answer of the server's, as its pace is judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// How long the server took, if that can be told.
+    pub after: Option<Duration>,
+    /// It answers an introduction that carried no state: whether it asked for the full state.
+    pub introduction: Option<bool>,
+    /// The session whose message it answers is over, or has left this server.
+    pub orphan: bool,
+}
+
+impl Answer {
+    /// An answer of which nothing more is known.
+    pub const SOME: Self = Self { after: None, introduction: None, orphan: false };
+    /// An answer to a session that is over.
+    pub const ORPHAN: Self = Self { orphan: true, ..Self::SOME };
+}
+
+/// The last message sent upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastSent {
+    /// Where it went.
+    pub route: Route,
+    /// When.
+    pub at: Instant,
+}
+
+/// What a session's record says of its messages to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutstandingRecord {
+    /// The last message.
+    pub last: Option<LastSent>,
+    /// Messages sent on its route that the server has yet to answer.
+    pub unanswered: u32,
+    /// It introduced the agent and carried no state.
+    pub announcing: bool,
+    /// The server behind its route has been told that the agent left it for another.
+    pub left: bool,
+}
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Outstanding {
+    last: Option<LastSent>,
+    /// Messages sent on the last route that the server has yet to answer.
+    unanswered: u32,
+    /// The last message introduced the agent and carried no state; its answer is awaited.
+    announcing: bool,
+    /// The server behind the last route has been told that the agent left it for another.
+    left: bool,
+}
+
+impl Outstanding {
+    /// Where the last message went.
+    pub(super) fn route(&self) -> Option<Route> {
+        self.last.map(|last| last.route)
+    }
+
+    /// When the server last heard of the agent.
+    pub(super) fn sent_at(&self) -> Option<Instant> {
+        self.last.map(|last| last.at)
+    }
+
+    /// Messages that the server has yet to answer.
+    pub(super) const fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// Where unanswered messages went, and their number; `None` once all are answered.
+    pub(super) fn unanswered_on(&self) -> Option<(Route, u32)> {
+        self.route().filter(|_| self.unanswered > 0).map(|route| (route, self.unanswered))
+    }
+
+    /// A message went out.
+    pub(super) const fn sent(&mut self, route: Route, now: Instant, announcing: bool) {
+        self.last = Some(LastSent { route, at: now });
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.announcing = announcing;
+        self.left = false;
+    }
+
+    /// Whether the server behind `route` knows the agent, as far as messages sent go.
+    pub(super) fn is_introduced(&self, route: Option<Route>) -> bool {
+        self.route() == route && !self.left
+    }
+
+    /// Whether `route` leads to another server than the last message took.
+    pub(super) fn leads_elsewhere(&self, route: Route) -> bool {
+        self.route().is_some_and(|last| last.server() != route.server())
+    }
+
+    /// Whether the agent has gone, or goes now, from one server to another.
+    pub(super) fn moves(&self, route: Route) -> bool {
+        self.left || self.leads_elsewhere(route)
+    }
+
+    /// What was unanswered on another route is given up.
+    pub(super) const fn give_up(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Where the former server can be told that the agent has left it for the one behind `route`. It is
+    /// named once.
+    pub(super) fn leave_for(&mut self, route: Route) -> Option<Route> {
+        let former = self.route().filter(|former| former.server() != route.server())?;
+        (!std::mem::replace(&mut self.left, true)).then_some(former)
+    }
+
+    /// Takes a server's message as the answer to one of those sent on `route`. `None`: none was
+    /// awaited there.
+    pub(super) fn take_answer(
+        &mut self,
+        scan: &ServerScan<'_>,
+        route: Route,
+        now: Instant,
+    ) -> Option<Answer> {
+        let announced = self.announcing;
+        if !self.take_lost(route) {
+            return None;
+        }
+        // With several under way it is unknown which of them this one answers.
+        let at = self.sent_at().filter(|_| self.unanswered == 0);
+        Some(Answer {
+            after: at.map(|at| now.saturating_duration_since(at)),
+            introduction: (announced && scan.error_response.is_none())
+                .then(|| scan.reports_full_state_wanted()),
+            orphan: false,
+        })
+    }
+
+    /// One message sent on `route` gets no answer any more. `false`: none was awaited there.
+    pub(super) fn take_lost(&mut self, route: Route) -> bool {
+        if self.route() != Some(route) || self.unanswered == 0 {
+            return false;
+        }
+        self.unanswered -= 1;
+        self.announcing = false;
+        true
+    }
+
+    /// Whether the server heard of the agent less than `interval` ago.
+    pub(super) fn heard_within(&self, interval: Duration, now: Instant) -> bool {
+        self.sent_at().is_some_and(|at| now.saturating_duration_since(at) < interval)
+    }
+
+    pub(super) const fn to_record(self) -> OutstandingRecord {
+        let Self { last, unanswered, announcing, left } = self;
+        OutstandingRecord { last, unanswered, announcing, left }
+    }
+
+    pub(super) const fn from_record(record: &OutstandingRecord) -> Self {
+        let OutstandingRecord { last, unanswered, announcing, left } = *record;
+        Self { last, unanswered, announcing, left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::route;
+    use super::*;
+
+    const ACKNOWLEDGEMENT: &[u8] = &[];
+
+    #[test]
+    fn the_last_answer_tells_how_long_the_server_took() {
+        let now = crate::clock::now();
+        let later = now + Duration::from_millis(30);
+        let scan = ServerScan::parse(ACKNOWLEDGEMENT).unwrap();
+        let mut outstanding = Outstanding::default();
+        outstanding.sent(route(1), now, false);
+        outstanding.sent(route(1), now, true);
+        let first = outstanding.take_answer(&scan, route(1), later).unwrap();
+        assert_eq!(first, Answer { introduction: Some(false), ..Answer::SOME });
+        let second = outstanding.take_answer(&scan, route(1), later).unwrap();
+        assert_eq!(second, Answer { after: Some(later - now), ..Answer::SOME });
+        assert_eq!(outstanding.take_answer(&scan, route(1), later), None);
+    }
+
+    #[test]
+    fn an_answer_counts_on_its_own_route_alone() {
+        let now = crate::clock::now();
+        let mut outstanding = Outstanding::default();
+        outstanding.sent(route(2), now, false);
+        assert!(!outstanding.take_lost(route(1)));
+        assert_eq!(outstanding.unanswered_on(), Some((route(2), 1)));
+        assert!(outstanding.take_lost(route(2)) && !outstanding.take_lost(route(2)));
+        assert!(outstanding.heard_within(Duration::from_secs(1), now));
+    }
+
+    #[test]
+    fn a_former_server_is_named_once() {
+        let now = crate::clock::now();
+        let mut other = route(1);
+        other.link.server = crate::ident::ServerId(1);
+        let mut outstanding = Outstanding::default();
+        outstanding.sent(route(1), now, false);
+        assert_eq!(outstanding.leave_for(route(2)), None, "the same server");
+        assert_eq!(outstanding.leave_for(other), Some(route(1)));
+        assert_eq!(outstanding.leave_for(other), None);
+        assert!(!outstanding.is_introduced(Some(route(1))), "it has forgotten the agent");
+        outstanding.sent(other, now, false);
+        assert!(outstanding.is_introduced(Some(other)));
+    }
+}

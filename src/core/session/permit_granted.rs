@@ -1,0 +1,217 @@
+//! The entries for the pacer's permits: with each, one message goes. What it says is decided now, so the
+//! newest state wins. If more waits, the session stands in the queue again.
+
+use super::parts::says_something;
+use super::server_message::store_offer;
+use super::work::{Work, capabilities_pending, wants_to_ask};
+use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
+use crate::core::pacing::Class;
+use crate::mutation::{Breach, is_on};
+use crate::opamp::field_set::FieldSet;
+use crate::opamp::server::{REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE, ServerScan};
+use crate::opamp::splice::{self, Additions};
+
+/// What came of a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitUse {
+    /// There was nothing to do: the permit costs the server nothing.
+    Idle,
+    /// A message went to the server or a question to the agent.
+    Used,
+    /// The link had no room: the session stays in the queue.
+    Again,
+}
+
+impl Session {
+    /// The pacer grants the session a permit, on a link that is up.
+    pub fn permit_granted<P: Port>(
+        &mut self,
+        class: Class,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) -> PermitUse {
+        self.permits.dequeued(class);
+        let Some(route) = port.route() else { return PermitUse::Idle };
+        let mut work = Work::of(self, moment, port);
+        let used = match use_permit(&mut work, class, route) {
+            Ok(used) => used,
+            Err(NotSent::Full) => {
+                work.session.permits.stays_queued(class);
+                PermitUse::Again
+            }
+            // The link's return brings every session a permit.
+            Err(NotSent::Down | NotSent::Stale) => PermitUse::Idle,
+        };
+        work.finish();
+        used
+    }
+
+    /// The pacer passes the session over, because its link is down: [`Session::link_up`] follows.
+    pub const fn permit_skipped(&mut self, class: Class) {
+        self.permits.dequeued(class);
+    }
+
+    /// A link came back that the session's messages take, or the session belongs to another server now. It
+    /// stands in the queue for all that it has to say there. Returns whether it joins the queue with this.
+    pub fn link_up<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) -> bool {
+        let mut wanted = self.wanted_permits();
+        if self.needs_introduction(port.route()) {
+            wanted.insert(Class::Announce);
+        }
+        let joins = !wanted.minus(self.permits.queued()).is_empty();
+        Work::of(self, moment, port).enqueue(wanted);
+        joins
+    }
+}
+
+fn use_permit<P: Port>(
+    work: &mut Work<'_, P>,
+    class: Class,
+    route: Route,
+) -> Result<PermitUse, NotSent> {
+    let state_lost = class == Class::Announce && work.port.state_lost(route);
+    work.note_route(route);
+    let attendance = work.session.attendance;
+    match class {
+        Class::Ask if attendance.is_there() && wants_to_ask(work.session) => {
+            ask_agent(work);
+            Ok(PermitUse::Used)
+        }
+        Class::Urgent if work.session.has_one_shots() => send_one_shot(work, route),
+        Class::Urgent if attendance.presence() == Presence::Disconnecting => {
+            send_goodbye(work, route)
+        }
+        Class::Change | Class::FullState | Class::Announce if !attendance.has_left() => {
+            send_state(work, class, route, state_lost)
+        }
+        _ => Ok(PermitUse::Idle),
+    }
+}
+
+/// What waits in one class may go with another's permit: a change introduces the agent. If it would pass
+/// for the whole state, the whole state goes: a server that has lost the agent could not know that there
+/// is more.
+fn send_state<P: Port>(
+    work: &mut Work<'_, P>,
+    class: Class,
+    route: Route,
+    state_lost: bool,
+) -> Result<PermitUse, NotSent> {
+    let session = &mut *work.session;
+    let introduces = session.needs_introduction(Some(route));
+    // What has introduced it may have been refused: then an announcement is due, and nothing acked.
+    let again = session.permits.announce_due() && session.replica.acked_nothing();
+    if introduces && state_lost || (introduces || again) && session.replica.passes_for_all() {
+        session.replica.ask_for_all();
+    }
+    let pending = session.replica.pending();
+    if says_something(pending) {
+        work.leave_former_server(route);
+        return send_stored(work, route, pending);
+    }
+    let announces = announce_pending(work, route) || capabilities_pending(work.session);
+    if class != Class::Announce || !announces {
+        return Ok(PermitUse::Idle);
+    }
+    work.leave_former_server(route);
+    work.send_announce(route)?;
+    Ok(PermitUse::Used)
+}
+
+/// Whether the server is to hear of the agent, also where there is nothing to say of it.
+fn announce_pending<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
+    work.session.permits.announce_due() || work.session.needs_introduction(Some(route))
+}
+
+/// Sends parts of the agent's state from the store (R2, R4).
+fn send_stored<P: Port>(
+    work: &mut Work<'_, P>,
+    route: Route,
+    parts: FieldSet,
+) -> Result<PermitUse, NotSent> {
+    let (uid, number) = (work.session.uid, work.session.numbers.next());
+    let mut message = Vec::new();
+    splice::announce(uid, work.session.capabilities, number, &mut message);
+    let missing = work.port.append_stored(parts, &mut message);
+    let mut sent = parts;
+    if !missing.is_empty() {
+        work.port.note(Note::ContentMissing);
+        sent = parts.minus(missing);
+        if !lack(work, missing, sent, route) {
+            if announce_pending(work, route) {
+                work.send_announce(route)?;
+            }
+            return Ok(PermitUse::Used);
+        }
+    }
+    work.send(route, &ToServer::Stored(&message))?;
+    work.session.replica.parts_sent(sent);
+    work.port.note(Note::ReportFromStore(message.len()));
+    Ok(PermitUse::Used)
+}
+
+/// The store lacks these parts: the agent is asked, and its answer uses a permit that is reserved for it.
+/// Returns whether the rest goes now. It does if it says something; of a whole state, however, only if
+/// the agent is away, for the answer of one that is there will be whole.
+fn lack<P: Port>(work: &mut Work<'_, P>, missing: FieldSet, rest: FieldSet, route: Route) -> bool {
+    let whole = work.session.replica.full_pending();
+    work.session.replica.lose(missing);
+    work.session.questions.want();
+    work.session.permits.reserve_for_answer();
+    let announces = announce_pending(work, route);
+    says_something(rest) && (announces || !whole || !work.session.attendance.is_there())
+}
+
+/// Sends the first of the one-shot messages that wait.
+fn send_one_shot<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<PermitUse, NotSent> {
+    work.leave_former_server(route);
+    let Session { capabilities, numbers, cold, .. } = &*work.session;
+    let first = cold.as_ref().and_then(|cold| cold.one_shots.first());
+    let Some(fields) = first else { return Ok(PermitUse::Idle) };
+    let (capabilities, number) = (*capabilities, numbers.next());
+    work.port.send(route, &ToServer::OneShot { fields, capabilities, number })?;
+    work.session.cold_mut().one_shots.pop();
+    work.note_sent(route);
+    if is_on(Breach::R3RepeatsNumber) {
+        work.session.numbers.give_back();
+    }
+    Ok(PermitUse::Used)
+}
+
+/// Tells the server that the agent has left. If the agent left while it moved to another server, the
+/// former one has been told, and this one has never heard of it.
+fn send_goodbye<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<PermitUse, NotSent> {
+    work.leave_former_server(route);
+    if work.session.attendance.is_gone() {
+        return Ok(PermitUse::Idle);
+    }
+    let number = work.session.numbers.next();
+    work.send(route, &ToServer::Disconnect { number })?;
+    work.enter(Presence::Gone);
+    Ok(PermitUse::Used)
+}
+
+/// Asks the agent for its full state, or its component map, on the gateway's own account.
+fn ask_agent<P: Port>(work: &mut Work<'_, P>) {
+    let now = work.now();
+    let mut flags = 0;
+    if work.session.questions.ask(now) {
+        flags |= REPORT_FULL_STATE;
+        work.port.note(Note::FullStateAsked);
+    }
+    if let Some(cold) = &mut work.session.cold
+        && cold.map.ask(now)
+    {
+        flags |= REPORT_AVAILABLE_COMPONENTS;
+    }
+    if work.session.attendance.is_connected() {
+        work.acknowledge(ToAgent::Push(0), flags);
+        return;
+    }
+    let mut message = Vec::new();
+    let with = Additions { flags, ..Additions::default() };
+    splice::acknowledge(work.session.uid, &with, &mut message);
+    if let Ok(scan) = ServerScan::parse(&message) {
+        store_offer(work, &scan);
+    }
+}

@@ -1,0 +1,312 @@
+//! The port through which a session's effects go out, in the order in which they must happen. The shell
+//! implements it over links, stores and connections; the tests over plain vectors. Whoever implements it
+//! carries an effect out before it returns, and leaves every decision to the session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{ClassSet, EndReason, ForwardPlan, ReportDigests, Route, ServerHello};
+use crate::core::pacing::Permit;
+use crate::ident::{InstanceUid, SequenceNum, ServerId};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::digest::{Digest, RawHash};
+use crate::opamp::field_set::FieldSet;
+use crate::opamp::splice;
+
+/// See the module's text. A session calls it while it handles one event.
+pub trait Port {
+    // What the session asks of its surroundings.
+
+    /// The link that the agent's messages take now; `None` if no server is configured.
+    fn route(&self) -> Option<Route>;
+
+    /// Asks the pacer whether a message that has just come may go on `route`. What goes with a permit that
+    /// was granted before needs no other.
+    fn permit(&mut self, route: Route) -> Permit;
+
+    /// Whether the server has asked for the full state of all agents that were introduced to this
+    /// incarnation lately: then the next one is introduced by its full state, which spares a question.
+    fn state_lost(&self, route: Route) -> bool;
+
+    /// What a server says of itself.
+    fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
+
+    /// How many bytes more may wait, for all sessions together.
+    fn free_bytes(&self) -> FreeBytes;
+
+    // What agents report.
+
+    /// A hash of the report's bytes: equal bytes have equal digests.
+    fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash;
+
+    /// Puts the digests of a report's parts into `digests`.
+    fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests);
+
+    /// Stores these parts of a report, in place of what was stored of them.
+    fn store(&mut self, scan: &AgentScan<'_>, parts: impl Iterator<Item = (u32, Digest)>);
+
+    /// Appends the stored bytes of these parts to `out`, encoded fields of an `AgentToServer`. Returns the
+    /// parts that are missing.
+    fn append_stored(&mut self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet;
+
+    /// Forgets all that is stored of this agent.
+    fn forget_stored(&mut self);
+
+    // Towards the server.
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// Says why the message was refused; nothing of it has been written then.
+    fn send(&mut self, route: Route, message: &ToServer<'_>) -> Result<(), NotSent>;
+
+    /// The answers to this many messages, the last on `route`, will find no session: they no longer count
+    /// as awaited.
+    fn orphaned(&mut self, route: Route, messages: u32);
+
+    /// Puts the session into its server's queue. [`super::Session::permit_granted`] follows for each class.
+    fn enqueue(&mut self, classes: ClassSet);
+
+    // Towards the agent.
+
+    /// Writes one `ServerToAgent`, without a header, for the agent's present connection. `false`: more waits
+    /// there than may, all of it is dropped, and the connection closes.
+    fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool;
+
+    /// Answers the plain-HTTP request that waits. `settled`: the server has heard and answered everything.
+    fn answer_request(&mut self, settled: bool, write: impl FnOnce(&mut Vec<u8>));
+
+    /// From when on the agent's connection has to call [`super::Session::reply_overdue`].
+    fn reply_due(&mut self, at: Option<Instant>);
+
+    /// The agent's present connection is no longer the session's. Returns whether bytes that waited for it
+    /// are lost.
+    fn detach(&mut self, why: Departure) -> bool;
+
+    /// The agent's present connection closes once what waits for it is written.
+    fn close_when_written(&mut self);
+
+    // About the session.
+
+    /// What has happened, for logs and metrics.
+    fn note(&mut self, note: Note);
+
+    /// The session has to be looked at then ([`super::Session::deadline_passed`]). What was named first counts
+    /// until it has passed: a session has one deadline at a time.
+    fn deadline(&mut self, at: Instant);
+
+    /// The session is over and leaves the table. `unanswered`: answers to it may still come.
+    fn over(&mut self, unanswered: Option<(Route, u32)>);
+}
+
+/// Why a message was refused on its way to a server. The session keeps what it says and waits for a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// The link is down.
+    Down,
+    /// As many messages or bytes wait on the link as may.
+    Full,
+    /// The route was of an earlier incarnation.
+    Stale,
+}
+
+/// How many bytes more may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeBytes {
+    /// For agents.
+    pub for_agents: usize,
+    /// One-shot messages, for servers.
+    pub for_servers: usize,
+}
+
+/// One message to a server.
+#[derive(Debug, Clone, Copy)]
+pub enum ToServer<'a> {
+    /// An agent's message, in this form.
+    Report {
+        /// The agent's message.
+        scan: &'a AgentScan<'a>,
+        /// Its form.
+        plan: ForwardPlan,
+        /// Its number.
+        number: SequenceNum,
+    },
+    /// Introduces the agent, or says that it is alive.
+    Announce {
+        /// The agent's capabilities.
+        capabilities: u64,
+        /// Its number.
+        number: SequenceNum,
+    },
+    /// A whole message that was put together from the store.
+    Stored(&'a [u8]),
+    /// A one-shot message that has waited.
+    OneShot {
+        /// Its fields.
+        fields: &'a [u8],
+        /// The agent's present capabilities.
+        capabilities: u64,
+        /// Its number.
+        number: SequenceNum,
+    },
+    /// Says that the agent has left.
+    Disconnect {
+        /// Its number.
+        number: SequenceNum,
+    },
+}
+
+impl ToServer<'_> {
+    /// Appends the encoded `AgentToServer`.
+    pub fn write(&self, uid: InstanceUid, out: &mut Vec<u8>) {
+        match *self {
+            Self::Report { scan, plan: ForwardPlan::Fields(keep), number } => {
+                splice::forward_fields(scan, keep, number, out);
+            }
+            Self::Report { scan, number, .. } => splice::forward(scan, number, out),
+            Self::Announce { capabilities, number } => {
+                splice::announce(uid, capabilities, number, out);
+            }
+            Self::Stored(message) => out.extend_from_slice(message),
+            Self::OneShot { fields, capabilities, number } => {
+                out.extend_from_slice(fields);
+                splice::set_sequence_num(number, out);
+                splice::set_capabilities(capabilities, out);
+            }
+            Self::Disconnect { number } => splice::disconnect(uid, number, out),
+        }
+    }
+}
+
+/// What a message to an agent is, and about how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToAgent {
+    /// The gateway's acknowledgement of the message that is being handled.
+    ReplyNow,
+    /// The gateway's acknowledgement of an earlier message.
+    Acknowledgement,
+    /// The server's reply, of about this many bytes.
+    Reply(usize),
+    /// A server's message or the gateway's question, of about this many bytes.
+    Push(usize),
+}
+
+/// About how long an acknowledgement is.
+const ACKNOWLEDGEMENT_BYTES: usize = 32;
+
+impl ToAgent {
+    /// About how long the message is.
+    pub const fn expected_bytes(self) -> usize {
+        match self {
+            Self::ReplyNow | Self::Acknowledgement => ACKNOWLEDGEMENT_BYTES,
+            Self::Reply(bytes) | Self::Push(bytes) => bytes,
+        }
+    }
+}
+
+/// Why a connection is no longer a session's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// A newer connection of the agent has the session.
+    Replaced,
+    /// The agent has said goodbye, or its session is over: it still gets what waits for it.
+    Left,
+    /// The connection goes on under another uid: it still gets what waits under this one.
+    Renamed,
+    /// The connection is lost.
+    Lost,
+    /// The node drains, and the agent has what waited for it.
+    Drained,
+}
+
+/// Why an offer will not reach its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferLoss {
+    /// The session ended.
+    SessionEnded,
+    /// Too much waits.
+    OverBudget,
+    /// A restart was meant for a process that is gone.
+    NewProcess,
+    /// It came from a server that the agent has left.
+    FormerServer,
+}
+
+/// Why a one-shot message is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomLoss {
+    /// Too many wait, or too many bytes.
+    OverBudget,
+    /// The session ended.
+    SessionEnded,
+}
+
+/// Who wrote a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replier {
+    /// The server.
+    Server,
+    /// The gateway.
+    Gateway,
+}
+
+/// What has happened, for logs and metrics. Changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// An agent has come back that had said goodbye.
+    Reopened,
+    /// An agent has come back to its session.
+    Resumed,
+    /// A newer connection took an open one's place.
+    ConnectionReplaced,
+    /// The agent's connection is lost.
+    Absent,
+    /// The session ended.
+    Ended(EndReason),
+    /// The session ended because the node drains and the agent goes to another.
+    Moved {
+        /// Its server has heard and answered everything.
+        settled: bool,
+    },
+    /// The agent's number jumped.
+    Gap {
+        /// The number expected.
+        expected: SequenceNum,
+        /// The number that came.
+        received: SequenceNum,
+    },
+    /// A heartbeat was answered here, or sent on.
+    Heartbeat {
+        /// It was sent on.
+        forwarded: bool,
+    },
+    /// A report went to the server.
+    ReportForwarded,
+    /// A report of this many bytes was answered here (R1).
+    ReportSuppressed(usize),
+    /// The server was told of the agent's state, in this many bytes, from the store.
+    ReportFromStore(usize),
+    /// The store lacks a part of the state that a server is to get.
+    ContentMissing,
+    /// The server was told of the agent by a message of the gateway's own.
+    Announced(ServerId),
+    /// A server wants the full state.
+    FullStateWanted,
+    /// The agent is asked for its full state.
+    FullStateAsked,
+    /// The agent gets a reply.
+    Replied {
+        /// From whom.
+        by: Replier,
+        /// How long the agent has waited, if that is known.
+        after: Option<Duration>,
+    },
+    /// A server's late acknowledgement was held back.
+    AcknowledgementSwallowed,
+    /// An offer waits for its agent.
+    OfferStored,
+    /// An offer is lost.
+    OfferDropped(OfferLoss),
+    /// A custom message, or a request, is lost.
+    CustomDropped(CustomLoss),
+}

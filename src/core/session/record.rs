@@ -1,0 +1,126 @@
+//! A session as plain values: everything that its decisions rest on. A session that is made from the record of
+//! another behaves as that one would have. Knows no encoding.
+//!
+//! What is stored of the agent's state belongs to the record's holder, as do the agent's connection and the
+//! session's place in its server's queue.
+
+use super::cold::Cold;
+use super::greeting::Greeting;
+use super::mailbox::Mailbox;
+use super::numbers::Numbers;
+use super::one_shots::OneShots;
+use super::outstanding::Outstanding;
+use super::permits::Permits;
+use super::presence::{Attendance, LiveReplacements};
+use super::questions::{MapQuestion, Questions};
+use super::replica::Replica;
+use super::replies::Replies;
+use super::{
+    LateReply, LiveReplacementsRecord, MailboxRecord, OutstandingRecord, PermitsRecord, Presence,
+    QuestionsRecord, ReplicaState, RepliesRecord, Session,
+};
+use crate::ident::{InstanceUid, SequenceNum};
+
+/// See the module's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The agent.
+    pub uid: InstanceUid,
+    /// `AgentToServer.capabilities` as last reported.
+    pub capabilities: u64,
+    /// Whether the agent is there.
+    pub presence: Presence,
+    /// The agent was ordered to another node.
+    pub drains: bool,
+    /// The agent has the server's greeting on its present connection.
+    pub greeted: bool,
+    /// The agent's last number.
+    pub agent_number: Option<SequenceNum>,
+    /// The last number used towards the server.
+    pub upstream_number: SequenceNum,
+    /// Messages that the server has yet to answer.
+    pub outstanding: OutstandingRecord,
+    /// Replies that the agent is owed.
+    pub replies: RepliesRecord,
+    /// What the agent has to be asked for.
+    pub questions: QuestionsRecord,
+    /// What of the agent's state the server has; `None` before the first report.
+    pub replica: Option<ReplicaState>,
+    /// Where the session waits for permits.
+    pub permits: PermitsRecord,
+    /// What waits for the agent.
+    pub mailbox: MailboxRecord,
+    /// One-shot messages that wait for the server, in order.
+    pub one_shots: Vec<Vec<u8>>,
+    /// What seldom happens.
+    pub seldom: SeldomRecord,
+}
+
+/// The part of a record that is empty for most sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeldomRecord {
+    /// Answers to an earlier session may still come.
+    pub late_reply: Option<LateReply>,
+    /// Replaced connections that proved to be alive.
+    pub live_replacements: LiveReplacementsRecord,
+}
+
+impl Session {
+    /// Writes everything down that the session's decisions rest on.
+    pub fn to_record(&self) -> Record {
+        let none = Cold::default();
+        let cold = self.cold.as_deref().unwrap_or(&none);
+        Record {
+            uid: self.uid,
+            capabilities: self.capabilities,
+            presence: self.attendance.presence(),
+            drains: self.drains,
+            greeted: self.greeting.is_told(),
+            agent_number: self.numbers.agent(),
+            upstream_number: self.numbers.upstream(),
+            outstanding: self.outstanding.to_record(),
+            replies: self.replies.to_record(),
+            questions: QuestionsRecord {
+                full_state: self.questions.full_state(),
+                said_all: self.questions.said_all(),
+                map: cold.map.to_record(),
+                doubt: cold.doubt,
+            },
+            replica: self.replica.to_record(),
+            permits: self.permits.to_record(),
+            mailbox: cold.mailbox.to_record(),
+            one_shots: cold.one_shots.to_record(),
+            seldom: SeldomRecord {
+                late_reply: cold.late_reply,
+                live_replacements: cold.live.to_record(),
+            },
+        }
+    }
+
+    /// Makes the session that the record was written from.
+    pub fn from_record(record: Record) -> Self {
+        let cold = Cold {
+            mailbox: Mailbox::from_record(record.mailbox),
+            one_shots: OneShots::from_record(record.one_shots),
+            map: MapQuestion::from_record(record.questions.map),
+            doubt: record.questions.doubt,
+            late_reply: record.seldom.late_reply,
+            live: LiveReplacements::from_record(&record.seldom.live_replacements),
+        };
+        let QuestionsRecord { full_state, said_all, .. } = record.questions;
+        Self {
+            uid: record.uid,
+            capabilities: record.capabilities,
+            attendance: Attendance::restored(record.presence),
+            numbers: Numbers::from_record(record.agent_number, record.upstream_number),
+            outstanding: Outstanding::from_record(&record.outstanding),
+            replies: Replies::from_record(&record.replies),
+            questions: Questions::from_record(full_state, said_all),
+            replica: Replica::from_record(record.replica),
+            cold: (!cold.is_default()).then(|| Box::new(cold)),
+            permits: Permits::from_record(&record.permits),
+            greeting: Greeting::restored(record.greeted),
+            drains: record.drains,
+        }
+    }
+}

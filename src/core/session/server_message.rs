@@ -1,0 +1,263 @@
+//! The entries for a server's words: a message for this agent, and the sign that a message of the agent's
+//! came to nothing.
+
+use std::time::Duration;
+
+use super::server_asks::note_asks;
+use super::work::Work;
+use super::{
+    Answer, CustomLoss, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
+};
+use crate::mutation::{Breach, is_on};
+use crate::opamp::offers::Absorbed;
+use crate::opamp::server::{ErrorKind, ServerScan};
+use crate::opamp::splice;
+
+/// What became of a server's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// It went to its agent, waits for it, or was an acknowledgement already given.
+    Done,
+    /// There is no session with this uid.
+    Unknown,
+    /// The server refused the agent's message and wants a pause, of this length if it said so.
+    Unavailable(Option<Duration>),
+}
+
+/// A server's message, dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// What became of it.
+    pub delivered: Delivered,
+    /// What it says about the server as an answer; `None` if it was none.
+    pub answer: Option<Answer>,
+}
+
+/// Bytes that the greeting adds to a server's message, about.
+const GREETING_BYTES: usize = 64;
+
+impl Session {
+    /// A server's message for this agent came on `from`. A reply and a push look alike on the wire: while
+    /// the server owes a reply, the first message counts as it.
+    pub fn server_message<P: Port>(
+        &mut self,
+        scan: &ServerScan<'_>,
+        from: Route,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) -> Delivery {
+        let mut work = Work::of(self, moment, port);
+        let delivery = take_server_message(&mut work, scan, from);
+        work.finish();
+        delivery
+    }
+
+    /// A message that went out on `from` came to nothing outside of OpAMP: the connection broke, or a status
+    /// of HTTP says so. `again`: what it said is to be sent once more, with a permit. Returns what that is
+    /// as an answer; `None` if none was awaited any more, and what was lost has been seen to.
+    pub fn message_lost<P: Port>(
+        &mut self,
+        from: Route,
+        again: bool,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) -> Option<Answer> {
+        if !self.outstanding.take_lost(from) {
+            return None;
+        }
+        self.replica.refused(true, again);
+        if again {
+            // It may have been an announcement.
+            self.permits.announce_later();
+        }
+        let mut work = Work::of(self, moment, port);
+        acknowledge_lost(&mut work);
+        work.finish();
+        Some(Answer::SOME)
+    }
+
+    /// A message that went out on `from` is refused by the server, outside of OpAMP. The agent is told as if
+    /// the server had said so itself, which `refusal` does (OpAMP specification, "Bad Request"). Of a
+    /// message that said nothing, and that may have been the gateway's own, the agent is told if it waits for
+    /// the answer.
+    pub fn message_refused<P: Port>(
+        &mut self,
+        refused: &RefusedMessage<'_>,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) -> Option<Answer> {
+        if refused.said_something || self.replies.owed() > 0 {
+            return self.server_message(refused.refusal, refused.from, moment, port).answer;
+        }
+        self.message_lost(refused.from, false, moment, port)
+    }
+}
+
+/// A message that a server refused outside of OpAMP.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedMessage<'a> {
+    /// Where it went.
+    pub from: Route,
+    /// The refusal in OpAMP's words.
+    pub refusal: &'a ServerScan<'a>,
+    /// It said more than that the agent is there.
+    pub said_something: bool,
+}
+
+/// A server's message on its way to the agent.
+struct ForAgent<'a> {
+    /// The message without the flags that the agent need not see; its bytes still have them.
+    scan: ServerScan<'a>,
+    /// There were such flags.
+    stripped: bool,
+    from: Route,
+    /// For how long the agent has been waiting for a reply.
+    waited: Option<Duration>,
+}
+
+fn take_server_message<P: Port>(
+    work: &mut Work<'_, P>,
+    scan: &ServerScan<'_>,
+    from: Route,
+) -> Delivery {
+    if scan.reports_full_state_wanted() {
+        work.port.note(Note::FullStateWanted);
+    }
+    if work.session.outstanding.leads_elsewhere(from) {
+        // The agent has been moved away from this server: the present one decides.
+        if !scan.is_empty_ack() {
+            work.port.note(Note::OfferDropped(OfferLoss::FormerServer));
+        }
+        return Delivery { delivered: Delivered::Done, answer: Some(Answer::ORPHAN) };
+    }
+    let now = work.now();
+    let waited = work.session.replies.waited(now, work.moment.policy.reply_wait);
+    let answer = work.session.outstanding.take_answer(scan, from, now);
+    let mut unavailable = None;
+    if let Some(error) = scan.error() {
+        let overloaded = error.kind == ErrorKind::Unavailable;
+        // Which message it refused, the server leaves open. If it owed no answer, another message passed
+        // for it, and what that one brought is in doubt.
+        work.session.replica.refused(answer.is_some(), overloaded);
+        unavailable = overloaded.then_some(error.retry_after);
+    }
+    if let Some(retry_after) = unavailable {
+        // It may have been an announcement that was refused. The agent hears nothing of it: it can do
+        // nothing about it (docs/FIELD-NOTES.md).
+        work.session.permits.announce_later();
+        acknowledge_lost(work);
+        return Delivery { delivered: Delivered::Unavailable(retry_after), answer };
+    }
+    note_all_answered(work);
+    let strip = note_asks(work, scan);
+    let message = ForAgent { scan: scan.without_flags(strip), stripped: strip != 0, from, waited };
+    deliver(work, &message);
+    Delivery { delivered: Delivered::Done, answer }
+}
+
+/// The server's reply will stay out: the agent, if it is owed one, gets the gateway's.
+fn acknowledge_lost<P: Port>(work: &mut Work<'_, P>) {
+    let owed = work.session.replies.take();
+    if owed && work.session.attendance.is_connected() {
+        work.acknowledge_owed(1);
+    }
+}
+
+/// Once all is answered, all that was sent has arrived, unless late replies may have passed for answers.
+fn note_all_answered<P: Port>(work: &mut Work<'_, P>) {
+    let now = work.now();
+    let session = &mut *work.session;
+    if let Some(cold) = &mut session.cold {
+        cold.late_reply.take_if(|late| late.until <= now);
+        if cold.late_reply.is_some() {
+            return;
+        }
+    }
+    if session.outstanding.unanswered() == 0 {
+        session.replica.all_answered();
+    }
+}
+
+/// Brings a message to the agent: now, with its next poll, or never.
+fn deliver<P: Port>(work: &mut Work<'_, P>, message: &ForAgent<'_>) {
+    let ForAgent { scan, waited, .. } = message;
+    let is_reply = work.session.replies.take();
+    let is_empty = scan.is_empty_ack() && !is_on(Breach::R5AnswersTwice);
+    let has_offers = work.session.has_offers();
+    match work.session.attendance.presence() {
+        Presence::Connected { .. } if is_reply => {
+            write_through(work, message, ToAgent::Reply);
+            note_server_reply(work, *waited);
+        }
+        Presence::Polling { .. } if is_reply => {
+            store_offer(work, scan);
+            note_server_reply(work, *waited);
+        }
+        _ if is_empty => work.port.note(Note::AcknowledgementSwallowed),
+        Presence::Connected { .. } if !has_offers => {
+            write_through(work, message, ToAgent::Push);
+        }
+        // Connected, and its first report is yet to be taken: what waited longer goes first.
+        Presence::Connected { .. } | Presence::Polling { .. } | Presence::Absent { .. } => {
+            store_offer(work, scan);
+        }
+        Presence::Disconnecting | Presence::Gone => {
+            // Should it come back before the server has been told, the server must find out.
+            work.offer_may_be_lost();
+            work.port.note(Note::OfferDropped(OfferLoss::SessionEnded));
+        }
+    }
+}
+
+fn note_server_reply<P: Port>(work: &mut Work<'_, P>, after: Option<Duration>) {
+    work.port.note(Note::Replied { by: Replier::Server, after });
+}
+
+/// Writes a server's message for the agent's WebSocket.
+fn write_through<P: Port>(
+    work: &mut Work<'_, P>,
+    message: &ForAgent<'_>,
+    kind: fn(usize) -> ToAgent,
+) {
+    let ForAgent { scan, stripped, from, .. } = message;
+    let (now, uid) = (work.now(), work.session.uid);
+    if scan.new_instance_uid().is_some() {
+        work.session.cold_mut().mailbox.set_renamed(true);
+    }
+    // A question that is lost is asked again; an offer has to be found missing.
+    if !scan.without_flags(u64::MAX).is_empty_ack() {
+        work.session.cold_mut().mailbox.content_written(now);
+    }
+    work.pass_on(kind(scan.bytes.len() + GREETING_BYTES), *from, |with, out| {
+        let gave = splice::to_agent(scan, uid, with, out);
+        if *stripped {
+            splice::set_flags(scan.flags, out);
+        }
+        gave
+    });
+}
+
+/// Keeps a server's message for an agent that is away or polls. What finds no room is lost: the agent's
+/// full report then shows the server what the agent lacks.
+pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>) {
+    if scan.bytes.len() > work.port.free_bytes().for_agents {
+        work.offer_may_be_lost();
+        work.port.note(Note::OfferDropped(OfferLoss::OverBudget));
+        return;
+    }
+    let limits = work.moment.policy.offers;
+    let mailbox = &mut work.session.cold_mut().mailbox;
+    let Absorbed { dropped_custom, dropped_offers, .. } = mailbox.absorb(scan, limits);
+    if dropped_offers > 0 {
+        work.offer_may_be_lost();
+    }
+    for _ in 0..dropped_custom {
+        work.port.note(Note::CustomDropped(CustomLoss::OverBudget));
+    }
+    for _ in 0..dropped_offers {
+        work.port.note(Note::OfferDropped(OfferLoss::OverBudget));
+    }
+    if !scan.is_empty_ack() {
+        work.port.note(Note::OfferStored);
+    }
+}

@@ -1,0 +1,119 @@
+//! A session and its record say the same, whatever they say.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::harness::{UID, route};
+use crate::core::session::{
+    AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
+    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, Record, ReplicaState,
+    RepliesRecord, SeldomRecord, Session,
+};
+use crate::ident::{ConnectionId, SequenceNum};
+use crate::opamp::field_set::FieldSet;
+
+/// Numbers from which every field of a record follows.
+#[derive(Debug, Clone)]
+struct Dice {
+    numbers: [u32; 8],
+    flags: [bool; 16],
+    one_shots: Vec<Vec<u8>>,
+}
+
+fn dice() -> impl Strategy<Value = Dice> {
+    let one_shots = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..4);
+    (any::<[u32; 8]>(), any::<[bool; 16]>(), one_shots)
+        .prop_map(|(numbers, flags, one_shots)| Dice { numbers, flags, one_shots })
+}
+
+fn full_state(number: u32, at: Instant) -> FullState {
+    [FullState::Reported, FullState::Wanted, FullState::Asked(at)][number as usize % 3]
+}
+
+fn replica(dice: &Dice) -> ReplicaState {
+    let [a, b, c, d, ..] = dice.numbers.map(|number| FieldSet::of(&[number % 16, number % 7]));
+    let [full_pending, full_given, map_given, has_map, hash_counts, ..] = dice.flags;
+    ReplicaState {
+        reported: a,
+        acked: b,
+        pending: c,
+        in_flight: d,
+        full_pending,
+        full_given,
+        map_given,
+        has_map,
+        hash_counts,
+        ..ReplicaState::EMPTY
+    }
+}
+
+fn presence(dice: &Dice, at: Instant) -> Presence {
+    [
+        Presence::Connected { connection: ConnectionId(u64::from(dice.numbers[0])) },
+        Presence::Polling { heard: at, waits: dice.flags[5] },
+        Presence::Absent { until: at },
+        Presence::Disconnecting,
+    ][dice.numbers[1] as usize % 4]
+}
+
+fn questions(dice: &Dice, at: Instant) -> QuestionsRecord {
+    let full_state_now = full_state(dice.numbers[2], at);
+    let asked = matches!(full_state_now, FullState::Asked(_));
+    let doubts = [AnswerDoubt::Settled, AnswerDoubt::Until(at), AnswerDoubt::Settling];
+    QuestionsRecord {
+        full_state: full_state_now,
+        said_all: dice.flags[6] && !asked,
+        map: full_state(dice.numbers[3], at),
+        doubt: doubts[dice.numbers[4] as usize % 3],
+    }
+}
+
+fn record(dice: &Dice, start: Instant) -> Record {
+    let at = start + Duration::from_millis(u64::from(dice.numbers[7]));
+    let [number, other] = [dice.numbers[5], dice.numbers[6]];
+    let some = |flag: usize| dice.flags[flag].then_some(at);
+    let route = route(number % 5);
+    Record {
+        uid: UID,
+        capabilities: u64::from(number),
+        presence: presence(dice, at),
+        drains: dice.flags[7],
+        greeted: dice.flags[8],
+        agent_number: dice.flags[9].then_some(SequenceNum(u64::from(other))),
+        upstream_number: SequenceNum(u64::from(number)),
+        outstanding: OutstandingRecord {
+            last: some(10).map(|at| LastSent { route, at }),
+            unanswered: other,
+            announcing: dice.flags[11],
+            left: dice.flags[12],
+        },
+        replies: RepliesRecord { due: some(13), owed: other, request: number },
+        questions: questions(dice, at),
+        replica: dice.flags[14].then(|| replica(dice)),
+        permits: PermitsRecord {
+            queued: ClassSet::EMPTY,
+            announce_due: dice.flags[0],
+            answer_goes_first: dice.flags[1],
+        },
+        mailbox: MailboxRecord { offers: None, in_doubt: some(2), renamed: dice.flags[3] },
+        one_shots: dice.one_shots.clone(),
+        seldom: SeldomRecord {
+            late_reply: some(4).map(|until| LateReply { route, until }),
+            live_replacements: LiveReplacementsRecord {
+                in_a_row: u8::try_from(number % 200).unwrap(),
+                last: some(15),
+            },
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_record_is_what_its_session_writes_down(dice in dice()) {
+        let record = record(&dice, crate::clock::now());
+        prop_assert_eq!(Session::from_record(record.clone()).to_record(), record);
+    }
+}

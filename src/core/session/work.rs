@@ -1,0 +1,364 @@
+//! One event while a session handles it: the session, the time, and the port. What several entries have in
+//! common is here: what a message sent changes, what the agent is told, and how each entry ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::greeting::additions;
+use super::parts::says_something;
+use super::{
+    ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
+    Replier, Route, ServerHello, Session, ToAgent, ToServer,
+};
+use crate::core::pacing::Class;
+use crate::mutation::{Breach, is_on};
+use crate::opamp::splice::{self, Additions};
+
+/// See the module's text.
+pub(super) struct Work<'a, P: Port> {
+    pub(super) session: &'a mut Session,
+    pub(super) moment: &'a Moment<'a>,
+    pub(super) port: &'a mut P,
+    /// When a reply was due before the event.
+    reply_due: Option<Instant>,
+}
+
+impl<'a, P: Port> Work<'a, P> {
+    pub(super) fn of(session: &'a mut Session, moment: &'a Moment<'a>, port: &'a mut P) -> Self {
+        let reply_due = session.replies.due();
+        Self { session, moment, port, reply_due }
+    }
+
+    pub(super) const fn now(&self) -> Instant {
+        self.moment.now
+    }
+
+    // Towards the server.
+
+    /// Sends a message that the session answers for.
+    pub(super) fn send(&mut self, route: Route, message: &ToServer<'_>) -> Result<(), NotSent> {
+        self.port.send(route, message)?;
+        self.note_sent(route);
+        Ok(())
+    }
+
+    /// A message went that says more of the agent than that it is there.
+    pub(super) fn note_sent(&mut self, route: Route) {
+        self.sent(route, false);
+    }
+
+    /// Introduces the agent on `route`, or says that it is alive.
+    pub(super) fn send_announce(&mut self, route: Route) -> Result<(), NotSent> {
+        let message = self.announcement();
+        self.port.send(route, &message)?;
+        self.announced(route);
+        Ok(())
+    }
+
+    pub(super) const fn announcement(&self) -> ToServer<'static> {
+        let Session { capabilities, numbers, .. } = &*self.session;
+        ToServer::Announce { capabilities: *capabilities, number: numbers.next() }
+    }
+
+    /// The server has been told of the agent, and of nothing else.
+    pub(super) fn announced(&mut self, route: Route) {
+        self.port.note(Note::Announced(route.server()));
+        let introduces = self.session.needs_introduction(Some(route));
+        self.sent(route, introduces);
+    }
+
+    fn sent(&mut self, route: Route, announcing: bool) {
+        let now = self.now();
+        self.note_route(route);
+        let session = &mut *self.session;
+        session.numbers.use_next();
+        session.outstanding.sent(route, now, announcing);
+        session.permits.announced();
+        session.replica.capabilities_sent();
+    }
+
+    /// Messages that an earlier incarnation left unanswered may be lost.
+    pub(super) fn note_route(&mut self, route: Route) {
+        let session = &mut *self.session;
+        if session.outstanding.is_introduced(Some(route)) {
+            return;
+        }
+        let moved = session.outstanding.moves(route);
+        let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
+        let in_doubt = session.outstanding.unanswered() > 0 || late;
+        session.replica.new_incarnation(in_doubt && !is_on(Breach::R6IgnoresLostLink), moved);
+        session.outstanding.give_up();
+        if let Some(cold) = &mut session.cold {
+            // The server asks for the map as it did when it hears of the agent.
+            cold.map.close();
+            cold.late_reply.take_if(|late| late.route != route);
+        }
+    }
+
+    /// After a failover or failback the server that the agent came from, if it still lives, is told that
+    /// the agent has left it. For an agent that has said goodbye, that is all there is to tell.
+    pub(super) fn leave_former_server(&mut self, route: Route) {
+        let leads_elsewhere = self.session.outstanding.leads_elsewhere(route);
+        if leads_elsewhere
+            && self.session.attendance.presence() == Presence::Disconnecting
+            && !self.session.has_one_shots()
+        {
+            self.enter(Presence::Gone);
+        }
+        let Some(former) = self.session.outstanding.leave_for(route) else { return };
+        let message = ToServer::Disconnect { number: self.session.numbers.next() };
+        // A server that lost its links has lost its agents, too, and need not be told.
+        if self.port.send(former, &message).is_ok() {
+            self.port.orphaned(former, 1);
+            self.session.numbers.use_next();
+        }
+    }
+
+    // Towards the agent.
+
+    /// What the agent's first reply on a connection carries besides. `from`: the server that speaks.
+    fn hello(&self, from: Option<Route>) -> Option<Arc<ServerHello>> {
+        if self.session.greeting.is_told() {
+            return None;
+        }
+        // Before the first message is sent: the server that it will be.
+        let route = from.or_else(|| self.session.outstanding.route());
+        let route = route.or_else(|| self.port.route())?;
+        Some(self.port.server_hello(route.server()))
+    }
+
+    /// Acknowledges a message in the server's place, or asks the agent by these flags.
+    pub(super) fn acknowledge(&mut self, kind: ToAgent, flags: u64) {
+        let (hello, uid) = (self.hello(None), self.session.uid);
+        let with = additions(hello.as_deref(), flags);
+        let took = self.port.to_agent(kind, |out| splice::acknowledge(uid, &with, out));
+        self.session.greeting.gave(hello.as_deref());
+        self.note_overflow(took);
+    }
+
+    /// Gives replies that the agent is owed, in the server's place.
+    pub(super) fn acknowledge_owed(&mut self, count: u32) {
+        for _ in 0..count {
+            self.acknowledge(ToAgent::Acknowledgement, 0);
+            self.port.note(Note::Replied { by: Replier::Gateway, after: None });
+        }
+    }
+
+    /// Passes a server's message on. `write` is given the greeting and returns whether it wrote it.
+    pub(super) fn pass_on(
+        &mut self,
+        kind: ToAgent,
+        from: Route,
+        write: impl FnOnce(&Additions<'_>, &mut Vec<u8>) -> bool,
+    ) {
+        let hello = self.hello(Some(from));
+        let mut gave = false;
+        let with = additions(hello.as_deref(), 0);
+        let took = self.port.to_agent(kind, |out| gave = write(&with, out));
+        if gave {
+            self.session.greeting.gave(hello.as_deref());
+        }
+        self.note_overflow(took);
+    }
+
+    /// Bytes that waited for the agent are lost, an offer perhaps among them.
+    fn note_overflow(&mut self, took: bool) {
+        if !took {
+            let now = self.now();
+            self.session.cold_mut().mailbox.content_written(now);
+        }
+    }
+
+    /// All that waited for an agent goes to its WebSocket.
+    pub(super) fn flush_offers(&mut self) {
+        let now = self.now();
+        while let Some(cold) = self.session.cold.as_mut().filter(|cold| cold.mailbox.has_offers()) {
+            let (mailbox, uid) = (&mut cold.mailbox, self.session.uid);
+            let kind = ToAgent::Push(mailbox.bytes());
+            let with = Additions::default();
+            let took = self.port.to_agent(kind, |out| mailbox.write_next((uid, &with), now, out));
+            self.note_overflow(took);
+        }
+    }
+
+    /// The agent goes, and its connection is still open: it gets every reply that it is owed.
+    pub(super) fn say_farewell(&mut self, why: Departure) {
+        let owed = self.session.replies.waive();
+        self.acknowledge_owed(owed);
+        self.port.detach(why);
+    }
+
+    /// A request that is overtaken, or whose agent leaves, is acknowledged: what waits for the agent is for
+    /// its newer request or connection.
+    pub(super) fn answer_plainly(&mut self) {
+        if self.session.attendance.request_waits() {
+            let uid = self.session.uid;
+            let settled = self.session.is_settled();
+            self.port.answer_request(settled, |out| {
+                splice::acknowledge(uid, &Additions::default(), out);
+            });
+            self.session.attendance.set_waits(false);
+        }
+    }
+
+    /// Answers the plain-HTTP request that waits with all that waits for its agent, in one message.
+    fn answer_request(&mut self) {
+        let (now, hello, uid) = (self.now(), self.hello(None), self.session.uid);
+        let with = additions(hello.as_deref(), 0);
+        let settled = self.session.is_settled();
+        let mailbox = self.session.cold.as_mut().map(|cold| &mut cold.mailbox);
+        self.port.answer_request(settled, |out| match mailbox {
+            Some(mailbox) => mailbox.write_next((uid, &with), now, out),
+            None => splice::acknowledge(uid, &with, out),
+        });
+        self.session.greeting.gave(hello.as_deref());
+        self.session.attendance.set_waits(false);
+    }
+
+    /// An offer may be lost on its way to the agent. The server is told again what the agent has, also where
+    /// nothing changed, for that is how it finds out.
+    pub(super) fn offer_may_be_lost(&mut self) {
+        if !self.session.replica.tell_all_again() {
+            self.session.questions.want();
+        }
+    }
+
+    // About the agent's presence.
+
+    /// Changes whether the agent is there. A request that waits is answered before its agent is gone.
+    pub(super) fn enter(&mut self, next: Presence) {
+        if !matches!(next, Presence::Polling { .. }) {
+            self.answer_plainly();
+        }
+        self.session.attendance.enter(next);
+    }
+
+    /// The agent stays away under this uid. The server is told even if nothing has been sent to it yet: it
+    /// may know the agent from before this process.
+    pub(super) fn leave(&mut self) {
+        self.enter(Presence::Disconnecting);
+        self.session.replies.waive();
+    }
+
+    /// The agent is another node's now: it is forgotten, with what it still had to say.
+    pub(super) fn forget_moved(&mut self) {
+        self.session.replies.waive();
+        let settled = self.session.is_settled();
+        let next = if is_on(Breach::DrainTellsDisconnect) {
+            Presence::Disconnecting
+        } else {
+            Presence::Gone
+        };
+        self.enter(next);
+        self.port.detach(Departure::Drained);
+        self.port.note(Note::Moved { settled });
+    }
+
+    // The end of each entry.
+
+    /// Does what follows from any change: answers a request, asks for permits, notes a deadline, or ends
+    /// the session.
+    pub(super) fn finish(mut self) {
+        if self.session.attendance.has_left() {
+            self.drop_offers();
+        }
+        if self.session.attendance.is_gone() {
+            return self.end();
+        }
+        let session = &*self.session;
+        if session.attendance.request_waits() && session.replies.owed() == 0 {
+            self.answer_request();
+        }
+        let due = self.session.replies.due();
+        if due != self.reply_due {
+            self.port.reply_due(due);
+        }
+        if let Some(at) = self.session.attendance.deadline(self.moment.policy) {
+            self.port.deadline(at);
+        }
+        let wanted = self.session.wanted_permits();
+        self.enqueue(wanted);
+    }
+
+    pub(super) fn enqueue(&mut self, wanted: ClassSet) {
+        let new = self.session.permits.want(wanted);
+        if !new.is_empty() {
+            self.port.enqueue(new);
+        }
+    }
+
+    /// What waits for an agent that has left will never reach it. Should the agent come back before the
+    /// server has been told, the server must find out.
+    fn drop_offers(&mut self) {
+        let cold = self.session.cold.as_mut();
+        if cold.is_some_and(|cold| cold.mailbox.drop_offers()) {
+            self.offer_may_be_lost();
+            self.port.note(Note::OfferDropped(OfferLoss::SessionEnded));
+        }
+    }
+
+    fn end(self) {
+        let one_shots = self.session.cold.as_mut().map(|cold| std::mem::take(&mut cold.one_shots));
+        for _ in 0..one_shots.map_or(0, |one_shots| one_shots.len()) {
+            self.port.note(Note::CustomDropped(CustomLoss::SessionEnded));
+        }
+        let unanswered = self.session.outstanding.unanswered_on();
+        if let Some((route, messages)) = unanswered {
+            self.port.orphaned(route, messages);
+        }
+        self.port.over(unanswered);
+    }
+}
+
+impl Session {
+    /// Whether the agent has to be introduced on `route`, having spoken before.
+    pub(super) fn needs_introduction(&self, route: Option<Route>) -> bool {
+        let spoke = self.outstanding.route().is_some();
+        spoke && !self.outstanding.is_introduced(route) && !self.attendance.has_left()
+    }
+
+    /// Whether the server has heard and answered everything, and the agent has its replies.
+    pub(super) fn is_settled(&self) -> bool {
+        self.replies.owed() == 0
+            && self.outstanding.unanswered() == 0
+            && self.replica.pending().is_empty()
+            && !self.has_one_shots()
+    }
+
+    /// The classes in which the session has to stand in its server's queue.
+    pub(super) fn wanted_permits(&self) -> ClassSet {
+        let mut wanted = ClassSet::EMPTY;
+        if self.attendance.is_gone() {
+            return wanted;
+        }
+        let leaves = self.attendance.presence() == Presence::Disconnecting;
+        if leaves || self.has_one_shots() {
+            wanted.insert(Class::Urgent);
+        }
+        if !leaves && self.replica.full_pending() {
+            wanted.insert(Class::FullState);
+        } else if !leaves && says_something(self.replica.pending()) {
+            wanted.insert(Class::Change);
+        }
+        if !leaves && (self.permits.announce_due() || capabilities_pending(self)) {
+            wanted.insert(Class::Announce);
+        }
+        if self.attendance.is_there() && wants_to_ask(self) {
+            wanted.insert(Class::Ask);
+        }
+        wanted
+    }
+}
+
+/// Whether the gateway has something to ask the agent itself.
+pub(super) fn wants_to_ask(session: &Session) -> bool {
+    session.questions.full_state() == FullState::Wanted
+        || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
+}
+
+/// Whether the server is to get the agent's capabilities and nothing else: an announcement has them, as every
+/// message does.
+pub(super) fn capabilities_pending(session: &Session) -> bool {
+    let pending = session.replica.pending();
+    !pending.is_empty() && !says_something(pending) && !session.has_one_shots()
+}

@@ -1,0 +1,128 @@
+//! An agent's message: from its bytes to the one session that it concerns.
+
+use std::sync::Arc;
+
+use super::Sessions;
+use super::attachment::Attachment;
+use super::attachment::AttachmentPort as _;
+use super::outbox::{Ending, Outbox};
+use super::request::Waiting;
+use crate::clock;
+use crate::core::session::{AgentMessage, Opened, Source};
+use crate::ident::{ConnectionId, InstanceUid, UidError};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::fields::ScanError;
+use crate::opamp::header;
+
+/// Why an agent's message was refused. The agent's fault, except for the last.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// The bytes are no `AgentToServer`.
+    #[error("not an AgentToServer message: {0}")]
+    Malformed(#[from] ScanError),
+    /// The message does not say who speaks.
+    #[error(transparent)]
+    Uid(#[from] UidError),
+    /// Another live agent uses the uid (R10): the agent is to be given a fresh one.
+    #[error("instance_uid {uid} is in use by another agent")]
+    Cloned {
+        /// The uid that two agents use.
+        uid: InstanceUid,
+        /// The one for this agent.
+        fresh: InstanceUid,
+    },
+    /// The table is full. The gateway's limit; retrying helps.
+    #[error("too many agents")]
+    Full,
+}
+
+impl Sessions {
+    /// A message on a WebSocket. A reply that is there at once is appended to `out` as a frame; anything later
+    /// comes through the attachment, which the first message makes.
+    ///
+    /// # Errors
+    /// Says why the message was refused. The attachment is as before.
+    pub fn receive(
+        self: &Arc<Self>,
+        attachment: &mut Option<Attachment>,
+        connection: ConnectionId,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Rejected> {
+        let scan = AgentScan::parse(header::strip(bytes))?;
+        let uid = InstanceUid::from_wire(scan.uid)?;
+        if attachment.as_ref().is_none_or(|attachment| attachment.uid != uid) {
+            let attached = self.attach(uid, connection)?;
+            if let Some(former) = attachment.replace(attached) {
+                former.hand_over(out);
+            }
+        }
+        if let Some(attachment) = attachment {
+            let message = AgentMessage { source: Source::Socket(connection), scan: &scan };
+            self.run(&attachment.entry, Some(out), |session, moment, port| {
+                session.agent_message(&message, moment, port);
+            });
+        }
+        Ok(())
+    }
+
+    /// A message in a plain-HTTP request. The answer comes from [`Waiting`].
+    ///
+    /// # Errors
+    /// Says why the message was refused.
+    pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
+        let scan = AgentScan::parse(bytes)?;
+        let uid = InstanceUid::from_wire(scan.uid)?;
+        let outbox = Arc::<Outbox>::default();
+        let message = AgentMessage { source: Source::Request, scan: &scan };
+        let (entry, (request, follow_up)) = self.enter(uid, |entry| {
+            // Opening has no follow-up of its own: the message comes in the same breath.
+            let (request, _) = self
+                .apply(entry, None, |session, moment, port| session.request_opened(moment, port));
+            entry.outbox = Some(Arc::clone(&outbox));
+            let ((), follow_up) = self.apply(entry, None, |session, moment, port| {
+                session.agent_message(&message, moment, port);
+            });
+            (request, follow_up)
+        })?;
+        self.follow_up(uid, follow_up);
+        let reply_due = outbox.reply_due_at();
+        Ok(Waiting { sessions: Arc::clone(self), entry, outbox, uid, request, reply_due })
+    }
+
+    fn attach(
+        self: &Arc<Self>,
+        uid: InstanceUid,
+        connection: ConnectionId,
+    ) -> Result<Attachment, Rejected> {
+        let outbox = Arc::<Outbox>::default();
+        let (entry, opened) = self.enter(uid, |entry| {
+            let (opened, _) = self.apply(entry, None, |session, moment, port| {
+                session.connection_opened(connection, moment, port)
+            });
+            if opened == Opened::Admitted {
+                entry.outbox = Some(Arc::clone(&outbox));
+            }
+            opened
+        })?;
+        if opened == Opened::Cloned {
+            return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
+        }
+        if self.is_stopping() {
+            outbox.close(&self.counters, Ending::Stopping);
+        }
+        Ok(Attachment { sessions: Arc::clone(self), entry, outbox, uid, connection })
+    }
+}
+
+/// A uid for an agent whose own is another agent's: a UUID of version 7, as the specification recommends
+/// (RFC 9562, section 5.7).
+fn fresh_uid() -> InstanceUid {
+    let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let millis = since.as_millis() & 0xffff_ffff_ffff;
+    let random: u128 = rand::random::<u128>() & ((1 << 80) - 1);
+    let bits = (millis << 80) | random;
+    let versioned = (bits & !(0xf << 76)) | (0x7 << 76);
+    let marked = (versioned & !(0x3 << 62)) | (0x2 << 62);
+    InstanceUid::from_bytes(marked.to_be_bytes())
+}

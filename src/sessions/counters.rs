@@ -1,0 +1,128 @@
+//! Sums over all sessions: how many there are, and how many bytes wait. Knows no session: each entry says
+//! what it adds.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use crate::core::session::{Presence, SessionFigures};
+
+/// How a session counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Connected,
+    Absent,
+    Over,
+}
+
+impl Status {
+    const fn of(presence: Presence) -> Self {
+        match presence {
+            Presence::Connected { .. } | Presence::Polling { .. } => Self::Connected,
+            Presence::Absent { .. } | Presence::Disconnecting => Self::Absent,
+            Presence::Gone => Self::Over,
+        }
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    connected: AtomicI64,
+    absent: AtomicI64,
+    agent_bytes: AtomicUsize,
+    server_bytes: AtomicUsize,
+}
+
+impl Counters {
+    pub(super) fn connected(&self) -> i64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn absent(&self) -> i64 {
+        self.absent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait for agents.
+    pub(super) fn agent_bytes(&self) -> usize {
+        self.agent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one-shot messages that wait for servers.
+    pub(super) fn server_bytes(&self) -> usize {
+        self.server_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A new session, which counts as absent until its agent's connection is there.
+    pub(super) fn opened(&self) {
+        self.add(Status::Absent, 1);
+    }
+
+    /// What waits at one agent's connection has changed from `before` bytes to `after`.
+    pub(super) fn outbox_changed(&self, before: usize, after: usize) {
+        adjust(&self.agent_bytes, before, after);
+    }
+
+    /// What one session adds to the sums has changed.
+    pub(super) fn changed(&self, before: Contribution, after: Contribution) {
+        if after.status != before.status {
+            self.add(before.status, -1);
+            self.add(after.status, 1);
+        }
+        adjust(&self.agent_bytes, before.agent_bytes, after.agent_bytes);
+        adjust(&self.server_bytes, before.server_bytes, after.server_bytes);
+    }
+
+    fn add(&self, status: Status, count: i64) {
+        match status {
+            Status::Connected => self.connected.fetch_add(count, Ordering::Relaxed),
+            Status::Absent => self.absent.fetch_add(count, Ordering::Relaxed),
+            Status::Over => return,
+        };
+    }
+}
+
+/// What one session adds to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Contribution {
+    status: Status,
+    agent_bytes: usize,
+    server_bytes: usize,
+}
+
+impl Contribution {
+    pub(super) const fn of(figures: SessionFigures) -> Self {
+        let SessionFigures { presence, agent_bytes, server_bytes, .. } = figures;
+        Self { status: Status::of(presence), agent_bytes, server_bytes }
+    }
+}
+
+fn adjust(sum: &AtomicUsize, before: usize, after: usize) {
+    match after.cmp(&before) {
+        std::cmp::Ordering::Greater => sum.fetch_add(after - before, Ordering::Relaxed),
+        std::cmp::Ordering::Less => sum.fetch_sub(before - after, Ordering::Relaxed),
+        std::cmp::Ordering::Equal => return,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_session_adds_is_taken_back_with_its_end() {
+        let counters = Counters::default();
+        let figures = |presence, agent_bytes, server_bytes| {
+            Contribution::of(SessionFigures { presence, agent_bytes, server_bytes, drains: false })
+        };
+        counters.opened();
+        let absent = figures(Presence::Absent { until: crate::clock::now() }, 0, 0);
+        let there = figures(Presence::Polling { heard: crate::clock::now(), waits: false }, 20, 3);
+        counters.changed(absent, there);
+        counters.outbox_changed(0, 5);
+        assert_eq!((counters.connected(), counters.absent()), (1, 0));
+        assert_eq!((counters.agent_bytes(), counters.server_bytes()), (25, 3));
+        counters.changed(there, figures(Presence::Gone, 0, 0));
+        counters.outbox_changed(5, 0);
+        assert_eq!((counters.connected(), counters.absent()), (0, 0));
+        assert_eq!((counters.agent_bytes(), counters.server_bytes()), (0, 0));
+    }
+}

@@ -1,0 +1,95 @@
+//! One session's place in the table: the state machine, its contents, and the way to its agent's connection.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::attachment::AttachmentPort as _;
+use super::contents::Contents;
+use super::counters::{Contribution, Counters};
+use super::outbox::{Ending, Outbox};
+use crate::core::session::Session;
+
+/// A session and its lock. The lock is held for microseconds, and given back before any await.
+#[derive(Debug)]
+pub(super) struct SessionEntry {
+    state: Mutex<EntryState>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct EntryState {
+    pub(super) session: Session,
+    /// The bytes of what the agent reported.
+    pub(super) contents: Contents,
+    /// Where bytes for the agent's present connection, or its waiting request, go.
+    pub(super) outbox: Option<Arc<Outbox>>,
+    /// The deadline that the list of deadlines has of this session: it stands there once.
+    pub(super) noted: Option<Instant>,
+    /// Taken out of the table: a thread that still finds it looks again.
+    pub(super) removed: bool,
+}
+
+impl SessionEntry {
+    pub(super) fn new(session: Session) -> Self {
+        let state = EntryState {
+            session,
+            contents: Contents::default(),
+            outbox: None,
+            noted: None,
+            removed: false,
+        };
+        Self { state: Mutex::new(state) }
+    }
+
+    pub(super) fn lock<'a>(&'a self, counters: &'a Counters) -> LockedEntry<'a> {
+        let state = self.state.lock();
+        let before = Contribution::of(state.session.figures());
+        LockedEntry { state, before, counters }
+    }
+
+    /// Without the counting: for readers.
+    pub(super) fn peek(&self) -> MutexGuard<'_, EntryState> {
+        self.state.lock()
+    }
+}
+
+impl EntryState {
+    /// The agent's connection is to close.
+    pub(super) fn close_connection(&self, counters: &Counters, why: Ending) {
+        if let Some(outbox) = &self.outbox {
+            outbox.close(counters, why);
+        }
+    }
+}
+
+/// A locked entry that keeps the sums right, whichever way the session changed.
+pub(super) struct LockedEntry<'a> {
+    state: MutexGuard<'a, EntryState>,
+    before: Contribution,
+    counters: &'a Counters,
+}
+
+impl std::ops::Deref for LockedEntry<'_> {
+    type Target = EntryState;
+
+    fn deref(&self) -> &EntryState {
+        &self.state
+    }
+}
+
+impl std::ops::DerefMut for LockedEntry<'_> {
+    fn deref_mut(&mut self) -> &mut EntryState {
+        &mut self.state
+    }
+}
+
+impl Drop for LockedEntry<'_> {
+    fn drop(&mut self) {
+        let after = Contribution::of(self.state.session.figures());
+        if after != self.before {
+            self.counters.changed(self.before, after);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What servers bring about: messages for one agent, permits, links that come back, polls and probes. Each is
+//! one call of one session's entry.
+
+use std::time::Duration;
+
+use super::entry::SessionEntry;
+use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
+use crate::clock;
+use crate::core::pacing::Class;
+use crate::core::session::{RefusedMessage, Route};
+use crate::ident::{InstanceUid, ServerId};
+use crate::mutation::{Breach, is_on};
+use crate::opamp::server::ServerScan;
+
+impl Sessions {
+    /// A message for `uid` that came on `from`.
+    pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
+        let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
+        let uid = wrong.unwrap_or(uid);
+        let delivery = self
+            .with(uid, |session, moment, port| session.server_message(scan, from, moment, port));
+        delivery.unwrap_or_else(|| Delivery {
+            delivered: Delivered::Unknown,
+            answer: self.late_reply(uid, from),
+        })
+    }
+
+    /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by
+    /// `refusal`. Returns what that is as an answer; `None` if none was awaited any more.
+    pub fn refused(
+        &self,
+        uid: InstanceUid,
+        from: Route,
+        refusal: &ServerScan<'_>,
+        said_something: bool,
+    ) -> Option<Answer> {
+        let refused = RefusedMessage { from, refusal, said_something };
+        self.with(uid, |session, moment, port| session.message_refused(&refused, moment, port))
+            .unwrap_or_else(|| self.late_reply(uid, from))
+    }
+
+    /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said is to be
+    /// sent once more, with a permit. Returns what that is as an answer; `None` if none was awaited any more.
+    pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
+        self.with(uid, |session, moment, port| session.message_lost(from, again, moment, port))
+            .unwrap_or_else(|| self.late_reply(uid, from))
+    }
+
+    /// What a server's words for an agent without a session are as an answer.
+    fn late_reply(&self, uid: InstanceUid, from: Route) -> Option<Answer> {
+        self.late_replies.lock().heard(uid, from, clock::now())
+    }
+
+    /// The session gets a permit of its server: one message goes, at most. If more waits, the session stands
+    /// in the queue again.
+    pub fn permit_granted(&self, uid: InstanceUid, class: Class) -> PermitUse {
+        self.with(uid, |session, moment, port| session.permit_granted(class, moment, port))
+            .unwrap_or(PermitUse::Idle)
+    }
+
+    /// The session's link was down when its permit came. `false`: it is up by now, and the session keeps its
+    /// place in the queue. `is_down` is asked with the session locked, so that the link's return, which
+    /// brings the session another permit, is either seen here or comes afterwards.
+    pub fn skip_permit(&self, uid: InstanceUid, class: Class, is_down: &dyn Fn() -> bool) -> bool {
+        self.with(uid, |session, _, _| {
+            let skipped = is_down();
+            if skipped {
+                session.permit_skipped(class);
+            }
+            skipped
+        })
+        .unwrap_or(true)
+    }
+
+    /// The session's own link came back.
+    pub fn enqueue_one(&self, uid: InstanceUid) {
+        if let Some(entry) = self.find(uid) {
+            self.enqueue_entry(&entry);
+        }
+    }
+
+    /// Puts every session into its server's queue whose messages took, or will take, a way that `concerned`
+    /// names: after a link came back, or a server's agents moved. Returns how many joined.
+    pub fn enqueue_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
+        let concerned = self.table.iter().filter(|entry| concerned(*entry.key()));
+        concerned.filter(|entry| self.enqueue_entry(entry.value())).count()
+    }
+
+    fn enqueue_entry(&self, entry: &SessionEntry) -> bool {
+        let joins = self.run(entry, None, |session, moment, port| session.link_up(moment, port));
+        joins.unwrap_or(false)
+    }
+
+    /// The session is to ask `server`, with a permit, whether it has something for the agent, unless the
+    /// server has heard of the agent less than `silence` ago.
+    pub fn poll(&self, uid: InstanceUid, server: ServerId, silence: Duration) -> Polled {
+        self.with(uid, |session, moment, port| session.poll_due(server, silence, moment, port))
+            .unwrap_or(Polled::Away)
+    }
+
+    /// A message for `server` on behalf of this agent, while no other message goes there. `None`: the agent is
+    /// elsewhere.
+    pub fn probe(&self, uid: InstanceUid, server: ServerId) -> Option<Probe> {
+        self.with(uid, |session, moment, port| session.probe(server, moment, port)).flatten()
+    }
+}
