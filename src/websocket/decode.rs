@@ -148,7 +148,7 @@ impl Decoder {
             let bytes = match &place {
                 PayloadPlace::Input(range) => &input[range.clone()],
                 PayloadPlace::Stored => {
-                    self.partial.as_ref().map_or(&[][..], |kept| kept.payload(kind))
+                    self.partial.as_ref().map_or(&[][..], |partial| partial.payload(kind))
                 }
             };
             return close_code(bytes).map(Complete::Close);
@@ -224,7 +224,7 @@ impl Decoder {
         if fresh.is_empty() {
             return Ok(None);
         }
-        let (held, kept, fragmented) = self.partial.as_ref().map_or((0, 0, false), |partial| {
+        let (held, stored, fragmented) = self.partial.as_ref().map_or((0, 0, false), |partial| {
             (partial.header_bytes, partial.message.len(), partial.fragmented)
         });
         let mut joined = [0; HEADER_BYTES_MAX];
@@ -238,7 +238,7 @@ impl Decoder {
             joined[held..held + copied].copy_from_slice(&fresh[..copied]);
             (&joined[..held + copied], copied)
         };
-        let context = Context { role: self.role, fragmented, room: limit.saturating_sub(kept) };
+        let context = Context { role: self.role, fragmented, room: limit.saturating_sub(stored) };
         let Some((frame, header_bytes)) = Frame::read(bytes, context)? else {
             *position += copied;
             let partial = self.partial.get_or_insert_default();

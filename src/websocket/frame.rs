@@ -1,4 +1,4 @@
-//! A frame's header, read and judged before a byte of its payload is kept (RFC 6455, section 5.2).
+//! A frame's header, read and judged before a byte of its payload is stored (RFC 6455, section 5.2).
 //!
 //! Knows of the message that the frame belongs to only what [`Context`] says.
 

@@ -240,7 +240,7 @@ async fn a_node_that_drains_sends_parked_arrivals_to_another() {
         assert!(refused || head.starts_with("HTTP/1.1 101 "), "{head}");
         sent_away += u32::from(refused);
     }
-    assert!(sent_away >= 2, "one may have had its turn before: {sent_away}");
+    assert!(sent_away >= 2, "one may have been admitted before: {sent_away}");
 }
 
 /// The promise of the metric: its outcomes and the parked arrivals add up to the connections accepted.
@@ -319,10 +319,7 @@ async fn the_end_of_a_storm_is_seen_at_a_rate_that_is_set() {
     first.ask(&heartbeat(&uid(1), 0)).await;
     let mut second = Socket::open(edge).await;
     second.ask(&heartbeat(&uid(2), 0)).await;
-    world
-        .gateway
-        .wait_metric("seawall_admission_disconnected", &[], |outside| outside == 0.0)
-        .await;
+    world.gateway.wait_metric("seawall_admission_disconnected", &[], |agents| agents == 0.0).await;
 }
 
 /// With all connections taken by parked arrivals, the others would miss the answer that says when to come.

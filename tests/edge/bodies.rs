@@ -158,7 +158,7 @@ async fn a_reply_is_compressed_for_those_who_accept_it() {
         world.server.push(&offer).await;
         let path = format!("/sessions/{}", seawall::ident::InstanceUid::from_wire(&uid).unwrap());
         // It waits for the poll.
-        kept(&world, &path).await;
+        stored(&world, &path).await;
         let body = heartbeat(&uid, number).encode_to_vec();
         let answer = post(&world, &[("Accept-Encoding", accept)], &body).await;
         assert_eq!(answer.status, 200);
@@ -176,7 +176,7 @@ async fn a_reply_is_compressed_for_those_who_accept_it() {
 }
 
 /// Waits until something waits for the agent.
-async fn kept(world: &World, path: &str) {
+async fn stored(world: &World, path: &str) {
     let waiting = async {
         loop {
             let view: serde_json::Value =
@@ -187,7 +187,7 @@ async fn kept(world: &World, path: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the offer is kept");
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the offer is stored");
 }
 
 fn offer(uid: &[u8]) -> ServerToAgent {

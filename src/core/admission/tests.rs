@@ -250,8 +250,8 @@ fn a_recognised_agent_keeps_its_reservation() {
     for _ in 0..100 {
         let again = bench.refuse(who(1));
         assert_eq!(again.reason, Reason::BeforeItsTime);
-        let (left, slot) = (again.retry_after + SECOND, first.retry_after);
-        assert!(left.abs_diff(slot) <= SECOND, "{left:?}, {slot:?}");
+        let (left, told) = (again.retry_after + SECOND, first.retry_after);
+        assert!(left.abs_diff(told) <= SECOND, "{left:?}, {told:?}");
     }
     assert_eq!(bench.admission.reservations(), 1);
     // Other agents are as near as before.

@@ -9,7 +9,7 @@ use super::step::{AgentDrain, Candidate, DrainPhase, DrainStep, Left};
 use super::terms::Terms;
 use crate::ident::InstanceUid;
 
-/// How long an agent stays past its turn because its server has yet to answer it.
+/// How long an agent stays beyond its place in the line because its server has yet to answer it.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// How soon something is looked at again that changes by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -166,9 +166,12 @@ fn one_a_second(park: Duration) -> Arc<Edge> {
 
 /// Waits until this many arrivals are parked.
 async fn parked(edge: &Edge, wanted: usize) {
-    while edge.admission().parked != wanted {
-        tokio::task::yield_now().await;
-    }
+    let reached = async {
+        while edge.admission().parked != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the arrival is parked");
 }
 
 #[tokio::test]
