@@ -107,7 +107,7 @@ impl Link {
     }
 
     pub(super) fn route(&self) -> Route {
-        Route { link: self.id, incarnation: self.published.load().0 }
+        Route::of_link(self.id, self.published.load().0)
     }
 
     pub(super) fn is_up(&self) -> bool {
