@@ -4,18 +4,18 @@
 //! docs/ARCHITECTURE.md has the map of its modules and their ranks.
 #![forbid(unsafe_code)]
 
-pub mod admin;
+mod admin;
 pub mod clock;
 pub mod config;
 pub mod core;
-pub mod edge;
+mod edge;
 pub mod gateway;
 pub mod ident;
 pub mod mutation;
 pub mod opamp;
-pub mod scratch;
+mod scratch;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
-pub mod upstream;
+mod upstream;
 pub mod websocket;

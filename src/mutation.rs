@@ -1,4 +1,4 @@
-//! Deliberate breaches of the rules R1 to R9 (docs/ARCHITECTURE.md), one at a time, which the
+//! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), one at a time, which the
 //! simulation must notice: a check that never complains proves nothing. Rank 0: knows nothing.
 //!
 //! The code asks [`is_on`] where it would break a rule. Without the feature `simulation` that is the

@@ -24,7 +24,7 @@ thread_local! {
 ///
 /// # Errors
 /// The error of the read.
-pub fn poll_read<S, T>(
+pub(crate) fn poll_read<S, T>(
     stream: Pin<&mut S>,
     context: &mut Context<'_>,
     take: impl FnOnce(&mut [u8]) -> T,
@@ -39,7 +39,7 @@ where
 ///
 /// # Errors
 /// The error of the read.
-pub fn poll_read_up_to<S, T>(
+pub(crate) fn poll_read_up_to<S, T>(
     bytes_max: usize,
     stream: Pin<&mut S>,
     context: &mut Context<'_>,
@@ -56,7 +56,7 @@ where
 }
 
 /// Lends the thread's empty space for bytes that are about to be written.
-pub fn with_output<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+pub(crate) fn with_output<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     WRITE.with_borrow_mut(|space| {
         space.clear();
         let result = write(space);

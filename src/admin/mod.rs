@@ -8,7 +8,7 @@
 mod admission;
 mod answer;
 mod drain;
-pub mod params;
+pub(crate) mod params;
 mod response;
 mod view;
 
@@ -28,8 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-pub use params::AdminParams;
-pub use view::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
+pub(crate) use params::AdminParams;
+pub(crate) use view::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 
@@ -48,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound listener.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     listener: TcpListener,
     head_timeout: Duration,
 }
@@ -58,14 +58,14 @@ impl Admin {
     ///
     /// # Errors
     /// The system's, such as an address in use.
-    pub async fn bind(params: &AdminParams) -> io::Result<Self> {
+    pub(crate) async fn bind(params: &AdminParams) -> io::Result<Self> {
         let listener = TcpListener::bind(params.listen).await?;
         AdminListening { address: listener.local_addr()? }.emit();
         Ok(Self { listener, head_timeout: HEAD_TIMEOUT })
     }
 
     /// Serves until `shutdown` completes. Connections that are then open are dropped.
-    pub async fn serve(self, view: Arc<dyn View>, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn serve(self, view: Arc<dyn View>, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {

@@ -9,7 +9,7 @@ use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, apart from the threads that carry
 /// agents; an answer is a copy, taken at one instant.
-pub trait View: Send + Sync + 'static {
+pub(crate) trait View: Send + Sync + 'static {
     /// Whether a balancer should send agents here.
     fn readiness(&self) -> Readiness;
 
@@ -35,7 +35,7 @@ pub trait View: Send + Sync + 'static {
 
 /// Whether a balancer should send agents here, and the reasons against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     /// The reasons against it, in sentences for people; empty: ready.
     pub reasons: Vec<String>,
     /// The servers, as in the configuration.
@@ -44,14 +44,14 @@ pub struct Readiness {
 
 impl Readiness {
     /// Whether the list of reasons is empty.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.reasons.is_empty()
     }
 }
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServerView {
+pub(crate) struct ServerView {
     /// Its name in the configuration.
     pub name: String,
     /// Whether a link to it is up, or the last dial succeeded.
@@ -64,7 +64,7 @@ pub struct ServerView {
 
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// The agent's instance uid.
     #[serde(serialize_with = "as_text")]
     pub uid: InstanceUid,
@@ -94,7 +94,7 @@ pub struct SessionView {
 
 /// The phase of the drain, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DrainView {
+pub(crate) struct DrainView {
     /// `serving` (before a drain), `notice`, `closing`, `cutting`, `delivering` or `drained`.
     pub phase: &'static str,
     /// Agents' connections that the drain is still to close.
@@ -105,7 +105,7 @@ pub struct DrainView {
 
 /// The state of admission.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AdmissionView {
+pub(crate) struct AdmissionView {
     /// Whether the rate is automatic.
     pub automatic: bool,
     /// Connections admitted a second.

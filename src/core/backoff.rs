@@ -2,7 +2,7 @@
 //!
 //! A link that is accepted and closed at once counts as a failure: only one that held for
 //! `stable_after` starts over from the first wait. Without that rule a server that accepts and
-//! closes is dialled thousands of times a second (field-notes.md, section 3).
+//! closes is dialled thousands of times a second (docs/FIELD-NOTES.md, section 3).
 //!
 //! ```text
 //!            failed / lost early: wait x 1.5, at most max

@@ -11,7 +11,7 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// See the module's text. Dropping it closes every connection that is still to be admitted.
-pub struct AcceptRuntime {
+pub(crate) struct AcceptRuntime {
     runtime: Option<Runtime>,
     handle: Handle,
 }
@@ -21,7 +21,7 @@ impl AcceptRuntime {
     ///
     /// # Errors
     /// If the system refuses the threads.
-    pub fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let runtime = Builder::new_multi_thread()
             .worker_threads((cores / 2).max(1))

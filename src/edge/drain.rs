@@ -40,7 +40,7 @@ impl EdgeDrain {
 
 impl Edge {
     /// Stops admitting: from now on connections end as this drain allows.
-    pub fn begin_drain(&self, drain: Arc<Mutex<Drain>>) {
+    pub(crate) fn begin_drain(&self, drain: Arc<Mutex<Drain>>) {
         self.drain.accepting(0);
         // Parked arrivals and new ones are told to come again: another node will admit them.
         self.admission.close();
@@ -49,14 +49,14 @@ impl Edge {
     }
 
     /// Agents' connections now open. While connections are accepted at the bound, a few fewer.
-    pub fn open_connections(&self) -> usize {
+    pub(crate) fn open_connections(&self) -> usize {
         let accepting = self.drain.accepting.load(Ordering::Relaxed);
         let free = self.permits.available_permits() + accepting;
         self.drain.connections_max.saturating_sub(free)
     }
 
     /// Ends all plain-HTTP connections, each after the answer that is under way.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.drain.cut.send_replace(true);
     }
 

@@ -28,7 +28,7 @@ mod ending;
 mod http;
 mod lingering_close;
 mod listen;
-pub mod params;
+pub(crate) mod params;
 mod prefixed;
 mod pressure;
 mod refusal;
@@ -45,9 +45,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-pub use accept_runtime::AcceptRuntime;
-pub use admission::AdmissionStatus;
-pub use listen::BindError;
+pub(crate) use accept_runtime::AcceptRuntime;
+pub(crate) use admission::AdmissionStatus;
+pub(crate) use listen::BindError;
 
 use crate::core::admission::Capacity;
 use crate::ident::ConnectionId;
@@ -59,7 +59,7 @@ use params::EdgeParams;
 use pressure::Pressure;
 
 /// The agents' side, listening.
-pub struct Edge {
+pub(crate) struct Edge {
     params: EdgeParams,
     sessions: Arc<Sessions>,
     /// One permit for each connection.
@@ -91,7 +91,11 @@ fn capacity_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission
 impl Edge {
     /// `connections_max` is what the process can bear; the parameters may ask for less. Agents will be
     /// served on the runtime on which this is called.
-    pub fn new(params: EdgeParams, sessions: Arc<Sessions>, connections_max: u32) -> Arc<Self> {
+    pub(crate) fn new(
+        params: EdgeParams,
+        sessions: Arc<Sessions>,
+        connections_max: u32,
+    ) -> Arc<Self> {
         let max = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
@@ -112,7 +116,7 @@ impl Edge {
     }
 
     /// Agents that can be connected at the same time; the other connections are reserved for refusals.
-    pub fn agents_max(&self) -> usize {
+    pub(crate) fn agents_max(&self) -> usize {
         let connections = self.permits.available_permits();
         connections - connections / RESERVE
     }
@@ -122,7 +126,7 @@ impl Edge {
     ///
     /// # Errors
     /// If an address cannot be bound.
-    pub fn listen(
+    pub(crate) fn listen(
         self: &Arc<Self>,
         accept_runtime: &AcceptRuntime,
     ) -> Result<(Vec<SocketAddr>, JoinSet<()>), BindError> {
@@ -130,7 +134,7 @@ impl Edge {
     }
 
     /// Measures and sweeps for as long as connections are open, also after the last one was accepted.
-    pub async fn watch(self: Arc<Self>) {
+    pub(crate) async fn watch(self: Arc<Self>) {
         listen::measure(&self).await;
     }
 
@@ -138,22 +142,22 @@ impl Edge {
     ///
     /// # Errors
     /// If the system refuses a thread for it.
-    pub fn start_probe(&self) -> io::Result<()> {
+    pub(crate) fn start_probe(&self) -> io::Result<()> {
         self.admission.start_probe(self.serving.clone())
     }
 
     /// Bytes of incomplete messages held now.
-    pub fn buffered_bytes(&self) -> usize {
+    pub(crate) fn buffered_bytes(&self) -> usize {
         self.buffered.used()
     }
 
     /// The state of admission.
-    pub fn admission(&self) -> AdmissionStatus {
+    pub(crate) fn admission(&self) -> AdmissionStatus {
         self.admission.status()
     }
 
     /// Sets the rate of entry, in arrivals a second; empty: it follows the machine.
-    pub fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
+    pub(crate) fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         self.admission.set_rate(rate);
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use super::admission::params::{AdmissionSettings, SourceFrom};
+pub(crate) use super::admission::params::{AdmissionSettings, SourceFrom};
 
 use crate::core::keepalive::KeepAliveTimes;
 

@@ -1,8 +1,8 @@
 //! Requests that are refused over HTTP, and what their senders are told: in one place for each status, written
 //! as a response for hyper, or as bytes of HTTP/1.1 while hyper has yet to see the connection.
 //!
-//! 503 and 429 are the two statuses after which agents keep their message and wait (docs/FIELD-NOTES.md, "The
-//! agents"). Overload is always answered with 503 and `Retry-After`.
+//! 503 and 429 are the two statuses after which agents keep their message and wait (docs/FIELD-NOTES.md,
+//! section 1). Overload is always answered with 503 and `Retry-After`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -31,11 +31,11 @@ impl Handle for Gauge {
 }
 
 /// One counter for each value of a label.
-pub struct Family<L: Label>(Box<[Counter]>, PhantomData<L>);
+pub(crate) struct Family<L: Label>(Box<[Counter]>, PhantomData<L>);
 
 impl<L: Label> Family<L> {
     /// The counter of one value.
-    pub fn with(&self, value: L) -> &Counter {
+    pub(crate) fn with(&self, value: L) -> &Counter {
         &self.0[value.index()]
     }
 }
@@ -48,11 +48,11 @@ impl<L: Label> Handle for Family<L> {
 }
 
 /// One gauge for each value of a label.
-pub struct GaugeFamily<L: Label>(Box<[Gauge]>, PhantomData<L>);
+pub(crate) struct GaugeFamily<L: Label>(Box<[Gauge]>, PhantomData<L>);
 
 impl<L: Label> GaugeFamily<L> {
     /// The gauge of one value.
-    pub fn with(&self, value: L) -> &Gauge {
+    pub(crate) fn with(&self, value: L) -> &Gauge {
         &self.0[value.index()]
     }
 }

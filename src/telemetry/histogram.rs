@@ -16,7 +16,7 @@ const BOUNDS_MICROS: [u64; 14] = [
 /// A latency histogram of fixed buckets: sixteen atomics. The exporter's own histogram stores every
 /// sample until the next scrape, so its memory would grow until Prometheus comes.
 #[derive(Clone, Default)]
-pub struct Histogram(Arc<Buckets>);
+pub(super) struct Histogram(Arc<Buckets>);
 
 #[derive(Default)]
 struct Buckets {
@@ -26,7 +26,7 @@ struct Buckets {
 
 impl Histogram {
     /// Counts one observation.
-    pub fn record(&self, value: Duration) {
+    pub(super) fn record(&self, value: Duration) {
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);

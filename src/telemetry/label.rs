@@ -4,7 +4,7 @@
 //! series. A peer's text (a uid, a path, an address) stays out of the exposition.
 
 /// A closed set of label values.
-pub trait Label: Copy + 'static {
+pub(crate) trait Label: Copy + 'static {
     /// The label's name in the exposition, such as `reason`.
     const KEY: &'static str;
     /// Every value, in the order of [`Label::index`].

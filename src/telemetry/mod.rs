@@ -8,7 +8,7 @@
 mod description;
 #[cfg(test)]
 mod documented;
-pub mod events;
+pub(crate) mod events;
 mod exporter;
 mod handles;
 mod histogram;
@@ -22,10 +22,9 @@ mod registry;
 mod tests;
 mod text;
 
-pub use handles::{Family, GaugeFamily};
-pub use histogram::Histogram;
-pub use label::Label;
-pub use names::ServerMetrics;
-pub use process::resident_bytes;
-pub use registry::{install, metrics, render, value};
-pub use text::thousands;
+pub(crate) use label::Label;
+pub(crate) use names::ServerMetrics;
+pub(crate) use process::resident_bytes;
+pub use registry::install;
+pub(crate) use registry::render;
+pub(crate) use text::thousands;

@@ -68,7 +68,7 @@ macro_rules! table {
             }
         }
 
-        $( $(#[$outer])* pub struct $set {
+        $( $(#[$outer])* pub(crate) struct $set {
             $( #[doc = $help] pub $field: $handle, )+
         }
 
@@ -90,7 +90,7 @@ impl Metrics {
 impl ServerMetrics {
     /// The handles of one server, by its name in the configuration. Made once for each server:
     /// a lookup by name is too slow for the data path.
-    pub fn new(server: &str) -> Self {
+    pub(crate) fn new(server: &str) -> Self {
         register(Some(("server", server)), Self::register)
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn render(output: &mut String) {
 }
 
 /// The process's resident memory, in bytes, where the system tells it.
-pub fn resident_bytes() -> Option<usize> {
+pub(crate) fn resident_bytes() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size())

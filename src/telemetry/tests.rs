@@ -10,8 +10,18 @@ use super::documented::MetricKind;
 use super::labels::edge::Transport;
 use super::labels::upstream::DialResult;
 use super::names::Metric;
+use super::registry::metrics;
 use super::*;
 use crate::core::admission::Outcome;
+
+/// The value of one series now, named as in the exposition (`name` or `name{label="value"}`).
+fn value(series: &str) -> Option<f64> {
+    let text = render();
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
 
 /// The tables of docs/METRICS.md: every metric with its kind, labels and meaning.
 fn reference() -> String {

@@ -1,7 +1,7 @@
 //! Numbers as people read them, in log lines and summaries. Must not know what they count.
 
 /// Writes `1234567` as `1,234,567`.
-pub fn thousands(number: u128) -> String {
+pub(crate) fn thousands(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

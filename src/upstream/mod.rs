@@ -14,7 +14,7 @@ mod http;
 mod incoming;
 mod link;
 mod link_set;
-pub mod params;
+pub(crate) mod params;
 mod permits;
 mod queue;
 mod servers;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-pub use tls::TlsError;
+pub(crate) use tls::TlsError;
 
 use crate::clock;
 use crate::ident::ServerId;
@@ -39,7 +39,7 @@ use servers::Servers;
 use transport::{Target, Transport};
 
 /// All servers. Cheap to share; [`Upstream::start`] makes it live.
-pub struct Upstream {
+pub(crate) struct Upstream {
     servers: Arc<Servers>,
     /// In the same order.
     targets: Vec<Arc<Target>>,
@@ -47,7 +47,7 @@ pub struct Upstream {
 
 /// One server as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerStatus {
+pub(crate) struct ServerStatus {
     /// Its name.
     pub name: String,
     /// A link is up, or the last dial succeeded.
@@ -61,7 +61,7 @@ pub struct ServerStatus {
 impl Upstream {
     /// # Errors
     /// If a server cannot be dialled as configured; see [`TlsError`].
-    pub fn new(params: UpstreamParams) -> Result<Arc<Self>, (String, TlsError)> {
+    pub(crate) fn new(params: UpstreamParams) -> Result<Arc<Self>, (String, TlsError)> {
         let servers = Arc::new(Servers::new(params, clock::now())?);
         let target = |server| {
             let transport = Transport::new(server, &servers.params);
@@ -72,7 +72,7 @@ impl Upstream {
     }
 
     /// Starts dialling. The tasks end when the set is dropped.
-    pub fn start(&self, sessions: &Arc<Sessions>) -> JoinSet<()> {
+    pub(crate) fn start(&self, sessions: &Arc<Sessions>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for target in &self.targets {
             target.transport.start(&mut tasks, &target.server, &self.servers, sessions);
@@ -86,7 +86,7 @@ impl Upstream {
     }
 
     /// The state of every server.
-    pub fn status(&self) -> Vec<ServerStatus> {
+    pub(crate) fn status(&self) -> Vec<ServerStatus> {
         let of = |target: &Arc<Target>| ServerStatus {
             name: target.server.name().to_owned(),
             reachable: target.server.is_reached(),
@@ -98,7 +98,7 @@ impl Upstream {
 
     /// Whether every shared link is up. At the start, agents are admitted when this is so: agents that
     /// come earlier must be asked for their state again.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let shared = self.targets.iter().filter_map(|target| target.transport.shared());
         shared.flat_map(|links| links.iter()).all(|link| link.is_up())
     }

@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 impl Upstream {
     /// Ends every link once what waits on it is written, waiting at most `patience`. Returns how many
     /// messages are lost with them.
-    pub async fn stop(&self, patience: Duration) -> usize {
+    pub(crate) async fn stop(&self, patience: Duration) -> usize {
         let until = clock::now() + patience;
         let targets = self.targets();
         let given_up: Vec<usize> = targets.iter().map(|target| target.drop_drained()).collect();

@@ -1,7 +1,7 @@
 //! A whole fleet in one thread, on a clock that is moved by hand: agents, the gateway's real tables,
 //! servers, and a network that loses what is under way. Chance comes from a seed, and the same seed is
 //! the same story. When it has been calm for a while, an oracle compares what everybody believes with
-//! what is true; on the way there it watches that no rule (docs/ARCHITECTURE.md) is broken.
+//! what is true; on the way there it watches that no rule (docs/PROTOCOL.md) is broken.
 //!
 //! `make sim SEEDS=100000` runs many; `make sim SEED=12345` tells one; `make sim-mutations` breaks each
 //! rule on purpose and shows that it is noticed.

@@ -24,7 +24,6 @@ pub(crate) struct Seen {
 enum Command {
     Health(String),
     Config(Vec<u8>),
-    Heartbeat,
 }
 
 /// A connected agent. When dropped it closes its socket silently.
@@ -72,11 +71,6 @@ impl Agent {
     /// Its configuration changes.
     pub(crate) async fn set_config(&self, body: Vec<u8>) {
         self.command(Command::Config(body)).await;
-    }
-
-    /// Sends a heartbeat.
-    pub(crate) async fn beat(&self) {
-        self.command(Command::Heartbeat).await;
     }
 
     async fn command(&self, command: Command) {
@@ -155,7 +149,6 @@ impl Task {
                     truth.effective_config = Some(config(&body));
                     report.effective_config.clone_from(&truth.effective_config);
                 }
-                Command::Heartbeat => {}
             }
             report
         };

@@ -55,7 +55,7 @@ async fn dials_without_backoff() -> usize {
 }
 
 /// A server that closes each connection at once: issue 2, point 7. If the backoff left it out, it
-/// would be dialled thousands of times (field-notes.md, section 3).
+/// would be dialled thousands of times (docs/FIELD-NOTES.md, section 3).
 #[tokio::test]
 async fn accept_and_close_is_dialled_no_more_than_the_backoff_allows() {
     const LINKS: u16 = 4;

@@ -29,7 +29,7 @@ async fn an_overloaded_server_is_spared_and_gets_the_state_later() {
     gateway.wait_metric("seawall_upstream_pauses_total", &[], |pauses| pauses == 1.0).await;
 }
 
-/// R4: some servers set `ReportFullState` on every reply (field-notes.md). They get each state once,
+/// R4: some servers set `ReportFullState` on every reply (docs/FIELD-NOTES.md). They get each state once,
 /// and agents are left in peace.
 #[tokio::test]
 async fn a_server_that_always_asks_gets_each_state_once() {

@@ -106,7 +106,7 @@ async fn headers_arrive_from_configuration_environment_and_file() {
         assert_eq!(head["x-region"], "eu-1");
         assert_eq!(head["authorization"], "Bearer from-the-environment");
         assert_eq!(head["x-token"], "from-a-file");
-        // A same-origin check would refuse it (field-notes.md).
+        // A same-origin check would refuse it (docs/FIELD-NOTES.md).
         assert!(!head.contains_key("origin"));
     }
     assert_eq!(gateway.process().log().count("from-the-environment"), 0);

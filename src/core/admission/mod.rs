@@ -4,7 +4,7 @@
 //! What is rationed is *entry*, in arrivals a second. That protects the gateway's own processor. Admission
 //! decides after TLS and the request's head, before anything is answered: this is the last moment at which
 //! an agent obeys. An agent honours `Retry-After` on a 503 before the upgrade only (docs/FIELD-NOTES.md,
-//! "The agents").
+//! section 1).
 //!
 //! ```text
 //!            the park is empty and a token is there

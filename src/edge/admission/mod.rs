@@ -36,7 +36,7 @@ pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::ArrivalSource;
 
-pub use crate::core::admission::AdmissionStatus;
+pub(crate) use crate::core::admission::AdmissionStatus;
 
 use crate::clock;
 use crate::core::admission::{Arrival, SourceShares, SourceTerms};

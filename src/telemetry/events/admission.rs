@@ -12,7 +12,7 @@ use crate::telemetry::text::thousands;
 const TARGET: &str = "seawall::edge::admission";
 
 /// A connection's wish to come in has ended one way or the other.
-pub struct AdmissionDecided {
+pub(crate) struct AdmissionDecided {
     /// Which.
     pub outcome: Outcome,
     /// How long it was parked.
@@ -21,7 +21,7 @@ pub struct AdmissionDecided {
 
 impl AdmissionDecided {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().admission_outcomes.with(self.outcome).increment(1);
         if !self.parked.is_zero() {
             metrics().admission_parked_seconds.record(self.parked);
@@ -30,21 +30,21 @@ impl AdmissionDecided {
 }
 
 /// The gate's rate was set by an operator, or is left to the machine.
-pub struct RateSet {
+pub(crate) struct RateSet {
     /// Entries a second; none: automatic.
     pub rate: Option<u32>,
 }
 
 impl RateSet {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let rate = self.rate.map_or_else(|| "automatic".to_owned(), |rate| rate.to_string());
         info!(target: TARGET, rate, "rate of entry set");
     }
 }
 
 /// Admission, looked at a few times a second.
-pub struct AdmissionMeasured<'a> {
+pub(crate) struct AdmissionMeasured<'a> {
     /// Its state.
     pub status: &'a AdmissionStatus,
     /// Sources that are counted.
@@ -54,7 +54,7 @@ pub struct AdmissionMeasured<'a> {
 impl AdmissionMeasured<'_> {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let metrics = metrics();
         let AdmissionStatus { rate, parked, held, disconnected, last_in, .. } = *self.status;
         metrics.admission_rate.set(f64::from(rate.get()));
@@ -68,7 +68,7 @@ impl AdmissionMeasured<'_> {
 }
 
 /// A storm has begun or is over: arrivals wait, or each is admitted at once again.
-pub struct StormChanged<'a> {
+pub(crate) struct StormChanged<'a> {
     /// Whether it has begun.
     pub begun: bool,
     /// Admission's state.
@@ -77,7 +77,7 @@ pub struct StormChanged<'a> {
 
 impl StormChanged<'_> {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let rate = self.status.rate.get();
         if self.begun {
             info!(target: TARGET, rate, "{}", storm(self.status));
@@ -105,20 +105,20 @@ fn storm(status: &AdmissionStatus) -> String {
 }
 
 /// The probe task was due and ran.
-pub struct Delayed {
+pub(crate) struct Delayed {
     /// How long it waited for a processor.
     pub delay: Duration,
 }
 
 impl Delayed {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().scheduling_delay.record(self.delay);
     }
 }
 
 /// The system cuts the accept queue to less than was asked for.
-pub struct BacklogCapped {
+pub(crate) struct BacklogCapped {
     /// What was asked for, in connections.
     pub backlog: u32,
     /// `net.core.somaxconn`.
@@ -127,7 +127,7 @@ pub struct BacklogCapped {
 
 impl BacklogCapped {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let Self { backlog, somaxconn } = self;
         warn!(
             target: TARGET,
@@ -137,7 +137,7 @@ impl BacklogCapped {
 }
 
 /// Accepting slows down because memory runs out, or is back to normal.
-pub struct PressureChanged {
+pub(crate) struct PressureChanged {
     /// Whether it slows down.
     pub on: bool,
     /// Resident memory.
@@ -150,7 +150,7 @@ pub struct PressureChanged {
 
 impl PressureChanged {
     /// Logs and shows it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().memory_pressure.set(if self.on { 1.0 } else { 0.0 });
         let (resident, max, buffered) = (self.resident_bytes, self.memory_max, self.buffered_bytes);
         if self.on {

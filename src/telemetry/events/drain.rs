@@ -12,7 +12,7 @@ use crate::telemetry::registry::metrics;
 const TARGET: &str = "seawall::drain";
 
 /// A drain goes on to its next phase.
-pub struct DrainPhaseEntered {
+pub(crate) struct DrainPhaseEntered {
     /// Which.
     pub phase: DrainPhase,
     /// Agents' connections now open.
@@ -21,7 +21,7 @@ pub struct DrainPhaseEntered {
 
 impl DrainPhaseEntered {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         match self.phase {
             DrainPhase::Drained => info!(target: TARGET, "drained"),
             phase => info!(target: TARGET, phase = phase.as_str(), left = self.left, "draining"),
@@ -30,7 +30,7 @@ impl DrainPhaseEntered {
 }
 
 /// The rate that is set is too low. The configuration's fault.
-pub struct DrainTooSlow {
+pub(crate) struct DrainTooSlow {
     /// Agents' connections now open.
     pub open: usize,
     /// How many of them are closed a second.
@@ -43,7 +43,7 @@ pub struct DrainTooSlow {
 
 impl DrainTooSlow {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let Self { open, rate, time_max, left } = self;
         warn!(
             target: TARGET,
@@ -57,7 +57,7 @@ impl DrainTooSlow {
 }
 
 /// The node's last word on what agents said and servers left unacknowledged.
-pub struct DrainUnacknowledged {
+pub(crate) struct DrainUnacknowledged {
     /// Agents that were disconnected before their server had taken and answered everything.
     pub agents: usize,
     /// Messages that were on links at the end.
@@ -66,7 +66,7 @@ pub struct DrainUnacknowledged {
 
 impl DrainUnacknowledged {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let Self { agents, messages } = self;
         metrics().drain_unacknowledged.increment(agents as u64);
         if agents > 0 || messages > 0 {
@@ -90,7 +90,7 @@ fn unacknowledged(agents: usize, messages: usize) -> String {
 }
 
 /// How far a drain is, taken a few times a second.
-pub struct DrainMeasured {
+pub(crate) struct DrainMeasured {
     /// Its phase.
     pub phase: DrainPhase,
     /// Agents' connections that it has yet to close.
@@ -100,7 +100,7 @@ pub struct DrainMeasured {
 impl DrainMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         for phase in DrainPhase::ALL {
             let is_it = if *phase == self.phase { 1.0 } else { 0.0 };
             metrics().drain_phase.with(*phase).set(is_it);

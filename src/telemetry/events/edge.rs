@@ -6,14 +6,14 @@ use std::time::Duration;
 use tracing::{debug, info, trace, warn};
 
 use crate::ident::InstanceUid;
-pub use crate::telemetry::labels::edge::*;
+pub(crate) use crate::telemetry::labels::edge::*;
 use crate::telemetry::registry::metrics;
 
 /// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge";
 
 /// A listener takes agents.
-pub struct EdgeListening {
+pub(crate) struct EdgeListening {
     /// Where.
     pub address: SocketAddr,
     /// How many sockets share the address.
@@ -22,20 +22,20 @@ pub struct EdgeListening {
 
 impl EdgeListening {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         info!(target: TARGET, address = %self.address, sockets = self.sockets, "listening for agents");
     }
 }
 
 /// A connection was accepted. Pairs with [`ConnectionClosed`].
-pub struct ConnectionAccepted {
+pub(crate) struct ConnectionAccepted {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
 }
 
 impl ConnectionAccepted {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().connections_accepted.increment(1);
         metrics().connections_open.increment(1.0);
         trace!(target: TARGET, peer = %self.peer, "connection accepted");
@@ -43,21 +43,21 @@ impl ConnectionAccepted {
 }
 
 /// A connection became a WebSocket.
-pub struct ConnectionUpgraded {
+pub(crate) struct ConnectionUpgraded {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
 }
 
 impl ConnectionUpgraded {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().connections_upgraded.increment(1);
         trace!(target: TARGET, peer = %self.peer, "connection upgraded");
     }
 }
 
 /// A connection is over.
-pub struct ConnectionClosed {
+pub(crate) struct ConnectionClosed {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
     /// Whose connection it was, if it got so far.
@@ -68,7 +68,7 @@ pub struct ConnectionClosed {
 
 impl ConnectionClosed {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().connections_open.decrement(1.0);
         metrics().connections_closed.with(self.reason).increment(1);
         let uid = self.uid.map(tracing::field::display);
@@ -77,7 +77,7 @@ impl ConnectionClosed {
 }
 
 /// Accepting a connection failed.
-pub struct AcceptFailed<'a> {
+pub(crate) struct AcceptFailed<'a> {
     /// What the system says.
     pub error: &'a std::io::Error,
     /// Which kind.
@@ -88,7 +88,7 @@ pub struct AcceptFailed<'a> {
 
 impl AcceptFailed<'_> {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().accept_errors.with(self.kind).increment(1);
         if self.first {
             warn!(target: TARGET, error = %self.error, kind = %self.kind, "accepting connections fails");
@@ -99,7 +99,7 @@ impl AcceptFailed<'_> {
 }
 
 /// A request was refused.
-pub struct RequestRefused {
+pub(crate) struct RequestRefused {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
     /// Why.
@@ -108,14 +108,14 @@ pub struct RequestRefused {
 
 impl RequestRefused {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().requests_refused.with(self.reason).increment(1);
         debug!(target: TARGET, peer = %self.peer, reason = %self.reason, "request refused");
     }
 }
 
 /// A message arrived from an agent.
-pub struct MessageReceived {
+pub(crate) struct MessageReceived {
     /// On which transport.
     pub transport: Transport,
     /// Its size in bytes, after decompression.
@@ -124,14 +124,14 @@ pub struct MessageReceived {
 
 impl MessageReceived {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().messages_received.with(self.transport).increment(1);
         metrics().bytes_received.increment(self.bytes as u64);
     }
 }
 
 /// A message was sent to an agent.
-pub struct MessageSent {
+pub(crate) struct MessageSent {
     /// What it is.
     pub kind: SendKind,
     /// Its size in bytes, before compression.
@@ -140,14 +140,14 @@ pub struct MessageSent {
 
 impl MessageSent {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().messages_sent.with(self.kind).increment(1);
         metrics().bytes_sent.increment(self.bytes as u64);
     }
 }
 
 /// A message from an agent was rejected.
-pub struct MessageRejected {
+pub(crate) struct MessageRejected {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
     /// What is wrong with it.
@@ -156,28 +156,28 @@ pub struct MessageRejected {
 
 impl MessageRejected {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().messages_rejected.with(self.fault).increment(1);
         debug!(target: TARGET, peer = %self.peer, fault = %self.fault, "message rejected");
     }
 }
 
 /// A silent agent was pinged.
-pub struct PingSent {
+pub(crate) struct PingSent {
     /// How long it had been silent.
     pub silent: Duration,
 }
 
 impl PingSent {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().pings_sent.increment(1);
         trace!(target: TARGET, silent = ?self.silent, "ping sent");
     }
 }
 
 /// What the edge holds, taken a few times a second.
-pub struct EdgeMeasured {
+pub(crate) struct EdgeMeasured {
     /// Bytes of incomplete messages.
     pub buffered_bytes: usize,
 }
@@ -185,7 +185,7 @@ pub struct EdgeMeasured {
 impl EdgeMeasured {
     /// Sets the gauge.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().buffered_bytes.set(self.buffered_bytes as f64);
     }
 }

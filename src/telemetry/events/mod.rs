@@ -4,10 +4,10 @@
 //! server is one line at `info` (`warn` if an operator may have to act); what one agent does is
 //! `debug`, one message is `trace`. What a peer does wrong is at most `warn`.
 
-pub mod admin;
-pub mod admission;
-pub mod drain;
-pub mod edge;
-pub mod sessions;
-pub mod store;
-pub mod upstream;
+pub(crate) mod admin;
+pub(crate) mod admission;
+pub(crate) mod drain;
+pub(crate) mod edge;
+pub(crate) mod sessions;
+pub(crate) mod store;
+pub(crate) mod upstream;

@@ -7,55 +7,55 @@ use tracing::{debug, trace};
 use crate::core::session::EndReason;
 use crate::ident::InstanceUid;
 use crate::telemetry::label::Label as _;
-pub use crate::telemetry::labels::sessions::*;
+pub(crate) use crate::telemetry::labels::sessions::*;
 use crate::telemetry::registry::metrics;
 
 /// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::sessions";
 
 /// A session began. Pairs with [`SessionEnded`].
-pub struct SessionOpened {
+pub(crate) struct SessionOpened {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl SessionOpened {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().sessions_opened.increment(1);
         debug!(target: TARGET, uid = %self.uid, "session opened");
     }
 }
 
 /// An agent's connection was lost, and its session waits for its return.
-pub struct SessionAbsent {
+pub(crate) struct SessionAbsent {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl SessionAbsent {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         debug!(target: TARGET, uid = %self.uid, "agent absent: its session waits for it");
     }
 }
 
 /// An absent agent came back within its grace period.
-pub struct SessionResumed {
+pub(crate) struct SessionResumed {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl SessionResumed {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().sessions_resumed.increment(1);
         debug!(target: TARGET, uid = %self.uid, "session resumed");
     }
 }
 
 /// A session is over.
-pub struct SessionEnded {
+pub(crate) struct SessionEnded {
     /// Whose.
     pub uid: InstanceUid,
     /// Why.
@@ -64,14 +64,14 @@ pub struct SessionEnded {
 
 impl SessionEnded {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().sessions_ended.with(self.reason).increment(1);
         debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "session ended");
     }
 }
 
 /// The sums over all sessions, taken a few times a second.
-pub struct SessionsMeasured {
+pub(crate) struct SessionsMeasured {
     /// Sessions whose agent is connected or polls.
     pub connected: i64,
     /// Sessions whose agent is away, or whose end the server is yet to be told.
@@ -83,7 +83,7 @@ pub struct SessionsMeasured {
 impl SessionsMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().sessions.with(SessionState::Connected).set(self.connected as f64);
         metrics().sessions.with(SessionState::Absent).set(self.absent as f64);
         metrics().outbox_bytes.set(self.outbox_bytes as f64);
@@ -91,76 +91,76 @@ impl SessionsMeasured {
 }
 
 /// The table is full and an agent was refused.
-pub struct SessionRefused {
+pub(crate) struct SessionRefused {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl SessionRefused {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().sessions_refused.increment(1);
         debug!(target: TARGET, uid = %self.uid, "session refused: the table is full");
     }
 }
 
 /// An agent came on a new connection while its old one was still open.
-pub struct ConnectionReplaced {
+pub(crate) struct ConnectionReplaced {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl ConnectionReplaced {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().connections_replaced.increment(1);
         debug!(target: TARGET, uid = %self.uid, "connection replaced by a newer one");
     }
 }
 
 /// A report goes on to the server.
-pub struct ReportForwarded {
+pub(crate) struct ReportForwarded {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl ReportForwarded {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().reports_forwarded.increment(1);
         trace!(target: TARGET, uid = %self.uid, "report forwarded");
     }
 }
 
 /// A report held only what the server has already, and Seawall answered it.
-pub struct ReportSuppressed {
+pub(crate) struct ReportSuppressed {
     /// Its length.
     pub bytes: usize,
 }
 
 impl ReportSuppressed {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().reports_suppressed.increment(1);
         metrics().bytes_suppressed.increment(self.bytes as u64);
     }
 }
 
 /// A heartbeat was dealt with.
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     /// How.
     pub route: HeartbeatRoute,
 }
 
 impl Heartbeat {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().heartbeats.with(self.route).increment(1);
     }
 }
 
 /// An agent got its reply.
-pub struct Replied {
+pub(crate) struct Replied {
     /// Who wrote it.
     pub source: ReplySource,
     /// Time since the agent's message, if it was measured.
@@ -169,7 +169,7 @@ pub struct Replied {
 
 impl Replied {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().replies.with(self.source).increment(1);
         if let Some(after) = self.after {
             metrics().reply_seconds.record(after);
@@ -178,17 +178,17 @@ impl Replied {
 }
 
 /// A server's late empty acknowledgement was dropped: the agent has its reply.
-pub struct AcknowledgementSwallowed;
+pub(crate) struct AcknowledgementSwallowed;
 
 impl AcknowledgementSwallowed {
     /// Counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().acknowledgements_swallowed.increment(1);
     }
 }
 
 /// An agent's sequence number jumped.
-pub struct GapDetected {
+pub(crate) struct GapDetected {
     /// Whose.
     pub uid: InstanceUid,
     /// The number expected.
@@ -199,7 +199,7 @@ pub struct GapDetected {
 
 impl GapDetected {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().gaps.increment(1);
         let (expected, received) = (self.expected, self.received);
         debug!(target: TARGET, uid = %self.uid, expected, received, "messages lost on the way");
@@ -207,21 +207,21 @@ impl GapDetected {
 }
 
 /// An offer waits for its agent.
-pub struct OfferStored {
+pub(crate) struct OfferStored {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl OfferStored {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().offers_stored.increment(1);
         debug!(target: TARGET, uid = %self.uid, "offer stored for the agent");
     }
 }
 
 /// An offer was dropped before it reached its agent.
-pub struct OfferDropped {
+pub(crate) struct OfferDropped {
     /// Whose.
     pub uid: InstanceUid,
     /// Why.
@@ -230,14 +230,14 @@ pub struct OfferDropped {
 
 impl OfferDropped {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().offers_dropped.with(self.reason).increment(1);
         debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "offer dropped");
     }
 }
 
 /// A custom message was dropped before it was delivered.
-pub struct CustomMessageDropped {
+pub(crate) struct CustomMessageDropped {
     /// Whose.
     pub uid: InstanceUid,
     /// Why.
@@ -246,7 +246,7 @@ pub struct CustomMessageDropped {
 
 impl CustomMessageDropped {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().custom_messages_dropped.with(self.reason).increment(1);
         debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "custom message dropped");
     }

@@ -9,35 +9,35 @@ use crate::telemetry::registry::metrics;
 const TARGET: &str = "seawall::store";
 
 /// A server wants an agent's full state.
-pub struct FullStateWanted {
+pub(crate) struct FullStateWanted {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl FullStateWanted {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().full_states_wanted.increment(1);
         debug!(target: TARGET, uid = %self.uid, "a server wants the full state");
     }
 }
 
 /// Seawall asks an agent for its full state, which it lacks.
-pub struct FullStateAsked {
+pub(crate) struct FullStateAsked {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl FullStateAsked {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().full_states_asked.increment(1);
         debug!(target: TARGET, uid = %self.uid, "the agent is asked for its full state");
     }
 }
 
 /// A server got an agent's state from the store, and the agent was left alone.
-pub struct ReportFromStore {
+pub(crate) struct ReportFromStore {
     /// Whose.
     pub uid: InstanceUid,
     /// How long the message is.
@@ -46,7 +46,7 @@ pub struct ReportFromStore {
 
 impl ReportFromStore {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().store_reports.increment(1);
         metrics().store_report_bytes.increment(self.bytes as u64);
         debug!(target: TARGET, uid = %self.uid, bytes = self.bytes, "reported from the store");
@@ -54,21 +54,21 @@ impl ReportFromStore {
 }
 
 /// Parts of an agent's state were evicted from the store before a server asked for them.
-pub struct ContentMissing {
+pub(crate) struct ContentMissing {
     /// Whose.
     pub uid: InstanceUid,
 }
 
 impl ContentMissing {
     /// Logs and counts it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         metrics().store_reports_incomplete.increment(1);
         debug!(target: TARGET, uid = %self.uid, "the store lacks a part of the state");
     }
 }
 
 /// The store's figures, taken a few times a second.
-pub struct StoreMeasured {
+pub(crate) struct StoreMeasured {
     /// Bytes of contents, in the form in which the store holds them.
     pub bytes: usize,
     /// All memory of the store, in bytes.
@@ -94,7 +94,7 @@ pub struct StoreMeasured {
 impl StoreMeasured {
     /// Sets gauges and counters.
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         let metrics = metrics();
         metrics.store_bytes.set(self.bytes as f64);
         metrics.store_memory.set(self.memory as f64);

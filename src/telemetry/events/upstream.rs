@@ -12,7 +12,7 @@ use crate::core::server::Blame;
 use crate::ident::InstanceUid;
 use crate::opamp::server::ErrorKind;
 use crate::telemetry::label::Label as _;
-pub use crate::telemetry::labels::upstream::*;
+pub(crate) use crate::telemetry::labels::upstream::*;
 use crate::telemetry::names::ServerMetrics;
 
 /// The target by which operators filter the log: the part that these events are about.
@@ -20,7 +20,7 @@ const TARGET: &str = "seawall::upstream";
 
 /// Which link of which server, as the log shows it.
 #[derive(Clone, Copy)]
-pub struct LinkName<'a> {
+pub(crate) struct LinkName<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// The link's number.
@@ -31,7 +31,7 @@ pub struct LinkName<'a> {
 }
 
 /// A dial failed.
-pub struct DialFailed<'a> {
+pub(crate) struct DialFailed<'a> {
     /// Which link.
     pub name: LinkName<'a>,
     /// How it ended.
@@ -46,7 +46,7 @@ pub struct DialFailed<'a> {
 
 impl DialFailed<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.dials.with(self.result).increment(1);
         let LinkName { server, link, .. } = self.name;
         let (error, retry_after) = (self.error, self.retry_after);
@@ -59,14 +59,14 @@ impl DialFailed<'_> {
 }
 
 /// A link is up. Pairs with [`LinkLost`].
-pub struct LinkUp<'a> {
+pub(crate) struct LinkUp<'a> {
     /// Which link.
     pub name: LinkName<'a>,
 }
 
 impl LinkUp<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.dials.with(DialResult::Up).increment(1);
         metrics.links.increment(1.0);
         let LinkName { server, link, shared } = self.name;
@@ -79,7 +79,7 @@ impl LinkUp<'_> {
 }
 
 /// A link that was up is gone.
-pub struct LinkLost<'a> {
+pub(crate) struct LinkLost<'a> {
     /// Which link.
     pub name: LinkName<'a>,
     /// Why.
@@ -90,7 +90,7 @@ pub struct LinkLost<'a> {
 
 impl LinkLost<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.links.decrement(1.0);
         metrics.links_lost.with(self.reason).increment(1);
         let LinkName { server, link, shared } = self.name;
@@ -105,20 +105,20 @@ impl LinkLost<'_> {
 }
 
 /// The first connection of a server's pool is open.
-pub struct ServerReached<'a> {
+pub(crate) struct ServerReached<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
 }
 
 impl ServerReached<'_> {
     /// Logs it; connections are counted one by one.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         info!(target: TARGET, server = self.server, "server reached");
     }
 }
 
 /// Something else than a message came of a POST. What it said is sent again.
-pub struct PostFailed<'a> {
+pub(crate) struct PostFailed<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// What came instead.
@@ -129,7 +129,7 @@ pub struct PostFailed<'a> {
 
 impl PostFailed<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.posts_failed.with(self.result).increment(1);
         let Self { server, result, reason } = self;
         debug!(target: TARGET, server, result = result.as_str(), %reason, "POST failed");
@@ -137,7 +137,7 @@ impl PostFailed<'_> {
 }
 
 /// A server refused a message for good.
-pub struct PostRefused<'a> {
+pub(crate) struct PostRefused<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// With what.
@@ -148,7 +148,7 @@ pub struct PostRefused<'a> {
 
 impl PostRefused<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.posts_failed.with(PostResult::Refused).increment(1);
         let (server, status) = (self.server, self.status);
         if self.first {
@@ -160,7 +160,7 @@ impl PostRefused<'_> {
 }
 
 /// A server can be connected to, and fails every message. Pairs with [`ServerUsable`].
-pub struct ServerUnusable<'a> {
+pub(crate) struct ServerUnusable<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// Whose fault that is.
@@ -171,7 +171,7 @@ pub struct ServerUnusable<'a> {
 
 impl ServerUnusable<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.unusable.with(self.blame).increment(1);
         let Self { server, blame, reason } = self;
         let whose = match blame {
@@ -185,20 +185,20 @@ impl ServerUnusable<'_> {
 }
 
 /// A server takes messages again.
-pub struct ServerUsable<'a> {
+pub(crate) struct ServerUsable<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
 }
 
 impl ServerUsable<'_> {
     /// Logs it.
-    pub fn emit(self) {
+    pub(crate) fn emit(self) {
         info!(target: TARGET, server = self.server, "the server takes messages again");
     }
 }
 
 /// Messages on a server's links that are dropped because the node leaves.
-pub struct Undelivered<'a> {
+pub(crate) struct Undelivered<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// How many.
@@ -207,7 +207,7 @@ pub struct Undelivered<'a> {
 
 impl Undelivered<'_> {
     /// Logs and counts it. What follows for agents is told once, when all are gone.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.undelivered.increment(self.messages as u64);
         if self.messages > 0 {
             debug!(target: TARGET, server = self.server, messages = self.messages, "not delivered");
@@ -216,17 +216,17 @@ impl Undelivered<'_> {
 }
 
 /// It is time to ask a server on behalf of an agent.
-pub struct PollDue;
+pub(crate) struct PollDue;
 
 impl PollDue {
     /// Counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.polls.increment(1);
     }
 }
 
 /// A server has come into use or has gone out of it. One for each change.
-pub struct ServerHealth<'a> {
+pub(crate) struct ServerHealth<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// Whether agents are sent to it from now on.
@@ -237,7 +237,7 @@ pub struct ServerHealth<'a> {
 
 impl ServerHealth<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.healthy.set(if self.healthy { 1.0 } else { 0.0 });
         metrics.sessions_moved.increment(self.sessions as u64);
         let Self { server, sessions, .. } = self;
@@ -250,49 +250,49 @@ impl ServerHealth<'_> {
 }
 
 /// A message was written to a server.
-pub struct ServerMessageSent {
+pub(crate) struct ServerMessageSent {
     /// Its size in bytes.
     pub bytes: usize,
 }
 
 impl ServerMessageSent {
     /// Counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_sent.increment(1);
         metrics.bytes_sent.increment(self.bytes as u64);
     }
 }
 
 /// A message arrived from a server.
-pub struct ServerMessageReceived {
+pub(crate) struct ServerMessageReceived {
     /// Its size in bytes.
     pub bytes: usize,
 }
 
 impl ServerMessageReceived {
     /// Counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_received.increment(1);
         metrics.bytes_received.increment(self.bytes as u64);
     }
 }
 
 /// A link's queue was too full for a message.
-pub struct QueueRefused<'a> {
+pub(crate) struct QueueRefused<'a> {
     /// Which server.
     pub server: &'a str,
 }
 
 impl QueueRefused<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_refusals.increment(1);
         trace!(target: TARGET, server = self.server, "queue full");
     }
 }
 
 /// A server sent something else than a `ServerToAgent`, or one with a malformed uid.
-pub struct MessageMalformed<'a> {
+pub(crate) struct MessageMalformed<'a> {
     /// From where.
     pub name: LinkName<'a>,
     /// What is wrong.
@@ -301,14 +301,14 @@ pub struct MessageMalformed<'a> {
 
 impl MessageMalformed<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.messages_malformed.increment(1);
         debug!(target: TARGET, server = self.name.server, fault = %self.fault, "malformed message from the server");
     }
 }
 
 /// A server's pace, and what waits for a permit at it.
-pub struct PaceMeasured {
+pub(crate) struct PaceMeasured {
     /// Sessions that wait, in the order of [`Class::ALL`].
     pub waiting: [usize; Class::ALL.len()],
     /// Messages sent and still unanswered.
@@ -322,7 +322,7 @@ pub struct PaceMeasured {
 }
 
 /// What waits for a server, taken a few times a second.
-pub struct ServerMeasured {
+pub(crate) struct ServerMeasured {
     /// Bytes on all links' queues.
     pub queue_bytes: usize,
     /// Permits, and how fast they come.
@@ -332,7 +332,7 @@ pub struct ServerMeasured {
 impl ServerMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_bytes.set(self.queue_bytes as f64);
         for (class, waiting) in Class::ALL.into_iter().zip(self.pace.waiting) {
             metrics.resync_sessions.with(class).set(waiting as f64);
@@ -345,7 +345,7 @@ impl ServerMeasured {
 }
 
 /// A message came on a shared link that lacks a uid.
-pub struct PushAnonymous<'a> {
+pub(crate) struct PushAnonymous<'a> {
     /// Which link.
     pub name: LinkName<'a>,
     /// Whether it is the server's first: only that is logged at the default level.
@@ -354,7 +354,7 @@ pub struct PushAnonymous<'a> {
 
 impl PushAnonymous<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.pushes_anonymous.increment(1);
         if self.first {
             warn!(target: TARGET,
@@ -367,7 +367,7 @@ impl PushAnonymous<'_> {
 }
 
 /// A message came for an agent that is unknown here.
-pub struct PushUnroutable<'a> {
+pub(crate) struct PushUnroutable<'a> {
     /// Which link.
     pub name: LinkName<'a>,
     /// For whom.
@@ -376,14 +376,14 @@ pub struct PushUnroutable<'a> {
 
 impl PushUnroutable<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.pushes_unroutable.increment(1);
         debug!(target: TARGET, server = self.name.server, uid = %self.uid, "message for an agent not here");
     }
 }
 
 /// A server answered with an error.
-pub struct ServerErrorReceived<'a> {
+pub(crate) struct ServerErrorReceived<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// Its kind.
@@ -392,14 +392,14 @@ pub struct ServerErrorReceived<'a> {
 
 impl ServerErrorReceived<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.server_errors.with(self.kind).increment(1);
         debug!(target: TARGET, server = self.server, kind = self.kind.as_str(), "error response");
     }
 }
 
 /// A server asked to be spared for a while.
-pub struct Paused<'a> {
+pub(crate) struct Paused<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
     /// For how long.
@@ -408,21 +408,21 @@ pub struct Paused<'a> {
 
 impl Paused<'_> {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.pauses.increment(1);
         debug!(target: TARGET, server = self.server, pause = ?self.pause, "server asked for a pause");
     }
 }
 
 /// An agent was introduced to a server.
-pub struct Announced {
+pub(crate) struct Announced {
     /// Which agent.
     pub uid: InstanceUid,
 }
 
 impl Announced {
     /// Logs and counts it.
-    pub fn emit(self, metrics: &ServerMetrics) {
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.announces.increment(1);
         trace!(target: TARGET, uid = %self.uid, "announce sent");
     }

@@ -4,7 +4,7 @@ use crate::telemetry::label::label;
 
 label! {
     /// Which of OpAMP's transports a message came on.
-    pub enum Transport("transport") {
+    pub(crate) enum Transport("transport") {
         /// WebSocket.
         WebSocket = "ws",
         /// Plain HTTP.
@@ -14,7 +14,7 @@ label! {
 
 label! {
     /// Why an agent's connection ended.
-    pub enum CloseReason("reason") {
+    pub(crate) enum CloseReason("reason") {
         /// The agent closed it (WebSocket close, or end of stream between requests).
         AgentClosed = "agent_closed",
         /// The connection broke.
@@ -52,7 +52,7 @@ label! {
 
 label! {
     /// Why a request (an upgrade or a POST) was refused.
-    pub enum RefuseReason("reason") {
+    pub(crate) enum RefuseReason("reason") {
         /// 404: another path.
         NotFound = "not_found",
         /// 405: a method other than GET and POST.
@@ -82,7 +82,7 @@ label! {
 
 label! {
     /// What is wrong with a message that Seawall rejected.
-    pub enum MessageFault("fault") {
+    pub(crate) enum MessageFault("fault") {
         /// Malformed protobuf.
         Scan = "scan",
         /// The instance uid is missing or malformed.
@@ -104,7 +104,7 @@ label! {
 
 label! {
     /// What a message to an agent is.
-    pub enum SendKind("kind") {
+    pub(crate) enum SendKind("kind") {
         /// A server's reply.
         Reply = "reply",
         /// A server's message that it sent unasked.
@@ -118,7 +118,7 @@ label! {
 
 label! {
     /// Why the system failed to accept a connection.
-    pub enum AcceptError("kind") {
+    pub(crate) enum AcceptError("kind") {
         /// The descriptors are used up.
         Descriptors = "descriptors",
         /// Anything else.

@@ -4,7 +4,7 @@ use crate::telemetry::label::label;
 
 label! {
     /// Whether a session's agent is there.
-    pub enum SessionState("state") {
+    pub(crate) enum SessionState("state") {
         /// Its connection is open, or it polls.
         Connected = "connected",
         /// Its connection was lost a short while ago.
@@ -14,7 +14,7 @@ label! {
 
 label! {
     /// What became of a heartbeat.
-    pub enum HeartbeatRoute("route") {
+    pub(crate) enum HeartbeatRoute("route") {
         /// Answered here.
         Local = "local",
         /// Sent on to the server.
@@ -24,7 +24,7 @@ label! {
 
 label! {
     /// Who wrote a reply.
-    pub enum ReplySource("source") {
+    pub(crate) enum ReplySource("source") {
         /// The server.
         Server = "server",
         /// Seawall.
@@ -34,7 +34,7 @@ label! {
 
 label! {
     /// Why an offer was dropped before it reached its agent.
-    pub enum OfferDrop("reason") {
+    pub(crate) enum OfferDrop("reason") {
         /// The session ended.
         SessionEnded = "session_ended",
         /// It is larger than the bytes that are left.
@@ -48,7 +48,7 @@ label! {
 
 label! {
     /// Why a custom message was dropped before it was delivered.
-    pub enum CustomDrop("reason") {
+    pub(crate) enum CustomDrop("reason") {
         /// Too many are waiting, or too many bytes.
         OverBudget = "over_budget",
         /// The session ended.

@@ -4,7 +4,7 @@ use crate::telemetry::label::label;
 
 label! {
     /// How a dial ended.
-    pub enum DialResult("result") {
+    pub(crate) enum DialResult("result") {
         /// The link is up.
         Up = "up",
         /// The server answered the upgrade with another status.

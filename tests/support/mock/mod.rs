@@ -261,9 +261,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, speaks: Speaks) {
                     Err(_) => return,
                 },
             };
+            let mut serving = Box::pin(serve(&open, stream, plain));
             tokio::select! {
-                () = serve(&open, stream, plain) => {}
-                _ = cuts.changed() => {}
+                () = &mut serving => {}
+                // Counted before the stream goes: a peer that sees its end may dial again at once.
+                _ = cuts.changed() => open.end(),
             }
         });
         while connections.try_join_next().is_some() {}
@@ -281,11 +283,16 @@ impl Open {
         let id = shared.change(|state| state.accepted(clock::now()));
         Self { id, shared }
     }
+
+    /// Counts it as closed; a second time changes nothing.
+    fn end(&self) {
+        self.shared.change(|state| state.closed(self.id));
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.change(|state| state.closed(self.id));
+        self.end();
     }
 }
 

@@ -89,7 +89,8 @@ pub(crate) struct State {
     pub(crate) dials: Vec<Instant>,
     /// Headers of each upgrade or POST.
     pub(crate) heads: Vec<HeaderMap>,
-    /// Connections open now, and most at one time.
+    /// The numbers of the connections that are open, how many there are, and most at one time.
+    open_ids: HashSet<u64>,
     pub(crate) open: usize,
     pub(crate) open_max: usize,
     /// What came, with its time.
@@ -122,9 +123,11 @@ impl Behaviour {
 impl State {
     pub(super) fn accepted(&mut self, now: Instant) -> u64 {
         self.dials.push(now);
-        self.open += 1;
+        let id = self.dials.len() as u64;
+        self.open_ids.insert(id);
+        self.open = self.open_ids.len();
         self.open_max = self.open_max.max(self.open);
-        self.dials.len() as u64
+        id
     }
 
     pub(super) fn opened(&mut self, connection: u64, writer: mpsc::Sender<Message>) {
@@ -132,7 +135,8 @@ impl State {
     }
 
     pub(super) fn closed(&mut self, connection: u64) {
-        self.open -= 1;
+        self.open_ids.remove(&connection);
+        self.open = self.open_ids.len();
         self.writers.remove(&connection);
     }
 
