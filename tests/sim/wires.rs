@@ -2,12 +2,14 @@
 //! sockets. It does what src/upstream does (place, link, failover, release), and says afterwards what
 //! it was asked to do, because it is called with a session locked.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use seawall::clock;
 use seawall::core::backoff::Rule;
+pub(crate) use seawall::core::link::LinkPhase as State;
+use seawall::core::link::{LinkLife, LinkRefusal};
 use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
 use seawall::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
@@ -22,22 +24,20 @@ use crate::world::{NodeKey, Time};
 /// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
 /// `shared`: 0 for agents' own links, where a server has to be dialled to see whether it is back.
 fn rules(shared: u16) -> ServerRules {
-    let stable_after = Time::from_secs(10);
-    let rule = Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after };
+    let rule = backoff_rule();
+    let stable_after = rule.stable_after;
     let dial_probes = (shared == 0).then_some(rule);
     ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
 }
 
+/// `upstream.backoff`, shorter.
+pub(crate) const fn backoff_rule() -> Rule {
+    let stable_after = Time::from_secs(10);
+    Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after }
+}
+
 /// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Down,
-    Up,
-    /// Ends once what waits is written.
-    Closing,
-}
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -67,6 +67,8 @@ pub(crate) struct ServerEnd {
     pub(crate) state: ServerState,
     pub(crate) server_hello: Arc<ServerHello>,
     pub(crate) pace: ServerPace,
+    /// The agents that are polled for in mode `http`.
+    pub(crate) polled: BTreeSet<InstanceUid>,
 }
 
 /// What the sessions had done.
@@ -131,6 +133,7 @@ impl Wires {
                 state: ServerState::new(rules, clock::now()),
                 server_hello: Arc::default(),
                 pace,
+                polled: BTreeSet::new(),
             });
         }
         Self { ends: Mutex::new(ends) }
@@ -153,12 +156,10 @@ impl Ends {
         key
     }
 
-    /// The server an agent belongs to, as `Upstream::place`.
+    /// The server an agent belongs to.
     pub(crate) fn place(&self, uid: InstanceUid) -> usize {
-        let all = || self.servers.iter().map(|server| server.seed).enumerate();
-        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].state.in_use()))
-            .or_else(|| placement::choose(uid, all()))
-            .unwrap_or(0)
+        let servers = self.servers.iter().map(|server| (server.seed, server.state.in_use()));
+        placement::place(uid, servers).unwrap_or(0)
     }
 
     /// The link an agent's messages take to a server.
@@ -226,14 +227,11 @@ impl Ends {
         let key = shared.unwrap_or_else(|| self.own_link(server, uid));
         let room = self.room;
         let link = self.links.get_mut(&key).ok_or(NotSent::Stale)?;
-        if link.incarnation != route.incarnation.0 {
-            return Err(NotSent::Stale);
-        }
-        match link.state {
-            State::Up => {}
-            State::Down if link.owner.is_some() => {}
-            State::Down | State::Closing => return Err(NotSent::Down),
-        }
+        let life = LinkLife { incarnation: Incarnation(link.incarnation), phase: link.state };
+        life.accepts(route.incarnation, link.owner.is_some()).map_err(|refusal| match refusal {
+            LinkRefusal::Stale => NotSent::Stale,
+            LinkRefusal::Down => NotSent::Down,
+        })?;
         if link.queue.len() >= room {
             return Err(NotSent::Full);
         }
@@ -242,6 +240,7 @@ impl Ends {
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
         self.servers[server].pace.sent(route.link.index);
+        self.servers[server].polled.insert(uid);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }

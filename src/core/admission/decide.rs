@@ -104,8 +104,10 @@ impl Admission {
         if !self.capacity.admits() {
             return AdmissionVerdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
-        let token = self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate);
-        if self.park.len() == 0 && token {
+        // The bucket is asked only while the park is empty: a token taken behind others would be lost.
+        if self.park.len() == 0
+            && (self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate))
+        {
             return AdmissionVerdict::Admit;
         }
         let reason = if self.park.len() >= self.park_places() {
@@ -135,8 +137,8 @@ impl Admission {
         self.held = self.held.saturating_sub(1);
     }
 
-    /// Decides on parked arrivals: adds to `decided` those that are admitted and those that have waited too
-    /// long, a bounded number in one call. Returns when to call again: at once if there is more to decide;
+    /// Decides on parked arrivals, a bounded number in one call: adds to `decided` each that is admitted or has
+    /// waited too long. Returns when to call again: at once if there is more to decide;
     /// empty while the park is. A call that comes up to a second late costs nothing.
     pub fn poll(
         &mut self,

@@ -100,7 +100,7 @@ impl AsyncWrite for MemoryStream {
     }
 }
 
-impl Transport for MemoryStream {
+impl AgentTransport for MemoryStream {
     type Detached = Self;
 
     async fn gone(&mut self) {
