@@ -55,6 +55,18 @@ pub enum Breach {
     DrainForgetsUnanswered,
     /// A node that drains drops the goodbye of an agent that leaves for good.
     DrainDropsGoodbye,
+    /// Mode `http`: a message is posted while the server wants a pause.
+    HttpIgnoresPause,
+    /// Mode `http`: a message that the server has put off is dropped.
+    HttpDropsThrottled,
+    /// Mode `http`: a message that the server refuses goes again.
+    HttpRepeatsRefused,
+    /// Mode `http`: a message that is lost with its connection counts as taken.
+    HttpForgetsLost,
+    /// Mode `http`: a failing server is never probed.
+    HttpNeverProbes,
+    /// Mode `http`: only the agents of one part of the interval are polled for.
+    HttpNeverPolls,
     /// Admission admits more arrivals than the rate allows.
     AdmissionPassesRate,
     /// Admission admits arrivals for which the node has no capacity.
@@ -71,7 +83,7 @@ pub enum Breach {
 
 impl Breach {
     /// All of them, in the order of the rules.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 36] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -102,6 +114,12 @@ impl Breach {
         Self::DrainClosesFaster,
         Self::DrainForgetsUnanswered,
         Self::DrainDropsGoodbye,
+        Self::HttpIgnoresPause,
+        Self::HttpDropsThrottled,
+        Self::HttpRepeatsRefused,
+        Self::HttpForgetsLost,
+        Self::HttpNeverProbes,
+        Self::HttpNeverPolls,
     ];
 }
 

@@ -23,6 +23,8 @@ mod source;
 mod syntax;
 #[path = "tidy/violations.rs"]
 mod violations;
+#[path = "tidy/wording.rs"]
+mod wording;
 
 use std::fs;
 use std::path::{Path, PathBuf};

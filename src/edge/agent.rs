@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use super::conversation::{AfterBytes, Conversation};
-use super::ending::Ending;
+use super::ending::SocketEnding;
 use crate::clock;
 use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             // The agent is still unknown: the connection itself asks whether it has to end.
             let drains = self.conversation.edge().may_close(|| true);
             if drains {
-                self.close(Ending { code: 1001, reason: CloseReason::Drain });
+                self.close(SocketEnding { code: 1001, reason: CloseReason::Drain });
             }
             return drains;
         };
@@ -164,10 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
                 self.written = 0;
                 return true;
             }
-            Outgoing::Replaced => Ending { code: 1000, reason: CloseReason::Replaced },
-            Outgoing::Overflowed => Ending { code: 1008, reason: CloseReason::SlowReader },
-            Outgoing::Left => Ending { code: 1000, reason: CloseReason::AgentDisconnect },
-            Outgoing::Stopping => Ending { code: 1001, reason: CloseReason::Drain },
+            Outgoing::Replaced => SocketEnding { code: 1000, reason: CloseReason::Replaced },
+            Outgoing::Overflowed => SocketEnding { code: 1008, reason: CloseReason::SlowReader },
+            Outgoing::Left => SocketEnding { code: 1000, reason: CloseReason::AgentDisconnect },
+            Outgoing::Stopping => SocketEnding { code: 1001, reason: CloseReason::Drain },
         };
         self.close(ending);
         true
@@ -224,9 +224,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     }
 
     /// Closes from this side: the Close goes behind what waits.
-    fn close(&mut self, ending: Ending) {
+    fn close(&mut self, ending: SocketEnding) {
         websocket::encode_close(None, ending.code, &mut self.unwritten);
-        let Ending { reason, .. } = ending;
+        let SocketEnding { reason, .. } = ending;
         self.alive.closing(clock::now());
         self.closing = Some(Closing { reason, answered: false });
     }
@@ -270,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             Overdue::Pong if !self.unwritten.is_empty() => Some(CloseReason::SlowReader),
             Overdue::Pong => Some(CloseReason::PingTimeout),
             Overdue::Message => {
-                self.close(Ending { code: 1008, reason: CloseReason::MessageTimeout });
+                self.close(SocketEnding { code: 1008, reason: CloseReason::MessageTimeout });
                 None
             }
             Overdue::Close => Some(self.reason_or(CloseReason::Reset)),

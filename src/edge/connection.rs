@@ -13,7 +13,7 @@ use super::agent::AgentSocket;
 use super::conversation::Conversation;
 use super::refusal::HttpRefusal;
 use super::request::{Asked, FirstRequest, first_request};
-use super::transport::Transport;
+use super::transport::AgentTransport;
 use super::{Edge, admission, http};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::edge::{
@@ -23,7 +23,7 @@ use crate::telemetry::events::edge::{
 use crate::websocket::{self, Key};
 
 /// One connection until it is admitted or is over. On the accept runtime.
-pub(super) async fn serve<T: Transport>(
+pub(super) async fn serve<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T,
     peer: SocketAddr,
@@ -44,7 +44,7 @@ pub(super) async fn serve<T: Transport>(
 }
 
 /// The rest of its life. On the runtime that serves admitted agents.
-async fn live<T: Transport>(
+async fn live<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T::Detached,
     request: Box<FirstRequest>,
@@ -89,7 +89,7 @@ enum Handshake<S> {
 }
 
 /// Reads the request's head, and waits until its sender is admitted.
-async fn admit<T: Transport>(
+async fn admit<T: AgentTransport>(
     edge: &Edge,
     mut socket: T,
     peer: SocketAddr,
@@ -118,7 +118,7 @@ struct Http1Applicant<'a, T> {
     socket: &'a mut T,
 }
 
-impl<T: Transport> Applicant for Http1Applicant<'_, T> {
+impl<T: AgentTransport> Applicant for Http1Applicant<'_, T> {
     async fn gone(&mut self) {
         self.socket.gone().await;
     }
@@ -128,7 +128,7 @@ impl<T: Transport> Applicant for Http1Applicant<'_, T> {
     }
 }
 
-async fn open<T: Transport>(
+async fn open<T: AgentTransport>(
     edge: &Arc<Edge>,
     mut socket: T,
     request: Box<FirstRequest>,

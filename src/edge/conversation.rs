@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Edge;
 use super::budget::BudgetShare;
-use super::ending::{Ending, broken, reject};
+use super::ending::{SocketEnding, broken, reject};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::sessions::Attachment;
 use crate::telemetry::events::edge::{CloseReason, MessageReceived, Transport};
@@ -31,7 +31,7 @@ pub(super) enum AfterBytes {
     /// The agent closes.
     PeerCloses,
     /// The gateway closes.
-    Close(Ending),
+    Close(SocketEnding),
 }
 
 impl Conversation {
@@ -67,7 +67,7 @@ impl Conversation {
         let taken = self.take_all(bytes, out);
         let fits = self.share.set(self.decoder.buffered(), &self.edge.buffered);
         if !fits && taken == AfterBytes::Continue {
-            return AfterBytes::Close(Ending { code: 1013, reason: CloseReason::OverLimit });
+            return AfterBytes::Close(SocketEnding { code: 1013, reason: CloseReason::OverLimit });
         }
         taken
     }

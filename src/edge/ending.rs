@@ -16,21 +16,21 @@ const REJECTED_MAX: u8 = 16;
 
 /// How a connection ends: with a code for the agent, and a reason for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
+pub(super) struct SocketEnding {
     /// RFC 6455, section 7.4.1.
     pub(super) code: u16,
     pub(super) reason: CloseReason,
 }
 
 /// The agent broke the WebSocket protocol.
-pub(super) fn broken(fault: websocket::Fault, peer: SocketAddr) -> Ending {
+pub(super) fn broken(fault: websocket::Fault, peer: SocketAddr) -> SocketEnding {
     let (reason, label) = match fault {
         websocket::Fault::Text => (CloseReason::UnsupportedData, MessageFault::Text),
         websocket::Fault::TooBig => (CloseReason::TooBig, MessageFault::TooBig),
         _ => (CloseReason::ProtocolFault, MessageFault::Frame),
     };
     MessageRejected { peer, fault: label }.emit();
-    Ending { code: fault.close_code(), reason }
+    SocketEnding { code: fault.close_code(), reason }
 }
 
 /// Answers a message that was rejected, the last of `in_a_row`: the agent learns what is wrong with it. Returns
@@ -40,7 +40,7 @@ pub(super) fn reject(
     peer: SocketAddr,
     in_a_row: u8,
     out: &mut Vec<u8>,
-) -> Option<Ending> {
+) -> Option<SocketEnding> {
     let before = out.len();
     let frame = websocket::begin_message(None, 100, out);
     match why {
@@ -56,7 +56,8 @@ pub(super) fn reject(
     MessageRejected { peer, fault: message_fault(why) }.emit();
     MessageSent { kind: SendKind::Error, bytes: out.len() - before }.emit();
     if in_a_row >= REJECTED_MAX {
-        return Some(Ending { code: 1002, reason: CloseReason::ProtocolFault });
+        return Some(SocketEnding { code: 1002, reason: CloseReason::ProtocolFault });
     }
-    matches!(why, Rejected::Full).then_some(Ending { code: 1013, reason: CloseReason::OverLimit })
+    matches!(why, Rejected::Full)
+        .then_some(SocketEnding { code: 1013, reason: CloseReason::OverLimit })
 }

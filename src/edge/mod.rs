@@ -74,13 +74,10 @@ pub(crate) struct Edge {
     drain: EdgeDrain,
 }
 
-/// One connection in this many is reserved for refusals.
-const RESERVE: usize = 16;
-
 /// Says what capacity is left: of connections, and in the table of sessions.
 fn capacity_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission::CapacityNow {
     let (permits, sessions) = (Arc::clone(permits), Arc::clone(sessions));
-    let reserve = permits.available_permits() / RESERVE;
+    let reserve = Capacity::reserve_of(permits.available_permits());
     Box::new(move || Capacity {
         free: permits.available_permits(),
         reserve,
@@ -118,7 +115,7 @@ impl Edge {
     /// Agents that can be connected at the same time; the other connections are reserved for refusals.
     pub(crate) fn agents_max(&self) -> usize {
         let connections = self.permits.available_permits();
-        connections - connections / RESERVE
+        connections - Capacity::reserve_of(connections)
     }
 
     /// Binds all addresses and accepts, on the accept runtime, until the set is dropped. Returns the addresses

@@ -10,7 +10,7 @@ use tokio::io::AsyncRead;
 use super::Edge;
 use super::admission::ArrivalSource;
 use super::refusal::HttpRefusal;
-use super::transport::Transport;
+use super::transport::AgentTransport;
 use crate::scratch;
 use crate::telemetry::events::edge::{CloseReason, RequestRefused};
 use crate::websocket::{Key, RequestHead};
@@ -38,7 +38,7 @@ pub(super) struct FirstRequest {
 ///
 /// # Errors
 /// Why the connection is over.
-pub(super) async fn first_request<T: Transport>(
+pub(super) async fn first_request<T: AgentTransport>(
     edge: &Edge,
     socket: &mut T,
     peer: SocketAddr,

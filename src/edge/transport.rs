@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 /// A byte stream from an agent.
-pub(super) trait Transport:
+pub(super) trait AgentTransport:
     AsyncRead + AsyncWrite + Send + Sync + Unpin + Sized + 'static
 {
     /// The stream between two runtimes: new connections are accepted on one and served on another.
@@ -39,7 +39,7 @@ pub(super) trait Transport:
     fn attach(detached: Self::Detached) -> io::Result<Self>;
 }
 
-impl Transport for TcpStream {
+impl AgentTransport for TcpStream {
     type Detached = std::net::TcpStream;
 
     /// What the peer has sent behind its request's head stays in the kernel, where it costs the gateway

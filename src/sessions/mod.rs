@@ -20,6 +20,8 @@ mod counters;
 mod deadlines;
 mod drain;
 mod entry;
+#[cfg(test)]
+pub(crate) mod fake_uplink;
 mod notes;
 mod outbox;
 pub mod params;

@@ -219,6 +219,8 @@ async fn an_agent_that_goes_away_frees_its_place_at_once() {
     for _ in 0..17 {
         before.push(ask(&world).await);
     }
+    // Two listeners accept: only now it is certain that all of them stand before the two.
+    world.parked_or_decided(18).await;
     let upgrade = ask(&world).await;
     let mut posted = TcpStream::connect(world.gateway.edge()).await.unwrap();
     let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");

@@ -283,10 +283,11 @@ impl World {
     /// Clients outside of the story take the connections of a node.
     pub(crate) fn crowd(&mut self) {
         let Some(node) = self.serving else { return };
-        let but = self.random.index(4);
+        let (but, clients) = (self.random.index(4), self.random.index(30));
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         gateway.crowd(but);
-        self.say(|| format!("node {node} is crowded but for {but}"));
+        gateway.gate.storm(clients);
+        self.say(|| format!("node {node} is crowded by {clients} but for {but}"));
         self.oracle.disturbed(node, self.now);
         let wait = self.random.ms(1_000, 15_000);
         self.after(wait, Event::CrowdLeaves(node));

@@ -8,7 +8,7 @@ use seawall::ident::InstanceUid;
 
 use crate::gateway::Gateway;
 use crate::oracle::Cause;
-use crate::status::uid_bytes;
+use crate::status::{self, uid_bytes};
 use crate::wires::{Key, State};
 use crate::world::{Event, NodeKey, Time, World, agent_of};
 
@@ -150,6 +150,9 @@ impl World {
 
     /// Every link writes what waits on it and closes, and the process ends.
     fn stop_links(&mut self, node: NodeKey) {
+        if self.plan.http && self.still_posts(node) {
+            return self.after(LOOK_AGAIN, Event::DrainStep(node));
+        }
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let keys: Vec<Key> = {
             let mut ends = gateway.wires.ends.lock();
@@ -160,9 +163,39 @@ impl World {
         self.judge_goodbyes(node);
         self.say(|| format!("node {node} is drained"));
         for key in keys {
-            self.after(Time::ZERO, Event::LinkWrites(key));
+            let http = self.plan.http;
+            let event = if http { Event::ChannelWakes(key) } else { Event::LinkWrites(key) };
+            self.after(Time::ZERO, event);
         }
         self.after(STOP_PATIENCE, Event::NodeEnds(node));
+    }
+
+    /// Mode `http`: drops what a server that wants a pause has not taken of agents that are elsewhere, as
+    /// `upstream::stop`. Returns whether something can still be posted in time.
+    fn still_posts(&mut self, node: NodeKey) -> bool {
+        let Some(gateway) = self.nodes.get_mut(&node) else { return false };
+        let since = *gateway.stops_since.get_or_insert(self.now);
+        let until = since + STOP_PATIENCE;
+        let wires = std::sync::Arc::clone(&gateway.wires);
+        let (mut lost, mut posts) = (Vec::new(), false);
+        let mut ends = wires.ends.lock();
+        let ends = &mut *ends;
+        for link in ends.links.values_mut() {
+            let server = usize::from(link.id.server.0);
+            let pause = ends.servers[server].pace.paused();
+            if pause.is_some() && since == self.now {
+                let goodbye = |body: &Vec<u8>| status::decode(body).is_ok_and(|r| r.disconnects);
+                let (stay, go) = link.queue.drain(..).partition::<Vec<_>, _>(goodbye);
+                link.queue = stay.into();
+                lost.push((server, go));
+            }
+            let in_vain = pause.is_some_and(|pause| self.now + pause >= until);
+            posts |= !in_vain && link.state == State::Up && !link.queue.is_empty();
+        }
+        for (server, lost) in lost {
+            self.note_lost((node, server), &lost);
+        }
+        posts && self.now < until
     }
 
     /// What agents said as their last word has gone on, if their servers could take it.

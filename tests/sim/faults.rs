@@ -5,6 +5,7 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::agents::Request;
 use crate::gateway::Gateway;
+use crate::http::HttpFault;
 use crate::links::LineKey;
 use crate::plan::{EVERY, Fault};
 use crate::server;
@@ -39,6 +40,14 @@ impl World {
                 self.cut_agent(agent);
             }
             Fault::AgentCrash | Fault::AgentStop | Fault::AgentGone => self.end_agent(agent, fault),
+            Fault::LinkCut if self.plan.http => {
+                let channels: Vec<_> =
+                    self.nodes.values().flat_map(|one| one.channels.keys().copied()).collect();
+                if !channels.is_empty() {
+                    let key = self.random.pick(&channels);
+                    self.break_channel(key);
+                }
+            }
             Fault::LinkCut => {
                 let open: Vec<_> =
                     self.lines.iter().filter(|(_, l)| l.gateway_end).map(|(k, _)| *k).collect();
@@ -58,6 +67,7 @@ impl World {
             Fault::Stall => {
                 let until = self.now + self.random.ms(500, 6_000);
                 self.unwell(server, until);
+                self.servers[server].stalled_until = until;
                 let shared = self.lines.values_mut().filter(|line| line.owner.is_none());
                 for line in shared.filter(|line| line.server == server) {
                     line.stalled_until = until;
@@ -66,6 +76,15 @@ impl World {
             Fault::NodeKill => self.kill_node(),
             Fault::Drain => self.begin_drain(),
             Fault::Crowd => self.crowd(),
+            Fault::HttpFails if self.plan.http => {
+                let fault = self.random.pick(&HttpFault::ALL);
+                self.say(|| format!("server {server} fails: {fault:?}"));
+                self.servers[server].fault = Some(fault);
+                self.unwell(server, UNKNOWN);
+                let wait = self.random.ms(500, 60_000);
+                self.after(wait, Event::HttpHeals(server));
+            }
+            Fault::HttpFails => {}
         }
     }
 
@@ -139,6 +158,11 @@ impl World {
             self.lines.iter().filter(|(_, l)| l.server == server).map(|(key, _)| *key).collect();
         for line in lines {
             self.cut_line(line, true);
+        }
+        for node in self.live_nodes() {
+            for key in self.channels_of(node, server) {
+                self.break_channel(key);
+            }
         }
         let wait = self.patience(70_000) + Time::from_millis(100);
         self.after(wait, Event::ServerStarts(server));
@@ -226,7 +250,7 @@ impl World {
     /// An agent is to have another configuration.
     fn desire(&mut self, agent: usize) {
         let all_push = self.servers.iter().all(|server| server.traits.counts);
-        if !all_push && self.agents[agent].kind.heartbeat.is_none() {
+        if !self.plan.http && !all_push && self.agents[agent].kind.heartbeat.is_none() {
             // It might never speak again, and so never be offered it.
             return;
         }
@@ -235,6 +259,10 @@ impl World {
         self.say(|| format!("agent {agent} is to have configuration {desired}"));
         for server in 0..self.servers.len() {
             let line = self.servers[server].records.get(&agent).map(|record| record.line);
+            if self.plan.http {
+                // Its next answer offers it.
+                continue;
+            }
             if let Some(line) = line.filter(|line| self.lines.contains_key(line))
                 && let Some(message) = self.servers[server].push_offer(agent, desired)
             {
@@ -246,7 +274,7 @@ impl World {
     /// A server says something unasked.
     fn push(&mut self, server: usize, (agent, line): (usize, LineKey), message: ServerToAgent) {
         let one = &self.servers[server];
-        if one.up && one.traits.counts {
+        if one.up && one.traits.counts && !self.plan.http {
             let message = one.address(message, agent, false);
             self.oracle.pushed((node_of_key(line.0), agent), self.now);
             let delay = self.random.ms(1, 60);
@@ -261,6 +289,8 @@ impl World {
         self.away_until.fill(self.now);
         for server in 0..self.servers.len() {
             self.servers[server].overloaded = false;
+            self.servers[server].fault = None;
+            self.servers[server].stalled_until = self.now;
             self.unwell_until[server] = self.now;
             if !self.servers[server].up {
                 self.after(Time::from_secs(1), Event::ServerStarts(server));

@@ -100,6 +100,21 @@ impl Gate {
         self.crowd = self.connections_max.saturating_sub(open + but);
     }
 
+    /// Clients outside of the story are refused, each with a reservation.
+    pub(crate) fn storm(&mut self, clients: usize) {
+        let capacity = Capacity { free: 0, reserve: 1, sessions_full: false };
+        let random = &mut self.random;
+        for _ in 0..clients {
+            let arrival = Arrival::default();
+            let verdict = self.node.arrive(arrival, capacity, clock::now(), &mut || random.unit());
+            if let AdmissionVerdict::Refuse(refusal) = verdict
+                && !refusal.hold.is_zero()
+            {
+                self.node.hold_ended();
+            }
+        }
+    }
+
     pub(crate) fn arrive(
         &mut self,
         wire: u64,

@@ -17,10 +17,12 @@ use seawall::sessions::{Attachment, Outgoing, Rejected, Sessions, Waiting};
 use seawall::websocket::{Decoder, Incoming, Role};
 
 use crate::gate::Gate;
+use crate::http::ChannelEnd;
 use crate::pace::ServerPace;
 use crate::plan::Plan;
+use crate::probes::HttpServerEnd;
 use crate::random::Random;
-use crate::wires::Wires;
+use crate::wires::{Key, Wires};
 use crate::world::{NodeKey, Time};
 
 #[derive(Debug, Default)]
@@ -60,6 +62,11 @@ pub(crate) struct Gateway {
     pub(crate) wires: Arc<Wires>,
     pub(crate) drain: Drain,
     pub(crate) gate: Gate,
+    /// Mode `http`: the channels, and what each server is besides them.
+    pub(crate) channels: BTreeMap<Key, ChannelEnd>,
+    pub(crate) http: Vec<HttpServerEnd>,
+    /// Since when its links are about to stop.
+    pub(crate) stops_since: Option<Time>,
     /// Its listeners are closed.
     pub(crate) stops_accepting: bool,
     /// Connections of agents that are open, plain-HTTP ones included.
@@ -92,7 +99,10 @@ impl Gateway {
             sessions,
             wires,
             drain: Drain::new(plan.drain),
+            channels: BTreeMap::new(),
+            http: Vec::new(),
             gate: Gate::new(&plan.gate, random.fork()),
+            stops_since: None,
             stops_accepting: false,
             open: BTreeSet::new(),
             tasks: BTreeMap::new(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use prost::Message;
 use seawall::core::pacing::{Class, Next};
 use seawall::core::server::{FailedDial, ServerEffect, ServerEvent};
+use seawall::core::session::Route;
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::opamp::server::{ErrorKind, ServerScan};
@@ -14,7 +15,7 @@ use seawall::sessions::{Delivered, PermitUse, Uplink};
 
 use crate::network::{Line, Pipe};
 use crate::oracle::Cause;
-use crate::status;
+use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, node_of_key};
 use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, show_answer};
 
@@ -24,6 +25,16 @@ const LOOK_AGAIN: Time = Time::from_millis(100);
 const WAIT_MIN: Time = Time::from_millis(1);
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
+
+/// Where a server's message comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) node: NodeKey,
+    pub(crate) server: usize,
+    pub(crate) route: Route,
+    /// The one agent that it can be for, if there is one.
+    pub(crate) owner: Option<usize>,
+}
 
 impl World {
     pub(crate) fn server_of(&self, key: Key) -> usize {
@@ -144,7 +155,7 @@ impl World {
     }
 
     /// The oracle has to know of a farewell that did not arrive.
-    fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
+    pub(crate) fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
         for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
             self.say(|| format!("  lost: {}", show(&report)));
             self.oracle.lost_on_link(node, server, &report);
@@ -201,22 +212,35 @@ impl World {
         let Some(bytes) = wire.up.take(self.now) else { return };
         let server = wire.server;
         let report = status::decode(&bytes).expect("what was sent has been decoded");
-        let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
-        let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
-        let one = &mut self.servers[server];
-        let answer = one.receive((line, elsewhere), &report, self.desired[report.agent]);
-        if one.overloaded {
-            // A farewell that was not taken is as good as lost.
-            self.oracle.refused_by_server(server, &report);
-        }
-        let Some(wire) = self.lines.get_mut(&line) else { return };
-        self.oracle.at_server((node_of_key(line.0), server), &report, self.now);
-        let first = !std::mem::replace(&mut wire.hello_sent, true);
-        let answer = self.servers[server].address(answer, report.agent, first);
-        self.say(|| format!("server {server} hears {}; {}", show(&report), show_answer(&answer)));
+        let answer = self.server_hears(line, server, &report);
         let late = self.random.percent(self.servers[server].traits.late);
         let delay = if late { self.random.ms(1_000, 6_000) } else { self.random.ms(1, 60) };
         self.server_says(line, &answer, delay);
+    }
+
+    /// A server takes a message in. Returns its answer.
+    pub(crate) fn server_hears(
+        &mut self,
+        line: LineKey,
+        server: usize,
+        report: &Report,
+    ) -> ServerToAgent {
+        let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
+        let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
+        let one = &mut self.servers[server];
+        let answer = one.receive((line, elsewhere), report, self.desired[report.agent]);
+        if one.overloaded {
+            self.oracle.refused_by_server(server, report);
+        }
+        self.oracle.at_server((node_of_key(line.0), server), report, self.now);
+        // Over plain HTTP each answer says what the server is.
+        let first = self
+            .lines
+            .get_mut(&line)
+            .is_none_or(|wire| !std::mem::replace(&mut wire.hello_sent, true));
+        let answer = self.servers[server].address(answer, report.agent, first);
+        self.say(|| format!("server {server} hears {}; {}", show(report), show_answer(&answer)));
+        answer
     }
 
     /// A server's message sets out for the gateway.
@@ -231,15 +255,17 @@ impl World {
         let Some(wire) = self.lines.get_mut(&line).filter(|wire| wire.gateway_end) else { return };
         let Some(bytes) = wire.down.take(self.now) else { return };
         self.mark(&bytes);
-        self.incoming(line, &bytes);
+        let wire = &self.lines[&line];
+        let node = node_of_key(line.0);
+        let sender = Sender { node, server: wire.server, route: wire.route, owner: wire.owner };
+        self.incoming(sender, &bytes);
         self.settle(Cause::Server);
     }
 
-    fn incoming(&mut self, line: LineKey, bytes: &[u8]) {
-        let wire = &self.lines[&line];
-        let (server, route, owner) = (wire.server, wire.route, wire.owner);
-        let node = node_of_key(line.0);
-        let Some(gateway) = self.nodes.get(&node) else { return };
+    /// A server's message, as `upstream::incoming` takes it. Returns whether it was for an agent here.
+    pub(crate) fn incoming(&mut self, sender: Sender, bytes: &[u8]) -> bool {
+        let Sender { node, server, route, owner } = sender;
+        let Some(gateway) = self.nodes.get(&node) else { return false };
         let scan = ServerScan::parse(bytes).expect("what a server has written");
         let message = ServerToAgent::decode(bytes).expect("what a server has written");
         gateway.wires.ends.lock().learn(server, &scan);
@@ -252,11 +278,11 @@ impl World {
             if let Some(error) = scan.error().filter(|e| e.kind == ErrorKind::Unavailable) {
                 self.pause(node, server, error.retry_after);
             }
-            return;
+            return false;
         };
         let agent = agent_of(uid);
         self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
-        let Some(gateway) = self.nodes.get(&node) else { return };
+        let Some(gateway) = self.nodes.get(&node) else { return false };
         self.oracle.server_said((node, agent), server, &message, self.now);
         let delivery = gateway.sessions.from_server(uid, route, &scan);
         if let Some(answer) = delivery.answer {
@@ -265,6 +291,7 @@ impl World {
         if let Delivered::Unavailable(retry_after) = delivery.delivered {
             self.pause(node, server, retry_after);
         }
+        delivery.delivered != Delivered::Unknown || delivery.answer.is_some()
     }
 
     fn pause(&self, node: NodeKey, server: usize, retry_after: Option<Time>) {
@@ -374,7 +401,7 @@ impl World {
         }
     }
 
-    fn follow_server(&mut self, node: NodeKey, server: usize, effect: ServerEffect) {
+    pub(crate) fn follow_server(&mut self, node: NodeKey, server: usize, effect: ServerEffect) {
         let Some(gateway) = self.nodes.get(&node) else { return };
         let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
         match effect {

@@ -111,6 +111,11 @@ impl ServerPace {
         self.pacer.pause(until, clock::now());
     }
 
+    /// How long the server's pause still lasts.
+    pub(crate) fn paused(&self) -> Option<std::time::Duration> {
+        self.pacer.paused(clock::now())
+    }
+
     pub(crate) const fn state_lost(&self) -> bool {
         self.pacer.state_lost()
     }

@@ -46,12 +46,14 @@ pub(crate) enum Fault {
     NodeKill,
     /// A node hands its agents over to another one.
     Drain,
+    /// Mode `http`: a server is up and fails.
+    HttpFails,
     /// Other clients take a node's connections for a while.
     Crowd,
 }
 
 impl Fault {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::AgentCut,
         Self::AgentAway,
         Self::AgentCrash,
@@ -64,6 +66,7 @@ impl Fault {
         Self::NodeKill,
         Self::Drain,
         Self::Crowd,
+        Self::HttpFails,
     ];
 }
 
@@ -74,6 +77,10 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Traits>,
     /// Shared links a server; 0: one an agent.
     pub(crate) links: u16,
+    /// Servers are spoken to by POST, over as many channels as there are links.
+    pub(crate) http: bool,
+    /// Mode `http`: servers refuse some messages for what they say.
+    pub(crate) refuses: bool,
     /// Messages that may wait on a link.
     pub(crate) room: usize,
     pub(crate) pace: PaceSettings,
@@ -120,7 +127,15 @@ impl Plan {
             ..SessionsParams::default()
         };
         let gate = GatePlan::new(agents.len(), random);
-        let traits = (0..servers).map(|_| traits(links == 0, random)).collect();
+        let http = links > 0 && random.percent(30);
+        let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
+        for one in traits.iter_mut().filter(|_| http) {
+            // One message at a time goes over a channel; and a server cannot know that a response is lost.
+            (one.late, one.reoffers) = (one.late.min(5), true);
+            // One that asks on every reply, and has restarted so fast that no dial failed, asks in vain for
+            // what it has forgotten: its question looks like all those before.
+            one.keeps_state |= one.always_asks;
+        }
         let pace = PaceSettings {
             most: random.pick(&[20_000, 20_000, 20, 3]),
             least: 1 + u32::from(random.percent(50)),
@@ -128,6 +143,8 @@ impl Plan {
             refusals: random.pick(&[0, 0, 0, 20, 20, EVERY]),
         };
         Self {
+            http,
+            refuses: random.percent(30),
             agents,
             servers: traits,
             links,

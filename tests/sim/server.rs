@@ -10,8 +10,10 @@ use seawall::opamp::proto::{
     ServerErrorResponseType, ServerToAgent, ServerToAgentCommand, server_error_response,
 };
 
+use crate::http::HttpFault;
 use crate::status::{self, ACCEPTS_CONFIG, Part, Report, Status, uid_bytes};
 use crate::wires::Key;
+use crate::world::{NodeKey, Time};
 
 /// What never changes about a server.
 #[derive(Debug, Clone)]
@@ -57,6 +59,11 @@ pub(crate) struct Server {
     pub(crate) traits: Traits,
     pub(crate) up: bool,
     pub(crate) overloaded: bool,
+    /// Mode `http`: how it fails though it is up, and until when it reads nothing.
+    pub(crate) fault: Option<HttpFault>,
+    pub(crate) stalled_until: Time,
+    /// Until when each node was asked to pause.
+    pub(crate) paused_until: BTreeMap<NodeKey, Time>,
     pub(crate) records: BTreeMap<usize, Record>,
     /// Custom messages it has sent.
     customs: u32,
@@ -64,7 +71,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) const fn new(traits: Traits) -> Self {
-        Self { traits, up: true, overloaded: false, records: BTreeMap::new(), customs: 0 }
+        Self {
+            traits,
+            up: true,
+            overloaded: false,
+            fault: None,
+            stalled_until: Time::ZERO,
+            paused_until: BTreeMap::new(),
+            records: BTreeMap::new(),
+            customs: 0,
+        }
     }
 
     /// The process dies.

@@ -2,7 +2,7 @@
 //! sockets. It does what src/upstream does (place, link, failover, release), and says afterwards what
 //! it was asked to do, because it is called with a session locked.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -22,10 +22,16 @@ use crate::world::{NodeKey, Time};
 /// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
 /// `shared`: 0 for agents' own links, where a server has to be dialled to see whether it is back.
 fn rules(shared: u16) -> ServerRules {
-    let stable_after = Time::from_secs(10);
-    let rule = Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after };
+    let rule = backoff_rule();
+    let stable_after = rule.stable_after;
     let dial_probes = (shared == 0).then_some(rule);
     ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
+}
+
+/// `upstream.backoff`, shorter.
+pub(crate) const fn backoff_rule() -> Rule {
+    let stable_after = Time::from_secs(10);
+    Rule { initial: Time::from_millis(250), max: Time::from_secs(1), stable_after }
 }
 
 /// Names a link for the whole run, those of earlier nodes included.
@@ -67,6 +73,8 @@ pub(crate) struct ServerEnd {
     pub(crate) state: ServerState,
     pub(crate) server_hello: Arc<ServerHello>,
     pub(crate) pace: ServerPace,
+    /// The agents that are polled for in mode `http`.
+    pub(crate) polled: BTreeSet<InstanceUid>,
 }
 
 /// What the sessions had done.
@@ -131,6 +139,7 @@ impl Wires {
                 state: ServerState::new(rules, clock::now()),
                 server_hello: Arc::default(),
                 pace,
+                polled: BTreeSet::new(),
             });
         }
         Self { ends: Mutex::new(ends) }
@@ -242,6 +251,7 @@ impl Ends {
         link.queue.push_back(bytes.clone());
         let incarnation = link.incarnation;
         self.servers[server].pace.sent(route.link.index);
+        self.servers[server].polled.insert(uid);
         self.notes.push(Note::Sent { key, incarnation, uid, bytes });
         Ok(())
     }

@@ -18,9 +18,11 @@ use crate::agent::Agent;
 use crate::agents::Request;
 use crate::arrivals::{Applicant, OBSERVE_EVERY};
 use crate::gateway::{Gateway, unframe};
+use crate::http::ChannelEnd;
 use crate::network::{Conn, Line};
 use crate::oracle::{Cause, Oracle, Sent};
 use crate::plan::Plan;
+use crate::probes::HttpServerEnd;
 use crate::random::Random;
 use crate::server::Server;
 use crate::status::{self, uid_bytes};
@@ -65,6 +67,16 @@ pub(crate) enum Event {
     FromServer(Key, u32),
     LineClosed(Key, u32),
     Permit(NodeKey, usize),
+    /// Mode `http`: a channel is looked at, its wait is over, its dial comes to something; a message
+    /// arrives, is answered; a probe or polls may be due; a server fails no more.
+    ChannelWakes(Key),
+    ChannelDue(Key, u32),
+    ChannelDials(Key, u32),
+    PostArrives(Key, u32),
+    PostAnswered(Key, u32),
+    ProbeDue(NodeKey, usize, u32),
+    PollDue(NodeKey, usize),
+    HttpHeals(usize),
     ServerStarts(usize),
     Recovers(usize),
     ServerActs,
@@ -270,6 +282,20 @@ impl World {
                 self.servers[server].overloaded = false;
                 self.unwell_until[server] = self.now;
             }
+            Event::ChannelWakes(key) => {
+                self.wake_channel(key);
+                self.settle(Cause::Permit);
+            }
+            Event::ChannelDue(key, step) => self.channel_due(key, step),
+            Event::ChannelDials(key, step) => self.channel_dials(key, step),
+            Event::PostArrives(key, step) => self.post_arrives(key, step),
+            Event::PostAnswered(key, step) => self.post_answered(key, step),
+            Event::ProbeDue(node, server, step) => self.probe_due(node, server, step),
+            Event::PollDue(node, server) => self.poll_due(node, server),
+            Event::HttpHeals(server) => {
+                self.servers[server].fault = None;
+                self.unwell_until[server] = self.now;
+            }
             Event::ServerActs => self.server_acts(),
             Event::Accept(wire) => self.accept(wire),
             Event::GivesUp(wire) => self.gives_up(wire),
@@ -302,9 +328,25 @@ impl World {
         if self.serving.is_none() {
             self.elect();
         }
+        if self.plan.http {
+            return self.http_starts(node, keys);
+        }
         for key in keys {
             let delay = self.random.ms(1, 20);
             self.after(delay, Event::LinkDial(key));
+        }
+    }
+
+    fn http_starts(&mut self, node: NodeKey, keys: Vec<Key>) {
+        let Some(gateway) = self.nodes.get_mut(&node) else { return };
+        gateway.channels = keys.iter().map(|key| (*key, ChannelEnd::new())).collect();
+        gateway.http = self.servers.iter().map(|_| HttpServerEnd::new()).collect();
+        for key in keys {
+            let delay = self.random.ms(0, 10);
+            self.after(delay, Event::ChannelWakes(key));
+        }
+        for server in 0..self.servers.len() {
+            self.after(Time::from_millis(50), Event::PollDue(node, server));
         }
     }
 
@@ -378,10 +420,14 @@ impl World {
         }
     }
 
-    fn sent(&mut self, line: (Key, u32), uid: InstanceUid, bytes: &[u8]) {
+    pub(crate) fn sent(&mut self, line: (Key, u32), uid: InstanceUid, bytes: &[u8]) {
         self.mark(bytes);
-        let delay = self.random.ms(0, 3);
-        self.after(delay, Event::LinkWrites(line.0));
+        if self.plan.http {
+            self.after(Time::ZERO, Event::ChannelWakes(line.0));
+        } else {
+            let delay = self.random.ms(0, 3);
+            self.after(delay, Event::LinkWrites(line.0));
+        }
         let agent = agent_of(uid);
         match status::decode(bytes) {
             Ok(report) if report.agent == agent => {
@@ -500,6 +546,10 @@ impl World {
             self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
+}
+
+pub(crate) fn uid_of(agent: usize) -> InstanceUid {
+    InstanceUid::from_bytes(uid_bytes(agent))
 }
 
 pub(crate) fn agent_of(uid: InstanceUid) -> usize {

@@ -108,19 +108,70 @@ fn setup_fetches_a_newer_go_beside_one_that_is_too_old() {
     assert!(!text.contains("golang-go"), "{text}");
 }
 
-/// Targets of the Makefile by `.PHONY`, and lines of `make help`.
+/// Documents that tell people what to type.
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/ARCHITECTURE.md",
+    "docs/INVARIANTS.md",
+    "docs/METRICS.md",
+    "docs/PERFORMANCE.md",
+    "docs/PROTOCOL.md",
+];
+
+/// The targets that `make help` lists.
+fn help() -> BTreeSet<String> {
+    let output = Command::new("make").arg("help").current_dir(root()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 #[test]
 fn make_help_lists_every_target() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let (_, phony) = makefile.split_once(".PHONY:").unwrap();
     let (phony, _) = phony.split_once("\n\n").unwrap();
-    let targets: BTreeSet<&str> = phony.split([' ', '\\', '\n', '\t']).collect();
-    let output = Command::new("make").arg("help").current_dir(root()).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let listed: BTreeSet<&str> = help.lines().filter_map(|l| l.split_whitespace().next()).collect();
-    let unlisted: Vec<_> = targets.difference(&listed).filter(|name| !name.is_empty()).collect();
-    assert!(unlisted.is_empty(), "make help is silent on {unlisted:?}");
-    for name in ["demo", "test"] {
-        assert!(listed.contains(name), "the README's `make {name}` is not there");
+    let targets: BTreeSet<String> = phony
+        .split([' ', '\\', '\n', '\t'])
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(targets, help());
+}
+
+#[test]
+fn documents_name_targets_that_exist() {
+    let help = help();
+    let mut wrong = Vec::new();
+    let mut named = 0;
+    for path in DOCUMENTS {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        for target in targets(&text) {
+            named += 1;
+            if !help.contains(target) {
+                wrong.push(format!("{path}: make {target}"));
+            }
+        }
     }
+    assert!(named > 20, "{named} targets are named");
+    assert!(wrong.is_empty(), "make has none of these: {wrong:#?}");
+}
+
+#[test]
+fn targets_are_found_in_back_ticks_and_at_the_beginning_of_a_line() {
+    let text =
+        "make demo   # one\nso we make do, `make sim SEED=1` or `make fmt clippy`\n    make test";
+    assert_eq!(targets(text).collect::<Vec<_>>(), ["demo", "sim", "fmt", "test"]);
+}
+
+/// The first target of each `make TARGET` that is code: in back-ticks, or a line's beginning.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("make ").filter_map(|(at, make)| {
+        let line = text[..at].rsplit('\n').next()?;
+        let is_code = line.ends_with('`') || line.trim().is_empty();
+        let rest = &text[at + make.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+        (is_code && end > 0).then(|| &rest[..end])
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::ranks;
 use crate::source::{Source, words};
+use crate::wording;
 
 pub(crate) const FILE_LINES_MAX: usize = 600;
 /// The same as `too-many-lines-threshold` in clippy.toml, which sees macros and closures better;
@@ -12,8 +13,8 @@ type Found = Vec<(usize, String)>;
 
 /// Everything that is wrong with a file, as `path:line: what`.
 pub(crate) fn check(source: &Source) -> Vec<String> {
-    let rules: [fn(&Source) -> Found; 7] =
-        [ranks::check, size, functions, purity, opening, unsafe_code, leftovers];
+    let rules: [fn(&Source) -> Found; 8] =
+        [ranks::check, size, functions, purity, opening, unsafe_code, leftovers, wording::check];
     let found = rules.iter().flat_map(|rule| rule(source));
     let show = |(at, what)| format!("{}:{}: {what}", source.path, source.line(at));
     found.map(show).collect()

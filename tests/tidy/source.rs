@@ -33,6 +33,17 @@ impl Source {
         self.text[..offset].matches('\n').count() + 1
     }
 
+    /// Comments that have their line to themselves, with where the line begins.
+    pub(crate) fn comments(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut begin = 0;
+        self.text.split('\n').filter_map(move |line| {
+            let offset = begin;
+            begin += line.len() + 1;
+            let comment = line.trim().strip_prefix("//")?;
+            Some((offset, comment.trim_start_matches(['/', '!']).trim()))
+        })
+    }
+
     /// The offset of the brace that closes the one at `open`.
     pub(crate) fn closing(&self, open: usize) -> usize {
         let mut depth = 0_usize;

@@ -87,6 +87,14 @@ fn leftovers_outside_tests() {
 }
 
 #[test]
+fn comments_that_make_a_reader_stumble() {
+    is_reported("src/edge/a.rs", "\n/// Tells whoever asks.", 3, "`whoever` in a comment");
+    is_reported("tests/a/b.rs", "// It waits for\n// want of a permit.", 2, "`for want of`");
+    is_reported("src/edge/a.rs", "    //! Bytes: so\n    //! Many of them.", 2, "`so many`");
+    is_fine("src/edge/a.rs", "const WHOEVER: &str = \"nobody\"; // somebody\n// Also manyfold.");
+}
+
+#[test]
 fn files_declared_for_tests_are_tests() {
     let mut sources = [
         Source::new("src/core/mod.rs", "#[cfg(test)]\nmod sim;\nmod real;\n"),

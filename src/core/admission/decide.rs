@@ -135,8 +135,8 @@ impl Admission {
         self.held = self.held.saturating_sub(1);
     }
 
-    /// Decides on parked arrivals: adds to `decided` those that are admitted and those that have waited too
-    /// long, a bounded number in one call. Returns when to call again: at once if there is more to decide;
+    /// Decides on parked arrivals, a bounded number in one call: adds to `decided` each that is admitted or has
+    /// waited too long. Returns when to call again: at once if there is more to decide;
     /// empty while the park is. A call that comes up to a second late costs nothing.
     pub fn poll(
         &mut self,

@@ -74,7 +74,15 @@ pub struct Capacity {
     pub sessions_full: bool,
 }
 
+/// One connection in this many is reserved for refusals.
+const REFUSAL_SHARE: usize = 16;
+
 impl Capacity {
+    /// Of this many connections, how many are reserved for refusals.
+    pub const fn reserve_of(connections: usize) -> usize {
+        connections / REFUSAL_SHARE
+    }
+
     /// More than any node needs.
     pub const AMPLE: Self = Self { free: usize::MAX, reserve: 0, sessions_full: false };
 

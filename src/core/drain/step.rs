@@ -77,7 +77,7 @@ pub enum DrainStep {
     },
     /// Close all connections at once.
     CloseAll,
-    /// Forget all sessions but those whose goodbye their server has yet to hear.
+    /// Forget all sessions except the ones whose goodbye their server has yet to hear.
     ForgetMoved,
     /// Let the links write what waits on them, then close them;
     /// [`Drain::links_stopped`](super::Drain::links_stopped) follows.

@@ -31,6 +31,7 @@ use super::steps::{ChannelEffect, ChannelEvent, ChannelFacts};
 use crate::core::backoff::{Backoff, Rule};
 use crate::core::link::LossReason;
 use crate::core::server::Blame;
+use crate::mutation::{Breach, is_on};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChannelState {
@@ -175,7 +176,8 @@ impl HttpChannel {
             self.effects.push(ChannelEffect::Wait { until, closable: false });
             return;
         }
-        if let Some(pause) = facts.pause.filter(|_| facts.waiting) {
+        let heeded = facts.waiting && !is_on(Breach::HttpIgnoresPause);
+        if let Some(pause) = facts.pause.filter(|_| heeded) {
             if facts.released {
                 // The caller of the release has waited for as long as there was time.
                 self.effects.push(ChannelEffect::GiveUp);
@@ -230,7 +232,7 @@ impl HttpChannel {
                 self.broken(connection, LossReason::Closed, jitter, now);
             }
             Answered::Lost => {
-                self.not_answered(PostResult::Lost, true);
+                self.not_answered(PostResult::Lost, !is_on(Breach::HttpForgetsLost));
                 self.blame_unserved(connection);
                 self.broken(connection, LossReason::Reset, jitter, now);
             }
@@ -260,7 +262,9 @@ impl HttpChannel {
             Meaning::Throttled => {
                 self.effects.push(ChannelEffect::PostFailed(PostResult::Unavailable));
                 // It is still to be delivered: the very same message goes again, before all others.
-                self.effects.push(ChannelEffect::Requeue);
+                if !is_on(Breach::HttpDropsThrottled) {
+                    self.effects.push(ChannelEffect::Requeue);
+                }
                 let asked = retry_after.map(|asked| asked.max(self.rule.initial));
                 self.effects.push(ChannelEffect::PauseServer(asked));
             }
@@ -273,6 +277,9 @@ impl HttpChannel {
                 }
             }
             Meaning::Refused(objection) => {
+                if is_on(Breach::HttpRepeatsRefused) {
+                    self.effects.push(ChannelEffect::Requeue);
+                }
                 self.effects.push(ChannelEffect::Refuse { status, objection });
                 self.effects.push(ChannelEffect::ServerServed);
             }

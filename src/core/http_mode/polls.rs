@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::placement::{Seed, weight};
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 
 /// To a server, parts shorter than this are as good as one.
 const PART: Duration = Duration::from_millis(50);
@@ -71,7 +72,9 @@ impl PollSchedule {
     pub fn next(&mut self, now: Instant) -> (usize, Instant) {
         self.at = (self.at + self.parts.step()).max(now);
         let part = self.part;
-        self.part = (part + 1) % self.parts.count;
+        if !is_on(Breach::HttpNeverPolls) {
+            self.part = (part + 1) % self.parts.count;
+        }
         (part, self.at)
     }
 }

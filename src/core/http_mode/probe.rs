@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answered, Meaning, meaning};
 use crate::core::backoff::{Backoff, Rule};
+use crate::mutation::{Breach, is_on};
 
 /// What decisions rest on besides the past probes.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +118,7 @@ impl HttpProbe {
                 self.state = ProbeState::Healthy(now);
                 ProbeStep::Wait(None)
             }
+            (_, false) if is_on(Breach::HttpNeverProbes) => ProbeStep::Wait(None),
             (ProbeState::Healthy(since), false) => {
                 // A server that answered probes and failed all else counts as failing throughout.
                 let wait = self.backoff.lost(self.rule, facts.jitter, since, now);

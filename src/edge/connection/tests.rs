@@ -11,55 +11,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::core::pacing::{Class, Permit};
-use crate::core::session::Route;
 use crate::edge::admission::ArrivalSource;
 use crate::edge::params::EdgeParams;
-use crate::ident::ServerId;
 use crate::sessions::Sessions;
-use crate::sessions::{NotSent, ServerHello, Uplink};
-
-/// All servers are down.
-struct Nowhere;
-
-impl Uplink for Nowhere {
-    fn route(&self, _: InstanceUid) -> Option<Route> {
-        None
-    }
-
-    fn admit(&self, _: InstanceUid, _: Route) -> Permit {
-        Permit::Granted
-    }
-
-    fn state_lost(&self, _: Route) -> bool {
-        false
-    }
-
-    fn send(
-        &self,
-        _: InstanceUid,
-        _: Route,
-        _: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> Result<(), NotSent> {
-        Err(NotSent::Down)
-    }
-
-    fn orphaned(&self, _: Route, _: u32) {}
-
-    fn announced(&self, _: InstanceUid, _: ServerId) {}
-
-    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
-        Arc::default()
-    }
-
-    fn enqueue(&self, _: InstanceUid, _: Class) {}
-
-    fn release(&self, _: InstanceUid) {}
-}
+use crate::sessions::fake_uplink::FakeUplink;
 
 fn edge(params: EdgeParams) -> Arc<Edge> {
-    let sessions =
-        Arc::new(Sessions::new(Default::default(), Default::default(), Arc::new(Nowhere)));
+    let sessions = Arc::new(Sessions::new(
+        Default::default(),
+        Default::default(),
+        Arc::new(FakeUplink::down()),
+    ));
     Edge::new(params, sessions, 64)
 }
 
@@ -138,7 +100,7 @@ impl AsyncWrite for MemoryStream {
     }
 }
 
-impl Transport for MemoryStream {
+impl AgentTransport for MemoryStream {
     type Detached = Self;
 
     async fn gone(&mut self) {

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use parking_lot::Mutex;
 use prost::Message;
 
+use super::fake_uplink::{FakeUplink, route};
 use super::*;
-use crate::core::pacing::{Class, Permit};
-use crate::core::session::{Presence, Route};
-use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
+use crate::core::pacing::Class;
+use crate::core::session::Presence;
+use crate::ident::{ConnectionId, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
     AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
@@ -26,84 +26,6 @@ use crate::opamp::proto::{
 };
 use crate::opamp::server::ServerScan;
 use crate::websocket::{Decoder, Incoming, Role};
-
-/// One server with one link, whose state the test decides.
-#[derive(Debug)]
-pub(super) struct FakeUplink {
-    state: Mutex<FakeState>,
-}
-
-#[derive(Debug)]
-struct FakeState {
-    route: Route,
-    /// Why nothing is taken, if nothing is.
-    refuses: Option<NotSent>,
-    sent: Vec<(InstanceUid, AgentToServer)>,
-    /// Everything has to wait for a permit.
-    is_busy: bool,
-    enqueued: Vec<(InstanceUid, Class)>,
-    released: Vec<InstanceUid>,
-    orphaned: Vec<(Route, u32)>,
-    server_hello: Arc<ServerHello>,
-}
-
-const fn route(incarnation: u32) -> Route {
-    let link = LinkId { server: ServerId(0), index: 0 };
-    Route { link, incarnation: Incarnation(incarnation) }
-}
-
-impl Uplink for FakeUplink {
-    fn route(&self, _: InstanceUid) -> Option<Route> {
-        Some(self.state.lock().route)
-    }
-
-    fn admit(&self, _: InstanceUid, _: Route) -> Permit {
-        if self.state.lock().is_busy { Permit::Wait { soon: false } } else { Permit::Granted }
-    }
-
-    fn state_lost(&self, _: Route) -> bool {
-        false
-    }
-
-    fn send(
-        &self,
-        uid: InstanceUid,
-        route: Route,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> Result<(), NotSent> {
-        let mut state = self.state.lock();
-        if let Some(why) = state.refuses {
-            return Err(why);
-        }
-        if route != state.route {
-            return Err(NotSent::Stale);
-        }
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        let message = AgentToServer::decode(&bytes[..]).unwrap();
-        assert_eq!(message.instance_uid, &*uid.to_wire());
-        state.sent.push((uid, message));
-        Ok(())
-    }
-
-    fn orphaned(&self, route: Route, messages: u32) {
-        self.state.lock().orphaned.push((route, messages));
-    }
-
-    fn announced(&self, _: InstanceUid, _: ServerId) {}
-
-    fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
-        Arc::clone(&self.state.lock().server_hello)
-    }
-
-    fn enqueue(&self, uid: InstanceUid, class: Class) {
-        self.state.lock().enqueued.push((uid, class));
-    }
-
-    fn release(&self, uid: InstanceUid) {
-        self.state.lock().released.push(uid);
-    }
-}
 
 /// The table and what is around it.
 pub(super) struct Bench {
@@ -113,18 +35,7 @@ pub(super) struct Bench {
 
 impl Bench {
     fn new(params: SessionsParams) -> Self {
-        let uplink = Arc::new(FakeUplink {
-            state: Mutex::new(FakeState {
-                route: route(1),
-                refuses: None,
-                sent: Vec::new(),
-                is_busy: false,
-                enqueued: Vec::new(),
-                released: Vec::new(),
-                orphaned: Vec::new(),
-                server_hello: Arc::default(),
-            }),
-        });
+        let uplink = Arc::new(FakeUplink::up());
         Self {
             sessions: Arc::new(Sessions::new(
                 params,

@@ -62,13 +62,19 @@ impl GateSeen {
         let params = plan.params;
         let rate = plan.rate.map(|rate| f64::from(rate.get()));
         let waits = params.retry_max + params.retry_min + params.retry_fixed + params.hold_max;
+        // Others have reservations too.
+        let storm = Time::from_secs_f64(30.0 / rate.unwrap_or(100.0));
         let stale = Time::from_secs(if crowded { 60 } else { 0 });
         let ideal = Time::from_secs_f64(agents as f64 / rate.unwrap_or(100.0));
         Self {
             params,
             rate,
             reserve: plan.connections_max / 16,
-            outside_max: (waits + params.park_ttl) * 2 + ideal * 4 + stale + Time::from_secs(20),
+            outside_max: (waits + params.park_ttl) * 2
+                + ideal * 4
+                + storm
+                + stale
+                + Time::from_secs(20),
             entries: VecDeque::new(),
             outside: BTreeMap::new(),
         }

@@ -51,6 +51,10 @@ impl Handover {
         self.ambiguous_at = Some(now);
     }
 
+    pub(super) const fn is_released(&self) -> bool {
+        self.released
+    }
+
     /// The agent speaks to this node.
     pub(super) const fn heard(&mut self) {
         self.released = false;

@@ -12,6 +12,7 @@ mod heartbeats;
 mod news;
 mod numbers;
 mod offers;
+mod posts;
 mod presence;
 mod replies;
 
@@ -23,6 +24,7 @@ use seawall::sessions::params::SessionsParams;
 use crate::gate::GatePlan;
 use crate::links::LineKey;
 use crate::plan::{Plan, STORE_BYTES};
+use crate::probes::POLL_INTERVAL;
 use crate::status::Report;
 use crate::wires::node_of_key;
 use crate::world::{NodeKey, Time};
@@ -35,6 +37,7 @@ use heartbeats::Heartbeats;
 use news::{Mirror, Speaks};
 use numbers::Numbers;
 use offers::Offers;
+use posts::Posts;
 use presence::Presence;
 use replies::Replies;
 
@@ -125,6 +128,9 @@ pub(crate) struct Oracle {
     drains: BTreeMap<NodeKey, DrainSeen>,
     gates: BTreeMap<NodeKey, GateSeen>,
     gate: GatePlan,
+    posts: Posts,
+    /// Mode `http`: how long a server may hear nothing of an agent that it is polled for.
+    quiet_for: Option<Time>,
 }
 
 impl Oracle {
@@ -139,6 +145,8 @@ impl Oracle {
             drains: BTreeMap::new(),
             gates: BTreeMap::new(),
             gate: plan.gate.clone(),
+            posts: Posts::default(),
+            quiet_for: plan.http.then(|| POLL_INTERVAL / 2),
         }
     }
 
@@ -270,6 +278,8 @@ impl Oracle {
     pub(crate) fn sent(&mut self, sent: &Sent) {
         let agent = sent.report.agent;
         let (params, alone) = (self.params.clone(), self.alone);
+        let every = params.heartbeat_forward_interval;
+        let heartbeats_every = self.quiet_for.map_or(every, |quiet| every.min(quiet));
         let drains_since = self.drains.get(&sent.node).map(|drain| drain.begun);
         let truth = &mut self.agents[agent];
         truth.overtaken |= sent.node < truth.newest && !sent.report.disconnects;
@@ -287,7 +297,7 @@ impl Oracle {
             seen.numbers.sent(sent, alone),
             seen.presence.sent(sent, drains_since, &params),
             seen.handover.sent(sent),
-            seen.heartbeats.sent(sent, params.heartbeat_forward_interval),
+            seen.heartbeats.sent(sent, heartbeats_every),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
                 // Of a state that is not kept, what is reported anew cannot be known to be the same.
@@ -429,7 +439,8 @@ impl Oracle {
         now: Time,
     ) {
         self.seen((node, report.agent)).handover.arrived(server);
-        self.agents[report.agent].heard_by(server, node, report.disconnects);
+        let disconnects = report.disconnects && self.quiet_for.is_none();
+        self.agents[report.agent].heard_by(server, node, disconnects);
         if let Some(told) = self.agents[report.agent].told.get_mut(&server) {
             told.heard_at = now;
         }

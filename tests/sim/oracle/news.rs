@@ -122,6 +122,11 @@ impl Mirror {
         }
     }
 
+    /// What was sent last may not have arrived.
+    pub(super) fn doubt(&mut self) {
+        (self.has, self.given) = (Status::default(), false);
+    }
+
     /// Another line, or none.
     pub(super) fn begin(&mut self, line: Option<LineKey>) {
         let (heard, in_doubt) = (self.heard, self.in_doubt);

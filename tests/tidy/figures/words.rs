@@ -1,7 +1,7 @@
 //! Words of comments: how many there are, and how many of them make a sentence hard to read.
 //!
-//! Rich comments in plain sentences are the goal, so both are counted: a vague or negative sentence is
-//! to be rewritten, and deleting it is noticed as well.
+//! Rich comments in plain sentences are the goal, so both are counted: a vague or negative sentence
+//! must be written anew, and deleting it is noticed as well.
 
 use crate::source::Source;
 
@@ -79,17 +79,10 @@ impl Words {
     fn of<'a>(sources: impl Iterator<Item = &'a Source>) -> Self {
         let mut words = Self::default();
         for source in sources {
-            let mut comments = String::new();
-            for line in source.text.lines().map(str::trim) {
-                match line.strip_prefix("//") {
-                    Some(comment) => {
-                        comments.push_str(comment.trim_start_matches(['/', '!']).trim());
-                        comments.push(' ');
-                    }
-                    None => words.code_lines += usize::from(!line.is_empty()),
-                }
-            }
-            words.add(&comments.to_lowercase());
+            let comments: Vec<&str> = source.comments().map(|(_, comment)| comment).collect();
+            let lines = source.text.lines().filter(|line| !line.trim().is_empty()).count();
+            words.code_lines += lines - comments.len();
+            words.add(&comments.join(" ").to_lowercase());
         }
         words
     }

@@ -1,0 +1,87 @@
+//! Mode `http`: each message is posted once at a time and in order, a refused one never again, one that
+//! the server put off again as it is, and nothing during a pause.
+
+use std::collections::BTreeMap;
+
+use seawall::core::http_mode::Answered;
+
+use super::Oracle;
+use crate::status::Report;
+use crate::wires::Key;
+use crate::world::{NodeKey, Time};
+
+/// What was posted.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    /// Messages that a server has put off, or has not seen: each goes before all others of its channel.
+    owed: BTreeMap<Key, Report>,
+    refused: Vec<Report>,
+}
+
+impl Oracle {
+    /// A message is posted. `paused_until`: what the server has asked this node for.
+    pub(crate) fn posts(
+        &mut self,
+        (node, key): (NodeKey, Key),
+        report: &Report,
+        paused_until: Option<Time>,
+        now: Time,
+    ) {
+        let agent = report.agent;
+        if paused_until.is_some_and(|until| now < until) {
+            self.fail("http", || {
+                format!("agent {agent} is spoken of in a pause of {paused_until:?}")
+            });
+        }
+        let owed = self.posts.owed.remove(&key);
+        let again = self.posts.refused.contains(report);
+        if owed.is_some_and(|owed| owed != *report) {
+            self.fail("http", || format!("#{} of {agent} goes before {owed:?}", report.number));
+        }
+        if again {
+            self.fail("http", || format!("#{} of {agent} goes again, refused", report.number));
+        }
+        if self.seen((node, agent)).handover.is_released() && !report.disconnects {
+            self.fail("drain", || format!("agent {agent} is spoken of, having been let go"));
+        }
+    }
+
+    /// A message was answered.
+    pub(crate) fn post_answered(
+        &mut self,
+        (_, key): (NodeKey, Key),
+        report: &Report,
+        answered: Answered,
+    ) {
+        match answered {
+            Answered::Status { status: 429 | 503, .. } | Answered::Unsent => {
+                self.posts.owed.insert(key, *report);
+            }
+            Answered::Status { status: 400 | 413, .. } => {
+                self.posts.refused.push(*report);
+            }
+            _ => {}
+        }
+    }
+
+    /// A channel's queue is emptied.
+    pub(crate) fn queue_emptied(&mut self, key: Key) {
+        self.posts.owed.remove(&key);
+    }
+
+    /// What became of a message is unknown, or known to be nothing.
+    pub(crate) fn not_taken(&mut self, at: (NodeKey, usize), server: usize, report: &Report) {
+        self.lost_on_link(at.0, server, report);
+        let seen = self.seen(at);
+        seen.mirror.doubt();
+        seen.heartbeats.forget();
+    }
+
+    /// A server refuses a message for what it says: its agent is told, and it stays untold.
+    pub(crate) fn message_refused(&mut self, at: (NodeKey, usize), server: usize, report: &Report) {
+        self.not_taken(at, server, report);
+        if !report.status.is_empty() {
+            self.agents[at.1].overtaken = true;
+        }
+    }
+}
