@@ -93,15 +93,18 @@ impl World {
         self.total(PARKED, wanted).await;
     }
 
-    /// Waits until this many arrivals are parked or have ended.
+    /// Waits until this many arrivals are parked or have ended. The gauge of the parked follows the counter
+    /// of outcomes a little later, so that an arrival may be in both for a moment: the sum must stand.
     async fn parked_or_decided(&self, wanted: u32) {
         let reached = async {
             let sum = async || {
                 let metrics = self.gateway.metrics().await;
                 metrics.sum(PARKED, &[]) + metrics.sum(OUTCOMES, &[])
             };
-            while sum().await != f64::from(wanted) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            let mut looks = 0;
+            while looks < 5 {
+                looks = if sum().await == f64::from(wanted) { looks + 1 } else { 0 };
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
         };
         tokio::time::timeout(PATIENCE, reached).await.expect("all arrivals are accounted for");
