@@ -92,6 +92,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let links = upstream.start(&sessions);
     tasks.spawn(sweep(Arc::clone(&sessions)));
     settle(&upstream).await;
+    let connections_set = config.edge.connections_max.filter(|set| *set < connections_max);
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
     // Before the first connection takes a place.
     let agents_max = edge.agents_max();
@@ -102,7 +103,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.serve(&edge);
     window.serve(&edge);
     window.enter(Startup::Serving);
-    say_ready(agents_max, connections_max);
+    say_ready(agents_max, connections_set);
 
     let mut shutdown = pin!(shutdown);
     let stays = tokio::select! {
@@ -148,16 +149,16 @@ async fn settle(upstream: &Upstream) {
     }
 }
 
-/// Says how many agents the node can serve, as a warning if these are few for a fleet.
-fn say_ready(agents_max: usize, descriptors: u32) {
+/// Says how many agents the node can serve and what sets that bound, as a warning if they are few for a fleet.
+fn say_ready(agents_max: usize, connections_set: Option<u32>) {
+    let bound = match connections_set {
+        Some(set) => format!("edge.connections_max ({set})"),
+        None => format!("the limit on open files ({})", open_files_max()),
+    };
     if agents_max < AGENTS_EXPECTED {
-        warn!(
-            agents_max,
-            connections_max = descriptors,
-            "ready for agents, but for few: raise the limit on open files (ulimit -n) or edge.connections_max"
-        );
+        warn!(agents_max, "ready for agents, but few fit: raise {bound}");
     } else {
-        info!(agents_max, connections_max = descriptors, "ready for agents");
+        info!(agents_max, "ready for agents; {bound} sets their number");
     }
 }
 
@@ -180,7 +181,7 @@ fn connections_max(upstream: &UpstreamParams) -> u32 {
             warn!(%error, "the limit on descriptors cannot be raised");
         }
     }
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let descriptors = open_files_max();
     let shared = |mode| match mode {
         Mode::Multiplexed { links: count } | Mode::Http { connections: count, .. } => count.get(),
         Mode::PerAgent => 0,
@@ -190,4 +191,9 @@ fn connections_max(upstream: &UpstreamParams) -> u32 {
     let own = upstream.servers.iter().any(|server| server.mode == Mode::PerAgent);
     let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + shared) / if own { 2 } else { 1 };
     u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+}
+
+/// The limit on open files now.
+fn open_files_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use super::units::show_duration;
 use crate::core::admission::RATE_MAX;
 use crate::core::admission::time_for;
 use crate::edge::params::{AdmissionSettings, SourceFrom};
+use crate::telemetry::thousands;
 
 /// From a second on, which is the least that `Retry-After` can say.
 const WAIT: std::ops::RangeInclusive<Duration> =
@@ -81,9 +82,9 @@ pub(super) fn describe(params: &AdmissionSettings) -> String {
         Some(rate) => {
             let times = FLEETS.map(|agents| {
                 let seconds = time_for(agents, rate).as_secs_f64().ceil();
-                format!("{agents} agents back in about {seconds} s")
+                format!("{} agents back in about {seconds} s", thousands(agents.into()))
             });
-            format!("{rate} connections/s ({})", times.join(", "))
+            format!("{} connections/s ({})", thousands(rate.get().into()), times.join(", "))
         }
     };
     let refused = if admission.retry_fixed.is_zero() {
@@ -96,8 +97,8 @@ pub(super) fn describe(params: &AdmissionSettings) -> String {
     }
     let places = match params.rate {
         Some(rate) => {
-            let seconds = admission.park_horizon.as_secs_f64();
-            format!("{:.0} agents", f64::from(rate.get()) * seconds)
+            let millis = admission.park_horizon.as_millis();
+            format!("{} agents", thousands(u128::from(rate.get()) * millis / 1_000))
         }
         None => format!("{} of admissions", show_duration(admission.park_horizon)),
     };

@@ -16,7 +16,7 @@ impl fmt::Display for Config {
         writeln!(f, "agents:    {}{path}, messages up to {size}", listen.join(", "))?;
         writeln!(f, "admission: {}", admission::describe(&self.edge.admission))?;
         let grace_period = show_duration(self.sessions.grace_period);
-        let most = self.sessions.sessions_max;
+        let most = thousands(self.sessions.sessions_max as u128);
         writeln!(
             f,
             "sessions:  up to {most}; an absence up to {grace_period} is not reported to the server"

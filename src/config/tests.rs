@@ -91,8 +91,8 @@ fn admission_is_summarised() {
     };
     assert_eq!(
         admission("rate = 8000"),
-        "8000 connections/s (10000 agents back in about 2 s, 100000 agents back in about 13 s); waiting \
-         room for 160000 agents, each at most 30s; beyond that 503 with Retry-After"
+        "8,000 connections/s (10,000 agents back in about 2 s, 100,000 agents back in about 13 s); waiting \
+         room for 160,000 agents, each at most 30s; beyond that 503 with Retry-After"
     );
     assert_eq!(
         admission(""),

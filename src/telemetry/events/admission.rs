@@ -11,9 +11,9 @@ use crate::telemetry::text::thousands;
 /// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::edge::admission";
 
-/// A connection's wish to come in has ended one way or the other.
+/// An arrival has ended: admitted, refused, or gone.
 pub(crate) struct AdmissionDecided {
-    /// Which.
+    /// How it ended.
     pub outcome: Outcome,
     /// How long it was parked.
     pub parked: Duration,
@@ -29,9 +29,9 @@ impl AdmissionDecided {
     }
 }
 
-/// The gate's rate was set by an operator, or is left to the machine.
+/// An operator has set the admission rate, or made it automatic.
 pub(crate) struct RateSet {
-    /// Entries a second; none: automatic.
+    /// Connections a second; `None`: automatic.
     pub rate: Option<u32>,
 }
 

@@ -13,7 +13,7 @@ const TARGET: &str = "seawall::drain";
 
 /// A drain goes on to its next phase.
 pub(crate) struct DrainPhaseEntered {
-    /// Which.
+    /// The new phase.
     pub phase: DrainPhase,
     /// Agents' connections now open.
     pub left: usize,

@@ -14,7 +14,7 @@ const TARGET: &str = "seawall::edge";
 
 /// A listener takes agents.
 pub(crate) struct EdgeListening {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
     /// How many sockets share the address.
     pub sockets: usize,
@@ -62,7 +62,7 @@ pub(crate) struct ConnectionClosed {
     pub peer: SocketAddr,
     /// Whose connection it was, if it got so far.
     pub uid: Option<InstanceUid>,
-    /// Why.
+    /// The reason.
     pub reason: CloseReason,
 }
 
@@ -102,7 +102,7 @@ impl AcceptFailed<'_> {
 pub(crate) struct RequestRefused {
     /// The agent's address, or its proxy's.
     pub peer: SocketAddr,
-    /// Why.
+    /// The reason.
     pub reason: RefuseReason,
 }
 

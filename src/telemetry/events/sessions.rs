@@ -15,7 +15,7 @@ const TARGET: &str = "seawall::sessions";
 
 /// A session began. Pairs with [`SessionEnded`].
 pub(crate) struct SessionOpened {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -29,7 +29,7 @@ impl SessionOpened {
 
 /// An agent's connection was lost, and its session waits for its return.
 pub(crate) struct SessionAbsent {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -42,7 +42,7 @@ impl SessionAbsent {
 
 /// An absent agent came back within its grace period.
 pub(crate) struct SessionResumed {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -56,9 +56,9 @@ impl SessionResumed {
 
 /// A session is over.
 pub(crate) struct SessionEnded {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
 }
 
@@ -92,7 +92,7 @@ impl SessionsMeasured {
 
 /// The table is full and an agent was refused.
 pub(crate) struct SessionRefused {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -106,7 +106,7 @@ impl SessionRefused {
 
 /// An agent came on a new connection while its old one was still open.
 pub(crate) struct ConnectionReplaced {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -120,7 +120,7 @@ impl ConnectionReplaced {
 
 /// A report goes on to the server.
 pub(crate) struct ReportForwarded {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -189,7 +189,7 @@ impl AcknowledgementSwallowed {
 
 /// An agent's sequence number jumped.
 pub(crate) struct GapDetected {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
     /// The number expected.
     pub expected: u64,
@@ -208,7 +208,7 @@ impl GapDetected {
 
 /// An offer waits for its agent.
 pub(crate) struct OfferStored {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -222,9 +222,9 @@ impl OfferStored {
 
 /// An offer was dropped before it reached its agent.
 pub(crate) struct OfferDropped {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
-    /// Why.
+    /// The reason.
     pub reason: OfferDrop,
 }
 
@@ -238,9 +238,9 @@ impl OfferDropped {
 
 /// A custom message was dropped before it was delivered.
 pub(crate) struct CustomMessageDropped {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
-    /// Why.
+    /// The reason.
     pub reason: CustomDrop,
 }
 

@@ -10,7 +10,7 @@ const TARGET: &str = "seawall::store";
 
 /// A server wants an agent's full state.
 pub(crate) struct FullStateWanted {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -24,7 +24,7 @@ impl FullStateWanted {
 
 /// Seawall asks an agent for its full state, which it lacks.
 pub(crate) struct FullStateAsked {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 
@@ -38,7 +38,7 @@ impl FullStateAsked {
 
 /// A server got an agent's state from the store, and the agent was left alone.
 pub(crate) struct ReportFromStore {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
     /// How long the message is.
     pub bytes: usize,
@@ -55,7 +55,7 @@ impl ReportFromStore {
 
 /// Parts of an agent's state were evicted from the store before a server asked for them.
 pub(crate) struct ContentMissing {
-    /// Whose.
+    /// The agent.
     pub uid: InstanceUid,
 }
 

@@ -82,7 +82,7 @@ impl LinkUp<'_> {
 pub(crate) struct LinkLost<'a> {
     /// Which link.
     pub name: LinkName<'a>,
-    /// Why.
+    /// The reason.
     pub reason: LossReason,
     /// How long it had held.
     pub held: Duration,
@@ -140,7 +140,7 @@ impl PostFailed<'_> {
 pub(crate) struct PostRefused<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
-    /// With what.
+    /// The status of the answer.
     pub status: http::StatusCode,
     /// Whether it is the first with this status: only that is logged at the default level.
     pub first: bool,
@@ -201,7 +201,7 @@ impl ServerUsable<'_> {
 pub(crate) struct Undelivered<'a> {
     /// The server's name in the configuration.
     pub server: &'a str,
-    /// How many.
+    /// Their number.
     pub messages: usize,
 }
 
@@ -293,7 +293,7 @@ impl QueueRefused<'_> {
 
 /// A server sent something else than a `ServerToAgent`, or one with a malformed uid.
 pub(crate) struct MessageMalformed<'a> {
-    /// From where.
+    /// The link that it came on.
     pub name: LinkName<'a>,
     /// What is wrong.
     pub fault: &'a dyn std::fmt::Display,
@@ -370,7 +370,7 @@ impl PushAnonymous<'_> {
 pub(crate) struct PushUnroutable<'a> {
     /// Which link.
     pub name: LinkName<'a>,
-    /// For whom.
+    /// The agent that it is for.
     pub uid: InstanceUid,
 }
 
