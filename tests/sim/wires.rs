@@ -76,11 +76,11 @@ pub(crate) struct ServerEnd {
 pub(crate) enum Note {
     /// A message was taken.
     Sent { key: Key, incarnation: u32, uid: InstanceUid, bytes: Vec<u8> },
-    /// One was not.
+    /// A link refused one.
     Refused { uid: InstanceUid, route: Route, why: NotSent },
-    /// An agent's own link is to be dialled.
+    /// An agent's own link must be dialled.
     Made(Key),
-    /// One is to be closed.
+    /// An agent's own link must be closed once what waits is written.
     Released(Key),
 }
 
