@@ -1,6 +1,6 @@
-//! The table of sessions: where agents' connections and servers' links meet. Rank 4: sockets and
-//! the wire below OpAMP messages are left to others, WebSocket framing apart, because what waits for an agent waits as the
-//! frames that its task will write.
+//! The table of sessions: where agents' connections and servers' links meet. Rank 4: sockets and the wire below
+//! OpAMP messages are left to others, WebSocket framing apart, because what waits for an agent waits as the frames
+//! that its task will write.
 //!
 //! Every decision is `core::session`'s. Each event becomes one call of a session's entry, under the session's
 //! lock; its effects come back through `carrier` and are carried out in the order in which they come.
