@@ -228,6 +228,11 @@ impl World {
     ) -> ServerToAgent {
         let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
         let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
+        let other_node = known.is_some_and(|known| node_of_key(known.0) != node_of_key(line.0));
+        if elsewhere && other_node && report.disconnects {
+            // The server still has the agent where another node has let it go.
+            self.oracle.refused_by_server(server, report);
+        }
         let one = &mut self.servers[server];
         let answer = one.receive((line, elsewhere), report, self.desired[report.agent]);
         if one.overloaded {

@@ -231,8 +231,11 @@ impl Oracle {
         let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
         if over && draining && seen.presence != Presence::Left {
-            // A node that drains forgets it silently.
+            // A node that drains forgets it silently, if it has looked by now: what waits for the agent may
+            // still reach it.
+            let offers = std::mem::take(&mut seen.offers);
             seen.let_go();
+            seen.offers = offers;
         }
         let seen = self.seen(at);
         seen.handover.heard();
