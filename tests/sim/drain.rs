@@ -206,7 +206,7 @@ impl World {
             let Some(gateway) = self.nodes.get(&node) else { return };
             let server = gateway.wires.ends.lock().place(uid);
             if self.is_well(server) {
-                self.oracle.goodbye_is_passed_on((node, agent));
+                self.oracle.goodbye_is_passed_on((node, agent), server);
             }
         }
     }
