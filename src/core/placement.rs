@@ -48,6 +48,18 @@ pub fn choose(uid: InstanceUid, candidates: impl Iterator<Item = (usize, Seed)>)
     best.map(|(_, index)| index)
 }
 
+/// The server an agent belongs to: by weight among the servers in use; if all are out of use, among all,
+/// so that each agent is where it will be when they return. `servers`: each with whether it is in use.
+pub fn place(
+    uid: InstanceUid,
+    servers: impl Iterator<Item = (Seed, bool)> + Clone,
+) -> Option<usize> {
+    let all = servers.enumerate();
+    let in_use = all.clone().filter(|(_, (_, in_use))| *in_use);
+    choose(uid, in_use.map(|(index, (seed, _))| (index, seed)))
+        .or_else(|| choose(uid, all.map(|(index, (seed, _))| (index, seed))))
+}
+
 /// Which of a fixed number of links an agent uses. The number stays the same while a node runs,
 /// so a remainder does what rendezvous would; `links` of zero counts as one.
 pub fn link_of(uid: InstanceUid, links: u16) -> u16 {
@@ -67,7 +79,7 @@ mod tests {
         InstanceUid::from_bytes(bytes)
     }
 
-    fn place(n: u32, names: &[&str]) -> String {
+    fn name_of(n: u32, names: &[&str]) -> String {
         let seeds = names.iter().map(|name| Seed::of_name(name)).enumerate();
         names[choose(uid(n), seeds).unwrap()].to_owned()
     }
@@ -84,10 +96,24 @@ mod tests {
     #[test]
     fn a_server_that_leaves_moves_only_its_own() {
         for n in 0..2_000 {
-            let before = place(n, &["a", "b", "c"]);
-            let after = place(n, &["c", "a"]);
+            let before = name_of(n, &["a", "b", "c"]);
+            let after = name_of(n, &["c", "a"]);
             assert!(before == after || before == "b", "agent {n} moved from {before} to {after}");
         }
+    }
+
+    #[test]
+    fn agents_are_placed_on_servers_in_use_as_long_as_there_is_one() {
+        let seeds = ["a", "b", "c"].map(Seed::of_name);
+        let placed = |n, in_use: [bool; 3]| place(uid(n), seeds.into_iter().zip(in_use)).unwrap();
+        for n in 0..200 {
+            let home = placed(n, [true; 3]);
+            assert_eq!(placed(n, [false; 3]), home, "where it will be when they return");
+            let mut others = [true; 3];
+            others[home] = false;
+            assert_ne!(placed(n, others), home);
+        }
+        assert_eq!(place(uid(1), std::iter::empty()), None);
     }
 
     #[test]
@@ -95,8 +121,8 @@ mod tests {
         let mut servers = std::collections::BTreeMap::<String, u32>::new();
         let mut links = [0_u32; 4];
         for n in 0..12_000 {
-            *servers.entry(place(n, &["a", "b", "c"])).or_default() += 1;
-            if place(n, &["a", "b", "c"]) == "a" {
+            *servers.entry(name_of(n, &["a", "b", "c"])).or_default() += 1;
+            if name_of(n, &["a", "b", "c"]) == "a" {
                 links[usize::from(link_of(uid(n), 4))] += 1;
             }
         }

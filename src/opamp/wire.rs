@@ -1,4 +1,4 @@
-//! Writes protobuf fields at the end of a buffer. The counterpart of `fields`; it allocates only when the
+//! Writes protobuf fields at the end of a buffer, as the protobuf encoding guide lays them out. The counterpart of `fields`; it allocates only when the
 //! buffer grows. Must not know OpAMP.
 
 /// Appends a varint.

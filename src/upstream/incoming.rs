@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::link::Link;
 use super::servers::Server;
 use crate::clock;
+use crate::core::link::{Recipient, recipient};
 use crate::core::server::ServerEvent;
 use crate::core::session::Route;
-use crate::ident::{InstanceUid, UidError};
+use crate::ident::InstanceUid;
 use crate::opamp::header;
 use crate::opamp::server::{ErrorKind, ServerScan};
 use crate::sessions::{Delivered, Delivery, Sessions};
@@ -37,24 +38,23 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
     };
     server.remember_hello(&scan);
     note_error(server, &scan);
-    let uid = match recipient(agent, &scan) {
-        Ok(Some(uid)) => uid,
-        Ok(None) => {
-            unaddressed(server, link, &scan);
-            return false;
-        }
+    // An empty uid names as little as an absent one.
+    let named = scan.uid.filter(|uid| !uid.is_empty()).map(InstanceUid::from_wire).transpose();
+    let named = match named {
+        Ok(named) => named,
         Err(fault) => {
             events::MessageMalformed { name: link.name(server.name()), fault: &fault }
                 .emit(&server.metrics);
             return false;
         }
     };
-    // What comes one agent's way must reach that agent alone: for any other it is unroutable.
-    let foreign = agent.is_some_and(|agent| agent != uid);
-    let delivery = if foreign {
-        Delivery { delivered: Delivered::Unknown, answer: None }
-    } else {
-        sessions.from_server(uid, route, &scan)
+    let (uid, delivery) = match recipient(agent, named) {
+        Recipient::Agent(uid) => (uid, sessions.from_server(uid, route, &scan)),
+        Recipient::Foreign(uid) => (uid, Delivery { delivered: Delivered::Unknown, answer: None }),
+        Recipient::Unaddressed => {
+            unaddressed(server, link, &scan);
+            return false;
+        }
     };
     if let Some(answer) = delivery.answer {
         server.pacer.answered(link.id.index, answer, clock::now());
@@ -68,17 +68,6 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
         Delivered::Unavailable(retry_after) => pause(server, retry_after),
     }
     delivery.delivered != Delivered::Unknown || delivery.answer.is_some()
-}
-
-/// The agent that the message is for: the one it names, else the one agent that it can be for.
-fn recipient(
-    agent: Option<InstanceUid>,
-    scan: &ServerScan<'_>,
-) -> Result<Option<InstanceUid>, UidError> {
-    match scan.uid {
-        Some(uid) if !uid.is_empty() => InstanceUid::from_wire(uid).map(Some),
-        _ => Ok(agent),
-    }
 }
 
 /// A message on a shared link without an agent's uid. Some servers send acknowledgements and errors so,

@@ -1,15 +1,10 @@
-//! One way to a server, shared by the senders and the task that serves it: its incarnation,
-//! its state, and the queue before it. What the queue holds is `queue`'s; sockets are the task's.
+//! One way to a server, shared by the senders and the task that serves it: its life, which
+//! `core::link::LinkLife` decides on, and the queue before it. What the queue holds is `queue`'s; sockets
+//! are the task's.
 //!
-//! ```text
-//!             dialled                   lost: incarnation + 1, queue emptied
-//!   Down ───────────────► Up ─────────────────────────────────────────────────► Down
-//!     └──── released ─────┴──► Closing ──► the task ends
-//! ```
-//!
-//! Each message asks for the link's route, so incarnation and state can be read from one atomic. They
-//! change with the queue locked, and `send` looks at them with the queue locked: a message goes into
-//! the queue of exactly the incarnation that it was meant for.
+//! Each message asks for the link's route, so the link's life can be read from one atomic. It changes
+//! with the queue locked, and `send` looks at it with the queue locked: a message goes into the queue of
+//! exactly the incarnation that it was meant for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::queue::{LinkBounds, LinkQueue, Post};
+use crate::core::link::{LinkLife, LinkPhase, LinkRefusal};
 use crate::core::session::Route;
 use crate::ident::{Incarnation, InstanceUid, LinkId};
 use crate::sessions::NotSent;
@@ -35,44 +31,37 @@ pub(super) struct Link {
     pub(super) wake: Notify,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LinkState {
-    Down,
-    Up,
-    Closing,
-}
-
-/// Incarnation and state, as one number: the state is in the two lowest bits.
+/// The link's life as one number: the phase is in the two lowest bits, the incarnation above them.
 #[derive(Debug)]
 struct Published(AtomicU64);
 
 impl Published {
-    const FIRST: Incarnation = Incarnation(1);
-
     fn new() -> Self {
         let published = Self(AtomicU64::new(0));
-        published.store(Self::FIRST, LinkState::Down);
+        published.store(LinkLife::FIRST);
         published
     }
 
-    fn load(&self) -> (Incarnation, LinkState) {
+    fn load(&self) -> LinkLife {
         let packed = self.0.load(Ordering::Acquire);
-        let state = match packed & 3 {
-            0 => LinkState::Down,
-            1 => LinkState::Up,
-            _ => LinkState::Closing,
+        let phase = match packed & 3 {
+            0 => LinkPhase::Down,
+            1 => LinkPhase::Up,
+            _ => LinkPhase::Closing,
         };
-        (Incarnation(u32::try_from(packed >> 2).unwrap_or_default()), state)
+        // What was packed fits.
+        let incarnation = Incarnation(u32::try_from(packed >> 2).unwrap_or_default());
+        LinkLife { incarnation, phase }
     }
 
     /// Called with the queue locked.
-    fn store(&self, incarnation: Incarnation, state: LinkState) {
-        let state = match state {
-            LinkState::Down => 0,
-            LinkState::Up => 1,
-            LinkState::Closing => 2,
+    fn store(&self, life: LinkLife) {
+        let phase = match life.phase {
+            LinkPhase::Down => 0,
+            LinkPhase::Up => 1,
+            LinkPhase::Closing => 2,
         };
-        self.0.store(u64::from(incarnation.0) << 2 | state, Ordering::Release);
+        self.0.store(u64::from(life.incarnation.0) << 2 | phase, Ordering::Release);
     }
 }
 
@@ -107,11 +96,11 @@ impl Link {
     }
 
     pub(super) fn route(&self) -> Route {
-        Route { link: self.id, incarnation: self.published.load().0 }
+        Route { link: self.id, incarnation: self.published.load().incarnation }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.published.load().1 == LinkState::Up
+        self.published.load().phase == LinkPhase::Up
     }
 
     /// Bytes in the queue.
@@ -138,14 +127,10 @@ impl Link {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<usize, NotSent> {
         let mut queue = self.queue.lock();
-        let (current, state) = self.published.load();
-        if current != incarnation {
-            return Err(NotSent::Stale);
-        }
-        match state {
-            LinkState::Up => {}
-            LinkState::Down if self.owner.is_some() => {}
-            LinkState::Down | LinkState::Closing => return Err(NotSent::Down),
+        match self.published.load().accepts(incarnation, self.owner.is_some()) {
+            Ok(()) => {}
+            Err(LinkRefusal::Stale) => return Err(NotSent::Stale),
+            Err(LinkRefusal::Down) => return Err(NotSent::Down),
         }
         // The last message may go over: one of any size always fits an empty queue.
         let (bytes, messages) = queue.waiting();
@@ -194,34 +179,28 @@ impl Link {
     /// The link is established. `false`: it has been released meanwhile.
     pub(super) fn up(&self) -> bool {
         let _queue = self.queue.lock();
-        let (incarnation, state) = self.published.load();
-        if state == LinkState::Closing {
-            return false;
-        }
-        self.published.store(incarnation, LinkState::Up);
-        true
+        let up = self.published.load().up();
+        up.iter().for_each(|life| self.published.store(*life));
+        up.is_some()
     }
 
     /// The link is lost, and with it what waited on it: sessions see it by the incarnation.
     pub(super) fn down(&self) {
         let mut queue = self.queue.lock();
-        let (incarnation, state) = self.published.load();
         queue.clear();
-        let next = Incarnation(incarnation.0.wrapping_add(1));
-        let closing = state == LinkState::Closing;
-        self.published.store(next, if closing { state } else { LinkState::Down });
+        self.published.store(self.published.load().lost());
     }
 
     /// The link has served its purpose: it ends once what waits is written.
     pub(super) fn release(&self) {
         let queue = self.queue.lock();
-        self.published.store(self.published.load().0, LinkState::Closing);
+        self.published.store(self.published.load().released());
         drop(queue);
         self.wake.notify_one();
     }
 
     pub(super) fn is_released(&self) -> bool {
-        self.published.load().1 == LinkState::Closing
+        self.published.load().phase == LinkPhase::Closing
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::link::Link;
 use super::servers::Servers;
 use super::transport::Target;
 use crate::clock;
-use crate::core::pacing::{Class, Next};
+use crate::core::pacing::{Class, Grant, GrantFacts, GrantLink, Next};
 use crate::ident::InstanceUid;
 use crate::sessions::{PermitUse, Sessions};
 
@@ -20,15 +21,6 @@ const PERMITS_MAX: u32 = 32;
 /// Sessions whose link is full are passed over. After this many in a row all that wait are likely to be
 /// such sessions.
 const PASSED_OVER_MAX: u32 = 64;
-
-/// What became of a permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Granted {
-    /// It was used, or given back.
-    Done,
-    /// The session's link is full: the session goes on waiting, behind the others.
-    NoRoom,
-}
 
 /// Grants sessions their permits, as fast as the server's pace allows, as long as the node lives.
 pub(super) async fn grant_permits(
@@ -46,14 +38,8 @@ pub(super) async fn grant_permits(
         match server.pacer.next(clock::now()) {
             Next::Permit(uid, class) => {
                 granted = granted.wrapping_add(1);
-                if servers.place(uid).is_some_and(|place| place.id != server.id) {
-                    // It has moved since. Its permit is at its new server, where its link may be up.
-                    server.pacer.refund(class);
-                    servers.enqueue(uid, class);
-                    continue;
-                }
-                let no_room = grant(&target, &sessions, uid, class) == Granted::NoRoom;
-                passed_over = if no_room { passed_over + 1 } else { 0 };
+                let full = grant(&servers, &target, &sessions, (uid, class)) == Grant::LinkFull;
+                passed_over = if full { passed_over + 1 } else { 0 };
                 if passed_over == PASSED_OVER_MAX {
                     passed_over = 0;
                     tokio::time::sleep(LOOK_AGAIN).await;
@@ -71,30 +57,41 @@ pub(super) async fn grant_permits(
     }
 }
 
-fn grant(target: &Target, sessions: &Sessions, uid: InstanceUid, class: Class) -> Granted {
+/// Has the session use its permit, or gives it back, as the core decides.
+fn grant(
+    servers: &Servers,
+    target: &Target,
+    sessions: &Sessions,
+    permit: (InstanceUid, Class),
+) -> Grant {
+    let (uid, class) = permit;
     let pacer = &target.server.pacer;
-    match target.transport.link_of(uid) {
-        // The agent is asked, whether or not its server is there.
-        _ if class == Class::Ask => {}
-        Some(link) if !link.is_up() => {
-            // Its return brings the session its permit.
-            if sessions.skip_permit(uid, class, &|| !link.is_up()) {
+    let link = target.transport.link_of(uid);
+    let of = |link: &Arc<Link>| GrantLink { is_up: link.is_up(), has_room: link.has_room() };
+    let grant = Grant::of(GrantFacts {
+        class,
+        placed_here: servers.place(uid).is_none_or(|place| place.id == target.server.id),
+        link: link.as_ref().map(of),
+    });
+    match grant {
+        Grant::Use => match sessions.permit_granted(uid, class) {
+            PermitUse::Idle => pacer.refund(class),
+            PermitUse::Again => pacer.requeue(uid, class),
+            PermitUse::Used => {}
+        },
+        Grant::Elsewhere => {
+            pacer.refund(class);
+            servers.enqueue(uid, class);
+        }
+        Grant::LinkDown => {
+            let still_down = || link.as_ref().is_some_and(|link| !link.is_up());
+            if sessions.skip_permit(uid, class, &still_down) {
                 pacer.refund(class);
             } else {
                 pacer.requeue(uid, class);
             }
-            return Granted::Done;
         }
-        Some(link) if !link.has_room() => {
-            pacer.requeue(uid, class);
-            return Granted::NoRoom;
-        }
-        Some(_) | None => {}
+        Grant::LinkFull => pacer.requeue(uid, class),
     }
-    match sessions.permit_granted(uid, class) {
-        PermitUse::Idle => pacer.refund(class),
-        PermitUse::Again => pacer.requeue(uid, class),
-        PermitUse::Used => {}
-    }
-    Granted::Done
+    grant
 }

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use prost::Message;
-use seawall::core::pacing::{Class, Next};
+use seawall::core::link::{Recipient, recipient};
+use seawall::core::pacing::{Class, Grant, GrantFacts, GrantLink, Next};
 use seawall::core::server::{FailedDial, ServerEffect, ServerEvent};
 use seawall::core::session::Route;
 use seawall::ident::InstanceUid;
@@ -21,7 +22,7 @@ use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, sho
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
-/// Timers know no less.
+/// The shortest time that a timer knows.
 const WAIT_MIN: Time = Time::from_millis(1);
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
@@ -154,7 +155,7 @@ impl World {
         }
     }
 
-    /// The oracle has to know of a farewell that did not arrive.
+    /// The oracle learns which messages are lost: a lost goodbye explains what a server believes.
     pub(crate) fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
         for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
             self.say(|| format!("  lost: {}", show(&report)));
@@ -163,7 +164,7 @@ impl World {
     }
 
     /// A line is cut: the gateway finds out at once, the server when it has read what still comes.
-    /// If the server died, nothing does.
+    /// If the server died, all of it is lost.
     pub(crate) fn cut_line(&mut self, line: LineKey, dead: bool) {
         let Some(wire) = self.lines.get_mut(&line) else { return };
         let server = wire.server;
@@ -270,11 +271,8 @@ impl World {
         let message = ServerToAgent::decode(bytes).expect("what a server has written");
         gateway.wires.ends.lock().learn(server, &scan);
         let owner = owner.map(|agent| InstanceUid::from_bytes(status::uid_bytes(agent)));
-        let uid = match scan.uid {
-            Some(uid) => Some(InstanceUid::from_wire(uid).expect("a uid")),
-            None => owner,
-        };
-        let Some(uid) = uid.filter(|uid| owner.is_none_or(|owner| owner == *uid)) else {
+        let named = scan.uid.map(|uid| InstanceUid::from_wire(uid).expect("a uid"));
+        let Recipient::Agent(uid) = recipient(owner, named) else {
             if let Some(error) = scan.error().filter(|e| e.kind == ErrorKind::Unavailable) {
                 self.pause(node, server, error.retry_after);
             }
@@ -350,26 +348,31 @@ impl World {
         let Some(gateway) = self.nodes.get(&node) else { return LOOK_AGAIN };
         let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
         let mut ends = wires.ends.lock();
-        if ends.place(uid) != server {
-            // It has moved since: its permit is due at the other server.
-            ends.servers[server].pace.refund(class);
-            drop(ends);
-            wires.enqueue(uid, class);
-            return Time::ZERO;
+        let of = |key| GrantLink {
+            is_up: ends.links[&key].state == State::Up,
+            has_room: ends.has_room(key),
+        };
+        let placed_here = ends.place(uid) == server;
+        let link = ends.link_of(server, uid).map(of);
+        match Grant::of(GrantFacts { class, placed_here, link }) {
+            Grant::Use => drop(ends),
+            Grant::Elsewhere => {
+                ends.servers[server].pace.refund(class);
+                drop(ends);
+                wires.enqueue(uid, class);
+                return Time::ZERO;
+            }
+            Grant::LinkDown => {
+                drop(ends);
+                sessions.skip_permit(uid, class, &|| true);
+                wires.ends.lock().servers[server].pace.refund(class);
+                return Time::ZERO;
+            }
+            Grant::LinkFull => {
+                ends.servers[server].pace.requeue(uid, class);
+                return LOOK_AGAIN;
+            }
         }
-        let key = ends.link_of(server, uid).filter(|_| class != Class::Ask);
-        if key.is_some_and(|key| ends.links[&key].state != State::Up) {
-            // The link's return enqueues the session again.
-            drop(ends);
-            sessions.skip_permit(uid, class, &|| true);
-            wires.ends.lock().servers[server].pace.refund(class);
-            return Time::ZERO;
-        }
-        if key.is_some_and(|key| !ends.has_room(key)) {
-            ends.servers[server].pace.requeue(uid, class);
-            return LOOK_AGAIN;
-        }
-        drop(ends);
         self.say(|| format!("a permit for {} at server {server}: {class:?}", agent_of(uid)));
         self.oracle.moves((node, agent_of(uid)), server);
         let used = sessions.permit_granted(uid, class);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use seawall::clock;
 use seawall::core::backoff::Rule;
+pub(crate) use seawall::core::link::LinkPhase as State;
+use seawall::core::link::{LinkLife, LinkRefusal};
 use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
 use seawall::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
@@ -36,14 +38,6 @@ pub(crate) const fn backoff_rule() -> Rule {
 
 /// Names a link for the whole run, those of earlier nodes included.
 pub(crate) type Key = u32;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Down,
-    Up,
-    /// Ends once what waits is written.
-    Closing,
-}
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -82,11 +76,11 @@ pub(crate) struct ServerEnd {
 pub(crate) enum Note {
     /// A message was taken.
     Sent { key: Key, incarnation: u32, uid: InstanceUid, bytes: Vec<u8> },
-    /// One was not.
+    /// A link refused one.
     Refused { uid: InstanceUid, route: Route, why: NotSent },
-    /// An agent's own link is to be dialled.
+    /// An agent's own link must be dialled.
     Made(Key),
-    /// One is to be closed.
+    /// An agent's own link must be closed once what waits is written.
     Released(Key),
 }
 
@@ -162,12 +156,10 @@ impl Ends {
         key
     }
 
-    /// The server an agent belongs to, as `Upstream::place`.
+    /// The server an agent belongs to.
     pub(crate) fn place(&self, uid: InstanceUid) -> usize {
-        let all = || self.servers.iter().map(|server| server.seed).enumerate();
-        placement::choose(uid, all().filter(|(i, _)| self.servers[*i].state.in_use()))
-            .or_else(|| placement::choose(uid, all()))
-            .unwrap_or(0)
+        let servers = self.servers.iter().map(|server| (server.seed, server.state.in_use()));
+        placement::place(uid, servers).unwrap_or(0)
     }
 
     /// The link an agent's messages take to a server.
@@ -235,14 +227,11 @@ impl Ends {
         let key = shared.unwrap_or_else(|| self.own_link(server, uid));
         let room = self.room;
         let link = self.links.get_mut(&key).ok_or(NotSent::Stale)?;
-        if link.incarnation != route.incarnation.0 {
-            return Err(NotSent::Stale);
-        }
-        match link.state {
-            State::Up => {}
-            State::Down if link.owner.is_some() => {}
-            State::Down | State::Closing => return Err(NotSent::Down),
-        }
+        let life = LinkLife { incarnation: Incarnation(link.incarnation), phase: link.state };
+        life.accepts(route.incarnation, link.owner.is_some()).map_err(|refusal| match refusal {
+            LinkRefusal::Stale => NotSent::Stale,
+            LinkRefusal::Down => NotSent::Down,
+        })?;
         if link.queue.len() >= room {
             return Err(NotSent::Full);
         }

@@ -1,10 +1,15 @@
-//! Decisions about one WebSocket to a server: when it is dialled, when it is pinged, when it is dead.
+//! Decisions about one link to a server: whether it takes a message, which agent a message that it
+//! brings is for, and, of WebSockets, when it is dialled, when it is pinged, when it is dead.
 //! Sockets and tasks are `upstream`'s, which carries the decisions out.
 
 mod keep_alive;
+mod life;
+mod recipient;
 mod redial;
 
 pub use keep_alive::{KeepAlive, KeepAliveStep};
+pub use life::{LinkLife, LinkPhase, LinkRefusal};
+pub use recipient::{Recipient, recipient};
 pub use redial::{Redial, RedialFacts, RedialStep};
 
 /// Why a link, or a connection of mode `http`, ended.
@@ -23,7 +28,7 @@ pub enum LossReason {
     /// A message over the limit.
     TooBig,
     /// The server answers, and fails every message (mode `http`).
-    Useless,
+    Unhealthy,
     /// Its agent is gone (mode `per-agent`), or Seawall is stopping.
     Released,
 }

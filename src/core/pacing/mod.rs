@@ -11,6 +11,7 @@
 //! Sockets, tasks, the clock and chance are the caller's: `now` is an argument.
 
 mod flight;
+mod grant;
 mod meter;
 mod pacer;
 mod waiting;
@@ -23,6 +24,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use grant::{Grant, GrantFacts, GrantLink};
 pub use pacer::{Next, Pacer, PacerParams};
 
 /// Why a session waits for its server. Classes share the server's pace by weight: each gets on.

@@ -48,16 +48,13 @@ impl Servers {
         self.all.len() > 1
     }
 
-    /// The server an agent belongs to: by weight among the servers in use; if all are out of use, among all,
-    /// so that each agent is where it will be when they return.
+    /// The server an agent belongs to, as `core::placement` decides. With one server, always that.
     pub(super) fn place(&self, uid: InstanceUid) -> Option<&Arc<Server>> {
         if let [only] = self.all.as_slice() {
             return Some(only);
         }
-        let all = || self.all.iter().map(|server| server.seed).enumerate();
-        let index = placement::choose(uid, all().filter(|(i, _)| self.all[*i].is_in_use()))
-            .or_else(|| placement::choose(uid, all()))?;
-        self.all.get(index)
+        let servers = self.all.iter().map(|server| (server.seed, server.is_in_use()));
+        self.all.get(placement::place(uid, servers)?)
     }
 
     /// A session waits for a permit at its server.
