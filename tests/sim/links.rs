@@ -22,7 +22,7 @@ use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, sho
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
-/// Timers know no less.
+/// The shortest time that a timer knows.
 const WAIT_MIN: Time = Time::from_millis(1);
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// The oracle has to know of a farewell that did not arrive.
+    /// The oracle learns which messages are lost: a lost goodbye explains what a server believes.
     pub(crate) fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
         for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
             self.say(|| format!("  lost: {}", show(&report)));
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// A line is cut: the gateway finds out at once, the server when it has read what still comes.
-    /// If the server died, nothing does.
+    /// If the server died, all of it is lost.
     pub(crate) fn cut_line(&mut self, line: LineKey, dead: bool) {
         let Some(wire) = self.lines.get_mut(&line) else { return };
         let server = wire.server;

@@ -1,5 +1,5 @@
 //! Judges what the gateway does, knowing everything: what every agent said and heard, what every
-//! server said and believes, and what was lost on the way. It never asks the gateway.
+//! server said and believes, and what was lost on the way. What the gateway itself believes is left out of it.
 //!
 //! Each rule has a file of its own. Where the gateway may rightly doubt that a server has something,
 //! the oracle doubts too, from its own knowledge of what went wrong.
@@ -46,7 +46,7 @@ use replies::Replies;
 pub(crate) enum Cause {
     /// At once, when the agent spoke.
     Answer,
-    /// Because it spoke, but not at once.
+    /// Because it spoke, some time later.
     Heard,
     /// A server spoke.
     Server,
@@ -83,10 +83,10 @@ struct Seen {
     heard: Option<(u64, u32)>,
     /// What this node owes the agent's next one.
     handover: Handover,
-    /// The last it said was that it is alive.
+    /// All that it said last was that it is alive.
     alive: bool,
-    /// A new process's first messages were lost, and its number followed the old one's: nobody can
-    /// know what is missing.
+    /// A new process's first messages were lost, and its number followed the old one's: what is missing
+    /// shows nowhere.
     covert: bool,
 }
 
@@ -98,10 +98,10 @@ struct Truth {
     /// The newest node that has heard it, and the newest that each server has heard of it from.
     newest: NodeKey,
     newest_at: BTreeMap<usize, NodeKey>,
-    /// An older node has said something of it after a newer one: two nodes that know nothing of each
-    /// other cannot tell, and only the agent's next message mends it.
+    /// An older node has said something of it after a newer one. Each node knows its own part alone, so
+    /// only the agent's next message mends it.
     overtaken: bool,
-    /// An offer was lost with the reply to a request that is not made again: only luck brings it back.
+    /// An offer was lost with the reply to a request that the agent has given up: only luck brings it back.
     offer_lost: bool,
 }
 
@@ -109,7 +109,7 @@ struct Truth {
 #[derive(Debug, Clone, Copy)]
 struct Told {
     line: LineKey,
-    /// That it is wrong by now is nobody's fault.
+    /// It may be wrong by now, through a fault outside of the gateway.
     excused: bool,
     /// When the server last heard of it.
     heard_at: Time,
@@ -129,7 +129,7 @@ pub(crate) struct Oracle {
     gates: BTreeMap<NodeKey, GateSeen>,
     gate: GatePlan,
     posts: Posts,
-    /// Mode `http`: how long a server may hear nothing of an agent that it is polled for.
+    /// Mode `http`: after this silence the server is asked on behalf of an agent.
     quiet_for: Option<Time>,
 }
 
@@ -163,7 +163,7 @@ impl Oracle {
         }
     }
 
-    /// A node's process has started, and knows of no agent.
+    /// A node's process has started, with an empty table.
     pub(crate) fn node_started(&mut self, node: NodeKey) {
         self.nodes.insert(node, self.agents.iter().map(|_| Seen::default()).collect());
         let agents = self.agents.len();
@@ -215,8 +215,8 @@ impl Oracle {
         }
     }
 
-    /// Another choice of servers is in use. Whoever speaks now may have to be introduced at another
-    /// one, and if that comes to nothing before it is back at its own, it is introduced there.
+    /// Another choice of servers is in use. An agent that speaks now may have to be introduced at another
+    /// one, and if that fails before it is back at its own, it is introduced there.
     pub(crate) fn servers_change(&mut self, node: NodeKey) {
         let seen = self.nodes.get_mut(&node).into_iter().flatten();
         seen.for_each(|seen| seen.heartbeats.forget());
@@ -231,7 +231,7 @@ impl Oracle {
         let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
         if over && draining && seen.presence != Presence::Left {
-            // A node that drains forgets it without a word.
+            // A node that drains forgets it silently.
             seen.let_go();
         }
         let seen = self.seen(at);
@@ -289,8 +289,8 @@ impl Oracle {
             self.fail("R8", || format!("the session of agent {agent} ends, which is kept away"));
         }
         let seen = self.seen((sent.node, agent));
-        // One that is leaving, and has no more to say, need not be introduced to the server it has been
-        // moved to.
+        // An agent that is leaving, and has said everything, may leave before it is introduced to the
+        // server that it has been moved to.
         let over = seen.presence.is_over(sent.at, &params) && seen.customs.first().is_none();
         let ended = sent.report.disconnects && (sent.server == sent.place || over);
         let found = [
@@ -300,7 +300,7 @@ impl Oracle {
             seen.heartbeats.sent(sent, heartbeats_every),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
-                // Of a state that is not kept, what is reported anew cannot be known to be the same.
+                // Of a state that had to go from the store, a repeated report looks new.
                 if params.store.bytes_max < STORE_BYTES { Ok(()) } else { Err(fault) }
             }),
         ];
@@ -323,7 +323,7 @@ impl Oracle {
         }
     }
 
-    /// A link took no message of an agent's.
+    /// A link refused a message of an agent's.
     pub(crate) fn refused(&mut self, at: (NodeKey, usize), server: usize, place: usize) {
         if server != place {
             let seen = self.seen(at);
@@ -343,7 +343,7 @@ impl Oracle {
         self.refused_by_server(server, report);
     }
 
-    /// A server did not take a message: a goodbye is as good as lost.
+    /// A server refused a message: a goodbye is as good as lost.
     pub(crate) fn refused_by_server(&mut self, server: usize, report: &Report) {
         if report.disconnects
             && let Some(told) = self.agents[report.agent].told.get_mut(&server)
@@ -371,7 +371,7 @@ impl Oracle {
             seen.heartbeats.forget();
         }
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
-            // Nobody is there to hear it.
+            // The agent that it was for has left.
             return;
         }
         let kept =
@@ -407,7 +407,7 @@ impl Oracle {
         self.given_content(at, message, now);
     }
 
-    /// A reply was lost, and the agent does not ask again.
+    /// A reply was lost, and the agent has given its request up.
     pub(crate) fn reply_lost(&mut self, agent: usize, message: &ServerToAgent) {
         self.agents[agent].offer_lost |= message.remote_config.is_some();
     }
@@ -456,7 +456,7 @@ impl Oracle {
         }
     }
 
-    /// No agent has waited longer for a reply than it may.
+    /// Every agent gets its replies in time.
     pub(crate) fn replies_are_in_time(&mut self, now: Time) {
         let most = self.params.reply_wait + Time::from_millis(10);
         let waits = self.conns.iter().find(|(_, replies)| replies.waits_since(now) > most);

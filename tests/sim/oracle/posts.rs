@@ -1,5 +1,5 @@
-//! Mode `http`: each message is posted once at a time and in order, a refused one never again, one that
-//! the server put off again as it is, and nothing during a pause.
+//! Mode `http`: messages are posted one at a time and in order. A refused one is past, one that the server
+//! put off goes again as it is, and during a pause the channel is silent.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::world::{NodeKey, Time};
 /// What was posted.
 #[derive(Debug, Default)]
 pub(super) struct Posts {
-    /// Messages that a server has put off, or has not seen: each goes before all others of its channel.
+    /// Messages that a server has put off, or has yet to see: each goes before all others of its channel.
     owed: BTreeMap<Key, Report>,
     refused: Vec<Report>,
 }
@@ -69,7 +69,7 @@ impl Oracle {
         self.posts.owed.remove(&key);
     }
 
-    /// What became of a message is unknown, or known to be nothing.
+    /// What became of a message is unknown, or it is known to be lost.
     pub(crate) fn not_taken(&mut self, at: (NodeKey, usize), server: usize, report: &Report) {
         self.lost_on_link(at.0, server, report);
         let seen = self.seen(at);
