@@ -1,15 +1,16 @@
 //! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), one at a time, which the
-//! simulation must notice: a check that never complains proves nothing. Rank 0: knows nothing.
+//! simulation must notice: a check proves something only if it has been seen to complain. Rank 0: it stands
+//! alone.
 //!
-//! The code asks [`is_on`] where it would break a rule. Without the feature `simulation` that is the
-//! constant `false`, and nothing of it is left in the program.
+//! The code asks [`is_on`] where it would break a rule. In a build outside of the feature
+//! `simulation` that is the constant `false`, and the compiler removes it.
 
 /// One way to break one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Breach {
-    /// A report that says something new is answered here as if it did not.
+    /// A report that says something new is answered here as if the server had it.
     R1SuppressesNews,
-    /// A report that says nothing new goes on all the same.
+    /// A report goes on though the server has all that it says.
     R1ForwardsUnchanged,
     /// A compressed report lacks a part that changed.
     R2DropsChange,
@@ -17,21 +18,21 @@ pub enum Breach {
     R2SendsUnchanged,
     /// A message that waited goes with a number that is used again.
     R3RepeatsNumber,
-    /// A message that could not be sent uses a number up.
+    /// A message that a link refuses uses a number up.
     R3SkipsNumber,
     /// Every wish for full state is met, however often the same one comes.
     R4MeetsEveryWish,
     /// What the server says late is one more acknowledgement.
     R5AnswersTwice,
-    /// An agent whose server is late gets no reply.
+    /// An agent whose server is late is left to wait.
     R5NeverAnswers,
-    /// A gap in the agent's numbers is taken for nothing.
+    /// A gap in the agent's numbers is overlooked.
     R6IgnoresGap,
-    /// An agent that is new to this process is taken at its word that nothing is missing.
+    /// An agent that is new to this process is taken to have reported everything to it.
     R6IgnoresRestart,
     /// What a link left unanswered counts as arrived.
     R6IgnoresLostLink,
-    /// Of the offers that wait for an agent the first is kept, not the latest.
+    /// Of the offers that wait for an agent the first stays, instead of the latest.
     R7KeepsFirst,
     /// What waited for an absent agent is forgotten when it returns.
     R7ForgetsKept,
@@ -41,11 +42,11 @@ pub enum Breach {
     R7WrongAgent,
     /// The loss of a connection is told to the server at once.
     R8TellsAtOnce,
-    /// The end of the linger is not told.
+    /// The server is left to believe in an agent whose grace period is over.
     R8NeverTells,
     /// Every heartbeat goes on.
     R9ForwardsAll,
-    /// No heartbeat goes on.
+    /// All heartbeats stay here.
     R9ForwardsNone,
     /// A node that drains tells the server of an agent that goes to another node.
     DrainTellsDisconnect,
@@ -63,13 +64,13 @@ pub enum Breach {
     HttpRepeatsRefused,
     /// Mode `http`: a message that is lost with its connection counts as taken.
     HttpForgetsLost,
-    /// Mode `http`: a failing server is never probed.
+    /// Mode `http`: a failing server stays unprobed.
     HttpNeverProbes,
     /// Mode `http`: only the agents of one part of the interval are polled for.
     HttpNeverPolls,
     /// Admission admits more arrivals than the rate allows.
     AdmissionPassesRate,
-    /// Admission admits arrivals for which the node has no capacity.
+    /// Admission admits arrivals beyond the node's capacity.
     AdmissionPassesCapacity,
     /// Admission gives an agent another reservation in place of the one that it has.
     AdmissionForgetsReservation,
@@ -138,7 +139,7 @@ mod switch {
         ON.set(breach);
     }
 
-    /// Whether this thread is to break a rule in this way.
+    /// Whether this thread breaks a rule in this way.
     pub fn is_on(breach: Breach) -> bool {
         ON.get() == Some(breach)
     }
@@ -147,7 +148,7 @@ mod switch {
 #[cfg(feature = "simulation")]
 pub use switch::{is_on, switch};
 
-/// Whether this thread is to break a rule in this way: not outside the simulation.
+/// Whether this thread breaks a rule in this way: that is for the simulation's build.
 #[cfg(not(feature = "simulation"))]
 pub const fn is_on(_: Breach) -> bool {
     false

@@ -1,4 +1,5 @@
-//! Heads of requests and responses: parsing any bytes returns, and further bytes leave a verdict as it is.
+//! Heads of requests and responses. Parsing any bytes returns, within the limits on size and headers; and once
+//! a verdict is there, further bytes leave it as it is.
 #![no_main]
 
 use std::time::SystemTime;

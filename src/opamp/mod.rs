@@ -1,5 +1,8 @@
 //! OpAMP's bytes: header, field scan, splice, replies, waiting offers. Rank 1.
 //!
+//! A message is scanned once, at its top level (`agent`, `server`); the ranges found there are copied into new
+//! messages (`splice`), stored for later (`offers`), or digested (`digest`).
+//!
 //! Messages are forwarded as bytes, so that fields of newer versions survive and the gateway saves the cost
 //! of decoding and encoding. What to send is decided elsewhere, how it is written is decided here. Must
 //! not know tokio, a clock, or policy.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// What all shards share.
+/// The sums that all shards and references share; each is exact when the store is at rest.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Bytes stored, and about to be stored.

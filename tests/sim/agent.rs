@@ -1,7 +1,7 @@
 //! An agent: what is true of it, what it has reported of that, and what it says next. As opamp-go's
 //! client, before and since it left out what is unchanged on reconnecting, and others besides.
 //!
-//! Knows no network: messages are taken from it, and given to it.
+//! The network is outside of it: the story takes messages from it, and gives it others.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::status::{
 };
 use crate::world::{NodeKey, Time};
 
-/// What never changes about an agent.
+/// What stays the same about an agent for the whole story.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
-    /// Reports everything on every connection (opamp-go up to v0.22), not what changed alone.
+    /// Reports everything on every connection (opamp-go up to v0.22); later clients report what has changed.
     pub(crate) full_on_reconnect: bool,
     /// The number of a process's first message: 0, or 1 as Java's and New Relic's.
     pub(crate) first_number: u64,
@@ -33,9 +33,9 @@ pub(crate) struct Kind {
     pub(crate) clock_percent: u32,
     /// Its requests say who it is before they are read: by a header, a certificate or a credential.
     pub(crate) shows_uid: bool,
-    /// Time between heartbeats (or polls); none: it sends none.
+    /// Time between heartbeats (or polls); empty: it is one of those agents that stay silent between changes.
     pub(crate) heartbeat: Option<Duration>,
-    /// Says nothing on a connection until something changes.
+    /// Stays silent on a connection until something changes.
     pub(crate) silent: bool,
     /// Takes remote configuration.
     pub(crate) accepts_config: bool,
@@ -70,13 +70,13 @@ pub(crate) struct Agent {
     pub(crate) kind: Kind,
     /// What is true of it.
     pub(crate) truth: Status,
-    /// What changed and is not reported.
+    /// What has changed since the agent's last report.
     unreported: [bool; PARTS],
     /// It has been asked for its full state, or its components.
     asked: (bool, bool),
-    /// A message is due whether or not there is something to say.
+    /// A message is due, even an empty one.
     due: bool,
-    /// Has not spoken on this connection, and does not mean to.
+    /// It has yet to speak on this connection, and waits for a change before it does.
     quiet: bool,
     customs: VecDeque<u32>,
     next_custom: u32,
@@ -85,7 +85,7 @@ pub(crate) struct Agent {
     pub(crate) process: u32,
     pub(crate) since: Time,
     pub(crate) running: bool,
-    /// It will not come back.
+    /// It is gone for good.
     pub(crate) gone: bool,
     /// Its connection, or the request under way.
     pub(crate) wire: Option<u64>,
@@ -230,7 +230,7 @@ impl Agent {
         let promised = |part: &Part| *part == Part::Description || part.capability() != 0;
         let has = |part: &Part| self.truth.get(*part).is_some();
         if Part::ALL.iter().filter(|p| promised(p) && has(p)).all(|p| status.get(*p).is_some()) {
-            // Nobody could tell it from a full report, so it is one.
+            // A reader takes it for a full report, so it is one.
             status.parts = self.truth.parts;
         }
         status.map = asked && status.get(Part::Components).is_some();

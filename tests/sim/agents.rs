@@ -5,7 +5,7 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::agent::Channel;
 use crate::gateway::HttpReply;
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Heard};
 use crate::status::{self, Report, uid_bytes};
 use crate::world::{Event, NodeKey, Time, World, show, show_answer};
 
@@ -21,7 +21,7 @@ pub(crate) struct Request {
     pub(crate) reply: Option<Vec<u8>>,
     /// The node closes the connection with its reply.
     closes: bool,
-    /// It will not arrive, or its reply will not.
+    /// The request or its reply is lost.
     pub(crate) cut: bool,
     pub(crate) arrived: bool,
 }
@@ -68,7 +68,7 @@ impl World {
         Time::from_secs_f64(mean / 1000.0).mul_f64(self.random.ms(500, 1500).as_secs_f64())
     }
 
-    pub(crate) fn beat(&mut self, agent: usize) {
+    pub(crate) fn heartbeat_due(&mut self, agent: usize) {
         let one = &mut self.agents[agent];
         let Some(interval) = one.kind.heartbeat else { return };
         let can = one.running && one.wire.is_some() != one.kind.polls;
@@ -79,7 +79,7 @@ impl World {
         }
         let next = self.agents[agent].spoke_at + interval;
         let next = if next > self.now { next } else { self.now + Time::from_secs(2) };
-        self.at(next, Event::Beat(agent));
+        self.at(next, Event::HeartbeatDue(agent));
     }
 
     /// The agent does something of its own accord.
@@ -145,7 +145,7 @@ impl World {
         let place = self.place(node, agent);
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let report = status::decode(&bytes).expect("what an agent has written");
-        self.oracle.heard(&report, (node, wire, place), process, self.now);
+        self.oracle.heard(Heard { report: &report, node, place, process }, wire, self.now);
         match gateway.receive(wire, &bytes) {
             Ok(out) => {
                 self.say(|| format!("node {node} hears {}", show(&report)));
@@ -205,7 +205,7 @@ impl World {
         }
         conn.agent_end = false;
         let (agent, process) = (conn.agent, conn.process);
-        // What it still wrote finds nobody, but the gateway reads what came before.
+        // What the gateway still writes is lost, and the gateway reads what the agent had written before.
         if conn.gateway_end && !conn.cut {
             let noticed = conn.up.drained().max(self.now);
             self.at(noticed, Event::GatewayNotices(wire));
@@ -286,7 +286,8 @@ impl World {
         let place = gateway.wires.ends.lock().place(InstanceUid::from_bytes(uid_bytes(agent)));
         (request.arrived, request.node) = (true, node);
         let report = request.report;
-        self.oracle.asked(&report, (node, place), request.process, self.now);
+        let heard = Heard { report: &report, node, place, process: request.process };
+        self.oracle.asked(heard, self.now);
         let taken = gateway.request((wire, channel.id), &request.bytes);
         self.say(|| format!("node {node} is asked {wire}: {}", show(&report)));
         match taken {
@@ -430,7 +431,7 @@ impl World {
         }
     }
 
-    /// How long it takes to notice that a connection is over: mostly no time, sometimes long.
+    /// How long it takes to notice that a connection is over: mostly a moment, sometimes long.
     pub(crate) fn patience(&mut self, most: u64) -> Time {
         if self.random.percent(70) { self.random.ms(0, 200) } else { self.random.ms(200, most) }
     }

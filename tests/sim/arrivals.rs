@@ -14,7 +14,7 @@ use crate::world::{Event, NodeKey, Time, World};
 
 /// `edge::listen::measure`, somewhat slower.
 pub(crate) const OBSERVE_EVERY: Time = Time::from_millis(500);
-/// How soon the kernel offers a connection again that the node does not accept yet.
+/// How soon the kernel offers a connection again that the node has yet to accept.
 const ACCEPT_AGAIN: Time = Time::from_millis(200);
 
 /// An agent that asks to be admitted.
@@ -32,7 +32,7 @@ pub(crate) struct Applicant {
 }
 
 impl World {
-    /// An agent's connection reaches the serving node. `false`: no node takes it.
+    /// An agent's connection reaches the serving node. `false`: every node refuses it.
     pub(crate) fn arrive(&mut self, agent: usize, wire: u64) -> bool {
         let Some(node) = self.accepting() else { return false };
         let process = self.agents[agent].process;
@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    /// An arrival has come to nothing without an answer.
+    /// An arrival has failed before it got an answer.
     fn arrival_fails(&mut self, wire: u64, agent: usize, process: u32) {
         if self.agents[agent].kind.polls {
             return self.after(Time::ZERO, Event::Fails(wire));

@@ -40,7 +40,7 @@ impl World {
         self.after(Time::ZERO, Event::DrainStep(node));
     }
 
-    /// The balancer sends new connections to the newest node that does not drain.
+    /// The balancer sends new connections to the newest node that serves.
     pub(crate) fn balancer_moves(&mut self) {
         self.elect();
         if self.serving.is_none_or(|node| self.nodes[&node].is_draining()) {
@@ -139,7 +139,7 @@ impl World {
         self.oracle.drain_lasts(node, self.now, terms.notice + terms.time_max + REST_OF_DRAIN);
     }
 
-    /// A WebSocket on which no agent has spoken is looked at.
+    /// A WebSocket whose agent has yet to speak is looked at.
     pub(crate) fn ping(&mut self, wire: u64) {
         self.poll_task(wire, Cause::Timer);
         self.settle(Cause::Timer);
@@ -170,7 +170,7 @@ impl World {
         self.after(STOP_PATIENCE, Event::NodeEnds(node));
     }
 
-    /// Mode `http`: drops what a server that wants a pause has not taken of agents that are elsewhere, as
+    /// Mode `http`: drops what still waits for a server that wants a pause, of agents that are elsewhere, as
     /// `upstream::stop`. Returns whether something can still be posted in time.
     fn still_posts(&mut self, node: NodeKey) -> bool {
         let Some(gateway) = self.nodes.get_mut(&node) else { return false };
@@ -210,7 +210,7 @@ impl World {
         }
     }
 
-    /// Whether a server has been well, and not slow, for long enough to take anything that waited.
+    /// Whether a server has been well, and quick, for long enough to take anything that waited.
     fn is_well(&self, server: usize) -> bool {
         let pace = self.plan.pace;
         let quick = pace.most >= 20 && pace.in_flight >= 4 && pace.refusals < crate::plan::EVERY;

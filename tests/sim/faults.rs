@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    /// A node's process is no more, and neither are its connections.
+    /// A node's process ends, and its connections end with it.
     pub(crate) fn node_vanishes(&mut self, node: NodeKey) {
         let Some(gateway) = self.nodes.remove(&node) else { return };
         self.oracle.node_ended(node);
@@ -251,7 +251,7 @@ impl World {
     fn desire(&mut self, agent: usize) {
         let all_push = self.servers.iter().all(|server| server.traits.counts);
         if !self.plan.http && !all_push && self.agents[agent].kind.heartbeat.is_none() {
-            // It might never speak again, and so never be offered it.
+            // Such a server offers in answers alone, and this agent may stay silent for good.
             return;
         }
         self.desired[agent] += 1;
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong any more, and everybody who is to come back does.
+    /// From here on everything works, and every agent and server that has a way back takes it.
     pub(crate) fn become_calm(&mut self) {
         self.say(|| "calm".to_owned());
         self.calm = true;

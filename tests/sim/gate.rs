@@ -79,7 +79,7 @@ impl Gate {
         }
     }
 
-    /// What the node can bear while so many connections of agents are open.
+    /// What the node can bear while agents have this many connections open.
     pub(crate) fn capacity(&self, open: usize, sessions_full: bool) -> Capacity {
         let free = self.connections_max.saturating_sub(open + self.crowd);
         Capacity { free, reserve: self.reserve(), sessions_full }
@@ -137,8 +137,8 @@ impl Gate {
         self.held += usize::from(!refusal.hold.is_zero());
     }
 
-    /// A tick of the probe: the arrivals that it decides on. `None` in the place of one: its agent has
-    /// left already.
+    /// A tick of the probe: the arrivals that it decides on. `None` stands for an agent that has left
+    /// already.
     pub(crate) fn tick(&mut self, capacity: Capacity) -> Vec<(Option<u64>, ParkVerdict)> {
         let mut decided = Vec::new();
         let tick = ProbeTick { delay: Time::ZERO, capacity };

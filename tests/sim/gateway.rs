@@ -56,7 +56,7 @@ struct Request {
 
 /// See the module's text.
 pub(crate) struct Gateway {
-    /// When each server's pacer is asked for the next permit, if it is to be.
+    /// When each server's pacer is asked for the next permit, while one is wanted.
     pub(crate) permit_due: Vec<Option<Time>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) wires: Arc<Wires>,
@@ -110,7 +110,7 @@ impl Gateway {
         }
     }
 
-    /// The process dies: nothing of what its remains do matters.
+    /// The process dies: from here on what its remains do is ignored.
     pub(crate) fn die(self) {
         self.wires.ends.lock().dead = true;
     }
@@ -162,13 +162,13 @@ impl Gateway {
         self.open.remove(&channel);
     }
 
-    /// Ends plain-HTTP connections on which no request is under way; the others end with their reply.
+    /// Ends idle plain-HTTP connections; one that carries a request ends with its reply.
     pub(crate) fn cut_channels(&mut self) {
         let busy: BTreeSet<u64> = self.requests.values().map(|request| request.channel).collect();
         self.open.retain(|id| self.tasks.contains_key(id) || busy.contains(id));
     }
 
-    /// WebSockets on which no agent has spoken yet.
+    /// WebSockets whose agent has yet to speak.
     pub(crate) fn silent(&self) -> Vec<u64> {
         let silent = self.tasks.iter().filter(|(_, task)| task.attachment.is_none());
         silent.map(|(wire, _)| *wire).collect()
@@ -215,11 +215,11 @@ impl Gateway {
         (tasks.map(|(wire, _)| *wire).collect(), requests.map(|(wire, _)| *wire).collect())
     }
 
-    /// What a connection's task finds when it looks; `None`: it has no session yet, or is over.
+    /// What a connection's task finds when it looks; `None`: it has yet to get a session, or is over.
     pub(crate) fn poll_task(&mut self, wire: u64) -> Option<Outgoing> {
         let task = self.tasks.get(&wire)?;
         let Some(attachment) = &task.attachment else {
-            // Without a session the connection asks the drain itself.
+            // Before it has a session, the connection asks the drain itself.
             return self.drain.may_close(clock::now(), true).then_some(Outgoing::Stopping);
         };
         let waker = Waker::from(Arc::clone(&task.woken));

@@ -1,5 +1,5 @@
 //! Mode `http`: drives the real `core::http_mode` as `src/upstream/http` does, with exchanges in place of
-//! sockets. A server answers, refuses, asks for a pause, answers nothing, or loses the connection before
+//! sockets. A server answers, refuses, asks for a pause, stays silent, or loses the connection before
 //! or after it has taken the message.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use seawall::opamp::server::ServerScan;
 use seawall::opamp::splice;
 
 use crate::links::Sender;
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Post};
 use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, backoff_rule, node_of_key};
 use crate::world::{Event, Time, World, show};
@@ -30,7 +30,7 @@ pub(crate) const GATHER: Time = seawall::core::http_mode::GATHER;
 pub(crate) enum HttpFault {
     /// It answers each message with this status.
     Status(u16),
-    /// It reads and answers nothing.
+    /// It reads each message and stays silent.
     Silent,
     /// It closes each connection at its first request.
     Closes,
@@ -63,7 +63,7 @@ pub(crate) struct Exchange {
 #[derive(Debug)]
 pub(crate) struct ChannelEnd {
     machine: HttpChannel,
-    /// Counts what the channel waits for: a timer of an earlier wait means nothing.
+    /// Counts what the channel waits for, so that a timer of an earlier wait is recognised as stale.
     step: u32,
     /// It waits, and for what besides time.
     waits: Option<Waits>,
@@ -196,7 +196,7 @@ impl World {
         self.settle(Cause::Permit);
     }
 
-    /// Sends the first message of the queue. Returns whether there was none to send.
+    /// Sends the first message of the queue. Returns whether the queue was empty or held it back.
     fn post(&mut self, key: Key) -> bool {
         let Some(wires) = self.wires_of(key) else { return true };
         let body = wires.ends.lock().links.get_mut(&key).and_then(|link| link.queue.pop_front());
@@ -212,7 +212,8 @@ impl World {
         }
         let server = self.server_of(key);
         let paused = self.servers[server].paused_until.get(&node).copied();
-        self.oracle.posts((node, key), &report, paused, self.now);
+        let post = Post { report: &report, paused_until: paused };
+        self.oracle.posts((node, key), post, self.now);
         self.say(|| format!("  posted on {key}: {}", show(&report)));
         let Some(end) = self.channel_end(key) else { return true };
         let step = end.wait(Waits::Answered);

@@ -15,14 +15,15 @@ use seawall::opamp::server::{ErrorKind, ServerScan};
 use seawall::sessions::{Delivered, PermitUse, Uplink};
 
 use crate::network::{Line, Pipe};
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Said};
+use crate::server::Over;
 use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, node_of_key};
 use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, show_answer};
 
 /// How long before a link, or room on it, is looked for again.
 const LOOK_AGAIN: Time = Time::from_millis(100);
-/// Timers know no less.
+/// The shortest time that a timer knows.
 const WAIT_MIN: Time = Time::from_millis(1);
 /// A line, by its link and incarnation.
 pub(crate) type LineKey = (Key, u32);
@@ -155,7 +156,7 @@ impl World {
         }
     }
 
-    /// The oracle has to know of a farewell that did not arrive.
+    /// The oracle learns which messages are lost: a lost goodbye explains what a server believes.
     pub(crate) fn note_lost(&mut self, (node, server): (NodeKey, usize), lost: &[Vec<u8>]) {
         for report in lost.iter().filter_map(|bytes| status::decode(bytes).ok()) {
             self.say(|| format!("  lost: {}", show(&report)));
@@ -164,7 +165,7 @@ impl World {
     }
 
     /// A line is cut: the gateway finds out at once, the server when it has read what still comes.
-    /// If the server died, nothing does.
+    /// If the server died, all of it is lost.
     pub(crate) fn cut_line(&mut self, line: LineKey, dead: bool) {
         let Some(wire) = self.lines.get_mut(&line) else { return };
         let server = wire.server;
@@ -229,7 +230,7 @@ impl World {
         let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
         let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
         let one = &mut self.servers[server];
-        let answer = one.receive((line, elsewhere), report, self.desired[report.agent]);
+        let answer = one.receive(Over { line, elsewhere }, report, self.desired[report.agent]);
         if one.overloaded {
             self.oracle.refused_by_server(server, report);
         }
@@ -281,7 +282,7 @@ impl World {
         let agent = agent_of(uid);
         self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
         let Some(gateway) = self.nodes.get(&node) else { return false };
-        self.oracle.server_said((node, agent), server, &message, self.now);
+        self.oracle.server_said((node, agent), Said { server, message: &message }, self.now);
         let delivery = gateway.sessions.from_server(uid, route, &scan);
         if let Some(answer) = delivery.answer {
             gateway.wires.ends.lock().servers[server].pace.answered(route.link.index, answer);

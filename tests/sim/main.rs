@@ -1,7 +1,7 @@
 //! A whole fleet in one thread, on a clock that is moved by hand: agents, the gateway's real tables,
 //! servers, and a network that loses what is under way. Chance comes from a seed, and the same seed is
-//! the same story. When it has been calm for a while, an oracle compares what everybody believes with
-//! what is true; on the way there it watches that no rule (docs/PROTOCOL.md) is broken.
+//! the same story. When it has been calm for a while, an oracle compares what each server believes with
+//! what is true; on the way there it watches that every rule (docs/PROTOCOL.md) is kept.
 //!
 //! `make sim SEEDS=100000` runs many; `make sim SEED=12345` tells one; `make sim-mutations` breaks each
 //! rule on purpose and shows that it is noticed.
@@ -13,6 +13,7 @@ mod agent;
 mod agents;
 mod arrivals;
 mod drain;
+mod events;
 mod faults;
 mod gate;
 mod gateway;
@@ -42,7 +43,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// The one that matters. `SEEDS`: how many; `FIRST`: from which on; `SEED`: only that one, told line
-/// by line; `SURVEY`: each breach of a rule in a line, without an end at the first.
+/// by line; `SURVEY`: each breach of a rule in a line, to the last seed.
 #[test]
 fn no_seed_breaks_a_rule() {
     if let Some(seed) = number("SEED") {

@@ -52,7 +52,7 @@ impl Pipe {
         self.under_way.drain(..).map(|(_, bytes)| bytes).collect()
     }
 
-    /// When nothing is under way any more.
+    /// When the last of what is under way arrives.
     pub(crate) const fn drained(&self) -> Time {
         self.last
     }
@@ -66,7 +66,7 @@ pub(crate) struct Conn {
     pub(crate) process: u32,
     pub(crate) agent_end: bool,
     pub(crate) gateway_end: bool,
-    /// What is written now does not arrive.
+    /// What is written now is lost.
     pub(crate) cut: bool,
     pub(crate) up: Pipe,
     pub(crate) down: Pipe,
@@ -96,7 +96,7 @@ pub(crate) struct Line {
     pub(crate) gateway_end: bool,
     pub(crate) up: Pipe,
     pub(crate) down: Pipe,
-    /// The server does not read before then.
+    /// The server reads again from then on.
     pub(crate) stalled_until: Time,
     /// The server has said on it what it is.
     pub(crate) hello_sent: bool,

@@ -1,5 +1,5 @@
-//! What `upstream::pace` is to a server: its pacer, and when it is to be asked whose turn it is. What
-//! `upstream::turns` does with the answer is in `links`.
+//! What `upstream::servers::shared_pacer` is to a server: its pacer, and whether a permit is due sooner than
+//! the pacer has said. What `upstream::permits` does with a permit is in `links`.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub(crate) struct PaceSettings {
     pub(crate) most: u32,
     pub(crate) least: u32,
     pub(crate) in_flight: u32,
-    /// How many of a hundred messages have to wait for a turn all the same.
+    /// How many percent of the messages have to wait for a permit though the pacer would let them go.
     pub(crate) refusals: u64,
 }
 
@@ -53,18 +53,18 @@ impl ServerPace {
         self.pacer.admit(clock::now())
     }
 
-    /// A session wants its turn.
+    /// A session wants a permit.
     pub(crate) fn enqueue(&mut self, uid: InstanceUid, class: Class) {
         self.woken |= self.pacer.enqueue(uid, class);
     }
 
-    /// The turn that was just given is wanted again.
+    /// The permit that was just granted is wanted again.
     pub(crate) fn requeue(&mut self, uid: InstanceUid, class: Class) {
         self.pacer.refund(class);
         self.pacer.enqueue(uid, class);
     }
 
-    /// The turn that was just given came to nothing.
+    /// The permit that was just granted went unused.
     pub(crate) fn refund(&mut self, class: Class) {
         self.pacer.refund(class);
     }
@@ -73,7 +73,7 @@ impl ServerPace {
         self.pacer.next(clock::now())
     }
 
-    /// Whether it is worth asking for the next turn sooner than was said.
+    /// Whether it is worth asking for the next permit sooner than was said.
     pub(crate) const fn take_woken(&mut self) -> bool {
         std::mem::replace(&mut self.woken, false)
     }
@@ -97,7 +97,7 @@ impl ServerPace {
         };
     }
 
-    /// A shared link is lost; an agent's own is not counted apart.
+    /// A shared link is lost; agents' own links are counted together.
     pub(crate) fn link_lost(&mut self, link: u16) {
         self.pacer.link_lost(link);
         self.woken = true;

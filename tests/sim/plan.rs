@@ -1,5 +1,5 @@
 //! What a seed decides before anything happens: who takes part, and what goes wrong. Each seed has
-//! some kinds of fault and not others, so that what one kind covers up, another seed shows.
+//! some kinds of fault and lacks the rest, so that what one kind covers up, another seed shows.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::status::{PARTS, Part};
 /// Room for everything that agents report.
 pub(crate) const STORE_BYTES: usize = 1 << 20;
 
-/// Of a hundred messages, all have to wait for a turn, also when nothing goes wrong any more.
+/// In percent: every message has to wait for a permit, also when everything works.
 pub(crate) const EVERY: u64 = 100;
 
 /// A kind of fault.
@@ -38,9 +38,9 @@ pub(crate) enum Fault {
     LinkCut,
     /// A server dies and comes back.
     ServerKill,
-    /// A server takes nothing for a while, and says so.
+    /// A server refuses everything for a while, and says so.
     Overload,
-    /// A link is not read for a while.
+    /// A server stops reading a link for a while.
     Stall,
     /// A node dies; another starts.
     NodeKill,
@@ -130,10 +130,10 @@ impl Plan {
         let http = links > 0 && random.percent(30);
         let mut traits: Vec<Traits> = (0..servers).map(|_| traits(links == 0, random)).collect();
         for one in traits.iter_mut().filter(|_| http) {
-            // One message at a time goes over a channel; and a server cannot know that a response is lost.
+            // One message at a time goes over a channel; and a lost response is unknown to its server.
             (one.late, one.reoffers) = (one.late.min(5), true);
-            // One that asks on every reply, and has restarted so fast that no dial failed, asks in vain for
-            // what it has forgotten: its question looks like all those before.
+            // A server that asks on every reply, and restarts so fast that every dial succeeds, asks in vain
+            // for what it has forgotten: its question looks like all questions before.
             one.keeps_state |= one.always_asks;
         }
         let pace = PaceSettings {

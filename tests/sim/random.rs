@@ -19,12 +19,12 @@ impl Random {
         x ^ (x >> 31)
     }
 
-    /// Another source, for a part that must not disturb the rest.
+    /// Another source, for a part whose draws leave the rest as it is.
     pub(crate) const fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
-    /// Below `n`, which is not 0.
+    /// Below `n`, which is above 0.
     pub(crate) const fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }

@@ -24,7 +24,7 @@ impl Outcome {
     }
 }
 
-/// Runs a seed, with a rule broken on purpose or none.
+/// Runs a seed, with at most one rule broken on purpose.
 pub(crate) fn run(seed: u64, breach: Option<Breach>) -> Outcome {
     run_world(seed, breach, false).0
 }
@@ -67,7 +67,7 @@ pub(crate) fn survey(seeds: Range<u64>) {
 }
 
 /// Runs seeds until one breaks a rule; says which. The lowest of those found, so that the answer does
-/// not depend on the threads' luck.
+/// be the same whatever the threads' luck.
 pub(crate) fn run_all(
     seeds: Range<u64>,
     breach: Option<Breach>,

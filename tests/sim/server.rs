@@ -1,7 +1,7 @@
 //! A server: what it believes of each agent, and how it answers. Keyed by uid, and careful about
 //! which of two links an agent is on now, as servers are that let uids share connections.
 //!
-//! Knows no network: messages are given to it, and answers taken.
+//! The network is outside of it: the story gives it messages, and takes its answers.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::status::{self, ACCEPTS_CONFIG, Part, Report, Status, uid_bytes};
 use crate::wires::Key;
 use crate::world::{NodeKey, Time};
 
-/// What never changes about a server.
+/// What stays the same about a server for the whole story.
 #[derive(Debug, Clone)]
 pub(crate) struct Traits {
-    /// A restart loses nothing.
+    /// It keeps its records over a restart.
     pub(crate) keeps_state: bool,
     /// Finds by their numbers that messages were lost. Only such a server pushes: a push of another
-    /// may pass for the answer to a message that is lost, and nobody could know.
+    /// may pass for the answer to a message that is lost, and both sides would stay unaware.
     pub(crate) counts: bool,
     /// Asks for full state on every reply.
     pub(crate) always_asks: bool,
-    /// Wants the component map, not its hash alone.
+    /// Wants the component map besides its hash.
     pub(crate) wants_map: bool,
-    /// How many of a hundred replies take seconds.
+    /// How many percent of the replies take seconds.
     pub(crate) late: u64,
     /// Leaves the uid out of what it says.
     pub(crate) omits_uid: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Server {
     pub(crate) traits: Traits,
     pub(crate) up: bool,
     pub(crate) overloaded: bool,
-    /// Mode `http`: how it fails though it is up, and until when it reads nothing.
+    /// Mode `http`: how it fails though it is up, and from when on it reads again.
     pub(crate) fault: Option<HttpFault>,
     pub(crate) stalled_until: Time,
     /// Until when each node was asked to pause.
@@ -67,6 +67,14 @@ pub(crate) struct Server {
     pub(crate) records: BTreeMap<usize, Record>,
     /// Custom messages it has sent.
     customs: u32,
+}
+
+/// The line that a message comes over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Over {
+    pub(crate) line: (Key, u32),
+    /// The agent has come again on another line, which is open.
+    pub(crate) elsewhere: bool,
 }
 
 impl Server {
@@ -106,12 +114,8 @@ impl Server {
 
     /// A message, and the answer to it. `elsewhere`: the agent has come again on another line, which is
     /// open.
-    pub(crate) fn receive(
-        &mut self,
-        (line, elsewhere): ((Key, u32), bool),
-        report: &Report,
-        desired: u32,
-    ) -> ServerToAgent {
+    pub(crate) fn receive(&mut self, over: Over, report: &Report, desired: u32) -> ServerToAgent {
+        let Over { line, elsewhere } = over;
         if self.overloaded {
             return unavailable();
         }
@@ -169,7 +173,7 @@ impl Server {
         Some(ServerToAgent { remote_config: Some(config(agent, desired)), ..Default::default() })
     }
 
-    /// Sends a custom message unasked; its number says how manieth it is.
+    /// Sends a custom message unasked; its number counts them.
     pub(crate) fn push_custom(&mut self) -> ServerToAgent {
         self.customs += 1;
         let data = self.customs.to_string().into_bytes();

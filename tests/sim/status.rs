@@ -26,7 +26,7 @@ pub(crate) enum Part {
     Packages,
     Custom,
     Components,
-    /// A field that no version of the schema knows.
+    /// A field beyond every version of the schema.
     Unknown,
 }
 
@@ -63,11 +63,11 @@ pub(crate) const ACCEPTS_RESTART: u64 = 0x400;
 /// The number of the unknown field.
 const UNKNOWN_FIELD: u32 = 100;
 
-/// A version of each part; none: not in the message, or never heard of.
+/// A version of each part; empty: absent from the message, or yet to be heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Status {
     pub(crate) parts: [Option<u32>; PARTS],
-    /// The component map is there, not its hash alone.
+    /// The component map is there besides its hash.
     pub(crate) map: bool,
 }
 
@@ -92,7 +92,7 @@ impl Status {
     /// As a server takes it in.
     pub(crate) fn update(&mut self, with: &Self) {
         if let Some(version) = with.get(Part::Components) {
-            // A hash alone says nothing against a map of the same hash.
+            // A hash alone leaves a map of the same hash as it is.
             self.map = with.map || self.map && self.get(Part::Components) == Some(version);
         }
         for (part, version) in with.iter() {
@@ -113,7 +113,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// It says nothing but that the agent is there.
+    /// All that it says is that the agent is there.
     pub(crate) fn is_heartbeat(&self) -> bool {
         self.status.is_empty() && self.custom.is_none() && !self.disconnects
     }
@@ -241,10 +241,10 @@ pub(crate) fn put(number: u32, value: &[u8], out: &mut Vec<u8>) {
 /// Reads a report as a server does.
 ///
 /// # Errors
-/// Says which part is not what any agent has ever written.
+/// Says which part differs from what agents write.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Report, String> {
     let message = AgentToServer::decode(bytes).map_err(|error| error.to_string())?;
-    let agent = agent_of(&message.instance_uid).ok_or("a uid that nobody has")?;
+    let agent = agent_of(&message.instance_uid).ok_or("a uid that is unknown")?;
     let mut status = Status::default();
     for part in Part::ALL {
         if let Some(version) = read_part(agent, part, &message, bytes)? {
@@ -316,7 +316,8 @@ fn read_part(
         Part::Remote => {
             let Some(found) = &message.remote_config_status else { return Ok(None) };
             let hash = &found.last_remote_config_hash;
-            let (_, v) = parse_hash(hash).ok_or("a remote configuration that nobody offered")?;
+            let (_, v) =
+                parse_hash(hash).ok_or("a remote configuration that was offered by none")?;
             exactly(part, found, &remote(agent, v), v)
         }
         Part::Packages => {

@@ -53,7 +53,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) const fn route(&self) -> Route {
-        Route { link: self.id, incarnation: Incarnation(self.incarnation) }
+        Route::of_link(self.id, Incarnation(self.incarnation))
     }
 }
 
@@ -76,11 +76,11 @@ pub(crate) struct ServerEnd {
 pub(crate) enum Note {
     /// A message was taken.
     Sent { key: Key, incarnation: u32, uid: InstanceUid, bytes: Vec<u8> },
-    /// One was not.
+    /// A link refused one.
     Refused { uid: InstanceUid, route: Route, why: NotSent },
-    /// An agent's own link is to be dialled.
+    /// An agent's own link must be dialled.
     Made(Key),
-    /// One is to be closed.
+    /// An agent's own link must be closed once what waits is written.
     Released(Key),
 }
 
@@ -250,10 +250,10 @@ impl Uplink for Wires {
     fn route(&self, uid: InstanceUid) -> Option<Route> {
         let ends = self.ends.lock();
         let server = ends.place(uid);
-        let first = Route {
-            link: LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 },
-            incarnation: Incarnation(1),
-        };
+        let first = Route::of_link(
+            LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 },
+            Incarnation(1),
+        );
         let link = ends.link_of(server, uid).map(|key| &ends.links[&key]);
         Some(link.filter(|link| link.state != State::Closing).map_or(first, Link::route))
     }

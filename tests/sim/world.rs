@@ -4,7 +4,6 @@
 //! What happens to agents is in `agents`, to links and servers in `links`, what goes wrong in
 //! `faults`; what must be true of it in `oracle`.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Instant;
 
@@ -17,10 +16,12 @@ use seawall::sessions::Outgoing;
 use crate::agent::Agent;
 use crate::agents::Request;
 use crate::arrivals::{Applicant, OBSERVE_EVERY};
+use crate::events::Entry;
+pub(crate) use crate::events::Event;
 use crate::gateway::{Gateway, unframe};
 use crate::http::ChannelEnd;
 use crate::network::{Conn, Line};
-use crate::oracle::{Cause, Oracle, Sent};
+use crate::oracle::{Cause, Given, Oracle, Sent};
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
 use crate::random::Random;
@@ -39,98 +40,6 @@ const CALM: Time = Time::from_secs(240);
 const SWEEP_EVERY: Time = Time::from_secs(1);
 pub(crate) const WATCH_EVERY: Time = Time::from_millis(500);
 
-/// What happens next. Whatever it names may be gone by then.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Event {
-    /// An agent's process starts, dials, has its heartbeat's time, does something.
-    Start(usize),
-    Dial(usize, u32),
-    Beat(usize),
-    Act(usize),
-    /// Something arrives at the end of a WebSocket, or the end finds out that it is over.
-    ToGateway(u64),
-    ToAgent(u64),
-    GatewayNotices(u64),
-    AgentNotices(u64),
-    ReplyDue(u64),
-    /// A request arrives, is answered, fails; or has waited long enough.
-    Asks(u64),
-    Answered(u64),
-    Fails(u64),
-    Retries(u64),
-    RequestDue(u64),
-    /// A link is dialled, writes; its agents are given their turns.
-    LinkDial(Key),
-    LinkWrites(Key),
-    Enqueue(Key, u32),
-    ToServer(Key, u32),
-    FromServer(Key, u32),
-    LineClosed(Key, u32),
-    Permit(NodeKey, usize),
-    /// Mode `http`: a channel is looked at, its wait is over, its dial comes to something; a message
-    /// arrives, is answered; a probe or polls may be due; a server fails no more.
-    ChannelWakes(Key),
-    ChannelDue(Key, u32),
-    ChannelDials(Key, u32),
-    PostArrives(Key, u32),
-    PostAnswered(Key, u32),
-    ProbeDue(NodeKey, usize, u32),
-    PollDue(NodeKey, usize),
-    HttpHeals(usize),
-    ServerStarts(usize),
-    Recovers(usize),
-    ServerActs,
-    NodeStarts,
-    /// A connection is offered to its node again; its agent gives up, or has gone; its refusal is sent.
-    Accept(u64),
-    GivesUp(u64),
-    ApplicantGone(u64),
-    HoldEnds(u64),
-    /// A node's probe ticks; admission is looked at; clients outside of the story go away.
-    Tick(NodeKey),
-    Observe,
-    CrowdLeaves(NodeKey),
-    /// A node that drains takes its next step; the balancer finds out; what is left of it goes.
-    DrainStep(NodeKey),
-    BalancerMoves,
-    NodeEnds(NodeKey),
-    /// A WebSocket is looked at without anything having happened on it.
-    Ping(u64),
-    Sweep,
-    Watch,
-    Fault,
-    /// Nothing goes wrong any more.
-    Calm,
-}
-
-#[derive(Debug)]
-struct Entry {
-    at: Time,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The soonest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
-
 /// See the module's text.
 pub(crate) struct World {
     pub(crate) plan: Plan,
@@ -140,7 +49,7 @@ pub(crate) struct World {
     queue: BinaryHeap<Entry>,
     order: u64,
     pub(crate) agents: Vec<Agent>,
-    /// An agent does not dial before then.
+    /// When each agent dials again.
     pub(crate) away_until: Vec<Time>,
     pub(crate) conns: BTreeMap<u64, Conn>,
     pub(crate) requests: BTreeMap<u64, Request>,
@@ -217,7 +126,7 @@ impl World {
             let at = self.random.ms(1, 5_000);
             self.at(at, Event::Start(agent));
             self.at(at, Event::Act(agent));
-            self.at(at, Event::Beat(agent));
+            self.at(at, Event::HeartbeatDue(agent));
         }
         self.at(SWEEP_EVERY, Event::Sweep);
         self.at(WATCH_EVERY, Event::Watch);
@@ -248,24 +157,18 @@ impl World {
         match event {
             Event::Start(agent) => self.start_agent(agent),
             Event::Dial(agent, process) => self.dial(agent, process),
-            Event::Beat(agent) => self.beat(agent),
+            Event::HeartbeatDue(agent) => self.heartbeat_due(agent),
             Event::Act(agent) => self.act(agent),
             Event::ToGateway(wire) => self.reaches_gateway(wire),
             Event::ToAgent(wire) => self.reaches_agent(wire),
             Event::GatewayNotices(wire) => self.gateway_notices(wire),
             Event::AgentNotices(wire) => self.agent_notices(wire),
-            Event::ReplyDue(wire) => {
-                self.poll_task(wire, Cause::Timer);
-                self.settle(Cause::Timer);
-            }
+            Event::ReplyDue(wire) => self.reply_due(wire),
             Event::Asks(wire) => self.asks(wire),
             Event::Answered(wire) => self.answered(wire),
             Event::Fails(wire) => self.fails(wire),
             Event::Retries(wire) => self.retries(wire),
-            Event::RequestDue(wire) => {
-                self.poll_request(wire, true);
-                self.settle(Cause::Timer);
-            }
+            Event::RequestDue(wire) => self.request_due(wire),
             Event::LinkDial(key) => self.link_dial(key),
             Event::LinkWrites(key) => self.link_writes(key),
             Event::Enqueue(key, incarnation) => self.enqueue(key, incarnation),
@@ -273,14 +176,8 @@ impl World {
             Event::FromServer(key, incarnation) => self.server_is_heard((key, incarnation)),
             Event::LineClosed(key, incarnation) => self.line_closed((key, incarnation)),
             Event::Permit(node, server) => self.permit(node, server),
-            Event::ServerStarts(server) => {
-                self.say(|| format!("server {server} starts"));
-                self.servers[server].up = true;
-                self.unwell_until[server] = self.now;
-            }
-            Event::Recovers(server) => {
-                self.servers[server].overloaded = false;
-                self.unwell_until[server] = self.now;
+            Event::ServerStarts(server) | Event::Recovers(server) | Event::HttpHeals(server) => {
+                self.server_recovers(event, server);
             }
             Event::ChannelWakes(key) => {
                 self.wake_channel(key);
@@ -292,10 +189,6 @@ impl World {
             Event::PostAnswered(key, step) => self.post_answered(key, step),
             Event::ProbeDue(node, server, step) => self.probe_due(node, server, step),
             Event::PollDue(node, server) => self.poll_due(node, server),
-            Event::HttpHeals(server) => {
-                self.servers[server].fault = None;
-                self.unwell_until[server] = self.now;
-            }
             Event::ServerActs => self.server_acts(),
             Event::Accept(wire) => self.accept(wire),
             Event::GivesUp(wire) => self.gives_up(wire),
@@ -314,6 +207,30 @@ impl World {
             Event::Fault => self.fault(),
             Event::Calm => self.become_calm(),
         }
+    }
+
+    /// A reply is due: the connection's task looks at its session.
+    fn reply_due(&mut self, wire: u64) {
+        self.poll_task(wire, Cause::Timer);
+        self.settle(Cause::Timer);
+    }
+
+    /// A request has waited long enough: its task looks at its session.
+    fn request_due(&mut self, wire: u64) {
+        self.poll_request(wire, true);
+        self.settle(Cause::Timer);
+    }
+
+    /// One kind of trouble of a server is over.
+    fn server_recovers(&mut self, event: Event, server: usize) {
+        let one = &mut self.servers[server];
+        match event {
+            Event::ServerStarts(_) => one.up = true,
+            Event::Recovers(_) => one.overloaded = false,
+            _ => one.fault = None,
+        }
+        self.unwell_until[server] = self.now;
+        self.say(|| format!("server {server}: {event:?}"));
     }
 
     fn node_starts(&mut self) {
@@ -483,7 +400,7 @@ impl World {
             self.at(arrives, Event::ToAgent(wire));
         }
         self.say(|| format!("  given to {agent} on {wire}: {}", show_answer(&message)));
-        self.oracle.given((node, agent, wire), &message, cause, at);
+        self.oracle.given((node, agent), Given { message: &message, cause, wire }, at);
     }
 
     /// A request's task looks at its session.

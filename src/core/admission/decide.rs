@@ -104,8 +104,10 @@ impl Admission {
         if !self.capacity.admits() {
             return AdmissionVerdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
-        let token = self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate);
-        if self.park.len() == 0 && token {
+        // The bucket is asked only while the park is empty: a token taken behind others would be lost.
+        if self.park.len() == 0
+            && (self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate))
+        {
             return AdmissionVerdict::Admit;
         }
         let reason = if self.park.len() >= self.park_places() {

@@ -167,7 +167,7 @@ impl HttpChannel {
         if !facts.healthy {
             // All channels go down together: it is the server's loss, as if each had been lost.
             self.go_down();
-            self.close(connection, LossReason::Useless, now);
+            self.close(connection, LossReason::Unhealthy, now);
             self.state = ChannelState::Resting { until: now, idle: false };
             return;
         }

@@ -188,7 +188,7 @@ fn an_answer_to_another_message_is_none() {
 fn channels_of_a_failing_server_are_down_until_it_recovers() {
     let until_healthy = Wait { until: None, closable: false };
     let mut life = Life::open();
-    assert_eq!(life.at(1, Wake, FAILING), [Down, closed(LossReason::Useless, 1)]);
+    assert_eq!(life.at(1, Wake, FAILING), [Down, closed(LossReason::Unhealthy, 1)]);
     assert_eq!(life.at(1, Wake, FAILING), [until_healthy]);
     assert_eq!(life.at(2, Wake, CALM), [Dial]);
     // Another channel's answer has just decided otherwise.

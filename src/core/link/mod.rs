@@ -28,7 +28,7 @@ pub enum LossReason {
     /// A message over the limit.
     TooBig,
     /// The server answers, and fails every message (mode `http`).
-    Useless,
+    Unhealthy,
     /// Its agent is gone (mode `per-agent`), or Seawall is stopping.
     Released,
 }

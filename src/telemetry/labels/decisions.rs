@@ -27,7 +27,7 @@ label_for! {
         ProtocolFault = "protocol_fault",
         RequestTimeout = "request_timeout",
         TooBig = "too_big",
-        Useless = "useless",
+        Unhealthy = "unhealthy",
         Released = "released",
     }
 }

@@ -146,7 +146,7 @@ impl Serve<'_> {
             LossReason::Reset
             | LossReason::PingTimeout
             | LossReason::RequestTimeout
-            | LossReason::Useless => return,
+            | LossReason::Unhealthy => return,
         };
         let mut frame = Vec::new();
         websocket::encode_close(Some(rand::random()), code, &mut frame);

@@ -146,7 +146,7 @@ impl Oracle {
         }
     }
 
-    /// An agent is admitted, with so much capacity left.
+    /// An agent is admitted, with this capacity left.
     pub(crate) fn is_admitted(&mut self, at: (NodeKey, usize), capacity: Capacity, now: Time) {
         let Some(gate) = self.gates.get_mut(&at.0) else { return };
         gate.outside.remove(&at.1);

@@ -1,5 +1,5 @@
-//! When everything has worked for a while: what each server believes is the truth, and nothing is left
-//! over anywhere.
+//! When everything has worked for a while: what each server believes is the truth, and every queue is
+//! empty.
 
 use std::collections::BTreeSet;
 
@@ -94,7 +94,7 @@ impl World {
         self.judge_heartbeats(agent, server);
     }
 
-    /// R9: a server that times agents out hears of those that send heartbeats.
+    /// R9: a server that times agents out hears of each agent that sends heartbeats.
     fn judge_heartbeats(&mut self, agent: usize, server: usize) {
         let Some(interval) = self.agents[agent].kind.heartbeat else { return };
         let patience = self.plan.params.heartbeat_forward_interval + interval + Time::from_secs(5);
@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    /// The table holds those who are there, nobody else, and nothing that waits.
+    /// The table holds exactly the agents that are there, and all of its work is done.
     fn judge_table(&mut self, node: NodeKey, present: &BTreeSet<InstanceUid>) {
         let Some(gateway) = self.nodes.get(&node) else { return };
         let list = gateway.sessions.list(None, usize::MAX);
@@ -141,7 +141,7 @@ impl World {
 }
 
 impl Oracle {
-    /// Whether nobody can know what is missing at the server.
+    /// Whether what the server lacks shows nowhere.
     fn is_muddled(&self, (node, agent): (NodeKey, usize)) -> bool {
         self.nodes[&node][agent].covert || self.agents[agent].overtaken
     }

@@ -1,4 +1,4 @@
-//! Custom messages of agents: each goes on once, in order, and none is lost in the gateway.
+//! Custom messages of agents: the gateway passes each one on once, in order.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use super::{Fault, Sent};
 
 #[derive(Debug, Default)]
 pub(super) struct Customs {
-    /// What the gateway has heard and not sent on.
+    /// What the gateway has heard and has yet to send on.
     waiting: VecDeque<u32>,
 }
 

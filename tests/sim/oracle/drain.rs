@@ -62,7 +62,7 @@ impl Handover {
 }
 
 impl Seen {
-    /// The node has let the agent go, and knows nothing of it any more.
+    /// The node has let the agent go, and forgets it.
     pub(super) fn let_go(&mut self) {
         let under_way = std::mem::take(&mut self.handover.under_way);
         // Answers to what it has sent may pass for answers to what comes next.
@@ -95,12 +95,12 @@ impl Oracle {
         self.drains.insert(node, DrainSeen { begun: now, closes: VecDeque::new() });
     }
 
-    /// A node accepts no more connections, and forgets the agents that are away.
+    /// A node stops accepting connections, and forgets the agents that are away.
     pub(crate) fn drain_closes(&mut self, node: NodeKey) {
         self.drain_forgets(node, |presence| matches!(presence, Presence::Absent(_)));
     }
 
-    /// No connection is open: a node forgets all agents but those that said goodbye.
+    /// The last connection is closed: a node remembers only agents whose own goodbye has yet to go on.
     pub(crate) fn drain_delivers(&mut self, node: NodeKey) {
         self.drain_forgets(node, |_| true);
     }
@@ -153,7 +153,7 @@ impl Oracle {
         }
     }
 
-    /// A drain that is not over yet takes no longer than it may.
+    /// A drain that is under way keeps to its time.
     pub(crate) fn drain_lasts(&mut self, node: NodeKey, now: Time, most: Time) {
         let Some(begun) = self.drains.get(&node).map(|drain| drain.begun) else { return };
         if now > begun + most {

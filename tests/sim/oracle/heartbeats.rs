@@ -1,4 +1,4 @@
-//! R9: heartbeats at a server, no more than the interval's.
+//! R9: heartbeats reach a server once in an interval at most.
 
 use super::{Fault, Sent};
 use crate::links::LineKey;

@@ -1,5 +1,5 @@
 //! Judges what the gateway does, knowing everything: what every agent said and heard, what every
-//! server said and believes, and what was lost on the way. It never asks the gateway.
+//! server said and believes, and what was lost on the way. What the gateway itself believes is left out of it.
 //!
 //! Each rule has a file of its own. Where the gateway may rightly doubt that a server has something,
 //! the oracle doubts too, from its own knowledge of what went wrong.
@@ -37,6 +37,7 @@ use heartbeats::Heartbeats;
 use news::{Mirror, Speaks};
 use numbers::Numbers;
 use offers::Offers;
+pub(crate) use posts::Post;
 use posts::Posts;
 use presence::Presence;
 use replies::Replies;
@@ -46,7 +47,7 @@ use replies::Replies;
 pub(crate) enum Cause {
     /// At once, when the agent spoke.
     Answer,
-    /// Because it spoke, but not at once.
+    /// Because it spoke, some time later.
     Heard,
     /// A server spoke.
     Server,
@@ -83,10 +84,10 @@ struct Seen {
     heard: Option<(u64, u32)>,
     /// What this node owes the agent's next one.
     handover: Handover,
-    /// The last it said was that it is alive.
+    /// All that it said last was that it is alive.
     alive: bool,
-    /// A new process's first messages were lost, and its number followed the old one's: nobody can
-    /// know what is missing.
+    /// A new process's first messages were lost, and its number followed the old one's: what is missing
+    /// shows nowhere.
     covert: bool,
 }
 
@@ -98,10 +99,10 @@ struct Truth {
     /// The newest node that has heard it, and the newest that each server has heard of it from.
     newest: NodeKey,
     newest_at: BTreeMap<usize, NodeKey>,
-    /// An older node has said something of it after a newer one: two nodes that know nothing of each
-    /// other cannot tell, and only the agent's next message mends it.
+    /// An older node has said something of it after a newer one. Each node knows its own part alone, so
+    /// only the agent's next message mends it.
     overtaken: bool,
-    /// An offer was lost with the reply to a request that is not made again: only luck brings it back.
+    /// An offer was lost with the reply to a request that the agent has given up: only luck brings it back.
     offer_lost: bool,
 }
 
@@ -109,7 +110,7 @@ struct Truth {
 #[derive(Debug, Clone, Copy)]
 struct Told {
     line: LineKey,
-    /// That it is wrong by now is nobody's fault.
+    /// It may be wrong by now, through a fault outside of the gateway.
     excused: bool,
     /// When the server last heard of it.
     heard_at: Time,
@@ -129,7 +130,7 @@ pub(crate) struct Oracle {
     gates: BTreeMap<NodeKey, GateSeen>,
     gate: GatePlan,
     posts: Posts,
-    /// Mode `http`: how long a server may hear nothing of an agent that it is polled for.
+    /// Mode `http`: after this silence the server is asked on behalf of an agent.
     quiet_for: Option<Time>,
 }
 
@@ -163,7 +164,7 @@ impl Oracle {
         }
     }
 
-    /// A node's process has started, and knows of no agent.
+    /// A node's process has started, with an empty table.
     pub(crate) fn node_started(&mut self, node: NodeKey) {
         self.nodes.insert(node, self.agents.iter().map(|_| Seen::default()).collect());
         let agents = self.agents.len();
@@ -176,34 +177,23 @@ impl Oracle {
     }
 
     /// A node is about to hear an agent on a WebSocket.
-    pub(crate) fn heard(
-        &mut self,
-        report: &Report,
-        (node, wire, place): (NodeKey, u64, usize),
-        process: u32,
-        now: Time,
-    ) {
+    pub(crate) fn heard(&mut self, heard: Heard<'_>, wire: u64, now: Time) {
+        let Heard { report, node, place, .. } = heard;
         let at = (node, report.agent);
         self.moves(at, place);
         let anew = !self.seen(at).presence.is_on(wire);
-        self.hear(at, report, Hears { process, anew }, now);
+        self.hear(heard, anew, now);
         self.seen(at).presence =
             if report.disconnects { Presence::Left } else { Presence::Connected(wire) };
         self.conns.entry((node, wire)).or_default().owe(now);
     }
 
     /// The same over plain HTTP.
-    pub(crate) fn asked(
-        &mut self,
-        report: &Report,
-        (node, place): (NodeKey, usize),
-        process: u32,
-        now: Time,
-    ) {
-        let at = (node, report.agent);
-        self.moves(at, place);
+    pub(crate) fn asked(&mut self, heard: Heard<'_>, now: Time) {
+        let at = (heard.node, heard.report.agent);
+        self.moves(at, heard.place);
         let anew = !matches!(self.seen(at).presence, Presence::Polling(_));
-        self.hear(at, report, Hears { process, anew }, now);
+        self.hear(heard, anew, now);
         self.seen(at).presence = Presence::Polling(now);
     }
 
@@ -215,15 +205,17 @@ impl Oracle {
         }
     }
 
-    /// Another choice of servers is in use. Whoever speaks now may have to be introduced at another
-    /// one, and if that comes to nothing before it is back at its own, it is introduced there.
+    /// Another choice of servers is in use. An agent that speaks now may have to be introduced at another
+    /// one, and if that fails before it is back at its own, it is introduced there.
     pub(crate) fn servers_change(&mut self, node: NodeKey) {
         let seen = self.nodes.get_mut(&node).into_iter().flatten();
         seen.for_each(|seen| seen.heartbeats.forget());
     }
 
-    fn hear(&mut self, at: (NodeKey, usize), report: &Report, how: Hears, now: Time) {
-        let Hears { process, anew } = how;
+    /// What both have in common. `anew`: over another connection than before.
+    fn hear(&mut self, heard: Heard<'_>, anew: bool, now: Time) {
+        let Heard { report, node, process, .. } = heard;
+        let at = (node, report.agent);
         let params = self.params.clone();
         let draining = self.drains.contains_key(&at.0);
         let truth = &mut self.agents[report.agent];
@@ -231,7 +223,7 @@ impl Oracle {
         let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
         if over && draining && seen.presence != Presence::Left {
-            // A node that drains forgets it without a word.
+            // A node that drains forgets it silently.
             seen.let_go();
         }
         let seen = self.seen(at);
@@ -289,8 +281,8 @@ impl Oracle {
             self.fail("R8", || format!("the session of agent {agent} ends, which is kept away"));
         }
         let seen = self.seen((sent.node, agent));
-        // One that is leaving, and has no more to say, need not be introduced to the server it has been
-        // moved to.
+        // An agent that is leaving, and has said everything, may leave before it is introduced to the
+        // server that it has been moved to.
         let over = seen.presence.is_over(sent.at, &params) && seen.customs.first().is_none();
         let ended = sent.report.disconnects && (sent.server == sent.place || over);
         let found = [
@@ -300,7 +292,7 @@ impl Oracle {
             seen.heartbeats.sent(sent, heartbeats_every),
             seen.customs.sent(sent),
             seen.mirror.sent(sent, ended).or_else(|fault| {
-                // Of a state that is not kept, what is reported anew cannot be known to be the same.
+                // Of a state that had to go from the store, a repeated report looks new.
                 if params.store.bytes_max < STORE_BYTES { Ok(()) } else { Err(fault) }
             }),
         ];
@@ -323,7 +315,7 @@ impl Oracle {
         }
     }
 
-    /// A link took no message of an agent's.
+    /// A link refused a message of an agent's.
     pub(crate) fn refused(&mut self, at: (NodeKey, usize), server: usize, place: usize) {
         if server != place {
             let seen = self.seen(at);
@@ -343,7 +335,7 @@ impl Oracle {
         self.refused_by_server(server, report);
     }
 
-    /// A server did not take a message: a goodbye is as good as lost.
+    /// A server refused a message: a goodbye is as good as lost.
     pub(crate) fn refused_by_server(&mut self, server: usize, report: &Report) {
         if report.disconnects
             && let Some(told) = self.agents[report.agent].told.get_mut(&server)
@@ -353,13 +345,8 @@ impl Oracle {
     }
 
     /// The gateway is about to hear a server.
-    pub(crate) fn server_said(
-        &mut self,
-        at: (NodeKey, usize),
-        server: usize,
-        message: &ServerToAgent,
-        now: Time,
-    ) {
+    pub(crate) fn server_said(&mut self, at: (NodeKey, usize), said: Said<'_>, now: Time) {
+        let Said { server, message } = said;
         let params = self.params.clone();
         let seen = self.seen(at);
         if seen.on.is_some_and(|on| on != server) {
@@ -371,7 +358,7 @@ impl Oracle {
             seen.heartbeats.forget();
         }
         if matches!(seen.presence, Presence::Unknown | Presence::Left) {
-            // Nobody is there to hear it.
+            // The agent that it was for has left.
             return;
         }
         let kept =
@@ -381,16 +368,11 @@ impl Oracle {
     }
 
     /// The gateway gives an agent something, on a WebSocket.
-    pub(crate) fn given(
-        &mut self,
-        (node, agent, wire): (NodeKey, usize, u64),
-        message: &ServerToAgent,
-        cause: Cause,
-        now: Time,
-    ) {
-        let found = self.conns.entry((node, wire)).or_default().given(message, cause);
-        self.note(agent, found);
-        self.given_content((node, agent), message, now);
+    pub(crate) fn given(&mut self, at: (NodeKey, usize), given: Given<'_>, now: Time) {
+        let Given { message, cause, wire } = given;
+        let found = self.conns.entry((at.0, wire)).or_default().given(message, cause);
+        self.note(at.1, found);
+        self.given_content(at, message, now);
     }
 
     /// The same in reply to a request.
@@ -407,7 +389,7 @@ impl Oracle {
         self.given_content(at, message, now);
     }
 
-    /// A reply was lost, and the agent does not ask again.
+    /// A reply was lost, and the agent has given its request up.
     pub(crate) fn reply_lost(&mut self, agent: usize, message: &ServerToAgent) {
         self.agents[agent].offer_lost |= message.remote_config.is_some();
     }
@@ -456,7 +438,7 @@ impl Oracle {
         }
     }
 
-    /// No agent has waited longer for a reply than it may.
+    /// Every agent gets its replies in time.
     pub(crate) fn replies_are_in_time(&mut self, now: Time) {
         let most = self.params.reply_wait + Time::from_millis(10);
         let waits = self.conns.iter().find(|(_, replies)| replies.waits_since(now) > most);
@@ -466,12 +448,30 @@ impl Oracle {
     }
 }
 
-/// How a node hears an agent.
+/// An agent's message as a node hears it.
 #[derive(Debug, Clone, Copy)]
-struct Hears {
-    process: u32,
-    /// Over another connection than before.
-    anew: bool,
+pub(crate) struct Heard<'a> {
+    pub(crate) report: &'a Report,
+    pub(crate) node: NodeKey,
+    /// The server at which the node has the agent then.
+    pub(crate) place: usize,
+    /// Which process of the agent it comes from.
+    pub(crate) process: u32,
+}
+
+/// A server's message for an agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) server: usize,
+    pub(crate) message: &'a ServerToAgent,
+}
+
+/// A message that a node gives an agent on a WebSocket, and why it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) message: &'a ServerToAgent,
+    pub(crate) cause: Cause,
+    pub(crate) wire: u64,
 }
 
 /// The rule, and how it is broken.

@@ -1,4 +1,4 @@
-//! R1, R2, R4: nothing goes to a server that it has, unless there is reason to doubt that it has it.
+//! R1, R2, R4: what goes to a server is new to it, or there is reason to doubt that it has it.
 //!
 //! The mirror holds what was sent on the present incarnation of the agent's link, and forgets what an
 //! error, a question, a lost offer or a new process casts doubt on.
@@ -29,14 +29,14 @@ pub(super) struct Mirror {
     has: Status,
     /// What the gateway has heard from the agent's process.
     heard: Status,
-    /// The server has asked for the full state, and has not had it since.
+    /// The server has asked for the full state, and still waits for it.
     asks: bool,
-    /// It has asked for this state and had it, and has not been content since: to ask again is in
+    /// It has asked for this state and had it, and has asked on every reply since: to ask again is in
     /// vain.
     given: bool,
     /// It has.
     asks_in_vain: bool,
-    /// When the agent was last given something, without a sign since that it got it.
+    /// When the agent was last given something that it has yet to confirm by a message.
     in_doubt: Option<Time>,
 }
 
@@ -73,7 +73,7 @@ impl Mirror {
             (true, false) => "R1",
             (false, _) => "R2",
         };
-        // What the schema does not know goes with whatever else does.
+        // A field beyond the schema goes with whatever else does.
         if known.iter().all(|part| *part == Part::Unknown) {
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl Mirror {
     pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks, now: Time) {
         if how.new_process {
             // Whether the old one got what it was given is past. All that this one says is news as it
-            // is; said once more it is not, unless this one was given something in between.
+            // is; said once more it is stale, unless this one was given something in between.
             (self.heard, self.in_doubt) = (Status::default(), None);
         }
         let lost = how.doubtful && self.in_doubt.take().is_some();
@@ -122,12 +122,12 @@ impl Mirror {
         }
     }
 
-    /// What was sent last may not have arrived.
+    /// What was sent last may be lost.
     pub(super) fn doubt(&mut self) {
         (self.has, self.given) = (Status::default(), false);
     }
 
-    /// Another line, or none.
+    /// Another line, or the end of the last.
     pub(super) fn begin(&mut self, line: Option<LineKey>) {
         let (heard, in_doubt) = (self.heard, self.in_doubt);
         // What the server is owed, it is owed there.

@@ -14,7 +14,7 @@ impl Numbers {
         let number = sent.report.number;
         let last = self.last.replace((sent.line, number));
         if sent.report.disconnects {
-            // Who comes next is somebody new.
+            // The next message begins another session.
             self.last = None;
         }
         match last {

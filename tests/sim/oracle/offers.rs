@@ -1,5 +1,5 @@
-//! R7: what servers offer reaches its agent, the latest of each kind, and nobody else; a restart does
-//! not outlive the process it is meant for.
+//! R7: what servers offer reaches its agent alone, the latest of each kind; a restart command ends with
+//! the process it is meant for.
 
 use seawall::opamp::proto::ServerToAgent;
 
@@ -15,11 +15,11 @@ pub(super) struct Offers {
     kept: bool,
     /// The last custom messages that came, by the order in which they did.
     customs: Vec<Vec<u8>>,
-    /// How many of them the agent may not be given any more.
+    /// How many of them are past: the agent has had them, or later ones.
     passed: usize,
     /// When the last command came.
     command_at: Option<Time>,
-    /// Nobody could tell from its first message that the process is new.
+    /// Its first message looked like one of the process before it.
     covert: bool,
 }
 
@@ -42,7 +42,7 @@ impl Offers {
         Err(("R7", "what was offered while it was away is not given to it".to_owned()))
     }
 
-    /// A server's message is there. `kept`: the agent is not.
+    /// A server's message is there. `kept`: the agent is away.
     pub(super) fn offered(&mut self, message: &ServerToAgent, kept: bool, now: Time) {
         if let Some(config) = &message.remote_config {
             self.latest = Some(config.config_hash.clone());
@@ -96,7 +96,7 @@ impl Offers {
         Self { command_at: self.command_at, ..Self::default() }
     }
 
-    /// Nothing is kept for an agent that has left.
+    /// What waits for an agent ends when it has left.
     pub(super) const fn forget_kept(&mut self) {
         self.kept = false;
     }

@@ -1,5 +1,5 @@
-//! Mode `http`: each message is posted once at a time and in order, a refused one never again, one that
-//! the server put off again as it is, and nothing during a pause.
+//! Mode `http`: messages are posted one at a time and in order. A refused one is past, one that the server
+//! put off goes again as it is, and during a pause the channel is silent.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,23 @@ use crate::world::{NodeKey, Time};
 /// What was posted.
 #[derive(Debug, Default)]
 pub(super) struct Posts {
-    /// Messages that a server has put off, or has not seen: each goes before all others of its channel.
+    /// Messages that a server has put off, or has yet to see: each goes before all others of its channel.
     owed: BTreeMap<Key, Report>,
     refused: Vec<Report>,
 }
 
+/// A message on its way to a server of mode `http`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Post<'a> {
+    pub(crate) report: &'a Report,
+    /// Until when the server has asked this node for a pause.
+    pub(crate) paused_until: Option<Time>,
+}
+
 impl Oracle {
     /// A message is posted. `paused_until`: what the server has asked this node for.
-    pub(crate) fn posts(
-        &mut self,
-        (node, key): (NodeKey, Key),
-        report: &Report,
-        paused_until: Option<Time>,
-        now: Time,
-    ) {
+    pub(crate) fn posts(&mut self, (node, key): (NodeKey, Key), post: Post<'_>, now: Time) {
+        let Post { report, paused_until } = post;
         let agent = report.agent;
         if paused_until.is_some_and(|until| now < until) {
             self.fail("http", || {
@@ -69,7 +72,7 @@ impl Oracle {
         self.posts.owed.remove(&key);
     }
 
-    /// What became of a message is unknown, or known to be nothing.
+    /// What became of a message is unknown, or it is known to be lost.
     pub(crate) fn not_taken(&mut self, at: (NodeKey, usize), server: usize, report: &Report) {
         self.lost_on_link(at.0, server, report);
         let seen = self.seen(at);

@@ -23,7 +23,7 @@ impl Presence {
         self == Self::Connected(wire)
     }
 
-    /// Whether the server is to be told that it is gone.
+    /// Whether the server must be told that it is gone.
     pub(super) fn is_over(self, now: Time, params: &SessionsParams) -> bool {
         match self {
             Self::Unknown | Self::Connected(_) => false,
@@ -33,8 +33,8 @@ impl Presence {
         }
     }
 
-    /// `drains_since`: from then on an agent that goes has gone to another node, and its server hears
-    /// nothing of it but its own goodbye.
+    /// `drains_since`: from then on an agent that goes has gone to another node, and all that its
+    /// server may hear of it is its own goodbye.
     pub(super) fn sent(
         self,
         sent: &Sent,

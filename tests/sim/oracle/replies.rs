@@ -38,13 +38,13 @@ impl Replies {
         Ok(())
     }
 
-    /// For how long the oldest message has had no reply.
+    /// For how long the oldest message has waited for its reply.
     pub(super) fn waits_since(&self, now: Time) -> Time {
         self.owed.front().map_or(Time::ZERO, |since| now - *since)
     }
 }
 
-/// Whether a message says nothing but that the agent was heard, and what the server is.
+/// Whether all that a message says is that the agent was heard, and what the server is.
 pub(super) fn is_empty(message: &ServerToAgent) -> bool {
     let bare = ServerToAgent {
         instance_uid: message.instance_uid.clone(),
