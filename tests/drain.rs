@@ -86,12 +86,13 @@ impl World {
 async fn drained_agents_move_paced_and_no_server_hears_of_it() {
     let mut world = World::with(|gateway| gateway.set("drain", "rate", "20")).await;
     let agents = world.fill(30).await;
+    let begun = clock::now();
     world.drain().await;
     let (moved, mut at) = world.move_over(agents).await;
     world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
     at.sort();
-    // 28 intervals of 50 ms; what the test sees late at the beginning may be missing.
-    assert!(at[29] - at[0] > Duration::from_millis(1_200), "{:?}", at[29] - at[0]);
+    // The notice, and 29 intervals of 50 ms less one that a burst may save: nothing makes them shorter.
+    assert!(at[29] - begun > Duration::from_millis(1_400), "{:?}", at[29] - begun);
     world.reaches("drained").await;
     // The grace period of a moved agent ends in silence.
     tokio::time::sleep(GRACE * 3).await;
@@ -114,21 +115,21 @@ async fn drained_agents_move_paced_and_no_server_hears_of_it() {
 
 #[tokio::test]
 async fn a_signal_drains_and_what_agents_said_is_heard_first() {
-    let configure = |gateway: GatewayBuilder| gateway.set("drain", "notice", "\"1s\"");
+    // Long enough for a slow machine to say goodbye in it, and shorter than the server's silence.
+    let configure = |gateway: GatewayBuilder| gateway.set("drain", "notice", "\"3s\"");
     let mut world = World::with(configure).await;
     let agents = world.fill(5).await;
     let leaver = Socket::open(world.first.edge()).await;
-    let late = Reply::Late(Duration::from_millis(1_600));
-    world.server.behave(|behaviour| behaviour.reply = late);
+    let late = Duration::from_millis(4_500);
+    world.server.behave(|behaviour| behaviour.reply = Reply::Late(late));
+    let asked = clock::now();
     for (n, agent) in agents.iter().enumerate() {
         agent.set_health(&format!("last words {n}")).await;
     }
     let truths: Vec<AgentToServer> = agents.iter().map(Agent::truth).collect();
-    let begun = clock::now();
     world.first.process().signal(Signal::TERM);
     let ((moved, at), ()) = tokio::join!(world.move_over(agents), says_goodbye(leaver));
-    // Closing begins after a second.
-    assert!(at.iter().all(|at| *at - begun > Duration::from_millis(1_500)), "before their answers");
+    assert!(at.iter().all(|at| *at - asked > late), "before their answers");
     assert_eq!(world.first.process().exited(PATIENCE).await.code(), Some(0));
     world.server.converged(&moved.iter().collect::<Vec<_>>()).await;
     let heard = |truth: &AgentToServer| {
@@ -196,14 +197,14 @@ async fn when_time_is_up_all_that_is_left_is_closed() {
         gateway.set("drain", "rate", "1").set("drain", "time_max", "\"300ms\"")
     };
     let world = World::with(configure).await;
-    let agents = world.fill(10).await;
+    let agents = world.fill(40).await;
     // It would stay for as long as the edge lets it.
     let mut stream = TcpStream::connect(world.first.edge()).await.unwrap();
     post(&mut stream, &full_report(&uid(50), 0)).await;
     world.drain().await;
     let (moved, at) = world.move_over(agents).await;
     let took = *at.iter().max().unwrap() - *at.iter().min().unwrap();
-    assert!(took < Duration::from_secs(5), "{took:?} at one a second");
+    assert!(took < Duration::from_secs(15), "40 at one a second took {took:?}");
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
     drop(stream);
     world.reaches("drained").await;

@@ -161,9 +161,10 @@ func (c *tappedConn) Write(data []byte) (int, error) {
 		lines.Emit("lost", lines.Event{"bytes": len(data)})
 		return len(data), nil
 	}
-	n, err := c.Conn.Write(data)
-	c.out.feed(data[:n])
-	return n, err
+	// Reported before it is written, so that it stands in the log before its reply, however the
+	// reading and the writing goroutine are scheduled.
+	c.out.feed(data)
+	return c.Conn.Write(data)
 }
 
 func (c *tappedConn) Close() error {

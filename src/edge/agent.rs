@@ -33,7 +33,7 @@ pub(super) struct AgentSocket<S> {
     socket: S,
     conversation: Conversation,
     /// Bytes that came behind the request head; handled first.
-    early: Vec<u8>,
+    early: Box<[u8]>,
     /// Bytes that wait until the socket takes them, and how many of them have been written.
     unwritten: Vec<u8>,
     written: usize,
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         Self {
             socket,
             conversation,
-            early,
+            early: early.into_boxed_slice(),
             unwritten: Vec::new(),
             written: 0,
             flush: false,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Sessions;
 use super::attachment::Attachment;
-use super::attachment::AttachmentPort as _;
-use super::outbox::{Ending, Outbox};
+use super::attachment_port::AttachmentEnd;
+use super::attachment_port::AttachmentPort as _;
+use super::outbox::Outbox;
 use super::request::Waiting;
 use crate::clock;
-use crate::core::session::{AgentMessage, Opened, Source};
+use crate::core::session::{AgentMessage, MessageSource, Opened};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
@@ -23,7 +24,7 @@ pub enum Rejected {
     /// The message does not say who speaks.
     #[error(transparent)]
     Uid(#[from] UidError),
-    /// Another live agent uses the uid (R10): the agent is to be given a fresh one.
+    /// Another live agent uses the uid (R10): the agent gets a fresh one.
     #[error("instance_uid {uid} is in use by another agent")]
     Cloned {
         /// The uid that two agents use.
@@ -58,7 +59,7 @@ impl Sessions {
             }
         }
         if let Some(attachment) = attachment {
-            let message = AgentMessage { source: Source::Socket(connection), scan: &scan };
+            let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
             self.run(&attachment.entry, Some(out), |session, moment, port| {
                 session.agent_message(&message, moment, port);
             });
@@ -74,7 +75,7 @@ impl Sessions {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
         let outbox = Arc::<Outbox>::default();
-        let message = AgentMessage { source: Source::Request, scan: &scan };
+        let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         let (entry, (request, follow_up)) = self.enter(uid, |entry| {
             // Opening has no follow-up of its own: the message comes in the same breath.
             let (request, _) = self
@@ -109,7 +110,7 @@ impl Sessions {
             return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
         }
         if self.is_stopping() {
-            outbox.close(&self.counters, Ending::Stopping);
+            outbox.close(&self.counters, AttachmentEnd::Stopping);
         }
         Ok(Attachment { sessions: Arc::clone(self), entry, outbox, uid, connection })
     }

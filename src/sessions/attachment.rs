@@ -1,5 +1,5 @@
 //! What binds a connection to a session. Messages go in as calls of the session's entries; bytes, the close
-//! with its reason, and the time of the next reply come out through [`AttachmentPort`], into an outbox of the
+//! with its reason, and the time of the next reply come out through `AttachmentPort`, into an outbox of the
 //! connection's own. The connection's task reads that outbox and leaves the session's lock alone, so one
 //! connection may hold several attachments, and a session may be on another node than its connection.
 //!
@@ -11,34 +11,11 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::Sessions;
-use super::counters::Counters;
+use super::attachment_port::{AttachmentEnd, AttachmentPort as _};
 use super::entry::SessionEntry;
-use super::outbox::{Credit, Ending, Found, Look, Outbox, Outgoing};
+use super::outbox::{Look, Outbox, OutboxWork, Outgoing};
 use crate::clock;
-use crate::core::session::ToAgent;
 use crate::ident::{ConnectionId, InstanceUid};
-
-/// The way from a session to its agent's connection. Called with the session locked: returns at once, and
-/// calls nothing.
-pub(super) trait AttachmentPort {
-    /// Brings one message, which `write` appends without a header. `false`: the credit is used up, what
-    /// waited is dropped, and the connection closes.
-    fn message(
-        &self,
-        kind: ToAgent,
-        credit: &Credit<'_>,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> bool;
-
-    /// When the connection has to call for an overdue reply.
-    fn reply_due(&self, at: Option<Instant>);
-
-    /// Closes the connection; what waits for it is dropped. Returns whether anything was.
-    fn close(&self, counters: &Counters, why: Ending) -> bool;
-
-    /// Closes the connection once what waits for it is written.
-    fn close_when_written(&self);
-}
 
 /// An attachment as the task of an agent's WebSocket holds it, from the agent's first message on. Dropping it
 /// is the loss of the connection, on every path.
@@ -63,14 +40,14 @@ impl Attachment {
         loop {
             let look = Look { now: clock::now(), writable };
             match self.outbox.look(context.waker(), look, &sessions.counters) {
-                Found::Outgoing(outgoing) => return outgoing,
-                Found::ReplyOverdue => {
+                OutboxWork::Outgoing(outgoing) => return outgoing,
+                OutboxWork::ReplyOverdue => {
                     self.outbox.reply_due_passed(look.now);
                     sessions.run(&self.entry, None, |session, moment, port| {
                         session.reply_overdue(moment, port);
                     });
                 }
-                Found::Drained => {
+                OutboxWork::Drained => {
                     // From here on another node speaks for the agent.
                     sessions.run(&self.entry, None, |session, moment, port| {
                         session.drained(moment, port);
@@ -120,6 +97,6 @@ impl Drop for Attachment {
             session.connection_lost(self.connection, moment, port);
         });
         // A session that has let the connection go leaves what it wrote before behind.
-        self.outbox.close(&self.sessions.counters, Ending::Left);
+        self.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
     }
 }

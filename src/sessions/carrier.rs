@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Sessions;
-use super::attachment::AttachmentPort as _;
+use super::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
 use super::contents::{Contents, with_space};
-use super::outbox::{Credit, Ending, Outbox};
+use super::outbox::Outbox;
+use super::{Sessions, notes};
 use crate::core::pacing::Permit;
 use crate::core::session::{
     ClassSet, Departure, FreeBytes, NotSent, Note, Port, ReportDigests, Route, ServerHello,
@@ -22,7 +22,7 @@ use crate::websocket;
 /// One-shot messages of all agents that may wait for their servers, in bytes.
 const ONE_SHOT_TOTAL_BYTES_MAX: usize = 64 << 20;
 
-/// What is to be done once the session's lock is free.
+/// What follows once the session's lock is free.
 #[derive(Debug)]
 pub(super) struct FollowUp {
     /// Where the session has to stand in its server's queue.
@@ -170,13 +170,13 @@ impl Port for Carrier<'_> {
         let Some(outbox) = self.outbox.take() else { return false };
         let counters = &self.sessions.counters;
         let ending = match why {
-            Departure::Replaced => Ending::Replaced,
-            Departure::Lost | Departure::Drained => Ending::Left,
+            Departure::Replaced => AttachmentEnd::Replaced,
+            Departure::Lost | Departure::Drained => AttachmentEnd::Left,
             Departure::Left | Departure::Renamed => {
                 if let Some(out) = &mut self.out {
                     outbox.take_into(out, counters);
                 }
-                Ending::Left
+                AttachmentEnd::Left
             }
         };
         outbox.close(counters, ending)
@@ -189,7 +189,7 @@ impl Port for Carrier<'_> {
     }
 
     fn note(&mut self, note: Note) {
-        self.sessions.note(self.uid, note);
+        notes::emit(self.sessions, self.uid, note);
     }
 
     fn deadline(&mut self, at: Instant) {

@@ -1,5 +1,5 @@
 //! The bytes of what one agent reported last, as far as the content store keeps them: what a server
-//! gets that asks for the agent's full state. Knows no rule, and nobody's digests but to pass them on.
+//! gets that asks for the agent's full state. Knows no rule; digests are passed on as they come.
 
 use std::cell::RefCell;
 
@@ -70,7 +70,7 @@ impl Contents {
     }
 
     /// Appends the bytes of these parts to `out`, encoded fields of an AgentToServer, as far as they
-    /// are kept. Returns those that are not.
+    /// are stored. Returns the parts that are missing.
     pub(super) fn append(&self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet {
         let mut missing = FieldSet::EMPTY;
         for (place, number) in PLACES.into_iter().enumerate() {

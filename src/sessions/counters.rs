@@ -7,13 +7,13 @@ use crate::core::session::{Presence, SessionFigures};
 
 /// How a session counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
+enum EntryStatus {
     Connected,
     Absent,
     Over,
 }
 
-impl Status {
+impl EntryStatus {
     const fn of(presence: Presence) -> Self {
         match presence {
             Presence::Connected { .. } | Presence::Polling { .. } => Self::Connected,
@@ -53,7 +53,7 @@ impl Counters {
 
     /// A new session, which counts as absent until its agent's connection is there.
     pub(super) fn opened(&self) {
-        self.add(Status::Absent, 1);
+        self.add(EntryStatus::Absent, 1);
     }
 
     /// What waits at one agent's connection has changed from `before` bytes to `after`.
@@ -71,11 +71,11 @@ impl Counters {
         adjust(&self.server_bytes, before.server_bytes, after.server_bytes);
     }
 
-    fn add(&self, status: Status, count: i64) {
+    fn add(&self, status: EntryStatus, count: i64) {
         match status {
-            Status::Connected => self.connected.fetch_add(count, Ordering::Relaxed),
-            Status::Absent => self.absent.fetch_add(count, Ordering::Relaxed),
-            Status::Over => return,
+            EntryStatus::Connected => self.connected.fetch_add(count, Ordering::Relaxed),
+            EntryStatus::Absent => self.absent.fetch_add(count, Ordering::Relaxed),
+            EntryStatus::Over => return,
         };
     }
 }
@@ -83,7 +83,7 @@ impl Counters {
 /// What one session adds to the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contribution {
-    status: Status,
+    status: EntryStatus,
     agent_bytes: usize,
     server_bytes: usize,
 }
@@ -91,7 +91,7 @@ pub(super) struct Contribution {
 impl Contribution {
     pub(super) const fn of(figures: SessionFigures) -> Self {
         let SessionFigures { presence, agent_bytes, server_bytes, .. } = figures;
-        Self { status: Status::of(presence), agent_bytes, server_bytes }
+        Self { status: EntryStatus::of(presence), agent_bytes, server_bytes }
     }
 }
 

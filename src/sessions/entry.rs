@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::attachment::AttachmentPort as _;
+use super::attachment_port::AttachmentEnd;
+use super::attachment_port::AttachmentPort as _;
 use super::contents::Contents;
 use super::counters::{Contribution, Counters};
-use super::outbox::{Ending, Outbox};
-use crate::core::session::Session;
+use super::outbox::Outbox;
+use crate::core::session::{Presence, Session};
 
 /// A session and its lock. The lock is held for microseconds, and given back before any await.
 #[derive(Debug)]
@@ -27,19 +28,12 @@ pub(super) struct EntryState {
     pub(super) outbox: Option<Arc<Outbox>>,
     /// The deadline that the list of deadlines has of this session: it stands there once.
     pub(super) noted: Option<Instant>,
-    /// Taken out of the table: a thread that still finds it looks again.
-    pub(super) removed: bool,
 }
 
 impl SessionEntry {
     pub(super) fn new(session: Session) -> Self {
-        let state = EntryState {
-            session,
-            contents: Contents::default(),
-            outbox: None,
-            noted: None,
-            removed: false,
-        };
+        let state =
+            EntryState { session, contents: Contents::default(), outbox: None, noted: None };
         Self { state: Mutex::new(state) }
     }
 
@@ -56,8 +50,13 @@ impl SessionEntry {
 }
 
 impl EntryState {
+    /// The session is over, and its entry has left the table: a thread that still finds it looks again.
+    pub(super) fn is_over(&self) -> bool {
+        self.session.figures().presence == Presence::Gone
+    }
+
     /// The agent's connection is to close.
-    pub(super) fn close_connection(&self, counters: &Counters, why: Ending) {
+    pub(super) fn close_connection(&self, counters: &Counters, why: AttachmentEnd) {
         if let Some(outbox) = &self.outbox {
             outbox.close(counters, why);
         }

@@ -33,7 +33,7 @@ pub(super) struct FakeState {
 
 pub(super) const fn route(incarnation: u32) -> Route {
     let link = LinkId { server: ServerId(0), index: 0 };
-    Route { link, incarnation: Incarnation(incarnation) }
+    Route::of_link(link, Incarnation(incarnation))
 }
 
 impl FakeUplink {

@@ -9,11 +9,12 @@
 //! A thread takes locks in this order, and holds at most one of each kind:
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
 //! deadlines, the late replies. A connection's task takes its outbox alone to look for what waits, and gives
-//! it back before it calls a session. The locks of the last group guard plain values: whoever holds one
+//! it back before it calls a session. The locks of the last group guard plain values: their holder
 //! calls nothing.
 
 mod agents;
 mod attachment;
+mod attachment_port;
 mod carrier;
 mod contents;
 mod counters;
@@ -56,11 +57,11 @@ use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
 use crate::store::ContentStore;
 use crate::telemetry::events::sessions as events;
+use attachment_port::AttachmentEnd;
 use carrier::{Carrier, FollowUp};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
-use outbox::Ending;
 use params::SessionsParams;
 use table::Table;
 
@@ -136,7 +137,10 @@ impl Sessions {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for entry in &self.table {
-            entry.value().lock(&self.counters).close_connection(&self.counters, Ending::Stopping);
+            entry
+                .value()
+                .lock(&self.counters)
+                .close_connection(&self.counters, AttachmentEnd::Stopping);
         }
     }
 
@@ -176,7 +180,7 @@ impl Sessions {
         loop {
             let entry = self.find_or_open(uid)?;
             let mut locked = entry.lock(&self.counters);
-            if locked.removed {
+            if locked.is_over() {
                 // It has just gone from the table; the next one found will be another.
                 continue;
             }
@@ -205,7 +209,7 @@ impl Sessions {
         event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
     ) -> Option<T> {
         let mut locked = entry.lock(&self.counters);
-        if locked.removed {
+        if locked.is_over() {
             return None;
         }
         let uid = locked.session.uid();
@@ -215,7 +219,7 @@ impl Sessions {
         Some(done)
     }
 
-    /// Calls one entry of a locked session. What it returns besides is to be done without the lock.
+    /// Calls one entry of a locked session. What it returns besides follows without the lock.
     fn apply<T>(
         &self,
         locked: &mut LockedEntry<'_>,
@@ -224,12 +228,11 @@ impl Sessions {
     ) -> (T, FollowUp) {
         let drains = self.draining.load(Ordering::Relaxed);
         let moment = Moment { now: clock::now(), policy: &self.policy, drains };
-        let EntryState { session, contents, outbox, noted, removed } = &mut **locked;
+        let EntryState { session, contents, outbox, noted } = &mut **locked;
         let mut carrier =
             Carrier::new(self, (session.uid(), moment.now), (contents, outbox, noted), out);
         let done = event(session, &moment, &mut carrier);
         let follow_up = carrier.into_follow_up();
-        *removed |= follow_up.is_over;
         (done, follow_up)
     }
 
@@ -239,7 +242,7 @@ impl Sessions {
         if follow_up.is_over {
             // In this order: once its place is free, a new session may want a link.
             self.uplink.release(uid);
-            self.table.remove_if(&uid, |_, entry| entry.peek().removed);
+            self.table.remove_if(&uid, |_, entry| entry.peek().is_over());
         }
     }
 }

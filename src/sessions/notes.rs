@@ -15,43 +15,39 @@ use crate::telemetry::events::store::{
     ContentMissing, FullStateAsked, FullStateWanted, ReportFromStore,
 };
 
-impl Sessions {
-    pub(super) fn note(&self, uid: InstanceUid, note: Note) {
-        match note {
-            Note::Reopened => SessionOpened { uid }.emit(),
-            Note::Resumed => SessionResumed { uid }.emit(),
-            Note::ConnectionReplaced => ConnectionReplaced { uid }.emit(),
-            Note::Absent => SessionAbsent { uid }.emit(),
-            Note::Ended(reason) => SessionEnded { uid, reason }.emit(),
-            Note::Moved { settled } => {
-                if !settled {
-                    self.unacknowledged.fetch_add(1, Ordering::Relaxed);
-                }
-                SessionEnded { uid, reason: EndReason::Moved }.emit();
+pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
+    match note {
+        Note::Reopened => SessionOpened { uid }.emit(),
+        Note::Resumed => SessionResumed { uid }.emit(),
+        Note::ConnectionReplaced => ConnectionReplaced { uid }.emit(),
+        Note::Absent => SessionAbsent { uid }.emit(),
+        Note::Ended(reason) => SessionEnded { uid, reason }.emit(),
+        Note::Moved { settled } => {
+            if !settled {
+                sessions.unacknowledged.fetch_add(1, Ordering::Relaxed);
             }
-            Note::Gap { expected, received } => {
-                GapDetected { uid, expected: expected.0, received: received.0 }.emit();
-            }
-            Note::Heartbeat { forwarded: true } => {
-                Heartbeat { route: HeartbeatRoute::Forwarded }.emit();
-            }
-            Note::Heartbeat { forwarded: false } => {
-                Heartbeat { route: HeartbeatRoute::Local }.emit()
-            }
-            Note::ReportForwarded => ReportForwarded { uid }.emit(),
-            Note::ReportSuppressed(bytes) => ReportSuppressed { bytes }.emit(),
-            Note::ReportFromStore(bytes) => ReportFromStore { uid, bytes }.emit(),
-            Note::ContentMissing => ContentMissing { uid }.emit(),
-            Note::Announced(server) => self.uplink.announced(uid, server),
-            Note::FullStateWanted => FullStateWanted { uid }.emit(),
-            Note::FullStateAsked => FullStateAsked { uid }.emit(),
-            Note::Replied { by, after } => Replied { source: source(by), after }.emit(),
-            Note::AcknowledgementSwallowed => AcknowledgementSwallowed.emit(),
-            Note::OfferStored => OfferStored { uid }.emit(),
-            Note::OfferDropped(loss) => OfferDropped { uid, reason: offer_drop(loss) }.emit(),
-            Note::CustomDropped(loss) => {
-                CustomMessageDropped { uid, reason: custom_drop(loss) }.emit();
-            }
+            SessionEnded { uid, reason: EndReason::Moved }.emit();
+        }
+        Note::Gap { expected, received } => {
+            GapDetected { uid, expected: expected.0, received: received.0 }.emit();
+        }
+        Note::Heartbeat { forwarded: true } => {
+            Heartbeat { route: HeartbeatRoute::Forwarded }.emit();
+        }
+        Note::Heartbeat { forwarded: false } => Heartbeat { route: HeartbeatRoute::Local }.emit(),
+        Note::ReportForwarded => ReportForwarded { uid }.emit(),
+        Note::ReportSuppressed(bytes) => ReportSuppressed { bytes }.emit(),
+        Note::ReportFromStore(bytes) => ReportFromStore { uid, bytes }.emit(),
+        Note::ContentMissing => ContentMissing { uid }.emit(),
+        Note::Announced(server) => sessions.uplink.announced(uid, server),
+        Note::FullStateWanted => FullStateWanted { uid }.emit(),
+        Note::FullStateAsked => FullStateAsked { uid }.emit(),
+        Note::Replied { by, after } => Replied { source: source(by), after }.emit(),
+        Note::AcknowledgementSwallowed => AcknowledgementSwallowed.emit(),
+        Note::OfferStored => OfferStored { uid }.emit(),
+        Note::OfferDropped(loss) => OfferDropped { uid, reason: offer_drop(loss) }.emit(),
+        Note::CustomDropped(loss) => {
+            CustomMessageDropped { uid, reason: custom_drop(loss) }.emit();
         }
     }
 }

@@ -7,7 +7,7 @@
 //!   Open ───────────────────────────► Open ───────────────────────────────────────────► Ended: bytes gone
 //!    │                                  │ credit is used up: Overflowed, bytes gone
 //!    │ close_when_written, farewell     ▼
-//!    └──────────────────────────────► Ending: the task writes what waits, then closes
+//!    └──────────────────────────────► AttachmentEnd: the task writes what waits, then closes
 //! ```
 
 use std::task::{Poll, Waker};
@@ -15,31 +15,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::attachment::AttachmentPort;
+use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::counters::Counters;
 use crate::core::session::ToAgent;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::websocket;
-
-/// Why a connection ends from the session's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// A newer connection of the agent has the session.
-    Replaced,
-    /// More waits than may: the agent reads too slowly.
-    Overflowed,
-    /// The agent said goodbye, or its session is over.
-    Left,
-    /// Seawall stops.
-    Stopping,
-    /// The node drains: once all is written, the agent is another node's.
-    Draining,
-    /// A plain-HTTP request has its answer.
-    Answered {
-        /// The server had heard and answered everything by then.
-        settled: bool,
-    },
-}
 
 /// What an agent's task has to do.
 #[derive(Debug)]
@@ -61,16 +41,6 @@ pub enum Outgoing {
     Left,
 }
 
-/// How many bytes may wait.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Credit<'a> {
-    /// For this connection. One message is always allowed, or a large configuration could never pass.
-    pub(super) bytes_max: usize,
-    /// For all connections together.
-    pub(super) total_bytes_max: usize,
-    pub(super) counters: &'a Counters,
-}
-
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -79,21 +49,42 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct OutboxState {
-    /// Encoded frames; for a request, the message itself.
-    bytes: Vec<u8>,
+    /// Encoded frames; for a request, the message itself. Most outboxes are empty: two words will do.
+    bytes: Box<[u8]>,
     /// The task to wake.
     waker: Option<Waker>,
-    /// When an acknowledgement is due in the server's place.
-    reply_due: Option<Instant>,
-    ending: Option<Ending>,
+    stage: Stage,
+}
+
+/// Where an outbox is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open {
+        /// When an acknowledgement is due in the server's place.
+        reply_due: Option<Instant>,
+    },
+    Ends(AttachmentEnd),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Open { reply_due: None }
+    }
 }
 
 impl OutboxState {
-    /// Drops what waits. Returns whether anything did.
-    fn discard(&mut self, counters: &Counters) -> bool {
+    /// Takes what waits.
+    fn take(&mut self, counters: &Counters) -> Vec<u8> {
         let bytes = std::mem::take(&mut self.bytes);
         counters.outbox_changed(bytes.len(), 0);
-        !bytes.is_empty()
+        bytes.into_vec()
+    }
+
+    const fn reply_due(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Open { reply_due } => reply_due,
+            Stage::Ends(_) => None,
+        }
     }
 
     fn wake(&mut self) {
@@ -110,8 +101,8 @@ impl OutboxState {
 }
 
 /// What the task finds.
-pub(super) enum Found {
-    /// This is to be done.
+pub(super) enum OutboxWork {
+    /// The task does this.
     Outgoing(Outgoing),
     /// A reply is overdue: the session has to be told.
     ReplyOverdue,
@@ -123,53 +114,53 @@ impl Outbox {
     /// Looks for what the task has to do; without anything, `waker` is woken when there is. Bytes are handed
     /// out only if `writable`: while earlier ones wait at the socket they gather here, where they are
     /// bounded.
-    pub(super) fn look(&self, waker: &Waker, look: Look, counters: &Counters) -> Found {
+    pub(super) fn look(&self, waker: &Waker, look: Look, counters: &Counters) -> OutboxWork {
         let mut state = self.state.lock();
-        let closes = match state.ending {
-            Some(Ending::Replaced) => Some(Outgoing::Replaced),
-            Some(Ending::Overflowed) => Some(Outgoing::Overflowed),
-            Some(Ending::Stopping) => Some(Outgoing::Stopping),
-            Some(Ending::Left) => Some(Outgoing::Left),
-            Some(Ending::Draining | Ending::Answered { .. }) | None => None,
+        let closes = match state.stage {
+            Stage::Ends(AttachmentEnd::Replaced) => Some(Outgoing::Replaced),
+            Stage::Ends(AttachmentEnd::Overflowed) => Some(Outgoing::Overflowed),
+            Stage::Ends(AttachmentEnd::Stopping) => Some(Outgoing::Stopping),
+            Stage::Ends(AttachmentEnd::Left) => Some(Outgoing::Left),
+            Stage::Ends(AttachmentEnd::Draining | AttachmentEnd::Answered { .. })
+            | Stage::Open { .. } => None,
         };
         if let Some(closes) = closes {
-            return Found::Outgoing(closes);
+            return OutboxWork::Outgoing(closes);
         }
-        if state.reply_due.is_some_and(|due| due <= look.now) {
-            return Found::ReplyOverdue;
+        let reply_due = state.reply_due();
+        if reply_due.is_some_and(|due| due <= look.now) {
+            return OutboxWork::ReplyOverdue;
         }
         if look.writable && !state.bytes.is_empty() {
-            let bytes = std::mem::take(&mut state.bytes);
-            counters.outbox_changed(bytes.len(), 0);
-            return Found::Outgoing(Outgoing::Bytes(bytes));
+            return OutboxWork::Outgoing(Outgoing::Bytes(state.take(counters)));
         }
-        if look.writable && state.ending == Some(Ending::Draining) {
-            return Found::Drained;
+        if look.writable && state.stage == Stage::Ends(AttachmentEnd::Draining) {
+            return OutboxWork::Drained;
         }
         state.wake_next(waker);
-        Found::Outgoing(Outgoing::Nothing { reply_due: state.reply_due })
+        OutboxWork::Outgoing(Outgoing::Nothing { reply_due })
     }
 
     /// When an acknowledgement is due in the server's place.
     pub(super) fn reply_due_at(&self) -> Option<Instant> {
-        self.state.lock().reply_due
+        self.state.lock().reply_due()
     }
 
     /// A look that found a reply overdue has been acted upon.
     pub(super) fn reply_due_passed(&self, now: Instant) {
-        self.state.lock().reply_due.take_if(|due| *due <= now);
+        if let Stage::Open { reply_due } = &mut self.state.lock().stage {
+            reply_due.take_if(|due| *due <= now);
+        }
     }
 
     /// The answer to a request; without one, `waker` is woken when it is there.
     pub(super) fn take_answer(&self, waker: &Waker, counters: &Counters) -> Poll<(Vec<u8>, bool)> {
         let mut state = self.state.lock();
-        let Some(Ending::Answered { settled }) = state.ending else {
+        let Stage::Ends(AttachmentEnd::Answered { settled }) = state.stage else {
             state.wake_next(waker);
             return Poll::Pending;
         };
-        let bytes = std::mem::take(&mut state.bytes);
-        counters.outbox_changed(bytes.len(), 0);
-        Poll::Ready((bytes, settled))
+        Poll::Ready((state.take(counters), settled))
     }
 
     /// Bytes that wait.
@@ -179,10 +170,8 @@ impl Outbox {
 
     /// Takes what waits, for a task that writes it at once.
     pub(super) fn take_into(&self, out: &mut Vec<u8>, counters: &Counters) {
-        let mut state = self.state.lock();
-        counters.outbox_changed(state.bytes.len(), 0);
-        out.append(&mut state.bytes);
-        state.bytes = Vec::new();
+        let mut bytes = self.state.lock().take(counters);
+        out.append(&mut bytes);
     }
 
     /// Writes the answer to a request and wakes its task.
@@ -193,9 +182,11 @@ impl Outbox {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let mut state = self.state.lock();
-        write(&mut state.bytes);
-        counters.outbox_changed(0, state.bytes.len());
-        state.ending = Some(Ending::Answered { settled });
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        counters.outbox_changed(state.bytes.len(), bytes.len());
+        state.bytes = bytes.into_boxed_slice();
+        state.stage = Stage::Ends(AttachmentEnd::Answered { settled });
         state.wake();
     }
 }
@@ -216,37 +207,44 @@ impl AttachmentPort for Outbox {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
         let mut state = self.state.lock();
-        if matches!(state.ending, Some(Ending::Overflowed | Ending::Replaced | Ending::Stopping)) {
-            return state.ending != Some(Ending::Overflowed);
+        match state.stage {
+            Stage::Ends(AttachmentEnd::Overflowed) => return false,
+            Stage::Ends(AttachmentEnd::Replaced | AttachmentEnd::Stopping) => return true,
+            _ => {}
         }
-        let before = state.bytes.len();
-        let frame = websocket::begin_message(None, kind.expected_bytes(), &mut state.bytes);
-        write(&mut state.bytes);
-        websocket::finish_message(frame, &mut state.bytes);
-        let after = state.bytes.len();
-        let over = before > 0 && after > credit.bytes_max;
+        let mut bytes = std::mem::take(&mut state.bytes).into_vec();
+        let before = bytes.len();
+        let frame = websocket::begin_message(None, kind.expected_bytes(), &mut bytes);
+        write(&mut bytes);
+        websocket::finish_message(frame, &mut bytes);
+        let after = bytes.len();
+        let exceeds = before > 0 && after > credit.bytes_max;
         // May be passed by what one lock adds to one agent's bytes: that is counted afterwards.
-        if over || credit.counters.agent_bytes() + (after - before) > credit.total_bytes_max {
-            state.bytes = Vec::new();
+        let over =
+            exceeds || credit.counters.agent_bytes() + (after - before) > credit.total_bytes_max;
+        if over {
             credit.counters.outbox_changed(before, 0);
-            state.ending = Some(Ending::Overflowed);
+            state.stage = Stage::Ends(AttachmentEnd::Overflowed);
         } else {
             credit.counters.outbox_changed(before, after);
+            state.bytes = bytes.into_boxed_slice();
             MessageSent { kind: send_kind(kind), bytes: after - before }.emit();
         }
         state.wake();
-        state.ending != Some(Ending::Overflowed)
+        !over
     }
 
     fn reply_due(&self, at: Option<Instant>) {
-        self.state.lock().reply_due = at;
+        if let Stage::Open { reply_due } = &mut self.state.lock().stage {
+            *reply_due = at;
+        }
     }
 
-    fn close(&self, counters: &Counters, why: Ending) -> bool {
+    fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool {
         let mut state = self.state.lock();
-        let lost = state.discard(counters);
-        if matches!(state.ending, None | Some(Ending::Draining)) {
-            state.ending = Some(why);
+        let lost = !state.take(counters).is_empty();
+        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+            state.stage = Stage::Ends(why);
         }
         state.wake();
         lost
@@ -254,7 +252,9 @@ impl AttachmentPort for Outbox {
 
     fn close_when_written(&self) {
         let mut state = self.state.lock();
-        state.ending.get_or_insert(Ending::Draining);
+        if matches!(state.stage, Stage::Open { .. }) {
+            state.stage = Stage::Ends(AttachmentEnd::Draining);
+        }
         state.wake();
     }
 }
@@ -281,7 +281,7 @@ mod tests {
         outbox.message(ToAgent::Push(bytes), &credit(counters), write)
     }
 
-    fn look(outbox: &Outbox, counters: &Counters) -> Found {
+    fn look(outbox: &Outbox, counters: &Counters) -> OutboxWork {
         let look = Look { now: crate::clock::now(), writable: true };
         outbox.look(Waker::noop(), look, counters)
     }
@@ -293,7 +293,7 @@ mod tests {
         assert!(counters.agent_bytes() > 500 && outbox.bytes() > 500);
         assert!(!put(&outbox, &counters, 1));
         assert_eq!(counters.agent_bytes(), 0);
-        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Overflowed)));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Overflowed)));
         assert!(!put(&outbox, &counters, 1), "it stays closed");
     }
 
@@ -303,9 +303,9 @@ mod tests {
         let outboxes = [(); 4].map(|()| Outbox::default());
         let took = outboxes.each_ref().map(|outbox| put(outbox, &counters, 400));
         assert_eq!(took, [true, true, false, false]);
-        assert!(outboxes[0].close(&counters, Ending::Replaced), "unread bytes are lost");
+        assert!(outboxes[0].close(&counters, AttachmentEnd::Replaced), "unread bytes are lost");
         assert!(put(&outboxes[2], &counters, 1) || counters.agent_bytes() < 1_000);
-        assert!(matches!(look(&outboxes[0], &counters), Found::Outgoing(Outgoing::Replaced)));
+        assert!(matches!(look(&outboxes[0], &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
     }
 
     #[test]
@@ -313,10 +313,10 @@ mod tests {
         let (outbox, counters) = (Outbox::default(), Counters::default());
         put(&outbox, &counters, 10);
         outbox.close_when_written();
-        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Bytes(_))));
-        assert!(matches!(look(&outbox, &counters), Found::Drained));
-        assert!(!outbox.close(&counters, Ending::Replaced));
-        assert!(matches!(look(&outbox, &counters), Found::Outgoing(Outgoing::Replaced)));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Drained));
+        assert!(!outbox.close(&counters, AttachmentEnd::Replaced));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
     }
 
     #[test]
@@ -325,10 +325,16 @@ mod tests {
         let now = crate::clock::now();
         outbox.reply_due(Some(now + std::time::Duration::from_secs(60)));
         let nothing = look(&outbox, &counters);
-        assert!(matches!(nothing, Found::Outgoing(Outgoing::Nothing { reply_due: Some(_) })));
+        assert!(matches!(nothing, OutboxWork::Outgoing(Outgoing::Nothing { reply_due: Some(_) })));
         outbox.reply_due(Some(now));
-        assert!(matches!(look(&outbox, &counters), Found::ReplyOverdue));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::ReplyOverdue));
         outbox.reply_due_passed(now);
         assert_eq!(outbox.reply_due_at(), None);
+    }
+
+    /// With the counts of its `Arc`, one outbox takes five chunks of 16 bytes from the allocator.
+    #[test]
+    fn an_outbox_is_small() {
+        assert!(size_of::<Outbox>() + 2 * size_of::<usize>() <= 72, "{}", size_of::<Outbox>());
     }
 }

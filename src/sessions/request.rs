@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::Sessions;
-use super::attachment::AttachmentPort as _;
+use super::attachment_port::AttachmentEnd;
+use super::attachment_port::AttachmentPort as _;
 use super::entry::SessionEntry;
-use super::outbox::{Ending, Outbox};
+use super::outbox::Outbox;
 use crate::ident::InstanceUid;
 use crate::opamp::splice::{self, Additions};
 
@@ -79,6 +80,6 @@ impl Drop for Waiting {
         entry.session.request_closed(self.request);
         entry.outbox.take_if(|outbox| Arc::ptr_eq(outbox, &self.outbox));
         drop(entry);
-        self.outbox.close(&self.sessions.counters, Ending::Left);
+        self.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
     }
 }

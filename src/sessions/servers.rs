@@ -39,7 +39,7 @@ impl Sessions {
             .unwrap_or_else(|| self.late_reply(uid, from))
     }
 
-    /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said is to be
+    /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said must be
     /// sent once more, with a permit. Returns what that is as an answer; `None` if none was awaited any more.
     pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
         self.with(uid, |session, moment, port| session.message_lost(from, again, moment, port))

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Sessions;
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
+use crate::store::ContentStore;
 use crate::telemetry::events::sessions::SessionsMeasured;
 use crate::telemetry::events::store::StoreMeasured;
 
@@ -34,32 +35,15 @@ impl Sessions {
         let (connected, absent) = self.count();
         let outbox_bytes = self.counters.agent_bytes();
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
-        self.measure_store();
+        measure_store(&self.store);
         self.late_replies.lock().forget(now);
         full
-    }
-
-    fn measure_store(&self) {
-        let figures = self.store.figures();
-        StoreMeasured {
-            bytes: figures.bytes,
-            memory: figures.memory,
-            entries: figures.entries,
-            entries_evicted: figures.entries_evicted,
-            handles: figures.handles,
-            shared: figures.shared,
-            stored: figures.stored + figures.revived,
-            evictions: figures.evictions,
-            refused: figures.refused,
-            misses: figures.misses,
-        }
-        .emit();
     }
 
     fn look_at(&self, uid: InstanceUid, at: Instant, (now, excused): (Instant, Option<Instant>)) {
         let Some(entry) = self.find(uid) else { return };
         let mut locked = entry.lock(&self.counters);
-        if locked.removed || locked.noted != Some(at) {
+        if locked.is_over() || locked.noted != Some(at) {
             // Noted for an earlier session of the uid.
             return;
         }
@@ -71,4 +55,21 @@ impl Sessions {
         drop(locked);
         self.follow_up(uid, follow_up);
     }
+}
+
+fn measure_store(store: &ContentStore) {
+    let figures = store.figures();
+    StoreMeasured {
+        bytes: figures.bytes,
+        memory: figures.memory,
+        entries: figures.entries,
+        entries_evicted: figures.entries_evicted,
+        handles: figures.handles,
+        shared: figures.shared,
+        stored: figures.stored + figures.revived,
+        evictions: figures.evictions,
+        refused: figures.refused,
+        misses: figures.misses,
+    }
+    .emit();
 }

@@ -96,7 +96,7 @@ impl Link {
     }
 
     pub(super) fn route(&self) -> Route {
-        Route { link: self.id, incarnation: self.published.load().incarnation }
+        Route::of_link(self.id, self.published.load().incarnation)
     }
 
     pub(super) fn is_up(&self) -> bool {

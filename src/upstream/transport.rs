@@ -113,7 +113,7 @@ impl Transport {
     /// have the first incarnation.
     pub(super) fn route(&self, uid: InstanceUid, server: &Server) -> Route {
         let link = LinkId { server: server.id, index: 0 };
-        let first = Route { link, incarnation: Incarnation(1) };
+        let first = Route::of_link(link, Incarnation(1));
         let of = |link: &Arc<Link>| if link.is_released() { first } else { link.route() };
         match self {
             Self::PerAgent(own) => own.route(uid).unwrap_or(first),

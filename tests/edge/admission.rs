@@ -13,6 +13,13 @@ use crate::support::http::request;
 use crate::support::message::{full_report, heartbeat, uid, with_header};
 use crate::support::socket::{Socket, UPGRADE};
 
+/// One arrival is admitted in this time.
+const EACH: Duration = Duration::from_secs(1);
+/// How many times a scene is set that must stand before the next arrival is admitted.
+const ATTEMPTS: usize = 8;
+/// The gateway's and the test's timers may differ by this much.
+const TIMER: Duration = Duration::from_millis(100);
+
 const OUTCOMES: &str = "seawall_admission_outcomes_total";
 const PARKED: &str = "seawall_admission_parked";
 
@@ -23,6 +30,24 @@ async fn one_a_second(keys: &[(&str, &str)]) -> World {
         keys.iter().fold(gateway, |gateway, (key, value)| gateway.set("admission", key, value))
     })
     .await
+}
+
+/// A gateway that has just admitted its first arrival, and what `scene` did to it before the next one was
+/// due. A machine that takes longer than that sets another scene.
+async fn before_the_next<T>(
+    keys: &[(&str, &str)],
+    scene: impl AsyncFn(&World) -> T,
+) -> (World, Socket, T) {
+    for _ in 0..ATTEMPTS {
+        let world = one_a_second(keys).await;
+        let began = clock::now();
+        let first = Socket::open(world.gateway.edge()).await;
+        let played = scene(&world).await;
+        if began.elapsed() < EACH {
+            return (world, first, played);
+        }
+    }
+    panic!("{ATTEMPTS} scenes took longer than {EACH:?} each");
 }
 
 /// Asks for an upgrade and leaves the answer for later.
@@ -46,42 +71,62 @@ impl World {
         self.counts(OUTCOMES, ("outcome", outcome), wanted).await;
     }
 
+    /// Waits until this many are admitted, at once or from the park; returns how many had waited.
+    async fn admitted(&self, wanted: u32) -> f64 {
+        let mut waited = 0.0;
+        let all = async {
+            loop {
+                let metrics = self.gateway.metrics().await;
+                let of = |outcome| metrics.sum(OUTCOMES, &[("outcome", outcome)]);
+                waited = of("admitted_from_park");
+                if of("admitted") + waited == f64::from(wanted) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("all of them are admitted");
+        waited
+    }
+
     async fn parked(&self, wanted: u32) {
         self.total(PARKED, wanted).await;
     }
 
-    /// Waits until this many arrivals are parked or have ended.
+    /// Waits until this many arrivals are parked or have ended. The gauge of the parked follows the counter
+    /// of outcomes a little later, so that an arrival may be in both for a moment: the sum must stand.
     async fn parked_or_decided(&self, wanted: u32) {
         let reached = async {
             let sum = async || {
                 let metrics = self.gateway.metrics().await;
                 metrics.sum(PARKED, &[]) + metrics.sum(OUTCOMES, &[])
             };
-            while sum().await != f64::from(wanted) {
-                tokio::task::yield_now().await;
+            let mut looks = 0;
+            while looks < 5 {
+                looks = if sum().await == f64::from(wanted) { looks + 1 } else { 0 };
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
         };
         tokio::time::timeout(PATIENCE, reached).await.expect("all arrivals are accounted for");
     }
 }
 
+/// Asserted: each arrival is admitted no sooner than the rate allows after the beginning, and most of
+/// them have waited for it. On a loaded machine they may come late, and some when there is room already.
 #[tokio::test]
 async fn an_arrival_above_the_rate_waits_unanswered_until_it_is_admitted() {
     let world = one_a_second(&[]).await;
-    let first = Socket::open(world.gateway.edge()).await;
     let began = clock::now();
-    let mut line = [ask(&world).await, ask(&world).await];
-    world.parked(2).await;
+    let first = Socket::open(world.gateway.edge()).await;
+    let mut line = [ask(&world).await, ask(&world).await, ask(&world).await];
     for (place, stream) in (1..).zip(&mut line) {
         let head = answer(stream).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        let waited = began.elapsed().as_secs_f64();
-        let earliest = f64::from(place) - 0.4;
-        // On a machine that is busy with other tests it may come much later.
-        assert!(waited > earliest, "number {place} after {waited} s");
+        let waited = began.elapsed();
+        assert!(waited + TIMER >= EACH * place, "number {place} after {waited:?}");
     }
-    world.outcome("admitted", 1).await;
-    world.outcome("admitted_from_park", 2).await;
+    let waited = world.admitted(4).await;
+    assert!((1.0..=3.0).contains(&waited), "{waited} have waited");
     world.parked(0).await;
     drop(first);
 }
@@ -89,14 +134,15 @@ async fn an_arrival_above_the_rate_waits_unanswered_until_it_is_admitted() {
 #[tokio::test]
 async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
     let world = one_a_second(&[]).await;
+    // From before the first: the next one is admitted a second after it at the earliest.
+    let began = clock::now();
     let _first = Socket::open(world.gateway.edge()).await;
     let report = with_header(&full_report(&uid(7), 0));
-    let began = clock::now();
     let body = report.get(1..).unwrap();
     let answer = post(&world, &[], body).await;
     assert_eq!(answer.status, 200);
-    assert!(began.elapsed() > Duration::from_millis(500), "it was admitted at once");
-    world.outcome("admitted_from_park", 1).await;
+    assert!(began.elapsed() + TIMER >= EACH, "it was admitted at once");
+    world.admitted(2).await;
 
     // On a connection that is admitted the next request goes ahead at once.
     let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
@@ -113,25 +159,29 @@ async fn a_post_waits_like_an_upgrade_and_its_body_with_it() {
         let mut rest = vec![0; length.parse().unwrap()];
         stream.read_exact(&mut rest).await.unwrap();
     }
-    world.outcome("admitted_from_park", 2).await;
-    world.outcome("admitted", 1).await;
+    assert!(began.elapsed() + TIMER >= EACH * 2, "the third was admitted early");
+    world.admitted(3).await;
 }
 
 #[tokio::test]
 async fn an_agent_that_finds_the_park_full_is_told_when_to_come_again() {
-    let world = one_a_second(&[("park_horizon", "\"0s\"")]).await;
-    let _first = Socket::open(world.gateway.edge()).await;
-    for place in 1..=5_u64 {
-        let answer = raw(&world, UPGRADE.as_bytes()).await;
+    let keys = [("park_horizon", "\"0s\"")];
+    let (world, _first, (upgrades, answer)) = before_the_next(&keys, async |world| {
+        let mut upgrades = Vec::new();
+        for _ in 0..5 {
+            upgrades.push(raw(world, UPGRADE.as_bytes()).await);
+        }
+        (upgrades, post(world, &[], &[0; 100_000]).await)
+    })
+    .await;
+    for (place, answer) in (1..).zip(upgrades) {
         let (status, headers) = answer.split_once("\r\n").unwrap();
         assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
         let retry_after: u64 =
             headers.strip_prefix("Retry-After: ").unwrap().lines().next().unwrap().parse().unwrap();
-        assert!((1..=place + 1).contains(&retry_after), "number {place}: {answer}");
+        assert!((1..=place + 1_u64).contains(&retry_after), "number {place}: {answer}");
         assert!(headers.ends_with("Content-Length: 0\r\nConnection: close\r\n\r\n"), "{answer}");
     }
-    let body = [0; 100_000];
-    let answer = post(&world, &[], &body).await;
     assert_eq!((answer.status, answer.body.len()), (503, 0));
     world.outcome("refused_park_full", 6).await;
     world.counts("seawall_edge_refused_requests_total", ("reason", "not_yet"), 6).await;
@@ -140,15 +190,22 @@ async fn an_agent_that_finds_the_park_full_is_told_when_to_come_again() {
 #[tokio::test]
 async fn a_refusal_is_held_and_the_hold_counts_as_waited() {
     let keys = [("park_horizon", "\"0s\""), ("hold_max", "\"1s\"")];
-    let world = one_a_second(&keys).await;
-    let _first = Socket::open(world.gateway.edge()).await;
-    let began = clock::now();
-    let mut line = Vec::new();
-    for _ in 0..6 {
-        line.push(ask(&world).await);
-    }
+    let (world, _first, (began, mut line, held)) = before_the_next(&keys, async |world| {
+        let began = clock::now();
+        let mut line = Vec::new();
+        for _ in 0..6 {
+            line.push(ask(world).await);
+        }
+        // The gauge follows the decisions a little later.
+        let mut held = 0.0;
+        while held < 3.0 && began.elapsed() < EACH {
+            held = world.gateway.metrics().await.sum("seawall_admission_held", &[]);
+        }
+        (began, line, held)
+    })
+    .await;
     // The first reservation is too near for a hold.
-    world.gateway.wait_metric("seawall_admission_held", &[], |held| held >= 3.0).await;
+    assert!(held >= 3.0, "{held} are held");
     for stream in &mut line {
         assert!(answer(stream).await.starts_with("HTTP/1.1 503 "));
     }
@@ -197,6 +254,7 @@ async fn an_agent_that_can_be_recognised_keeps_its_reservation() {
         assert_eq!(answer.status, 503);
         answer.header("retry-after").unwrap().parse::<u64>().unwrap()
     };
+    // On a slow machine some of the five before have been admitted, which brings the moment nearer.
     let moment = told(&post(&world, &known, b"x").await);
     for _ in 0..5 {
         let again = told(&post(&world, &known, b"x").await);
@@ -210,7 +268,7 @@ async fn the_rate_can_be_set_while_it_runs() {
     let world = one_a_second(&[]).await;
     let _first = Socket::open(world.gateway.edge()).await;
     let mut line = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..18 {
         line.push(ask(&world).await);
     }
     let began = clock::now();
@@ -220,7 +278,10 @@ async fn the_rate_can_be_set_while_it_runs() {
     for stream in &mut line {
         assert!(self::answer(stream).await.starts_with("HTTP/1.1 101 "));
     }
-    assert!(began.elapsed() < Duration::from_secs(3), "ten at one a second");
+    // Far less than what they would take at the old rate, however loaded the machine.
+    world.admitted(19).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(9), "18 at one a second: {took:?}");
 }
 
 #[tokio::test]
@@ -230,8 +291,11 @@ async fn a_node_that_drains_sends_parked_arrivals_to_another() {
     })
     .await;
     let _first = Socket::open(world.gateway.edge()).await;
-    let mut line = [ask(&world).await, ask(&world).await, ask(&world).await];
-    world.parked(3).await;
+    let mut line = Vec::new();
+    for _ in 0..10 {
+        line.push(ask(&world).await);
+    }
+    world.parked_or_decided(11).await;
     request(world.gateway.admin(), "POST", "/drain", &[], &[]).await.unwrap();
     let mut sent_away = 0;
     for stream in &mut line {
@@ -240,7 +304,7 @@ async fn a_node_that_drains_sends_parked_arrivals_to_another() {
         assert!(refused || head.starts_with("HTTP/1.1 101 "), "{head}");
         sent_away += u32::from(refused);
     }
-    assert!(sent_away >= 2, "one may have had its turn before: {sent_away}");
+    assert!(sent_away >= 5, "on a loaded machine some are admitted before: {sent_away}");
 }
 
 /// The promise of the metric: its outcomes and the parked arrivals add up to the connections accepted.
@@ -285,24 +349,27 @@ async fn every_accepted_connection_has_exactly_one_outcome() {
 /// Other requests are answered, and then their connection is closed.
 #[tokio::test]
 async fn every_request_of_an_agent_goes_through_admission() {
-    let world = one_a_second(&[("park_horizon", "\"1s\"")]).await;
+    let post = |target: &str, more: &str| {
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\n{more}Content-Length: 0\r\n\r\n")
+    };
+    // A target in absolute form is ours.
+    let absolute = post(&format!("http://a{PATH}"), "");
+    let keys = [("park_horizon", "\"1s\"")];
+    let (world, _first, (_line, head)) = before_the_next(&keys, async |world| {
+        let line = ask(world).await;
+        world.parked_or_decided(2).await;
+        let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
+        stream.write_all(absolute.as_bytes()).await.unwrap();
+        (line, answer(&mut stream).await)
+    })
+    .await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     let edge = world.gateway.edge();
-    let _first = Socket::open(edge).await;
-    let _line = ask(&world).await;
-    world.parked(1).await;
-    // After another request on the same connection.
+    // Another path is refused before it asks.
     let mut stream = TcpStream::connect(edge).await.unwrap();
     stream.write_all(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let head = answer(&mut stream).await;
     assert!(head.starts_with("HTTP/1.1 404 ") && head.contains("connection: close"), "{head}");
-    // A target in absolute form is ours.
-    let post = |target: &str, more: &str| {
-        format!("POST {target} HTTP/1.1\r\nHost: a\r\n{more}Content-Length: 0\r\n\r\n")
-    };
-    let mut absolute = TcpStream::connect(edge).await.unwrap();
-    absolute.write_all(post(&format!("http://a{PATH}"), "").as_bytes()).await.unwrap();
-    let head = answer(&mut absolute).await;
-    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     // More headers than admission reads are refused by all that read heads.
     let mut many = TcpStream::connect(edge).await.unwrap();
     many.write_all(post(PATH, &"X: y\r\n".repeat(70)).as_bytes()).await.unwrap();
@@ -356,16 +423,17 @@ async fn absent_agents_are_kept_while_admission_tells_agents_to_come_later() {
     let edge = world.gateway.edge();
     let mut agent = Socket::open(edge).await;
     agent.ask(&heartbeat(&uid(1), 0)).await;
+    // The moments that are told count from here on; a slow machine admits some of the line meanwhile.
+    let asked = clock::now();
     let mut line = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..12 {
         line.push(ask(&world).await);
     }
     let refused = [("outcome", "refused_park_full")];
     world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 1.0).await;
     drop(agent);
-    let cut = clock::now();
     let expired = [("reason", "grace_expired")];
     world.gateway.wait_metric("seawall_ended_sessions_total", &expired, |count| count == 1.0).await;
-    let (away, told_at_least) = (cut.elapsed(), Duration::from_millis(1_500));
+    let (away, told_at_least) = (asked.elapsed(), Duration::from_millis(1_500));
     assert!(away > told_at_least, "ended after {away:?}");
 }

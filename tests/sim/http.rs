@@ -15,7 +15,7 @@ use seawall::opamp::server::ServerScan;
 use seawall::opamp::splice;
 
 use crate::links::Sender;
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Post};
 use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, backoff_rule, node_of_key};
 use crate::world::{Event, Time, World, show};
@@ -212,7 +212,8 @@ impl World {
         }
         let server = self.server_of(key);
         let paused = self.servers[server].paused_until.get(&node).copied();
-        self.oracle.posts((node, key), &report, paused, self.now);
+        let post = Post { report: &report, paused_until: paused };
+        self.oracle.posts((node, key), post, self.now);
         self.say(|| format!("  posted on {key}: {}", show(&report)));
         let Some(end) = self.channel_end(key) else { return true };
         let step = end.wait(Waits::Answered);

@@ -53,7 +53,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) const fn route(&self) -> Route {
-        Route { link: self.id, incarnation: Incarnation(self.incarnation) }
+        Route::of_link(self.id, Incarnation(self.incarnation))
     }
 }
 
@@ -250,10 +250,10 @@ impl Uplink for Wires {
     fn route(&self, uid: InstanceUid) -> Option<Route> {
         let ends = self.ends.lock();
         let server = ends.place(uid);
-        let first = Route {
-            link: LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 },
-            incarnation: Incarnation(1),
-        };
+        let first = Route::of_link(
+            LinkId { server: ServerId(u16::try_from(server).unwrap()), index: 0 },
+            Incarnation(1),
+        );
         let link = ends.link_of(server, uid).map(|key| &ends.links[&key]);
         Some(link.filter(|link| link.state != State::Closing).map_or(first, Link::route))
     }

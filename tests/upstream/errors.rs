@@ -55,7 +55,8 @@ async fn a_server_that_always_asks_gets_each_state_once() {
 #[tokio::test]
 async fn a_late_reply_is_swallowed_and_a_late_question_answered_here() {
     let server = Mock::start().await;
-    let late = Duration::from_millis(700);
+    // Late enough for a gateway that a loaded machine keeps from its own reply for a while.
+    let late = Duration::from_secs(2);
     server.behave(|behaviour| behaviour.reply = Reply::Late(late));
     let gateway = before(&server).set("sessions", "reply_wait", "\"100ms\"").start().await;
     let agents = agents(&gateway, 1).await;

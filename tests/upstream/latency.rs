@@ -16,8 +16,10 @@ use crate::{agents, assert_connected, before, refs};
 /// Slow agents' uids follow it.
 const SLOW: u16 = 999;
 const OTHERS: u16 = 20;
-/// What round trips may take on a machine with two busy cores.
+/// What round trips may take on a machine with two busy cores. Where they take longer even while the
+/// slow agent is quiet, they may take this many times as long beside it.
 const LATENCY: Duration = Duration::from_millis(50);
+const RATIO: u32 = 3;
 
 /// Sends reports until told to stop, at least `count`; returns the time each took to its reply.
 async fn round_trips(
@@ -122,11 +124,11 @@ async fn an_agent_that_does_not_read_costs_only_itself() {
         // The slow one finds what fitted into the buffers, and the end.
         while slow.next().await != Got::End {}
         measured.push((quiet, during));
-        if during <= LATENCY {
+        if is_quick(quiet, during) {
             break;
         }
     }
-    let quick = measured.last().is_some_and(|(_, during)| *during <= LATENCY);
+    let quick = measured.last().is_some_and(|(quiet, during)| is_quick(*quiet, *during));
     assert!(quick, "99th percentiles without and with a slow agent: {measured:?}");
 
     let grown = resident(&gateway).await - bytes_before;
@@ -137,6 +139,10 @@ async fn an_agent_that_does_not_read_costs_only_itself() {
     let others = |sessions: f64| sessions == f64::from(OTHERS);
     gateway.wait_metric("seawall_sessions", &[("state", "connected")], others).await;
     assert_eq!(gateway.metrics().await.sum("seawall_upstream_lost_links_total", &[]), 0.0);
+}
+
+fn is_quick(quiet: Duration, during: Duration) -> bool {
+    during <= LATENCY.max(quiet * RATIO)
 }
 
 async fn resident(gateway: &Gateway) -> f64 {

@@ -54,8 +54,8 @@ async fn what_a_pause_holds_back_is_counted_and_the_next_node_asks_for_it() {
 
     let begun = clock::now();
     drain(&first).await;
-    // The node ends at once: the end of the pause would be too late.
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // The node ends without waiting for the end of the pause, ten minutes later.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     let metrics = first.metrics().await;
     assert_eq!(metrics.sum("seawall_upstream_undelivered_messages_total", &[]), 1.0);
     assert_eq!(metrics.sum("seawall_drain_unacknowledged_agents_total", &[]), 1.0);
@@ -81,7 +81,7 @@ async fn put_off(gateway: &Gateway, server: &Mock) -> [Socket; 2] {
     let mut moves = known(gateway, server, 2).await;
     server.behave(|behaviour| {
         behaviour.stalled = true;
-        behaviour.post = Post::Status(503, Some("3".to_owned()));
+        behaviour.post = Post::Status(503, Some("6".to_owned()));
     });
     leaves.send(&goodbye(1, 1)).await;
     moves.ask(&news(2, 1, "moves on")).await;

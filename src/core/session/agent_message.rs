@@ -14,7 +14,7 @@ use crate::opamp::agent::AgentScan;
 
 /// Where an agent's message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum MessageSource {
     /// A WebSocket, for which [`Session::connection_opened`] was called.
     Socket(ConnectionId),
     /// A plain-HTTP request, for which [`Session::request_opened`] was called.
@@ -25,7 +25,7 @@ pub enum Source {
 #[derive(Debug, Clone, Copy)]
 pub struct AgentMessage<'a> {
     /// Where it came from.
-    pub source: Source,
+    pub source: MessageSource,
     /// The message.
     pub scan: &'a AgentScan<'a>,
 }
@@ -43,7 +43,7 @@ impl Session {
         port: &mut P,
     ) {
         let AgentMessage { source, scan } = *message;
-        if let Source::Socket(connection) = source
+        if let MessageSource::Socket(connection) = source
             && !self.attendance.is_on(connection)
         {
             return;
@@ -53,7 +53,7 @@ impl Session {
         if awaited {
             work.session.replies.owe(moment.now, moment.policy.reply_wait);
         }
-        if let Source::Socket(_) = source {
+        if let MessageSource::Socket(_) = source {
             if !awaited {
                 work.acknowledge(ToAgent::ReplyNow, 0);
                 work.port.note(Note::Replied { by: Replier::Gateway, after: None });

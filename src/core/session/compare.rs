@@ -56,7 +56,7 @@ pub(super) fn compare<P: Port>(
     Delta { changed, undigested, fresh, has_map, map_came, digests: Some(taken) }
 }
 
-/// Changes to overlook, when a rule is to be broken.
+/// Changes to overlook, for a deliberate breach of a rule.
 fn overlooked(changed: FieldSet) -> FieldSet {
     const CONFIG: FieldSet = FieldSet::of(&[agent_field::EFFECTIVE_CONFIG]);
     if is_on(Breach::R1SuppressesNews) {

@@ -48,7 +48,8 @@ impl LateReplies {
     /// A server's message has come for an agent that has no session. Returns what it is as an answer;
     /// `None` if none was to come.
     pub fn heard(&mut self, uid: InstanceUid, route: Route, now: Instant) -> Option<Answer> {
-        let (late, owed) = self.expected.get_mut(&uid).filter(|(late, _)| late.route == route)?;
+        let (late, owed) =
+            self.expected.get_mut(&uid).filter(|(late, _)| late.route.wire() == route.wire())?;
         *owed -= 1;
         if *owed > 0 {
             return Some(Answer::ORPHAN);

@@ -17,7 +17,7 @@
 //!
 //! Each event has one entry, a method of [`Session`]. It takes the event, the [`Moment`] and a
 //! [`Port`]. The session sends its effects through the port in the order in which they must happen;
-//! whoever implements the port carries each out before it returns. The table of sessions does so with
+//! the port's owner carries each out before it returns. The table of sessions does so with
 //! the session locked: that is how numbers and bytes leave in the same order. The rules R1 to R11 are
 //! those of docs/PROTOCOL.md.
 
@@ -56,7 +56,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use agent_message::{AgentMessage, Source};
+pub use agent_message::{AgentMessage, MessageSource};
 pub use connections::Opened;
 pub use delta::ReportDigests;
 pub use drain::Forgets;
@@ -74,10 +74,10 @@ pub use port::{
 };
 pub use presence::{EndReason, LiveReplacementsRecord, Presence};
 pub use questions::{AnswerDoubt, FullState, QuestionsRecord};
-pub use record::{Record, SeldomRecord};
+pub use record::{SeldomRecord, SessionRecord};
 pub use replica::ReplicaState;
 pub use replies::RepliesRecord;
-pub use route::Route;
+pub use route::{Anchor, Route, Wire};
 pub use server_message::{Delivered, Delivery, RefusedMessage};
 
 use cold::Cold;

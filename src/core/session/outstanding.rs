@@ -94,9 +94,14 @@ impl Outstanding {
         self.left = false;
     }
 
-    /// Whether the server behind `route` knows the agent, as far as messages sent go.
+    /// Whether what was unanswered would go, and may be lost, with another wire than that of `route`.
+    pub(super) fn is_on_wire(&self, route: Route) -> bool {
+        self.route().is_some_and(|last| last.wire() == route.wire())
+    }
+
+    /// Whether the memory behind `route` has heard of the agent, as far as messages sent go.
     pub(super) fn is_introduced(&self, route: Option<Route>) -> bool {
-        self.route() == route && !self.left
+        self.route().map(Route::anchor) == route.map(Route::anchor) && !self.left
     }
 
     /// Whether `route` leads to another server than the last message took.
@@ -145,7 +150,7 @@ impl Outstanding {
 
     /// One message sent on `route` gets no answer any more. `false`: none was awaited there.
     pub(super) fn take_lost(&mut self, route: Route) -> bool {
-        if self.route() != Some(route) || self.unanswered == 0 {
+        if !self.is_on_wire(route) || self.unanswered == 0 {
             return false;
         }
         self.unanswered -= 1;

@@ -54,12 +54,20 @@ impl Session {
     /// A link came back that the session's messages take, or the session belongs to another server now. It
     /// stands in the queue for all that it has to say there. Returns whether it joins the queue with this.
     pub fn link_up<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) -> bool {
-        let mut wanted = self.wanted_permits();
-        if self.needs_introduction(port.route()) {
+        let route = port.route();
+        let mut work = Work::of(self, moment, port);
+        if let Some(route) = route
+            && work.session.outstanding.is_introduced(Some(route))
+        {
+            // The server remembers the agent: what was on its way over another wire is all that it lacks.
+            work.note_route(route);
+        }
+        let mut wanted = work.session.wanted_permits();
+        if work.session.needs_introduction(route) {
             wanted.insert(Class::Announce);
         }
-        let joins = !wanted.minus(self.permits.queued()).is_empty();
-        Work::of(self, moment, port).enqueue(wanted);
+        let joins = !wanted.minus(work.session.permits.queued()).is_empty();
+        work.enqueue(wanted);
         joins
     }
 }

@@ -1,5 +1,5 @@
 //! The port through which a session's effects go out, in the order in which they must happen. The shell
-//! implements it over links, stores and connections; the tests over plain vectors. Whoever implements it
+//! implements it over links, stores and connections; the tests over plain vectors. A port
 //! carries an effect out before it returns, and leaves every decision to the session.
 
 use std::sync::Arc;

@@ -257,7 +257,7 @@ impl AnswerDoubt {
         if sure || !self.is_settled() { Self::Settled } else { Self::Until(now + ASK_AGAIN) }
     }
 
-    /// The agent has spoken. Returns whether it is to be asked once more now.
+    /// The agent has spoken. Returns whether it must be asked once more now.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = matches!(*self, Self::Until(until) if until <= now);
         if due {

@@ -23,7 +23,7 @@ use crate::ident::{InstanceUid, SequenceNum};
 
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct SessionRecord {
     /// The agent.
     pub uid: InstanceUid,
     /// `AgentToServer.capabilities` as last reported.
@@ -67,10 +67,10 @@ pub struct SeldomRecord {
 
 impl Session {
     /// Writes everything down that the session's decisions rest on.
-    pub fn to_record(&self) -> Record {
+    pub fn to_record(&self) -> SessionRecord {
         let none = Cold::default();
         let cold = self.cold.as_deref().unwrap_or(&none);
-        Record {
+        SessionRecord {
             uid: self.uid,
             capabilities: self.capabilities,
             presence: self.attendance.presence(),
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// Makes the session that the record was written from.
-    pub fn from_record(record: Record) -> Self {
+    pub fn from_record(record: SessionRecord) -> Self {
         let cold = Cold {
             mailbox: Mailbox::from_record(record.mailbox),
             one_shots: OneShots::from_record(record.one_shots),

@@ -97,7 +97,7 @@ impl ReplicaState {
         self.pending = self.pending.union(COMPONENTS.intersection(self.reported));
     }
 
-    /// What is on its way to the server is lost. `again`: it is to be sent once more.
+    /// What is on its way to the server is lost. `again`: it must be sent once more.
     const fn lost(&mut self, again: bool) {
         self.acked = self.acked.minus(self.in_flight);
         if again {
@@ -237,8 +237,8 @@ impl Replica {
         }
     }
 
-    /// The store has lost these parts. Where the whole state was pending, whatever else the server has is
-    /// to be told again: it wants all of it in one message.
+    /// The store has lost these parts. Where the whole state was pending, the server must get everything
+    /// else that it has again: it wants all of it in one message.
     pub(super) fn lose(&mut self, missing: FieldSet) {
         let Some(state) = &mut self.0 else { return };
         state.reported = state.reported.minus(missing);
@@ -261,7 +261,7 @@ impl Replica {
     }
 
     /// The server has refused something: of what is on its way; or of anything it has, if it was `awaited`
-    /// no more. `again`: it is to be sent once more.
+    /// no more. `again`: it must be sent once more.
     pub(super) fn refused(&mut self, awaited: bool, again: bool) {
         if let Some(state) = &mut self.0 {
             if !awaited {
@@ -281,12 +281,17 @@ impl Replica {
         true
     }
 
-    /// Another incarnation of the server, of which nothing is known. `in_doubt`: what the former left
-    /// unanswered may be lost. `moved`: it is another server, which may know the agent from before and
-    /// believe that nothing has changed since.
-    pub(super) fn new_incarnation(&mut self, in_doubt: bool, moved: bool) {
+    /// The messages take another wire. `in_doubt`: what was on its way may be lost, and goes again.
+    pub(super) fn wire_lost(&mut self, in_doubt: bool) {
         if let Some(state) = &mut self.0 {
             state.lost(in_doubt);
+        }
+    }
+
+    /// The messages reach another memory, of which nothing is known. `moved`: it is another server's, which may
+    /// know the agent from before and believe that nothing has changed since.
+    pub(super) fn forgotten(&mut self, moved: bool) {
+        if let Some(state) = &mut self.0 {
             state.acked = FieldSet::EMPTY;
             if moved {
                 state.pending = state.reported;
@@ -380,10 +385,12 @@ mod tests {
         assert_eq!(replica.pending(), STATE.minus(HEALTH));
         replica.all_answered();
         replica.parts_sent(STATE.minus(HEALTH));
-        replica.new_incarnation(true, false);
+        replica.wire_lost(true);
         assert_eq!(replica.pending(), STATE.minus(HEALTH), "what was answered has arrived");
-        assert!(replica.acked_nothing(), "of the new incarnation nothing is known");
-        replica.new_incarnation(false, true);
+        assert_eq!(replica.state().acked, HEALTH, "and is remembered");
+        replica.forgotten(false);
+        assert!(replica.acked_nothing(), "of another memory nothing is known");
+        replica.forgotten(true);
         assert_eq!(replica.pending(), STATE, "another server may believe something else");
     }
 

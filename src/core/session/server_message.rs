@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// A message that went out on `from` came to nothing outside of OpAMP: the connection broke, or a status
-    /// of HTTP says so. `again`: what it said is to be sent once more, with a permit. Returns what that is
+    /// of HTTP says so. `again`: what it said must be sent once more, with a permit. Returns what that is
     /// as an answer; `None` if none was awaited any more, and what was lost has been seen to.
     pub fn message_lost<P: Port>(
         &mut self,

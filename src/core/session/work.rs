@@ -77,21 +77,29 @@ impl<'a, P: Port> Work<'a, P> {
         session.replica.capabilities_sent();
     }
 
-    /// Messages that an earlier incarnation left unanswered may be lost.
+    /// The session's messages go by `route` from now on. If that is another wire, what was unanswered may be
+    /// lost; if it leads to another memory, what was told is remembered no more.
     pub(super) fn note_route(&mut self, route: Route) {
         let session = &mut *self.session;
-        if session.outstanding.is_introduced(Some(route)) {
+        let introduced = session.outstanding.is_introduced(Some(route));
+        if introduced && session.outstanding.is_on_wire(route) {
             return;
         }
         let moved = session.outstanding.moves(route);
         let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
         let in_doubt = session.outstanding.unanswered() > 0 || late;
-        session.replica.new_incarnation(in_doubt && !is_on(Breach::R6IgnoresLostLink), moved);
+        session.replica.wire_lost(in_doubt && !is_on(Breach::R6IgnoresLostLink));
         session.outstanding.give_up();
+        if let Some(cold) = &mut session.cold {
+            cold.late_reply.take_if(|late| late.route.wire() != route.wire());
+        }
+        if introduced {
+            return;
+        }
+        session.replica.forgotten(moved);
         if let Some(cold) = &mut session.cold {
             // The server asks for the map as it did when it hears of the agent.
             cold.map.close();
-            cold.late_reply.take_if(|late| late.route != route);
         }
     }
 

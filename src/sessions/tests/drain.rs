@@ -1,4 +1,4 @@
-//! A node that drains: what its agents still get, and what nobody hears of them.
+//! A node that drains: what its agents still get, and what servers hear of them.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::*;
 use crate::clock;
 use crate::core::drain::AgentDrain;
 
-/// Has the server say nothing of anybody who goes.
+/// The server hears nothing of agents that went.
 fn assert_silence(bench: &Bench) {
     bench.permits();
     assert_eq!(bench.sent(), []);

@@ -1,4 +1,4 @@
-//! Everything at once, from several threads, on few uids: sums stay right and nobody is stuck.
+//! Everything at once, from several threads, on few uids: sums stay right and every request is answered.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn all_at_once() {
             });
         }
     });
-    // Everybody is away now: they leave, the server is told, and nothing is left.
+    // All agents are away now: they leave, the server is told, and nothing is left.
     bench.relink();
     let mut later = clock::now();
     for _ in 0..5 {

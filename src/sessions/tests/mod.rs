@@ -188,7 +188,7 @@ const fn uid(n: u8) -> InstanceUid {
     InstanceUid::from_bytes([n; 16])
 }
 
-/// What `message` reports is new each time, or nobody would be told of it again.
+/// What `message` reports is new each time, or no server would be told of it again.
 fn addressed(mut message: AgentToServer, n: u8, number: u64) -> Vec<u8> {
     let instance_uid = vec![n; 16];
     if let Some(health) = &mut message.health {

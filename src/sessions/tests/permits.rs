@@ -1,4 +1,4 @@
-//! Turns: what waits for a server is sent when its link is there, and nobody is forgotten.
+//! Permits: what waits for a server is sent when its link is there, and every session gets its permit.
 
 use super::*;
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    AgentMessage, ClassSet, Departure, FreeBytes, FullState, Moment, NotSent, Note, Opened,
-    PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo,
-    Source, ToAgent, ToServer,
+    AgentMessage, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment, NotSent, Note,
+    Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session,
+    SessionInfo, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -33,14 +33,16 @@ pub(in crate::core::session) const POLICY: Policy = Policy {
 
 pub(in crate::core::session) const fn route(incarnation: u32) -> Route {
     let link = LinkId { server: ServerId(0), index: 0 };
-    Route { link, incarnation: Incarnation(incarnation) }
+    Route::of_link(link, Incarnation(incarnation))
 }
 
 /// The way to the server.
 #[derive(Debug, Clone)]
-pub(in crate::core::session) struct Link {
+pub(in crate::core::session) struct TestLink {
     pub(in crate::core::session) server: ServerId,
     pub(in crate::core::session) incarnation: u32,
+    /// What the server remembers; `None`: it forgets agents with the link.
+    pub(in crate::core::session) memory: Option<Incarnation>,
     pub(in crate::core::session) is_up: bool,
     /// Messages it takes before it is full.
     pub(in crate::core::session) room: usize,
@@ -48,7 +50,7 @@ pub(in crate::core::session) struct Link {
 
 /// One message on its way to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::core::session) struct ForAgent {
+pub(in crate::core::session) struct Addressed {
     pub(in crate::core::session) connection: ConnectionId,
     /// It answers one of the agent's messages.
     pub(in crate::core::session) is_reply: bool,
@@ -59,7 +61,7 @@ pub(in crate::core::session) struct ForAgent {
 #[derive(Debug, Clone, Default)]
 pub(in crate::core::session) struct Effects {
     pub(in crate::core::session) to_server: VecDeque<(Route, Vec<u8>)>,
-    pub(in crate::core::session) to_agent: VecDeque<ForAgent>,
+    pub(in crate::core::session) to_agent: VecDeque<Addressed>,
     /// Answers to plain-HTTP requests.
     pub(in crate::core::session) answers: VecDeque<Vec<u8>>,
     pub(in crate::core::session) notes: Vec<Note>,
@@ -75,7 +77,7 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) now: Instant,
     pub(in crate::core::session) policy: Policy,
     pub(in crate::core::session) session: Option<Session>,
-    pub(in crate::core::session) link: Link,
+    pub(in crate::core::session) link: TestLink,
     pub(in crate::core::session) effects: Effects,
     /// The server has time for what comes: a message that has just come gets its permit at once.
     pub(in crate::core::session) has_time: bool,
@@ -96,7 +98,13 @@ impl Gateway {
             now,
             policy: POLICY,
             session: None,
-            link: Link { server: ServerId(0), incarnation: 1, is_up: true, room: usize::MAX },
+            link: TestLink {
+                server: ServerId(0),
+                incarnation: 1,
+                memory: None,
+                is_up: true,
+                room: usize::MAX,
+            },
             effects: Effects::default(),
             has_time: true,
             restores: false,
@@ -177,7 +185,7 @@ impl Gateway {
             self.opens(connection);
         }
         let scan = AgentScan::parse(bytes).unwrap();
-        let message = AgentMessage { source: Source::Socket(connection), scan: &scan };
+        let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
     }
 
@@ -187,7 +195,7 @@ impl Gateway {
         let scan = AgentScan::parse(bytes).unwrap();
         let request = self.event(|session, moment, port| session.request_opened(moment, port));
         self.attached = None;
-        let message = AgentMessage { source: Source::Request, scan: &scan };
+        let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
         request
     }
@@ -272,7 +280,9 @@ impl Gateway {
 impl Port for Gateway {
     fn route(&self) -> Option<Route> {
         let link = LinkId { server: self.link.server, index: 0 };
-        Some(Route { link, incarnation: Incarnation(self.link.incarnation) })
+        let incarnation = Incarnation(self.link.incarnation);
+        let memory = self.link.memory.unwrap_or(incarnation);
+        Some(Route { link, incarnation, memory })
     }
 
     fn permit(&mut self, _: Route) -> Permit {
@@ -350,7 +360,7 @@ impl Port for Gateway {
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.log.push(format!("to agent {message:?} {bytes:?}"));
-        self.effects.to_agent.push_back(ForAgent { connection, is_reply, bytes });
+        self.effects.to_agent.push_back(Addressed { connection, is_reply, bytes });
         true
     }
 

@@ -12,7 +12,7 @@ use crate::opamp::proto::{AgentToServer, ServerToAgent};
 
 /// An agent. Its messages are taken from `out`.
 #[derive(Debug)]
-pub(super) struct Agent {
+pub(super) struct AgentPeer {
     /// Reports everything on every connection.
     full_on_reconnect: bool,
     next_number: u64,
@@ -28,7 +28,7 @@ pub(super) struct Agent {
     pub(super) out: VecDeque<Vec<u8>>,
 }
 
-impl Agent {
+impl AgentPeer {
     pub(super) fn new(full_on_reconnect: bool) -> Self {
         Self {
             full_on_reconnect,
@@ -132,7 +132,7 @@ pub(super) struct Known {
 
 /// A server.
 #[derive(Debug, Default)]
-pub(super) struct Server {
+pub(super) struct ServerPeer {
     pub(super) known: Option<Known>,
     /// The remote configuration the agent should have.
     pub(super) desired: u32,
@@ -148,7 +148,7 @@ pub(super) struct Server {
     pub(super) last_custom: u32,
 }
 
-impl Server {
+impl ServerPeer {
     /// What it believes.
     pub(super) fn status(&self) -> Option<Status> {
         self.known.as_ref().map(|known| known.status)
@@ -186,7 +186,7 @@ impl Server {
         }
         if message.agent_disconnect.is_some() {
             self.known = None;
-            // Who comes next is somebody new.
+            // The next one is a new agent.
             self.counted = None;
             return message::bytes(&message::ack());
         }

@@ -201,7 +201,7 @@ fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
     gateway.permits();
     gateway.effects.to_server.clear();
     gateway.server_says(route(2), &asks);
-    // Before its turn comes, the agent connects anew and says all, as it does when nobody asks for the map.
+    // Before its permit comes, the agent connects anew and says all, as it does unasked, which leaves the map out.
     gateway.agent_says(HERE, &bytes(&report(1, BTreeMap::new())));
     gateway.server_says(route(2), &asks);
     let first = sent(&mut gateway);
@@ -211,4 +211,35 @@ fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
     let [then] = &sent(&mut gateway)[..] else { panic!("the map follows") };
     assert_eq!(then.available_components.as_ref().unwrap().components, map);
     assert_eq!(message::status(then), Status::default(), "and nothing that the server has");
+}
+
+/// A server that remembers the agent, reached over another link: what was on its way is in doubt, and nothing
+/// else.
+#[test]
+fn a_server_that_remembers_gets_what_was_in_doubt_and_no_introduction() {
+    let mut gateway = gateway();
+    gateway.link.memory = Some(crate::ident::Incarnation(1));
+    let changed = Status { health: Some(1), ..Status::default() };
+    gateway.agent_says(HERE, &bytes(&message::report(1, changed)));
+    gateway.link_down();
+    gateway.link_up();
+    gateway.permits();
+    let again = sent(&mut gateway);
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(message::status(&again[0]), changed);
+    gateway.server_says(gateway.info().sent_on.unwrap(), &bytes(&message::ack()));
+    gateway.link_down();
+    gateway.link_up();
+    gateway.agent_says(HERE, &full(2));
+    let again = sent(&mut gateway);
+    assert_eq!(message::status(&again[0]), Status { health: Some(0), ..Status::default() });
+    gateway.server_says(gateway.info().sent_on.unwrap(), &bytes(&message::ack()));
+    // A new memory: everything that was told is remembered no more.
+    gateway.link.memory = Some(crate::ident::Incarnation(2));
+    gateway.link_up();
+    gateway.permits();
+    assert_eq!(message::status(&sent(&mut gateway)[0]), Status::default(), "it is introduced");
+    gateway.agent_says(HERE, &full(3));
+    let told = gateway.info();
+    assert!(told.server_lacks.is_empty() && told.unanswered > 0);
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::harness::Gateway;
 use super::message::Status;
-use super::peers::{Agent, Server};
+use super::peers::{AgentPeer, ServerPeer};
 use crate::core::session::Route;
 use crate::opamp::agent::AgentScan;
 
@@ -76,8 +76,8 @@ fn event() -> impl Strategy<Value = Event> {
 
 struct World {
     gateway: Gateway,
-    agent: Agent,
-    server: Server,
+    agent: AgentPeer,
+    server: ServerPeer,
     /// On the way from the server to the gateway.
     said: VecDeque<(Route, Vec<u8>)>,
     /// The agent has said that it leaves.
@@ -88,9 +88,9 @@ struct World {
 }
 
 impl World {
-    fn new(full_on_reconnect: bool, server: Server) -> Self {
+    fn new(full_on_reconnect: bool, server: ServerPeer) -> Self {
         let gateway = Gateway::new(crate::clock::now());
-        let agent = Agent::new(full_on_reconnect);
+        let agent = AgentPeer::new(full_on_reconnect);
         Self { gateway, agent, server, said: VecDeque::new(), leaving: false, forgotten: false }
     }
 
@@ -128,7 +128,7 @@ impl World {
             Event::ServerPushes => {
                 self.server.desired += 1;
                 // On a link it has heard the agent on. From a server that does not count, a push
-                // would pass for the answer to a message that is lost: nobody could know.
+                // would pass for the answer to a message that is lost, and look like one.
                 if let Some((route, _)) = self.said.back().cloned()
                     && self.server.counts
                 {
@@ -220,7 +220,7 @@ impl World {
     }
 
     /// The same events with and without a restored session; both see one clock.
-    fn same_with_records(full: bool, server: fn() -> Server, events: &[Event]) {
+    fn same_with_records(full: bool, server: fn() -> ServerPeer, events: &[Event]) {
         let start = crate::clock::now();
         let logs = [false, true].map(|restores| {
             let mut world = World::new(full, server());
@@ -270,7 +270,7 @@ proptest! {
         stays: bool,
         events in proptest::collection::vec(event(), 1..120),
     ) {
-        let server = Server { always_asks, counts, ..Server::default() };
+        let server = ServerPeer { always_asks, counts, ..ServerPeer::default() };
         let mut world = World::new(full_on_reconnect, server);
         for event in events {
             world.happen(event);
@@ -298,6 +298,6 @@ proptest! {
         full_on_reconnect: bool,
         events in proptest::collection::vec(event(), 1..120),
     ) {
-        World::same_with_records(full_on_reconnect, Server::default, &events);
+        World::same_with_records(full_on_reconnect, ServerPeer::default, &events);
     }
 }

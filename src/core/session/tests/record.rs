@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::harness::{UID, route};
 use crate::core::session::{
     AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
-    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, Record, ReplicaState,
-    RepliesRecord, SeldomRecord, Session,
+    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord,
+    SeldomRecord, Session, SessionRecord,
 };
 use crate::ident::{ConnectionId, SequenceNum};
 use crate::opamp::field_set::FieldSet;
@@ -69,12 +69,12 @@ fn questions(dice: &Dice, at: Instant) -> QuestionsRecord {
     }
 }
 
-fn record(dice: &Dice, start: Instant) -> Record {
+fn record(dice: &Dice, start: Instant) -> SessionRecord {
     let at = start + Duration::from_millis(u64::from(dice.numbers[7]));
     let [number, other] = [dice.numbers[5], dice.numbers[6]];
     let some = |flag: usize| dice.flags[flag].then_some(at);
     let route = route(number % 5);
-    Record {
+    SessionRecord {
         uid: UID,
         capabilities: u64::from(number),
         presence: presence(dice, at),
