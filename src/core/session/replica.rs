@@ -237,8 +237,8 @@ impl Replica {
         }
     }
 
-    /// The store has lost these parts. Where the whole state was pending, whatever else the server has is
-    /// to be told again: it wants all of it in one message.
+    /// The store has lost these parts. Where the whole state was pending, the server must get everything
+    /// else that it has again: it wants all of it in one message.
     pub(super) fn lose(&mut self, missing: FieldSet) {
         let Some(state) = &mut self.0 else { return };
         state.reported = state.reported.minus(missing);
