@@ -106,7 +106,7 @@ tests: ## Run all tests: unit, property, style, sockets, interop, 1,000 seeds of
 	$(SIM) 2>&1 | tee -a $(RESULTS)
 
 figures: ## Print the figures that the sources are judged by; ROOT=DIR counts another tree.
-	@$(if $(ROOT),FIGURES_ROOT=$(abspath $(ROOT))) $(CARGO) test -q --test tidy -- --nocapture figures_are_counted
+	@$(if $(ROOT),FIGURES_ROOT=$(abspath $(ROOT))) $(CARGO) test -q --test tidy -- --nocapture figures_meet_their_goals
 
 sim: ## Simulate fleets and faults: SEEDS=100000 FIRST=0, or print the events of SEED=12345.
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \

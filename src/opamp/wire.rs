@@ -1,5 +1,5 @@
-//! Writes protobuf fields at the end of a buffer, as the protobuf encoding guide lays them out. The counterpart of `fields`; it allocates only when the
-//! buffer grows. Must not know OpAMP.
+//! Writes protobuf fields at the end of a buffer, as the protobuf encoding guide lays them out. The
+//! counterpart of `fields`; it allocates only when the buffer grows. Must not know OpAMP.
 
 /// Appends a varint.
 pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {

@@ -1,4 +1,5 @@
-//! An agent's message: from its bytes to the one session that it concerns.
+//! An agent's message: from its bytes to the one session that it concerns. A WebSocket's first message attaches it
+//! to the session of the uid that it names; a plain-HTTP request is attached for as long as it waits.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub enum Rejected {
     /// The bytes are no `AgentToServer`.
     #[error("not an AgentToServer message: {0}")]
     Malformed(#[from] ScanError),
-    /// The message does not say who speaks.
+    /// The message leaves open who speaks.
     #[error(transparent)]
     Uid(#[from] UidError),
     /// Another live agent uses the uid (R10): the agent gets a fresh one.
@@ -77,7 +78,7 @@ impl Sessions {
         let outbox = Arc::<Outbox>::default();
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         let (entry, (request, follow_up)) = self.enter(uid, |entry| {
-            // Opening has no follow-up of its own: the message comes in the same breath.
+            // The message comes in the same breath, and its follow-up is that of both.
             let (request, _) = self
                 .apply(entry, None, |session, moment, port| session.request_opened(moment, port));
             entry.outbox = Some(Arc::clone(&outbox));

@@ -3,8 +3,8 @@
 //! connection's own. The connection's task reads that outbox and leaves the session's lock alone, so one
 //! connection may hold several attachments, and a session may be on another node than its connection.
 //!
-//! A reply may come at once, written where the task asked for it, or later, through the outbox: the task need
-//! not know which.
+//! A reply may come at once, written where the task asked for it, or later, through the outbox: the task
+//! treats both alike.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -33,7 +33,7 @@ impl Attachment {
         self.uid
     }
 
-    /// What the task has to do now; without anything, `context` is woken when there is. Bytes are handed out
+    /// What the task has to do now; `context` is woken when there is more. Bytes are handed out
     /// only if `writable`: while earlier ones wait they gather in the outbox, where they are bounded.
     pub fn poll_outgoing(&self, context: &Context<'_>, writable: bool) -> Outgoing {
         let sessions = &self.sessions;

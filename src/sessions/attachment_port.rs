@@ -1,5 +1,5 @@
-//! The way from a session to its agent's connection: what the session may ask of it. Knows neither the session
-//! nor how the connection holds what waits; a connection on another node can implement it, too.
+//! The way from a session to its agent's connection: what the session may ask of it. How the connection
+//! holds what waits is its own business; a connection on another node can implement it, too.
 
 use std::time::Instant;
 
@@ -51,7 +51,7 @@ pub(super) enum AttachmentEnd {
 /// How many bytes may wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Credit<'a> {
-    /// For this connection. One message is always allowed, or a large configuration could never pass.
+    /// For this connection. One message is always allowed, so that a large configuration passes.
     pub(super) bytes_max: usize,
     /// For all connections together.
     pub(super) total_bytes_max: usize,

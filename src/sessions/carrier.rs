@@ -1,4 +1,5 @@
-//! Carries a session's effects out: the port of `core::session` over the table's surroundings. Decides nothing.
+//! Carries a session's effects out: the port of `core::session` over the table's surroundings. Decisions are the
+//! session's: what comes through the port is done at once and in full.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,12 +40,14 @@ pub(super) struct Carrier<'a> {
     contents: &'a mut Contents,
     outbox: &'a mut Option<Arc<Outbox>>,
     noted: &'a mut Option<Instant>,
-    /// Where the agent's task writes from at once.
+    /// Where the agent's task writes from at once: the gateway's own acknowledgement of the message that is being
+    /// handled goes there, so that a heartbeat's answer costs neither a buffer nor a second look.
     out: Option<&'a mut Vec<u8>>,
     follow_up: FollowUp,
 }
 
-/// What of an entry a carrier works on, beside the session.
+/// What of an entry a carrier works on, beside the session: the agent's contents, the way to its connection, and
+/// the deadline that the list of deadlines has of it.
 type Surroundings<'a> = (&'a mut Contents, &'a mut Option<Arc<Outbox>>, &'a mut Option<Instant>);
 
 impl<'a> Carrier<'a> {

@@ -1,5 +1,5 @@
 //! The bytes of what one agent reported last, as far as the content store keeps them: what a server
-//! gets that asks for the agent's full state. Knows no rule; digests are passed on as they come.
+//! gets that asks for the agent's full state. Rules are left to the session; digests are passed on as they come.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ const PLACES: [u32; agent_field::STATE_PARTS.len() - 1] = {
     places
 };
 
-/// See the module. Costs a word while the agent has reported nothing.
+/// See the module. Costs a word until the agent's first report.
 #[derive(Debug, Default)]
 pub(super) struct Contents(Option<Box<ContentSet<{ PLACES.len() }>>>);
 
@@ -31,14 +31,14 @@ pub(super) struct Space {
     part: Vec<u8>,
 }
 
-/// A buffer that one large agent made grow is not kept.
+/// A buffer that one large agent made grow beyond this is given back.
 const SPACE_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
     static SPACE: RefCell<Space> = RefCell::new(Space::default());
 }
 
-/// Lends out the thread's space. Not to be called within itself.
+/// Lends out the thread's space, to one borrower at a time.
 pub(super) fn with_space<T>(work: impl FnOnce(&mut Space) -> T) -> T {
     SPACE.with_borrow_mut(|space| {
         let done = work(space);

@@ -1,4 +1,4 @@
-//! Sums over all sessions: how many there are, and how many bytes wait. Knows no session: each entry says
+//! Sums over all sessions: how many there are, and how many bytes wait. Each session's entry says
 //! what it adds.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

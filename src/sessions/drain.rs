@@ -40,7 +40,7 @@ impl Sessions {
         self.forget(Forgets::Absent);
     }
 
-    /// The last connection has closed: forgets all agents but those that said goodbye, which servers are yet
+    /// The last connection has closed: forgets all agents, except agents whose goodbye servers are yet
     /// to hear.
     pub fn forget_drained(&self) {
         self.forget(Forgets::AllButLeaving);
@@ -54,13 +54,13 @@ impl Sessions {
     }
 
     /// How many agents have gone before their server had heard and answered everything. At the end the agents
-    /// that are left belong to them: their goodbye could not be said.
+    /// that are left belong to them: their goodbye stayed unsaid.
     pub fn unacknowledged(&self) -> usize {
         self.unacknowledged.load(Ordering::Relaxed) + self.table.len()
     }
 
     fn forget(&self, which: Forgets) {
-        // A session's end takes it out of the table, which must not be walked meanwhile.
+        // A session's end takes it out of the table, so the walk over the table comes first.
         let all: Vec<Arc<SessionEntry>> =
             self.table.iter().map(|entry| Arc::clone(entry.value())).collect();
         for entry in all {

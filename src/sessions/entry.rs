@@ -18,7 +18,8 @@ pub(super) struct SessionEntry {
     state: Mutex<EntryState>,
 }
 
-/// What the lock guards.
+/// What the lock guards. An idle agent's entry is all that the table holds of it, so each field here is paid for a
+/// million times.
 #[derive(Debug)]
 pub(super) struct EntryState {
     pub(super) session: Session,
@@ -43,7 +44,7 @@ impl SessionEntry {
         LockedEntry { state, before, counters }
     }
 
-    /// Without the counting: for readers.
+    /// For readers, who leave the sums as they are.
     pub(super) fn peek(&self) -> MutexGuard<'_, EntryState> {
         self.state.lock()
     }

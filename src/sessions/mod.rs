@@ -1,6 +1,6 @@
-//! The table of sessions: where agents' connections and servers' links meet. Rank 4: knows neither sockets
-//! nor the wire below OpAMP messages, WebSocket framing apart, because what waits for an agent waits as the
-//! frames that its task will write.
+//! The table of sessions: where agents' connections and servers' links meet. Rank 4: sockets and the wire below
+//! OpAMP messages are left to others, WebSocket framing apart, because what waits for an agent waits as the frames
+//! that its task will write.
 //!
 //! Every decision is `core::session`'s. Each event becomes one call of a session's entry, under the session's
 //! lock; its effects come back through `carrier` and are carried out in the order in which they come.
@@ -10,7 +10,7 @@
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
 //! deadlines, the late replies. A connection's task takes its outbox alone to look for what waits, and gives
 //! it back before it calls a session. The locks of the last group guard plain values: their holder
-//! calls nothing.
+//! gives them back before it calls another part.
 
 mod agents;
 mod attachment;
@@ -128,7 +128,7 @@ impl Sessions {
         (self.counters.connected(), self.counters.absent())
     }
 
-    /// Whether as many agents are connected as there may be sessions: one more would find no place.
+    /// Whether as many agents are connected as there may be sessions: the table has no place for one more.
     pub fn is_full_of_connected(&self) -> bool {
         self.counters.connected() >= i64::from(self.params.sessions_max)
     }
@@ -219,7 +219,7 @@ impl Sessions {
         Some(done)
     }
 
-    /// Calls one entry of a locked session. What it returns besides follows without the lock.
+    /// Calls one entry of a locked session. What it returns besides follows after the lock is given back.
     fn apply<T>(
         &self,
         locked: &mut LockedEntry<'_>,

@@ -1,5 +1,5 @@
-//! What has happened to a session, as events for logs and metrics: one for each note, so that no outcome goes
-//! uncounted.
+//! What has happened to a session, as events for logs and metrics: one for each note, so that every outcome is
+//! counted.
 
 use std::sync::atomic::Ordering;
 

@@ -1,6 +1,6 @@
 //! The connection's side of an attachment: what waits for an agent's task, with a lock of its own. The session
 //! writes into it through [`AttachmentPort`]; the task reads it and leaves the session alone. Bounded in
-//! bytes: a slow reader costs itself its connection, and the others nothing (R11).
+//! bytes: a slow reader costs itself its connection, and leaves the others alone (R11).
 //!
 //! ```text
 //!             message (within credit)             close, and what waits is of no use
@@ -111,7 +111,7 @@ pub(super) enum OutboxWork {
 }
 
 impl Outbox {
-    /// Looks for what the task has to do; without anything, `waker` is woken when there is. Bytes are handed
+    /// Looks for what the task has to do; `waker` is woken when there is more. Bytes are handed
     /// out only if `writable`: while earlier ones wait at the socket they gather here, where they are
     /// bounded.
     pub(super) fn look(&self, waker: &Waker, look: Look, counters: &Counters) -> OutboxWork {
@@ -153,7 +153,7 @@ impl Outbox {
         }
     }
 
-    /// The answer to a request; without one, `waker` is woken when it is there.
+    /// The answer to a request; until it is there, `waker` is kept to be woken by it.
     pub(super) fn take_answer(&self, waker: &Waker, counters: &Counters) -> Poll<(Vec<u8>, bool)> {
         let mut state = self.state.lock();
         let Stage::Ends(AttachmentEnd::Answered { settled }) = state.stage else {
@@ -191,7 +191,7 @@ impl Outbox {
     }
 }
 
-/// How a task looks.
+/// How a task looks: when, and whether it can write what it finds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) now: Instant,

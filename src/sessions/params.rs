@@ -16,7 +16,7 @@ pub struct SessionsParams {
     pub reply_wait: Duration,
     /// One heartbeat in each such interval goes on to the server; zero forwards all (R9).
     pub heartbeat_forward_interval: Duration,
-    /// A plain-HTTP agent that has not polled for this long counts as disconnected.
+    /// A plain-HTTP agent that has been silent for this long counts as disconnected.
     pub poll_timeout: Duration,
     /// Bytes that may wait for one agent to read them; one message is always allowed.
     pub outbox_bytes_max: usize,
@@ -24,7 +24,7 @@ pub struct SessionsParams {
     pub outbox_total_bytes_max: usize,
     /// Custom messages that may wait for one absent or polling agent.
     pub custom_messages_max: usize,
-    /// Parts of what agents report that do not count as change (R1).
+    /// Parts of what agents report that may change unreported (R1).
     pub volatile: Volatile,
     /// Limits of the content store, from which servers get full states (R2).
     pub store: StoreParams,

@@ -74,7 +74,7 @@ impl Waiting {
 }
 
 impl Drop for Waiting {
-    /// The agent may have given up: the session must not keep its task.
+    /// The agent may have given up: the session lets go of its task.
     fn drop(&mut self) {
         let mut entry = self.entry.lock(&self.sessions.counters);
         entry.session.request_closed(self.request);

@@ -46,7 +46,7 @@ impl Sessions {
             .unwrap_or_else(|| self.late_reply(uid, from))
     }
 
-    /// What a server's words for an agent without a session are as an answer.
+    /// What a server's words for an agent whose session is over are as an answer.
     fn late_reply(&self, uid: InstanceUid, from: Route) -> Option<Answer> {
         self.late_replies.lock().heard(uid, from, clock::now())
     }
@@ -72,7 +72,7 @@ impl Sessions {
         .unwrap_or(true)
     }
 
-    /// The session's own link came back.
+    /// The session's own link came back, in mode `per-agent`, where each agent has one.
     pub fn enqueue_one(&self, uid: InstanceUid) {
         if let Some(entry) = self.find(uid) {
             self.enqueue_entry(&entry);

@@ -13,8 +13,8 @@ use crate::telemetry::events::store::StoreMeasured;
 const SWEEP_MAX: usize = 10_000;
 
 impl Sessions {
-    /// Until then agents may have been told to stay away by the gateway's own admission, or wait for it: no
-    /// absence ends before. A storm of agents that wait must look to servers like what it is.
+    /// Until then agents may have been told to stay away by the gateway's own admission, or wait for it: every
+    /// absence lasts at least that long. A storm of agents that wait must look to servers like what it is.
     pub fn excuse_absence(&self, until: Instant) {
         if is_on(Breach::AdmissionExcusesNoAbsence) {
             return;

@@ -20,7 +20,7 @@ pub(super) fn empty() -> Table {
     DashMap::default()
 }
 
-/// Without a word on the number of shards it would be the machine's number of cores.
+/// The number of shards is set, for by default it follows the machine's number of cores.
 #[cfg(feature = "simulation")]
 pub(super) fn empty() -> Table {
     DashMap::with_hasher_and_shard_amount(Hasher::default(), 4)

@@ -6,7 +6,7 @@ use crate::core::pacing::{Class, Permit};
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{InstanceUid, ServerId};
 
-/// The way to the servers. Called with a session locked: returns at once, and calls no session.
+/// The way to the servers. Called with a session locked: returns at once, and leaves sessions alone.
 pub trait Uplink: Send + Sync + 'static {
     /// The link that an agent's messages take now; `None` if no server is configured.
     fn route(&self, uid: InstanceUid) -> Option<Route>;
@@ -30,7 +30,7 @@ pub trait Uplink: Send + Sync + 'static {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), NotSent>;
 
-    /// The sessions of this many messages, the last on `route`, are over: their answers are awaited no more.
+    /// The sessions of this many messages, the last on `route`, are over: the pacer stops waiting for their answers.
     fn orphaned(&self, route: Route, messages: u32);
 
     /// An agent has been introduced to the server by a message of the gateway's own: for the count.

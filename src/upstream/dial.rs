@@ -209,3 +209,45 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_dial_says_what_to_look_at() {
+        let refused = |status| {
+            let reason = "it does not switch protocols";
+            let refused = websocket::Refused { status, retry_after: None, reason };
+            DialError::from(refused).to_string()
+        };
+        assert_eq!(refused(401), "the server refuses the credentials (401)");
+        assert_eq!(refused(404), "no OpAMP at this path (404): check the path of url");
+        assert_eq!(refused(503), "the server answered 503: it does not switch protocols");
+    }
+
+    #[test]
+    fn tls_towards_plain_text_names_the_other_scheme() {
+        let tls = |text: &str| {
+            let source = io::Error::other(text.to_owned());
+            DialError::Tls { source, plain: "ws" }.to_string()
+        };
+        assert_eq!(
+            tls("received corrupt message of type InvalidContentType"),
+            "TLS handshake: received corrupt message of type InvalidContentType (does the server \
+             speak plain text? then use ws://)"
+        );
+        assert_eq!(tls("invalid peer certificate"), "TLS handshake: invalid peer certificate");
+    }
+
+    #[test]
+    fn an_overloaded_server_is_told_from_one_that_refuses_this_client() {
+        for (status, overloaded) in [(429, true), (503, true), (401, false), (500, false)] {
+            let retry_after = Some(Duration::from_secs(3));
+            let refused = websocket::Refused { status, retry_after, reason: "" };
+            let expected = FailedDial { retry_after, overloaded };
+            assert_eq!(DialError::from(refused).failed_dial(), expected);
+        }
+        assert_eq!(DialError::Timeout(Duration::ZERO).failed_dial(), FailedDial::default());
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) async fn clean_disconnect(setup: Setup) {
     let is_answered = closes.iter().any(|event| event.text("direction") == "in");
     assert!(is_answered, "the close was not answered: {closes:?}");
     world.server.received(since, &agent.uid, disconnects).await;
-    assert_eq!(world.server.state(&agent.uid).await, None);
+    world.forgot(&agent).await;
     if matches!(setup.topology, Topology::Direct | Topology::PerAgent) {
         world.server.process().event(since, "closed", |_| true).await;
     }
@@ -81,9 +81,11 @@ pub(crate) async fn agent_killed(setup: Setup) {
 pub(crate) async fn agent_reborn(setup: Setup) {
     let mut world = setup.world().await;
     let mut first = world.agent(world.options("host")).await;
+    let since = world.server.mark();
     first.stop().await;
+    world.server.received(since, &first.uid, disconnects).await;
     let second = world.agent(world.options("host")).await;
     assert_ne!(first.uid, second.uid);
-    assert_eq!(world.server.state(&first.uid).await, None);
+    world.forgot(&first).await;
     world.check(&[&first, &second]);
 }

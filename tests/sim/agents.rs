@@ -5,7 +5,7 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::agent::Channel;
 use crate::gateway::HttpReply;
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Heard};
 use crate::status::{self, Report, uid_bytes};
 use crate::world::{Event, NodeKey, Time, World, show, show_answer};
 
@@ -145,7 +145,7 @@ impl World {
         let place = self.place(node, agent);
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let report = status::decode(&bytes).expect("what an agent has written");
-        self.oracle.heard(&report, (node, wire, place), process, self.now);
+        self.oracle.heard(Heard { report: &report, node, place, process }, wire, self.now);
         match gateway.receive(wire, &bytes) {
             Ok(out) => {
                 self.say(|| format!("node {node} hears {}", show(&report)));
@@ -286,7 +286,8 @@ impl World {
         let place = gateway.wires.ends.lock().place(InstanceUid::from_bytes(uid_bytes(agent)));
         (request.arrived, request.node) = (true, node);
         let report = request.report;
-        self.oracle.asked(&report, (node, place), request.process, self.now);
+        let heard = Heard { report: &report, node, place, process: request.process };
+        self.oracle.asked(heard, self.now);
         let taken = gateway.request((wire, channel.id), &request.bytes);
         self.say(|| format!("node {node} is asked {wire}: {}", show(&report)));
         match taken {

@@ -180,19 +180,20 @@ impl World {
         let (mut lost, mut posts) = (Vec::new(), false);
         let mut ends = wires.ends.lock();
         let ends = &mut *ends;
-        for link in ends.links.values_mut() {
+        for (key, link) in &mut ends.links {
             let server = usize::from(link.id.server.0);
             let pause = ends.servers[server].pace.paused();
             if pause.is_some() && since == self.now {
                 let goodbye = |body: &Vec<u8>| status::decode(body).is_ok_and(|r| r.disconnects);
                 let (stay, go) = link.queue.drain(..).partition::<Vec<_>, _>(goodbye);
                 link.queue = stay.into();
-                lost.push((server, go));
+                lost.push((*key, server, go));
             }
             let in_vain = pause.is_some_and(|pause| self.now + pause >= until);
             posts |= !in_vain && link.state == State::Up && !link.queue.is_empty();
         }
-        for (server, lost) in lost {
+        for (key, server, lost) in lost {
+            self.oracle.queue_emptied(key);
             self.note_lost((node, server), &lost);
         }
         posts && self.now < until
@@ -205,7 +206,7 @@ impl World {
             let Some(gateway) = self.nodes.get(&node) else { return };
             let server = gateway.wires.ends.lock().place(uid);
             if self.is_well(server) {
-                self.oracle.goodbye_is_passed_on((node, agent));
+                self.oracle.goodbye_is_passed_on((node, agent), server);
             }
         }
     }

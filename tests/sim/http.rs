@@ -15,7 +15,7 @@ use seawall::opamp::server::ServerScan;
 use seawall::opamp::splice;
 
 use crate::links::Sender;
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Post};
 use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, backoff_rule, node_of_key};
 use crate::world::{Event, Time, World, show};
@@ -212,7 +212,8 @@ impl World {
         }
         let server = self.server_of(key);
         let paused = self.servers[server].paused_until.get(&node).copied();
-        self.oracle.posts((node, key), &report, paused, self.now);
+        let post = Post { report: &report, paused_until: paused };
+        self.oracle.posts((node, key), post, self.now);
         self.say(|| format!("  posted on {key}: {}", show(&report)));
         let Some(end) = self.channel_end(key) else { return true };
         let step = end.wait(Waits::Answered);
@@ -245,7 +246,7 @@ impl World {
             None if self.servers[server].overloaded && self.random.percent(70) => {
                 Some(self.status(server, 503))
             }
-            None if self.refuses(&report) => {
+            None if self.refuses(key, &report) => {
                 let status = self.random.pick(&[400, 413]);
                 Some(Answered::Status { status, retry_after: None })
             }
@@ -270,9 +271,17 @@ impl World {
         Answered::Status { status, retry_after }
     }
 
-    /// Whether the servers of this story refuse this message for what it says.
-    fn refuses(&mut self, report: &Report) -> bool {
-        !self.calm && self.plan.refuses && report.custom.is_some() && self.random.percent(30)
+    /// Whether the servers of this story refuse this message for what it says. Only if it is its agent's
+    /// last under way: a session takes a refusal for all of them, and if the channel goes down later, what
+    /// waited behind the refused message stays unsent until the agent reports it again.
+    fn refuses(&mut self, key: Key, report: &Report) -> bool {
+        let at = (node_of_key(key), report.agent);
+        let alone = self.oracle.under_way(at, self.server_of(key)) <= 1;
+        alone
+            && !self.calm
+            && self.plan.refuses
+            && report.custom.is_some()
+            && self.random.percent(30)
     }
 
     /// What came of a message is known to the gateway.

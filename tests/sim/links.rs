@@ -15,7 +15,8 @@ use seawall::opamp::server::{ErrorKind, ServerScan};
 use seawall::sessions::{Delivered, PermitUse, Uplink};
 
 use crate::network::{Line, Pipe};
-use crate::oracle::Cause;
+use crate::oracle::{Cause, Said};
+use crate::server::Over;
 use crate::status::{self, Report};
 use crate::wires::{Key, State, Wires, node_of_key};
 use crate::world::{Event, NodeKey, Time, WATCH_EVERY, World, agent_of, show, show_answer};
@@ -228,8 +229,13 @@ impl World {
     ) -> ServerToAgent {
         let known = self.servers[server].records.get(&report.agent).map(|record| record.line);
         let elsewhere = known.is_some_and(|known| known != line && self.lines.contains_key(&known));
+        let other_node = known.is_some_and(|known| node_of_key(known.0) != node_of_key(line.0));
+        if elsewhere && other_node && report.disconnects {
+            // The server still has the agent where another node has let it go.
+            self.oracle.refused_by_server(server, report);
+        }
         let one = &mut self.servers[server];
-        let answer = one.receive((line, elsewhere), report, self.desired[report.agent]);
+        let answer = one.receive(Over { line, elsewhere }, report, self.desired[report.agent]);
         if one.overloaded {
             self.oracle.refused_by_server(server, report);
         }
@@ -281,7 +287,7 @@ impl World {
         let agent = agent_of(uid);
         self.say(|| format!("server {server} has said to {agent}: {}", show_answer(&message)));
         let Some(gateway) = self.nodes.get(&node) else { return false };
-        self.oracle.server_said((node, agent), server, &message, self.now);
+        self.oracle.server_said((node, agent), Said { server, message: &message }, self.now);
         let delivery = gateway.sessions.from_server(uid, route, &scan);
         if let Some(answer) = delivery.answer {
             gateway.wires.ends.lock().servers[server].pace.answered(route.link.index, answer);

@@ -69,6 +69,14 @@ pub(crate) struct Server {
     customs: u32,
 }
 
+/// The line that a message comes over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Over {
+    pub(crate) line: (Key, u32),
+    /// The agent has come again on another line, which is open.
+    pub(crate) elsewhere: bool,
+}
+
 impl Server {
     pub(crate) const fn new(traits: Traits) -> Self {
         Self {
@@ -106,12 +114,8 @@ impl Server {
 
     /// A message, and the answer to it. `elsewhere`: the agent has come again on another line, which is
     /// open.
-    pub(crate) fn receive(
-        &mut self,
-        (line, elsewhere): ((Key, u32), bool),
-        report: &Report,
-        desired: u32,
-    ) -> ServerToAgent {
+    pub(crate) fn receive(&mut self, over: Over, report: &Report, desired: u32) -> ServerToAgent {
+        let Over { line, elsewhere } = over;
         if self.overloaded {
             return unavailable();
         }

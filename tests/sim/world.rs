@@ -21,7 +21,7 @@ pub(crate) use crate::events::Event;
 use crate::gateway::{Gateway, unframe};
 use crate::http::ChannelEnd;
 use crate::network::{Conn, Line};
-use crate::oracle::{Cause, Oracle, Sent};
+use crate::oracle::{Cause, Given, Oracle, Sent};
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
 use crate::random::Random;
@@ -400,7 +400,7 @@ impl World {
             self.at(arrives, Event::ToAgent(wire));
         }
         self.say(|| format!("  given to {agent} on {wire}: {}", show_answer(&message)));
-        self.oracle.given((node, agent, wire), &message, cause, at);
+        self.oracle.given((node, agent), Given { message: &message, cause, wire }, at);
     }
 
     /// A request's task looks at its session.

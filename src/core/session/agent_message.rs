@@ -127,7 +127,7 @@ impl<P: Port> Work<'_, P> {
     }
 
     /// The agent's process is a new one. It may have forgotten what the old one had from the server, and
-    /// whatever the old one was given is of no concern any more.
+    /// whatever the old one was given is past.
     fn forget_process(&mut self) {
         self.session.replica.forget();
         self.session.questions.forget_said_all();
@@ -188,7 +188,7 @@ impl<P: Port> Work<'_, P> {
             self.session.permits.announce_later();
         }
         self.port.note(Note::Heartbeat { forwarded });
-        // The agent need not wait for an announcement that has to wait itself.
+        // The agent is answered at once, also where an announcement has to wait.
         if forwarded { forwarding } else { Forwarding::Nothing }
     }
 }

@@ -10,7 +10,7 @@ use super::one_shots::OneShots;
 use super::presence::LiveReplacements;
 use super::questions::{AnswerDoubt, MapQuestion};
 
-/// See the module's text. `default()` says that there is nothing special about the session.
+/// See the module's text. `default()` is the box of an ordinary session.
 #[derive(Debug, Default)]
 pub(super) struct Cold {
     pub(super) mailbox: Mailbox,
@@ -23,7 +23,7 @@ pub(super) struct Cold {
 }
 
 impl Cold {
-    /// Whether the box says nothing at all.
+    /// Whether the box is empty.
     pub(super) fn is_default(&self) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
         let live = self.live == LiveReplacements::default();
@@ -41,7 +41,7 @@ impl Session {
         self.cold.get_or_insert_default()
     }
 
-    /// Gives the box back once nothing in it matters any more.
+    /// Gives the box back once all in it is past.
     pub(super) fn drop_idle_cold(&mut self, now: Instant) {
         self.cold.take_if(|cold| cold.is_idle(now));
     }

@@ -1,5 +1,5 @@
-//! R1 and R2: compares the digests of a report with the replica. Knows neither how digests are computed nor
-//! where bytes are stored: the port does both.
+//! R1 and R2: compares the digests of a report with the replica. How digests are computed and where
+//! bytes are stored is the port's business.
 
 use super::Port;
 use super::delta::{Delta, ReportDigests};

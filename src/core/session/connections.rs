@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// A connection ended. If it was this session's, the agent is absent and the server hears nothing (R8);
+    /// A connection ended. If it was this session's, the agent is absent and the server is left in peace (R8);
     /// while the node drains, it is taken to have gone to another node.
     pub fn connection_lost<P: Port>(
         &mut self,
@@ -164,7 +164,7 @@ impl<P: Port> Work<'_, P> {
 
     /// The agent is there over another connection than before.
     fn begin_anew(&mut self) {
-        // Replies were owed on the old connection; on this one none are yet.
+        // Replies were owed on the old connection; this one starts afresh.
         self.session.replies.waive();
         self.session.greeting.begin_anew();
         self.session.questions.maybe_lost();

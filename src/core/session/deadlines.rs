@@ -9,7 +9,7 @@ use crate::mutation::{Breach, is_on};
 
 impl Session {
     /// A moment has come that [`Port::reply_due`] named: the agent that has waited long enough is answered in
-    /// the server's place. Coming early does no harm.
+    /// the server's place. Coming early is harmless.
     pub fn reply_overdue<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) {
         if !self.replies.is_overdue(moment.now) || is_on(Breach::R5NeverAnswers) {
             return;
@@ -43,7 +43,7 @@ impl Session {
             AbsenceCheck::NoDeadline => {}
             AbsenceCheck::Until(at) => work.port.deadline(at),
             AbsenceCheck::Over(_) if moment.drains => {
-                // It is at another node, which speaks for it: the server hears nothing from here.
+                // It is at another node, which speaks for it: this node keeps silent.
                 work.leave();
                 work.enter(Presence::Gone);
                 work.port.note(Note::Ended(EndReason::Moved));

@@ -17,7 +17,7 @@ impl ReportDigests {
         Self { parts: FieldSet::EMPTY, hash, digests: [Digest([0; 16]); PARTS.len()] }
     }
 
-    /// Adds the digest of one part. Numbers that are no part of an agent's state are passed over.
+    /// Adds the digest of one part. Other numbers are passed over.
     pub fn put(&mut self, number: u32, digest: Digest) {
         if let Some(place) = PARTS.iter().position(|part| *part == number) {
             self.parts.insert(number);

@@ -107,7 +107,7 @@ fn plan<P: Port>(
     ForwardPlan::Fields(keep)
 }
 
-/// Sends a message in this form, if its server has time for it now; else what no later report repeats
+/// Sends a message in this form, if its server has time for it now; else its one-shot fields
 /// waits.
 pub(super) fn forward<P: Port>(
     work: &mut Work<'_, P>,

@@ -1,6 +1,6 @@
 //! What a server says of itself in the first reply of a connection. Every agent hears it once on each of
 //! its connections, also from a gateway that answers in the server's place (OpAMP specification,
-//! "ServerToAgent.capabilities"). Knows no server.
+//! "ServerToAgent.capabilities"). Servers themselves are the port's business.
 
 use crate::opamp::splice::Additions;
 

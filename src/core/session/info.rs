@@ -42,7 +42,7 @@ pub struct SessionInfo {
 pub struct SessionFigures {
     /// Whether the agent is there.
     pub presence: Presence,
-    /// Bytes that wait for the agent, beside those that its connection holds.
+    /// Bytes that wait for the agent in its session; its connection counts its own.
     pub agent_bytes: usize,
     /// Bytes of one-shot messages that wait for the server.
     pub server_bytes: usize,

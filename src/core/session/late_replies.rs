@@ -1,6 +1,6 @@
 //! R6: late replies, answers that servers still owe to sessions that have ended.
 //!
-//! An answer carries the agent's uid and nothing else. If the agent is back by the time it comes, it
+//! An answer carries the agent's uid alone. If the agent is back by the time it comes, it
 //! passes for the answer to a message of the new session. That message would then be believed to have
 //! arrived, although it may yet be lost or refused. So a new session is told which late replies it has
 //! to expect ([`super::Session::new`]).
@@ -23,7 +23,7 @@ const SESSIONS_MAX: usize = 1 << 16;
 pub struct LateReply {
     /// The route that the ended session's last message took.
     pub route: Route,
-    /// Afterwards they are no longer expected.
+    /// They are expected until then.
     pub until: Instant,
 }
 
@@ -72,7 +72,7 @@ impl LateReplies {
         (self.expected.len(), self.order.len())
     }
 
-    /// Forgets what is no longer expected.
+    /// Forgets what has been expected for long enough.
     pub fn forget(&mut self, now: Instant) {
         while let Some((until, uid)) = self.order.front().copied()
             && (until <= now || self.order.len() >= SESSIONS_MAX)

@@ -23,7 +23,7 @@ pub struct MailboxRecord {
     pub renamed: bool,
 }
 
-/// See the module's text. `default()` is the mailbox of an agent for which nothing waits.
+/// See the module's text. `default()` is the empty mailbox that most agents have.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Mailbox {
     offers: Option<Box<Offers>>,
@@ -60,7 +60,7 @@ impl Mailbox {
         self.offers.as_ref().map_or(0, |offers| offers.bytes())
     }
 
-    /// Adds a server's message. What finds no room is lost: the caller sees to it.
+    /// Adds a server's message. What exceeds the room is lost: the caller sees to it.
     pub(super) fn absorb(&mut self, scan: &ServerScan<'_>, limits: OffersLimits) -> Absorbed {
         if is_on(Breach::R7KeepsFirst) && self.has_offers() {
             return Absorbed::default();
@@ -133,7 +133,7 @@ impl Mailbox {
         self.renamed
     }
 
-    /// Whether nothing waits and nothing is in doubt.
+    /// Whether the mailbox is empty, and all that was written has arrived.
     pub(super) fn is_idle(&self) -> bool {
         self.offers.is_none() && self.in_doubt.is_none() && !self.renamed
     }

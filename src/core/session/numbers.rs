@@ -1,5 +1,5 @@
 //! R3: the agent's sequence number, which is followed, and the number towards the server, which rises by
-//! one for each message sent on. Knows nothing of what the messages say.
+//! one for each message sent on. What the messages say is left to others.
 
 use crate::ident::SequenceNum;
 
@@ -13,7 +13,7 @@ pub(super) enum NumberStep {
     First,
     /// The next one, as it should be.
     Next,
-    /// The last number once more: over plain HTTP an agent repeats what it got no reply to.
+    /// The last number once more: over plain HTTP an agent repeats what stayed unanswered.
     Again,
     /// The agent's process has started again.
     NewProcess,

@@ -1,5 +1,5 @@
-//! R6: fields that no later report repeats (custom messages, requests). While their server cannot take
-//! them they wait here, in order, bounded in count and bytes. Knows nothing of numbers: a message gets its
+//! R6: fields that are said once (custom messages, requests). While their server is down or busy they wait
+//! here, in order, bounded in count and bytes. Numbers are left to others: a message gets its
 //! number when it goes.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice;
 
-/// Fields that no later report repeats.
+/// Fields that an agent says once, and every later report leaves out.
 const ONE_SHOT: FieldSet =
     FieldSet::of(&[agent_field::CUSTOM_MESSAGE, agent_field::CONNECTION_SETTINGS_REQUEST]);
 

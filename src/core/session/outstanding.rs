@@ -1,5 +1,5 @@
 //! R6: the messages that the server has yet to answer, and where the last of them went. What is still
-//! unanswered when a link is lost may be lost with it. Knows nothing of what the messages say.
+//! unanswered when a link is lost may be lost with it. What the messages say is left to others.
 //!
 //! ```text
 //!             sent                      answered, refused
@@ -18,14 +18,14 @@ use crate::opamp::server::ServerScan;
 pub struct Answer {
     /// How long the server took, if that can be told.
     pub after: Option<Duration>,
-    /// It answers an introduction that carried no state: whether it asked for the full state.
+    /// It answers an introduction by an announcement alone: whether it asked for the full state.
     pub introduction: Option<bool>,
     /// The session whose message it answers is over, or has left this server.
     pub orphan: bool,
 }
 
 impl Answer {
-    /// An answer of which nothing more is known.
+    /// An answer of which only that it came is known.
     pub const SOME: Self = Self { after: None, introduction: None, orphan: false };
     /// An answer to a session that is over.
     pub const ORPHAN: Self = Self { orphan: true, ..Self::SOME };
@@ -47,7 +47,7 @@ pub struct OutstandingRecord {
     pub last: Option<LastSent>,
     /// Messages sent on its route that the server has yet to answer.
     pub unanswered: u32,
-    /// It introduced the agent and carried no state.
+    /// It introduced the agent by an announcement alone.
     pub announcing: bool,
     /// The server behind its route has been told that the agent left it for another.
     pub left: bool,
@@ -59,7 +59,7 @@ pub(super) struct Outstanding {
     last: Option<LastSent>,
     /// Messages sent on the last route that the server has yet to answer.
     unanswered: u32,
-    /// The last message introduced the agent and carried no state; its answer is awaited.
+    /// The last message introduced the agent by an announcement alone; its answer is awaited.
     announcing: bool,
     /// The server behind the last route has been told that the agent left it for another.
     left: bool,
@@ -148,7 +148,7 @@ impl Outstanding {
         })
     }
 
-    /// One message sent on `route` gets no answer any more. `false`: none was awaited there.
+    /// One message sent on `route` stays unanswered for good. `false`: none was awaited there.
     pub(super) fn take_lost(&mut self, route: Route) -> bool {
         if !self.is_on_wire(route) || self.unanswered == 0 {
             return false;

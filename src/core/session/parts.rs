@@ -1,4 +1,4 @@
-//! The parts of an agent's state, and what of a report goes on to the server. Owns nothing.
+//! The parts of an agent's state, and what of a report goes on to the server. Plain values.
 
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::has_components;

@@ -14,11 +14,11 @@ use crate::opamp::splice::{self, Additions};
 /// What came of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermitUse {
-    /// There was nothing to do: the permit costs the server nothing.
+    /// There was nothing to do: the permit is free for another.
     Idle,
     /// A message went to the server or a question to the agent.
     Used,
-    /// The link had no room: the session stays in the queue.
+    /// The link was full: the session stays in the queue.
     Again,
 }
 
@@ -97,8 +97,8 @@ fn use_permit<P: Port>(
 }
 
 /// What waits in one class may go with another's permit: a change introduces the agent. If it would pass
-/// for the whole state, the whole state goes: a server that has lost the agent could not know that there
-/// is more.
+/// for the whole state, the whole state goes: a server that has lost the agent would take it for all that there
+/// is.
 fn send_state<P: Port>(
     work: &mut Work<'_, P>,
     class: Class,
@@ -126,7 +126,7 @@ fn send_state<P: Port>(
     Ok(PermitUse::Used)
 }
 
-/// Whether the server is to hear of the agent, also where there is nothing to say of it.
+/// Whether the server is to hear that the agent is there.
 fn announce_pending<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
     work.session.permits.announce_due() || work.session.needs_introduction(Some(route))
 }
@@ -187,7 +187,7 @@ fn send_one_shot<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<Permit
 }
 
 /// Tells the server that the agent has left. If the agent left while it moved to another server, the
-/// former one has been told, and this one has never heard of it.
+/// former one has been told, and to this one the agent is unknown.
 fn send_goodbye<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<PermitUse, NotSent> {
     work.leave_former_server(route);
     if work.session.attendance.is_gone() {

@@ -8,7 +8,7 @@ use crate::core::pacing::Class;
 pub struct ClassSet(u8);
 
 impl ClassSet {
-    /// The set without members.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
     const fn bit(class: Class) -> u8 {
@@ -59,7 +59,7 @@ pub struct PermitsRecord {
     /// The classes in which it stands in its server's queue. A home that takes the session over enqueues it
     /// in them.
     pub queued: ClassSet,
-    /// The server is to hear of the agent, although nothing has changed.
+    /// The server is to hear that the agent is there.
     pub announce_due: bool,
     /// A permit is reserved for the agent's answer.
     pub answer_goes_first: bool,
@@ -70,7 +70,7 @@ pub struct PermitsRecord {
 pub(super) struct Permits {
     /// The classes in which the session stands in its server's queue: it stands there once in each.
     queued: ClassSet,
-    /// The server is to hear of the agent, although nothing has changed (R9).
+    /// The server is to hear that the agent is there (R9).
     announce_due: bool,
     /// A permit went unused because only the agent has what was to be sent. The agent's answer uses it.
     answer_goes_first: bool,

@@ -18,7 +18,7 @@ pub enum Polled {
     Away,
 }
 
-/// A message by which a server is asked whether it is of use again. It says nothing of the agent's state.
+/// A message by which a server is asked whether it is of use again. It leaves the agent's state out.
 #[derive(Debug)]
 pub struct Probe {
     /// It introduces its agent, and the session awaits the answer. Else it says that the agent has left, and
@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Makes a message for `server` on behalf of this agent, while no other message goes there. An agent that
-    /// was moved away takes its leave, as it could not at the time; the number is the next one, which its
+    /// was moved away takes its leave, which it had to put off at the time; the number is the next one, which its
     /// present server will hear. `None`: the agent has left, or another node may speak for it.
     pub fn probe<P: Port>(
         &mut self,

@@ -21,7 +21,7 @@ pub trait Port {
     fn route(&self) -> Option<Route>;
 
     /// Asks the pacer whether a message that has just come may go on `route`. What goes with a permit that
-    /// was granted before needs no other.
+    /// was granted before goes as it is.
     fn permit(&mut self, route: Route) -> Permit;
 
     /// Whether the server has asked for the full state of all agents that were introduced to this
@@ -57,11 +57,11 @@ pub trait Port {
     /// Sends one message.
     ///
     /// # Errors
-    /// Says why the message was refused; nothing of it has been written then.
+    /// Says why the message was refused; it is still unwritten then.
     fn send(&mut self, route: Route, message: &ToServer<'_>) -> Result<(), NotSent>;
 
-    /// The answers to this many messages, the last on `route`, will find no session: they no longer count
-    /// as awaited.
+    /// The answers to this many messages, the last on `route`, come after the session's end: they count
+    /// as unexpected.
     fn orphaned(&mut self, route: Route, messages: u32);
 
     /// Puts the session into its server's queue. [`super::Session::permit_granted`] follows for each class.
@@ -219,7 +219,7 @@ pub enum Departure {
     Drained,
 }
 
-/// Why an offer will not reach its agent.
+/// Why an offer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferLoss {
     /// The session ended.
@@ -250,7 +250,7 @@ pub enum Replier {
     Gateway,
 }
 
-/// What has happened, for logs and metrics. Changes nothing.
+/// What has happened, for logs and metrics alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     /// An agent has come back that had said goodbye.

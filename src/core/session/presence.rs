@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `Polling` is `Connected` over plain HTTP, where the absence of polls is the only sign of a loss: it
-//! goes to `Disconnecting` without being `Absent`. A node that drains takes every state to `Gone`.
+//! goes to `Disconnecting` and skips `Absent`. A node that drains takes every state to `Gone`.
 //! [`Presence::may_become`] is this diagram as code; each change of state is checked against it.
 
 use std::time::{Duration, Instant};
@@ -242,7 +242,7 @@ impl LiveReplacements {
         self.is_recent(now) && self.in_a_row >= LIVE_REPLACEMENTS_MAX
     }
 
-    /// Whether nothing of this matters any more.
+    /// Whether all of this is past.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         !self.is_recent(now)
     }

@@ -192,7 +192,7 @@ impl MapQuestion {
         self.state
     }
 
-    /// Whether there is no open question.
+    /// Whether the question is closed.
     pub(super) fn is_closed(self) -> bool {
         self.state == FullState::Reported
     }

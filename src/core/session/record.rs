@@ -1,5 +1,5 @@
 //! A session as plain values: everything that its decisions rest on. A session that is made from the record of
-//! another behaves as that one would have. Knows no encoding.
+//! another behaves as that one would have. How it is encoded is left to its holder.
 //!
 //! What is stored of the agent's state belongs to the record's holder, as do the agent's connection and the
 //! session's place in its server's queue.

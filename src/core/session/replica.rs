@@ -45,7 +45,7 @@ pub struct ReplicaState {
     pub acked: FieldSet,
     /// The parts that it is yet to get.
     pub pending: FieldSet,
-    /// The parts sent since it last owed no answer.
+    /// The parts sent since it last had answered everything.
     pub in_flight: FieldSet,
     /// The last report's parts.
     pub last_parts: FieldSet,
@@ -128,7 +128,7 @@ impl ReplicaState {
     }
 }
 
-/// The replica of one session; empty, and without heap, before the agent's first report.
+/// The replica of one session; empty, and free of heap, before the agent's first report.
 #[derive(Debug, Default)]
 pub(super) struct Replica(Option<Box<ReplicaState>>);
 
@@ -171,13 +171,13 @@ impl Replica {
         }
     }
 
-    /// Whether a server that knows nothing of the agent may take what is pending for all there is: the
+    /// Whether a server to which the agent is new may take what is pending for all there is: the
     /// description goes with full reports only ("Agent Status Compression").
     pub(super) fn passes_for_all(&self) -> bool {
         self.state().pending.contains(agent_field::AGENT_DESCRIPTION)
     }
 
-    /// Whether the server is known to have nothing but the capabilities, at most.
+    /// Whether the server is known to have the capabilities alone, at most.
     pub(super) fn acked_nothing(&self) -> bool {
         self.0.as_ref().is_some_and(|state| !says_something(state.acked))
     }
@@ -237,8 +237,8 @@ impl Replica {
         }
     }
 
-    /// The store has lost these parts. Where the whole state was pending, whatever else the server has is
-    /// to be told again: it wants all of it in one message.
+    /// The store has lost these parts. Where the whole state was pending, the server must get everything
+    /// else that it has again: it wants all of it in one message.
     pub(super) fn lose(&mut self, missing: FieldSet) {
         let Some(state) = &mut self.0 else { return };
         state.reported = state.reported.minus(missing);
@@ -253,7 +253,7 @@ impl Replica {
         state.hash_counts = false;
     }
 
-    /// The server owes no answer.
+    /// The server has answered everything.
     pub(super) fn all_answered(&mut self) {
         if let Some(state) = &mut self.0 {
             state.in_flight = FieldSet::EMPTY;
@@ -288,8 +288,8 @@ impl Replica {
         }
     }
 
-    /// The messages reach another memory, of which nothing is known. `moved`: it is another server's, which may
-    /// know the agent from before and believe that nothing has changed since.
+    /// The messages reach another memory, which is taken to be empty. `moved`: it is another server's, which may
+    /// know the agent from before, as it was then.
     pub(super) fn forgotten(&mut self, moved: bool) {
         if let Some(state) = &mut self.0 {
             state.acked = FieldSet::EMPTY;
@@ -371,7 +371,7 @@ mod tests {
     const HEALTH: FieldSet = FieldSet::of(&[agent_field::HEALTH]);
     const STATE: FieldSet = FieldSet::of(&[agent_field::HEALTH, agent_field::AGENT_DESCRIPTION]);
 
-    /// A replica whose agent has reported `STATE`, of which nothing has been sent.
+    /// A replica whose agent has reported `STATE`, all of which is yet to be sent.
     fn reported() -> Replica {
         let state = ReplicaState { reported: STATE, pending: STATE, ..ReplicaState::EMPTY };
         Replica::from_record(Some(state))

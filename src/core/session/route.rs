@@ -1,8 +1,8 @@
-//! Where an agent's messages go, in two halves that end for different reasons. Owns nothing; knows no server's
-//! address.
+//! Where an agent's messages go, in two halves that end for different reasons. Plain values; addresses are left
+//! to the links.
 //!
 //! - The *anchor* is a server and what it remembers of the agent. With a new memory (a restart, another server)
-//!   all that was told is remembered no more: the agent has to be introduced again.
+//!   all that was told is forgotten: the agent has to be introduced again.
 //! - The *wire* is one establishment of one link. With its loss, what it carried and was still unanswered is in
 //!   doubt: that content is sent again, and the server keeps what it has taken.
 //!

@@ -6,7 +6,7 @@ use super::work::Work;
 use super::{FullState, Port};
 use crate::opamp::server::{REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE, ServerScan};
 
-/// Takes note of what the server asks for. Returns the flags that the agent need not see, because the
+/// Takes note of what the server asks for. Returns the flags that are hidden from the agent, because the
 /// store answers the question, or has answered it.
 pub(super) fn note_asks<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>) -> u64 {
     let asks_for_all = scan.reports_full_state_wanted();

@@ -106,7 +106,7 @@ pub struct RefusedMessage<'a> {
 
 /// A server's message on its way to the agent.
 struct ForAgent<'a> {
-    /// The message without the flags that the agent need not see; its bytes still have them.
+    /// The message, its flags cut down to what the agent must see; its bytes still have all of them.
     scan: ServerScan<'a>,
     /// There were such flags.
     stripped: bool,
@@ -142,8 +142,8 @@ fn take_server_message<P: Port>(
         unavailable = overloaded.then_some(error.retry_after);
     }
     if let Some(retry_after) = unavailable {
-        // It may have been an announcement that was refused. The agent hears nothing of it: it can do
-        // nothing about it (docs/FIELD-NOTES.md).
+        // It may have been an announcement that was refused. The agent is left alone: only
+        // the gateway can act on it (docs/FIELD-NOTES.md).
         work.session.permits.announce_later();
         acknowledge_lost(work);
         return Delivery { delivered: Delivered::Unavailable(retry_after), answer };
@@ -237,7 +237,7 @@ fn write_through<P: Port>(
     });
 }
 
-/// Keeps a server's message for an agent that is away or polls. What finds no room is lost: the agent's
+/// Keeps a server's message for an agent that is away or polls. What exceeds the room is lost: the agent's
 /// full report then shows the server what the agent lacks.
 pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>) {
     if scan.bytes.len() > work.port.free_bytes().for_agents {

@@ -60,7 +60,7 @@ impl<'a, P: Port> Work<'a, P> {
         ToServer::Announce { capabilities: *capabilities, number: numbers.next() }
     }
 
-    /// The server has been told of the agent, and of nothing else.
+    /// The server has been told that the agent is there, and that alone.
     pub(super) fn announced(&mut self, route: Route) {
         self.port.note(Note::Announced(route.server()));
         let introduces = self.session.needs_introduction(Some(route));
@@ -78,7 +78,7 @@ impl<'a, P: Port> Work<'a, P> {
     }
 
     /// The session's messages go by `route` from now on. If that is another wire, what was unanswered may be
-    /// lost; if it leads to another memory, what was told is remembered no more.
+    /// lost; if it leads to another memory, what was told is forgotten there.
     pub(super) fn note_route(&mut self, route: Route) {
         let session = &mut *self.session;
         let introduced = session.outstanding.is_introduced(Some(route));
@@ -115,7 +115,7 @@ impl<'a, P: Port> Work<'a, P> {
         }
         let Some(former) = self.session.outstanding.leave_for(route) else { return };
         let message = ToServer::Disconnect { number: self.session.numbers.next() };
-        // A server that lost its links has lost its agents, too, and need not be told.
+        // A server that lost its links has lost its agents, too, and knows as much.
         if self.port.send(former, &message).is_ok() {
             self.port.orphaned(former, 1);
             self.session.numbers.use_next();
@@ -223,8 +223,8 @@ impl<'a, P: Port> Work<'a, P> {
         self.session.attendance.set_waits(false);
     }
 
-    /// An offer may be lost on its way to the agent. The server is told again what the agent has, also where
-    /// nothing changed, for that is how it finds out.
+    /// An offer may be lost on its way to the agent. The server is told again all that the agent has, for
+    /// that is how it finds out.
     pub(super) fn offer_may_be_lost(&mut self) {
         if !self.session.replica.tell_all_again() {
             self.session.questions.want();
@@ -241,7 +241,7 @@ impl<'a, P: Port> Work<'a, P> {
         self.session.attendance.enter(next);
     }
 
-    /// The agent stays away under this uid. The server is told even if nothing has been sent to it yet: it
+    /// The agent stays away under this uid. The server is told even before the first message to it: it
     /// may know the agent from before this process.
     pub(super) fn leave(&mut self) {
         self.enter(Presence::Disconnecting);
@@ -295,7 +295,7 @@ impl<'a, P: Port> Work<'a, P> {
         }
     }
 
-    /// What waits for an agent that has left will never reach it. Should the agent come back before the
+    /// What waits for an agent that has left is dropped. Should the agent come back before the
     /// server has been told, the server must find out.
     fn drop_offers(&mut self) {
         let cold = self.session.cold.as_mut();
@@ -364,7 +364,7 @@ pub(super) fn wants_to_ask(session: &Session) -> bool {
         || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
 }
 
-/// Whether the server is to get the agent's capabilities and nothing else: an announcement has them, as every
+/// Whether the server is to get the agent's capabilities alone: an announcement has them, as every
 /// message does.
 pub(super) fn capabilities_pending(session: &Session) -> bool {
     let pending = session.replica.pending();

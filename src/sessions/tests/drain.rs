@@ -7,7 +7,7 @@ use super::*;
 use crate::clock;
 use crate::core::drain::AgentDrain;
 
-/// The server hears nothing of agents that went.
+/// The server is left in peace about agents that went.
 fn assert_silence(bench: &Bench) {
     bench.permits();
     assert_eq!(bench.sent(), []);

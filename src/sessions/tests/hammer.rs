@@ -102,7 +102,7 @@ fn all_at_once() {
             });
         }
     });
-    // All agents are away now: they leave, the server is told, and nothing is left.
+    // All agents are away now: they leave, the server is told, and the table is empty.
     bench.relink();
     let mut later = clock::now();
     for _ in 0..5 {

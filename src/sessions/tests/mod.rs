@@ -77,7 +77,7 @@ impl Bench {
         enqueued.into_iter().map(grant).collect()
     }
 
-    /// The server has time for what comes, or not.
+    /// Whether the server has time for what comes.
     fn busy(&self, is_busy: bool) {
         self.uplink.state.lock().is_busy = is_busy;
     }
@@ -89,7 +89,7 @@ impl Bench {
         self.sessions.from_server(uid(n), from, &ServerScan::parse(&bytes).unwrap()).delivered
     }
 
-    /// Nothing waits anywhere, and only what is there is counted.
+    /// All queues are empty, and only what is there is counted.
     fn assert_empty(&self) {
         assert_eq!(self.sessions.count(), (0, 0));
         assert_eq!(self.sessions.table.len(), 0);
@@ -188,7 +188,7 @@ const fn uid(n: u8) -> InstanceUid {
     InstanceUid::from_bytes([n; 16])
 }
 
-/// What `message` reports is new each time, or no server would be told of it again.
+/// What `message` reports is new each time, so that the server is told of it each time.
 fn addressed(mut message: AgentToServer, n: u8, number: u64) -> Vec<u8> {
     let instance_uid = vec![n; 16];
     if let Some(health) = &mut message.health {
@@ -240,7 +240,7 @@ fn to(n: u8, message: ServerToAgent) -> ServerToAgent {
     ServerToAgent { instance_uid: vec![n; 16], ..message }
 }
 
-/// The messages in WebSocket frames, without what the gateway says of the server.
+/// The messages in WebSocket frames, apart from what the gateway says of the server.
 fn messages(mut frames: Vec<u8>) -> Vec<ServerToAgent> {
     let (mut decoder, mut position, mut all) = (Decoder::new(Role::Client), 0, Vec::new());
     while let Some(incoming) = decoder.feed(&mut frames, &mut position, 1 << 24).unwrap() {

@@ -1,4 +1,4 @@
-//! What servers over plain HTTP bring about: messages that come to nothing, and polls.
+//! What servers over plain HTTP bring about: messages that are lost, and polls.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
     bench.says(1, &ServerToAgent::default());
     assert_eq!(agent.reads(), [], "it has its reply");
     assert!(bench.sessions.not_taken(uid(1), route(1), true).is_none(), "nothing is awaited");
-    assert!(bench.sessions.not_taken(uid(9), route(1), true).is_none(), "nobody is there");
+    assert!(bench.sessions.not_taken(uid(9), route(1), true).is_none(), "there is no session");
 }
 
 #[test]

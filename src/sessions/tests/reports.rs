@@ -1,4 +1,4 @@
-//! R1 and R2: the server gets what changed, and nothing else; and gets all of it when it may have
+//! R1 and R2: the server gets what changed, and that alone; and gets all of it when it may have
 //! lost it.
 
 use super::*;
@@ -134,7 +134,7 @@ fn a_question_for_the_component_map_outlives_the_agents_connection() {
     says(&mut agent, components(b"h", &[]));
     bench.says(1, &ask);
     assert_eq!(agent.reads(), [to(1, ask.clone())]);
-    // It may have got it or not; what it says of the hash is no answer.
+    // Whether it got it is open; what it says of the hash leaves the question open, too.
     let mut back = agent.returns(2);
     says(&mut back, components(b"h", &[]));
     bench.says(1, &ServerToAgent::default());

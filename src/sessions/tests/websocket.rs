@@ -11,10 +11,10 @@ fn a_message_goes_to_its_agent_only() {
     let bench = Bench::default();
     let agents: Vec<Agent<'_>> = (1..=3).map(|n| Agent::first(&bench, n, u64::from(n))).collect();
     bench.says(2, &offer(b"two"));
-    bench.says(9, &offer(b"nobody's"));
+    bench.says(9, &offer(b"for another"));
     let got: Vec<_> = agents.iter().map(Agent::reads).collect();
     assert_eq!(got, [vec![], vec![to(2, offer(b"two"))], vec![]]);
-    assert_eq!(bench.says(9, &offer(b"nobody's")), Delivered::Unknown);
+    assert_eq!(bench.says(9, &offer(b"for another")), Delivered::Unknown);
 }
 
 #[test]

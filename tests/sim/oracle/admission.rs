@@ -32,6 +32,8 @@ pub(crate) struct Asked {
 struct ToldMoment {
     at: Time,
     until: Time,
+    /// It is the moment of a reservation; the shortest wait may stand in for one that is about to pass.
+    reserved: bool,
 }
 
 /// An agent outside.
@@ -166,10 +168,16 @@ impl Oracle {
         let outside = gate.outside.entry(asked.agent).or_default();
         outside.parked_at = None;
         let reserves = gate.params.retry_fixed.is_zero() && refusal.reason != Reason::Closing;
+        let known = asked.known && reserves;
         let before =
-            outside.told.filter(|told| asked.known && reserves && told.until > now + SECOND);
-        outside.told =
-            Some(ToldMoment { at: now, until: before.map_or(until, |told| told.until.min(until)) });
+            outside.told.filter(|told| known && told.reserved && told.until > now + SECOND);
+        // What was told last may be remembered still.
+        let fresh = outside.told.is_none_or(|told| told.until + SECOND < now);
+        outside.told = Some(ToldMoment {
+            at: now,
+            until: before.map_or(until, |told| told.until.min(until)),
+            reserved: before.is_some() || fresh,
+        });
         let latest = before.map(|told| gate.latest(told, now));
         let whole = refusal.retry_after.subsec_nanos() == 0 && refusal.retry_after >= SECOND;
         if !whole || refusal.hold > gate.params.hold_max {

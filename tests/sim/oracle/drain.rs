@@ -161,9 +161,15 @@ impl Oracle {
         }
     }
 
-    /// What an agent said as its last word to this node has gone on by now.
-    pub(crate) fn goodbye_is_passed_on(&mut self, at: (NodeKey, usize)) {
-        if self.seen(at).presence == Presence::Left {
+    /// Messages of an agent on their way from a node to a server.
+    pub(crate) fn under_way(&mut self, at: (NodeKey, usize), server: usize) -> u32 {
+        self.seen(at).handover.under_way.get(&server).copied().unwrap_or(0)
+    }
+
+    /// What an agent said as its last word to this node has gone on by now, if it was at this server.
+    pub(crate) fn goodbye_is_passed_on(&mut self, at: (NodeKey, usize), server: usize) {
+        let seen = self.seen(at);
+        if seen.presence == Presence::Left && seen.on == Some(server) {
             self.fail("drain", || format!("the goodbye of agent {} is dropped", at.1));
         }
     }

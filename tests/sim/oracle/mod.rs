@@ -37,6 +37,7 @@ use heartbeats::Heartbeats;
 use news::{Mirror, Speaks};
 use numbers::Numbers;
 use offers::Offers;
+pub(crate) use posts::Post;
 use posts::Posts;
 use presence::Presence;
 use replies::Replies;
@@ -176,34 +177,23 @@ impl Oracle {
     }
 
     /// A node is about to hear an agent on a WebSocket.
-    pub(crate) fn heard(
-        &mut self,
-        report: &Report,
-        (node, wire, place): (NodeKey, u64, usize),
-        process: u32,
-        now: Time,
-    ) {
+    pub(crate) fn heard(&mut self, heard: Heard<'_>, wire: u64, now: Time) {
+        let Heard { report, node, place, .. } = heard;
         let at = (node, report.agent);
         self.moves(at, place);
         let anew = !self.seen(at).presence.is_on(wire);
-        self.hear(at, report, Hears { process, anew }, now);
+        self.hear(heard, anew, now);
         self.seen(at).presence =
             if report.disconnects { Presence::Left } else { Presence::Connected(wire) };
         self.conns.entry((node, wire)).or_default().owe(now);
     }
 
     /// The same over plain HTTP.
-    pub(crate) fn asked(
-        &mut self,
-        report: &Report,
-        (node, place): (NodeKey, usize),
-        process: u32,
-        now: Time,
-    ) {
-        let at = (node, report.agent);
-        self.moves(at, place);
+    pub(crate) fn asked(&mut self, heard: Heard<'_>, now: Time) {
+        let at = (heard.node, heard.report.agent);
+        self.moves(at, heard.place);
         let anew = !matches!(self.seen(at).presence, Presence::Polling(_));
-        self.hear(at, report, Hears { process, anew }, now);
+        self.hear(heard, anew, now);
         self.seen(at).presence = Presence::Polling(now);
     }
 
@@ -222,8 +212,10 @@ impl Oracle {
         seen.for_each(|seen| seen.heartbeats.forget());
     }
 
-    fn hear(&mut self, at: (NodeKey, usize), report: &Report, how: Hears, now: Time) {
-        let Hears { process, anew } = how;
+    /// What both have in common. `anew`: over another connection than before.
+    fn hear(&mut self, heard: Heard<'_>, anew: bool, now: Time) {
+        let Heard { report, node, process, .. } = heard;
+        let at = (node, report.agent);
         let params = self.params.clone();
         let draining = self.drains.contains_key(&at.0);
         let truth = &mut self.agents[report.agent];
@@ -231,8 +223,11 @@ impl Oracle {
         let seen = self.seen(at);
         let over = seen.presence.is_over(now, &params);
         if over && draining && seen.presence != Presence::Left {
-            // A node that drains forgets it silently.
+            // A node that drains forgets it silently, if it has looked by now: what waits for the agent may
+            // still reach it.
+            let offers = std::mem::take(&mut seen.offers);
             seen.let_go();
+            seen.offers = offers;
         }
         let seen = self.seen(at);
         seen.handover.heard();
@@ -353,13 +348,8 @@ impl Oracle {
     }
 
     /// The gateway is about to hear a server.
-    pub(crate) fn server_said(
-        &mut self,
-        at: (NodeKey, usize),
-        server: usize,
-        message: &ServerToAgent,
-        now: Time,
-    ) {
+    pub(crate) fn server_said(&mut self, at: (NodeKey, usize), said: Said<'_>, now: Time) {
+        let Said { server, message } = said;
         let params = self.params.clone();
         let seen = self.seen(at);
         if seen.on.is_some_and(|on| on != server) {
@@ -381,16 +371,11 @@ impl Oracle {
     }
 
     /// The gateway gives an agent something, on a WebSocket.
-    pub(crate) fn given(
-        &mut self,
-        (node, agent, wire): (NodeKey, usize, u64),
-        message: &ServerToAgent,
-        cause: Cause,
-        now: Time,
-    ) {
-        let found = self.conns.entry((node, wire)).or_default().given(message, cause);
-        self.note(agent, found);
-        self.given_content((node, agent), message, now);
+    pub(crate) fn given(&mut self, at: (NodeKey, usize), given: Given<'_>, now: Time) {
+        let Given { message, cause, wire } = given;
+        let found = self.conns.entry((at.0, wire)).or_default().given(message, cause);
+        self.note(at.1, found);
+        self.given_content(at, message, now);
     }
 
     /// The same in reply to a request.
@@ -466,12 +451,30 @@ impl Oracle {
     }
 }
 
-/// How a node hears an agent.
+/// An agent's message as a node hears it.
 #[derive(Debug, Clone, Copy)]
-struct Hears {
-    process: u32,
-    /// Over another connection than before.
-    anew: bool,
+pub(crate) struct Heard<'a> {
+    pub(crate) report: &'a Report,
+    pub(crate) node: NodeKey,
+    /// The server at which the node has the agent then.
+    pub(crate) place: usize,
+    /// Which process of the agent it comes from.
+    pub(crate) process: u32,
+}
+
+/// A server's message for an agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) server: usize,
+    pub(crate) message: &'a ServerToAgent,
+}
+
+/// A message that a node gives an agent on a WebSocket, and why it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) message: &'a ServerToAgent,
+    pub(crate) cause: Cause,
+    pub(crate) wire: u64,
 }
 
 /// The rule, and how it is broken.

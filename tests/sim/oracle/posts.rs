@@ -18,15 +18,18 @@ pub(super) struct Posts {
     refused: Vec<Report>,
 }
 
+/// A message on its way to a server of mode `http`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Post<'a> {
+    pub(crate) report: &'a Report,
+    /// Until when the server has asked this node for a pause.
+    pub(crate) paused_until: Option<Time>,
+}
+
 impl Oracle {
     /// A message is posted. `paused_until`: what the server has asked this node for.
-    pub(crate) fn posts(
-        &mut self,
-        (node, key): (NodeKey, Key),
-        report: &Report,
-        paused_until: Option<Time>,
-        now: Time,
-    ) {
+    pub(crate) fn posts(&mut self, (node, key): (NodeKey, Key), post: Post<'_>, now: Time) {
+        let Post { report, paused_until } = post;
         let agent = report.agent;
         if paused_until.is_some_and(|until| now < until) {
             self.fail("http", || {

@@ -166,6 +166,21 @@ impl World {
         }
     }
 
+    /// Asserts that the server has forgotten an agent that has stopped cleanly and whose goodbye has arrived.
+    ///
+    /// opamp-go notices late that it is being stopped: where its peer closes first, it may dial once more
+    /// and report its full state after its goodbye. The server knows it again then, and rightly so; the
+    /// client's own log tells whether it did.
+    pub(crate) async fn forgot(&mut self, agent: &Agent) {
+        let sent = agent.log().events(Mark::default(), "sent");
+        let goodbye = sent.iter().find(|event| event.has_field("agent_disconnect"));
+        let goodbye = goodbye.expect("it said goodbye").number("conn");
+        let has_dialled_again = sent.last().is_some_and(|last| last.number("conn") > goodbye);
+        if !has_dialled_again {
+            assert_eq!(self.server.state(&agent.uid).await, None, "the server remembers it");
+        }
+    }
+
     /// Waits until the server has forgotten an agent that has ended. Fails the test after [`PATIENCE`].
     pub(crate) async fn forgotten(&mut self, agent: &Agent) {
         let forgetting = async {

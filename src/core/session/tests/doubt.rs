@@ -89,6 +89,6 @@ fn a_message_that_comes_again_has_not_answered_what_was_asked_in_its_reply() {
     assert!(lost.ends_with(&[0x30, 1]) || lost.len() > 18, "the question is in it: {lost:?}");
     gateway.request(&bytes(&message::heartbeat(6)));
     assert_eq!(gateway.full_state(), FullState::Wanted);
-    // A lost question is asked again, and nothing else has to be said because of it.
+    // A lost question is asked again, and that is all that follows from it.
     assert_eq!(gateway.info().server_lacks, FieldSet::EMPTY);
 }

@@ -41,7 +41,7 @@ pub(in crate::core::session) const fn route(incarnation: u32) -> Route {
 pub(in crate::core::session) struct TestLink {
     pub(in crate::core::session) server: ServerId,
     pub(in crate::core::session) incarnation: u32,
-    /// What the server remembers; `None`: it forgets agents with the link.
+    /// The server's memory, if it outlives the link.
     pub(in crate::core::session) memory: Option<Incarnation>,
     pub(in crate::core::session) is_up: bool,
     /// Messages it takes before it is full.

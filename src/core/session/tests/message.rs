@@ -12,7 +12,7 @@ use crate::opamp::proto::{
 /// `ReportsRemoteConfig`.
 pub(in crate::core::session) const CAPABILITIES: u64 = 0x1 | 0x2 | 0x4 | 0x800 | 0x1000;
 
-/// What an agent reports, a number for each field. `None`: not in the message, or never heard of.
+/// What an agent reports, a number for each field. `None`: left out of the message, or yet to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::core::session) struct Status {
     pub(in crate::core::session) description: Option<u32>,

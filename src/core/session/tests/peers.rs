@@ -17,7 +17,7 @@ pub(super) struct AgentPeer {
     full_on_reconnect: bool,
     next_number: u64,
     pub(super) status: Status,
-    /// What changed and is not reported.
+    /// What changed and is yet to be reported.
     unreported: Status,
     pub(super) connection: Option<ConnectionId>,
     connections: u64,

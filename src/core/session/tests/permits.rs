@@ -37,7 +37,7 @@ fn asked(gateway: &mut Gateway) -> Vec<u64> {
     given.map(|sent| ServerToAgent::decode(&sent.bytes[..]).unwrap().flags).collect()
 }
 
-/// Nothing of the agent's state is kept any more.
+/// The store has lost all of the agent's state.
 fn evict_all(gateway: &mut Gateway) {
     agent_field::STATE_PARTS.into_iter().for_each(|part| gateway.evict(part));
 }
@@ -83,7 +83,7 @@ fn r9_capabilities_are_no_message_of_their_own() {
     let sent = sent(&mut gateway);
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert!(sent[1].custom_message.is_some());
-    // Nor does a server get them that asks for everything, when nothing else is known.
+    // A server that asks for everything gets as little, while they are all that is known.
     gateway.server_says(route(1), &bytes(&message::ask()));
     gateway.permits();
     assert!(gateway.effects.to_server.is_empty());
@@ -118,7 +118,7 @@ fn what_passes_for_the_whole_state_does_not_introduce_without_the_rest() {
     gateway.permits();
     let whole = Status { description: Some(1), ..Status::FIRST };
     assert_eq!(message::status(&sent(&mut gateway)[0]), whole);
-    // It was refused: the server still knows nothing of the agent.
+    // It was refused: to the server the agent is still new.
     let mut gateway = relinked(Status { health: Some(1), ..Status::default() });
     gateway.permits();
     gateway.agent_says(HERE, &bytes(&message::report(2, described)));
@@ -140,7 +140,7 @@ fn what_cannot_pass_for_the_whole_state_introduces_alone() {
 #[test]
 fn a_report_that_passes_for_the_whole_state_and_introduces_is_followed_by_the_rest() {
     let mut gateway = Gateway::new(crate::clock::now());
-    // It promises nothing but its description, and has more than that.
+    // It promises its description alone, and has more than that.
     let report =
         |number, status| AgentToServer { capabilities: 1, ..message::report(number, status) };
     gateway.agent_says(HERE, &bytes(&report(0, Status::FIRST)));
@@ -165,7 +165,7 @@ fn an_answer_that_the_gateway_asked_for_goes_without_another_permit() {
     gateway.server_says(route(1), &bytes(&message::ask()));
     gateway.permits();
     assert_eq!(asked(&mut gateway), [1]);
-    // Neither would wait for a turn nor find anything kept when it comes.
+    // With a permit of its own it would come too late: the store has lost it again by then.
     gateway.agent_says(HERE, &full(1));
     evict_all(&mut gateway);
     assert!(message::status(&sent(&mut gateway)[0]).is_complete());
@@ -213,8 +213,8 @@ fn r4_a_map_that_was_asked_for_follows_a_report_of_its_hash_alone() {
     assert_eq!(message::status(then), Status::default(), "and nothing that the server has");
 }
 
-/// A server that remembers the agent, reached over another link: what was on its way is in doubt, and nothing
-/// else.
+/// A server that remembers the agent, reached over another link: what was on its way is in doubt, and
+/// that alone.
 #[test]
 fn a_server_that_remembers_gets_what_was_in_doubt_and_no_introduction() {
     let mut gateway = gateway();
@@ -234,7 +234,7 @@ fn a_server_that_remembers_gets_what_was_in_doubt_and_no_introduction() {
     let again = sent(&mut gateway);
     assert_eq!(message::status(&again[0]), Status { health: Some(0), ..Status::default() });
     gateway.server_says(gateway.info().sent_on.unwrap(), &bytes(&message::ack()));
-    // A new memory: everything that was told is remembered no more.
+    // A new memory: everything that was told is forgotten.
     gateway.link.memory = Some(crate::ident::Incarnation(2));
     gateway.link_up();
     gateway.permits();

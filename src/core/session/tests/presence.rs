@@ -96,7 +96,7 @@ fn r8_over_plain_http_the_absence_of_polls_is_the_loss() {
     gateway.now = start + POLICY.poll_timeout;
     gateway.look(None);
     assert_eq!(gateway.effects.deadline, Some(until), "it was heard since");
-    // The gateway itself may have told it to stay away, but not for ever.
+    // The gateway itself may have told it to stay away, within limits.
     gateway.now = until;
     let told = until + Duration::from_secs(600);
     gateway.look(Some(told));

@@ -32,7 +32,7 @@ enum Event {
     LinkDown,
     LinkUp,
     Room(usize),
-    /// The server has time for what comes, or not.
+    /// Whether the server has time for what comes.
     HasTime(bool),
     Evicted(u32),
     ServerRestarts,
@@ -106,7 +106,7 @@ impl World {
             }
             Event::Change(_) | Event::Custom | Event::Heartbeat | Event::AgentLeaves => {}
             Event::Wait(time) => {
-                // No network holds back for long what the agent gets at all.
+                // What the agent gets at all it gets soon.
                 if time > Duration::from_secs(1) {
                     self.agent_reads(100);
                 }

@@ -20,7 +20,7 @@ fn health(number: u64) -> Vec<u8> {
     bytes(&message::report(number, Status { health: Some(health_of(number)), ..Status::default() }))
 }
 
-/// New with each message, or it would not go on.
+/// New with each message, so that it goes on.
 fn health_of(number: u64) -> u32 {
     100 + u32::try_from(number).unwrap()
 }
@@ -305,7 +305,7 @@ fn r7_offers_wait_until_the_agent_is_there_and_then_go_in_order() {
     gateway.lost(HERE);
     gateway.server_says(route(1), &bytes(&message::offer(1)));
     gateway.server_says(route(1), &bytes(&message::offer(2)));
-    // Its connection is there, its report not yet: a push must not overtake what waits.
+    // Its connection is there before its report: what waits goes before a push.
     gateway.opens(ConnectionId(2));
     gateway.server_says(route(1), &bytes(&message::offer(3)));
     assert!(gateway.effects.to_agent.is_empty());
