@@ -246,7 +246,7 @@ impl World {
             None if self.servers[server].overloaded && self.random.percent(70) => {
                 Some(self.status(server, 503))
             }
-            None if self.refuses(key, &report) => {
+            None if self.refuses(&report) => {
                 let status = self.random.pick(&[400, 413]);
                 Some(Answered::Status { status, retry_after: None })
             }
@@ -271,17 +271,9 @@ impl World {
         Answered::Status { status, retry_after }
     }
 
-    /// Whether the servers of this story refuse this message for what it says. Only if it is its agent's
-    /// last under way: a session takes a refusal for all of them, and if the channel goes down later, what
-    /// waited behind the refused message stays unsent until the agent reports it again.
-    fn refuses(&mut self, key: Key, report: &Report) -> bool {
-        let at = (node_of_key(key), report.agent);
-        let alone = self.oracle.under_way(at, self.server_of(key)) <= 1;
-        alone
-            && !self.calm
-            && self.plan.refuses
-            && report.custom.is_some()
-            && self.random.percent(30)
+    /// Whether the servers of this story refuse this message for what it says.
+    fn refuses(&mut self, report: &Report) -> bool {
+        !self.calm && self.plan.refuses && report.custom.is_some() && self.random.percent(30)
     }
 
     /// What came of a message is known to the gateway.

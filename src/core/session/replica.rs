@@ -36,6 +36,18 @@ use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, RawHash};
 use crate::opamp::field_set::{FieldSet, agent_field};
 
+/// A message that the server has refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The server owed an answer. If it owed none, another message passed for this answer, and what that
+    /// one brought is in doubt: it may be anything the server is believed to have.
+    pub(super) awaited: bool,
+    /// What the message said must be sent once more.
+    pub(super) again: bool,
+    /// Other messages on the same link wait for their answers.
+    pub(super) more_unanswered: bool,
+}
+
 /// What is known of the agent's state, also in a session's record. See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaState {
@@ -260,14 +272,17 @@ impl Replica {
         }
     }
 
-    /// The server has refused something: of what is on its way; or of anything it has, if it was `awaited`
-    /// no more. `again`: it must be sent once more.
-    pub(super) fn refused(&mut self, awaited: bool, again: bool) {
-        if let Some(state) = &mut self.0 {
-            if !awaited {
-                state.in_flight = state.acked;
-            }
-            state.lost(again);
+    /// The server has refused a message. Which parts it brought is open: it may be any that is on its way.
+    pub(super) fn refused(&mut self, refused: Refused) {
+        let Some(state) = &mut self.0 else { return };
+        if !refused.awaited {
+            state.in_flight = state.acked;
+        }
+        let in_flight = state.in_flight;
+        state.lost(refused.again);
+        if refused.more_unanswered && !refused.again {
+            // Other messages are still on their way, and may be lost with their link.
+            state.in_flight = in_flight;
         }
     }
 
@@ -400,13 +415,24 @@ mod tests {
         replica.parts_sent(STATE);
         replica.all_answered();
         replica.parts_sent(HEALTH);
-        replica.refused(true, false);
+        replica.refused(Refused { awaited: true, again: false, more_unanswered: false });
         assert_eq!(
             (replica.pending(), replica.state().acked),
             (FieldSet::EMPTY, STATE.minus(HEALTH))
         );
-        replica.refused(false, true);
+        replica.refused(Refused { awaited: false, again: true, more_unanswered: false });
         assert_eq!(replica.pending(), STATE.minus(HEALTH), "any part may be meant");
+    }
+
+    #[test]
+    fn what_goes_behind_a_refused_message_is_sent_again_if_its_link_is_lost() {
+        let mut replica = reported();
+        replica.parts_sent(STATE.minus(HEALTH));
+        replica.parts_sent(HEALTH);
+        replica.refused(Refused { awaited: true, again: false, more_unanswered: true });
+        assert!(replica.pending().is_empty(), "what was refused is sent once");
+        replica.wire_lost(true);
+        assert!(HEALTH.is_subset(replica.pending()), "the second message was never answered");
     }
 
     #[test]

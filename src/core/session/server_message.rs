@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;
 use super::{
@@ -65,7 +66,8 @@ impl Session {
         if !self.outstanding.take_lost(from) {
             return None;
         }
-        self.replica.refused(true, again);
+        let more_unanswered = self.outstanding.unanswered() > 0;
+        self.replica.refused(Refused { awaited: true, again, more_unanswered });
         if again {
             // It may have been an announcement.
             self.permits.announce_later();
@@ -136,9 +138,9 @@ fn take_server_message<P: Port>(
     let mut unavailable = None;
     if let Some(error) = scan.error() {
         let overloaded = error.kind == ErrorKind::Unavailable;
-        // Which message it refused, the server leaves open. If it owed no answer, another message passed
-        // for it, and what that one brought is in doubt.
-        work.session.replica.refused(answer.is_some(), overloaded);
+        let more_unanswered = work.session.outstanding.unanswered() > 0;
+        let refused = Refused { awaited: answer.is_some(), again: overloaded, more_unanswered };
+        work.session.replica.refused(refused);
         unavailable = overloaded.then_some(error.retry_after);
     }
     if let Some(retry_after) = unavailable {

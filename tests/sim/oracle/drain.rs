@@ -161,11 +161,6 @@ impl Oracle {
         }
     }
 
-    /// Messages of an agent on their way from a node to a server.
-    pub(crate) fn under_way(&mut self, at: (NodeKey, usize), server: usize) -> u32 {
-        self.seen(at).handover.under_way.get(&server).copied().unwrap_or(0)
-    }
-
     /// What an agent said as its last word to this node has gone on by now, if it was at this server.
     pub(crate) fn goodbye_is_passed_on(&mut self, at: (NodeKey, usize), server: usize) {
         let seen = self.seen(at);
