@@ -135,6 +135,7 @@ impl World {
             let status = gateway.gate.observe(connected);
             if let Some(until) = status.expected_until {
                 gateway.sessions.excuse_absence(until);
+                self.oracle.absences_excused(node, until.saturating_duration_since(self.start));
             }
             let (parked, held) = (gateway.gate.parked(), gateway.gate.held);
             if (status.parked, status.held) != (parked, held) {

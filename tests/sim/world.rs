@@ -45,7 +45,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) random: Random,
     pub(crate) now: Time,
-    start: Instant,
+    pub(crate) start: Instant,
     queue: BinaryHeap<Entry>,
     order: u64,
     pub(crate) agents: Vec<Agent>,

@@ -48,6 +48,8 @@ struct Outside {
 /// A node's admission, as the oracle sees it.
 #[derive(Debug)]
 pub(super) struct GateSeen {
+    /// Until then absent agents are expected back.
+    pub(super) excused_until: Time,
     params: AdmissionParams,
     /// Entries a second, if the operator has set them.
     rate: Option<f64>,
@@ -69,6 +71,7 @@ impl GateSeen {
         let stale = Time::from_secs(if crowded { 60 } else { 0 });
         let ideal = Time::from_secs_f64(agents as f64 / rate.unwrap_or(100.0));
         Self {
+            excused_until: Time::ZERO,
             params,
             rate,
             reserve: plan.connections_max / 16,
@@ -205,6 +208,13 @@ impl Oracle {
         let found = gate.outside.iter().find(|(_, outside)| late(outside));
         if let Some((agent, since)) = found.map(|(agent, outside)| (*agent, outside.since)) {
             self.fail("admission", || format!("agent {agent} is outside since {since:?}"));
+        }
+    }
+
+    /// Admission has agents wait, or come later: no session ends by its agent's absence until then.
+    pub(crate) fn absences_excused(&mut self, node: NodeKey, until: Time) {
+        if let Some(gate) = self.gates.get_mut(&node) {
+            gate.excused_until = gate.excused_until.max(until);
         }
     }
 

@@ -283,10 +283,14 @@ impl Oracle {
         if disconnects && self.keeps_away((sent.node, agent), presence, sent.at) {
             self.fail("R8", || format!("the session of agent {agent} ends, which is kept away"));
         }
+        let excused_until =
+            self.gates.get(&sent.node).map_or(Time::ZERO, |gate| gate.excused_until);
         let seen = self.seen((sent.node, agent));
         // An agent that is leaving, and has said everything, may leave before it is introduced to the
         // server that it has been moved to.
-        let over = seen.presence.is_over(sent.at, &params) && seen.customs.first().is_none();
+        let over = seen.presence.is_over(sent.at, &params)
+            && (seen.presence == Presence::Left || sent.at >= excused_until)
+            && seen.customs.first().is_none();
         let ended = sent.report.disconnects && (sent.server == sent.place || over);
         let found = [
             seen.numbers.sent(sent, alone),
