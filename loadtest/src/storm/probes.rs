@@ -23,7 +23,7 @@ use crate::fleet::{FleetRequest, Options};
 /// How long replies are waited for after the end.
 const TAIL: Duration = Duration::from_secs(10);
 
-/// What they found out; part of [`super::outcome::Outcome`], whose keys are an interface.
+/// What they found out; part of [`super::outcome::StormOutcome`], whose keys are an interface.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct ProbeFigures {
     pub(crate) probes: u64,

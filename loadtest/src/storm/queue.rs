@@ -9,7 +9,7 @@ use crate::figures::{round, seconds_to, shown};
 use crate::fleet::manners::Census;
 use crate::fleet::measured::{Measured, Return};
 
-/// The figures; part of [`super::outcome::Outcome`], whose keys are an interface.
+/// The figures; part of [`super::outcome::StormOutcome`], whose keys are an interface.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct QueueFigures {
     /// Agents that return: 100 % are these. Of them, the obedient ones.
