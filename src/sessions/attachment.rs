@@ -48,10 +48,18 @@ impl Attachment {
                     });
                 }
                 OutboxWork::Drained => {
-                    // From here on another node speaks for the agent.
-                    sessions.run(&self.entry, None, |session, moment, port| {
-                        session.drained(moment, port);
+                    // From here on another node speaks for the agent. A writer holds the session's
+                    // lock: with it, what came since the look is seen, and written first.
+                    let is_empty = sessions.run(&self.entry, None, |session, moment, port| {
+                        let is_empty = self.outbox.bytes() == 0;
+                        if is_empty {
+                            session.drained(self.connection, moment, port);
+                        }
+                        is_empty
                     });
+                    if is_empty == Some(false) {
+                        continue;
+                    }
                     return Outgoing::Stopping;
                 }
             }

@@ -5,6 +5,7 @@
 use super::work::Work;
 use super::{Moment, Port, Presence, Session};
 use crate::core::drain::AgentDrain;
+use crate::ident::ConnectionId;
 use crate::mutation::{Breach, is_on};
 
 /// Which sessions a node that drains forgets.
@@ -40,10 +41,15 @@ impl Session {
         AgentDrain::Closing
     }
 
-    /// All that waited for the agent is written, and its connection closes: from here on another node speaks
-    /// for it.
-    pub fn drained<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) {
-        if !self.drains || !self.attendance.is_connected() {
+    /// All that waited for the agent is written, and this connection closes: from here on another node speaks
+    /// for it. A newer connection of the agent has an order of its own.
+    pub fn drained<P: Port>(
+        &mut self,
+        connection: ConnectionId,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) {
+        if !self.drains || !self.attendance.is_on(connection) {
             return;
         }
         let mut work = Work::of(self, moment, port);

@@ -70,7 +70,8 @@ pub trait Port {
     // Towards the agent.
 
     /// Writes one `ServerToAgent`, without a header, for the agent's present connection. `false`: more waits
-    /// there than may, all of it is dropped, and the connection closes.
+    /// there than may, all of it is dropped, and the connection closes. A connection that closes already
+    /// leaves `write` uncalled.
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool;
 
     /// Answers the plain-HTTP request that waits. `settled`: the server has heard and answered everything.

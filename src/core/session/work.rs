@@ -177,15 +177,28 @@ impl<'a, P: Port> Work<'a, P> {
         }
     }
 
-    /// All that waited for an agent goes to its WebSocket.
+    /// All that waited for an agent goes to its WebSocket. If that closes because too much waits there, the
+    /// rest is lost with it; if it closes for another reason, the rest waits for the agent's next one.
     pub(super) fn flush_offers(&mut self) {
-        let now = self.now();
+        let (now, with, uid) = (self.now(), Additions::default(), self.session.uid);
         while let Some(cold) = self.session.cold.as_mut().filter(|cold| cold.mailbox.has_offers()) {
-            let (mailbox, uid) = (&mut cold.mailbox, self.session.uid);
-            let kind = ToAgent::Push(mailbox.bytes());
-            let with = Additions::default();
-            let took = self.port.to_agent(kind, |out| mailbox.write_next((uid, &with), now, out));
+            let mailbox = &mut cold.mailbox;
+            let mut wrote = false;
+            let took = self.port.to_agent(ToAgent::Push(mailbox.bytes()), |out| {
+                wrote = true;
+                mailbox.write_next((uid, &with), now, out);
+            });
+            if !took {
+                let mut lost = Vec::new();
+                while mailbox.has_offers() {
+                    lost.clear();
+                    mailbox.write_next((uid, &with), now, &mut lost);
+                }
+            }
             self.note_overflow(took);
+            if !wrote {
+                return;
+            }
         }
     }
 
