@@ -124,7 +124,7 @@ struct Metrics [] {
     pings_sent: Counter = PingsSent "seawall_edge_sent_pings_total",
     /// Bytes held of messages that are still arriving.
     buffered_bytes: Gauge = BufferedBytes "seawall_edge_buffered_bytes",
-    /// 1 while memory is nearly used up and new connections wait in the kernel's queue, else 0.
+    /// 1 while memory is nearly used up and each listening socket accepts ten connections a second, else 0.
     memory_pressure: Gauge = MemoryPressure "seawall_edge_memory_pressure",
     /// How long tasks that were due waited for a CPU.
     scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
@@ -141,7 +141,7 @@ struct Metrics [] {
     admission_held: Gauge = AdmissionHeld "seawall_admission_held",
     /// Agents known (or in fleet_size) that have no connection now; NaN while that is unknown.
     admission_disconnected: Gauge = AdmissionDisconnected "seawall_admission_disconnected",
-    /// Seconds until the last of them is admitted, as estimated; NaN while that is unknown.
+    /// Seconds until the last disconnected agent is admitted, as estimated; NaN while that is unknown.
     admission_last_in: Gauge = AdmissionLastIn "seawall_admission_last_in_seconds",
     /// Sources (addresses, credentials) whose arrivals are counted for fairness.
     admission_sources: Gauge = AdmissionSources "seawall_admission_sources",

@@ -31,7 +31,8 @@ pub(super) async fn watch(servers: Arc<Servers>, target: Arc<Target>, sessions: 
         }
         let pace = server.pacer.measure(clock::now());
         let queue_bytes = target.transport.waiting_bytes();
-        events::ServerMeasured { queue_bytes, pace }.emit(&server.metrics);
+        events::ServerMeasured { in_use: server.is_in_use(), queue_bytes, pace }
+            .emit(&server.metrics);
         tokio::time::sleep(TICK).await;
     }
 }

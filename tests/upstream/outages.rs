@@ -84,6 +84,8 @@ async fn to_the_next_and_back(mut first: Mock, second: Mock, mode: Mode) {
     let (at_first, at_second) = (mine(&first), mine(&second));
     assert!(!at_first.is_empty() && !at_second.is_empty());
 
+    let healthy = "seawall_upstream_healthy_servers";
+    gateway.wait_metric(healthy, &[("server", "a")], |healthy| healthy == 1.0).await;
     let moved: Vec<Vec<u8>> = at_first.iter().map(|agent| agent.uid().to_vec()).collect();
     first.stop().await;
     first.with(|state| state.forget());
@@ -91,7 +93,6 @@ async fn to_the_next_and_back(mut first: Mock, second: Mock, mode: Mode) {
     second.converged(&refs(&agents)).await;
     at_first[0].set_health("changed elsewhere").await;
     second.converged(&refs(&agents)).await;
-    let healthy = "seawall_upstream_healthy_servers";
     gateway.wait_metric(healthy, &[("server", "a")], |healthy| healthy == 0.0).await;
 
     first.listen().await;

@@ -39,7 +39,7 @@ impl RateSet {
     /// Logs it.
     pub(crate) fn emit(self) {
         let rate = self.rate.map_or_else(|| "automatic".to_owned(), |rate| rate.to_string());
-        info!(target: TARGET, rate, "rate of entry set");
+        info!(target: TARGET, rate, "admission rate set");
     }
 }
 
@@ -98,9 +98,9 @@ fn storm(status: &AdmissionStatus) -> String {
     match last_in {
         Some(last_in) if !automatic => {
             let seconds = last_in.as_secs_f64().ceil();
-            format!("storm: {agents} agents outside, last one in about {seconds:.0} s")
+            format!("storm: {agents} agents disconnected, last one in about {seconds:.0} s")
         }
-        _ => format!("storm: {agents} agents outside, the rate adapts to the machine"),
+        _ => format!("storm: {agents} agents disconnected, the rate adapts to the machine"),
     }
 }
 
@@ -154,7 +154,7 @@ impl PressureChanged {
         metrics().memory_pressure.set(if self.on { 1.0 } else { 0.0 });
         let (resident, max, buffered) = (self.resident_bytes, self.memory_max, self.buffered_bytes);
         if self.on {
-            warn!(target: TARGET, resident, max, buffered, "memory is short: new connections wait in the kernel's queue");
+            warn!(target: TARGET, resident, max, buffered, "memory is short: each listening socket accepts ten connections a second");
         } else {
             debug!(target: TARGET, resident, max, buffered, "memory suffices again");
         }
@@ -179,11 +179,11 @@ mod tests {
             last_in: Some(Duration::from_millis(33_300)),
             expected_until: None,
         };
-        assert_eq!(storm(&status), "storm: 10,000 agents outside, last one in about 34 s");
+        assert_eq!(storm(&status), "storm: 10,000 agents disconnected, last one in about 34 s");
         let automatic = AdmissionStatus { automatic: true, ..status };
         assert_eq!(
             storm(&automatic),
-            "storm: 10,000 agents outside, the rate adapts to the machine"
+            "storm: 10,000 agents disconnected, the rate adapts to the machine"
         );
         let unknown = AdmissionStatus { disconnected: None, last_in: None, ..status };
         assert_eq!(storm(&unknown), "storm: 1,500 arrivals wait, fleet size unknown");

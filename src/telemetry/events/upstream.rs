@@ -238,7 +238,6 @@ pub(crate) struct ServerHealth<'a> {
 impl ServerHealth<'_> {
     /// Logs and counts it.
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
-        metrics.healthy.set(if self.healthy { 1.0 } else { 0.0 });
         metrics.sessions_moved.increment(self.sessions as u64);
         let Self { server, sessions, .. } = self;
         if self.healthy {
@@ -323,6 +322,8 @@ pub(crate) struct PaceMeasured {
 
 /// What waits for a server, taken a few times a second.
 pub(crate) struct ServerMeasured {
+    /// Agents are sent to it.
+    pub in_use: bool,
     /// Bytes on all links' queues.
     pub queue_bytes: usize,
     /// Permits, and how fast they come.
@@ -333,6 +334,7 @@ impl ServerMeasured {
     /// Sets the gauges.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
+        metrics.healthy.set(f64::from(u8::from(self.in_use)));
         metrics.queue_bytes.set(self.queue_bytes as f64);
         for (class, waiting) in Class::ALL.into_iter().zip(self.pace.waiting) {
             metrics.resync_sessions.with(class).set(waiting as f64);
