@@ -107,8 +107,9 @@ fn per_agent(
 
 async fn measure(args: &IdleArgs) -> io::Result<Vec<IdleStep>> {
     let sample = async || {
-        let nobody = || io::Error::other("no gateway answers at --gateway-metrics with its memory");
-        gateway::sample(&args.gateway.gateway_metrics).await.ok_or_else(nobody)
+        let no_gateway =
+            || io::Error::other("no gateway answers at --gateway-metrics with its memory");
+        gateway::sample(&args.gateway.gateway_metrics).await.ok_or_else(no_gateway)
     };
     let empty = sample().await?;
     let mut before = empty;

@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// A connection ended. If it was this session's, the agent is absent and the server is left in peace (R8);
+    /// A connection ended. If it was this session's, the agent is absent and the server hears nothing of it (R8);
     /// while the node drains, it is taken to have gone to another node.
     pub fn connection_lost<P: Port>(
         &mut self,
