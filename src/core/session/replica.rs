@@ -327,12 +327,14 @@ impl Replica {
         }
     }
 
-    /// The server asks for everything; it gets each state once.
+    /// The server asks for everything; it gets each state once. What lacks the description is no full state
+    /// ("Agent Status Compression"): the question stays open, and the agent's answer goes as a whole.
     pub(super) fn full_state_asked(&mut self) {
-        if let Some(state) = &mut self.0
-            && (!state.full_given || is_on(Breach::R4MeetsEveryWish))
-        {
+        let Some(state) = &mut self.0 else { return };
+        if !state.full_given || is_on(Breach::R4MeetsEveryWish) {
             state.ask_for_all();
+        } else if !state.reported.contains(agent_field::AGENT_DESCRIPTION) {
+            state.acked = FieldSet::EMPTY;
         }
     }
 
@@ -448,6 +450,16 @@ mod tests {
         assert!(replica.full_pending(), "it was content, and asks again");
         replica.lose(HEALTH);
         assert_eq!((replica.reported(), replica.full_pending()), (STATE.minus(HEALTH), false));
+    }
+
+    #[test]
+    fn a_state_without_description_leaves_the_question_open() {
+        let state = ReplicaState { reported: HEALTH, pending: HEALTH, ..ReplicaState::EMPTY };
+        let mut replica = Replica::from_record(Some(state));
+        replica.parts_sent(HEALTH);
+        replica.full_state_asked();
+        assert!(replica.pending().is_empty(), "it has been given what there is");
+        assert!(replica.acked_nothing(), "and gets it again with the agent's answer");
     }
 
     #[test]

@@ -174,8 +174,9 @@ impl Oracle {
         let known = asked.known && reserves;
         let before =
             outside.told.filter(|told| known && told.reserved && told.until > now + SECOND);
-        // What was told last may be remembered still.
-        let fresh = outside.told.is_none_or(|told| told.until + SECOND < now);
+        // What was told last, also to a process that is gone, may be remembered still.
+        let fresh = refusal.reason != Reason::BeforeItsTime
+            && outside.told.is_none_or(|told| told.until + SECOND < now);
         outside.told = Some(ToldMoment {
             at: now,
             until: before.map_or(until, |told| told.until.min(until)),

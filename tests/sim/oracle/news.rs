@@ -116,6 +116,9 @@ impl Mirror {
         self.given &= message.flags & 1 != 0;
         if message.flags & 1 != 0 && !self.given {
             (self.has, self.asks) = (Status::default(), true);
+        } else if message.flags & 1 != 0 && self.heard.get(Part::Description).is_none() {
+            // What it was given is no full state: it still waits for one.
+            self.has = Status::default();
         }
         if message.flags & 2 != 0 {
             self.has.parts[Part::Components as usize] = None;
