@@ -225,11 +225,11 @@ pub enum Departure {
 pub enum OfferLoss {
     /// The session ended.
     SessionEnded,
-    /// Too much waits.
+    /// It is larger than the bytes that are left.
     OverBudget,
-    /// A restart was meant for a process that is gone.
+    /// The agent is a new process: the restart command was meant for the old one.
     NewProcess,
-    /// It came from a server that the agent has left.
+    /// It came from a server that the agent has been moved away from.
     FormerServer,
 }
 
