@@ -312,7 +312,7 @@ impl World {
         match effect {
             ChannelEffect::Up => self.channel_up(key),
             ChannelEffect::Down => self.channel_down(key),
-            ChannelEffect::Closed { .. } => {
+            ChannelEffect::Discard | ChannelEffect::Closed { .. } => {
                 if let Some(end) = self.channel_end(key) {
                     end.connected = false;
                 }
