@@ -202,10 +202,12 @@ impl<'a, P: Port> Work<'a, P> {
         }
     }
 
-    /// The agent goes, and its connection is still open: it gets every reply that it is owed.
+    /// The agent goes, and its connection is still open: it gets every reply that it is owed. It goes of its
+    /// own accord, to no other node: its goodbye follows what it said before, also while the node drains.
     pub(super) fn say_farewell(&mut self, why: Departure) {
         let owed = self.session.replies.waive();
         self.acknowledge_owed(owed);
+        self.session.drains = false;
         self.port.detach(why);
     }
 
