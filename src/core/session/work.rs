@@ -184,7 +184,7 @@ impl<'a, P: Port> Work<'a, P> {
         while let Some(cold) = self.session.cold.as_mut().filter(|cold| cold.mailbox.has_offers()) {
             let mailbox = &mut cold.mailbox;
             let mut wrote = false;
-            let took = self.port.to_agent(ToAgent::Push(mailbox.bytes()), |out| {
+            let took = self.port.to_agent(ToAgent::Stored(mailbox.bytes()), |out| {
                 wrote = true;
                 mailbox.write_next((uid, &with), now, out);
             });

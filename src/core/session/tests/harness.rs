@@ -81,6 +81,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) effects: Effects,
     /// The server has time for what comes: a message that has just come gets its permit at once.
     pub(in crate::core::session) has_time: bool,
+    /// The agent's connection takes no message more: too much waits there.
+    pub(in crate::core::session) overflows: bool,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
     /// Every effect, in words.
@@ -107,6 +109,7 @@ impl Gateway {
             },
             effects: Effects::default(),
             has_time: true,
+            overflows: false,
             restores: false,
             log: Vec::new(),
             attached: None,
@@ -356,7 +359,10 @@ impl Port for Gateway {
 
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let connection = self.attached.expect("the agent is on a WebSocket");
-        let is_reply = !matches!(message, ToAgent::Push(_));
+        let is_reply = !matches!(message, ToAgent::Push(_) | ToAgent::Stored(_));
+        if self.overflows {
+            return false;
+        }
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.log.push(format!("to agent {message:?} {bytes:?}"));
