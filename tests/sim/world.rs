@@ -352,6 +352,9 @@ impl World {
                 let server = self.server_of(line.0);
                 let node = node_of_key(line.0);
                 let place = self.place(node, agent);
+                if self.plan.http {
+                    self.oracle.queued(line.0, &report);
+                }
                 self.oracle.sent(&Sent { node, line, server, place, report, at: self.now });
             }
             Ok(report) => {
