@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    AgentMessage, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment, NotSent, Note,
-    Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session,
-    SessionInfo, ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment,
+    NotSent, Note, Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello,
+    Session, SessionInfo, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -214,6 +214,11 @@ impl Gateway {
         self.event_if_there(|session, moment, port| {
             session.server_message(&scan, route, moment, port);
         });
+    }
+
+    /// A message that went out on `route` is lost, and must be sent again.
+    pub(in crate::core::session) fn message_lost(&mut self, route: Route) -> Option<Answer> {
+        self.event(|session, moment, port| session.message_lost(route, true, moment, port))
     }
 
     /// The session's permits, as far as it stands in the queue and its link is up.
