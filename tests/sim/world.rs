@@ -321,7 +321,10 @@ impl World {
     fn carry_out(&mut self, node: NodeKey, note: Note) {
         match note {
             Note::Sent { key, incarnation, uid, bytes } => {
-                self.sent((key, incarnation), uid, &bytes)
+                if let Some(report) = status::decode(&bytes).ok().filter(|_| self.plan.http) {
+                    self.oracle.queued(key, &report);
+                }
+                self.sent((key, incarnation), uid, &bytes);
             }
             Note::Refused { uid, route, why } => {
                 let agent = agent_of(uid);
@@ -352,9 +355,6 @@ impl World {
                 let server = self.server_of(line.0);
                 let node = node_of_key(line.0);
                 let place = self.place(node, agent);
-                if self.plan.http {
-                    self.oracle.queued(line.0, &report);
-                }
                 self.oracle.sent(&Sent { node, line, server, place, report, at: self.now });
             }
             Ok(report) => {
