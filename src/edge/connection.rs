@@ -1,6 +1,7 @@
 //! The life of one connection over HTTP/1.1: accepted and admitted on the accept runtime, served on the other
 //! as a WebSocket or as plain HTTP. It is generic over its transport.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,26 +45,34 @@ pub(super) async fn serve<T: AgentTransport>(
 }
 
 /// The rest of its life. On the runtime that serves admitted agents.
-async fn live<T: AgentTransport>(
+///
+/// Every idle agent pays for this future, so its block captures what it needs: the future of an `async fn`
+/// has room for each argument twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
+fn live<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T::Detached,
     request: Box<FirstRequest>,
     mut closed: Closed,
-    _permit: OwnedSemaphorePermit,
-) {
-    // Boxed: what the handshake needs is gone when the connection idles.
-    let opened = match T::attach(socket) {
-        Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
-        Err(_) => Handshake::Done(CloseReason::Reset),
-    };
-    drop(edge);
-    match opened {
-        Handshake::Agent(agent) => {
-            let (uid, reason) = agent.run().await;
-            closed.uid = uid;
-            closed.reason = reason;
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    async move {
+        // Boxed: what the handshake needs is gone when the connection idles.
+        let opened = match T::attach(socket) {
+            Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
+            Err(_) => Handshake::Done(CloseReason::Reset),
+        };
+        drop(edge);
+        match opened {
+            Handshake::Agent(agent) => {
+                let (uid, reason) = agent.run().await;
+                closed.uid = uid;
+                closed.reason = reason;
+            }
+            Handshake::Done(reason) => closed.reason = reason,
         }
-        Handshake::Done(reason) => closed.reason = reason,
+        // In this order: the place is free before the connection is counted as closed.
+        drop((permit, closed));
     }
 }
 
