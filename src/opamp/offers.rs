@@ -71,8 +71,10 @@ impl Offers {
         self.generation = self.generation.wrapping_add(1);
         self.flags |= scan.flags;
         self.capabilities = scan.capabilities.or(self.capabilities);
-        // The scan has checked the bytes, so every field is well-formed.
-        for field in fields(scan.bytes).map_while(Result::ok) {
+        for field in fields(scan.bytes) {
+            // The scan has checked the bytes, so every field is well-formed. (An adapter such as `map_while`
+            // would put each field into memory.)
+            let Ok(field) = field else { break };
             let whole = &scan.bytes[field.whole.clone()];
             match field.number {
                 server_field::INSTANCE_UID | server_field::FLAGS | server_field::CAPABILITIES => {}
