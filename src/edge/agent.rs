@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         }
     }
 
-    /// Runs the connection to its end. The block captures for the reason that `connection::live` gives.
+    /// Runs the connection to its end. The block captures for the reason that `connection::serve` gives.
     #[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
     pub(super) fn run(
         mut self: Box<Self>,

@@ -24,30 +24,33 @@ use crate::telemetry::events::edge::{
 use crate::websocket::{self, Key};
 
 /// One connection until it is admitted or is over. On the accept runtime.
-pub(super) async fn serve<T: AgentTransport>(
+///
+/// Every parked arrival pays for this future, and every idle agent for that of [`live`]. So their blocks capture
+/// what they need: the future of an `async fn` has room for each argument twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
+pub(super) fn serve<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
-) {
-    let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
-    ConnectionAccepted { peer }.emit();
-    match Box::pin(admit(&edge, socket, peer)).await {
-        Ok((socket, request)) => match socket.detach() {
-            Ok(socket) => {
-                let serving = edge.serving.clone();
-                serving.spawn(live::<T>(edge, socket, request, closed, permit));
-            }
-            Err(_) => closed.reason = CloseReason::Reset,
-        },
-        Err(reason) => closed.reason = reason,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
+        ConnectionAccepted { peer }.emit();
+        match Box::pin(admit(&edge, socket, peer)).await {
+            Ok((socket, request)) => match socket.detach() {
+                Ok(socket) => {
+                    let serving = edge.serving.clone();
+                    serving.spawn(live::<T>(edge, socket, request, closed, permit));
+                }
+                Err(_) => closed.reason = CloseReason::Reset,
+            },
+            Err(reason) => closed.reason = reason,
+        }
     }
 }
 
 /// The rest of its life. On the runtime that serves admitted agents.
-///
-/// Every idle agent pays for this future, so its block captures what it needs: the future of an `async fn`
-/// has room for each argument twice.
 #[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
 fn live<T: AgentTransport>(
     edge: Arc<Edge>,

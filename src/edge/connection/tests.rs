@@ -66,7 +66,7 @@ async fn a_parked_arrival_costs_little() {
     assert!(waiting <= 720, "what waits has {waiting} bytes");
     let (edge, socket, peer, permit) = connection().await;
     let task = size_of_val(&serve(edge, socket, peer, permit));
-    assert!(task <= 400, "the task has {task} bytes");
+    assert!(task <= TASK_BYTES_MAX, "the task has {task} bytes");
 }
 
 /// A stream in memory. Its peer says by a signal of its own that it has gone.
