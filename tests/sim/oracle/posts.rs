@@ -46,7 +46,7 @@ impl Oracle {
         let waiting = self.posts.waiting.entry(key).or_default();
         let place = waiting.iter().position(|waits| waits == report);
         let before = place.map(|place| waiting.drain(..=place)).into_iter().flatten();
-        let overtaken = before.filter(|waits| waits.agent == agent && waits != report).last();
+        let overtaken = before.filter(|waits| waits.agent == agent && waits != report).next_back();
         if let Some(overtaken) = overtaken {
             self.fail("http", || {
                 format!("#{} of {agent} goes before {overtaken:?}", report.number)
