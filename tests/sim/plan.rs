@@ -185,7 +185,7 @@ fn kind(random: &mut Random) -> Kind {
         patience: Duration::from_secs(if random.percent(60) { 45 } else { random.pick(&[1, 10]) }),
         obeys: random.percent(65),
         clock_percent: random.pick(&[100, 100, 92, 109]),
-        shows_uid: random.percent(50),
+        shows_uid: random.percent(80),
         heartbeat: (polls || random.percent(75)).then_some(interval),
         silent: !polls && random.percent(15),
         accepts_config,
