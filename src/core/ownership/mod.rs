@@ -5,6 +5,7 @@
 //! its sessions. The homes together are the *map*. A node that has a *lease* in the store is a *member*.
 
 mod calls;
+pub mod encoding;
 #[cfg(test)]
 mod generate;
 mod ids;
