@@ -17,5 +17,6 @@ mod scratch;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 mod upstream;
 pub mod websocket;
