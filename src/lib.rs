@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod ident;
 pub mod mutation;
 pub mod opamp;
+pub mod ownership;
 mod scratch;
 pub mod sessions;
 pub mod store;
