@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     CertificateFingerprint, Change, Counter, Epoch, Figures, Home, HomeChange, Lease, MapVersion,
-    NodeIncarnation, NodeName, Renew, Secret, ShardId, Snapshot, SoftwareVersion, StoreCall,
+    NodeIncarnation, NodeName, Renew, RunId, Secret, ShardId, Snapshot, SoftwareVersion, StoreCall,
 };
 
 /// Random numbers, the same for the same seed: `SplitMix64`.
@@ -58,12 +58,14 @@ pub(super) fn lease(dice: &mut Dice, incarnation: NodeIncarnation) -> Lease {
         incarnation,
         counter: Counter(dice.roll(4)),
         read: MapVersion(dice.roll(4)),
+        run: RunId(u128::from(dice.roll(3))),
         joined: MapVersion(dice.roll(4)),
         address,
         fingerprint: CertificateFingerprint([dice.byte(); 32]),
         software: SoftwareVersion::new("0.1.0"),
         settings: dice.roll(u64::MAX),
         lone_speaks: dice.one_in(2),
+        leaving: dice.one_in(4),
         format: 1,
         figures: Figures {
             connected: u32::try_from(dice.roll(1 << 32)).expect("that many sides"),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::ids::{CertificateFingerprint, Counter, MapVersion, NodeIncarnation, NodeName};
+use super::ids::{CertificateFingerprint, Counter, MapVersion, NodeIncarnation, NodeName, RunId};
 
 /// The version of a node's software, as a short text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -65,6 +65,8 @@ pub struct Lease {
     pub counter: Counter,
     /// The version of membership and map that the node has read.
     pub read: MapVersion,
+    /// The life of the store in which it read that: versions of two lives do not compare.
+    pub run: RunId,
     /// The version that its joining made; 0 until the node knows it.
     pub joined: MapVersion,
     /// Where its node links are dialled; `None`: no other node needs to.
@@ -77,6 +79,8 @@ pub struct Lease {
     pub settings: u64,
     /// Whether it goes on speaking as the only member while the store is away (`lone = "speak"`).
     pub lone_speaks: bool,
+    /// Whether it hands its shards over and takes none.
+    pub leaving: bool,
     /// The highest format of stored values that it knows.
     pub format: u8,
     /// What the others count with.
@@ -93,6 +97,8 @@ pub struct LeaseHead {
     pub counter: Counter,
     /// The version of membership and map that the node has read.
     pub read: MapVersion,
+    /// The life of the store in which it read that.
+    pub run: RunId,
     /// The node's name.
     pub name: NodeName,
 }
@@ -104,6 +110,7 @@ impl Lease {
             incarnation: self.incarnation,
             counter: self.counter,
             read: self.read,
+            run: self.run,
             name: self.name.clone(),
         }
     }

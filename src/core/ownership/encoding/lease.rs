@@ -1,12 +1,12 @@
 //! A lease as bytes.
 //!
-//! The head, alike in every format: format, counter, incarnation, version read, name. Then, in format 1:
+//! The head, alike in every format: format, counter, incarnation, version read, name, run read. Then, in format 1:
 //! version joined, address, fingerprint, software, settings, flags, highest format known, figures.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::core::ownership::ids::{CertificateFingerprint, Counter, MapVersion, NodeName};
+use crate::core::ownership::ids::{CertificateFingerprint, Counter, MapVersion, NodeName, RunId};
 use crate::core::ownership::lease::{Figures, Lease, LeaseHead, SoftwareVersion};
 
 use super::FORMAT;
@@ -14,6 +14,8 @@ use super::reader::{ValueFault, ValueReader};
 
 /// A bit of the flags: the node goes on speaking as the only member.
 const LONE_SPEAKS: u8 = 1;
+/// A bit of the flags: the node hands its shards over.
+const LEAVING: u8 = 2;
 
 /// A lease that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +34,13 @@ pub fn encode_lease(lease: &Lease) -> Vec<u8> {
     bytes.extend(lease.incarnation.get().to_be_bytes());
     bytes.extend(lease.read.0.to_be_bytes());
     put_text(&mut bytes, lease.name.as_str());
+    bytes.extend(lease.run.0.to_be_bytes());
     bytes.extend(lease.joined.0.to_be_bytes());
     put_address(&mut bytes, lease.address);
     bytes.extend(lease.fingerprint.0);
     put_text(&mut bytes, lease.software.as_str());
     bytes.extend(lease.settings.to_be_bytes());
-    bytes.push(if lease.lone_speaks { LONE_SPEAKS } else { 0 });
+    bytes.push(flags(lease));
     bytes.push(lease.format);
     let Figures { connected, absent, waiting, rate, need, told_until, overload } = lease.figures;
     let told_until_ms = u32::try_from(told_until.as_millis()).unwrap_or(u32::MAX);
@@ -46,6 +49,12 @@ pub fn encode_lease(lease: &Lease) -> Vec<u8> {
     }
     bytes.push(overload);
     bytes
+}
+
+const fn flags(lease: &Lease) -> u8 {
+    let lone = if lease.lone_speaks { LONE_SPEAKS } else { 0 };
+    let leaving = if lease.leaving { LEAVING } else { 0 };
+    lone | leaving
 }
 
 /// Names and versions are short: their types see to it.
@@ -85,20 +94,29 @@ pub fn decode_lease(bytes: &[u8]) -> Result<StoredLease, ValueFault> {
     let incarnation = reader.incarnation()?;
     let read = version(&mut reader)?;
     let name = NodeName::try_new(reader.text("name")?).map_err(|_| ValueFault::Field("name"))?;
+    let run = RunId(u128::from_be_bytes(reader.array()?));
     if format != FORMAT {
-        return Ok(StoredLease::Unknown(LeaseHead { incarnation, counter, read, name }));
+        return Ok(StoredLease::Unknown(LeaseHead { incarnation, counter, read, run, name }));
     }
+    let joined = version(&mut reader)?;
+    let address = address(&mut reader)?;
+    let fingerprint = CertificateFingerprint(reader.array()?);
+    let software = SoftwareVersion::new(reader.text("software version")?);
+    let settings = reader.u64()?;
+    let flags = reader.byte()?;
     Ok(StoredLease::Known(Box::new(Lease {
         name,
         incarnation,
         counter,
         read,
-        joined: version(&mut reader)?,
-        address: address(&mut reader)?,
-        fingerprint: CertificateFingerprint(reader.array()?),
-        software: SoftwareVersion::new(reader.text("software version")?),
-        settings: reader.u64()?,
-        lone_speaks: reader.byte()? & LONE_SPEAKS != 0,
+        run,
+        joined,
+        address,
+        fingerprint,
+        software,
+        settings,
+        lone_speaks: flags & LONE_SPEAKS != 0,
+        leaving: flags & LEAVING != 0,
         format: reader.format()?,
         figures: figures(&mut reader)?,
     })))

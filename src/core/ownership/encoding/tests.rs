@@ -9,7 +9,7 @@ use super::*;
 use crate::core::ownership::generate::{Dice, lease, node};
 use crate::core::ownership::{
     CertificateFingerprint, Counter, Epoch, Figures, Home, Lease, MapVersion, NodeIncarnation,
-    NodeName, Secret, SoftwareVersion,
+    NodeName, RunId, Secret, SoftwareVersion,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -22,12 +22,14 @@ fn golden_lease() -> Lease {
         incarnation: NodeIncarnation::new(0x0123_4567_89ab_cdef).unwrap(),
         counter: Counter(7),
         read: MapVersion(3),
+        run: RunId(0x1234),
         joined: MapVersion(2),
         address: Some(([10, 0, 0, 1], 4321).into()),
         fingerprint: CertificateFingerprint([0xfe; 32]),
         software: SoftwareVersion::new("0.1.0"),
         settings: 0x55aa,
         lone_speaks: true,
+        leaving: true,
         format: 1,
         figures: Figures {
             connected: 1,
@@ -45,9 +47,10 @@ fn golden_lease() -> Lease {
 fn every_version_reads_these_values() {
     let head = "0100000000000000070123456789abcdef00000000000000030973656177616c6c2d30";
     let address = "0000000000000002040a00000110e1";
-    let rest = "05302e312e3000000000000055aa010100000001000000020000000300000004000000050000000607";
+    let run = "00000000000000000000000000001234";
+    let rest = "05302e312e3000000000000055aa030100000001000000020000000300000004000000050000000607";
     let fingerprint = "fe".repeat(32);
-    let golden = format!("{head}{address}{fingerprint}{rest}");
+    let golden = format!("{head}{run}{address}{fingerprint}{rest}");
     assert_eq!(hex(&encode_lease(&golden_lease())), golden);
     let epoch = Epoch { number: 9, taker: node(1) };
     let home = encode_home(StoredHome::Home(Home { node: node(2), epoch }));
@@ -74,7 +77,7 @@ fn of_a_later_format_the_head_is_read() {
     let mut bytes = encode_lease(&golden_lease());
     bytes[0] = FORMAT + 1;
     // Behind the head everything may be different.
-    bytes.truncate(26 + "seawall-0".len());
+    bytes.truncate(42 + "seawall-0".len());
     assert_eq!(decode_lease(&bytes), Ok(StoredLease::Unknown(golden_lease().head())));
     assert_eq!(decode_secret(&[FORMAT + 1]), Ok(None));
     let home = StoredHome::Vacant(Epoch { number: 9, taker: node(1) });
