@@ -11,6 +11,7 @@ pub mod drain;
 pub mod http_mode;
 pub mod keepalive;
 pub mod link;
+pub mod ownership;
 pub mod pacing;
 pub mod placement;
 pub mod pressure;
