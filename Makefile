@@ -35,7 +35,7 @@ PROOF = GO="$$(.ci/go)" CI=true $(CARGO) run -q -p proof -- --bin $(TARGET)/rele
 # The simulation is an integration test of the gateway's crate, built with a feature of its own. It is
 # asked for here alone: a member of the workspace that asked for it would turn it on for every build,
 # and a second workspace would compile every dependency once more.
-SIM := $(CARGO) test --features simulation --test sim
+SIM := $(CARGO) test --features simulation --test sim --test sim_ownership
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
 	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
@@ -92,7 +92,7 @@ fmt: ## Check formatting (`cargo fmt` fixes it).
 
 clippy: ## Run the lints; each finding is an error.
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --features simulation --lib --test sim -- -D warnings
+	$(CARGO) clippy --features simulation --lib --test sim --test sim_ownership -- -D warnings
 
 unit: ## Run unit and property tests alone.
 	$(CARGO) test --workspace --lib --bins

@@ -1,5 +1,5 @@
-//! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), of admission, of the drain and of mode
-//! `http`, one at a time, which the simulation must notice: a check proves something only if it has been seen
+//! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), of admission, of the drain, of mode
+//! `http` and of ownership, one at a time, which the simulation must notice: a check proves something only if it has been seen
 //! to complain. Rank 0: it stands alone.
 //!
 //! The code asks [`is_on`] where it would break a rule. In a build outside of the feature
@@ -82,10 +82,46 @@ pub enum Breach {
     AdmissionLeaksHold,
     /// Sessions end while admission keeps their agents away.
     AdmissionExcusesNoAbsence,
+    /// Ownership: a change that takes a node over goes without the counter that stood still.
+    OwnershipTakesWithoutCounter,
+    /// Ownership: a node goes on confirming one that it has asked to take over.
+    OwnershipAskingLeavesFree,
+    /// Ownership: a node asks to take over one that it has just confirmed.
+    OwnershipTakesConfirmed,
+    /// Ownership: a node confirms whatever the asker holds true.
+    OwnershipConfirmsAnyView,
+    /// Ownership: a lease counts at once in a store that went back.
+    OwnershipTrustsStoreThatWentBack,
+    /// Ownership: a lease counts though a member's store is another one.
+    OwnershipIgnoresOtherRuns,
+    /// Ownership: a renewal counts from its answer instead of its sending.
+    OwnershipCountsFromAnswer,
+    /// Ownership: a lease is measured by the monotonic clock alone.
+    OwnershipIgnoresWallClock,
+    /// Ownership: a node takes over one that need not know of it.
+    OwnershipTakesAsStranger,
+    /// Ownership: a node that may have been taken over unnoticed goes on at once.
+    OwnershipIgnoresDoubt,
+    /// Ownership: a node takes what has no home in its first lease time.
+    OwnershipTakesInFirstLease,
+    /// Ownership: a new home speaks for a shard before it has read that the map gives it.
+    OwnershipInstallsUnread,
+    /// Ownership: a store that went back is believed, whatever was seen before.
+    OwnershipAcceptsLowerEpochs,
+    /// Ownership: a change that is not answered counts as refused.
+    OwnershipTakesSilenceForNo,
+    /// Ownership: the only member goes on without the store, unasked.
+    OwnershipLoneSpeaks,
+    /// Ownership: a node goes on without the store for ever.
+    OwnershipForgetsAutonomy,
+    /// Ownership: what waits for servers is sent after the right to speak was lost.
+    OwnershipKeepsWhatWaits,
+    /// Ownership: a node that joins asks for nothing.
+    OwnershipNeverBalances,
 }
 
 impl Breach {
-    /// All of them, in the order of the rules.
+    /// Those that the simulation of fleets must notice, in the order of the rules.
     pub const ALL: [Self; 37] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
@@ -124,6 +160,28 @@ impl Breach {
         Self::HttpReordersPosts,
         Self::HttpNeverProbes,
         Self::HttpNeverPolls,
+    ];
+
+    /// Those of ownership, which the simulation of nodes must notice.
+    pub const OWNERSHIP: [Self; 18] = [
+        Self::OwnershipTakesWithoutCounter,
+        Self::OwnershipAskingLeavesFree,
+        Self::OwnershipTakesConfirmed,
+        Self::OwnershipConfirmsAnyView,
+        Self::OwnershipTrustsStoreThatWentBack,
+        Self::OwnershipIgnoresOtherRuns,
+        Self::OwnershipCountsFromAnswer,
+        Self::OwnershipIgnoresWallClock,
+        Self::OwnershipTakesAsStranger,
+        Self::OwnershipIgnoresDoubt,
+        Self::OwnershipTakesInFirstLease,
+        Self::OwnershipInstallsUnread,
+        Self::OwnershipAcceptsLowerEpochs,
+        Self::OwnershipTakesSilenceForNo,
+        Self::OwnershipLoneSpeaks,
+        Self::OwnershipForgetsAutonomy,
+        Self::OwnershipKeepsWhatWaits,
+        Self::OwnershipNeverBalances,
     ];
 }
 

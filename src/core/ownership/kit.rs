@@ -1,0 +1,49 @@
+//! What the unit tests of this folder share: short names for nodes, shards, leases.
+
+use std::time::Duration;
+
+use super::{
+    CertificateFingerprint, Counter, Epoch, Figures, Lease, MapVersion, NodeIncarnation, NodeName,
+    NodeParams, RunId, ShardId, SoftwareVersion,
+};
+
+pub(super) fn params() -> NodeParams {
+    NodeParams {
+        lease: Duration::from_secs(10),
+        autonomy: Duration::from_secs(1_800),
+        shards: 12,
+        lone_speaks: false,
+        private: false,
+    }
+}
+
+pub(super) fn node(number: u64) -> NodeIncarnation {
+    NodeIncarnation::new(number).unwrap()
+}
+
+pub(super) fn shard(number: u16) -> ShardId {
+    ShardId::new(number).unwrap()
+}
+
+pub(super) fn epoch(number: u64, taker: u64) -> Epoch {
+    Epoch { number, taker: node(taker) }
+}
+
+pub(super) fn lease(number: u64) -> Lease {
+    Lease {
+        name: NodeName::try_new(&format!("node-{number}")).unwrap(),
+        incarnation: node(number),
+        counter: Counter(0),
+        read: MapVersion(0),
+        run: RunId(0),
+        joined: MapVersion(0),
+        address: None,
+        fingerprint: CertificateFingerprint([0; 32]),
+        software: SoftwareVersion::new("1.0.0"),
+        settings: 0,
+        lone_speaks: false,
+        leaving: false,
+        format: 1,
+        figures: Figures::default(),
+    }
+}

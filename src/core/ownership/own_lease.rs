@@ -1,0 +1,109 @@
+//! A node's own lease: how long it may count on it. It must not know the other nodes.
+//!
+//! A renewal counts from the moment at which it was *sent*, because the store may have written it at any time
+//! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one.
+
+use std::time::Duration;
+
+use super::ids::Counter;
+use super::moment::Moment;
+use super::params::NodeParams;
+use crate::mutation::{Breach, is_on};
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OwnLease {
+    counter: Counter,
+    /// When the last renewal was sent, whatever came of it.
+    tried: Option<Moment>,
+    /// When the last renewal was sent that the store has written.
+    written: Option<Moment>,
+    /// The same, of those that count: none does just after the store went back.
+    counted: Option<Moment>,
+}
+
+impl OwnLease {
+    /// The counter of the last renewal that was sent.
+    pub(super) const fn counter(&self) -> Counter {
+        self.counter
+    }
+
+    /// A renewal is about to be sent. Returns its counter, which is used once.
+    pub(super) const fn begin(&mut self, now: Moment) -> Counter {
+        self.counter = self.counter.next();
+        self.tried = Some(now);
+        self.counter
+    }
+
+    /// The store has written the renewal that was sent at `sent`.
+    pub(super) fn written(&mut self, sent: Moment, now: Moment) {
+        let from_answer = is_on(Breach::OwnershipCountsFromAnswer);
+        self.written = Some(if from_answer { now } else { sent });
+    }
+
+    /// The lease counts now: autonomy begins anew.
+    pub(super) const fn count(&mut self) {
+        self.counted = self.written;
+    }
+
+    /// Whether the lease is valid.
+    pub(super) fn is_valid(&self, now: Moment, params: &NodeParams) -> bool {
+        self.written.is_some_and(|sent| now.is_within(params.valid_for(), sent))
+    }
+
+    /// Whether the node may still speak without a lease that counts.
+    pub(super) fn is_autonomous(&self, now: Moment, params: &NodeParams) -> bool {
+        let autonomy =
+            if is_on(Breach::OwnershipForgetsAutonomy) { Duration::MAX } else { params.autonomy };
+        self.counted.is_some_and(|sent| now.is_within(autonomy, sent))
+    }
+
+    /// Whether the next renewal is due, by whichever clock says so.
+    pub(super) fn is_due(&self, now: Moment, params: &NodeParams) -> bool {
+        self.tried.is_none_or(|tried| !now.is_within(params.renew_every(), tried))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::super::kit::params;
+    use super::*;
+
+    #[test]
+    fn a_renewal_counts_from_its_sending_for_two_thirds_of_a_lease_time() {
+        let start = Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let at = |seconds: u64| Moment {
+            monotonic: start.monotonic + Duration::from_secs(seconds),
+            wall: start.wall + Duration::from_secs(seconds),
+        };
+        let params = params();
+        let mut own = OwnLease::default();
+        assert!(own.is_due(start, &params) && !own.is_valid(start, &params));
+        assert_eq!(own.begin(start), Counter(1));
+        assert!(!own.is_valid(at(1), &params), "the store has not answered");
+        own.written(start, at(2));
+        assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
+        assert!(!own.is_due(at(2), &params) && own.is_due(at(4), &params));
+        let stopped = Moment { monotonic: at(3).monotonic, wall: at(60).wall };
+        assert!(!own.is_valid(stopped, &params), "the machine was stopped");
+        assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");
+    }
+
+    #[test]
+    fn autonomy_ends() {
+        let start = Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let at = |seconds: u64| Moment {
+            monotonic: start.monotonic + Duration::from_secs(seconds),
+            wall: start.wall + Duration::from_secs(seconds),
+        };
+        let mut own = OwnLease::default();
+        own.begin(start);
+        own.written(start, at(1));
+        assert!(!own.is_autonomous(at(1), &params()), "the lease has never counted");
+        own.count();
+        assert!(own.is_autonomous(at(1_799), &params()));
+        assert!(!own.is_autonomous(at(1_800), &params()));
+    }
+}

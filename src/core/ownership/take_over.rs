@@ -1,0 +1,188 @@
+//! The changes that a node makes: it hands over what is ready, ends its membership, takes over from the dead, and
+//! gives homes to shards without one.
+//!
+//! A member counts as dead if all of these hold:
+//! - its counter has stood still for a lease time, and the change carries it as it stood;
+//! - this node has confirmed it to speak a lease time ago or earlier, and from now on confirms it no more;
+//! - what that node holds true of the membership includes this one, so that it needs this node's confirmation.
+//!   Otherwise it may speak for `autonomy`, and counts as dead a lease time after that.
+//!
+//! What a node takes may belong to one that has gone unseen: so every other member must know the taker.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::balance::assign;
+use super::calls::{Change, HomeChange};
+use super::ids::{Counter, Epoch, NodeIncarnation};
+use super::moment::Moment;
+use super::node::{Node, NodePhase};
+use super::open_call::Purpose;
+use super::shard::{Home, ShardId};
+use super::view::ShardKnown;
+use crate::mutation::{Breach, is_on};
+
+impl Node {
+    /// The next change, if there is one to make. What it asks for binds from here on.
+    pub(super) fn next_change(&mut self, now: Moment) -> Option<(Purpose, Change)> {
+        if !self.calls.may_change() || !self.lease_counts(now) {
+            return None;
+        }
+        if let Some(change) = self.next_hand_over() {
+            return Some((Purpose::Change, change));
+        }
+        match self.phase {
+            NodePhase::Leaving => Some((Purpose::Leave, self.leaving_change(now)?)),
+            NodePhase::Member => Some((Purpose::Change, self.next_take_over(now)?)),
+            NodePhase::Joining | NodePhase::Gone => None,
+        }
+    }
+
+    fn change(&self, homes: Vec<HomeChange>) -> Change {
+        // A renewal sent after this change makes it void: see `open_call`.
+        let me = self.lease.incarnation;
+        let still = vec![(me, self.own.counter())];
+        Change { by: me, still, remove: Vec::new(), add: None, homes }
+    }
+
+    const fn next_epoch(&self, epoch: Option<Epoch>) -> Epoch {
+        let number = match epoch {
+            Some(epoch) => epoch.number + 1,
+            None => 1,
+        };
+        Epoch { number, taker: self.lease.incarnation }
+    }
+
+    fn next_hand_over(&mut self) -> Option<Change> {
+        let ready = self.moves.that_are_ready();
+        let homes: Vec<HomeChange> = ready
+            .into_iter()
+            .filter(|(_, to, _)| self.view.is_member(*to))
+            .map(|(shard, node, epoch)| {
+                let new = Some(Home { node, epoch: self.next_epoch(Some(epoch)) });
+                HomeChange { shard, read: Some(epoch), new }
+            })
+            .collect();
+        if homes.is_empty() {
+            return None;
+        }
+        self.moves.asked();
+        Some(self.change(homes))
+    }
+
+    /// Ends the membership when everything is handed over, or when there is no other node to take it.
+    fn leaving_change(&mut self, now: Moment) -> Option<Change> {
+        let held = self.moves.held();
+        if !held.is_empty() && !self.heirs(now).is_empty() {
+            return None;
+        }
+        let me = self.lease.incarnation;
+        let stored = self.view.shards().filter(|(_, known)| known.stored_node == Some(me));
+        let vacant = |(shard, known): (ShardId, &ShardKnown)| HomeChange {
+            shard,
+            read: known.stored,
+            new: None,
+        };
+        let mut change = self.change(stored.map(vacant).collect());
+        change.remove.push(me);
+        self.waits.leave_asked = true;
+        Some(change)
+    }
+
+    fn next_take_over(&mut self, now: Moment) -> Option<Change> {
+        let heads = self.view.heads().keys().copied();
+        let me = self.lease.incarnation;
+        let dead: BTreeMap<NodeIncarnation, Counter> = heads
+            .filter(|node| *node != me)
+            .filter_map(|node| Some((node, self.dead_counter(node, now)?)))
+            .collect();
+        let gone: BTreeSet<NodeIncarnation> =
+            self.waits.orphans().filter(|home| self.is_gone(*home, now)).collect();
+        let all = self.waits.first_wait_is_over(now.monotonic, &self.params);
+        let left = |known: &ShardKnown| match known.node {
+            None => all,
+            Some(home) => dead.contains_key(&home) || gone.contains(&home),
+        };
+        let stored_left =
+            |known: &ShardKnown| known.stored_node.is_some_and(|home| dead.contains_key(&home));
+        let known_by_all = |node| dead.contains_key(&node) || self.view.knows_me(node);
+        let stranger = is_on(Breach::OwnershipTakesAsStranger);
+        if !self.view.others().all(known_by_all) && !stranger {
+            return None;
+        }
+        let shards: Vec<(ShardId, ShardKnown)> = self
+            .view
+            .shards()
+            .filter(|(_, known)| left(known) || stored_left(known))
+            .map(|(shard, known)| (shard, *known))
+            .collect();
+        if dead.is_empty() && shards.is_empty() {
+            return None;
+        }
+        let homes = self.new_homes(&shards, &dead, &left, now);
+        let mut change = self.change(homes);
+        if !is_on(Breach::OwnershipTakesWithoutCounter) {
+            change.still.extend(dead.iter().map(|(node, counter)| (*node, *counter)));
+        }
+        change.remove.extend(dead.keys());
+        dead.keys().chain(&gone).for_each(|node| self.confirmations.bind(*node));
+        Some(change)
+    }
+
+    /// Where shards without a living home go. One whose home is alive, though the store shows a dead one, is
+    /// written as its home has it; one that the store shows with a living home stays there, with a newer epoch.
+    fn new_homes(
+        &self,
+        shards: &[(ShardId, ShardKnown)],
+        dead: &BTreeMap<NodeIncarnation, Counter>,
+        left: &dyn Fn(&ShardKnown) -> bool,
+        now: Moment,
+    ) -> Vec<HomeChange> {
+        let lives = |node: NodeIncarnation| self.view.is_member(node) && !dead.contains_key(&node);
+        let keeps = |known: &ShardKnown| match (known.node, known.stored_node) {
+            (Some(node), _) if !left(known) => Some(node),
+            (_, Some(node)) if lives(node) => Some(node),
+            _ => None,
+        };
+        let mut heirs = self.heirs(now);
+        heirs.retain(|heir| lives(heir.node));
+        let open = shards.iter().filter(|(_, known)| keeps(known).is_none());
+        let total = usize::from(self.params.shards);
+        let homes = assign(open.map(|(shard, _)| *shard), heirs, total);
+        let change = |(shard, known): &(ShardId, ShardKnown)| {
+            let node = keeps(known).or_else(|| homes.get(shard).copied())?;
+            let epoch = match known.epoch {
+                Some(epoch) if !left(known) => epoch,
+                epoch => self.next_epoch(epoch),
+            };
+            let new = Some(Home { node, epoch });
+            Some(HomeChange { shard: *shard, read: known.stored, new })
+        };
+        shards.iter().filter_map(change).collect()
+    }
+
+    /// Where a member's counter stands, if the member counts as dead.
+    fn dead_counter(&self, node: NodeIncarnation, now: Moment) -> Option<Counter> {
+        let (counter, still) = self.watch.stillness(node, now.monotonic)?;
+        let known = self.view.heads().get(&node)?;
+        let same_name = known.name == self.lease.name;
+        let free = self.confirmations.is_free_of(node, now.monotonic, &self.params);
+        let needs_me = same_name || self.is_needed_by(node);
+        let wait = if needs_me { self.params.lease } else { self.params.stranger_wait() };
+        (free && still >= wait).then_some(counter)
+    }
+
+    /// Whether a home that is no member can speak no more.
+    fn is_gone(&self, home: NodeIncarnation, now: Moment) -> bool {
+        let wait =
+            if self.is_needed_by(home) { self.params.lease } else { self.params.stranger_wait() };
+        let passed = self.waits.orphaned_for(home, now.monotonic);
+        passed.is_some_and(|passed| passed >= wait)
+            && self.confirmations.is_free_of(home, now.monotonic, &self.params)
+    }
+
+    /// Whether that node can speak without its lease only if this one confirms it.
+    fn is_needed_by(&self, node: NodeIncarnation) -> bool {
+        let knows = self.view.knows_me(node) || self.waits.alone.contains(&node);
+        knows || is_on(Breach::OwnershipTakesAsStranger)
+    }
+}

@@ -1,0 +1,303 @@
+//! What a node holds true of membership and map: the content of the store that it read last, and the highest
+//! epochs that it has ever seen. It must not know the time.
+//!
+//! A store that went back shows lower epochs than before. They are ignored: the node that holds the higher one
+//! writes it again. Of two homes with the same number the map's counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::calls::Snapshot;
+use super::ids::{Epoch, MapVersion, NodeIncarnation, RunId};
+use super::lease::{Lease, LeaseHead};
+use super::shard::{Home, ShardId};
+use crate::core::placement::mix;
+use crate::mutation::{Breach, is_on};
+
+/// Fits two views together: equal digests mean equal members and equal homes, with their epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ViewDigest(pub u64);
+
+/// What is known of one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ShardKnown {
+    /// The highest epoch seen.
+    pub(super) epoch: Option<Epoch>,
+    /// The home of that epoch.
+    pub(super) node: Option<NodeIncarnation>,
+    /// What the store shows.
+    pub(super) stored: Option<Epoch>,
+    /// The home that the store shows.
+    pub(super) stored_node: Option<NodeIncarnation>,
+}
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub(super) struct MembershipView {
+    me: NodeIncarnation,
+    content: Snapshot,
+    heads: BTreeMap<NodeIncarnation, LeaseHead>,
+    leaving: BTreeSet<NodeIncarnation>,
+    shards: Vec<ShardKnown>,
+    digest: ViewDigest,
+    /// The first version of each run that is known to have this node as a member; the last few runs.
+    joined: Vec<(RunId, MapVersion)>,
+    /// Nodes that have read a version with this node in it: what they hold true includes it.
+    know_me: BTreeSet<NodeIncarnation>,
+}
+
+/// Runs of the store that are remembered.
+const RUNS_MAX: usize = 8;
+
+impl MembershipView {
+    /// Before anything is read.
+    pub(super) fn new(me: NodeIncarnation, shards: u16) -> Self {
+        Self {
+            me,
+            content: Snapshot {
+                run: RunId(0),
+                version: MapVersion(0),
+                secret: None,
+                leases: Vec::new(),
+                unreadable: Vec::new(),
+                homes: BTreeMap::new(),
+                vacant: BTreeMap::new(),
+            },
+            heads: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            shards: vec![ShardKnown::default(); usize::from(shards)],
+            digest: ViewDigest(0),
+            joined: Vec::new(),
+            know_me: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a content of the store. Returns whether the view is another one than before.
+    pub(super) fn adopt(&mut self, content: Snapshot) -> bool {
+        self.heads = content.leases.iter().map(|lease| (lease.incarnation, lease.head())).collect();
+        self.heads.extend(content.unreadable.iter().map(|head| (head.incarnation, head.clone())));
+        let leaving = content.leases.iter().filter(|lease| lease.leaving);
+        self.leaving = leaving.map(|lease| lease.incarnation).collect();
+        for (index, known) in self.shards.iter_mut().enumerate() {
+            let shard = u16::try_from(index).ok().and_then(ShardId::new);
+            let home = shard.and_then(|shard| content.homes.get(&shard)).copied();
+            let vacant = shard.and_then(|shard| content.vacant.get(&shard)).copied();
+            known.take(home.map(|home| home.epoch).or(vacant), home.map(|home| home.node));
+        }
+        self.content = content;
+        if self.is_member(self.me) {
+            self.note_joined(self.content.run, self.content.version);
+        }
+        let heads: Vec<LeaseHead> = self.heads.values().cloned().collect();
+        self.hear(heads.iter());
+        let digest = self.compute_digest();
+        std::mem::replace(&mut self.digest, digest) != digest
+    }
+
+    /// This node became a member with this version, or earlier.
+    pub(super) fn note_joined(&mut self, run: RunId, version: MapVersion) {
+        if self.joined.iter().any(|(known, _)| *known == run) {
+            return;
+        }
+        if self.joined.len() == RUNS_MAX {
+            self.joined.remove(0);
+        }
+        self.joined.push((run, version));
+    }
+
+    /// Leases that the store shows: which nodes have read that this one is a member?
+    pub(super) fn hear<'a>(&mut self, heads: impl Iterator<Item = &'a LeaseHead>) {
+        for head in heads {
+            let reads = |(run, joined): &(RunId, MapVersion)| {
+                *run == head.run && *joined <= head.read && head.incarnation != self.me
+            };
+            if self.joined.iter().any(reads) {
+                self.know_me.insert(head.incarnation);
+            }
+        }
+    }
+
+    /// The leases as they are now: their figures are newer than those of the content.
+    pub(super) fn see_leases(&mut self, leases: Vec<Lease>) {
+        for lease in leases {
+            let mut known = self.content.leases.iter_mut();
+            if let Some(known) = known.find(|known| known.incarnation == lease.incarnation) {
+                *known = lease;
+            }
+        }
+        let leaving = self.content.leases.iter().filter(|lease| lease.leaving);
+        self.leaving = leaving.map(|lease| lease.incarnation).collect();
+    }
+
+    /// Forgets nodes that are neither members nor homes.
+    pub(super) fn forget_gone(&mut self) {
+        let homes: BTreeSet<NodeIncarnation> =
+            self.shards.iter().filter_map(|known| known.node).collect();
+        let heads = &self.heads;
+        self.know_me.retain(|node| heads.contains_key(node) || homes.contains(node));
+    }
+
+    fn compute_digest(&self) -> ViewDigest {
+        let mut hash = 0;
+        let mut add = |number: u64| hash = mix(hash ^ mix(number));
+        self.heads.keys().for_each(|node| add(node.get()));
+        add(0);
+        for known in &self.shards {
+            add(known.node.map_or(0, NodeIncarnation::get));
+            add(known.epoch.map_or(0, |epoch| epoch.number));
+            add(known.epoch.map_or(0, |epoch| epoch.taker.get()));
+        }
+        ViewDigest(hash)
+    }
+
+    /// Fits this view together with another node's.
+    pub(super) const fn digest(&self) -> ViewDigest {
+        self.digest
+    }
+
+    /// The content that was read last.
+    pub(super) const fn content(&self) -> &Snapshot {
+        &self.content
+    }
+
+    /// The members, with the heads of their leases.
+    pub(super) const fn heads(&self) -> &BTreeMap<NodeIncarnation, LeaseHead> {
+        &self.heads
+    }
+
+    /// Whether a node is a member.
+    pub(super) fn is_member(&self, node: NodeIncarnation) -> bool {
+        self.heads.contains_key(&node)
+    }
+
+    /// The members but this node.
+    pub(super) fn others(&self) -> impl Iterator<Item = NodeIncarnation> {
+        self.heads.keys().copied().filter(|node| *node != self.me)
+    }
+
+    /// Whether a member hands its shards over.
+    pub(super) fn is_leaving(&self, node: NodeIncarnation) -> bool {
+        self.leaving.contains(&node)
+    }
+
+    /// Whether what that node holds true of the membership includes this node.
+    pub(super) fn knows_me(&self, node: NodeIncarnation) -> bool {
+        self.know_me.contains(&node)
+    }
+
+    /// All shards in use, with what is known of them.
+    pub(super) fn shards(&self) -> impl Iterator<Item = (ShardId, &ShardKnown)> {
+        ShardId::all().zip(&self.shards)
+    }
+
+    /// What is known of a shard.
+    pub(super) fn known(&self, shard: ShardId) -> ShardKnown {
+        self.shards.get(shard.index()).copied().unwrap_or_default()
+    }
+
+    /// The shard's home, as far as known.
+    pub(super) fn home(&self, shard: ShardId) -> Option<Home> {
+        let known = self.known(shard);
+        Some(Home { node: known.node?, epoch: known.epoch? })
+    }
+
+    /// How many shards each member is home of.
+    pub(super) fn loads(&self) -> BTreeMap<NodeIncarnation, usize> {
+        let mut loads: BTreeMap<_, _> = self.heads.keys().map(|node| (*node, 0)).collect();
+        for node in self.shards.iter().filter_map(|known| known.node) {
+            if let Some(load) = loads.get_mut(&node) {
+                *load += 1;
+            }
+        }
+        loads
+    }
+
+    /// This node's shards, each with its epoch, that the store shows with a lower one; all of its shards if the
+    /// store `went_back`.
+    pub(super) fn to_restore(&self, went_back: bool) -> Vec<(ShardId, Epoch)> {
+        let mine = self.shards().filter(|(_, known)| known.node == Some(self.me));
+        let lower = mine.filter(|(_, known)| went_back || known.stored != known.epoch);
+        lower.filter_map(|(shard, known)| Some((shard, known.epoch?))).collect()
+    }
+}
+
+impl ShardKnown {
+    /// The store shows this epoch and home.
+    fn take(&mut self, epoch: Option<Epoch>, node: Option<NodeIncarnation>) {
+        (self.stored, self.stored_node) = (epoch, node);
+        let number = |epoch: Option<Epoch>| epoch.map_or(0, |epoch| epoch.number);
+        if number(epoch) >= number(self.epoch) || is_on(Breach::OwnershipAcceptsLowerEpochs) {
+            (self.epoch, self.node) = (epoch, node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kit::{epoch, lease, node, shard};
+    use super::*;
+
+    fn content(run: u128, version: u64, homes: &[(u16, u64, Epoch)]) -> Snapshot {
+        let homes = homes.iter().map(|(number, home, epoch)| {
+            (shard(*number), Home { node: node(*home), epoch: *epoch })
+        });
+        Snapshot {
+            run: RunId(run),
+            version: MapVersion(version),
+            secret: None,
+            leases: vec![lease(1), lease(2)],
+            unreadable: Vec::new(),
+            homes: homes.collect(),
+            vacant: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn lower_epochs_are_ignored_and_written_again_by_their_home() {
+        let mut view = MembershipView::new(node(1), 4);
+        assert!(view.adopt(content(1, 5, &[(0, 1, epoch(7, 1)), (1, 2, epoch(3, 2))])));
+        assert!(!view.adopt(content(2, 4, &[(0, 2, epoch(6, 2)), (1, 2, epoch(3, 2))])));
+        assert_eq!(view.home(shard(0)), Some(Home { node: node(1), epoch: epoch(7, 1) }));
+        assert_eq!(view.to_restore(false), [(shard(0), epoch(7, 1))]);
+        assert_eq!(view.known(shard(0)).stored, Some(epoch(6, 2)));
+    }
+
+    #[test]
+    fn of_two_equal_numbers_the_maps_counts() {
+        let mut view = MembershipView::new(node(1), 4);
+        view.adopt(content(1, 5, &[(0, 1, epoch(7, 1))]));
+        assert!(view.adopt(content(2, 6, &[(0, 2, epoch(7, 2))])));
+        assert_eq!(view.home(shard(0)).map(|home| home.node), Some(node(2)));
+        assert!(view.to_restore(false).is_empty());
+    }
+
+    #[test]
+    fn a_node_knows_this_one_by_the_version_that_it_names_of_the_same_run() {
+        let mut view = MembershipView::new(node(1), 4);
+        view.note_joined(RunId(1), MapVersion(5));
+        let head = |run, read| {
+            let mut lease = lease(2);
+            (lease.run, lease.read) = (RunId(run), MapVersion(read));
+            lease.head()
+        };
+        view.hear([head(1, 4), head(2, 9)].iter());
+        assert!(!view.knows_me(node(2)));
+        view.hear([head(1, 5)].iter());
+        assert!(view.knows_me(node(2)));
+    }
+
+    #[test]
+    fn views_fit_if_members_and_homes_are_the_same() {
+        let digest = |content: Snapshot| {
+            let mut view = MembershipView::new(node(1), 4);
+            view.adopt(content);
+            view.digest()
+        };
+        let one = digest(content(1, 5, &[(0, 1, epoch(7, 1))]));
+        assert_eq!(one, digest(content(2, 9, &[(0, 1, epoch(7, 1))])), "whatever the run");
+        assert_ne!(one, digest(content(1, 5, &[(0, 1, epoch(7, 2))])), "another taker");
+        assert_ne!(one, digest(content(1, 5, &[(1, 1, epoch(7, 1))])), "another shard");
+        let mut more = content(1, 5, &[(0, 1, epoch(7, 1))]);
+        more.leases.push(lease(3));
+        assert_ne!(one, digest(more), "another member");
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether the store's word counts. After a restart or a failover the store may have gone back: what it has
+//! confirmed may be lost. For one lease time it then counts as *away*: renewals are written, but neither lease
+//! nor take-over counts, and speaking goes by confirmation.
+//!
+//! ```text
+//!             another run answers, or a member's store has another run
+//!   Counts ────────────────────────────────────────────────────────────► Away
+//!     ▲                                                                    │
+//!     └──── a lease time has passed since the last of these ───────────────┘
+//! ```
+
+use std::time::Instant;
+
+use super::ids::RunId;
+use super::moment::Moment;
+use super::params::NodeParams;
+use crate::mutation::{Breach, is_on};
+
+/// See the module's text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WentBack {
+    run: Option<RunId>,
+    until: Option<Instant>,
+    /// When a node that spoke found another run.
+    spoke: Option<Moment>,
+    /// The node did not speak when it found another run: it may have been taken over, and the store may have
+    /// forgotten that.
+    unsure: bool,
+    answered: Option<Instant>,
+}
+
+impl WentBack {
+    /// The run that answered last.
+    pub(super) const fn run(&self) -> Option<RunId> {
+        self.run
+    }
+
+    /// A run has answered. Returns whether it is another one than before.
+    pub(super) fn answered(&mut self, run: RunId, speaks: bool, now: Moment) -> bool {
+        self.answered = Some(now.monotonic);
+        let before = self.run.replace(run);
+        let changed = before.is_some_and(|before| before != run);
+        if changed {
+            self.until = Some(now.monotonic);
+            self.spoke = speaks.then_some(now);
+            self.unsure = !speaks;
+        }
+        changed
+    }
+
+    /// A member has heard another run within the last moments.
+    pub(super) const fn conflict(&mut self, now: Instant) {
+        self.until = Some(now);
+    }
+
+    /// Whether the store counts as away.
+    pub(super) fn is_away(&self, now: Instant, params: &NodeParams) -> bool {
+        let past = |since: Instant| now.saturating_duration_since(since) >= params.lease;
+        !is_on(Breach::OwnershipTrustsStoreThatWentBack)
+            && self.until.is_some_and(|since| !past(since))
+    }
+
+    /// Whether it counted as away and does so no longer: the map must be read anew. True once.
+    pub(super) fn has_returned(&mut self, now: Instant, params: &NodeParams) -> bool {
+        let returned = self.until.is_some() && !self.is_away(now, params);
+        if returned {
+            self.until = None;
+        }
+        returned
+    }
+
+    /// Whether the node may become a member again if the store has forgotten it: for a lease time, by both clocks.
+    pub(super) fn rejoins(&self, now: Moment, params: &NodeParams) -> bool {
+        self.spoke.is_some_and(|since| now.is_within(params.lease, since))
+    }
+
+    /// Whether this node may have been taken over without knowing.
+    pub(super) const fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// The run that has answered of late, if one has.
+    pub(super) fn live_run(&self, now: Instant, params: &NodeParams) -> Option<RunId> {
+        let recent = |at: Instant| now.saturating_duration_since(at) < params.valid_for();
+        self.run.filter(|_| self.answered.is_some_and(recent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::super::kit::params;
+    use super::*;
+
+    fn times() -> impl Fn(u64) -> Moment {
+        let start = crate::clock::now();
+        move |seconds| {
+            let passed = Duration::from_secs(seconds);
+            Moment { monotonic: start + passed, wall: SystemTime::UNIX_EPOCH + passed }
+        }
+    }
+
+    #[test]
+    fn another_run_counts_as_away_for_a_lease_time() {
+        let at = times();
+        let mut store = WentBack::default();
+        assert!(!store.answered(RunId(1), false, at(0)), "the first run is no other");
+        assert!(!store.is_away(at(0).monotonic, &params()));
+        assert!(!store.has_returned(at(0).monotonic, &params()));
+        assert!(store.answered(RunId(2), true, at(10)));
+        assert!(store.is_away(at(19).monotonic, &params()) && !store.is_unsure());
+        assert!(store.rejoins(at(19), &params()) && !store.rejoins(at(20), &params()));
+        assert!(!store.is_away(at(20).monotonic, &params()));
+        assert!(store.has_returned(at(20).monotonic, &params()));
+        assert!(!store.has_returned(at(20).monotonic, &params()), "once");
+    }
+
+    #[test]
+    fn a_member_with_another_run_counts_for_as_long_as_it_is_heard() {
+        let at = times();
+        let mut store = WentBack::default();
+        store.answered(RunId(1), true, at(0));
+        store.conflict(at(1).monotonic);
+        store.conflict(at(8).monotonic);
+        assert!(store.is_away(at(17).monotonic, &params()));
+        assert!(!store.is_away(at(18).monotonic, &params()));
+        assert!(!store.rejoins(at(9), &params()), "the own store has forgotten nothing");
+    }
+
+    #[test]
+    fn a_node_that_did_not_speak_is_unsure_of_itself() {
+        let at = times();
+        let mut store = WentBack::default();
+        store.answered(RunId(1), true, at(0));
+        store.answered(RunId(2), false, at(0));
+        assert!(store.is_unsure() && !store.rejoins(at(0), &params()));
+    }
+
+    #[test]
+    fn a_stopped_machine_does_not_become_a_member_again() {
+        let at = times();
+        let mut store = WentBack::default();
+        store.answered(RunId(1), true, at(0));
+        store.answered(RunId(2), true, at(0));
+        let stopped = Moment { monotonic: at(1).monotonic, wall: at(60).wall };
+        assert!(!store.rejoins(stopped, &params()));
+    }
+
+    #[test]
+    fn a_run_is_live_while_it_answers() {
+        let at = times();
+        let mut store = WentBack::default();
+        store.answered(RunId(1), true, at(0));
+        assert_eq!(store.live_run(at(6).monotonic, &params()), Some(RunId(1)));
+        assert_eq!(store.live_run(at(7).monotonic, &params()), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Carries out what a node wants done: calls to the store, messages on node links, and as much of a data plane as
+//! the rules concern.
+
+use std::time::Duration;
+
+use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, StoreCall};
+
+use crate::events::Event;
+use crate::process::Key;
+use crate::store::Call;
+use crate::world::{Message, World};
+
+impl World {
+    /// All effects of one event, in their order.
+    pub(crate) fn carry_out(&mut self, key: Key, effects: Vec<NodeEffect>) {
+        for effect in effects {
+            match effect {
+                NodeEffect::CallStore { id, call, deadline } => {
+                    self.after(deadline, Event::CallDue(key, id));
+                    self.call_store(key, id, *call);
+                }
+                NodeEffect::Say(to, message) => self.send(key, to, message),
+                NodeEffect::Standing(standing) => {
+                    self.say(|| format!("  {key} stands: {standing:?}"));
+                }
+                NodeEffect::UseSecret(_) => {}
+                NodeEffect::TakeNewIncarnation => {
+                    self.say(|| format!("  {key} was taken over"));
+                    let place = self.processes[&key].place;
+                    let machine = self.end(key);
+                    self.start(place, machine);
+                }
+                NodeEffect::Left => self.left(key, "left"),
+                NodeEffect::NameInUse(_) => self.left(key, "ends, because its name is in use"),
+                other => self.data_plane(key, other),
+            }
+        }
+    }
+
+    fn left(&mut self, key: Key, what: &str) {
+        let what = what.to_owned();
+        self.say(|| format!("  {key} {what}"));
+        let place = self.processes[&key].place;
+        self.end(key);
+        let delay = self.random.ms(1_000, 15_000);
+        self.after(delay, Event::Start(place));
+    }
+
+    fn call_store(&mut self, key: Key, id: seawall::core::ownership::CallId, call: StoreCall) {
+        let place = self.processes[&key].place;
+        let route = self.store.routes[place].filter(|_| !self.store.cut[place]);
+        let Some(master) = route else { return };
+        if self.random.percent(self.store.loses) {
+            return;
+        }
+        let number = self.store.number();
+        self.store.calls.insert(number, Call { key, id, call, master, answer: None });
+        let delay = self.random.ms(1, self.store.slow + 2);
+        self.after(delay, Event::CallArrives(number));
+    }
+
+    fn send(&mut self, from: Key, to: NodeIncarnation, message: Box<PeerMessage>) {
+        let mut running = self.processes.iter();
+        let Some((key, other)) = running.find(|(_, process)| process.node.incarnation() == to)
+        else {
+            return;
+        };
+        let (key, places) = (*key, (self.processes[&from].place, other.place));
+        let at = self.links.send(places, self.now, &mut self.random);
+        let Some(at) = at else { return };
+        let number = self.store.number();
+        let generation = self.links.of(places.0, places.1).generation;
+        let from = self.processes[&from].node.incarnation();
+        self.messages.insert(number, Message { from, places, to: key, generation, message });
+        self.at(at, Event::MessageArrives(number));
+    }
+
+    fn data_plane(&mut self, key: Key, effect: NodeEffect) {
+        self.say(|| format!("  {key}: {effect:?}"));
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        if matches!(effect, NodeEffect::Freeze { .. } | NodeEffect::Unfreeze(_)) {
+            self.oracle.trouble(now);
+        }
+        match effect {
+            NodeEffect::DropWaiting => process.must_drop = false,
+            NodeEffect::Freeze { shard, .. } if !process.frozen.insert(shard) => {
+                self.oracle.fail("H1", || format!("{key} freezes {shard:?} twice"));
+            }
+            NodeEffect::Unfreeze(shard) | NodeEffect::Release(shard) => {
+                process.frozen.remove(&shard);
+            }
+            NodeEffect::Receive { shard, .. } => {
+                // Records may be lost with a node link.
+                if self.calm || self.random.percent(85) {
+                    let delay = self.random.ms(5, 800);
+                    self.after(delay, Event::Received(key, shard));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What an event has made of a process.
+    pub(crate) fn look_at(&mut self, key: Key) {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let moment = process.moment(now);
+        let speaks = process.node.standing(moment).is_ok();
+        if speaks && process.must_drop {
+            self.oracle.fail("L1", || format!("{key} speaks before it has dropped what waits"));
+        }
+        process.spoke = speaks;
+        process.claims = 0;
+        let shards = seawall::core::ownership::ShardId::all().take(process.epochs.len());
+        for (shard, shown) in shards.zip(&mut process.epochs) {
+            if process.node.is_home_of(shard) {
+                process.claims |= 1 << shard.get();
+            }
+            let Some(home) = process.node.home(shard) else { continue };
+            if home.epoch.number < *shown {
+                self.oracle.fail("E1", || format!("{key} believes in an older epoch of {shard:?}"));
+            }
+            *shown = home.epoch.number;
+        }
+    }
+
+    /// O1: at most one node speaks for a shard.
+    pub(crate) fn check_speaking(&mut self) {
+        if self.is_excused() {
+            self.oracle.excuse(self.now, self.plan.params.autonomy);
+        }
+        let mut spoken = 0_u64;
+        for (key, process) in &self.processes {
+            let speaks = process.speaks_for(self.now);
+            let twice = speaks & spoken;
+            spoken |= speaks;
+            if twice != 0 && self.now >= self.oracle.excused_until {
+                let shard = twice.trailing_zeros();
+                let first = self
+                    .processes
+                    .iter()
+                    .find(|(_, other)| other.speaks_for(self.now) & (1 << shard) != 0);
+                let (first, key) = (first.map(|(first, _)| *first), *key);
+                self.oracle.fail("O1", || format!("{first:?} and {key} speak for shard {shard}"));
+            }
+        }
+        self.oracle.spoken = spoken;
+    }
+
+    /// While two masters take writes, nodes that cannot hear each other, or have yet to, cannot know.
+    fn is_excused(&self) -> bool {
+        let settled = self.now.saturating_sub(self.oracle.last_trouble);
+        self.store.is_split() && (!self.links.are_fine() || settled < Duration::from_secs(60))
+    }
+}

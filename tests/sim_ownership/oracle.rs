@@ -1,0 +1,125 @@
+//! What must be true of every story. It knows what no node can know: who runs, and what the store was told.
+
+use std::collections::BTreeMap;
+
+use seawall::core::ownership::{
+    Change, ChangeAnswer, NodeIncarnation, RenewAnswer, Snapshot, StoreAnswer, StoreCall,
+};
+
+use crate::plan::{LEASE, Plan};
+use crate::world::Time;
+
+/// Clocks drift by a hundredth at most.
+const DRIFT: Time = Time::from_millis(200);
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    pub(crate) violation: Option<String>,
+    /// Two masters took writes, and nodes could not hear each other: until then O1 is not judged.
+    pub(crate) excused_until: Time,
+    /// When a node, a link or the map last changed.
+    pub(crate) last_trouble: Time,
+    /// Shards for which a node speaks now, as bits.
+    pub(crate) spoken: u64,
+    /// All shards, as bits.
+    pub(crate) all: u64,
+    /// Since when each shard has had no voice.
+    pub(crate) silent_since: Vec<Option<Time>>,
+    /// Since when the store is not as it should be, with pauses of less than three lease times.
+    pub(crate) store_bad_since: Option<Time>,
+    pub(crate) store_bad_last: Time,
+    renewed: BTreeMap<NodeIncarnation, Time>,
+}
+
+impl Oracle {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            violation: None,
+            excused_until: Time::ZERO,
+            last_trouble: Time::ZERO,
+            spoken: 0,
+            all: (1 << plan.params.shards) - 1,
+            silent_since: vec![Some(Time::ZERO); usize::from(plan.params.shards)],
+            store_bad_since: None,
+            store_bad_last: Time::ZERO,
+            renewed: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(format!("{rule}: {}", what()));
+        }
+    }
+
+    /// Something has changed that nodes must first get used to.
+    pub(crate) fn trouble(&mut self, now: Time) {
+        self.last_trouble = now;
+    }
+
+    /// Something is wrong with the store.
+    pub(crate) fn store_is_bad(&mut self, now: Time) {
+        self.store_bad_last = now;
+        self.store_bad_since.get_or_insert(now);
+    }
+
+    pub(crate) fn started(&mut self, now: Time) {
+        self.trouble(now);
+    }
+
+    pub(crate) fn excuse(&mut self, now: Time, autonomy: Time) {
+        self.excused_until = now + autonomy + LEASE * 4;
+    }
+
+    /// The store has carried a call out.
+    pub(crate) fn applied(
+        &mut self,
+        call: &StoreCall,
+        answer: &StoreAnswer,
+        before: Option<Snapshot>,
+        now: Time,
+    ) {
+        match (call, answer) {
+            (StoreCall::Renew(renew), StoreAnswer::Renew(answer)) => {
+                if matches!(**answer, RenewAnswer::Renewed(_)) {
+                    self.renewed.insert(renew.lease.incarnation, now);
+                }
+            }
+            (StoreCall::Change(change), StoreAnswer::Change(ChangeAnswer::Changed { .. })) => {
+                if let Some(before) = before {
+                    self.changed(change, &before, now);
+                }
+                self.trouble(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn changed(&mut self, change: &Change, before: &Snapshot, now: Time) {
+        let removed = change.remove.iter().filter(|node| **node != change.by);
+        for node in removed {
+            let renewed = self.renewed.get(node).copied().unwrap_or_default();
+            if now < renewed + LEASE - DRIFT && now >= self.excused_until {
+                let (by, node) = (change.by, *node);
+                self.fail("T1", || format!("{by} takes over {node}, which renews"));
+            }
+        }
+        let members: Vec<NodeIncarnation> =
+            before.leases.iter().map(|lease| lease.incarnation).collect();
+        for home in &change.homes {
+            let old = before.homes.get(&home.shard).map(|home| home.node);
+            let new = home.new.map(|home| home.node);
+            let moves = old.is_some_and(|old| {
+                Some(old) != new
+                    && old != change.by
+                    && members.contains(&old)
+                    && !change.remove.contains(&old)
+            });
+            if moves {
+                let (by, shard) = (change.by, home.shard);
+                self.fail("M1", || format!("{by} moves {shard:?} from a living node"));
+            }
+        }
+    }
+}

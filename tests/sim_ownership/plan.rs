@@ -1,0 +1,130 @@
+//! What a seed decides before anything happens: how many nodes, and what goes wrong. Each seed has some kinds of
+//! fault and lacks the rest, so that what one kind covers up, another seed shows.
+
+use std::time::Duration;
+
+use seawall::core::ownership::NodeParams;
+
+use crate::random::Random;
+use crate::world::Time;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Calls to the store, and answers, are lost for a while.
+    StoreLoses,
+    /// Calls take seconds: some are carried out after their callers have given up.
+    StoreDelays,
+    /// The store stops, and starts again with its data.
+    StoreRestarts,
+    /// The store is stopped and goes on: what has come meanwhile is carried out late.
+    StorePauses,
+    /// A replica that lags by seconds takes the store's place.
+    StoreFailsOver,
+    /// The store starts again from an old dump.
+    StoreFromDump,
+    /// The store starts again empty.
+    StoreForgets,
+    /// Two masters take writes for a while.
+    StoreSplits,
+    /// A node cannot reach the store for a while.
+    NodeCut,
+    /// A node link is cut, in one direction or both.
+    LinkCut,
+    /// A node link takes seconds, or loses messages.
+    LinkSlow,
+    /// A node link breaks, and is there again.
+    LinkBreaks,
+    /// A node's process dies, and another of its name starts.
+    Crash,
+    /// A node is stopped, and goes on later.
+    Pause,
+    /// A node's wall clock does something that it should not do.
+    WallClock,
+    /// A node leaves, and another of its name starts.
+    Leave,
+}
+
+impl Fault {
+    const ALL: [Self; 16] = [
+        Self::StoreLoses,
+        Self::StoreDelays,
+        Self::StoreRestarts,
+        Self::StorePauses,
+        Self::StoreFailsOver,
+        Self::StoreFromDump,
+        Self::StoreForgets,
+        Self::StoreSplits,
+        Self::NodeCut,
+        Self::LinkCut,
+        Self::LinkSlow,
+        Self::LinkBreaks,
+        Self::Crash,
+        Self::Pause,
+        Self::WallClock,
+        Self::Leave,
+    ];
+
+    /// Whether it leaves nodes and their links as they are.
+    pub(crate) const fn is_of_the_store(self) -> bool {
+        matches!(
+            self,
+            Self::StoreLoses
+                | Self::StoreDelays
+                | Self::StoreRestarts
+                | Self::StorePauses
+                | Self::StoreFailsOver
+                | Self::StoreFromDump
+                | Self::StoreForgets
+                | Self::StoreSplits
+                | Self::NodeCut
+        )
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Where nodes run.
+    pub(crate) places: usize,
+    /// When each of them starts.
+    pub(crate) starts: Vec<Time>,
+    pub(crate) params: NodeParams,
+    pub(crate) faults: Vec<Fault>,
+    /// Mean time between faults.
+    pub(crate) fault_every: Duration,
+    /// When the faults end.
+    pub(crate) lasts: Time,
+}
+
+/// The lease time of all stories.
+pub(crate) const LEASE: Duration = Duration::from_secs(9);
+
+impl Plan {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let places = random.pick(&[1, 2, 2, 3, 3, 3, 4, 5]);
+        let share = random.pick(&[12, 25, 40]);
+        let mut faults: Vec<Fault> =
+            Fault::ALL.into_iter().filter(|_| random.percent(share)).collect();
+        if faults.is_empty() {
+            faults.push(random.pick(&Fault::ALL));
+        }
+        let start = |random: &mut Random| {
+            Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
+        };
+        Self {
+            places,
+            starts: (0..places).map(|_| start(random) + random.ms(0, 2_000)).collect(),
+            params: NodeParams {
+                lease: LEASE,
+                autonomy: Duration::from_secs(random.pick(&[25, 45, 90])),
+                shards: random.pick(&[4, 8, 13]),
+                lone_speaks: random.percent(15),
+                private: false,
+            },
+            faults,
+            fault_every: Duration::from_secs(random.pick(&[3, 8, 20, 45])),
+            lasts: Duration::from_secs(80 + random.below(120)),
+        }
+    }
+}

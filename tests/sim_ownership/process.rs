@@ -1,0 +1,92 @@
+//! A node's process: its state machine, its machine's clocks, and as much of its data plane as the rules concern.
+
+use std::collections::BTreeSet;
+
+use seawall::core::ownership::{
+    CertificateFingerprint, Counter, Figures, Lease, MapVersion, Moment, Node, NodeEvent,
+    NodeIncarnation, NodeName, NodeParams, RunId, Secret, ShardId, SoftwareVersion,
+};
+
+use crate::machine::Machine;
+use crate::world::Time;
+
+/// Names a process: each that starts has the next number.
+pub(crate) type Key = u64;
+
+/// How a process is stopped, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    pub(crate) since: Time,
+    /// The machine's monotonic clock stands still, too.
+    pub(crate) clock: bool,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) place: usize,
+    pub(crate) node: Node,
+    pub(crate) machine: Machine,
+    pub(crate) stopped: Option<Stop>,
+    /// What has come while it was stopped.
+    pub(crate) inbox: Vec<NodeEvent>,
+    /// Shards that its data plane holds frozen.
+    pub(crate) frozen: BTreeSet<ShardId>,
+    /// It may have spoken since it last dropped what waits.
+    pub(crate) spoke: bool,
+    /// It has lost the right to speak, and what waits is not dropped yet.
+    pub(crate) must_drop: bool,
+    /// Shards that it takes itself to be home of, as bits.
+    pub(crate) claims: u64,
+    /// The highest number of an epoch that it has shown for each shard.
+    pub(crate) epochs: Vec<u64>,
+}
+
+impl Process {
+    pub(crate) fn new(place: usize, number: u64, params: NodeParams, machine: Machine) -> Self {
+        let lease = Lease {
+            name: name(place),
+            incarnation: NodeIncarnation::new(number).unwrap(),
+            counter: Counter(0),
+            read: MapVersion(0),
+            run: RunId(0),
+            joined: MapVersion(0),
+            address: None,
+            fingerprint: CertificateFingerprint([0; 32]),
+            software: SoftwareVersion::new("1.0.0"),
+            settings: 0,
+            lone_speaks: false,
+            leaving: false,
+            format: 1,
+            figures: Figures::default(),
+        };
+        let secret = Secret { id: number, key: [7; 32] };
+        Self {
+            place,
+            node: Node::new(lease, params, secret),
+            machine,
+            stopped: None,
+            inbox: Vec::new(),
+            frozen: BTreeSet::new(),
+            spoke: false,
+            must_drop: false,
+            claims: 0,
+            epochs: vec![0; usize::from(params.shards)],
+        }
+    }
+
+    /// What its clocks show.
+    pub(crate) fn moment(&self, now: Time) -> Moment {
+        self.machine.moment(now)
+    }
+
+    /// The shards that it may speak for now, as bits.
+    pub(crate) fn speaks_for(&self, now: Time) -> u64 {
+        let runs = self.stopped.is_none();
+        if runs && self.node.standing(self.moment(now)).is_ok() { self.claims } else { 0 }
+    }
+}
+
+pub(crate) fn name(place: usize) -> NodeName {
+    NodeName::try_new(&format!("node-{place}")).unwrap()
+}
