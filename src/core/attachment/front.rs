@@ -9,7 +9,10 @@
 //!           closed, all is confirmed
 //!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads to Over, too
 //!     │ closed                            ▲
-//!     └───────► Leaving ──────────────────┘  all is confirmed, or LEAVING_MAX has passed
+//!     └───────► Leaving ──────────────────┘  all is confirmed, or `leaving_max` has passed
+//!
+//! What the agent said was acknowledged. If it is lost in the end, the home is told so: numbers alone would not show
+//! it if the agent's next process happens to come to the number that the home expects.
 //! ```
 //!
 //! To drive it: call [`FrontAttachment::home_reached`] whenever the map names a home and its link is up, also if it
@@ -114,7 +117,7 @@ enum Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionStage {
     Open,
-    Leaving { reason: DetachReason, until: Instant },
+    Leaving { reason: DetachReason, until: Option<Instant> },
     Over,
 }
 
@@ -138,6 +141,8 @@ pub struct FrontAttachment {
     written: u64,
     /// The agent has heard of its server's capabilities on this connection.
     greeted: bool,
+    /// The connection was closed before it was attached.
+    is_late: bool,
     forwarded: Option<Instant>,
 }
 
@@ -158,6 +163,7 @@ impl FrontAttachment {
             had: 0,
             written: 0,
             greeted: false,
+            is_late: false,
             forwarded: None,
         }
     }
@@ -228,6 +234,9 @@ impl FrontAttachment {
         }
         self.way = Way::Attaching { home, again: None };
         self.epoch = self.epoch.max(home.epoch.number);
+        if let ConnectionStage::Leaving { until: None, .. } = self.stage {
+            return self.leave(port);
+        }
         if self.id.is_some() || !self.held.is_empty() {
             self.attach(moment, port);
         }
@@ -269,7 +278,9 @@ impl FrontAttachment {
             return;
         }
         self.replies.waive();
-        let until = moment.now + moment.policy.leaving_max;
+        // Another connection may have the session by the time that this one gets in: what it says is old then.
+        self.is_late = self.id.is_none();
+        let until = Some(moment.now + moment.policy.leaving_max);
         self.stage = ConnectionStage::Leaving { reason, until };
         self.leave_if_done(port);
     }
@@ -282,7 +293,7 @@ impl FrontAttachment {
         };
         let until = match self.stage {
             ConnectionStage::Over => return None,
-            ConnectionStage::Leaving { until, .. } => Some(until),
+            ConnectionStage::Leaving { until, .. } => until,
             ConnectionStage::Open => None,
         };
         [self.replies.due(), again, until].into_iter().flatten().min()
@@ -291,10 +302,13 @@ impl FrontAttachment {
     /// Looks at what is overdue.
     pub fn deadline_passed<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= moment.now);
-        if let ConnectionStage::Leaving { until, .. } = self.stage
-            && until <= moment.now
+        if let ConnectionStage::Leaving { until, .. } = &mut self.stage
+            && is_due(*until)
         {
-            return self.leave(port);
+            // What is given up must still be told.
+            *until = None;
+            self.held.give_up();
+            return self.leave_if_reached(port);
         }
         if is_due(self.replies.due()) {
             self.answer_here(port);
@@ -370,14 +384,27 @@ impl FrontAttachment {
         }
     }
 
-    /// Tells the home that the connection is over, if it is in reach. One that is not will hear that the front
-    /// has it no more.
+    fn leave_if_reached<P: FrontPort>(&mut self, port: &mut P) {
+        if self.way != Way::Away {
+            self.leave(port);
+        }
+    }
+
+    /// Ends a connection that is closed. A home that is out of reach will hear that the front has it no more.
     fn leave<P: FrontPort>(&mut self, port: &mut P) {
-        let ConnectionStage::Leaving { reason, .. } = self.stage else { return };
+        if let ConnectionStage::Leaving { reason, .. } = self.stage {
+            self.tell_detach(reason, port);
+            self.stage = ConnectionStage::Over;
+        }
+    }
+
+    /// Tells the home that the connection is over, and whether something that it said is lost with it.
+    fn tell_detach<P: FrontPort>(&self, reason: DetachReason, port: &mut P) {
         if let Way::Attached { home, .. } | Way::Attaching { home, .. } = self.way {
-            let detach = Detach { reason, heartbeats: self.held.heartbeats() };
+            let (heartbeats, missed) =
+                (self.held.heartbeats(), self.held.is_any_lost() || self.is_late);
+            let detach = Detach { reason, heartbeats, missed };
             port.to_home(home.node, &ToHome::Detach(self.handle, detach));
         }
-        self.stage = ConnectionStage::Over;
     }
 }

@@ -148,6 +148,8 @@ pub(super) struct HeldMessages {
     /// All up to this number went, in this life of the link.
     sent: u64,
     bytes: usize,
+    /// Something was given up.
+    given_up: bool,
     /// Heartbeats that were answered after the last message.
     heartbeats: Option<SequenceNum>,
 }
@@ -216,6 +218,19 @@ impl HeldMessages {
         if self.messages.is_empty() {
             self.messages = VecDeque::new();
         }
+    }
+
+    /// Gives up what is unconfirmed.
+    pub(super) fn give_up(&mut self) {
+        self.given_up |= !self.messages.is_empty();
+        self.confirmed = self.last();
+        self.messages = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    /// Whether something is lost if no more is sent.
+    pub(super) fn is_any_lost(&self) -> bool {
+        self.given_up || !self.messages.is_empty()
     }
 
     /// What is unconfirmed goes again.

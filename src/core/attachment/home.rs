@@ -38,6 +38,9 @@ pub use newcomers::Newcomer;
 pub use record::HomeRecord;
 pub use unwritten::Unwritten;
 
+/// For how long a loss is remembered. A front notices a dead connection within that time.
+const GAP_MEMORY: Duration = Duration::from_secs(60);
+
 /// What the home asks of its surroundings.
 pub trait HomePort<'a> {
     /// Sends a frame to a front, on the agent's stream. One whose link is down is left out.
@@ -68,6 +71,8 @@ pub enum SessionCall<'a> {
     /// The agent sent heartbeats, which its front has answered; this is the number of the last one. Numbers up to
     /// it are no gap. One that the session has heard of says nothing new.
     Heartbeats(SequenceNum),
+    /// Something that the agent said is lost: it must be asked for its full state (R6).
+    Missed,
     /// The agent is alive (`heard`).
     Heard,
     /// Replies are overdue (`reply_overdue`).
@@ -134,6 +139,9 @@ pub struct HomeAttachment {
     current: Option<Current>,
     candidate: Option<Candidate>,
     highest: Option<Highest>,
+    /// Something that a connection said is lost: all that begin before then begin with a gap. Which of several
+    /// connections on several fronts is the latest is known only in the end.
+    missed: Option<Instant>,
     /// Numbers pings, to tell the answer to this one from the answer to an earlier one.
     question: u32,
 }
@@ -141,7 +149,7 @@ pub struct HomeAttachment {
 impl HomeAttachment {
     /// For an agent whose connections are all unknown yet.
     pub const fn new(uid: InstanceUid) -> Self {
-        Self { uid, current: None, candidate: None, highest: None, question: 0 }
+        Self { uid, current: None, candidate: None, highest: None, missed: None, question: 0 }
     }
 
     /// Whether a connection has the session.
@@ -303,6 +311,11 @@ impl HomeAttachment {
         (moment, port): (&HomeMoment<'_>, &mut P),
     ) {
         self.drop_candidate(from, handle.connection);
+        if detach.missed && !is_on(Breach::AttachmentIgnoresGap) {
+            port.session(SessionCall::Missed);
+            // What the present connection says next may be older than what is lost.
+            self.missed = Some(moment.now + GAP_MEMORY);
+        }
         let Some(current) = self.current_at(from, handle.connection) else { return };
         current.closing = true;
         if let Some(last) = detach.heartbeats {
@@ -312,7 +325,7 @@ impl HomeAttachment {
         self.admit_candidate((moment, port));
     }
 
-    /// The front has named all attachments that it has; or it is gone for good. What it did not name is over.
+    /// The front has named all attachments that it has. What it did not name is over.
     pub fn not_here<'a, P: HomePort<'a>>(
         &mut self,
         front: NodeIncarnation,
@@ -322,6 +335,20 @@ impl HomeAttachment {
             self.lose(DetachReason::Lost, port);
             self.admit_candidate((moment, port));
         }
+    }
+
+    /// A front is gone for good, and with it what it may have held.
+    pub fn front_gone<'a, P: HomePort<'a>>(
+        &mut self,
+        front: NodeIncarnation,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        self.link_lost(front);
+        if self.current.as_ref().is_some_and(|current| current.front == front) {
+            port.session(SessionCall::Missed);
+            self.missed = Some(moment.now + GAP_MEMORY);
+        }
+        self.not_here(front, (moment, port));
     }
 
     /// The link to a front is lost. Its connections may be open: whether they are, the front says when it is back.

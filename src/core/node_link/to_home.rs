@@ -100,6 +100,9 @@ pub struct Detach {
     pub reason: DetachReason,
     /// See [`Attach::heartbeats`].
     pub heartbeats: Option<SequenceNum>,
+    /// Something that the agent said, and that the front has acknowledged, is lost with it, or came so late that it
+    /// may be old: a gap (R6).
+    pub missed: bool,
 }
 
 /// Why a connection is over.
@@ -158,6 +161,7 @@ impl<'a> ToHome<'a> {
             Self::Detach(handle, detach) => {
                 head(DETACH, handle, out);
                 out.push(detach.reason.number());
+                out.push(u8::from(detach.missed));
                 put_optional(detach.heartbeats, out, |last, out| put_varint(last.0, out));
             }
             Self::AllHere(shard) => {
@@ -196,8 +200,9 @@ impl<'a> ToHome<'a> {
             WRITTEN => Self::Written(handle, reader.count(WHAT)?),
             _ => {
                 let reason = DetachReason::from_number(reader.byte(WHAT)?)?;
+                let missed = reader.flag(WHAT)?;
                 let heartbeats = reader.optional(WHAT, ByteReader::sequence_num)?;
-                Self::Detach(handle, Detach { reason, heartbeats })
+                Self::Detach(handle, Detach { reason, heartbeats, missed })
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{ConnectionStage, FrontAttachment, FrontMoment, FrontPort, Way};
 use crate::core::node_link::{
-    Attached, CloseOrder, ForAgent, ForAgentKind, Needs, ToFront, ToHome,
+    Attached, CloseOrder, DetachReason, ForAgent, ForAgentKind, Needs, ToFront, ToHome,
 };
 use crate::core::ownership::{Home, MapVersion, NodeIncarnation};
 use crate::mutation::{Breach, is_on};
@@ -104,6 +104,9 @@ impl FrontAttachment {
     fn ordered_to_close<P: FrontPort>(&mut self, order: CloseOrder, port: &mut P) {
         if self.stage == ConnectionStage::Open {
             port.close(order);
+        }
+        if order == CloseOrder::Replaced && !self.held.is_empty() {
+            self.tell_detach(DetachReason::Lost, port);
         }
         if order.lets_go() {
             self.replies.waive();

@@ -260,7 +260,8 @@ impl HomeAttachment {
         let known = self.highest.filter(|highest| highest.id == id).map(|highest| highest.had);
         let had = known.unwrap_or(0).max(before);
         // Messages that came before are lost to this session if it had fewer, or none.
-        let gap = known.unwrap_or(0) < before && !is_on(Breach::AttachmentIgnoresGap);
+        let gap = known.unwrap_or(0) < before && !is_on(Breach::AttachmentIgnoresGap)
+            || self.missed.is_some_and(|until| moment.now < until);
         self.highest = Some(Highest { id, had });
         self.current = Some(Current {
             id,
@@ -276,5 +277,16 @@ impl HomeAttachment {
         });
         port.session(SessionCall::Open { newcomer, gap, unwritten });
         self.answer_attach(attach, (moment, port));
+        self.judge_anew((moment, port));
+    }
+
+    /// Another connection has the session than the one that the candidate was judged against: both questions are
+    /// open again.
+    fn judge_anew<'a, P: HomePort<'a>>(&mut self, (moment, port): (&HomeMoment<'_>, &mut P)) {
+        let Some(candidate) = &mut self.candidate else { return };
+        candidate.question = None;
+        candidate.until = moment.now + moment.policy.answer_wait;
+        let (front, connection) = (candidate.newcomer.front, candidate.newcomer.connection);
+        port.to_front(front, &ToFront::AskOpen(self.handle(connection)));
     }
 }

@@ -1,6 +1,9 @@
 //! What goes to a new home of the agent's attachment, beside the session's record.
 
-use super::{Current, Highest, HomeAttachment, Unwritten};
+use std::time::Instant;
+
+use super::{Current, GAP_MEMORY, Highest, HomeAttachment, Unwritten};
+
 use crate::core::codec::{ByteReader, Undecodable, put_bytes, put_optional, put_varint};
 use crate::core::node_link::{AgentTransport, AttachmentId, FRAME_BYTES_MAX, ForAgentKind};
 use crate::core::ownership::NodeIncarnation;
@@ -15,6 +18,7 @@ const UNWRITTEN_MAX: usize = 1 << 16;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HomeRecord {
     highest: Option<(AttachmentId, u64)>,
+    missed: bool,
     current: Option<CurrentRecord>,
 }
 
@@ -30,6 +34,7 @@ impl HomeAttachment {
     /// Writes down what a new home must know.
     pub fn to_record(&self) -> HomeRecord {
         HomeRecord {
+            missed: self.missed.is_some(),
             highest: self.highest.map(|highest| (highest.id, highest.had)),
             current: self.current.as_ref().map(|current| CurrentRecord {
                 front: current.front,
@@ -41,7 +46,7 @@ impl HomeAttachment {
     }
 
     /// Goes on from a record. The front of its connection has yet to name it here.
-    pub fn from_record(uid: InstanceUid, record: HomeRecord) -> Self {
+    pub fn from_record(uid: InstanceUid, record: HomeRecord, now: Instant) -> Self {
         let highest = record.highest.map(|(id, had)| Highest { id, had });
         let current = record.current.zip(highest).map(|(current, highest)| Current {
             id: highest.id,
@@ -59,7 +64,14 @@ impl HomeAttachment {
             closing: false,
             reply_due: None,
         });
-        Self { uid, current, candidate: None, highest, question: 0 }
+        Self {
+            uid,
+            current,
+            candidate: None,
+            highest,
+            missed: record.missed.then(|| now + GAP_MEMORY),
+            question: 0,
+        }
     }
 }
 
@@ -71,6 +83,7 @@ impl HomeRecord {
             id.put(out);
             put_varint(had, out);
         });
+        out.push(u8::from(self.missed));
         put_optional(self.current.as_ref(), out, CurrentRecord::put);
     }
 
@@ -86,7 +99,8 @@ impl HomeRecord {
         }
         let highest = reader
             .optional(WHAT, |reader| Ok((AttachmentId::read(reader)?, reader.count(WHAT)?)))?;
-        Ok(Self { highest, current: reader.optional(WHAT, CurrentRecord::read)? })
+        let missed = reader.flag(WHAT)?;
+        Ok(Self { highest, missed, current: reader.optional(WHAT, CurrentRecord::read)? })
     }
 }
 

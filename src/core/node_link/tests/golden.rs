@@ -56,7 +56,8 @@ fn frames_for_a_home_are_golden() {
     };
     let mut entries = Vec::new();
     HeartbeatsEntry { handle: HANDLE, after: 6, last: SequenceNum(8) }.put(&mut entries);
-    let detach = Detach { reason: DetachReason::Drained, heartbeats: Some(SequenceNum(8)) };
+    let detach =
+        Detach { reason: DetachReason::Drained, heartbeats: Some(SequenceNum(8)), missed: true };
     let attach_hex =
         golden("01", "01030807060504030201090002026369010601 808040 00 01") + &report_hex;
     let cases = [
@@ -66,7 +67,7 @@ fn frames_for_a_home_are_golden() {
         (ToHome::Open(HANDLE), golden("04", "")),
         (ToHome::Alive(HANDLE, 4), golden("05", "04")),
         (ToHome::Written(HANDLE, 2), golden("06", "02")),
-        (ToHome::Detach(HANDLE, detach), golden("07", "010108")),
+        (ToHome::Detach(HANDLE, detach), golden("07", "01010108")),
         (ToHome::AllHere(ShardId::new(1000).unwrap()), "08e807".to_owned()),
     ];
     for (message, expected) in cases {

@@ -82,7 +82,11 @@ impl Dice {
             DetachReason::Answered,
         ];
         let heartbeats = self.flags[1].then_some(SequenceNum(self.numbers[4]));
-        let detach = Detach { reason: reasons[self.bits[0] as usize % 4], heartbeats };
+        let detach = Detach {
+            reason: reasons[self.bits[0] as usize % 4],
+            heartbeats,
+            missed: self.flags[3],
+        };
         let shard = u16::try_from(self.numbers[2] % 1024).unwrap();
         [
             ToHome::Attach(handle, self.attach()),
