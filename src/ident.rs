@@ -87,6 +87,17 @@ impl InstanceUid {
         &self.bytes
     }
 
+    /// The same bits in the form of a ULID.
+    #[must_use]
+    pub const fn as_ulid(self) -> Self {
+        Self { bytes: self.bytes, form: UidForm::Ulid }
+    }
+
+    /// Whether the agent writes it as a ULID.
+    pub const fn is_ulid(&self) -> bool {
+        matches!(self.form, UidForm::Ulid)
+    }
+
     /// The form used on the wire.
     pub const fn form(&self) -> UidForm {
         self.form

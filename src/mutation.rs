@@ -1,5 +1,6 @@
 //! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), of admission, of the drain, of mode
-//! `http` and of ownership, one at a time, which the simulation must notice: a check proves something only if it has been seen
+//! `http`, of ownership and of attachments, one at a time, which the simulations must notice: a check proves
+//! something only if it has been seen
 //! to complain. Rank 0: it stands alone.
 //!
 //! The code asks [`is_on`] where it would break a rule. In a build outside of the feature
@@ -118,9 +119,43 @@ pub enum Breach {
     OwnershipKeepsWhatWaits,
     /// Ownership: a node that joins asks for nothing.
     OwnershipNeverBalances,
+    /// An attachment that goes on takes the session from a later one.
+    AttachmentLowerDisplaces,
+    /// A home takes a message that it has had once more.
+    AttachmentTakesAgain,
+    /// A front keeps what was on its way when a link was lost, and never sends it again.
+    AttachmentForgetsHeld,
+    /// A front passes a late reply on as one more reply.
+    AttachmentAnswersTwice,
+    /// A front leaves an agent without a reply when its home is out of reach.
+    AttachmentForgetsReply,
+    /// A front passes on what a former home has for its agent.
+    AttachmentTakesOldEpoch,
+    /// A newcomer takes the session of a connection whose front was never asked.
+    AttachmentDisplacesUnasked,
+    /// A front sends a message without the heartbeats that came before it.
+    AttachmentHeartbeatsLate,
+    /// A home that knows nothing of what came before goes on as if it had had everything.
+    AttachmentIgnoresGap,
+    /// A home forgets what was on its way to an agent when a link was lost.
+    AttachmentForgetsUnwritten,
 }
 
 impl Breach {
+    /// Those of attachments, which a simulation of their own must notice.
+    pub const OF_ATTACHMENTS: [Self; 10] = [
+        Self::AttachmentLowerDisplaces,
+        Self::AttachmentTakesAgain,
+        Self::AttachmentForgetsHeld,
+        Self::AttachmentAnswersTwice,
+        Self::AttachmentForgetsReply,
+        Self::AttachmentTakesOldEpoch,
+        Self::AttachmentDisplacesUnasked,
+        Self::AttachmentHeartbeatsLate,
+        Self::AttachmentIgnoresGap,
+        Self::AttachmentForgetsUnwritten,
+    ];
+
     /// Those that the simulation of fleets must notice, in the order of the rules.
     pub const ALL: [Self; 37] = [
         Self::R1SuppressesNews,

@@ -5,12 +5,15 @@
 //! a simulated clock.
 
 pub mod admission;
+pub mod attachment;
 pub mod backoff;
 pub mod bucket;
+pub mod codec;
 pub mod drain;
 pub mod http_mode;
 pub mod keepalive;
 pub mod link;
+pub mod node_link;
 pub mod ownership;
 pub mod pacing;
 pub mod placement;

@@ -67,6 +67,21 @@ impl FieldSet {
         self.0 == 0
     }
 
+    /// How many members the set has.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The set as a number, for records and messages between nodes.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The set of which [`FieldSet::bits`] gave this number.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The members in rising order, [`FieldSet::OTHER`] first.
     pub fn iter(self) -> impl Iterator<Item = u32> {
         (0..32).filter(move |number| self.contains(*number))

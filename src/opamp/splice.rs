@@ -66,6 +66,12 @@ pub fn only_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
     copy_fields(scan, keep.union(FieldSet::of(&[agent_field::INSTANCE_UID])), out);
 }
 
+/// The fields in `keep` of an agent's message alone, without uid and number: what travels between nodes beside
+/// what stands in a frame's head.
+pub fn bare_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
+    copy_fields(scan, keep, out);
+}
+
 /// Copies fields, apart from the number.
 fn copy_fields(scan: &AgentScan<'_>, keep: FieldSet, out: &mut Vec<u8>) {
     let keep = keep.minus(FieldSet::of(&[agent_field::SEQUENCE_NUM]));

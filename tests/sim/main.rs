@@ -12,6 +12,7 @@
 mod agent;
 mod agents;
 mod arrivals;
+mod attachment;
 mod drain;
 mod events;
 mod faults;

@@ -47,6 +47,16 @@ impl ClassSet {
         self.0 == 0
     }
 
+    /// The set as a number, for a record.
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of which [`ClassSet::bits`] gave this number; `None` if it names a class that there is not.
+    pub(super) const fn from_bits(bits: u8) -> Option<Self> {
+        if bits >> Class::ALL.len() == 0 { Some(Self(bits)) } else { None }
+    }
+
     /// The members, most urgent first.
     pub fn iter(self) -> impl Iterator<Item = Class> {
         Class::ALL.into_iter().filter(move |class| self.contains(*class))

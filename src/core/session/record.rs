@@ -1,8 +1,10 @@
 //! A session as plain values: everything that its decisions rest on. A session that is made from the record of
-//! another behaves as that one would have. How it is encoded is left to its holder.
+//! another behaves as that one would have. Its bytes are `encoding`'s.
 //!
 //! What is stored of the agent's state belongs to the record's holder, as do the agent's connection and the
 //! session's place in its server's queue.
+
+mod encoding;
 
 use super::cold::Cold;
 use super::greeting::Greeting;

@@ -9,6 +9,7 @@ mod permits;
 mod presence;
 mod random;
 mod record;
+mod record_bytes;
 mod rules;
 
 pub(super) use harness::{Gateway as Harness, POLICY, UID, route};

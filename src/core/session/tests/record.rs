@@ -15,13 +15,13 @@ use crate::opamp::field_set::FieldSet;
 
 /// Numbers from which every field of a record follows.
 #[derive(Debug, Clone)]
-struct Dice {
-    numbers: [u32; 8],
-    flags: [bool; 16],
-    one_shots: Vec<Vec<u8>>,
+pub(super) struct Dice {
+    pub(super) numbers: [u32; 8],
+    pub(super) flags: [bool; 16],
+    pub(super) one_shots: Vec<Vec<u8>>,
 }
 
-fn dice() -> impl Strategy<Value = Dice> {
+pub(super) fn dice() -> impl Strategy<Value = Dice> {
     let one_shots = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..4);
     (any::<[u32; 8]>(), any::<[bool; 16]>(), one_shots)
         .prop_map(|(numbers, flags, one_shots)| Dice { numbers, flags, one_shots })
@@ -69,7 +69,7 @@ fn questions(dice: &Dice, at: Instant) -> QuestionsRecord {
     }
 }
 
-fn record(dice: &Dice, start: Instant) -> SessionRecord {
+pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
     let at = start + Duration::from_millis(u64::from(dice.numbers[7]));
     let [number, other] = [dice.numbers[5], dice.numbers[6]];
     let some = |flag: usize| dice.flags[flag].then_some(at);

@@ -1,0 +1,410 @@
+//! The front's side of an attachment: what it holds for its agent, and what it owes it.
+//!
+//! ```text
+//!             home_reached            Attached
+//!   Away ─────────────────► Attaching ─────────► Attached
+//!     ▲                        │  ▲  Later: again     │
+//!     └── home_lost, NotMine ──┴──┴───────────────────┘
+//!
+//!           closed, all is confirmed
+//!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads to Over, too
+//!     │ closed                            ▲
+//!     └───────► Leaving ──────────────────┘  all is confirmed, or `leaving_max` has passed
+//!
+//! What the agent said was acknowledged. If it is lost in the end, the home is told so: numbers alone would not show
+//! it if the agent's next process happens to come to the number that the home expects.
+//! ```
+//!
+//! To drive it: call [`FrontAttachment::home_reached`] whenever the map names a home and its link is up, also if it
+//! is the one from before, and [`FrontAttachment::home_lost`] when either ends. Read from the agent while
+//! [`FrontAttachment::may_read`]. Call [`FrontAttachment::deadline_passed`] at [`FrontAttachment::deadline`].
+
+mod home_said;
+
+use std::time::{Duration, Instant};
+
+use super::held::{HeldLimits, HeldMessages, TakenDigests};
+use super::replies::OwedReplies;
+use crate::core::node_link::{
+    AgentTransport, Attach, AttachmentId, CloseOrder, Detach, DetachReason, ForAgentKind, Handle,
+    HeartbeatsEntry, ToHome,
+};
+use crate::core::ownership::{Home, MapVersion, NodeIncarnation};
+use crate::ident::SequenceNum;
+use crate::mutation::{Breach, is_on};
+use crate::opamp::agent::AgentScan;
+use crate::opamp::digest::Digest;
+
+/// A state that was sent on within this time is told once more by a home that takes over.
+const FORWARDED_LATELY: Duration = Duration::from_secs(60);
+
+/// What the front asks of its surroundings. Effects happen in the order of the calls.
+pub trait FrontPort {
+    /// Gives the digests of a message's parts to `put`, and returns the id of their key.
+    fn digest(&mut self, scan: &AgentScan<'_>, put: &mut dyn FnMut(u32, Digest)) -> u64;
+    /// Sends a frame to the home, on the agent's stream.
+    fn to_home(&mut self, home: NodeIncarnation, message: &ToHome<'_>);
+    /// Adds an entry to the next batch for the home.
+    fn heartbeats(&mut self, home: NodeIncarnation, entry: HeartbeatsEntry);
+    /// Writes a message to the agent. [`FrontAttachment::written`] follows with its number, unless that is 0.
+    fn to_agent(&mut self, kind: ForAgentKind, number: u64, bytes: &[u8]);
+    /// Writes one reply of the front's own.
+    fn acknowledge(&mut self);
+    /// Pings the agent. [`FrontAttachment::ponged`] follows if it answers this very ping.
+    fn ping(&mut self, question: u32);
+    /// Closes the connection. With [`CloseOrder::Cloned`], the agent is given another uid first.
+    fn close(&mut self, order: CloseOrder);
+    /// The map has changed: it must be read up to this version.
+    fn read_map(&mut self, version: MapVersion);
+}
+
+/// What the configuration decides for every attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontPolicy {
+    /// How long an agent waits for its home's reply: a little longer than the home itself takes.
+    pub reply_bound: Duration,
+    /// When an attach that found no answer, or was put off, is repeated.
+    pub attach_again: Duration,
+    /// How long what a lost connection said is held for its home.
+    pub leaving_max: Duration,
+    /// Messages of one agent that may be held.
+    pub held_messages_max: usize,
+    /// Bytes of one agent that may be held.
+    pub held_bytes_max: usize,
+    /// Bytes that may wait for one agent, at its home and here.
+    pub agent_bytes_max: u32,
+}
+
+/// When an event happens.
+#[derive(Debug, Clone, Copy)]
+pub struct FrontMoment<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The configuration's decisions.
+    pub policy: &'a FrontPolicy,
+}
+
+impl FrontMoment<'_> {
+    const fn limits(&self) -> HeldLimits {
+        let FrontPolicy { held_messages_max, held_bytes_max, .. } = *self.policy;
+        HeldLimits { messages_max: held_messages_max, bytes_max: held_bytes_max }
+    }
+}
+
+/// Who the agent is, as far as its connection shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentAbout {
+    /// How it is connected.
+    pub transport: AgentTransport,
+    /// See [`Attach::client`].
+    pub client: u8,
+    /// See [`Attach::identity`].
+    pub identity: Box<[u8]>,
+}
+
+/// The way to the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// No home is known, or none is in reach.
+    Away,
+    /// The home is in reach; `again`: when to attach, if it has not answered by then.
+    Attaching { home: Home, again: Option<Instant> },
+    /// The home has the connection.
+    Attached { home: Home, credit: usize },
+}
+
+/// Where the connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionStage {
+    Open,
+    Leaving { reason: DetachReason, until: Option<Instant> },
+    Over,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct FrontAttachment {
+    handle: Handle,
+    about: AgentAbout,
+    id: Option<AttachmentId>,
+    way: Way,
+    stage: ConnectionStage,
+    held: HeldMessages,
+    replies: OwedReplies,
+    /// The agent's last number and capabilities.
+    said: Option<(SequenceNum, u64)>,
+    /// The tenure of the latest home.
+    epoch: u64,
+    /// Messages for the agent up to this number have come.
+    had: u64,
+    /// All up to this number are written.
+    written: u64,
+    /// The agent has heard of its server's capabilities on this connection.
+    greeted: bool,
+    /// The connection was closed before it was attached.
+    is_late: bool,
+    forwarded: Option<Instant>,
+}
+
+impl FrontAttachment {
+    /// For a connection whose agent says its first message now: [`FrontAttachment::agent_message`] is next. `home`:
+    /// the home, if it is in reach.
+    pub fn new(handle: Handle, about: AgentAbout, home: Option<Home>) -> Self {
+        Self {
+            handle,
+            about,
+            id: None,
+            way: home.map_or(Way::Away, |home| Way::Attaching { home, again: None }),
+            stage: ConnectionStage::Open,
+            held: HeldMessages::default(),
+            replies: OwedReplies::default(),
+            said: None,
+            epoch: home.map_or(0, |home| home.epoch.number),
+            had: 0,
+            written: 0,
+            greeted: false,
+            is_late: false,
+            forwarded: None,
+        }
+    }
+
+    /// The agent and its connection.
+    pub const fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// Whether the agent's next message may be read. What waits for the home has a bound.
+    pub fn may_read(&self, policy: &FrontPolicy) -> bool {
+        let limits =
+            HeldLimits { messages_max: policy.held_messages_max, bytes_max: policy.held_bytes_max };
+        self.held.has_room(limits)
+    }
+
+    /// Bytes that are held for the home.
+    pub const fn held_bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// Whether the front may forget it.
+    pub fn is_over(&self) -> bool {
+        self.stage == ConnectionStage::Over
+    }
+
+    /// The agent says something.
+    pub fn agent_message<P: FrontPort>(
+        &mut self,
+        scan: &AgentScan<'_>,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
+        if self.stage != ConnectionStage::Open {
+            return;
+        }
+        let before = self.said.replace((scan.sequence_num, scan.capabilities));
+        let follows = before.is_some_and(|(number, caps)| {
+            scan.sequence_num == number.next() && caps == scan.capabilities
+        });
+        if follows && scan.is_heartbeat() {
+            self.held.heartbeat(scan.sequence_num);
+            port.acknowledge();
+            return self.tell_heartbeats(port);
+        }
+        let mut digests = TakenDigests::default();
+        let secret = port.digest(scan, &mut |number, digest| digests.put(number, digest));
+        digests.secret = secret;
+        self.held.push(scan, digests, moment.limits());
+        self.replies.owe(moment.now, moment.policy.reply_bound);
+        match self.way {
+            Way::Away => self.answer_here(port),
+            Way::Attaching { again: None, .. } => self.attach(moment, port),
+            Way::Attaching { .. } => {}
+            Way::Attached { .. } => self.send(port),
+        }
+    }
+
+    /// The shard's home is in reach from now on: another one, or the one from before.
+    pub fn home_reached<P: FrontPort>(
+        &mut self,
+        home: Home,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
+        if self.is_over() {
+            return;
+        }
+        self.way = Way::Attaching { home, again: None };
+        self.epoch = self.epoch.max(home.epoch.number);
+        if let ConnectionStage::Leaving { until: None, .. } = self.stage {
+            return self.leave(port);
+        }
+        if self.id.is_some() || !self.held.is_empty() {
+            self.attach(moment, port);
+        }
+    }
+
+    /// The shard has no home, or the home is out of reach.
+    pub fn home_lost<P: FrontPort>(&mut self, port: &mut P) {
+        self.way = Way::Away;
+        self.answer_here(port);
+    }
+
+    /// Everything for the agent up to this number is written to it.
+    pub fn written<P: FrontPort>(&mut self, number: u64, port: &mut P) {
+        self.written = self.written.max(number);
+        if let Way::Attached { home, .. } = self.way
+            && !self.is_over()
+        {
+            port.to_home(home.node, &ToHome::Written(self.handle, self.written));
+        }
+    }
+
+    /// The agent answered the ping of this question.
+    pub fn ponged<P: FrontPort>(&mut self, question: u32, port: &mut P) {
+        if let Way::Attached { home, .. } = self.way
+            && self.stage == ConnectionStage::Open
+        {
+            port.to_home(home.node, &ToHome::Alive(self.handle, question));
+        }
+    }
+
+    /// The connection is over. What it said and the home has not confirmed is still held for a while.
+    pub fn closed<P: FrontPort>(
+        &mut self,
+        reason: DetachReason,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
+        if self.stage != ConnectionStage::Open {
+            return;
+        }
+        self.replies.waive();
+        // Another connection may have the session by the time that this one gets in: what it says is old then.
+        self.is_late = self.id.is_none();
+        let until = Some(moment.now + moment.policy.leaving_max);
+        self.stage = ConnectionStage::Leaving { reason, until };
+        self.leave_if_done(port);
+    }
+
+    /// When to call [`FrontAttachment::deadline_passed`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let again = match self.way {
+            Way::Attaching { again, .. } => again,
+            Way::Away | Way::Attached { .. } => None,
+        };
+        let until = match self.stage {
+            ConnectionStage::Over => return None,
+            ConnectionStage::Leaving { until, .. } => until,
+            ConnectionStage::Open => None,
+        };
+        [self.replies.due(), again, until].into_iter().flatten().min()
+    }
+
+    /// Looks at what is overdue.
+    pub fn deadline_passed<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= moment.now);
+        if let ConnectionStage::Leaving { until, .. } = &mut self.stage
+            && is_due(*until)
+        {
+            // What is given up must still be told.
+            *until = None;
+            self.held.give_up();
+            return self.leave_if_reached(port);
+        }
+        if is_due(self.replies.due()) {
+            self.answer_here(port);
+        }
+        if let Way::Attaching { again, .. } = self.way
+            && is_due(again)
+        {
+            self.attach(moment, port);
+        }
+    }
+
+    /// Answers in the home's place all that is unanswered.
+    fn answer_here<P: FrontPort>(&mut self, port: &mut P) {
+        for _ in 0..self.replies.waive() {
+            if !is_on(Breach::AttachmentForgetsReply) {
+                port.acknowledge();
+            }
+        }
+    }
+
+    fn attach<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
+        let Way::Attaching { home, .. } = self.way else { return };
+        if self.is_over() {
+            return;
+        }
+        let again = Some(moment.now + moment.policy.attach_again);
+        self.way = Way::Attaching { home, again };
+        let forwarded_lately = self
+            .forwarded
+            .is_some_and(|at| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
+        let (next, heartbeats) = (self.held.next(), self.held.heartbeats());
+        self.held.send_again();
+        let mut fields = Vec::new();
+        let first = self.held.next_to_send(0, &mut fields).map(|first| first.report);
+        let attach = Attach {
+            resumes: self.id,
+            transport: self.about.transport,
+            client: self.about.client,
+            identity: &self.about.identity,
+            forwarded_lately,
+            next,
+            had: self.had,
+            credit: moment.policy.agent_bytes_max,
+            heartbeats,
+            first,
+        };
+        port.to_home(home.node, &ToHome::Attach(self.handle, attach));
+    }
+
+    /// Sends what has not gone in this life of the link, as far as the home's credit goes.
+    fn send<P: FrontPort>(&mut self, port: &mut P) {
+        let Way::Attached { home, credit } = self.way else { return };
+        let mut fields = Vec::new();
+        while let Some(message) = self.held.next_to_send(credit, &mut fields) {
+            port.to_home(home.node, &ToHome::Message(self.handle, message));
+        }
+    }
+
+    /// Tells the home of heartbeats that were answered here. While a message is unconfirmed they wait: they
+    /// belong behind it.
+    fn tell_heartbeats<P: FrontPort>(&self, port: &mut P) {
+        if let Way::Attached { home, .. } = self.way
+            && let Some(last) = self.held.heartbeats()
+        {
+            let after = self.held.last();
+            port.heartbeats(home.node, HeartbeatsEntry { handle: self.handle, after, last });
+        }
+    }
+
+    fn leave_if_done<P: FrontPort>(&mut self, port: &mut P) {
+        if self.held.is_empty() {
+            self.leave(port);
+        }
+    }
+
+    fn leave_if_reached<P: FrontPort>(&mut self, port: &mut P) {
+        if self.way != Way::Away {
+            self.leave(port);
+        }
+    }
+
+    /// Ends a connection that is closed. A home that is out of reach will hear that the front has it no more.
+    fn leave<P: FrontPort>(&mut self, port: &mut P) {
+        if let ConnectionStage::Leaving { reason, .. } = self.stage {
+            self.tell_detach(reason, port);
+            self.stage = ConnectionStage::Over;
+        }
+    }
+
+    /// Tells the home that the connection is over, and whether something that it said is lost with it.
+    fn tell_detach<P: FrontPort>(&self, reason: DetachReason, port: &mut P) {
+        if let Way::Attached { home, .. } | Way::Attaching { home, .. } = self.way {
+            let (heartbeats, missed) =
+                (self.held.heartbeats(), self.held.is_any_lost() || self.is_late);
+            let detach = Detach { reason, heartbeats, missed };
+            port.to_home(home.node, &ToHome::Detach(self.handle, detach));
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The home's side of an attachment: which connection has the session, what it has had, and what waits for it.
+//!
+//! ```text
+//!            first attach, none is there          close that lets go, Detach, not here
+//!   (none) ───────────────────────────► current ──────────────────────────────────────► (none)
+//!                                          ▲
+//!            AskOpen        Open, Ping     │ detached, or no answer in answer_wait
+//!   (none) ─────────► asked ─────────► candidate        Alive: Cloned, and the current one stays
+//!      a first attach from another front than the current one's
+//! ```
+//!
+//! An attach that goes on, with an id, has the session at once if no higher id is known, and is closed otherwise. Of
+//! one front, the later connection has it: that front saw both.
+//!
+//! To drive it: hand each frame of a front to the entry of its name, then carry out the [`SessionCall`]s in their
+//! order, then call [`HomeAttachment::settle`]. What the session does meanwhile (its `AttachmentPort`) comes in by
+//! [`HomeAttachment::for_agent`], [`HomeAttachment::reply_due`] and [`HomeAttachment::close`]. A session that
+//! refuses the connection of [`SessionCall::Open`] (R10) calls `close` with `Cloned`, and the calls behind it are
+//! left out. While the shard is frozen for a hand-over the shell answers every frame with `NotMine` instead.
+
+mod newcomers;
+mod record;
+mod unwritten;
+
+use std::time::{Duration, Instant};
+
+use crate::core::node_link::{
+    AgentReport, AgentTransport, Attach, Attached, AttachmentId, CloseOrder, Detach, DetachReason,
+    ForAgentKind, Handle, HeartbeatsEntry, Needs, Numbered, ToFront,
+};
+use crate::core::ownership::{Epoch, NodeIncarnation};
+use crate::ident::{ConnectionId, InstanceUid, SequenceNum};
+use crate::mutation::{Breach, is_on};
+use crate::opamp::field_set::FieldSet;
+
+use newcomers::Candidate;
+pub use newcomers::Newcomer;
+pub use record::HomeRecord;
+pub use unwritten::Unwritten;
+
+/// For how long a loss is remembered. A front notices a dead connection within that time.
+const GAP_MEMORY: Duration = Duration::from_secs(60);
+
+/// What the home asks of its surroundings.
+pub trait HomePort<'a> {
+    /// Sends a frame to a front, on the agent's stream. One whose link is down is left out.
+    fn to_front(&mut self, front: NodeIncarnation, message: &ToFront<'_>);
+    /// The parts of a message that travelled as a digest alone, are not given up, and that the session does not
+    /// have under this digest; all of them, if it has another key of digests.
+    fn needs(&self, report: &AgentReport<'_>) -> FieldSet;
+    /// The session must be called like this once the entry has returned.
+    fn session(&mut self, call: SessionCall<'a>);
+    /// A number above all that this home has given in its life.
+    fn next_number(&mut self) -> u64;
+}
+
+/// An event for the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionCall<'a> {
+    /// A connection has the session from now on (`connection_opened`, `request_opened`).
+    Open {
+        /// The connection and its agent.
+        newcomer: Newcomer,
+        /// Messages before the next one may be lost: the agent must be asked for its full state (R6).
+        gap: bool,
+        /// Something may be unwritten that a former connection of this home was to bring (`detach`).
+        unwritten: bool,
+    },
+    /// The agent said something. Parts whose digest the session has are left out of the bytes.
+    Message(AgentReport<'a>),
+    /// The agent sent heartbeats, which its front has answered; this is the number of the last one. Numbers up to
+    /// it are no gap. One that the session has heard of says nothing new.
+    Heartbeats(SequenceNum),
+    /// Something that the agent said is lost: it must be asked for its full state (R6).
+    Missed,
+    /// The agent is alive (`heard`).
+    Heard,
+    /// Replies are overdue (`reply_overdue`).
+    ReplyOverdue,
+    /// The connection is over (`connection_lost`, `connection_renamed`, `drained`, `request_closed`).
+    Lost {
+        /// Why.
+        reason: DetachReason,
+        /// Something may be unwritten (`bytes_unwritten`).
+        unwritten: bool,
+    },
+}
+
+/// What the configuration decides for every attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HomePolicy {
+    /// How long each of the two questions before a replacement waits for its answer.
+    pub answer_wait: Duration,
+    /// Bytes that a front may have under way unconfirmed for one agent.
+    pub credit: u32,
+}
+
+/// When and where an event happens.
+#[derive(Debug, Clone, Copy)]
+pub struct HomeMoment<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The home's tenure.
+    pub epoch: Epoch,
+    /// The configuration's decisions.
+    pub policy: &'a HomePolicy,
+}
+
+/// The connection that has the session.
+#[derive(Debug, Clone)]
+struct Current {
+    id: AttachmentId,
+    front: NodeIncarnation,
+    connection: ConnectionId,
+    transport: AgentTransport,
+    /// The content of all messages up to this number is the session's.
+    had: u64,
+    /// The front has been told so up to this number.
+    told: u64,
+    unwritten: Unwritten,
+    /// The front is in reach, and has named the attachment since it is.
+    reached: bool,
+    /// The front was told to close it, and has yet to say that it did.
+    closing: bool,
+    reply_due: Option<Instant>,
+}
+
+/// The highest attachment that has had the session, and how much of it the session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Highest {
+    id: AttachmentId,
+    had: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct HomeAttachment {
+    uid: InstanceUid,
+    current: Option<Current>,
+    candidate: Option<Candidate>,
+    highest: Option<Highest>,
+    /// Something that a connection said is lost: all that begin before then begin with a gap. Which of several
+    /// connections on several fronts is the latest is known only in the end.
+    missed: Option<Instant>,
+    /// Numbers pings, to tell the answer to this one from the answer to an earlier one.
+    question: u32,
+}
+
+impl HomeAttachment {
+    /// For an agent whose connections are all unknown yet.
+    pub const fn new(uid: InstanceUid) -> Self {
+        Self { uid, current: None, candidate: None, highest: None, missed: None, question: 0 }
+    }
+
+    /// Whether a connection has the session.
+    pub const fn is_attached(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Bytes that wait for the agent.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| current.unwritten.bytes())
+    }
+
+    const fn handle(&self, connection: ConnectionId) -> Handle {
+        Handle { uid: self.uid, connection }
+    }
+
+    /// The current connection, if it is this one.
+    fn current_at(
+        &mut self,
+        from: NodeIncarnation,
+        connection: ConnectionId,
+    ) -> Option<&mut Current> {
+        self.current.as_mut().filter(|it| it.front == from && it.connection == connection)
+    }
+
+    /// The agent said something. A message of a connection that does not have the session is left aside: if it is
+    /// never taken, the agent's next number is a gap.
+    pub fn message<'a, P: HomePort<'a>>(
+        &mut self,
+        from: NodeIncarnation,
+        handle: Handle,
+        message: &Numbered<'a>,
+        port: &mut P,
+    ) {
+        let Some(current) = self.current_at(from, handle.connection) else { return };
+        if message.number <= current.had {
+            // The front may have missed that it was taken.
+            current.told = 0;
+            if is_on(Breach::AttachmentTakesAgain) {
+                port.session(SessionCall::Message(message.report));
+            }
+            return;
+        }
+        if message.number > current.had + 1 {
+            return;
+        }
+        let parts = port.needs(&message.report);
+        if parts.is_empty() {
+            self.take(&message.report, port);
+        } else {
+            let needs = Needs { number: message.number, parts };
+            port.to_front(from, &ToFront::Needs(handle, needs));
+        }
+    }
+
+    /// Takes the next message of the current connection.
+    fn take<'a, P: HomePort<'a>>(&mut self, report: &AgentReport<'a>, port: &mut P) {
+        let Some(current) = &mut self.current else { return };
+        current.had += 1;
+        if let Some(highest) = &mut self.highest {
+            highest.had = current.had;
+        }
+        if let Some(last) = report.heartbeats {
+            port.session(SessionCall::Heartbeats(last));
+        }
+        port.session(SessionCall::Message(*report));
+    }
+
+    /// A front has answered heartbeats.
+    pub fn heartbeats<'a, P: HomePort<'a>>(
+        &mut self,
+        from: NodeIncarnation,
+        entry: &HeartbeatsEntry,
+        port: &mut P,
+    ) {
+        let current = self.current_at(from, entry.handle.connection);
+        if current.is_some_and(|current| current.had == entry.after) {
+            port.session(SessionCall::Heartbeats(entry.last));
+        }
+    }
+
+    /// Everything up to a number is written to the agent.
+    pub fn written(&mut self, from: NodeIncarnation, handle: Handle, number: u64) {
+        if let Some(current) = self.current_at(from, handle.connection) {
+            current.unwritten.written(number);
+        }
+    }
+
+    /// After the calls of an event: tells the front what was taken, unless something else has.
+    pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let uid = self.uid;
+        if let Some(current) = &mut self.current
+            && current.told < current.had
+            && current.reached
+        {
+            current.told = current.had;
+            let handle = Handle { uid, connection: current.connection };
+            port.to_front(current.front, &ToFront::Confirmed(handle, current.had));
+        }
+    }
+
+    /// The session has something for the agent. `false`: the credit is used up; what waited is dropped, and the
+    /// connection closes.
+    pub fn for_agent<'a, P: HomePort<'a>>(
+        &mut self,
+        kind: ForAgentKind,
+        bytes: &[u8],
+        epoch: Epoch,
+        port: &mut P,
+    ) -> bool {
+        let uid = self.uid;
+        let Some(current) = &mut self.current else { return true };
+        if current.closing {
+            return true;
+        }
+        let Some(message) = current.unwritten.add(kind, bytes) else {
+            self.close(CloseOrder::Overflowed, port);
+            return false;
+        };
+        if current.reached {
+            current.told = current.had;
+            let handle = Handle { uid, connection: current.connection };
+            let message = message.to_send(epoch.number, current.had);
+            port.to_front(current.front, &ToFront::ForAgent(handle, message));
+        }
+        true
+    }
+
+    /// When the session wants to be called for an overdue reply.
+    pub fn reply_due(&mut self, at: Option<Instant>) {
+        if let Some(current) = &mut self.current {
+            current.reply_due = at;
+        }
+    }
+
+    /// The session closes the connection. Returns whether something may be unwritten.
+    pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) -> bool {
+        let uid = self.uid;
+        let Some(current) = &mut self.current else { return false };
+        let unwritten = current.unwritten.is_any();
+        if !current.closing {
+            let handle = Handle { uid, connection: current.connection };
+            port.to_front(current.front, &ToFront::Close(handle, order));
+        }
+        if order.lets_go() {
+            self.current = None;
+        } else {
+            current.closing = order != CloseOrder::Draining;
+        }
+        unwritten
+    }
+
+    /// A connection is over, or its front knows nothing of it.
+    pub fn detach<'a, P: HomePort<'a>>(
+        &mut self,
+        from: NodeIncarnation,
+        handle: Handle,
+        detach: &Detach,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        self.drop_candidate(from, handle.connection);
+        if detach.missed && !is_on(Breach::AttachmentIgnoresGap) {
+            port.session(SessionCall::Missed);
+            // What the present connection says next may be older than what is lost.
+            self.missed = Some(moment.now + GAP_MEMORY);
+        }
+        let Some(current) = self.current_at(from, handle.connection) else { return };
+        current.closing = true;
+        if let Some(last) = detach.heartbeats {
+            port.session(SessionCall::Heartbeats(last));
+        }
+        self.lose(detach.reason, port);
+        self.admit_candidate((moment, port));
+    }
+
+    /// The front has named all attachments that it has. What it did not name is over.
+    pub fn not_here<'a, P: HomePort<'a>>(
+        &mut self,
+        front: NodeIncarnation,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        if self.current.as_ref().is_some_and(|it| it.front == front && !it.reached) {
+            self.lose(DetachReason::Lost, port);
+            self.admit_candidate((moment, port));
+        }
+    }
+
+    /// A front is gone for good, and with it what it may have held.
+    pub fn front_gone<'a, P: HomePort<'a>>(
+        &mut self,
+        front: NodeIncarnation,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        self.link_lost(front);
+        if self.current.as_ref().is_some_and(|current| current.front == front) {
+            port.session(SessionCall::Missed);
+            self.missed = Some(moment.now + GAP_MEMORY);
+        }
+        self.not_here(front, (moment, port));
+    }
+
+    /// The link to a front is lost. Its connections may be open: whether they are, the front says when it is back.
+    pub fn link_lost(&mut self, front: NodeIncarnation) {
+        if let Some(current) = self.current.as_mut().filter(|it| it.front == front) {
+            current.reached = false;
+        }
+        self.candidate.take_if(|candidate| candidate.newcomer.front == front);
+    }
+
+    /// When to call [`HomeAttachment::deadline_passed`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let reply = self.current.as_ref().and_then(|current| current.reply_due);
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.until);
+        [reply, candidate].into_iter().flatten().min()
+    }
+
+    /// Looks at what is overdue.
+    pub fn deadline_passed<'a, P: HomePort<'a>>(
+        &mut self,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        let due = |at: &mut Instant| *at <= moment.now;
+        let current = self.current.as_mut();
+        if current.is_some_and(|current| current.reply_due.take_if(due).is_some()) {
+            port.session(SessionCall::ReplyOverdue);
+        }
+        self.answer_overdue((moment, port));
+    }
+
+    fn lose<'a, P: HomePort<'a>>(&mut self, reason: DetachReason, port: &mut P) {
+        if let Some(current) = self.current.take() {
+            let unwritten = current.unwritten.is_any();
+            port.session(SessionCall::Lost { reason, unwritten });
+        }
+    }
+
+    /// Answers an attach of the current connection: where the home stands, what it has for the agent, and what
+    /// follows from the message that came along.
+    fn answer_attach<'a, P: HomePort<'a>>(
+        &mut self,
+        attach: &Attach<'a>,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        let Some(current) = &mut self.current else { return };
+        current.reached = true;
+        let before = current.had;
+        let is_next = attach.next == before + 1;
+        let first = attach.first.filter(|_| is_next);
+        let needs = first.as_ref().map_or(FieldSet::EMPTY, |first| port.needs(first));
+        let taken = first.filter(|_| needs.is_empty());
+        let had = before + u64::from(taken.is_some());
+        let attached = Attached {
+            id: current.id,
+            epoch: moment.epoch.number,
+            had,
+            needs,
+            credit: moment.policy.credit,
+        };
+        current.told = had;
+        let (front, connection) = (current.front, current.connection);
+        let handle = self.handle(connection);
+        port.to_front(front, &ToFront::Attached(handle, attached));
+        if let Some(last) = attach.heartbeats.filter(|_| is_next) {
+            port.session(SessionCall::Heartbeats(last));
+        }
+        self.repeat_unwritten(attach.had, (moment, port));
+        if let Some(report) = taken {
+            self.take(&report, port);
+        }
+    }
+
+    /// Sends again what the front has not had.
+    fn repeat_unwritten<'a, P: HomePort<'a>>(
+        &mut self,
+        had: u64,
+        (moment, port): (&HomeMoment<'_>, &mut P),
+    ) {
+        let uid = self.uid;
+        let Some(current) = &mut self.current else { return };
+        if is_on(Breach::AttachmentForgetsUnwritten) {
+            current.unwritten.written(u64::MAX);
+        }
+        let handle = Handle { uid, connection: current.connection };
+        for message in current.unwritten.after(had) {
+            let message = message.to_send(moment.epoch.number, current.had);
+            port.to_front(current.front, &ToFront::ForAgent(handle, message));
+        }
+    }
+}

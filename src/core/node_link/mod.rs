@@ -1,0 +1,42 @@
+//! What two nodes say to each other about agents, and its bytes: the messages of a node link. Who decides what is
+//! `core::attachment`'s; how frames travel, how long they may wait and on which stream is the link's.
+//!
+//! An agent's connection ends at its *front*. Its session is at its *home*. A frame of either names the agent and
+//! the front's connection ([`Handle`]); all frames of one agent take one stream, so that they keep their order.
+//!
+//! | front to home ([`ToHome`]) | | home to front ([`ToFront`]) | |
+//! |---|---|---|---|
+//! | `Attach` | a connection speaks for an agent, or goes on after a lost link | `Attached` | it is the session's; the home has had messages up to n |
+//! | `Message` | one message: digests of its parts, and the parts that the home wants | `Needs` | the home wants these parts of message n, and what follows it once more |
+//! | `Heartbeats` | a batch for many agents | `Confirmed` | the home has the content of all up to n |
+//! | `Open`, `Alive` | the connection is open; its agent has answered a ping | `AskOpen`, `Ping` | the two questions before a connection replaces another |
+//! | `Written` | bytes up to n are written: credit | `ForAgent` | a reply or a push |
+//! | `Detach` | the connection is over | `Close` | the front must close it |
+//! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
+//!
+//! A link begins with a [`Hello`] from each side. Both speak the lower of their highest formats from then on.
+//! Frames end where they end: what a later version appends to one is passed over.
+//!
+//! `Confirmed` says three things at once: the parts that were asked for have come, those that were not are not
+//! needed, and the front may forget the message. A home either takes a whole message or leaves it, so there is no
+//! state in between that would need a name.
+
+mod handle;
+mod hello;
+mod report;
+#[cfg(test)]
+mod tests;
+mod to_front;
+mod to_home;
+
+pub use handle::{AttachmentId, Handle};
+pub use hello::{FORMAT, Hello};
+pub use report::{AgentReport, DIGEST_BYTES, DIGESTED, PartDigests};
+pub use to_front::{Attached, CloseOrder, ForAgent, ForAgentKind, Needs, ToFront};
+pub use to_home::{
+    AgentTransport, Attach, Detach, DetachReason, HEARTBEATS_MAX, HeartbeatsBatch, HeartbeatsEntry,
+    Numbered, ToHome,
+};
+
+/// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
+pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

@@ -1,0 +1,143 @@
+//! Golden bytes: another version must read what this one writes. A change here is a new format.
+
+use super::super::*;
+use super::{UID, epoch};
+use crate::core::codec::Undecodable;
+use crate::core::ownership::{Epoch, MapVersion, NodeIncarnation, NodeName, ShardId};
+use crate::ident::{ConnectionId, SequenceNum};
+use crate::opamp::field_set::{FieldSet, agent_field};
+
+const HANDLE: Handle = Handle { uid: UID, connection: ConnectionId(300) };
+/// A handle's bytes.
+const NAME: &str = "003031323334353637383961626364656 6ac02";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn golden(head: &str, rest: &str) -> String {
+    format!("{head}{NAME}{rest}").replace(' ', "")
+}
+
+fn id() -> AttachmentId {
+    AttachmentId { epoch: epoch(3), number: 9 }
+}
+
+fn report<'a>(digests: &'a [u8], fields: &'a [u8]) -> AgentReport<'a> {
+    let parts = FieldSet::of(&[agent_field::HEALTH]);
+    AgentReport {
+        sequence_num: SequenceNum(5),
+        capabilities: 0x1805,
+        flags: 1,
+        present: FieldSet::of(&[agent_field::INSTANCE_UID, agent_field::HEALTH]),
+        heartbeats: Some(SequenceNum(4)),
+        digests: PartDigests::new(7, parts, digests),
+        gone: parts,
+        fields,
+    }
+}
+
+#[test]
+fn frames_for_a_home_are_golden() {
+    let digests = [0xdd; DIGEST_BYTES];
+    let report = report(&digests, &[0x2a, 0]);
+    let report_hex = format!("1f05853022010407000000000000 0020{} 20022a00", "dd".repeat(16));
+    let attach = Attach {
+        resumes: Some(id()),
+        transport: AgentTransport::WebSocket,
+        client: 2,
+        identity: b"ci",
+        forwarded_lately: true,
+        next: 6,
+        had: 1,
+        credit: 1 << 20,
+        heartbeats: None,
+        first: Some(report),
+    };
+    let mut entries = Vec::new();
+    HeartbeatsEntry { handle: HANDLE, after: 6, last: SequenceNum(8) }.put(&mut entries);
+    let detach =
+        Detach { reason: DetachReason::Drained, heartbeats: Some(SequenceNum(8)), missed: true };
+    let attach_hex =
+        golden("01", "01030807060504030201090002026369010601 808040 00 01") + &report_hex;
+    let cases = [
+        (ToHome::Attach(HANDLE, attach), attach_hex),
+        (ToHome::Message(HANDLE, Numbered { number: 6, report }), golden("02", "06") + &report_hex),
+        (ToHome::Heartbeats(HeartbeatsBatch::of(1, &entries)), golden("0301", "0608")),
+        (ToHome::Open(HANDLE), golden("04", "")),
+        (ToHome::Alive(HANDLE, 4), golden("05", "04")),
+        (ToHome::Written(HANDLE, 2), golden("06", "02")),
+        (ToHome::Detach(HANDLE, detach), golden("07", "01010108")),
+        (ToHome::AllHere(ShardId::new(1000).unwrap()), "08e807".to_owned()),
+    ];
+    for (message, expected) in cases {
+        let mut frame = Vec::new();
+        message.encode(&mut frame);
+        assert_eq!(hex(&frame), expected.replace(' ', ""), "{message:?}");
+        assert_eq!(ToHome::decode(&frame).as_ref(), Ok(&message));
+        frame.push(0xff);
+        assert_eq!(ToHome::decode(&frame), Ok(message), "what a later version appends");
+    }
+}
+
+#[test]
+fn frames_for_a_front_are_golden() {
+    let parts = FieldSet::of(&[agent_field::HEALTH]);
+    let attached = Attached { id: id(), epoch: 4, had: 6, needs: parts, credit: 1 << 18 };
+    let message =
+        ForAgent { epoch: 4, had: 6, number: 2, kind: ForAgentKind::Unasked, bytes: &[0x30, 1] };
+    let cases = [
+        (ToFront::Attached(HANDLE, attached), golden("81", "0308070605040302010904 06 20 808010")),
+        (ToFront::Confirmed(HANDLE, 6), golden("82", "06")),
+        (ToFront::Needs(HANDLE, Needs { number: 7, parts }), golden("83", "0720")),
+        (ToFront::AskOpen(HANDLE), golden("84", "")),
+        (ToFront::Ping(HANDLE, 4), golden("85", "04")),
+        (ToFront::ForAgent(HANDLE, message), golden("86", "04060201023001")),
+        (ToFront::Close(HANDLE, CloseOrder::Cloned), golden("87", "05")),
+        (ToFront::Later(HANDLE), golden("88", "")),
+        (ToFront::NotMine(HANDLE, MapVersion(12)), golden("89", "0c")),
+    ];
+    for (message, expected) in cases {
+        let mut frame = Vec::new();
+        message.encode(&mut frame);
+        assert_eq!(hex(&frame), expected, "{message:?}");
+        assert_eq!(ToFront::decode(&frame), Ok(message));
+        frame.push(0xff);
+        assert_eq!(ToFront::decode(&frame), Ok(message), "what a later version appends");
+    }
+}
+
+#[test]
+fn a_hello_is_golden_and_the_lower_format_is_spoken() {
+    let hello = Hello {
+        format: FORMAT,
+        incarnation: NodeIncarnation::new(0x0102_0304_0506_0708).unwrap(),
+        name: NodeName::try_new("node-1").unwrap(),
+    };
+    let mut frame = Vec::new();
+    hello.encode(&mut frame);
+    assert_eq!(hex(&frame), "73776e6c010807060504030201066e6f64652d31");
+    let later = Hello { format: 9, ..hello.clone() };
+    assert_eq!((hello.common_format(&later), later.common_format(&hello)), (1, 1));
+    frame.push(0xff);
+    assert_eq!(Hello::decode(&frame), Ok(hello));
+    assert_eq!(Hello::decode(b"GET / HTTP/1.1"), Err(Undecodable::Unknown("a hello")));
+}
+
+#[test]
+fn the_other_nodes_fault_is_named() {
+    let whose = |frame: &[u8]| ToHome::decode(frame).unwrap_err().to_string();
+    assert_eq!(whose(&[]), "the other node sent bytes that end within a frame for a home");
+    assert!(whose(&[0x55]).contains("kind or format that this version does not know"));
+    assert!(whose(&[3, 0x80, 0x80, 4]).contains("a batch of heartbeats that is longer"));
+    assert!(whose(&[8, 0x80, 8]).contains("a shard with a value that has no meaning"));
+    assert_eq!(ToFront::decode(&[1]), Err(Undecodable::Unknown("a frame for a front")));
+}
+
+#[test]
+fn a_later_home_or_a_later_number_is_higher() {
+    let of = |number, home| AttachmentId { epoch: epoch(home), number };
+    assert!(of(1, 3) < of(2, 3) && of(9, 3) < of(1, 4));
+    let other = Epoch { taker: NodeIncarnation::new(1).unwrap(), ..epoch(3) };
+    assert_ne!(of(1, 3).cmp(&AttachmentId { epoch: other, number: 1 }), std::cmp::Ordering::Equal);
+}
