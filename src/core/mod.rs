@@ -13,6 +13,7 @@ pub mod keepalive;
 pub mod link;
 pub mod ownership;
 pub mod pacing;
+pub mod peer_link;
 pub mod placement;
 pub mod pressure;
 pub mod server;
