@@ -69,7 +69,9 @@ impl NodeLink {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Sends a frame of this agent's, which `write` writes at the end of a buffer.
+    /// Sends a frame of this agent's, which `write` writes at the end of a buffer. A frame that says
+    /// something of many agents goes for one of them: all must have the same
+    /// [`StreamIndex::of_agent`].
     ///
     /// # Errors
     /// If the frame is refused. It has gone nowhere then.

@@ -34,6 +34,9 @@ mod serve;
 mod tls;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::core::peer_link::{FrameBounds, LinkEnd, NotQueued};
 pub use error::NodeLinksError;
 pub use events::NodeLinkEvents;

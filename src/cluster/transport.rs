@@ -21,6 +21,9 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// The same for a connection that is not in use. QUIC's own timer also covers a node whose tasks hang.
 const IDLE_TIMEOUT_MS: u32 = 3_000;
 
+/// Taken for the round trip until one was measured: a lost first packet is sent again after three of these.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
 /// A dial ends after this: three round trips and a packet lost on a slow way.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -64,6 +67,7 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(LINK_WINDOW))
         .send_window(u64::from(LINK_WINDOW))
+        .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
         .keep_alive_interval(Some(PING_INTERVAL));
     transport

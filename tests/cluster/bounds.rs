@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall::cluster::{FrameBounds, LinkEnd, NotQueued};
+use seawall::cluster::{FrameBounds, LinkEnd, Member, NotQueued};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::nodes::{Node, Told, agent, assert_in_order, frame, pair, read};
@@ -25,6 +25,11 @@ fn fill(from: &Node, to: &Node, more: usize) -> u32 {
         }
     }
     unreachable!("the queue has a bound")
+}
+
+/// A node as one that is never dialled, so that the way to the other one is the only one.
+fn hidden(node: &Node) -> Member {
+    Member { address: None, ..node.member.clone() }
 }
 
 /// A runtime with a thread of its own, which a hung node may block.
@@ -74,7 +79,7 @@ async fn a_slow_peer_is_a_full_queue_and_loses_nothing() {
         (Node::start_at(1, "127.0.0.1:0", SMALL), Node::start_at(2, "127.0.0.1:0", SMALL));
     let relay = Relay::before(&two.member).await;
     one.learn([&one.member, &relay.of(&two.member)]);
-    two.learn([&one.member, &two.member].map(|member| member));
+    two.learn([&hidden(&one), &two.member]);
     one.until_reached(&two.member, 1).await;
     let way = Way { delay: Duration::from_millis(100), ..Way::default() };
     relay.set(way, way);
@@ -89,21 +94,20 @@ async fn a_slow_peer_is_a_full_queue_and_loses_nothing() {
 async fn control_goes_before_agents_frames_that_wait() {
     let (one, two) = (Node::start(1), Node::start(2));
     let relay = Relay::before(&two.member).await;
-    let hidden = seawall::cluster::Member { address: None, ..one.member.clone() };
     one.learn([&one.member, &relay.of(&two.member)]);
-    two.learn([&hidden, &two.member]);
+    two.learn([&hidden(&one), &two.member]);
     one.until_reached(&two.member, 1).await;
-    let way = Way { delay: Duration::from_millis(40), ..Way::default() };
+    let way = Way { delay: Duration::from_millis(20), ..Way::default() };
     relay.set(way, way);
     let link = one.link(&two.member);
-    for number in 0..60 {
+    for number in 0..12 {
         for uid in 0..8 {
             let write = |out: &mut Vec<u8>| out.extend_from_slice(&frame(uid, number, 16_000));
             link.send(agent(uid), write).unwrap();
         }
     }
     link.send_control(|out| out.extend_from_slice(b"confirmed")).unwrap();
-    two.until_frames(&one.member, 480).await;
+    two.until_frames(&one.member, 96).await;
     let told = two.told(&one.member);
     let place = told.iter().position(|told| *told == Told::Control(b"confirmed".to_vec()));
     let place = place.expect("the control message is there");

@@ -20,7 +20,7 @@ pub struct FrameBounds {
 }
 
 impl FrameBounds {
-    /// Agents' messages have at most 64 MiB by default (`edge.message_bytes_max`), and a frame says a
+    /// For each stream; a link has five. Agents' messages have at most 64 MiB by default (`edge.message_bytes_max`), and a frame says a
     /// little more. 4 MiB are what a link of 1 Gbit/s writes in 32 ms; 16,384 frames of 256 bytes are as
     /// much.
     pub const DEFAULT: Self = Self {
