@@ -16,7 +16,7 @@ use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
-use crate::core::session::EndReason;
+use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
 
 /// The code of src/ that runs in production, apart from the declarations of labels.
@@ -81,9 +81,6 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<edge::AcceptError>();
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
-    found.check::<sessions::ReplySource>();
-    found.check::<sessions::OfferDrop>();
-    found.check::<sessions::CustomDrop>();
     found.check::<upstream::DialResult>();
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();
@@ -95,6 +92,9 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<Outcome>();
     found.check::<DrainPhase>();
     found.check::<EndReason>();
+    found.check::<Replier>();
+    found.check::<OfferLoss>();
+    found.check::<CustomLoss>();
     found.check::<ErrorKind>();
     found.check::<Class>();
     assert!(found.missing.is_empty(), "nothing emits {:?}", found.missing);
