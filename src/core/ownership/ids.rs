@@ -84,7 +84,7 @@ impl Counter {
     /// The counter of the next renewal.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
+        Self(self.0.saturating_add(1))
     }
 }
 

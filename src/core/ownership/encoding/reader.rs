@@ -1,0 +1,74 @@
+//! Takes fields off the front of a stored value. Every length is checked before it is used.
+
+use crate::core::ownership::ids::NodeIncarnation;
+
+use super::VALUE_BYTES_MAX;
+
+/// What is wrong with a stored value: no version of Seawall writes such bytes. The fault of what else writes
+/// to the store, under the same prefix; retrying does not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValueFault {
+    /// It is longer than any value may be.
+    #[error("the value has {0} bytes; {VALUE_BYTES_MAX} at most are read")]
+    TooLong(usize),
+    /// It ends inside of a field.
+    #[error("the value ends too early")]
+    Ends,
+    /// A field has a value that it cannot have.
+    #[error("the value has an impossible {0}")]
+    Field(&'static str),
+}
+
+/// The bytes that are left.
+pub(super) struct ValueReader<'a>(&'a [u8]);
+
+impl<'a> ValueReader<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Result<Self, ValueFault> {
+        if bytes.len() > VALUE_BYTES_MAX {
+            return Err(ValueFault::TooLong(bytes.len()));
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], ValueFault> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(ValueFault::Ends)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ValueFault> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(ValueFault::Ends)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, ValueFault> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, ValueFault> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, ValueFault> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// A text with its length, one byte, in front.
+    pub(super) fn text(&mut self, what: &'static str) -> Result<&'a str, ValueFault> {
+        let length = self.byte()?;
+        std::str::from_utf8(self.bytes(length.into())?).map_err(|_| ValueFault::Field(what))
+    }
+
+    pub(super) fn incarnation(&mut self) -> Result<NodeIncarnation, ValueFault> {
+        NodeIncarnation::new(self.u64()?).ok_or(ValueFault::Field("incarnation"))
+    }
+
+    /// The format in front. Zero is none, in every version.
+    pub(super) fn format(&mut self) -> Result<u8, ValueFault> {
+        match self.byte()? {
+            0 => Err(ValueFault::Field("format")),
+            format => Ok(format),
+        }
+    }
+}
