@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod core;
 mod edge;

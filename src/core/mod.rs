@@ -16,6 +16,7 @@ pub mod link;
 pub mod node_link;
 pub mod ownership;
 pub mod pacing;
+pub mod peer_link;
 pub mod placement;
 pub mod pressure;
 pub mod server;

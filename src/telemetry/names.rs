@@ -10,6 +10,7 @@ use super::documented::{Documented, LabelValues, MetricKind};
 use super::exporter::{Registrar, register};
 use super::handles::{Family, GaugeFamily, Handle};
 use super::histogram::Histogram;
+use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
@@ -20,6 +21,7 @@ use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
+use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -212,6 +214,27 @@ struct Metrics [] {
     custom_messages_dropped: Family<CustomLoss> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+
+    /// Node links now up.
+    node_links: Gauge = NodeLinks "seawall_cluster_links",
+    /// Dials of other nodes, by how they ended.
+    node_dials: Family<NodeDialResult> = NodeDials "seawall_cluster_dials_total",
+    /// Connections that other nodes dialled, by how they ended.
+    node_accepts: Family<NodeAcceptResult> = NodeAccepts "seawall_cluster_accepts_total",
+    /// Node links lost, by why.
+    node_links_lost: Family<LinkEnd> = NodeLinksLost "seawall_cluster_lost_links_total",
+    /// Frames sent to other nodes.
+    node_frames_sent: Counter = NodeFramesSent "seawall_cluster_sent_frames_total",
+    /// Bytes of those frames.
+    node_bytes_sent: Counter = NodeBytesSent "seawall_cluster_sent_bytes_total",
+    /// Frames received from other nodes.
+    node_frames_received: Counter = NodeFramesReceived "seawall_cluster_received_frames_total",
+    /// Bytes of those frames.
+    node_bytes_received: Counter = NodeBytesReceived "seawall_cluster_received_bytes_total",
+    /// Frames that a node link refused, by why; their sender sends them again or waits.
+    node_frames_refused: Family<FrameRefusal> = NodeFramesRefused "seawall_cluster_refused_frames_total",
+    /// Frames that still waited when their node link was lost; their sender sends them again.
+    node_frames_dropped: Counter = NodeFramesDropped "seawall_cluster_dropped_frames_total",
 
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",

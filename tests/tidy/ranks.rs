@@ -17,6 +17,7 @@ pub(crate) const RANKS: [(&str, u8); 18] = [
     ("ownership", 4),
     ("sessions", 4),
     ("store", 3),
+    ("cluster", 5),
     ("edge", 5),
     ("upstream", 5),
     ("admin", 6),

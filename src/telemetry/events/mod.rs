@@ -6,6 +6,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod admission;
+pub(crate) mod cluster;
 pub(crate) mod drain;
 pub(crate) mod edge;
 pub(crate) mod sessions;

@@ -6,6 +6,7 @@ use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
+use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -28,6 +29,18 @@ label_for! {
         RequestTimeout = "request_timeout",
         TooBig = "too_big",
         Unhealthy = "unhealthy",
+        Released = "released",
+    }
+}
+
+label_for! {
+    LinkEnd("reason") {
+        Closed = "closed",
+        Reset = "reset",
+        Silent = "silent",
+        ProtocolFault = "protocol_fault",
+        Replaced = "replaced",
+        LeaseGone = "lease_gone",
         Released = "released",
     }
 }

@@ -3,6 +3,7 @@
 //! What the core decides is labelled by the core's own types (`decisions`). The other files hold the
 //! sets that only telemetry needs. Events show these types to their senders.
 
+pub(super) mod cluster;
 mod decisions;
 pub(super) mod edge;
 pub(super) mod sessions;

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{edge, sessions, upstream};
+use super::super::labels::{cluster, edge, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
+use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -81,6 +82,10 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
     found.check::<upstream::DialResult>();
+    found.check::<cluster::NodeDialResult>();
+    found.check::<cluster::NodeAcceptResult>();
+    found.check::<cluster::FrameRefusal>();
+    found.check::<LinkEnd>();
     found.check::<LossReason>();
     found.check::<PostResult>();
     found.check::<Blame>();

@@ -1,0 +1,167 @@
+//! One life of the connection to a peer, as its senders see it: a queue for each stream. Once the link is
+//! lost it stays so; the next one is another value. Connections are `serve`'s.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::members::Member;
+use crate::core::ownership::{NodeIncarnation, NodeName};
+use crate::core::peer_link::{FrameBounds, FrameQueue, LinkEnd, NotQueued, STREAMS, StreamIndex};
+use crate::ident::InstanceUid;
+use crate::telemetry::events::cluster as telemetry;
+
+/// A link to a peer. A clone is the same link.
+#[derive(Debug, Clone)]
+pub struct NodeLink(Arc<LinkState>);
+
+#[derive(Debug)]
+struct LinkState {
+    peer: Member,
+    bounds: FrameBounds,
+    outgoing: [Outgoing; STREAMS],
+    /// Woken when the link must end in good order.
+    release: Notify,
+    /// Why this node has closed the connection, if it has.
+    closed_as: OnceLock<LinkEnd>,
+}
+
+/// What waits for one stream, and its writer's alarm.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    pub(super) queue: Mutex<FrameQueue>,
+    pub(super) wake: Notify,
+}
+
+/// A frame that a link has taken for sending. [`crate::cluster::LinkLoss::was_handed`] tells its fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SentFrame {
+    pub(super) stream: StreamIndex,
+    /// Counts the frames of the stream.
+    pub(super) number: u64,
+}
+
+/// Control frames begin with one byte that says what they are.
+pub(super) const CONTROL_MESSAGE: u8 = 0;
+pub(super) const CONTROL_PING: u8 = 1;
+pub(super) const CONTROL_PONG: u8 = 2;
+
+impl NodeLink {
+    pub(super) fn new(peer: Member, bounds: FrameBounds) -> Self {
+        let outgoing = std::array::from_fn(|_| Outgoing::default());
+        let (release, closed_as) = (Notify::new(), OnceLock::new());
+        Self(Arc::new(LinkState { peer, bounds, outgoing, release, closed_as }))
+    }
+
+    /// Which life of which node this leads to.
+    pub fn peer(&self) -> NodeIncarnation {
+        self.0.peer.incarnation
+    }
+
+    /// The name of that node.
+    pub fn peer_name(&self) -> &NodeName {
+        &self.0.peer.name
+    }
+
+    /// Whether this is the same link as `other`, and not another one to the same peer.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Sends a frame of this agent's, which `write` writes at the end of a buffer. A frame that says
+    /// something of many agents goes for one of them: all must have the same
+    /// [`StreamIndex::of_agent`].
+    ///
+    /// # Errors
+    /// If the frame is refused. It has gone nowhere then.
+    pub fn send(
+        &self,
+        uid: InstanceUid,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<SentFrame, NotQueued> {
+        self.push(StreamIndex::of_agent(uid), write)
+    }
+
+    /// Sends a control message, which goes before all frames that wait.
+    ///
+    /// # Errors
+    /// If the message is refused. It has gone nowhere then.
+    pub fn send_control(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<SentFrame, NotQueued> {
+        self.push(StreamIndex::CONTROL, |out| {
+            out.push(CONTROL_MESSAGE);
+            write(out);
+        })
+    }
+
+    /// A ping or a pong. Where control's queue is full the peer reads too slowly to be alive.
+    pub(super) fn send_sign_of_life(&self, kind: u8) {
+        let _ = self.push(StreamIndex::CONTROL, |out| out.push(kind));
+    }
+
+    fn push(
+        &self,
+        stream: StreamIndex,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<SentFrame, NotQueued> {
+        let Outgoing { queue, wake } = &self.0.outgoing[stream.place()];
+        let mut queue = queue.lock();
+        let was_empty = queue.waiting_bytes() == 0;
+        let number = queue.push(&self.0.bounds, write);
+        drop(queue);
+        match number {
+            Ok(number) => {
+                // The writer takes all there is, so it is woken for the first one alone.
+                if was_empty {
+                    wake.notify_one();
+                }
+                Ok(SentFrame { stream, number })
+            }
+            Err(refused) => {
+                telemetry::FrameRefused { refused }.emit();
+                Err(refused)
+            }
+        }
+    }
+
+    /// Bytes that wait for all streams.
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.outgoing.iter().map(|outgoing| outgoing.queue.lock().waiting_bytes()).sum()
+    }
+
+    pub(super) fn bounds(&self) -> &FrameBounds {
+        &self.0.bounds
+    }
+
+    pub(super) fn outgoing(&self, stream: StreamIndex) -> &Outgoing {
+        &self.0.outgoing[stream.place()]
+    }
+
+    /// From now on nothing is accepted; writers write what waits.
+    pub(super) fn close_queues(&self) {
+        for Outgoing { queue, wake } in &self.0.outgoing {
+            queue.lock().close();
+            wake.notify_one();
+        }
+    }
+
+    /// Ends the link in good order: what waits is written, and what the peer has sent is read.
+    pub(super) fn release(&self) {
+        self.0.release.notify_one();
+    }
+
+    /// This node closes the connection, for this reason.
+    pub(super) fn closes_as(&self, end: LinkEnd) {
+        let _ = self.0.closed_as.set(end);
+    }
+
+    /// Why this node has closed the connection.
+    pub(super) fn closed_as(&self) -> Option<LinkEnd> {
+        self.0.closed_as.get().copied()
+    }
+
+    /// Waits for [`NodeLink::release`].
+    pub(super) async fn released(&self) {
+        self.0.release.notified().await;
+    }
+}

@@ -1,0 +1,20 @@
+//! Decisions about the connection between two nodes: which of several is used and when one is dialled
+//! (`pairing`), how frames lie in a stream of bytes (`frames`), what waits to be sent and which of it
+//! was handed to the connection (`queue`), which stream a frame takes (`streams`).
+//!
+//! Frames are opaque here: what they mean is for both nodes' cores. Sockets and tasks are `cluster`'s.
+
+mod end;
+mod frames;
+mod pairing;
+mod queue;
+mod streams;
+
+#[cfg(test)]
+mod pairing_tests;
+
+pub use end::LinkEnd;
+pub use frames::{FrameReader, FrameTooBig, HEAD_BYTES, append_frame, whole_frames};
+pub use pairing::{Attempt, Dialler, Pairing, PairingEffect, PairingEvent};
+pub use queue::{FrameBounds, FrameQueue, NotQueued};
+pub use streams::{AGENT_STREAMS, STREAMS, StreamIndex};
