@@ -227,7 +227,8 @@ impl FleetAgent {
             view.fields[field.index()] = bytes.map_or(0, |bytes| of_field(field, bytes));
         }
         view.components = shape.available_components.as_deref().map_or(0, of_components);
-        AgentLine { uid: self.uid.to_string(), view, disconnected: false, routed: true }
+        let uid = self.uid.to_string();
+        AgentLine { uid, view, disconnected: false, routed: true, links: Vec::new() }
     }
 }
 

@@ -255,11 +255,12 @@ pub(crate) fn of_server(
     counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
     counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
     counts.insert("agents_extra".to_owned(), verdict.extra.into());
+    counts.insert("spoken_twice".to_owned(), verdict.spoken_twice.into());
     counts
 }
 
 /// What is shown of the server's report, and under which key it is there.
-pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
+pub(crate) const SERVER_LINES: [(&str, &str); 11] = [
     ("server: messages", "messages"),
     ("server: messages, worst second", "messages_peak_per_second"),
     ("server: bytes", "bytes"),
@@ -270,6 +271,7 @@ pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
     ("server: announces, worst second", "announces_peak_per_second"),
     ("server: agents missing", "agents_missing"),
     ("server: agents wrong", "agents_wrong"),
+    ("server: two nodes spoke for one", "spoken_twice"),
 ];
 
 #[cfg(test)]
