@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::fleet::load::LoadOrder;
 use crate::fleet::manners::Wave;
 use crate::fleet::measured::Measured;
+use crate::fleet::moves::MoveOrder;
 use crate::fleet::{AgentFleet, FleetRequest, FleetResponse, Options, Stats, to_unix_us};
 use crate::oracle::judge::AgentLine;
 
@@ -102,6 +103,14 @@ impl Crew {
     /// When a worker has died.
     pub(crate) async fn load(&mut self, at: Instant, order: LoadOrder) -> io::Result<()> {
         self.ask(&FleetRequest::Load { at_unix_us: to_unix_us(at), order }).await.map(drop)
+    }
+
+    /// Lets agents move to other targets from this instant on.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn relocate(&mut self, at: Instant, order: MoveOrder) -> io::Result<()> {
+        self.ask(&FleetRequest::Move { at_unix_us: to_unix_us(at), order }).await.map(drop)
     }
 
     /// Asks every process.

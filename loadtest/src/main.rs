@@ -24,6 +24,7 @@ mod roundtrip;
 mod server;
 mod slow;
 mod stage;
+mod stamp;
 mod storm;
 mod yardstick;
 

@@ -7,6 +7,7 @@ mod course;
 mod cut;
 mod fill;
 mod ideal;
+pub(crate) mod moves;
 pub(crate) mod outcome;
 mod probes;
 mod progress;
@@ -29,6 +30,7 @@ use course::Course;
 pub(crate) use cut::send_cut;
 use cut::{CUT_LEAD, cut};
 pub(crate) use fill::fill;
+use moves::{MoveFigures, relocate};
 use outcome::{GatewayFigures, StormOutcome};
 pub(crate) use progress::Progress;
 use server::ServerReport;
@@ -89,6 +91,10 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let cpu_end = crew.cpu_seconds().await?;
     let probed = probes::end(&mut crew).await?;
     let back = watch.sample().await;
+    let moves = args.moves.order();
+    if let Some(order) = moves.clone() {
+        relocate(&mut crew, order, args.timeout.0).await?;
+    }
     args.announce("back");
     let settled = match &server {
         Some(server) => {
@@ -110,6 +116,9 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let ideal = course.ideal(census.returning, measured.second_wave_cut);
     outcome.queue.with_ideal(&ideal, outcome.seconds_to_100);
     outcome.probes = probed;
+    outcome.moves = MoveFigures::between(&options.targets, &before, &measured);
+    let ordered = moves.map_or(0, |order| u64::from(order.agents.min(args.agents)));
+    outcome.faults.extend(outcome.moves.faults(ordered));
     if let Some((counts, settled)) = settled {
         outcome.with_server(counts, settled.verdict);
         outcome.with_settled(settled.at.map(|at| at - cut_at));
