@@ -6,6 +6,7 @@ mod addresses;
 mod admission;
 mod args;
 mod children;
+mod cluster;
 mod compare;
 mod crew;
 mod demo;

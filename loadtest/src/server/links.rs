@@ -78,7 +78,7 @@ impl Word {
 
 /// One connection of a named node. `GET /links` shows it.
 #[derive(Debug)]
-pub(crate) struct NodeLink {
+pub(crate) struct LinkRecord {
     number: u64,
     /// 0 for a node without a name: its words go unrecorded.
     node: u16,
@@ -92,7 +92,7 @@ pub(crate) struct NodeLink {
 
 /// A connection's hold on its record. Dropping it marks the end.
 #[derive(Debug)]
-pub(crate) struct LinkHold(Arc<NodeLink>);
+pub(crate) struct LinkHold(Arc<LinkRecord>);
 
 impl Drop for LinkHold {
     fn drop(&mut self) {
@@ -122,7 +122,7 @@ struct LinkLine<'a> {
 pub(crate) struct LinkLog {
     /// The names of nodes; the number of a node is its place and one.
     nodes: Mutex<Vec<String>>,
-    links: Mutex<Vec<Arc<NodeLink>>>,
+    links: Mutex<Vec<Arc<LinkRecord>>>,
     agents: [Mutex<HashMap<InstanceUid, Vec<SpokenLink>>>; SHARDS],
 }
 
@@ -139,7 +139,7 @@ impl LinkLog {
     /// A connection begins, of the node with this name. A name that is too long counts as none.
     pub(crate) fn open(&self, number: u64, name: Option<&str>) -> LinkHold {
         let name = name.filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX);
-        let link = Arc::new(NodeLink {
+        let link = Arc::new(LinkRecord {
             number,
             node: name.map_or(0, |name| self.node(name)),
             name: name.unwrap_or_default().to_owned(),
@@ -235,7 +235,7 @@ impl LinkLog {
     }
 }
 
-impl NodeLink {
+impl LinkRecord {
     fn line(&self) -> LinkLine<'_> {
         let count = |word: Word| self.words[word as usize].load(Ordering::Relaxed);
         let time = |at: &AtomicU64| Some(at.load(Ordering::Relaxed)).filter(|at| *at > 0);
