@@ -52,6 +52,7 @@ impl FleetArgs {
             agents,
             targets: targets.to_vec(),
             choice: self.choice,
+            serving: Vec::new(),
             behaviour: self.behaviour,
             heartbeat: self.heartbeat,
             dial_rate: self.dial_rate,

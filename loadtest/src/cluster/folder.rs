@@ -2,7 +2,7 @@
 //! went wrong: then its logs are the evidence.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The folder.
@@ -24,11 +24,6 @@ impl RunFolder {
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path)?;
         Ok(Self { path, is_kept: AtomicBool::new(false) })
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The log of a process with this name.
@@ -56,9 +51,9 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Lets it outlive the run.
-    pub(crate) fn keep(&self) {
-        self.is_kept.store(true, Ordering::Relaxed);
+    /// Lets it outlive the run, or go with it.
+    pub(crate) fn keep(&self, is_kept: bool) {
+        self.is_kept.store(is_kept, Ordering::Relaxed);
     }
 }
 
@@ -81,13 +76,13 @@ mod tests {
         let folder = RunFolder::make().unwrap();
         let written = folder.write("a.cfg", "text").unwrap();
         folder.subfolder("data").unwrap();
-        let path = folder.path().to_owned();
+        let path = folder.path.clone();
         assert!(written.starts_with(&path));
         drop(folder);
         assert!(!path.exists());
         let kept = RunFolder::make().unwrap();
-        let path = kept.path().to_owned();
-        kept.keep();
+        let path = kept.path.clone();
+        kept.keep(true);
         drop(kept);
         assert!(path.exists());
         std::fs::remove_dir_all(path).unwrap();

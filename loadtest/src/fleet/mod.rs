@@ -66,8 +66,10 @@ pub(crate) struct Options {
     pub(crate) agents: u32,
     /// Where they dial.
     pub(crate) targets: Vec<DialTarget>,
-    /// Which of the targets an agent dials.
+    /// Which of the targets an agent dials, and among which, by their places, it chooses at first; all
+    /// of them if there are none. [`FleetRequest::Serving`] changes that.
     pub(crate) choice: TargetChoice,
+    pub(crate) serving: Vec<usize>,
     pub(crate) behaviour: Behaviour,
     pub(crate) heartbeat: Human,
     /// First dials a second.
@@ -207,9 +209,9 @@ impl AgentFleet {
             requests: options.targets.iter().map(DialTarget::request).collect(),
             agents: numbers.map(|index| Mutex::new(FleetAgent::new(&profile, index))).collect(),
             profile,
-            options,
             threads: (0..threads).map(|_| FleetThread::default()).collect(),
-            orders: RwLock::default(),
+            orders: RwLock::new(Orders { serving: options.serving.clone(), ..Orders::default() }),
+            options,
             conductor: watch::Sender::new(None),
             handles: Mutex::default(),
             connected: AtomicU64::new(0),

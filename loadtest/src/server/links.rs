@@ -230,6 +230,22 @@ impl LinkLog {
         out
     }
 
+    /// The node that spoke last for each agent: its home, as far as the server can tell. A line is a uid
+    /// and a name, with a blank between them.
+    pub(crate) fn homes(&self) -> Vec<u8> {
+        let nodes = self.nodes.lock().clone();
+        let mut out = String::new();
+        for agents in &self.agents {
+            for (uid, links) in agents.lock().iter() {
+                let last = links.iter().max_by_key(|link| link.last_us);
+                if let Some(name) = last.and_then(|link| nodes.get(usize::from(link.node) - 1)) {
+                    out.push_str(&format!("{uid} {name}\n"));
+                }
+            }
+        }
+        out.into_bytes()
+    }
+
     fn shard(&self, uid: &InstanceUid) -> &Mutex<HashMap<InstanceUid, Vec<SpokenLink>>> {
         &self.agents[usize::from(uid.as_bytes()[14]) % SHARDS]
     }
@@ -303,6 +319,7 @@ mod tests {
         pause();
         log.heard(&one, UID, Word::Disconnect);
         assert_eq!(spoken_twice(&log.of_several_nodes(&UID)), Some((1, 2)));
+        assert_eq!(String::from_utf8(log.homes()).unwrap(), format!("{UID} a\n"));
         drop(two);
         let lines = String::from_utf8(log.lines()).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -29,7 +29,7 @@ pub(crate) struct ServerArgs {
     /// Where agents, or the gateway, connect: WebSocket and plain HTTP on /v1/opamp
     #[arg(long, default_value = "127.0.0.1:4321", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where the JSON report is served: /report, /agents, /links, /reset, /push, /misbehave
+    /// Where the JSON report is served: /report, /agents, /links, /homes, /reset, /push, /misbehave
     #[arg(long, default_value = "127.0.0.1:4322", value_name = "ADDRESS")]
     report_listen: SocketAddr,
     /// Threads, each with a listener of its own

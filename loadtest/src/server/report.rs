@@ -86,6 +86,7 @@ async fn carry_out(
             lines.await.map_err(|error| error.to_string())
         }
         ("GET", "/links") => Ok(server.links.lines()),
+        ("GET", "/homes") => Ok(server.links.homes()),
         ("GET", path) if path.starts_with(LINKS_OF) => {
             let text = path.trim_start_matches(LINKS_OF);
             let uid = InstanceUid::parse(text).ok_or_else(|| format!("`{text}` is not a uid"))?;
@@ -110,7 +111,7 @@ async fn carry_out(
             Ok(answer.into_bytes())
         }
         (method, path) => Err(format!(
-            "{method} {path} is not known; GET /report, GET /agents, GET /links, GET /links/UID, GET or POST /misbehave, POST /reset, POST /push are"
+            "{method} {path} is not known; GET /report, GET /agents, GET /links, GET /links/UID, GET /homes, GET or POST /misbehave, POST /reset, POST /push are"
         )),
     }
 }

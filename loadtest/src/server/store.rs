@@ -28,6 +28,16 @@ pub(crate) enum Keying {
     Exclusive,
 }
 
+impl std::fmt::Display for Keying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Uid => "uid",
+            Self::Link => "link",
+            Self::Exclusive => "exclusive",
+        })
+    }
+}
+
 /// A connection on which an agent can be reached.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentRoute {

@@ -96,7 +96,7 @@ impl RedisServer {
         let own = own.into_iter().flatten().map(str::to_owned);
         let arguments: Vec<String> = own.chain(self.extra.iter().cloned()).collect();
         let process = GroupProcess::start(&self.name, &self.program, &arguments, &self.log)?;
-        self.process.insert(process);
+        self.process = Some(process);
         self.wait_for("PING", |answer| answer == "PONG").await.map(drop)
     }
 
