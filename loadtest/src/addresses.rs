@@ -23,10 +23,29 @@ const TRIES: usize = 1_000;
 /// # Errors
 /// When no free one is found.
 pub(crate) fn low_port() -> io::Result<u16> {
-    let taken = || io::Error::from(io::ErrorKind::AddrInUse);
-    let tries = (0..TRIES).map(|_| rand::random_range(LOW_PORTS));
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    tries.into_iter().find(is_free).ok_or_else(taken)
+    Ok(HeldPort::take()?.port)
+}
+
+/// Such a port, kept from others for a process that starts later. It is free when this goes.
+#[derive(Debug)]
+pub(crate) struct HeldPort {
+    pub(crate) port: u16,
+    _listener: TcpListener,
+}
+
+impl HeldPort {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// When no free one is found.
+    pub(crate) fn take() -> io::Result<Self> {
+        let mut tries = (0..TRIES).map(|_| rand::random_range(LOW_PORTS));
+        let held = tries.find_map(|port| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+            Some(Self { port, _listener: listener })
+        });
+        held.ok_or_else(|| io::ErrorKind::AddrInUse.into())
+    }
 }
 
 /// The loopback address with this port, as it stands in URLs and configuration files.

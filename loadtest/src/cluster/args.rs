@@ -103,6 +103,12 @@ pub(crate) struct ClusterArgs {
     /// How long after the cut the middle of a storm is
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     pub(super) after: Human,
+    /// In a storm, let agents dial the first NODES nodes only
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) onto: Option<u16>,
+    /// While they get pushes, how often agents move without waiting for replies: 2 is there and back
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) hops: u16,
     /// Let a node be killed in the midst of a storm
     #[arg(long)]
     pub(super) mid_storm: bool,
@@ -152,6 +158,12 @@ impl ClusterArgs {
                 "a dump is of one server: --redis single or valkey".to_owned(),
             ),
             (
+                self.onto.is_some_and(|onto| onto > self.nodes)
+                    || self.onto.is_some() && self.balancing != Balancing::Direct,
+                "--onto takes nodes that are there, and agents that dial them themselves"
+                    .to_owned(),
+            ),
+            (
                 self.nodes == 1 && matches!(self.case, ClusterCase::Kill | ClusterCase::Rolling),
                 "the agents of a node that ends need another one (--nodes)".to_owned(),
             ),
@@ -199,6 +211,7 @@ mod tests {
             "redis-failover --redis single",
             "redis-dump --redis cluster",
             "kill --nodes 1",
+            "storm --nodes 2 --onto 3",
         ] {
             assert!(args(wrong).check().is_err(), "{wrong}");
         }

@@ -37,7 +37,7 @@ pub(super) struct Happened {
     pub(super) seconds_to_connected: Option<f64>,
     /// Words for agents on links of before the pause, after the node went on: all, and those of its own
     /// accord.
-    pub(super) woken: Option<(u64, u64)>,
+    pub(super) woken: Option<[u64; 2]>,
     /// Agents that should get a push.
     pub(super) pushes_ordered: u64,
     pub(super) newcomer_share: Option<f64>,
@@ -68,6 +68,9 @@ pub(super) async fn act(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Hap
 }
 
 async fn storm(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
+    if let Some(nodes) = args.onto {
+        scene.tell_first(nodes).await?;
+    }
     let cut_at = Some(send_cut(&mut scene.crew).await?);
     wait_until_back(&mut scene.crew, args.patience(), &mut Progress::new()).await?;
     Ok(Happened { cut_at, ..Happened::default() })
@@ -75,9 +78,10 @@ async fn storm(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
 
 async fn kill(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
     let cut_at = if args.mid_storm { Some(middle_of_a_storm(scene, args).await?) } else { None };
+    // A balancer sends a connection that one node refuses to another one at once.
+    scene.tell_serving(Some(VICTIM)).await?;
     let killed = clock::now();
     scene.nodes[VICTIM].kill().await?;
-    scene.tell_serving(None).await?;
     if cut_at.is_some() {
         wait_until_back(&mut scene.crew, args.patience(), &mut Progress::new()).await?;
     }
@@ -97,21 +101,22 @@ async fn pause(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
     scene.tell_serving(None).await?;
     tokio::time::sleep(args.lease.0.max(args.aftermath.hold.0)).await;
     let awake = scene.links().await?;
-    let of_label = |links: &[Value], key| sum_of(links, &label, key);
-    // Links that were opened after it woke up are of another incarnation, and may speak.
-    let known: Vec<&Value> = asleep.iter().map(|link| &link["link"]).collect();
-    let old: Vec<Value> = awake.into_iter().filter(|link| known.contains(&&link["link"])).collect();
-    let since = |key| of_label(&old, key).saturating_sub(of_label(&asleep, key));
-    let woken = Some((since("words"), since("own_accord")));
+    let woken = Some(["words", "own_accord"].map(|key| words_since(&asleep, &awake, &label, key)));
     let mut happened = Happened { woken, acted_on: vec![VICTIM], ..Happened::default() };
     connected_since(scene, args, woken_at, &mut happened).await?;
     Ok(happened)
 }
 
-/// The sum of a count over the links of one node.
-fn sum_of(links: &[Value], label: &str, key: &str) -> u64 {
-    let own = links.iter().filter(|link| link["node"] == label);
-    own.filter_map(|link| link[key].as_u64()).sum()
+/// How many words of this kind the old links of one node brought between two looks at all links. Links
+/// that were opened after the first look are of another incarnation, and may speak.
+fn words_since(before: &[Value], after: &[Value], label: &str, key: &str) -> u64 {
+    let count = |link: &Value| link[key].as_u64().unwrap_or(0);
+    let own = before.iter().filter(|link| link["node"] == label);
+    own.filter_map(|old| {
+        let now = after.iter().find(|now| now["link"] == old["link"])?;
+        Some(count(now).saturating_sub(count(old)))
+    })
+    .sum()
 }
 
 async fn redis(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
@@ -144,8 +149,12 @@ async fn redis(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
 
 async fn push(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
     let rate = args.rate;
-    let order =
-        MoveOrder { agents: args.agents, per_second: rate, changed: args.fleet.changed, hops: 1 };
+    let order = MoveOrder {
+        agents: args.agents,
+        per_second: rate,
+        changed: args.fleet.changed,
+        hops: args.hops,
+    };
     let before = scene.crew.measured().await?.custom_messages;
     let push =
         format!("{{\"all\":true,\"kind\":\"custom\",\"size\":200,\"rate\":{}}}", rate as u32);
@@ -230,4 +239,24 @@ async fn connected_since(
         happened.faults.push("some agents did not find a node again".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_node_says_on_its_old_links_is_counted() {
+        let link = |link: u64, node: &str, own_accord: u64| json!({"link": link, "node": node, "own_accord": own_accord});
+        let before = [link(1, "node-1.1", 5), link(2, "node-1.1", 0), link(3, "node-2.1", 1)];
+        let after = [
+            link(1, "node-1.1", 7),
+            link(2, "node-1.1", 1),
+            link(3, "node-2.1", 9),
+            link(4, "node-1.1", 100),
+        ];
+        assert_eq!(words_since(&before, &after, "node-1.1", "own_accord"), 3);
+        assert_eq!(words_since(&before, &before, "node-1.1", "own_accord"), 0);
+    }
 }

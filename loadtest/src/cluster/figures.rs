@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::args::{Balancing, ClusterArgs, ClusterCase};
 use super::cases::Happened;
+use super::node::NodeSample;
 use super::redis::RedisKind;
 use super::scene::{Scene, Snapshot};
 use crate::figures::{line, round, seconds_to, shown};
@@ -30,11 +31,15 @@ pub(super) struct ClusterFigures {
     balancing: Balancing,
     /// False while each node is alone: without Redis, or with a gateway that cannot share.
     nodes_share: bool,
+    #[serde(skip)]
+    is_unchanged: bool,
     /// Agents of which the server knows nothing, or something untrue.
     pub(super) agents_missing: u64,
     pub(super) agents_wrong: u64,
     /// Agents for which two nodes spoke at the same time.
     pub(super) spoken_twice: u64,
+    /// Agents that the server renamed, because they came on a second connection (`--keyed-by exclusive`).
+    agents_renamed: u64,
     /// Messages with a full state that the server got since the case began.
     pub(super) full_states: u64,
     /// Messages that it got beyond the heartbeats that were due anyway, over the agents.
@@ -52,6 +57,8 @@ pub(super) struct ClusterFigures {
     time_ratio: Option<f64>,
     seconds_to_99: Option<f64>,
     seconds_to_100: Option<f64>,
+    /// Agents that were back in the best second of a storm: more than the rate admits is too many.
+    back_peak_per_second: Option<u64>,
     first_reply_ms_p99: Option<f64>,
     agents_back: u64,
     refusals: u64,
@@ -77,7 +84,7 @@ pub(super) struct ClusterFigures {
     /// The share of all connections that a node has which joined.
     newcomer_share: Option<f64>,
     drain_seconds_max: Option<f64>,
-    /// Processor time of all nodes since the case began; null if one of them ended.
+    /// Processor time of all nodes since the case began, without that of processes that ended.
     nodes_cpu_seconds: Option<f64>,
     misrouted: u64,
     malformed: u64,
@@ -124,9 +131,8 @@ impl ClusterFigures {
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
         let pushed = since.custom_messages - since.pushes_repeated;
         let in_milliseconds = |share| end.measured.pushes.quantile_ms(share).map(round);
-        let link_bytes = end.node_link_bytes.zip(start.node_link_bytes);
-        let nodes_ended = scene.nodes.iter().any(|node| !node.is_there());
-        let cpu = end.cpu_seconds.zip(start.cpu_seconds).filter(|_| !nodes_ended);
+        let link_bytes = NodeSample::node_link_bytes(&start.nodes, &end.nodes);
+        let cpu = NodeSample::cpu_seconds(&start.nodes, &end.nodes);
         let mut figures = Self {
             case: args.case,
             nodes: args.nodes,
@@ -134,19 +140,22 @@ impl ClusterFigures {
             redis: args.redis,
             balancing: args.balancing,
             nodes_share: scene.nodes_share(),
+            is_unchanged: args.fleet.changed == 0.0,
             agents_missing: count("agents_missing"),
             agents_wrong: count("agents_wrong"),
             spoken_twice: count("spoken_twice"),
+            agents_renamed: count("renamed"),
             full_states: count("full_states"),
             messages_per_agent: round(messages / agents),
             redis_commands: has_redis.then(|| end.redis.of_nodes_since(&start.redis)),
             redis_commands_idle: has_redis
                 .then(|| round(course.idle_commands_per_second * seconds)),
-            node_link_bytes_per_agent: link_bytes.map(|(end, start)| round((end - start) / agents)),
+            node_link_bytes_per_agent: link_bytes.map(|bytes| round(bytes / agents)),
             cross_node_ms_p99: scene.is_direct().then(|| back.cross_node_ms_p99(start)).flatten(),
             time_ratio: back.time_ratio(args),
             seconds_to_99: back.seconds_to(0.99),
             seconds_to_100: back.seconds_to(1.0),
+            back_peak_per_second: back.peak_per_second(),
             first_reply_ms_p99: end.measured.first_reply.quantile_ms(0.99).map(round),
             agents_back: back.sorted_us.len() as u64,
             refusals: since.refusals,
@@ -159,8 +168,8 @@ impl ClusterFigures {
                 .settled
                 .at
                 .map(|at| round(at.saturating_duration_since(course.ended).as_secs_f64())),
-            woken_words: happened.woken.map(|(words, _)| words),
-            woken_words_of_own_accord: happened.woken.map(|(_, own)| own),
+            woken_words: happened.woken.map(|[words, _]| words),
+            woken_words_of_own_accord: happened.woken.map(|[_, own]| own),
             pushes_ordered: happened.pushes_ordered,
             pushes_lost: happened.pushes_ordered.saturating_sub(pushed),
             pushes_repeated: since.pushes_repeated,
@@ -169,7 +178,7 @@ impl ClusterFigures {
             push_ms_max: in_milliseconds(1.0),
             newcomer_share: happened.newcomer_share,
             drain_seconds_max: happened.drain_seconds_max,
-            nodes_cpu_seconds: cpu.map(|(end, start)| round(end - start)),
+            nodes_cpu_seconds: cpu.map(round),
             misrouted: since.misrouted,
             malformed: since.malformed,
             moves: MoveFigures::between(&scene.crew.targets, &start.measured, &end.measured),
@@ -191,9 +200,20 @@ impl ClusterFigures {
             let fault = "this gateway knows no [ownership]: each node was alone";
             self.faults.push(fault.to_owned());
         }
+        // What nodes that share promise for agents in which nothing changed, where no home died.
+        if self.nodes_share && self.is_unchanged && self.case != ClusterCase::Kill {
+            if self.full_states > 0 {
+                self.faults.push(format!("the server got {} full states", self.full_states));
+            }
+            if self.messages_per_agent > 0.0 {
+                let messages = self.messages_per_agent;
+                self.faults.push(format!("the server got {messages} messages for each agent"));
+            }
+        }
         let missing = if was_cut { self.agents.saturating_sub(self.agents_back) } else { 0 };
         for (count, what) in [
             (self.spoken_twice, "agents had two nodes that spoke for them at the same time"),
+            (self.agents_renamed, "agents were renamed by the server"),
             (missing, "agents have not come back"),
             (
                 self.connections_closed_elsewhere.unwrap_or(0),
@@ -229,6 +249,7 @@ impl ClusterFigures {
         line("server: full states", self.full_states.to_string());
         line("server: messages per agent", self.messages_per_agent.to_string());
         line("dials per agent", format!("{}, {} of one agent", self.dials_mean, self.dials_most));
+        line("agents renamed", self.agents_renamed.to_string());
         line("connections closed on agents", self.connections_closed.to_string());
         line("  of nodes left alone", shown(self.connections_closed_elsewhere, ""));
         line("Redis: commands of nodes", shown(self.redis_commands, ""));
@@ -280,6 +301,13 @@ impl<'a> Back<'a> {
 
     fn seconds_to(&self, share: f64) -> Option<f64> {
         self.was_cut.then(|| seconds_to(&self.sorted_us, self.agents, share)).flatten()
+    }
+
+    fn peak_per_second(&self) -> Option<u64> {
+        let within = |(place, from): (usize, &u64)| {
+            self.sorted_us[place..].partition_point(|at| *at < from + 1_000_000) as u64
+        };
+        self.was_cut.then(|| self.sorted_us.iter().enumerate().map(within).max()).flatten()
     }
 
     fn time_ratio(&self, args: &ClusterArgs) -> Option<f64> {

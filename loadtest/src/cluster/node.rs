@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::config::{NodePorts, SharedConfig};
 use super::folder::RunFolder;
 use super::process::GroupProcess;
-use crate::addresses::{local, low_port};
+use crate::addresses::{HeldPort, local};
 use crate::gateway::sum;
 use crate::http;
 
@@ -26,10 +26,47 @@ pub(super) struct NodeSetup {
     pub(super) shared: SharedConfig,
 }
 
+/// The nodes' metric of what crosses node links.
+const NODE_LINK_BYTES: &str = "seawall_node_link_bytes_total";
+
+/// What a node counts, at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct NodeSample {
+    /// Of its process: one that was started again counts from 0.
+    label: String,
+    /// `None` while it has no node links.
+    node_link_bytes: Option<f64>,
+    cpu_seconds: Option<f64>,
+}
+
+impl NodeSample {
+    /// Bytes over node links of all nodes between two moments.
+    pub(super) fn node_link_bytes(start: &[Self], end: &[Self]) -> Option<f64> {
+        Self::between(start, end, |sample| sample.node_link_bytes)
+    }
+
+    /// Processor time of all nodes between two moments.
+    pub(super) fn cpu_seconds(start: &[Self], end: &[Self]) -> Option<f64> {
+        Self::between(start, end, |sample| sample.cpu_seconds)
+    }
+
+    /// What a process that ended meanwhile had counted is lost.
+    fn between(start: &[Self], end: &[Self], of: fn(&Self) -> Option<f64>) -> Option<f64> {
+        let before = |sample: &Self| start.iter().find(|start| start.label == sample.label);
+        let counts = end.iter().filter_map(|sample| {
+            let earlier = before(sample).and_then(of).unwrap_or(0.0);
+            of(sample).map(|count| count - earlier)
+        });
+        counts.fold(None, |sum, count| Some(sum.unwrap_or(0.0) + count))
+    }
+}
+
 /// The node.
 pub(super) struct ClusterNode {
     name: String,
     pub(super) ports: NodePorts,
+    /// Until the first start.
+    held: Vec<HeldPort>,
     starts: u32,
     process: Option<GroupProcess>,
 }
@@ -75,8 +112,10 @@ impl ClusterNode {
     /// # Errors
     /// When no ports are free.
     pub(super) fn new(number: u16) -> io::Result<Self> {
-        let ports = NodePorts { edge: low_port()?, admin: low_port()?, link: low_port()? };
-        Ok(Self { name: format!("node-{number}"), ports, starts: 0, process: None })
+        let held = [HeldPort::take()?, HeldPort::take()?, HeldPort::take()?];
+        let [edge, admin, link] = [held[0].port, held[1].port, held[2].port];
+        let (name, ports) = (format!("node-{number}"), NodePorts { edge, admin, link });
+        Ok(Self { name, ports, held: held.into(), starts: 0, process: None })
     }
 
     /// The name, which is the same for every start.
@@ -105,6 +144,7 @@ impl ClusterNode {
         let path = folder.write(&format!("{}.toml", self.name), &text)?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
         let log = folder.log(&self.name);
+        self.held.clear();
         let mut process = GroupProcess::start(&self.name, &setup.program, &arguments, &log)?;
         let deadline = clock::now() + START_TIMEOUT;
         loop {
@@ -176,6 +216,15 @@ impl ClusterNode {
         format!("ws://{}/v1/opamp", local(self.ports.edge))
     }
 
+    /// What it counts now.
+    pub(super) async fn sample(&self) -> NodeSample {
+        NodeSample {
+            label: self.label(),
+            node_link_bytes: self.metric(NODE_LINK_BYTES).await,
+            cpu_seconds: self.metric("process_cpu_seconds_total").await,
+        }
+    }
+
     /// The sum of a metric over its labels; `None` where the node or the metric is missing.
     pub(super) async fn metric(&self, name: &str) -> Option<f64> {
         self.process.as_ref()?;
@@ -197,5 +246,18 @@ mod tests {
             assert_eq!(ClusterNode::place_of(wrong), None, "{wrong}");
         }
         assert!(!node.is_there() && node.hang(true).is_err());
+    }
+
+    #[test]
+    fn a_process_that_was_started_again_counts_from_0() {
+        let sample = |label: &str, cpu| NodeSample {
+            label: label.to_owned(),
+            node_link_bytes: None,
+            cpu_seconds: Some(cpu),
+        };
+        let start = [sample("node-1.1", 5.0), sample("node-2.1", 7.0)];
+        let end = [sample("node-1.1", 6.0), sample("node-2.2", 3.0)];
+        assert_eq!(NodeSample::cpu_seconds(&start, &end), Some(4.0));
+        assert_eq!(NodeSample::node_link_bytes(&start, &end), None);
     }
 }

@@ -16,6 +16,9 @@ use tokio::process::{Child, Command};
 
 /// Where Debian has it.
 const SETPRIV: &str = "/usr/bin/setpriv";
+/// Once the kernel knows that the process must end with its parent, the parent may have ended already:
+/// then the program is left alone. `$0` is the parent's id.
+const WITH_ITS_PARENT: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 5;
 
@@ -39,14 +42,7 @@ impl GroupProcess {
         log: &Path,
     ) -> io::Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
-        let mut command = if Path::new(SETPRIV).exists() {
-            let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "KILL"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        let child = command
+        let child = command(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -133,6 +129,17 @@ impl Drop for GroupProcess {
         // A process that has ended has nothing left to be killed.
         let _: io::Result<()> = self.signal(Signal::KILL);
     }
+}
+
+/// The program, so that it ends with this process.
+fn command(program: &Path) -> Command {
+    if !Path::new(SETPRIV).exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(SETPRIV);
+    command.args(["--pdeathsig", "KILL", "/bin/sh", "-c", WITH_ITS_PARENT]);
+    command.arg(std::process::id().to_string()).arg(program);
+    command
 }
 
 fn tail(log: &Path) -> String {

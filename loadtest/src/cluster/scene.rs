@@ -11,7 +11,7 @@ use super::args::{Balancing, ClusterArgs};
 use super::balancer::NodeBalancer;
 use super::config::{OwnershipConfig, SharedConfig};
 use super::folder::RunFolder;
-use super::node::{ClusterNode, NodeSetup};
+use super::node::{ClusterNode, NodeSample, NodeSetup};
 use super::process::GroupProcess;
 use super::redis::{Commands, RedisStage};
 use crate::addresses::{local, low_port};
@@ -29,8 +29,6 @@ const BUCKET_FILLS: Duration = Duration::from_secs(2);
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often things are looked at that have to be polled.
 pub(super) const LOOK: Duration = Duration::from_millis(25);
-/// The nodes' metric of what crosses node links.
-const NODE_LINK_BYTES: &str = "seawall_node_link_bytes_total";
 
 /// The scene. Processes end in the order of the fields: the fleet first, the folder with the logs last.
 pub(super) struct Scene {
@@ -52,10 +50,8 @@ pub(super) struct Snapshot {
     /// Of each agent.
     pub(super) dials: Vec<u32>,
     pub(super) redis: Commands,
-    /// `None` while nodes have no node links.
-    pub(super) node_link_bytes: Option<f64>,
-    /// Processor time of all nodes.
-    pub(super) cpu_seconds: Option<f64>,
+    /// Of the nodes that are there.
+    pub(super) nodes: Vec<NodeSample>,
     /// By the agent's place: the place of the node that spoke for it last.
     pub(super) homes: Vec<Option<usize>>,
 }
@@ -143,6 +139,15 @@ impl Scene {
         self.balancer.is_none()
     }
 
+    /// Lets agents choose among the first nodes only, however many there are.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(super) async fn tell_first(&mut self, nodes: u16) -> io::Result<()> {
+        let serving = (0..usize::from(nodes)).collect();
+        self.crew.ask(&FleetRequest::Serving(serving)).await.map(drop)
+    }
+
     /// How things are now.
     ///
     /// # Errors
@@ -154,13 +159,9 @@ impl Scene {
                 dials.append(&mut part);
             }
         }
-        let (mut node_link_bytes, mut cpu_seconds) = (None, None);
-        for node in &self.nodes {
-            let add = |sum: &mut Option<f64>, value: Option<f64>| {
-                *sum = value.map_or(*sum, |value| Some(sum.unwrap_or(0.0) + value));
-            };
-            add(&mut node_link_bytes, node.metric(NODE_LINK_BYTES).await);
-            add(&mut cpu_seconds, node.metric("process_cpu_seconds_total").await);
+        let mut nodes = Vec::new();
+        for node in self.nodes.iter().filter(|node| node.is_there()) {
+            nodes.push(node.sample().await);
         }
         let redis = match &self.redis {
             Some(redis) => redis.commands().await,
@@ -171,8 +172,7 @@ impl Scene {
             measured: self.crew.measured().await?,
             dials,
             redis,
-            node_link_bytes,
-            cpu_seconds,
+            nodes,
             homes: self.homes().await?,
         })
     }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 /// What the harness itself says, and what servers say to each other. Nodes may use some of these as
 /// well (a client says hello); what they cost follows connections, of which there are few.
-const NOT_OF_NODES: [&str; 14] = [
+const NOT_OF_NODES: [&str; 18] = [
     "info",
     "ping",
     "save",
     "sentinel",
     "cluster",
     "replicaof",
+    "slaveof",
+    "role",
     "replconf",
     "psync",
     "publish",
@@ -19,6 +21,8 @@ const NOT_OF_NODES: [&str; 14] = [
     "client",
     "command",
     "config",
+    "multi",
+    "exec",
 ];
 
 /// Calls by command.
