@@ -156,8 +156,7 @@ async fn push(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
         hops: args.hops,
     };
     let before = scene.crew.measured().await?.custom_messages;
-    let push =
-        format!("{{\"all\":true,\"kind\":\"custom\",\"size\":200,\"rate\":{}}}", rate as u32);
+    let push = format!("{{\"all\":true,\"kind\":\"custom\",\"size\":200,\"rate\":{rate:.0}}}");
     scene.push(&push).await?;
     relocate(&mut scene.crew, order, args.patience()).await?;
     let deadline = clock::now() + PUSH_PATIENCE;

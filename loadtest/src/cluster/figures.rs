@@ -12,7 +12,7 @@ use super::node::NodeSample;
 use super::redis::RedisKind;
 use super::scene::{Scene, Snapshot};
 use crate::figures::{line, round, seconds_to, shown};
-use crate::fleet::measured::{Return, quantile};
+use crate::fleet::measured::{Measured, Return, quantile};
 use crate::oracle::judge::OracleVerdict;
 use crate::storm::moves::MoveFigures;
 use crate::storm::outcome::of_server;
@@ -75,12 +75,8 @@ pub(super) struct ClusterFigures {
     /// After a pause, on links of before it: words for agents, and those of the node's own accord.
     woken_words: Option<u64>,
     woken_words_of_own_accord: Option<u64>,
-    pushes_ordered: u64,
-    pushes_lost: u64,
-    pushes_repeated: u64,
-    push_ms_p50: Option<f64>,
-    push_ms_p99: Option<f64>,
-    push_ms_max: Option<f64>,
+    #[serde(flatten)]
+    pushes: PushFigures,
     /// The share of all connections that a node has which joined.
     newcomer_share: Option<f64>,
     drain_seconds_max: Option<f64>,
@@ -129,8 +125,6 @@ impl ClusterFigures {
         let has_redis = scene.redis.is_some();
         let back = Back::new(end, args, happened.cut_at.is_some());
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
-        let pushed = since.custom_messages - since.pushes_repeated;
-        let in_milliseconds = |share| end.measured.pushes.quantile_ms(share).map(round);
         let link_bytes = NodeSample::node_link_bytes(&start.nodes, &end.nodes);
         let cpu = NodeSample::cpu_seconds(&start.nodes, &end.nodes);
         let mut figures = Self {
@@ -170,12 +164,7 @@ impl ClusterFigures {
                 .map(|at| round(at.saturating_duration_since(course.ended).as_secs_f64())),
             woken_words: happened.woken.map(|[words, _]| words),
             woken_words_of_own_accord: happened.woken.map(|[_, own]| own),
-            pushes_ordered: happened.pushes_ordered,
-            pushes_lost: happened.pushes_ordered.saturating_sub(pushed),
-            pushes_repeated: since.pushes_repeated,
-            push_ms_p50: in_milliseconds(0.5),
-            push_ms_p99: in_milliseconds(0.99),
-            push_ms_max: in_milliseconds(1.0),
+            pushes: PushFigures::new(happened.pushes_ordered, &since),
             newcomer_share: happened.newcomer_share,
             drain_seconds_max: happened.drain_seconds_max,
             nodes_cpu_seconds: cpu.map(round),
@@ -223,8 +212,8 @@ impl ClusterFigures {
                 self.woken_words_of_own_accord.unwrap_or(0),
                 "words of its own accord came from a node that had been paused",
             ),
-            (self.pushes_lost, "pushes were lost"),
-            (self.pushes_repeated, "pushes came more than once"),
+            (self.pushes.pushes_lost, "pushes were lost"),
+            (self.pushes.pushes_repeated, "pushes came more than once"),
             (self.misrouted, "messages reached the wrong agent"),
             (self.malformed, "messages could not be read"),
         ] {
@@ -257,11 +246,8 @@ impl ClusterFigures {
         line("node links: bytes per agent", shown(self.node_link_bytes_per_agent, ""));
         line("later for a home elsewhere, p99", shown(self.cross_node_ms_p99, " ms"));
         line("nodes: processor time", shown(self.nodes_cpu_seconds, " s"));
-        if self.pushes_ordered > 0 {
-            line("pushes lost", self.pushes_lost.to_string());
-            line("pushes repeated", self.pushes_repeated.to_string());
-            line("push to arrival, p99", shown(self.push_ms_p99, " ms"));
-            line("push to arrival, longest", shown(self.push_ms_max, " ms"));
+        for (name, value) in self.pushes.lines() {
+            line(name, value);
         }
         if self.woken_words.is_some() {
             line("words after the pause", shown(self.woken_words, ""));
@@ -280,6 +266,46 @@ impl ClusterFigures {
 
     fn sharing(&self) -> &'static str {
         if self.nodes_share { "which share sessions" } else { "each alone" }
+    }
+}
+
+/// What became of pushes.
+#[derive(Debug, Serialize)]
+struct PushFigures {
+    pushes_ordered: u64,
+    pushes_lost: u64,
+    pushes_repeated: u64,
+    /// From the sending at the server to the arrival at the agent.
+    push_ms_p50: Option<f64>,
+    push_ms_p99: Option<f64>,
+    push_ms_max: Option<f64>,
+}
+
+impl PushFigures {
+    fn new(pushes_ordered: u64, since: &Measured) -> Self {
+        let in_milliseconds = |share| since.pushes.quantile_ms(share).map(round);
+        let came = since.custom_messages - since.pushes_repeated;
+        Self {
+            pushes_ordered,
+            pushes_lost: pushes_ordered.saturating_sub(came),
+            pushes_repeated: since.pushes_repeated,
+            push_ms_p50: in_milliseconds(0.5),
+            push_ms_p99: in_milliseconds(0.99),
+            push_ms_max: in_milliseconds(1.0),
+        }
+    }
+
+    /// What a reader sees of it, if there were any.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        if self.pushes_ordered == 0 {
+            return Vec::new();
+        }
+        vec![
+            ("pushes lost", self.pushes_lost.to_string()),
+            ("pushes repeated", self.pushes_repeated.to_string()),
+            ("push to arrival, p99", shown(self.push_ms_p99, " ms")),
+            ("push to arrival, longest", shown(self.push_ms_max, " ms")),
+        ]
     }
 }
 

@@ -35,14 +35,18 @@ pub(crate) struct MoveArgs {
 }
 
 impl MoveArgs {
-    /// The order, if there is one.
-    pub(crate) fn order(&self) -> Option<MoveOrder> {
-        (self.move_agents > 0).then(|| MoveOrder {
-            agents: self.move_agents,
-            per_second: f64::from(self.move_rate),
-            changed: self.move_changed,
-            hops: self.move_hops,
-        })
+    /// Lets agents move, and says how many were told to; see [`relocate`].
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(super) async fn carry_out(&self, crew: &mut Crew, patience: Duration) -> io::Result<u64> {
+        let agents = self.move_agents.min(crew.agents);
+        if agents > 0 {
+            let (per_second, changed) = (f64::from(self.move_rate), self.move_changed);
+            let order = MoveOrder { agents, per_second, changed, hops: self.move_hops };
+            relocate(crew, order, patience).await?;
+        }
+        Ok(agents.into())
     }
 }
 
