@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::fleet::agent::Behaviour;
+use crate::fleet::choice::TargetChoice;
 use crate::fleet::manners::Shares;
 use crate::fleet::target::DialTarget;
 use crate::fleet::{CutWith, Options};
@@ -34,6 +35,9 @@ pub(crate) struct FleetArgs {
     /// How the connections are cut
     #[arg(long, value_enum, default_value = "rst")]
     pub(crate) cut_with: CutWith,
+    /// Which of several targets an agent dials
+    #[arg(long, value_enum, default_value = "random")]
+    pub(crate) choice: TargetChoice,
     /// Threads in each process
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
@@ -47,6 +51,8 @@ impl FleetArgs {
             first: 0,
             agents,
             targets: targets.to_vec(),
+            choice: self.choice,
+            serving: Vec::new(),
             behaviour: self.behaviour,
             heartbeat: self.heartbeat,
             dial_rate: self.dial_rate,
@@ -61,7 +67,7 @@ impl FleetArgs {
 /// Where agents dial, and which gateway is measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GatewayArgs {
-    /// Where agents dial. With several, each dial chooses one at random, as a balancer would
+    /// Where agents dial; may be repeated. With several, each dial chooses one by --choice
     #[arg(long = "target", default_value = "ws://127.0.0.1:4320/v1/opamp", value_name = "URL")]
     pub(crate) targets: Vec<DialTarget>,
     /// The metrics of a gateway, for its memory and processor time; may be repeated

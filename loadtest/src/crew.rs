@@ -15,6 +15,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::fleet::load::LoadOrder;
 use crate::fleet::manners::Wave;
 use crate::fleet::measured::Measured;
+use crate::fleet::moves::MoveOrder;
+use crate::fleet::target::DialTarget;
 use crate::fleet::{AgentFleet, FleetRequest, FleetResponse, Options, Stats, to_unix_us};
 use crate::oracle::judge::AgentLine;
 
@@ -29,6 +31,8 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// How many agents there are in these processes.
     pub(crate) agents: u32,
+    /// Where they dial.
+    pub(crate) targets: Vec<DialTarget>,
     /// Agents that stay connected and get orders of their own. The server knows them, so the truth
     /// about them is part of the truth.
     pub(crate) bystanders: Option<Box<Crew>>,
@@ -53,11 +57,12 @@ impl Crew {
     /// # Errors
     /// When a process or its threads fail to start.
     pub(crate) async fn hire(options: &Options) -> io::Result<Self> {
+        let targets = options.targets.clone();
         let each = agents_per_process();
         let processes = options.agents.div_ceil(each).max(1);
         if processes == 1 {
             let members = vec![Member::Here(AgentFleet::start(options.clone())?)];
-            return Ok(Self { members, agents: options.agents, bystanders: None });
+            return Ok(Self { members, agents: options.agents, targets, bystanders: None });
         }
         let mut members = Vec::new();
         for number in 0..processes {
@@ -70,7 +75,7 @@ impl Crew {
             };
             members.push(Member::Worker(Box::new(Worker::start(&part).await?)));
         }
-        Ok(Self { members, agents: options.agents, bystanders: None })
+        Ok(Self { members, agents: options.agents, targets, bystanders: None })
     }
 
     /// Starts the agents in one process apart from this one, however few they are. What this
@@ -80,7 +85,8 @@ impl Crew {
     /// As those of [`Crew::hire`].
     pub(crate) async fn hire_apart(options: &Options) -> io::Result<Self> {
         let members = vec![Member::Worker(Box::new(Worker::start(options).await?))];
-        Ok(Self { members, agents: options.agents, bystanders: None })
+        let targets = options.targets.clone();
+        Ok(Self { members, agents: options.agents, targets, bystanders: None })
     }
 
     /// How many agents the server knows.
@@ -102,6 +108,14 @@ impl Crew {
     /// When a worker has died.
     pub(crate) async fn load(&mut self, at: Instant, order: LoadOrder) -> io::Result<()> {
         self.ask(&FleetRequest::Load { at_unix_us: to_unix_us(at), order }).await.map(drop)
+    }
+
+    /// Lets agents move to other targets from this instant on.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn relocate(&mut self, at: Instant, order: MoveOrder) -> io::Result<()> {
+        self.ask(&FleetRequest::Move { at_unix_us: to_unix_us(at), order }).await.map(drop)
     }
 
     /// Asks every process.

@@ -96,6 +96,19 @@ pub(crate) fn value(text: &str, name: &str) -> Option<f64> {
         .find_map(|rest| rest.split(' ').next()?.parse().ok())
 }
 
+/// The sum of a metric over all its labels; `None` if no line has that name.
+pub(crate) fn sum(text: &str, name: &str) -> Option<f64> {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let rest = match rest.strip_prefix('{') {
+            Some(labelled) => labelled.split_once('}')?.1,
+            None => rest,
+        };
+        rest.strip_prefix(' ')?.split(' ').next()?.parse::<f64>().ok()
+    });
+    values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +120,11 @@ mod tests {
         assert_eq!(value(text, "a_total"), Some(5.0));
         assert_eq!(value(text, "b"), None);
         assert_eq!(value(text, "c"), None);
+    }
+
+    #[test]
+    fn labels_are_summed_up() {
+        let text = "# TYPE a counter\na{x=\"1\"} 2\na{x=\"2\"} 3.5\nab 7\nab_total{x=\"1\"} 9\n";
+        assert_eq!((sum(text, "a"), sum(text, "ab"), sum(text, "c")), (Some(5.5), Some(7.0), None));
     }
 }

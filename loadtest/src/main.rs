@@ -6,6 +6,7 @@ mod addresses;
 mod admission;
 mod args;
 mod children;
+mod cluster;
 mod compare;
 mod crew;
 mod demo;
@@ -24,6 +25,7 @@ mod roundtrip;
 mod server;
 mod slow;
 mod stage;
+mod stamp;
 mod storm;
 mod yardstick;
 
@@ -60,6 +62,9 @@ enum Command {
     Outage(Box<outage::OutageArgs>),
     /// Drain one of two gateways behind HAProxy, and print how its agents move to the other
     Drain(Box<drain::DrainArgs>),
+    /// Run several nodes that share Redis, let something happen to them, and print what the server,
+    /// Redis and the agents noticed
+    Cluster(Box<cluster::ClusterArgs>),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
     /// Run the storms that admission is judged by, and compare each with its budget
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Outage(args) => outage::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Slow(args) => slow::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),

@@ -11,6 +11,7 @@ mod support;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::gate::{Gate, Manner};
 use support::stand_in::StandIn;
 use support::{LOADTEST, number, until};
 
@@ -158,6 +159,46 @@ fn a_killed_server_comes_back_at_once_and_learns_everything_again() {
     assert_good(&output, &json);
     assert_eq!(json["connections_closed_by_gateway"], 100);
     assert_eq!(server.report()["unknown_agents"], 100);
+}
+
+/// Two relays lead to one server. Asserted: each agent begins at a target of its own by round robin and
+/// dials the other one after the cut; then 30 agents go to the other target and straight back, and
+/// each of those moves is seen and answered, with the change that it brought.
+#[test]
+fn agents_move_between_targets_as_they_are_told() {
+    let server = StandIn::start(&[]);
+    let gates = [(); 2].map(|()| Gate::start(server.port, Manner::Park, false));
+    let second = format!("--target=ws://127.0.0.1:{}/v1/opamp", gates[1].port);
+    let flags = [
+        NO_GATEWAY[0],
+        &second,
+        "--agents=60",
+        "--choice=round-robin",
+        "--behaviour=delta-on-reconnect",
+        "--move-agents=30",
+        "--move-rate=300",
+        "--move-changed=1",
+        "--move-hops=2",
+    ];
+    let (output, json) = server.storm(gates[0].port, &flags);
+    assert_good(&output, &json);
+    let targets = json["targets"].as_array().unwrap();
+    let sum = |key: &str| targets.iter().map(|target| target[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("dials"), 120, "{targets:?}");
+    assert_eq!(sum("sessions"), 120);
+    assert_eq!(sum("came_from_elsewhere"), 120);
+    assert_eq!(sum("connected"), 60);
+    for target in targets {
+        assert_eq!((&target["sessions"], &target["connected"]), (&60.into(), &30.into()));
+        assert_eq!((&target["failed"], &target["closed_by_peer"]), (&0.into(), &0.into()));
+    }
+    assert_eq!((&json["moves_begun"], &json["moves_answered"]), (&60.into(), &30.into()));
+    assert!(number(&json, "moved_reply_ms_p99") > 0.0);
+    // An announce each after the cut, and a change for each that moved; what the reset of the first hop
+    // destroyed is asked for.
+    let messages = number(&json, "messages_per_agent");
+    assert!((1.5..=3.0).contains(&messages), "{messages}");
+    assert_eq!(json["server"]["spoken_twice"], 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::state::{Facts, Sending};
 use crate::oracle::digest::{StateView, of_components, of_field};
 use crate::oracle::fields::{ReportShape, StatusField};
 use crate::oracle::judge::AgentLine;
+use crate::stamp::PushStamp;
 
 /// What an agent reports when it reconnects: opamp-go up to v0.22, and from v0.23 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -70,6 +71,10 @@ pub(crate) struct FleetAgent {
     next_number: u64,
     pending: PendingFields,
     connected_before: bool,
+    /// How often it has dialled.
+    pub(crate) dials: u32,
+    /// The number of the last push that it got.
+    last_push: u64,
 }
 
 /// What a message from the server led to.
@@ -83,6 +88,10 @@ pub(crate) struct Reaction {
     pub(crate) error: bool,
     /// It carried a custom message.
     pub(crate) custom: bool,
+    /// That was a push of the stand-in, sent at this instant (microseconds of Unix time).
+    pub(crate) pushed_us: Option<u64>,
+    /// The agent had got that push already.
+    pub(crate) repeated: bool,
     /// It carried an offer (configuration, settings) or a command.
     pub(crate) offer: bool,
     /// It asked for the full state.
@@ -105,6 +114,8 @@ impl FleetAgent {
             next_number: 0,
             pending: PendingFields::default(),
             connected_before: false,
+            dials: 0,
+            last_push: 0,
         }
     }
 
@@ -169,6 +180,11 @@ impl FleetAgent {
             components_asked: message.flags & REPORT_AVAILABLE_COMPONENTS != 0,
             ..Reaction::default()
         };
+        if let Some(push) = message.custom_message.as_ref().and_then(PushStamp::read) {
+            reaction.pushed_us = Some(push.sent_us);
+            reaction.repeated = push.number == self.last_push;
+            self.last_push = push.number;
+        }
         let before = self.pending;
         if reaction.full_state_asked {
             self.pending = self.pending.with(PendingFields::ALL).with(PendingFields::MAP);
@@ -227,7 +243,8 @@ impl FleetAgent {
             view.fields[field.index()] = bytes.map_or(0, |bytes| of_field(field, bytes));
         }
         view.components = shape.available_components.as_deref().map_or(0, of_components);
-        AgentLine { uid: self.uid.to_string(), view, disconnected: false, routed: true }
+        let uid = self.uid.to_string();
+        AgentLine { uid, view, disconnected: false, routed: true, links: Vec::new() }
     }
 }
 

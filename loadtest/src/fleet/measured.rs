@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Serializer as _;
 use serde::{Deserialize, Serialize};
 
+use super::choice::TargetCounts;
+
 /// Latencies in microseconds: exact to a thousandth, up to an hour.
 #[derive(Debug, Clone)]
 pub(crate) struct Latencies(Histogram<u64>);
@@ -67,6 +69,12 @@ pub(crate) struct Return {
     pub(crate) dials: u64,
     /// It follows Retry-After and its own backoff.
     pub(crate) obedient: bool,
+    /// Its number in the whole fleet.
+    pub(crate) agent: u32,
+    /// The target that it is back on, by its place.
+    pub(crate) target: u16,
+    /// From its first report there to the reply.
+    pub(crate) acknowledged_us: u64,
 }
 
 /// How one agent came to another connection after its last was closed.
@@ -97,6 +105,12 @@ macro_rules! measured {
             pub(crate) acknowledged: Latencies,
             /// From the intended instant of a message under load to the reply.
             pub(crate) load: Latencies,
+            /// From the intended instant of a forced move's dial to the first reply.
+            pub(crate) moved_reply: Latencies,
+            /// From the sending of a push at the server to its arrival.
+            pub(crate) pushes: Latencies,
+            /// By the targets' places.
+            pub(crate) targets: Vec<TargetCounts>,
             /// Each return after the other side ended a connection, the last cut's apart; a bounded
             /// number of them.
             pub(crate) moves: Vec<Move>,
@@ -147,6 +161,11 @@ measured! {
     received,
     /// Messages sent, all told.
     sent,
+    /// Forced moves begun, and those that have led to a reply elsewhere.
+    moves_begun,
+    moves_answered,
+    /// Pushes that had come before.
+    pushes_repeated,
     /// Messages sent under load.
     load_sent,
     /// Replies to them.
@@ -166,7 +185,27 @@ impl Measured {
         self.first_reply.merge(&other.first_reply);
         self.acknowledged.merge(&other.acknowledged);
         self.load.merge(&other.load);
+        self.moved_reply.merge(&other.moved_reply);
+        self.pushes.merge(&other.pushes);
+        for (place, theirs) in other.targets.iter().enumerate() {
+            self.at_target(place, |mine| mine.add(theirs));
+        }
         self.merge_counts(other);
+    }
+
+    /// Counts at one target.
+    pub(crate) fn at_target(&mut self, place: usize, count: impl FnOnce(&mut TargetCounts)) {
+        if self.targets.len() <= place {
+            self.targets.resize(place + 1, TargetCounts::default());
+        }
+        count(&mut self.targets[place]);
+    }
+
+    /// What was counted at each target after `start`.
+    pub(crate) fn targets_since(&self, start: &Self) -> Vec<TargetCounts> {
+        let before = |place: usize| start.targets.get(place).copied().unwrap_or_default();
+        let counts = self.targets.iter().enumerate();
+        counts.map(|(place, counts)| counts.since(&before(place))).collect()
     }
 
     /// Notes a move, unless there have been very many.
@@ -204,7 +243,11 @@ mod tests {
         let mut whole = Measured::default();
         for part in 0..3u64 {
             let mut measured = Measured { dials: 2, ..Measured::default() };
-            measured.returns.push(Return { back_us: Some(part * 10), dials: 1, obedient: true });
+            measured.returns.push(Return {
+                back_us: Some(part * 10),
+                dials: 1,
+                ..Return::default()
+            });
             measured.refused(Duration::from_secs(part));
             measured.first_reply.record(Duration::from_millis(part + 1));
             let text = serde_json::to_string(&measured).unwrap();

@@ -4,6 +4,7 @@
 
 pub(crate) mod agent;
 mod backoff;
+pub(crate) mod choice;
 mod dial;
 mod frame;
 mod life;
@@ -11,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod manners;
 pub(crate) mod measured;
 mod mix;
+pub(crate) mod moves;
 mod profile;
 mod protobuf;
 mod scratch;
@@ -35,10 +37,12 @@ use crate::oracle::judge::AgentLine;
 use crate::procfs;
 use agent::{Behaviour, FleetAgent};
 pub(crate) use backoff::DialBackoff;
+use choice::TargetChoice;
 use load::LoadOrder;
 use manners::{Census, Manners, Shares, Wave};
 use measured::Measured;
 pub(crate) use mix::Mix;
+use moves::{MoveOrder, OrderedMove};
 use profile::Profile;
 use target::DialTarget;
 
@@ -60,8 +64,12 @@ pub(crate) struct Options {
     pub(crate) first: u32,
     /// How many agents.
     pub(crate) agents: u32,
-    /// Where they dial, at random.
+    /// Where they dial.
     pub(crate) targets: Vec<DialTarget>,
+    /// Which of the targets an agent dials, and among which, by their places, it chooses at first; all
+    /// of them if there are none. [`FleetRequest::Serving`] changes that.
+    pub(crate) choice: TargetChoice,
+    pub(crate) serving: Vec<usize>,
     pub(crate) behaviour: Behaviour,
     pub(crate) heartbeat: Human,
     /// First dials a second.
@@ -93,6 +101,12 @@ pub(crate) enum FleetRequest {
     Load { at_unix_us: u64, order: LoadOrder },
     /// End the load. What was due until now is still sent, and replies are still timed.
     EndLoad,
+    /// Let agents move to another target, from this instant on (likewise).
+    Move { at_unix_us: u64, order: MoveOrder },
+    /// These targets, by their places, are the ones to choose from now on, as a balancer knows them.
+    Serving(Vec<usize>),
+    /// How often has each agent dialled?
+    Dials,
     /// What is true of each agent?
     Truth,
     /// What has been measured?
@@ -108,6 +122,7 @@ pub(crate) enum FleetResponse {
     Done,
     Truth(Vec<AgentLine>),
     Measured(Box<Measured>),
+    Dials(Vec<u32>),
     CpuSeconds(f64),
 }
 
@@ -142,6 +157,10 @@ struct Orders {
     load: Option<LoadOrder>,
     /// When the load ends before its time.
     load_ends: Option<Instant>,
+    /// In the order in which they came.
+    moves: Vec<OrderedMove>,
+    /// The targets to choose from; all of them while it is empty.
+    serving: Vec<usize>,
     /// The threads are to end, and all connections with them.
     stop: bool,
 }
@@ -190,9 +209,9 @@ impl AgentFleet {
             requests: options.targets.iter().map(DialTarget::request).collect(),
             agents: numbers.map(|index| Mutex::new(FleetAgent::new(&profile, index))).collect(),
             profile,
-            options,
             threads: (0..threads).map(|_| FleetThread::default()).collect(),
-            orders: RwLock::default(),
+            orders: RwLock::new(Orders { serving: options.serving.clone(), ..Orders::default() }),
+            options,
             conductor: watch::Sender::new(None),
             handles: Mutex::default(),
             connected: AtomicU64::new(0),
@@ -230,6 +249,19 @@ impl AgentFleet {
                 self.orders.write().load_ends = Some(now);
                 self.conductor.send_replace(Some(now));
                 FleetResponse::Done
+            }
+            FleetRequest::Move { at_unix_us, order } => {
+                let start = from_unix_us(*at_unix_us);
+                self.orders.write().moves.push(OrderedMove { start, order: order.clone() });
+                self.conductor.send_replace(Some(clock::now()));
+                FleetResponse::Done
+            }
+            FleetRequest::Serving(targets) => {
+                self.orders.write().serving.clone_from(targets);
+                FleetResponse::Done
+            }
+            FleetRequest::Dials => {
+                FleetResponse::Dials(self.agents.iter().map(|agent| agent.lock().dials).collect())
             }
             FleetRequest::Truth => FleetResponse::Truth(self.truth()),
             FleetRequest::Measured => {

@@ -14,7 +14,7 @@ use super::dial::{Open, cut_off};
 use super::life::AgentLife;
 use super::load::{Load, LoadKind, LoadOrder};
 use super::manners::Wave;
-use super::{Cut, frame, scratch};
+use super::{Cut, frame, scratch, to_unix_us};
 
 /// The longest message taken.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -25,8 +25,16 @@ const FAR: Duration = Duration::from_secs(24 * 3600);
 pub(crate) enum End {
     /// By this order.
     Cut(Cut),
+    /// By its own move to another target.
+    Left,
     /// By the other side, or the network.
     Lost,
+}
+
+/// Why the agent ends its connection.
+enum Departure {
+    Cut(Cut),
+    Move,
 }
 
 /// What happens on a connection.
@@ -50,6 +58,8 @@ pub(crate) struct AgentConnection<'a> {
     /// When the connection's first report was sent.
     reported: Instant,
     load: Option<Box<Load>>,
+    /// When a forced move ends it.
+    move_due: Option<Instant>,
 }
 
 /// The connection broke, or the other side broke the protocol.
@@ -77,6 +87,7 @@ impl<'a> AgentConnection<'a> {
             last_sent: clock::now(),
             reported: clock::now(),
             load: None,
+            move_due: None,
         }
     }
 
@@ -84,18 +95,20 @@ impl<'a> AgentConnection<'a> {
     pub(crate) async fn run(mut self) -> End {
         let fleet = self.life.fleet.clone();
         let end = match self.serve().await {
-            Ok(cut) => {
+            Ok(Departure::Cut(cut)) => {
                 cut_off(&self.stream, fleet.options.cut_with);
                 if cut.wave == Wave::Second {
                     self.life.thread().measured.lock().second_wave_cut += 1;
                 }
                 End::Cut(cut)
             }
-            Err(Broken) => {
-                self.life.thread().measured.lock().closed_by_peer += 1;
-                End::Lost
+            Ok(Departure::Move) => {
+                cut_off(&self.stream, fleet.options.cut_with);
+                End::Left
             }
+            Err(Broken) => End::Lost,
         };
+        self.life.on_end(matches!(end, End::Lost));
         fleet.connected.fetch_sub(1, Ordering::Relaxed);
         if self.answered {
             fleet.answered.fetch_sub(1, Ordering::Relaxed);
@@ -103,16 +116,20 @@ impl<'a> AgentConnection<'a> {
         end
     }
 
-    /// Returns at the instant of a cut.
-    async fn serve(&mut self) -> Result<Cut, Broken> {
+    /// Returns at the instant of a cut, or when a forced move is due.
+    async fn serve(&mut self) -> Result<Departure, Broken> {
         let fleet = self.life.fleet.clone();
         let thread = &fleet.threads[self.life.thread];
         let mut signal = pin!(thread.signal.notified());
         let opened = clock::now();
+        self.move_due = self.life.next_move();
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
         fleet.agents[self.life.local].lock().on_open(fleet.options.behaviour);
         self.reported = clock::now();
         self.report()?;
+        if self.life.hops() {
+            return Ok(Departure::Move);
+        }
         let mut early = std::mem::take(&mut self.early);
         self.take_in(&mut early)?;
         loop {
@@ -126,13 +143,19 @@ impl<'a> AgentConnection<'a> {
                 ConnectionEvent::Signal => {
                     signal.set(thread.signal.notified());
                     if let Some(cut) = self.life.cut_since(opened) {
-                        return Ok(cut);
+                        return Ok(Departure::Cut(cut));
                     }
+                    self.move_due = self.life.next_move();
                     self.follow_load()?;
                     timer.as_mut().reset(self.deadline().into());
                 }
                 ConnectionEvent::Timer => {
-                    self.on_timer(clock::now())?;
+                    let now = clock::now();
+                    if self.move_due.is_some_and(|due| due <= now) {
+                        self.life.leave();
+                        return Ok(Departure::Move);
+                    }
+                    self.on_timer(now)?;
                     timer.as_mut().reset(self.deadline().into());
                 }
             }
@@ -186,6 +209,11 @@ impl<'a> AgentConnection<'a> {
             measured.misrouted += u64::from(reaction.misrouted);
             measured.error_responses += u64::from(reaction.error);
             measured.custom_messages += u64::from(reaction.custom);
+            measured.pushes_repeated += u64::from(reaction.repeated);
+            if let Some(sent_us) = reaction.pushed_us.filter(|_| !reaction.repeated) {
+                let late_us = to_unix_us(now).saturating_sub(sent_us);
+                measured.pushes.record(Duration::from_micros(late_us));
+            }
             measured.offers += u64::from(reaction.offer);
             measured.full_state_requests_seen += u64::from(reaction.full_state_asked);
             measured.component_requests_seen += u64::from(reaction.components_asked);
@@ -228,10 +256,8 @@ impl<'a> AgentConnection<'a> {
     /// early.
     fn deadline(&self) -> Instant {
         let heartbeat = self.last_sent + self.heartbeat;
-        match self.load.as_ref().and_then(|load| load.due()) {
-            Some(due) => due.min(heartbeat),
-            None => heartbeat,
-        }
+        let load = self.load.as_ref().and_then(|load| load.due());
+        [load, self.move_due].into_iter().flatten().fold(heartbeat, Instant::min)
     }
 
     fn follow_load(&mut self) -> Result<(), Broken> {

@@ -69,6 +69,11 @@ impl DialTarget {
         (out, key)
     }
 
+    /// As it was written.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// An address of its own for each agent, from 127.1.0.0 on, so that more of them fit than one
     /// address has ports. Only this machine's own addresses can be chosen from.
     pub(crate) fn source(&self, index: u32) -> Option<SocketAddr> {

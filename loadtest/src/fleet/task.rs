@@ -18,6 +18,7 @@ pub(crate) async fn live(fleet: Arc<AgentFleet>, thread: usize, local: usize, fi
         life.intended = match AgentConnection::new(&mut life, open).run().await {
             // Its first dial afterwards is timed from the cut.
             End::Cut(cut) => cut.at,
+            End::Left => clock::now(),
             End::Lost => {
                 let now = clock::now();
                 let closed_at_us = to_unix_us(now);

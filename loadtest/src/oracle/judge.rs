@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::{ABSENT, StateView};
 use super::fields::StatusField;
+use super::speakers::{SpokenLink, spoken_twice};
 
 /// What one side says about one agent: a line of the server's `/agents`, or of a worker's truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(crate) struct AgentLine {
     /// The server: there is a connection on which this agent can be reached.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) routed: bool,
+    /// The server: the links that spoke for this agent, if they are of several nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) links: Vec<SpokenLink>,
 }
 
 /// The outcome. `missing` and `wrong` must be 0.
@@ -34,6 +38,9 @@ pub(crate) struct OracleVerdict {
     pub(crate) unrouted: u64,
     /// Agents that only the server knows: of earlier runs, or under uids given up.
     pub(crate) extra: u64,
+    /// Agents for which two nodes spoke at the same time (see [`super::speakers`]). Time heals the
+    /// other faults; this one stays.
+    pub(crate) spoken_twice: u64,
     /// A few of the faults in words.
     pub(crate) examples: Vec<String>,
 }
@@ -88,6 +95,13 @@ pub(crate) fn judge(truth: &[AgentLine], believed: &[AgentLine]) -> OracleVerdic
             verdict.describe(&line.uid, format_args!("the server is wrong about {differing:?}"));
         }
     }
+    for line in believed {
+        if let Some((again, meanwhile)) = spoken_twice(&line.links) {
+            verdict.spoken_twice += 1;
+            let fault = format!("node {again} spoke for it again after node {meanwhile} had");
+            verdict.describe(&line.uid, fault);
+        }
+    }
     verdict.extra = (by_uid.len() as u64).saturating_sub(known);
     verdict
 }
@@ -114,7 +128,8 @@ mod tests {
     use super::*;
 
     fn line(uid: &str, view: StateView) -> AgentLine {
-        AgentLine { uid: uid.to_owned(), view, disconnected: false, routed: true }
+        let uid = uid.to_owned();
+        AgentLine { uid, view, disconnected: false, routed: true, links: Vec::new() }
     }
 
     fn view() -> StateView {
@@ -138,6 +153,24 @@ mod tests {
         }
         let other = AgentLine { view: StateView { components: 1, ..view() }, ..gone() };
         assert_eq!(judge(&[gone()], &[other]).wrong, 1);
+    }
+
+    #[test]
+    fn an_agent_that_two_nodes_spoke_for_is_counted_once() {
+        let link = |node: u16, first_us, last_us| SpokenLink {
+            link: node.into(),
+            node,
+            opened_us: 0,
+            first_us,
+            last_us,
+            words: 2,
+            own_accord: 0,
+        };
+        let twice = AgentLine { links: vec![link(1, 1, 9), link(2, 5, 6)], ..line("a", view()) };
+        let once = AgentLine { links: vec![link(1, 1, 4), link(2, 5, 6)], ..line("b", view()) };
+        let verdict = judge(&[line("a", view()), line("b", view())], &[twice, once]);
+        assert_eq!((verdict.spoken_twice, verdict.examples.len()), (1, 1));
+        assert!(verdict.holds(), "what the server believes is true all the same");
     }
 
     #[test]

@@ -75,6 +75,8 @@ counts! {
     full_state_requests,
     /// Replies with ReportAvailableComponents.
     component_requests,
+    /// Agents that came on a second connection and were renamed, by `--keyed-by exclusive`.
+    renamed,
     /// Messages with agent_disconnect.
     disconnects,
     /// Custom messages.

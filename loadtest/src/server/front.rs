@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
@@ -16,7 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::reply::StandIn;
+use super::links::{LinkHold, NODE_HEADER};
+use super::reply::{Origin, StandIn};
 use super::socket;
 use crate::http::{StandInAnswer, read_body};
 
@@ -60,13 +61,31 @@ pub(crate) async fn accept(server: Arc<StandIn>, listener: TcpListener) {
 /// with one connection is its peer's business; the counts show it.
 async fn serve(server: Arc<StandIn>, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let service = service_fn(|request| respond(&server, request));
+    let connection = ServedConnection { number: server.next_connection(), link: OnceLock::new() };
+    let service = service_fn(|request| respond(&server, &connection, request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     connection.with_upgrades().await.map_err(io::Error::other)
 }
 
+/// A connection to this port, and what its first request said of the node behind it.
+struct ServedConnection {
+    number: u64,
+    link: OnceLock<Arc<LinkHold>>,
+}
+
+impl ServedConnection {
+    fn link(&self, server: &StandIn, request: &Request<Incoming>) -> Arc<LinkHold> {
+        let begin = || {
+            let node = request.headers().get(NODE_HEADER).and_then(|name| name.to_str().ok());
+            Arc::new(server.links.open(self.number, node))
+        };
+        self.link.get_or_init(begin).clone()
+    }
+}
+
 async fn respond(
     server: &Arc<StandIn>,
+    connection: &ServedConnection,
     mut request: Request<Incoming>,
 ) -> io::Result<StandInAnswer> {
     let answer = http::Response::builder();
@@ -82,9 +101,11 @@ async fn respond(
         };
         return finish(answer, Vec::new());
     }
+    let link = connection.link(server, &request);
     if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) {
         let accepted = derive_accept_key(key.as_bytes());
-        tokio::spawn(become_socket(server.clone(), hyper::upgrade::on(&mut request)));
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(become_socket(server.clone(), upgrade, (connection.number, link)));
         let answer = answer.status(StatusCode::SWITCHING_PROTOCOLS);
         let answer = answer.header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
         return finish(answer.header(SEC_WEBSOCKET_ACCEPT, accepted), Vec::new());
@@ -102,7 +123,7 @@ async fn respond(
         server.faults.work(per_second).await;
     }
     // Each POST stands alone, so each reply introduces the server.
-    let handled = server.handle(&body, None, true);
+    let handled = server.handle(&body, Origin { link: &link, route: None, is_first: true });
     finish(answer.header(CONTENT_TYPE, PROTOBUF), handled.reply)
 }
 
@@ -114,9 +135,9 @@ fn finish(
 }
 
 /// Takes the connection over once the answer to its upgrade is written.
-async fn become_socket(server: Arc<StandIn>, upgrade: OnUpgrade) {
+async fn become_socket(server: Arc<StandIn>, upgrade: OnUpgrade, connection: (u64, Arc<LinkHold>)) {
     let Ok(upgraded) = upgrade.await else { return };
     // Every connection here is made of this stream, so this is always what comes back.
     let Ok(parts) = Upgraded::downcast::<TokioIo<TcpStream>>(upgraded) else { return };
-    socket::serve(server, parts.io.into_inner(), parts.read_buf.to_vec()).await;
+    socket::serve(server, parts.io.into_inner(), parts.read_buf.to_vec(), connection).await;
 }

@@ -3,6 +3,7 @@
 
 mod counts;
 mod front;
+pub(crate) mod links;
 mod misbehave;
 mod peaks;
 mod push;
@@ -20,6 +21,7 @@ use tokio::net::TcpSocket;
 
 use misbehave::Misbehaviour;
 use reply::StandIn;
+pub(crate) use store::Keying;
 
 /// Options of `loadtest server`.
 #[derive(Debug, Args)]
@@ -27,12 +29,15 @@ pub(crate) struct ServerArgs {
     /// Where agents, or the gateway, connect: WebSocket and plain HTTP on /v1/opamp
     #[arg(long, default_value = "127.0.0.1:4321", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where the JSON report is served: /report, /agents, /reset, /push, /misbehave
+    /// Where the JSON report is served: /report, /agents, /links, /homes, /reset, /push, /misbehave
     #[arg(long, default_value = "127.0.0.1:4322", value_name = "ADDRESS")]
     report_listen: SocketAddr,
     /// Threads, each with a listener of its own
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// By what it knows an agent again
+    #[arg(long, value_enum, default_value = "uid")]
+    keyed_by: Keying,
     #[command(flatten)]
     misbehaviour: Misbehaviour,
 }
@@ -46,7 +51,7 @@ pub(crate) fn run(args: ServerArgs) -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
-        let server = Arc::new(StandIn::new(args.misbehaviour));
+        let server = Arc::new(StandIn::new(args.misbehaviour, args.keyed_by));
         // First the port that this process has alone: a failure tells of another stand-in still
         // running.
         let report = TcpSocket::new_v4()?;

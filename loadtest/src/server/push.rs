@@ -15,6 +15,8 @@ use seawall::opamp::proto::{
 use serde::Deserialize;
 
 use super::reply::{CUSTOM_CAPABILITY, StandIn, encode};
+use crate::fleet::to_unix_us;
+use crate::stamp::{PUSH_TYPE, PushStamp};
 
 /// The number of a field outside of every specification: pushes of unknown content.
 const UNKNOWN_FIELD: u32 = 9000;
@@ -27,7 +29,7 @@ const SIZE_MAX: usize = 64 << 20;
 pub(crate) enum PushKind {
     /// A remote configuration of `size` bytes; its hash begins with the uid it is meant for.
     RemoteConfig,
-    /// A custom message of `size` bytes, beginning with the uid it is meant for.
+    /// A custom message of `size` bytes, beginning with the uid it is meant for, and a stamp.
     Custom,
     /// A field unknown to all, of `size` bytes.
     Bytes,
@@ -136,10 +138,10 @@ impl PushOrder {
                 message.remote_config = Some(AgentRemoteConfig { config, config_hash });
             }
             PushKind::Custom => {
-                let mut data = wire;
-                data.resize(self.size.max(data.len()), b'x');
+                let data = PushStamp { number, sent_us: to_unix_us(clock::now()) };
+                let data = data.write(uid, self.size);
                 let capability = CUSTOM_CAPABILITY.to_owned();
-                let r#type = "push".to_owned();
+                let r#type = PUSH_TYPE.to_owned();
                 message.custom_message = Some(CustomMessage { capability, r#type, data });
             }
             PushKind::Bytes => {}

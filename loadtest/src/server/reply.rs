@@ -7,14 +7,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::{
-    CustomCapabilities, RetryInfo, ServerErrorResponse, ServerToAgent,
+    AgentIdentification, CustomCapabilities, RetryInfo, ServerErrorResponse, ServerToAgent,
     server_error_response::Details,
 };
 
 use super::counts::Counts;
+use super::links::{LinkHold, LinkLog, Word};
 use super::misbehave::{Faults, Misbehaviour};
 use super::peaks::{Peaks, Sort};
-use super::store::{AgentRoute, AgentStore, Applied};
+use super::store::{AgentRoute, AgentStore, Applied, Keying};
 use crate::oracle::fields::ReportShape;
 
 /// `ServerCapabilities`: accepts status, offers remote configuration, accepts effective
@@ -39,8 +40,21 @@ pub(crate) struct StandIn {
     pub(crate) peaks: Peaks,
     /// What is wrong with it.
     pub(crate) faults: Faults,
+    /// Which nodes' links spoke for which agents.
+    pub(crate) links: LinkLog,
     connections: AtomicU64,
     corrupted: OnceLock<InstanceUid>,
+}
+
+/// Where a message came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    /// The connection, as the record of who spoke for whom has it.
+    pub(crate) link: &'a LinkHold,
+    /// How to reach the agent; `None` for a POST.
+    pub(crate) route: Option<&'a AgentRoute>,
+    /// It is the first message of its connection.
+    pub(crate) is_first: bool,
 }
 
 /// What became of a message.
@@ -54,12 +68,13 @@ pub(crate) struct Handled {
 
 impl StandIn {
     /// It begins with an empty store.
-    pub(crate) fn new(faults: Misbehaviour) -> Self {
+    pub(crate) fn new(faults: Misbehaviour, keying: Keying) -> Self {
         Self {
-            store: AgentStore::new(),
+            store: AgentStore::new(keying),
             counts: Counts::default(),
             peaks: Peaks::new(),
             faults: Faults::new(faults),
+            links: LinkLog::new(),
             connections: AtomicU64::new(0),
             corrupted: OnceLock::new(),
         }
@@ -70,19 +85,14 @@ impl StandIn {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Works through one message. `first` says that it is the first of its connection.
-    pub(crate) fn handle(
-        &self,
-        message: &Bytes,
-        route: Option<&AgentRoute>,
-        first: bool,
-    ) -> Handled {
+    /// Works through one message.
+    pub(crate) fn handle(&self, message: &Bytes, origin: Origin<'_>) -> Handled {
         self.counts.messages.one();
         self.counts.bytes.more(message.len() as u64);
         self.counts.replies.one();
         let faults = self.faults.current();
         let mut reply = ServerToAgent { capabilities: CAPABILITIES, ..Default::default() };
-        if first {
+        if origin.is_first {
             let capabilities = vec![CUSTOM_CAPABILITY.to_owned()];
             reply.custom_capabilities = Some(CustomCapabilities { capabilities });
         }
@@ -107,7 +117,17 @@ impl StandIn {
             reply.error_response = Some(answer);
             return Handled { reply: encode(&reply), new_here: None };
         }
-        let outcome = self.store.apply(uid, &report, route);
+        let outcome = self.store.apply(uid, &report, origin.route);
+        let by_post = origin.route.is_none();
+        let word = Word::of(&report, outcome.asked, outcome.new_here, by_post);
+        self.links.heard(origin.link, uid, word);
+        if outcome.usurps {
+            self.counts.renamed.one();
+            self.peaks.message(Sort::Other);
+            let new_instance_uid = rand::random::<[u8; 16]>().to_vec();
+            reply.agent_identification = Some(AgentIdentification { new_instance_uid });
+            return Handled { reply: encode(&reply), new_here: None };
+        }
         self.peaks.message(self.count(&report, outcome));
         // A server that asks for full state on every reply gets what it asks for.
         if outcome.repeated && !faults.always_full_state {
@@ -205,6 +225,17 @@ pub(crate) fn encode(message: &ServerToAgent) -> Bytes {
 mod tests {
     use super::*;
     use seawall::opamp::proto::AgentToServer;
+    use tokio::sync::mpsc;
+
+    fn server(faults: Misbehaviour) -> (StandIn, LinkHold) {
+        let server = StandIn::new(faults, Keying::Uid);
+        let link = server.links.open(0, None);
+        (server, link)
+    }
+
+    fn post(link: &LinkHold, is_first: bool) -> Origin<'_> {
+        Origin { link, route: None, is_first }
+    }
 
     fn message(number: u64) -> Bytes {
         let message =
@@ -219,20 +250,21 @@ mod tests {
 
     #[test]
     fn every_reply_names_its_agent_and_the_first_introduces_the_server() {
-        let server = StandIn::new(Misbehaviour::default());
-        let first = reply(&server.handle(&message(0), None, true));
+        let (server, link) = server(Misbehaviour::default());
+        let first = reply(&server.handle(&message(0), post(&link, true)));
         assert_eq!(first.instance_uid, vec![1; 16]);
         assert!(first.custom_capabilities.is_some() && first.capabilities == CAPABILITIES);
         assert_eq!(first.flags, REPORT_FULL_STATE);
-        let second = reply(&server.handle(&message(1), None, false));
+        let second = reply(&server.handle(&message(1), post(&link, false)));
         assert!(second.custom_capabilities.is_none() && second.capabilities == CAPABILITIES);
     }
 
     #[test]
     fn what_cannot_be_read_is_a_bad_request() {
-        let server = StandIn::new(Misbehaviour::default());
+        let (server, link) = server(Misbehaviour::default());
         for wrong in [&b"\x00\x0a\x03abc"[..], b"\x00\xff\xff", b""] {
-            let answer = reply(&server.handle(&Bytes::copy_from_slice(wrong), None, false));
+            let wrong = Bytes::copy_from_slice(wrong);
+            let answer = reply(&server.handle(&wrong, post(&link, false)));
             assert_eq!(answer.error_response.unwrap().r#type, BAD_REQUEST);
         }
     }
@@ -240,11 +272,35 @@ mod tests {
     #[test]
     fn an_unavailable_server_loses_the_report_and_asks_later() {
         let faults = Misbehaviour { unavailable_every: Some(2), ..Default::default() };
-        let server = StandIn::new(faults);
-        server.handle(&message(0), None, true);
-        let refused = reply(&server.handle(&message(1), None, false)).error_response.unwrap();
+        let (server, link) = server(faults);
+        server.handle(&message(0), post(&link, true));
+        let refused =
+            reply(&server.handle(&message(1), post(&link, false))).error_response.unwrap();
         assert_eq!(refused.r#type, UNAVAILABLE);
-        assert_eq!(reply(&server.handle(&message(2), None, false)).flags, REPORT_FULL_STATE);
+        assert_eq!(reply(&server.handle(&message(2), post(&link, false))).flags, REPORT_FULL_STATE);
         assert_eq!(server.store.totals().agents, 1);
+    }
+
+    #[test]
+    fn an_exclusive_server_renames_a_second_connection_until_the_first_says_goodbye() {
+        let server = StandIn::new(Misbehaviour::default(), Keying::Exclusive);
+        let (outbox, _pushes) = mpsc::channel(1);
+        let links = [1, 2].map(|number| server.links.open(number, Some("a node")));
+        let routes = [1, 2].map(|connection| AgentRoute { connection, outbox: outbox.clone() });
+        let say = |place: usize, message: Bytes| {
+            let route = Some(&routes[place]);
+            let origin = Origin { link: &links[place], route, is_first: false };
+            reply(&server.handle(&message, origin)).agent_identification.is_some()
+        };
+        assert!(!say(0, message(0)));
+        assert!(say(1, message(1)), "renamed");
+        let goodbye = AgentToServer {
+            instance_uid: vec![1; 16],
+            agent_disconnect: Some(Default::default()),
+            ..Default::default()
+        };
+        assert!(!say(0, goodbye.encode_to_vec().into()));
+        assert!(!say(1, message(2)));
+        assert!(say(0, message(3)), "the second connection is the agent's now");
     }
 }

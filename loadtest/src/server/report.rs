@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use seawall::ident::InstanceUid;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,6 +23,8 @@ use crate::http::{StandInAnswer, read_body};
 
 /// The longest order.
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// Where the links of one agent are, by its uid.
+const LINKS_OF: &str = "/links/";
 
 /// The body of `/report`.
 #[derive(Serialize)]
@@ -82,6 +85,13 @@ async fn carry_out(
             let lines = tokio::task::spawn_blocking(move || agent_lines(&server));
             lines.await.map_err(|error| error.to_string())
         }
+        ("GET", "/links") => Ok(server.links.lines()),
+        ("GET", "/homes") => Ok(server.links.homes()),
+        ("GET", path) if path.starts_with(LINKS_OF) => {
+            let text = path.trim_start_matches(LINKS_OF);
+            let uid = InstanceUid::parse(text).ok_or_else(|| format!("`{text}` is not a uid"))?;
+            serde_json::to_vec(&server.links.of_agent(&uid)).map_err(|error| error.to_string())
+        }
         ("GET", "/misbehave") => {
             serde_json::to_vec(&*server.faults.current()).map_err(|error| error.to_string())
         }
@@ -101,7 +111,7 @@ async fn carry_out(
             Ok(answer.into_bytes())
         }
         (method, path) => Err(format!(
-            "{method} {path} is not known; GET /report, GET /agents, GET or POST /misbehave, POST /reset, POST /push are"
+            "{method} {path} is not known; GET /report, GET /agents, GET /links, GET /links/UID, GET /homes, GET or POST /misbehave, POST /reset, POST /push are"
         )),
     }
 }
@@ -109,7 +119,8 @@ async fn carry_out(
 /// One JSON object a line, so that readers can take them one by one.
 fn agent_lines(server: &StandIn) -> Vec<u8> {
     let mut out = Vec::new();
-    server.store.lines(|line| {
+    server.store.lines(|uid, mut line| {
+        line.links = server.links.of_several_nodes(uid);
         // Numbers and text into memory: this always succeeds.
         serde_json::to_writer(&mut out, &line).expect("a line is plain data");
         out.push(b'\n');

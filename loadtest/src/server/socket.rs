@@ -16,7 +16,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::reply::StandIn;
+use super::links::LinkHold;
+use super::reply::{Origin, StandIn};
 use super::store::AgentRoute;
 
 /// Pushes waiting for one connection.
@@ -40,6 +41,7 @@ struct StandInSocket {
     server: Arc<StandIn>,
     socket: WebSocketStream<TcpStream>,
     route: AgentRoute,
+    link: Arc<LinkHold>,
     pushes: mpsc::Receiver<Bytes>,
     /// Agents that have spoken here.
     agents: HashSet<InstanceUid>,
@@ -49,8 +51,14 @@ struct StandInSocket {
     stalled: Option<u64>,
 }
 
-/// Serves a WebSocket whose handshake is done until it ends. `early` was read with the handshake.
-pub(crate) async fn serve(server: Arc<StandIn>, stream: TcpStream, early: Vec<u8>) {
+/// Serves a WebSocket whose handshake is done until it ends. `early` was read with the handshake, and
+/// `number` is the connection's.
+pub(crate) async fn serve(
+    server: Arc<StandIn>,
+    stream: TcpStream,
+    early: Vec<u8>,
+    (number, link): (u64, Arc<LinkHold>),
+) {
     server.counts.websockets.one();
     if server.faults.current().accept_and_close {
         server.counts.websockets_closed.one();
@@ -64,11 +72,12 @@ pub(crate) async fn serve(server: Arc<StandIn>, stream: TcpStream, early: Vec<u8
     let socket =
         WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
     let (outbox, pushes) = mpsc::channel(PUSHES_MAX);
-    let route = AgentRoute { connection: server.next_connection(), outbox };
+    let route = AgentRoute { connection: number, outbox };
     let mut connection = StandInSocket {
         server,
         socket,
         route,
+        link,
         pushes,
         agents: HashSet::new(),
         late: VecDeque::new(),
@@ -115,9 +124,10 @@ impl StandInSocket {
             self.socket.flush().await?;
             self.server.faults.work(per_second).await;
         }
-        let first = self.messages == 0;
+        let is_first = self.messages == 0;
         self.messages += 1;
-        let handled = self.server.handle(message, Some(&self.route), first);
+        let origin = Origin { link: &self.link, route: Some(&self.route), is_first };
+        let handled = self.server.handle(message, origin);
         if let Some(uid) = handled.new_here {
             self.agents.insert(uid);
         }

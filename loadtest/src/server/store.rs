@@ -14,7 +14,31 @@ use crate::oracle::digest::{ABSENT, StateView, of_components, of_field};
 use crate::oracle::fields::{ReportShape, StatusField};
 use crate::oracle::judge::AgentLine;
 
-/// Where to reach an agent: the connection it last spoke on.
+/// By what the server knows an agent again, and where it pushes to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Keying {
+    /// By its uid: the connection it last spoke on is its route
+    #[default]
+    Uid,
+    /// By the connection that it first came on, as opamp-go's example does: pushes go there, and its
+    /// record goes with that connection
+    Link,
+    /// By its uid on one connection, as opamp-fleet does: on a second one it is renamed while the
+    /// first is there and has not said `agent_disconnect`
+    Exclusive,
+}
+
+impl std::fmt::Display for Keying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Uid => "uid",
+            Self::Link => "link",
+            Self::Exclusive => "exclusive",
+        })
+    }
+}
+
+/// A connection on which an agent can be reached.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentRoute {
     /// The connection.
@@ -33,6 +57,8 @@ struct KnownAgent {
     /// Something is missing or may be stale; a full report will tell.
     wants_full: bool,
     disconnected: bool,
+    /// The connection of its last message; `None` for a POST.
+    spoke_on: Option<u64>,
     route: Option<AgentRoute>,
     /// Of `fields` and `components`; `None` until it is made.
     digests: [Option<u64>; StatusField::COUNT + 1],
@@ -54,6 +80,10 @@ pub(crate) struct Applied {
     pub(crate) new_here: bool,
     /// It told its full state unasked, and all of it was known already.
     pub(crate) repeated: bool,
+    /// The server had asked for its full state, and was still waiting for it.
+    pub(crate) asked: bool,
+    /// Another connection is the agent's: the report is left alone, and the agent is renamed.
+    pub(crate) usurps: bool,
 }
 
 /// How many locks the agents are spread over.
@@ -62,6 +92,7 @@ const SHARDS: usize = 64;
 /// All agents.
 #[derive(Debug)]
 pub(crate) struct AgentStore {
+    keying: Keying,
     shards: [Mutex<HashMap<InstanceUid, KnownAgent>>; SHARDS],
 }
 
@@ -82,8 +113,8 @@ pub(crate) struct Totals {
 
 impl AgentStore {
     /// An empty store.
-    pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    pub(crate) fn new(keying: Keying) -> Self {
+        Self { keying, shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
     fn shard(&self, uid: &InstanceUid) -> &Mutex<HashMap<InstanceUid, KnownAgent>> {
@@ -100,15 +131,22 @@ impl AgentStore {
         let mut shard = self.shard(&uid).lock();
         let mut outcome = Applied { unknown: !shard.contains_key(&uid), ..Applied::default() };
         let agent = shard.entry(uid).or_default();
+        if self.keying == Keying::Exclusive && agent.is_elsewhere(route) {
+            return Applied { usurps: true, ..outcome };
+        }
+        outcome.asked = agent.wants_full && !outcome.unknown;
         outcome.gap = !outcome.unknown && report.sequence_num != agent.last_number.wrapping_add(1);
         agent.last_number = report.sequence_num;
         agent.disconnected = report.agent_disconnect.is_some();
-        outcome.new_here = agent.follow(route);
+        outcome.new_here = agent.follow(route, self.keying);
         let is_expected = outcome.unknown || outcome.gap || outcome.new_here || agent.wants_full;
         outcome.repeated = !is_expected && report.is_full_state() && agent.holds(report);
         agent.wants_full =
             (agent.wants_full || outcome.unknown || outcome.gap) && !report.is_full();
         agent.merge(report);
+        if self.keying == Keying::Exclusive && agent.disconnected {
+            agent.route = None;
+        }
         outcome.wants_full = agent.wants_full;
         outcome.wants_components = agent.components.is_none();
         outcome
@@ -119,12 +157,16 @@ impl AgentStore {
         self.shard(&uid).lock().remove(&uid);
     }
 
-    /// The connection has ended; agents that it was the last connection of lose their route.
+    /// The connection has ended. Agents whose route it was lose it; a server that knows agents by
+    /// their connection forgets them.
     pub(crate) fn lose_route(&self, uid: InstanceUid, connection: u64) {
-        if let Some(agent) = self.shard(&uid).lock().get_mut(&uid)
-            && agent.route.as_ref().is_some_and(|route| route.connection == connection)
-        {
+        let mut shard = self.shard(&uid).lock();
+        let Some(agent) = shard.get_mut(&uid) else { return };
+        if agent.route.as_ref().is_some_and(|route| route.connection == connection) {
             agent.route = None;
+            if self.keying == Keying::Link {
+                shard.remove(&uid);
+            }
         }
     }
 
@@ -164,15 +206,17 @@ impl AgentStore {
     }
 
     /// What is believed about all agents, one shard at a time so that the others go on.
-    pub(crate) fn lines(&self, mut each: impl FnMut(AgentLine)) {
+    pub(crate) fn lines(&self, mut each: impl FnMut(&InstanceUid, AgentLine)) {
         for shard in &self.shards {
             for (uid, agent) in shard.lock().iter_mut() {
-                each(AgentLine {
+                let line = AgentLine {
                     uid: uid.to_string(),
                     view: agent.view(),
                     disconnected: agent.disconnected,
                     routed: agent.route.is_some(),
-                });
+                    links: Vec::new(),
+                };
+                each(uid, line);
             }
         }
     }
@@ -191,13 +235,21 @@ impl AgentStore {
 
 impl KnownAgent {
     /// Notes the connection; true if it is another one than before.
-    fn follow(&mut self, route: Option<&AgentRoute>) -> bool {
+    fn follow(&mut self, route: Option<&AgentRoute>, keying: Keying) -> bool {
+        let connection = route.map(|route| route.connection);
+        let is_new = std::mem::replace(&mut self.spoke_on, connection) != connection;
+        let is_free = keying != Keying::Link || self.route.is_none();
         let before = self.route.as_ref().map(|route| route.connection);
-        if before == route.map(|route| route.connection) {
-            return false;
+        if is_free && before != connection {
+            self.route = route.cloned();
         }
-        self.route = route.cloned();
-        true
+        is_new
+    }
+
+    /// Whether it has a connection other than this one.
+    fn is_elsewhere(&self, route: Option<&AgentRoute>) -> bool {
+        let own = self.route.as_ref().map(|route| route.connection);
+        own.is_some() && own != route.map(|route| route.connection)
     }
 
     /// Takes over the fields that are there; absent fields are unchanged (OpAMP specification,

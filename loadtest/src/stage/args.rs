@@ -18,6 +18,17 @@ pub(crate) enum UpstreamMode {
     Http,
 }
 
+impl UpstreamMode {
+    /// The scheme of the server's URL, and the mode as the configuration has it.
+    pub(crate) const fn in_configuration(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Multiplexed => ("ws", "multiplexed"),
+            Self::PerAgent => ("ws", "per-agent"),
+            Self::Http => ("http", "http"),
+        }
+    }
+}
+
 /// Which gateway is started, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StageArgs {

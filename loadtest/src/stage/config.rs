@@ -34,11 +34,7 @@ impl Drop for GatewayConfig {
 }
 
 fn text(ports: [u16; 3], mode: UpstreamMode) -> String {
-    let (scheme, mode) = match mode {
-        UpstreamMode::Multiplexed => ("ws", "multiplexed"),
-        UpstreamMode::PerAgent => ("ws", "per-agent"),
-        UpstreamMode::Http => ("http", "http"),
-    };
+    let (scheme, mode) = mode.in_configuration();
     let [server, edge, admin] = ports.map(local);
     format!(
         "[edge]\nlisten = [\"{edge}\"]\n\n[admin]\nlisten = \"{admin}\"\n\n\

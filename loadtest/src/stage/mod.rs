@@ -17,7 +17,7 @@ use crate::children::{ChildProcess, Output};
 use crate::http;
 use crate::server::stop_signal;
 use crate::storm::args::StormArgs;
-pub(crate) use args::{StageArgs, StagedAgents, StagedArgs};
+pub(crate) use args::{StageArgs, StagedAgents, StagedArgs, UpstreamMode};
 use config::GatewayConfig;
 
 /// Who is there.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::conditions::Conditions;
+use super::moves::MoveArgs;
 use crate::args::{FleetArgs, GatewayArgs, SettleArgs};
 use crate::figures::FiguresArgs;
 use crate::fleet::Options;
@@ -42,6 +43,8 @@ pub(crate) struct StormArgs {
     pub(crate) timeout: Human,
     #[command(flatten)]
     pub(crate) conditions: Conditions,
+    #[command(flatten)]
+    pub(crate) moves: MoveArgs,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
 }

@@ -7,6 +7,7 @@ mod course;
 mod cut;
 mod fill;
 mod ideal;
+pub(crate) mod moves;
 pub(crate) mod outcome;
 mod probes;
 mod progress;
@@ -29,6 +30,7 @@ use course::Course;
 pub(crate) use cut::send_cut;
 use cut::{CUT_LEAD, cut};
 pub(crate) use fill::fill;
+use moves::MoveFigures;
 use outcome::{GatewayFigures, StormOutcome};
 pub(crate) use progress::Progress;
 use server::ServerReport;
@@ -52,12 +54,7 @@ pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
 /// # Errors
 /// When the instrument itself fails.
 pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
-    let server = (!args.no_oracle).then(|| ServerReport::new(&args.server_report));
-    if let Some(server) = &server {
-        server.counts().await.map_err(|error| {
-            io::Error::new(error.kind(), format!("no server stand-in to ask ({error}); start one with `loadtest server`, name it with --server-report, or do without the oracle with --no-oracle"))
-        })?;
-    }
+    let server = stand_in(args).await?;
     let options = args.options();
     let admission = RateSetting::beside(&args.gateway.gateway_metrics);
     let mut progress = Progress::new();
@@ -89,6 +86,7 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let cpu_end = crew.cpu_seconds().await?;
     let probed = probes::end(&mut crew).await?;
     let back = watch.sample().await;
+    let ordered = args.moves.carry_out(&mut crew, args.timeout.0).await?;
     args.announce("back");
     let settled = match &server {
         Some(server) => {
@@ -110,6 +108,8 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let ideal = course.ideal(census.returning, measured.second_wave_cut);
     outcome.queue.with_ideal(&ideal, outcome.seconds_to_100);
     outcome.probes = probed;
+    outcome.moves = MoveFigures::between(&options.targets, &before, &measured);
+    outcome.faults.extend(outcome.moves.faults(ordered));
     if let Some((counts, settled)) = settled {
         outcome.with_server(counts, settled.verdict);
         outcome.with_settled(settled.at.map(|at| at - cut_at));
@@ -119,6 +119,18 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     outcome.client_cpu_seconds = Some(round(cpu_end - cpu_start));
     outcome.judge();
     Ok(outcome)
+}
+
+/// The server stand-in, unless the storm does without.
+async fn stand_in(args: &StormArgs) -> io::Result<Option<ServerReport>> {
+    if args.no_oracle {
+        return Ok(None);
+    }
+    let server = ServerReport::new(&args.server_report);
+    server.counts().await.map_err(|error| {
+        io::Error::new(error.kind(), format!("no server stand-in to ask ({error}); start one with `loadtest server`, name it with --server-report, or do without the oracle with --no-oracle"))
+    })?;
+    Ok(Some(server))
 }
 
 /// Starts the fleet of a storm, and the probes, at the rate meant for that.

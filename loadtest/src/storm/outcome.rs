@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::moves::MoveFigures;
 use super::probes::ProbeFigures;
 use super::queue::{QueueFigures, attempts_mean};
 use crate::figures::{FiguresArgs, line, megabytes, round, seconds_to, shown};
@@ -69,6 +70,10 @@ pub(crate) struct StormOutcome {
     pub(crate) queue: QueueFigures,
     #[serde(flatten)]
     pub(crate) probes: ProbeFigures,
+    #[serde(flatten)]
+    pub(crate) moves: MoveFigures,
+    /// Messages that the server got from the cut on, heartbeats apart, over the agents.
+    pub(crate) messages_per_agent: Option<f64>,
     /// Some of the faults, in words.
     pub(crate) faults: Vec<String>,
 }
@@ -154,6 +159,8 @@ impl StormOutcome {
             gateway: GatewayFigures::default(),
             queue: QueueFigures::new(census, &measured),
             probes: ProbeFigures::default(),
+            moves: MoveFigures::default(),
+            messages_per_agent: None,
             faults: Vec::new(),
         }
     }
@@ -161,6 +168,8 @@ impl StormOutcome {
     /// Adds what the server counted, and the oracle's verdict on it.
     pub(crate) fn with_server(&mut self, counts: Map<String, Value>, verdict: OracleVerdict) {
         self.server = Some(of_server(counts, &verdict));
+        self.messages_per_agent = messages_beside_heartbeats(self.server.as_ref())
+            .map(|messages| round(messages as f64 / self.agents.max(1) as f64));
         let fault = (!verdict.holds()).then(|| verdict.in_words());
         self.faults.extend(verdict.examples);
         self.faults.extend(fault);
@@ -231,6 +240,9 @@ impl StormOutcome {
         line("connections closed on agents", self.connections_closed_by_gateway.to_string());
         line("agents asked for full state", self.full_state_requests_seen.to_string());
         line("agents asked for components", self.component_requests_seen.to_string());
+        for (name, value) in self.moves.lines() {
+            line(&name, value);
+        }
         for (name, key) in SERVER_LINES {
             line(name, shown(self.of_server(key), ""));
         }
@@ -246,6 +258,12 @@ impl StormOutcome {
     }
 }
 
+/// Messages in a server's report, those apart that only say that an agent is alive.
+pub(crate) fn messages_beside_heartbeats(server: Option<&Map<String, Value>>) -> Option<u64> {
+    let count = |key| server?.get(key)?.as_u64();
+    Some(count("messages")?.saturating_sub(count("heartbeats")?))
+}
+
 /// What the server says, and what the oracle says of it.
 pub(crate) fn of_server(
     mut counts: Map<String, Value>,
@@ -255,11 +273,12 @@ pub(crate) fn of_server(
     counts.insert("agents_wrong".to_owned(), verdict.wrong.into());
     counts.insert("agents_unrouted".to_owned(), verdict.unrouted.into());
     counts.insert("agents_extra".to_owned(), verdict.extra.into());
+    counts.insert("spoken_twice".to_owned(), verdict.spoken_twice.into());
     counts
 }
 
 /// What is shown of the server's report, and under which key it is there.
-pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
+pub(crate) const SERVER_LINES: [(&str, &str); 11] = [
     ("server: messages", "messages"),
     ("server: messages, worst second", "messages_peak_per_second"),
     ("server: bytes", "bytes"),
@@ -270,6 +289,7 @@ pub(crate) const SERVER_LINES: [(&str, &str); 10] = [
     ("server: announces, worst second", "announces_peak_per_second"),
     ("server: agents missing", "agents_missing"),
     ("server: agents wrong", "agents_wrong"),
+    ("server: two nodes spoke for one", "spoken_twice"),
 ];
 
 #[cfg(test)]
@@ -283,7 +303,8 @@ mod tests {
 
     #[test]
     fn an_absent_agent_is_missed_only_if_it_was_to_return() {
-        let agent = Return { back_us: Some(2_000_000), dials: 3, obedient: true };
+        let agent =
+            Return { back_us: Some(2_000_000), dials: 3, obedient: true, ..Return::default() };
         let measured = Measured { returns: vec![agent], ..Measured::default() };
         let mut outcome = StormOutcome::new(Census { agents: 5, ..one() }, measured.clone());
         outcome.judge();

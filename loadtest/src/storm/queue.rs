@@ -97,6 +97,7 @@ mod tests {
             back_us: seconds.map(|seconds| seconds * 1_000_000),
             dials,
             obedient,
+            ..Return::default()
         };
         let returns = vec![
             agent(Some(10), 1, true),

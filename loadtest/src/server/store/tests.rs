@@ -35,13 +35,13 @@ fn apply(store: &AgentStore, message: &AgentToServer) -> Applied {
 
 fn line(store: &AgentStore) -> AgentLine {
     let mut lines = Vec::new();
-    store.lines(|line| lines.push(line));
+    store.lines(|_, line| lines.push(line));
     lines.pop().unwrap()
 }
 
 #[test]
 fn a_stranger_is_asked_until_it_tells_everything() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     let outcome = apply(&store, &delta(4));
     assert!(outcome.unknown && outcome.wants_full && !outcome.gap);
     assert!(apply(&store, &delta(5)).wants_full);
@@ -53,14 +53,14 @@ fn a_stranger_is_asked_until_it_tells_everything() {
 
 #[test]
 fn a_stranger_that_tells_everything_at_once_is_not_asked() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     assert!(!apply(&store, &full(0)).wants_full);
     assert_eq!(store.totals().agents_complete, 1);
 }
 
 #[test]
 fn a_gap_is_healed_by_a_full_report_only() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     apply(&store, &full(0));
     let outcome = apply(&store, &delta(2));
     assert!(outcome.gap && outcome.wants_full);
@@ -75,7 +75,7 @@ fn a_gap_is_healed_by_a_full_report_only() {
 
 #[test]
 fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     assert!(!apply(&store, &full(0)).repeated);
     assert!(apply(&store, &full(1)).repeated);
     // Times in health are no news.
@@ -101,7 +101,7 @@ fn a_full_state_in_which_nothing_is_new_is_a_repetition_unless_it_was_asked_for(
 
 #[test]
 fn a_full_state_on_another_connection_is_no_repetition() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     let (outbox, _kept) = mpsc::channel(1);
     for connection in [1, 2] {
         let route = AgentRoute { connection, outbox: outbox.clone() };
@@ -112,7 +112,7 @@ fn a_full_state_on_another_connection_is_no_repetition() {
 
 #[test]
 fn what_is_absent_has_not_changed() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     apply(&store, &full(0));
     let before = line(&store).view;
     let health = ComponentHealth { status: "bad".to_owned(), ..Default::default() };
@@ -127,7 +127,7 @@ fn what_is_absent_has_not_changed() {
 
 #[test]
 fn a_component_map_lives_as_long_as_its_hash() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     assert!(apply(&store, &full(0)).wants_components);
     let mut with_map = full(1);
     let components = with_map.available_components.as_mut().unwrap();
@@ -143,7 +143,7 @@ fn a_component_map_lives_as_long_as_its_hash() {
 
 #[test]
 fn goodbyes_and_routes() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     let (outbox, _kept) = mpsc::channel(1);
     let first = AgentRoute { connection: 1, outbox: outbox.clone() };
     let second = AgentRoute { connection: 2, outbox };
@@ -166,7 +166,7 @@ fn goodbyes_and_routes() {
 
 #[test]
 fn an_offer_is_open_until_its_hash_is_reported() {
-    let store = AgentStore::new();
+    let store = AgentStore::new(Keying::Uid);
     let (outbox, _kept) = mpsc::channel(1);
     let route = AgentRoute { connection: 1, outbox };
     let shape = ReportShape::decode(&full(0).encode_to_vec()[..]).unwrap();
@@ -177,4 +177,51 @@ fn an_offer_is_open_until_its_hash_is_reported() {
         RemoteConfigStatus { last_remote_config_hash: b"hash".to_vec(), ..Default::default() };
     apply(&store, &AgentToServer { remote_config_status: Some(status), ..delta(1) });
     assert_eq!(store.totals().offers_open, 0);
+}
+
+/// One message of an agent on this connection.
+fn on(store: &AgentStore, connection: u64, message: &AgentToServer) -> Applied {
+    let (outbox, _kept) = mpsc::channel(1);
+    let shape = ReportShape::decode(&message.encode_to_vec()[..]).unwrap();
+    store.apply(uid(), &shape, Some(&AgentRoute { connection, outbox }))
+}
+
+#[test]
+fn a_server_that_knows_agents_by_their_link_forgets_them_with_it() {
+    let store = AgentStore::new(Keying::Link);
+    assert!(on(&store, 1, &full(0)).new_here);
+    let elsewhere = on(&store, 2, &delta(1));
+    assert!(elsewhere.new_here && !elsewhere.unknown && !elsewhere.wants_full);
+    assert!(!on(&store, 2, &delta(2)).new_here);
+    // Pushes go to the first link, whatever the agent says where.
+    assert_eq!(store.offer(uid(), None).unwrap().connection, 1);
+    store.lose_route(uid(), 2);
+    assert_eq!(store.totals().agents, 1);
+    store.lose_route(uid(), 1);
+    assert_eq!(store.totals().agents, 0);
+    assert!(on(&store, 2, &delta(3)).wants_full);
+}
+
+#[test]
+fn an_exclusive_server_leaves_the_report_of_a_second_connection_alone() {
+    let store = AgentStore::new(Keying::Exclusive);
+    on(&store, 1, &full(0));
+    let refused = on(&store, 2, &delta(7));
+    assert!(refused.usurps && !refused.gap && !refused.new_here);
+    assert!(!on(&store, 1, &delta(1)).gap, "the number of the refused report is of no account");
+    let goodbye = AgentToServer { agent_disconnect: Some(Default::default()), ..delta(2) };
+    on(&store, 1, &goodbye);
+    assert!(store.reachable().is_empty());
+    assert!(!on(&store, 2, &delta(3)).usurps);
+    store.lose_route(uid(), 2);
+    assert!(!on(&store, 1, &delta(4)).usurps);
+}
+
+#[test]
+fn a_full_state_that_was_asked_for_is_told_from_others() {
+    let store = AgentStore::new(Keying::Uid);
+    assert!(!on(&store, 1, &full(0)).asked, "the server had heard nothing of it");
+    assert!(!on(&store, 1, &full(1)).asked);
+    assert!(on(&store, 1, &delta(9)).wants_full);
+    assert!(on(&store, 1, &full(10)).asked);
 }

@@ -1,0 +1,223 @@
+//! The options of `loadtest cluster`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::redis::RedisKind;
+use crate::args::{AftermathArgs, FleetArgs, positive};
+use crate::figures::FiguresArgs;
+use crate::human::Human;
+use crate::server::Keying;
+use crate::stage::UpstreamMode;
+
+/// Agents behind HAProxy: two descriptors each, and a process may have 20,000.
+const BALANCED_AGENTS_MAX: u32 = 9_000;
+
+/// What happens to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ClusterCase {
+    /// All agents are cut off at once, and each dials a node by --choice
+    Storm,
+    /// A node is killed (SIGKILL), in steady state or with --mid-storm in the midst of a storm
+    Kill,
+    /// A node is stopped (SIGSTOP) for three lease times, and goes on
+    Pause,
+    /// In the midst of a storm Redis ends, and comes back --away later with its data
+    RedisStop,
+    /// The same, and it comes back empty
+    RedisEmpty,
+    /// The same, and it comes back from a dump that was made --away before the storm
+    RedisDump,
+    /// In the midst of a storm Redis hangs (SIGSTOP) for --away
+    RedisPause,
+    /// In the midst of a storm the master is killed, and a replica that lags takes over
+    RedisFailover,
+    /// Every agent gets a push while all of them move to other nodes
+    Push,
+    /// Each node is drained and started again, one after the other
+    Rolling,
+    /// Another node joins
+    Join,
+}
+
+impl ClusterCase {
+    /// Whether Redis is what it is about.
+    pub(super) const fn is_of_redis(self) -> bool {
+        matches!(
+            self,
+            Self::RedisStop
+                | Self::RedisEmpty
+                | Self::RedisDump
+                | Self::RedisPause
+                | Self::RedisFailover
+        )
+    }
+}
+
+/// How agents come to nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Balancing {
+    /// They dial nodes themselves, by --choice, among those that serve
+    Direct,
+    /// HAProxy, to the node with the fewest connections
+    Leastconn,
+    /// HAProxy, at random
+    Random,
+}
+
+/// Options of `loadtest cluster`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClusterArgs {
+    /// What happens
+    #[arg(value_enum)]
+    pub(super) case: ClusterCase,
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) nodes: u16,
+    /// How many agents; at most 9,000 behind HAProxy
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(super) agents: u32,
+    /// Which Redis the nodes share
+    #[arg(long, value_enum, default_value = "single")]
+    pub(super) redis: RedisKind,
+    /// How agents come to nodes
+    #[arg(long, value_enum, default_value = "direct")]
+    pub(super) balancing: Balancing,
+    /// Connections that all nodes together admit a second
+    #[arg(long, default_value_t = 3000.0, value_name = "PER_SECOND", value_parser = positive)]
+    pub(super) rate: f64,
+    /// The nodes' lease time
+    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    pub(super) lease: Human,
+    /// `sessions.grace_period` of the nodes
+    #[arg(long, default_value = "60s", value_name = "DURATION")]
+    pub(super) grace: Human,
+    /// How long Redis is away
+    #[arg(long, default_value = "60s", value_name = "DURATION")]
+    pub(super) away: Human,
+    /// How long after the cut the middle of a storm is
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    pub(super) after: Human,
+    /// In a storm, let agents dial the first NODES nodes only
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) onto: Option<u16>,
+    /// While they get pushes, how often agents move without waiting for replies: 2 is there and back
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) hops: u16,
+    /// Let a node be killed in the midst of a storm
+    #[arg(long)]
+    pub(super) mid_storm: bool,
+    /// By what the server knows an agent again
+    #[arg(long, value_enum, default_value = "uid")]
+    pub(super) keyed_by: Keying,
+    /// How nodes reach the server
+    #[arg(long, value_enum, default_value = "multiplexed")]
+    pub(super) mode: UpstreamMode,
+    /// The gateway's program; by default `seawall` in the folder of this program
+    #[arg(long, value_name = "FILE")]
+    pub(super) seawall: Option<PathBuf>,
+    /// The longest time for all of it; then every process ends
+    #[arg(long, default_value = "15m", value_name = "DURATION")]
+    pub(super) time_max: Human,
+    /// Leave logs and configurations where they are, also after a run without faults
+    #[arg(long)]
+    pub(super) keep_logs: bool,
+    #[command(flatten)]
+    pub(super) aftermath: AftermathArgs,
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
+    #[command(flatten)]
+    pub(super) figures: FiguresArgs,
+}
+
+impl ClusterArgs {
+    /// Checks what depends on more than one option.
+    ///
+    /// # Errors
+    /// Says which options contradict each other.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let has_redis = self.redis != RedisKind::None;
+        let replicated = matches!(self.redis, RedisKind::Sentinel | RedisKind::Cluster);
+        for (is_wrong, what) in [
+            (
+                self.balancing != Balancing::Direct && self.agents > BALANCED_AGENTS_MAX,
+                format!("HAProxy here is good for {BALANCED_AGENTS_MAX} agents (--agents)"),
+            ),
+            (self.case.is_of_redis() && !has_redis, "this case takes a Redis (--redis)".to_owned()),
+            (
+                self.case == ClusterCase::RedisFailover && !replicated,
+                "a failover takes --redis sentinel, or cluster".to_owned(),
+            ),
+            (
+                self.case == ClusterCase::RedisDump && self.redis == RedisKind::Cluster,
+                "a dump is of one server: --redis single or valkey".to_owned(),
+            ),
+            (
+                self.onto.is_some_and(|onto| onto > self.nodes)
+                    || self.onto.is_some() && self.balancing != Balancing::Direct,
+                "--onto takes nodes that are there, and agents that dial them themselves"
+                    .to_owned(),
+            ),
+            (
+                self.nodes == 1 && matches!(self.case, ClusterCase::Kill | ClusterCase::Rolling),
+                "the agents of a node that ends need another one (--nodes)".to_owned(),
+            ),
+        ] {
+            if is_wrong {
+                return Err(what);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many nodes there are in the end.
+    pub(super) fn nodes_at_most(&self) -> u16 {
+        self.nodes + u16::from(self.case == ClusterCase::Join)
+    }
+
+    /// How long the agents may take to come back: many times what the rate makes of it.
+    pub(super) fn patience(&self) -> Duration {
+        let all_in = Duration::from_secs_f64(f64::from(self.agents) / self.rate);
+        all_in * 4 + self.away.0 + Duration::from_secs(60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    }
+
+    fn args(line: &str) -> ClusterArgs {
+        let words = std::iter::once("cluster").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap().cluster
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        for wrong in [
+            "storm --agents 20000 --balancing random",
+            "redis-stop --redis none",
+            "redis-failover --redis single",
+            "redis-dump --redis cluster",
+            "kill --nodes 1",
+            "storm --nodes 2 --onto 3",
+        ] {
+            assert!(args(wrong).check().is_err(), "{wrong}");
+        }
+        for good in ["storm --redis none", "redis-failover --redis sentinel", "join --nodes 1"] {
+            args(good).check().unwrap();
+        }
+        assert_eq!((args("join").nodes_at_most(), args("storm").nodes_at_most()), (4, 3));
+    }
+}

@@ -1,0 +1,388 @@
+//! What a run of a cluster came to, and whether that is right. The keys are an interface.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::args::{Balancing, ClusterArgs, ClusterCase};
+use super::cases::Happened;
+use super::node::NodeSample;
+use super::redis::RedisKind;
+use super::scene::{Scene, Snapshot};
+use crate::figures::{line, round, seconds_to, shown};
+use crate::fleet::measured::{Measured, Return, quantile};
+use crate::oracle::judge::OracleVerdict;
+use crate::storm::moves::MoveFigures;
+use crate::storm::outcome::of_server;
+use crate::storm::server::Settled;
+
+/// How often a home passes an agent's heartbeat on to its server, by default.
+const HEARTBEATS_FORWARDED_EACH: Duration = Duration::from_secs(60);
+
+/// The figures.
+#[derive(Debug, Serialize)]
+pub(super) struct ClusterFigures {
+    case: ClusterCase,
+    nodes: u16,
+    agents: u64,
+    redis: RedisKind,
+    balancing: Balancing,
+    /// False while each node is alone: without Redis, or with a gateway that cannot share.
+    nodes_share: bool,
+    #[serde(skip)]
+    is_unchanged: bool,
+    /// Agents of which the server knows nothing, or something untrue.
+    pub(super) agents_missing: u64,
+    pub(super) agents_wrong: u64,
+    /// Agents for which two nodes spoke at the same time.
+    pub(super) spoken_twice: u64,
+    /// Agents that the server renamed, because they came on a second connection (`--keyed-by exclusive`).
+    agents_renamed: u64,
+    /// Messages with a full state that the server got since the case began.
+    pub(super) full_states: u64,
+    /// Messages that it got beyond the heartbeats that were due anyway, over the agents.
+    messages_per_agent: f64,
+    /// Commands of the nodes that Redis worked on; null without Redis.
+    redis_commands: Option<u64>,
+    /// Those that idle nodes would have said meanwhile, by what they said before.
+    redis_commands_idle: Option<f64>,
+    /// What crossed node links, over the agents; null while there are none.
+    node_link_bytes_per_agent: Option<f64>,
+    /// How much later than others, at p99, agents got their first reply whose home is another node than
+    /// the one that they dialled. Null unless agents were cut off and dial nodes themselves.
+    cross_node_ms_p99: Option<f64>,
+    /// The time until all were back over agents / rate; null unless agents were cut off.
+    time_ratio: Option<f64>,
+    seconds_to_99: Option<f64>,
+    seconds_to_100: Option<f64>,
+    /// Agents that were back in the best second of a storm: more than the rate admits is too many.
+    back_peak_per_second: Option<u64>,
+    first_reply_ms_p99: Option<f64>,
+    agents_back: u64,
+    refusals: u64,
+    /// Connections that nodes closed on agents: all, and those of nodes that nothing was done to (null
+    /// behind HAProxy, where an agent cannot tell).
+    connections_closed: u64,
+    connections_closed_elsewhere: Option<u64>,
+    /// Dials of an agent since the case began.
+    dials_mean: f64,
+    dials_most: u32,
+    seconds_to_connected: Option<f64>,
+    /// From the case's end until the server was right about every agent.
+    seconds_to_settled: Option<f64>,
+    /// After a pause, on links of before it: words for agents, and those of the node's own accord.
+    woken_words: Option<u64>,
+    woken_words_of_own_accord: Option<u64>,
+    #[serde(flatten)]
+    pushes: PushFigures,
+    /// The share of all connections that a node has which joined.
+    newcomer_share: Option<f64>,
+    drain_seconds_max: Option<f64>,
+    /// Processor time of all nodes since the case began, without that of processes that ended.
+    nodes_cpu_seconds: Option<f64>,
+    misrouted: u64,
+    malformed: u64,
+    #[serde(flatten)]
+    moves: MoveFigures,
+    /// Since the case began, as the server stand-in reports it.
+    server: Map<String, Value>,
+    /// Some of the faults, in words.
+    pub(super) faults: Vec<String>,
+}
+
+/// The two ends of a run.
+pub(super) struct Course<'a> {
+    pub(super) start: &'a Snapshot,
+    pub(super) end: &'a Snapshot,
+    /// Commands that idle nodes say to Redis in a second.
+    pub(super) idle_commands_per_second: f64,
+    pub(super) ended: std::time::Instant,
+    pub(super) settled: &'a Settled,
+}
+
+impl ClusterFigures {
+    /// Works them out, and lists the faults.
+    ///
+    /// # Errors
+    /// When the server is silent.
+    pub(super) async fn new(
+        scene: &mut Scene,
+        args: &ClusterArgs,
+        course: &Course<'_>,
+        happened: Happened,
+    ) -> io::Result<Self> {
+        let Course { start, end, .. } = *course;
+        let agents = f64::from(args.agents);
+        let since = end.measured.counted_since(&start.measured);
+        let seconds = (end.at - start.at).as_secs_f64();
+        let server = of_server(scene.report.counts().await?, &course.settled.verdict);
+        let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let heartbeats_due = agents * (1.0 + seconds / HEARTBEATS_FORWARDED_EACH.as_secs_f64());
+        let beyond = (count("heartbeats") as f64 - heartbeats_due).max(0.0);
+        let messages = count("messages").saturating_sub(count("heartbeats")) as f64 + beyond;
+        let has_redis = scene.redis.is_some();
+        let back = Back::new(end, args, happened.cut_at.is_some());
+        let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
+        let link_bytes = NodeSample::node_link_bytes(&start.nodes, &end.nodes);
+        let cpu = NodeSample::cpu_seconds(&start.nodes, &end.nodes);
+        let mut figures = Self {
+            case: args.case,
+            nodes: args.nodes,
+            agents: args.agents.into(),
+            redis: args.redis,
+            balancing: args.balancing,
+            nodes_share: scene.nodes_share(),
+            is_unchanged: args.fleet.changed == 0.0,
+            agents_missing: count("agents_missing"),
+            agents_wrong: count("agents_wrong"),
+            spoken_twice: count("spoken_twice"),
+            agents_renamed: count("renamed"),
+            full_states: count("full_states"),
+            messages_per_agent: round(messages / agents),
+            redis_commands: has_redis.then(|| end.redis.of_nodes_since(&start.redis)),
+            redis_commands_idle: has_redis
+                .then(|| round(course.idle_commands_per_second * seconds)),
+            node_link_bytes_per_agent: link_bytes.map(|bytes| round(bytes / agents)),
+            cross_node_ms_p99: scene.is_direct().then(|| back.cross_node_ms_p99(start)).flatten(),
+            time_ratio: back.time_ratio(args),
+            seconds_to_99: back.seconds_to(0.99),
+            seconds_to_100: back.seconds_to(1.0),
+            back_peak_per_second: back.peak_per_second(),
+            first_reply_ms_p99: end.measured.first_reply.quantile_ms(0.99).map(round),
+            agents_back: back.sorted_us.len() as u64,
+            refusals: since.refusals,
+            connections_closed: since.closed_by_peer,
+            connections_closed_elsewhere: closed_elsewhere(scene, course, &happened),
+            dials_mean,
+            dials_most,
+            seconds_to_connected: happened.seconds_to_connected,
+            seconds_to_settled: course
+                .settled
+                .at
+                .map(|at| round(at.saturating_duration_since(course.ended).as_secs_f64())),
+            woken_words: happened.woken.map(|[words, _]| words),
+            woken_words_of_own_accord: happened.woken.map(|[_, own]| own),
+            pushes: PushFigures::new(happened.pushes_ordered, &since),
+            newcomer_share: happened.newcomer_share,
+            drain_seconds_max: happened.drain_seconds_max,
+            nodes_cpu_seconds: cpu.map(round),
+            misrouted: since.misrouted,
+            malformed: since.malformed,
+            moves: MoveFigures::between(&scene.crew.targets, &start.measured, &end.measured),
+            server,
+            faults: happened.faults,
+        };
+        figures.faults.extend(scene.faults());
+        figures.judge(&course.settled.verdict, happened.cut_at.is_some());
+        Ok(figures)
+    }
+
+    /// Lists what must not be, whatever the case.
+    fn judge(&mut self, verdict: &OracleVerdict, was_cut: bool) {
+        if !verdict.holds() {
+            self.faults.push(verdict.in_words());
+        }
+        self.faults.extend(verdict.examples.iter().cloned());
+        if self.redis != RedisKind::None && !self.nodes_share {
+            let fault = "this gateway knows no [ownership]: each node was alone";
+            self.faults.push(fault.to_owned());
+        }
+        // What nodes that share promise for agents in which nothing changed, where no home died.
+        if self.nodes_share && self.is_unchanged && self.case != ClusterCase::Kill {
+            if self.full_states > 0 {
+                self.faults.push(format!("the server got {} full states", self.full_states));
+            }
+            if self.messages_per_agent > 0.0 {
+                let messages = self.messages_per_agent;
+                self.faults.push(format!("the server got {messages} messages for each agent"));
+            }
+        }
+        let missing = if was_cut { self.agents.saturating_sub(self.agents_back) } else { 0 };
+        for (count, what) in [
+            (self.spoken_twice, "agents had two nodes that spoke for them at the same time"),
+            (self.agents_renamed, "agents were renamed by the server"),
+            (missing, "agents have not come back"),
+            (
+                self.connections_closed_elsewhere.unwrap_or(0),
+                "connections were closed on agents of nodes that nothing was done to",
+            ),
+            (
+                self.woken_words_of_own_accord.unwrap_or(0),
+                "words of its own accord came from a node that had been paused",
+            ),
+            (self.pushes.pushes_lost, "pushes were lost"),
+            (self.pushes.pushes_repeated, "pushes came more than once"),
+            (self.misrouted, "messages reached the wrong agent"),
+            (self.malformed, "messages could not be read"),
+        ] {
+            if count > 0 {
+                self.faults.push(format!("{count} {what}"));
+            }
+        }
+    }
+
+    /// Prints.
+    pub(super) fn tell(&self) {
+        line("agents", self.agents.to_string());
+        line("nodes", format!("{}, {}", self.nodes, self.sharing()));
+        line("99 % back after", shown(self.seconds_to_99, " s"));
+        line("100 % back after", shown(self.seconds_to_100, " s"));
+        line("time over the ideal", shown(self.time_ratio, ""));
+        line("all connected again after", shown(self.seconds_to_connected, " s"));
+        line("server: right about all after", shown(self.seconds_to_settled, " s more"));
+        line("server: agents missing", self.agents_missing.to_string());
+        line("server: agents wrong", self.agents_wrong.to_string());
+        line("server: two nodes spoke for one", self.spoken_twice.to_string());
+        line("server: full states", self.full_states.to_string());
+        line("server: messages per agent", self.messages_per_agent.to_string());
+        line("dials per agent", format!("{}, {} of one agent", self.dials_mean, self.dials_most));
+        line("agents renamed", self.agents_renamed.to_string());
+        line("connections closed on agents", self.connections_closed.to_string());
+        line("  of nodes left alone", shown(self.connections_closed_elsewhere, ""));
+        line("Redis: commands of nodes", shown(self.redis_commands, ""));
+        line("  idle nodes' in that time", shown(self.redis_commands_idle, ""));
+        line("node links: bytes per agent", shown(self.node_link_bytes_per_agent, ""));
+        line("later for a home elsewhere, p99", shown(self.cross_node_ms_p99, " ms"));
+        line("nodes: processor time", shown(self.nodes_cpu_seconds, " s"));
+        for (name, value) in self.pushes.lines() {
+            line(name, value);
+        }
+        if self.woken_words.is_some() {
+            line("words after the pause", shown(self.woken_words, ""));
+            line("  of its own accord", shown(self.woken_words_of_own_accord, ""));
+        }
+        if self.newcomer_share.is_some() {
+            line("the newcomer's share", shown(self.newcomer_share, ""));
+        }
+        if self.drain_seconds_max.is_some() {
+            line("longest drain", shown(self.drain_seconds_max, " s"));
+        }
+        for (name, value) in self.moves.lines() {
+            line(&name, value);
+        }
+    }
+
+    fn sharing(&self) -> &'static str {
+        if self.nodes_share { "which share sessions" } else { "each alone" }
+    }
+}
+
+/// What became of pushes.
+#[derive(Debug, Serialize)]
+struct PushFigures {
+    pushes_ordered: u64,
+    pushes_lost: u64,
+    pushes_repeated: u64,
+    /// From the sending at the server to the arrival at the agent.
+    push_ms_p50: Option<f64>,
+    push_ms_p99: Option<f64>,
+    push_ms_max: Option<f64>,
+}
+
+impl PushFigures {
+    fn new(pushes_ordered: u64, since: &Measured) -> Self {
+        let in_milliseconds = |share| since.pushes.quantile_ms(share).map(round);
+        let came = since.custom_messages - since.pushes_repeated;
+        Self {
+            pushes_ordered,
+            pushes_lost: pushes_ordered.saturating_sub(came),
+            pushes_repeated: since.pushes_repeated,
+            push_ms_p50: in_milliseconds(0.5),
+            push_ms_p99: in_milliseconds(0.99),
+            push_ms_max: in_milliseconds(1.0),
+        }
+    }
+
+    /// What a reader sees of it, if there were any.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        if self.pushes_ordered == 0 {
+            return Vec::new();
+        }
+        vec![
+            ("pushes lost", self.pushes_lost.to_string()),
+            ("pushes repeated", self.pushes_repeated.to_string()),
+            ("push to arrival, p99", shown(self.push_ms_p99, " ms")),
+            ("push to arrival, longest", shown(self.push_ms_max, " ms")),
+        ]
+    }
+}
+
+/// How agents came back after a cut.
+struct Back<'a> {
+    returns: &'a [Return],
+    sorted_us: Vec<u64>,
+    agents: u64,
+    was_cut: bool,
+}
+
+impl<'a> Back<'a> {
+    fn new(end: &'a Snapshot, args: &ClusterArgs, was_cut: bool) -> Self {
+        let returns = &end.measured.returns[..];
+        let mut sorted_us: Vec<u64> = returns.iter().filter_map(|agent| agent.back_us).collect();
+        sorted_us.sort_unstable();
+        Self { returns, sorted_us, agents: args.agents.into(), was_cut }
+    }
+
+    fn seconds_to(&self, share: f64) -> Option<f64> {
+        self.was_cut.then(|| seconds_to(&self.sorted_us, self.agents, share)).flatten()
+    }
+
+    fn peak_per_second(&self) -> Option<u64> {
+        let within = |(place, from): (usize, &u64)| {
+            self.sorted_us[place..].partition_point(|at| *at < from + 1_000_000) as u64
+        };
+        self.was_cut.then(|| self.sorted_us.iter().enumerate().map(within).max()).flatten()
+    }
+
+    fn time_ratio(&self, args: &ClusterArgs) -> Option<f64> {
+        let ideal = self.agents as f64 / args.rate;
+        self.seconds_to(1.0).map(|seconds| round(seconds / ideal))
+    }
+
+    fn cross_node_ms_p99(&self, start: &Snapshot) -> Option<f64> {
+        let is_at_home = |agent: &Return| {
+            let home = start.homes.get(usize::try_from(agent.agent).ok()?).copied().flatten()?;
+            Some(home == usize::from(agent.target))
+        };
+        let p99 = |at_home: bool| {
+            let back = self.returns.iter().filter(|agent| agent.back_us.is_some());
+            let mut own: Vec<u64> = back
+                .filter(|agent| is_at_home(agent) == Some(at_home))
+                .map(|agent| agent.acknowledged_us)
+                .collect();
+            own.sort_unstable();
+            quantile(&own, 0.99)
+        };
+        let (elsewhere, at_home) = p99(false).zip(p99(true))?;
+        Some(round((elsewhere as f64 - at_home as f64) / 1000.0))
+    }
+}
+
+/// The mean and the most dials of an agent.
+fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
+    let since = || start.iter().zip(end).map(|(start, end)| end.saturating_sub(*start));
+    let mean = since().map(f64::from).sum::<f64>() / (start.len().max(1) as f64);
+    (round(mean), since().max().unwrap_or(0))
+}
+
+fn closed_elsewhere(scene: &Scene, course: &Course<'_>, happened: &Happened) -> Option<u64> {
+    if !scene.is_direct() {
+        return None;
+    }
+    let targets = course.end.measured.targets_since(&course.start.measured);
+    let others = targets.iter().enumerate().filter(|(at, _)| !happened.acted_on.contains(at));
+    Some(others.map(|(_, counts)| counts.closed_by_peer).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dials_are_counted_for_each_agent() {
+        assert_eq!(dials(&[1, 1, 5, 1], &[2, 1, 5, 4]), (1.0, 3));
+        assert_eq!(dials(&[], &[]), (0.0, 0));
+    }
+}

@@ -1,0 +1,80 @@
+//! `loadtest cluster`: several nodes, Redis, a server and a fleet on this machine; one thing happens to
+//! them, and what the server, Redis and the agents noticed of it is measured.
+//!
+//! It is bounded in time, and every process ends with it, whatever happens. Where something was wrong,
+//! logs and configurations stay.
+
+mod args;
+mod balancer;
+mod cases;
+mod config;
+mod figures;
+mod folder;
+mod node;
+mod process;
+mod program;
+mod redis;
+mod scene;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use seawall::clock;
+
+use crate::stage::perform;
+pub(crate) use args::ClusterArgs;
+use figures::{ClusterFigures, Course};
+use scene::Scene;
+
+/// How long idle nodes are watched, in lease times: six renewals or so.
+const IDLE_LEASES: u32 = 2;
+
+/// Runs it and prints.
+///
+/// # Errors
+/// When options contradict each other, a process fails to start or ends early, agents fail to connect,
+/// or the time is over.
+pub(crate) fn run(args: &ClusterArgs) -> io::Result<ExitCode> {
+    args.check().map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
+    perform(async {
+        let late = || {
+            let fault = format!("not done after {}: everything was ended", args.time_max);
+            io::Error::new(io::ErrorKind::TimedOut, fault)
+        };
+        let figures = tokio::time::timeout(args.time_max.0, cluster(args));
+        let figures = figures.await.unwrap_or_else(|_| Err(late()))?;
+        args.figures.publish(&figures, &figures.faults, || figures.tell())
+    })
+}
+
+async fn cluster(args: &ClusterArgs) -> io::Result<ClusterFigures> {
+    let mut scene = Scene::set(args).await?;
+    let figures = play(&mut scene, args).await?;
+    scene.folder.keep(args.keep_logs || !figures.faults.is_empty());
+    Ok(figures)
+}
+
+async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigures> {
+    let idle_commands_per_second = idle(scene, args.lease.0 * IDLE_LEASES).await;
+    let start = scene.snapshot().await?;
+    let happened = cases::act(scene, args).await?;
+    let ended = clock::now();
+    let settled = scene
+        .report
+        .settle_and_hold(&mut scene.crew, args.aftermath.hold.0, args.aftermath.settle())
+        .await?;
+    let end = scene.snapshot().await?;
+    let course =
+        Course { start: &start, end: &end, idle_commands_per_second, ended, settled: &settled };
+    ClusterFigures::new(scene, args, &course, happened).await
+}
+
+/// Commands a second that Redis gets of nodes whose agents are quiet.
+async fn idle(scene: &Scene, lasts: Duration) -> f64 {
+    let (Some(redis), true) = (&scene.redis, scene.nodes_share()) else { return 0.0 };
+    let before = redis.commands().await;
+    tokio::time::sleep(lasts).await;
+    let commands = redis.commands().await.of_nodes_since(&before);
+    commands as f64 / lasts.as_secs_f64().max(1e-3)
+}
