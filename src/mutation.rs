@@ -1,7 +1,6 @@
 //! Deliberate breaches of the rules R1 to R9 (docs/PROTOCOL.md), of admission, of the drain, of mode
 //! `http`, of ownership and of attachments, one at a time, which the simulations must notice: a check proves
-//! something only if it has been seen
-//! to complain. Rank 0: it stands alone.
+//! something only if it has been seen to complain. Rank 0: it stands alone.
 //!
 //! The code asks [`is_on`] where it would break a rule. In a build outside of the feature
 //! `simulation` that is the constant `false`, and the compiler removes it.

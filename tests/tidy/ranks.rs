@@ -4,7 +4,7 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two modules of the same rank keep apart.
-pub(crate) const RANKS: [(&str, u8); 18] = [
+pub(crate) const RANKS: [(&str, u8); 19] = [
     ("ident", 0),
     ("clock", 0),
     ("mutation", 0),
