@@ -21,6 +21,8 @@ pub(super) enum StoredSettings {
         generation: u32,
         /// The encoded `ConnectionSettingsOffers`.
         value: Box<[u8]>,
+        /// What it counts as: at least as much as merged, so that merging exceeds no bound.
+        bytes: usize,
     },
     /// Several offers.
     Merged(StoredFields),
@@ -32,8 +34,8 @@ impl StoredSettings {
     /// # Errors
     /// If the offer is malformed inside: the server's fault.
     pub(super) fn new(value: &[u8], generation: u32) -> Result<Self, ScanError> {
-        check(value)?;
-        Ok(Self::Whole { generation, value: value.into() })
+        let bytes = bytes_apart(value)?;
+        Ok(Self::Whole { generation, value: value.into(), bytes })
     }
 
     /// Adds a later offer of the message `generation`.
@@ -41,9 +43,9 @@ impl StoredSettings {
     /// # Errors
     /// If the offer is malformed inside: the server's fault. What was stored stays as it is.
     pub(super) fn merge(&mut self, value: &[u8], generation: u32) -> Result<(), ScanError> {
-        check(value)?;
+        bytes_apart(value)?;
         match self {
-            Self::Whole { generation: first, value: whole } => {
+            Self::Whole { generation: first, value: whole, .. } => {
                 let mut merged = StoredFields::default();
                 put_each(&mut merged, whole, *first)?;
                 put_each(&mut merged, value, generation)?;
@@ -87,20 +89,22 @@ impl StoredSettings {
     }
 
     /// Bytes held, overhead included.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         match self {
-            Self::Whole { value, .. } => OVERHEAD_BYTES + value.len(),
+            Self::Whole { bytes, .. } => *bytes,
             Self::Merged(merged) => merged.bytes(),
         }
     }
 }
 
-/// Whether an offer can be merged.
-fn check(value: &[u8]) -> Result<(), ScanError> {
+/// Bytes that an offer holds at most once it is taken apart; an error if it cannot be.
+fn bytes_apart(value: &[u8]) -> Result<usize, ScanError> {
+    let mut bytes = 0;
     for field in fields(value) {
-        key_of(&field?, value)?;
+        let field = field?;
+        bytes += OVERHEAD_BYTES + key_of(&field, value)?.len() + field.whole.len();
     }
-    Ok(())
+    Ok(bytes)
 }
 
 fn put_each(stored: &mut StoredFields, value: &[u8], generation: u32) -> Result<(), ScanError> {
@@ -141,11 +145,20 @@ mod tests {
         let mut settings =
             StoredSettings::new(&[other(b'b', 1), other(b'a', 2)].concat(), 1).unwrap();
         assert_eq!(written(&settings), [other(b'b', 1), other(b'a', 2)].concat());
-        assert_eq!(settings.bytes(), OVERHEAD_BYTES + 16);
         assert!(settings.all_of(1) && !settings.any_of(2));
         settings.merge(&other(b'b', 3), 2).unwrap();
         assert_eq!(written(&settings), [other(b'a', 2), other(b'b', 3)].concat());
         assert!(settings.any_of(1) && settings.any_of(2) && !settings.all_of(2));
+    }
+
+    #[test]
+    fn an_offer_counts_as_much_whole_as_merged() {
+        let offer = [other(b'b', 1), other(b'a', 2), vec![0x08, 1]].concat();
+        let whole = StoredSettings::new(&offer, 1).unwrap();
+        let mut merged = StoredSettings::new(&offer, 0).unwrap();
+        merged.merge(&offer, 1).unwrap();
+        assert_eq!(whole.bytes(), merged.bytes());
+        assert_eq!(StoredSettings::new(&[], 1).unwrap().bytes(), 0);
     }
 
     #[test]
