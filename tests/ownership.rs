@@ -12,6 +12,8 @@ mod access;
 mod cluster;
 #[path = "ownership/equivalence.rs"]
 mod equivalence;
+#[path = "ownership/inspection.rs"]
+mod inspection;
 #[path = "ownership/losses.rs"]
 mod losses;
 #[path = "ownership/outages.rs"]
@@ -68,12 +70,14 @@ fn lease(number: u64, counter: u64) -> Lease {
         incarnation: node(number),
         counter: Counter(counter),
         read: MapVersion(0),
+        run: RunId(0),
         joined: MapVersion(0),
         address: Some(SocketAddr::from(([127, 0, 0, 1], 4321))),
         fingerprint: CertificateFingerprint([1; 32]),
         software: SoftwareVersion::new("0.1.0"),
         settings: 1,
         lone_speaks: false,
+        leaving: false,
         format: 1,
         figures: Figures::default(),
     }

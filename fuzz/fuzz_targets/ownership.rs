@@ -1,16 +1,16 @@
-//! Values of the store that nodes share: any bytes are read or refused, and what was read is written so
-//! that it reads back. The first byte of the input chooses the value.
+//! Values of the store that nodes share, and calls to it: any bytes are read or refused, and what was read is
+//! written so that it reads back. The first byte of the input chooses the value.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use seawall::core::ownership::encoding::{
-    FORMAT, StoredLease, VALUE_BYTES_MAX, decode_home, decode_lease, decode_secret, encode_home,
-    encode_lease, encode_secret,
+    FORMAT, StoredLease, VALUE_BYTES_MAX, decode_answer, decode_call, decode_home, decode_lease,
+    decode_secret, encode_answer, encode_call, encode_home, encode_lease, encode_secret,
 };
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Some((choice, bytes)) = data.split_first() else { return Corpus::Reject };
-    match choice % 3 {
+    match choice % 5 {
         0 => match decode_lease(bytes) {
             Ok(StoredLease::Known(lease)) => {
                 let written = encode_lease(&lease);
@@ -23,6 +23,16 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         1 => {
             if let Ok(home) = decode_home(bytes) {
                 assert_eq!(encode_home(home)[1..], bytes[1..25]);
+            }
+        }
+        2 => {
+            if let Ok(call) = decode_call(bytes) {
+                assert_eq!(decode_call(&encode_call(&call)), Ok(call));
+            }
+        }
+        3 => {
+            if let Ok(answer) = decode_answer(bytes) {
+                assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
             }
         }
         _ => {

@@ -11,7 +11,7 @@ use super::servers::{Server, redis};
 use super::*;
 use crate::support::ports::free_port;
 
-/// What a user needs to be allowed, as docs/OPERATIONS.md has it.
+/// What a user needs to be allowed, as config/seawall.toml says it.
 const RIGHTS: [&str; 4] = ["~seawall:*", "+eval", "+info", "+@hash"];
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod answers;
 mod connection;
+mod inspect;
 mod locate;
 mod params;
 mod scripts;
@@ -15,9 +16,10 @@ mod scripts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
+pub use inspect::{Finding, Inspection};
 pub use params::{RedisAddress, RedisMode, RedisParams, RedisPassword, RedisTls};
 
 use super::store::{Calling, Store, StoreError};
@@ -59,21 +61,32 @@ impl RedisStore {
         call: StoreCall,
         within: Duration,
     ) -> Result<StoreAnswer, StoreError> {
-        let deadline = Instant::from_std(clock::now() + within);
         let command = self.keys.command(&call, rand::random());
+        let (_, value) = self.ask(&command, within).await?;
+        answers::read(&self.keys, &call, value)
+    }
+
+    /// Sends a command that names our keys to the Redis that holds them. Returns the connection that answered
+    /// as well.
+    async fn ask(
+        &self,
+        command: &Cmd,
+        within: Duration,
+    ) -> Result<(Arc<Connection>, Value), StoreError> {
+        let deadline = Instant::from_std(clock::now() + within);
         let mut redirects = 0;
         loop {
             let connection = timeout_at(deadline, self.locator.connection(within)).await;
             let connection = connection
                 .map_err(|_| StoreError::Unreachable(format!("no connection within {within:?}")))?
                 .map_err(|error| StoreError::Unreachable(error.to_string()))?;
-            let Ok(answer) = timeout_at(deadline, connection.ask(&command)).await else {
+            let Ok(answer) = timeout_at(deadline, connection.ask(command)).await else {
                 self.locator.replace(&connection);
                 let silent = format!("{} is silent for {within:?}", connection.address);
                 return Err(StoreError::Unknown(silent));
             };
             let error = match answer {
-                Ok(value) => return answers::read(&self.keys, &call, value),
+                Ok(value) => return Ok((connection, value)),
                 Err(error) => error,
             };
             match self.follow_up(&connection, error) {

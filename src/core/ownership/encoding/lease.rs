@@ -17,6 +17,10 @@ const LONE_SPEAKS: u8 = 1;
 /// A bit of the flags: the node hands its shards over.
 const LEAVING: u8 = 2;
 
+/// The format of a head without the rest. No lease has it in the store: a node writes it when it passes on
+/// a lease that it cannot read.
+const HEAD_ALONE: u8 = u8::MAX;
+
 /// A lease that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredLease {
@@ -30,11 +34,7 @@ pub enum StoredLease {
 pub fn encode_lease(lease: &Lease) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.push(FORMAT);
-    bytes.extend(lease.counter.0.to_be_bytes());
-    bytes.extend(lease.incarnation.get().to_be_bytes());
-    bytes.extend(lease.read.0.to_be_bytes());
-    put_text(&mut bytes, lease.name.as_str());
-    bytes.extend(lease.run.0.to_be_bytes());
+    put_head(&mut bytes, &lease.head());
     bytes.extend(lease.joined.0.to_be_bytes());
     put_address(&mut bytes, lease.address);
     bytes.extend(lease.fingerprint.0);
@@ -49,6 +49,21 @@ pub fn encode_lease(lease: &Lease) -> Vec<u8> {
     }
     bytes.push(overload);
     bytes
+}
+
+/// The bytes of a head, for another node.
+pub(super) fn encode_head(head: &LeaseHead) -> Vec<u8> {
+    let mut bytes = vec![HEAD_ALONE];
+    put_head(&mut bytes, head);
+    bytes
+}
+
+fn put_head(bytes: &mut Vec<u8>, head: &LeaseHead) {
+    bytes.extend(head.counter.0.to_be_bytes());
+    bytes.extend(head.incarnation.get().to_be_bytes());
+    bytes.extend(head.read.0.to_be_bytes());
+    put_text(bytes, head.name.as_str());
+    bytes.extend(head.run.0.to_be_bytes());
 }
 
 const fn flags(lease: &Lease) -> u8 {

@@ -1,4 +1,4 @@
-//! Leases, homes and the secret as the store's bytes.
+//! Leases, homes and the secret as the store's bytes; calls and answers as nodes pass them on.
 //!
 //! Each value begins with its format, one byte. Numbers are big-endian. What follows the fields that this
 //! version knows is passed over, so that a later version may add fields to a format. A change that older
@@ -7,6 +7,8 @@
 //! The head of a lease and all of a home are laid out alike in every format: the store's scripts compare
 //! them, byte by byte, and older nodes watch newer ones by them.
 
+mod answers;
+mod calls;
 mod home;
 mod lease;
 mod reader;
@@ -14,6 +16,8 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{ANSWER_BYTES_MAX, decode_answer, encode_answer};
+pub use calls::{CALL_BYTES_MAX, decode_call, encode_call};
 pub use home::{StoredHome, decode_home, encode_epoch, encode_home};
 pub use lease::{StoredLease, decode_lease, encode_lease};
 pub use reader::ValueFault;

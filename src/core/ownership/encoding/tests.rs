@@ -6,10 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::ownership::generate::{Dice, lease, node};
+use crate::core::ownership::generate::{Dice, call, lease, node};
 use crate::core::ownership::{
-    CertificateFingerprint, Counter, Epoch, Figures, Home, Lease, MapVersion, NodeIncarnation,
-    NodeName, RunId, Secret, SoftwareVersion,
+    CertificateFingerprint, Change, ChangeAnswer, ChangeRefusal, Counter, Epoch, Figures, Home,
+    HomeChange, Lease, MapVersion, NODES_MAX, NodeIncarnation, NodeName, Registry, RunId, Secret,
+    ShardId, Snapshot, SoftwareVersion, StoreAnswer, StoreCall,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -59,6 +60,53 @@ fn every_version_reads_these_values() {
     assert_eq!(hex(&vacant), "01000000000000000900000000000002000000000000000000");
     let secret = encode_secret(&Secret { id: 1, key: [0xab; 32] });
     assert_eq!(hex(&secret), format!("010000000000000001{}", "ab".repeat(32)));
+}
+
+#[test]
+fn every_version_reads_these_calls_and_answers() {
+    assert_eq!(hex(&encode_call(&StoreCall::Read)), "0100");
+    let shard = ShardId::new(0x3ff).unwrap();
+    let epoch = Epoch { number: 9, taker: node(1) };
+    let new = Some(Home { node: node(0), epoch });
+    let homes = vec![HomeChange { shard, read: Some(epoch), new }];
+    let (still, remove) = (vec![(node(1), Counter(7))], vec![node(1)]);
+    let change = Change { by: node(1), still, remove, add: None, homes };
+    let (one, epoch) = ("0000000000000200", "00000000000000090000000000000200");
+    let golden = format!(
+        "0102{one}0001{one}00000000000000070001{one}0000000103ff01{epoch}01{epoch}8000000000000100"
+    );
+    assert_eq!(hex(&encode_call(&StoreCall::Change(Box::new(change)))), golden);
+    let (run, why) = (RunId(0xab), ChangeRefusal::LeftBehind(shard));
+    let refused = encode_answer(&StoreAnswer::Change(ChangeAnswer::Refused { run, why }));
+    assert_eq!(hex(&refused), format!("0105{:032x}08{:016x}", 0xab, 0x3ff));
+}
+
+#[test]
+fn the_largest_call_and_answer_are_within_their_bounds() {
+    let name = NodeName::try_new(&"a".repeat(NodeName::BYTES_MAX)).unwrap();
+    let software = SoftwareVersion::new(&"1".repeat(SoftwareVersion::BYTES_MAX));
+    let address = Some((std::net::Ipv6Addr::LOCALHOST, 1).into());
+    let lease = Lease { name, software, address, ..golden_lease() };
+    let home = Home { node: node(1), epoch: Epoch { number: 1, taker: node(1) } };
+    let homes =
+        ShardId::all().map(|shard| HomeChange { shard, read: Some(home.epoch), new: Some(home) });
+    let change = Change {
+        by: node(1),
+        still: vec![(node(1), Counter(1)); NODES_MAX],
+        remove: vec![node(1); NODES_MAX],
+        add: Some(lease.clone()),
+        homes: homes.collect(),
+    };
+    let bytes = encode_call(&StoreCall::Change(Box::new(change))).len();
+    assert!((50_000..CALL_BYTES_MAX).contains(&bytes), "{bytes}");
+    let snapshot = Snapshot {
+        leases: vec![lease; NODES_MAX],
+        secret: Some(Secret { id: 1, key: [1; 32] }),
+        homes: ShardId::all().map(|shard| (shard, home)).collect(),
+        ..Registry::new(RunId(1)).read()
+    };
+    let bytes = encode_answer(&StoreAnswer::Read(Box::new(snapshot))).len();
+    assert!((80_000..ANSWER_BYTES_MAX).contains(&bytes), "{bytes}");
 }
 
 #[test]
@@ -121,7 +169,27 @@ proptest! {
     }
 
     #[test]
+    fn calls_and_answers_come_out_as_they_went_in(seed: u64, cut: prop::sample::Index) {
+        let mut dice = Dice(seed);
+        let mut registry = Registry::new(RunId(seed.into()));
+        for _ in 0..30 {
+            let call = call(&mut dice, &registry.read());
+            let bytes = encode_call(&call);
+            prop_assert_eq!(decode_call(&bytes), Ok(call.clone()));
+            prop_assert_eq!(decode_call(&bytes[..cut.index(bytes.len())]), Err(ValueFault::Ends));
+            let mut answer = registry.apply(&call);
+            if let StoreAnswer::Read(snapshot) = &mut answer {
+                snapshot.unreadable = vec![lease(&mut dice, node(9)).head()];
+            }
+            let bytes = encode_answer(&answer);
+            prop_assert_eq!(decode_answer(&bytes), Ok(answer));
+            prop_assert_eq!(decode_answer(&bytes[..cut.index(bytes.len())]), Err(ValueFault::Ends));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
         drop((decode_lease(&bytes), decode_home(&bytes), decode_secret(&bytes)));
+        drop((decode_call(&bytes), decode_answer(&bytes)));
     }
 }
