@@ -71,6 +71,7 @@ impl World {
                 self.links_heal(place, other);
             }
         }
+        self.processes.values_mut().for_each(|process| process.stops_with_call = false);
         for key in self.processes.keys().copied().collect::<Vec<_>>() {
             self.after(Time::ZERO, Event::Resume(key));
         }

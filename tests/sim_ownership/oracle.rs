@@ -20,6 +20,8 @@ pub(crate) struct Oracle {
     pub(crate) excused_until: Time,
     /// When a node, a link or the map last changed.
     pub(crate) last_trouble: Time,
+    /// When a node or a link last changed.
+    pub(crate) last_unrest: Time,
     /// Shards for which a node speaks now, as bits.
     pub(crate) spoken: u64,
     /// All shards, as bits.
@@ -38,6 +40,7 @@ impl Oracle {
             violation: None,
             excused_until: Time::ZERO,
             last_trouble: Time::ZERO,
+            last_unrest: Time::ZERO,
             spoken: 0,
             all: (1 << plan.params.shards) - 1,
             silent_since: vec![Some(Time::ZERO); usize::from(plan.params.shards)],
@@ -64,7 +67,9 @@ impl Oracle {
         self.store_bad_since.get_or_insert(now);
     }
 
-    pub(crate) fn started(&mut self, now: Time) {
+    /// A node or a link has changed.
+    pub(crate) fn unrest(&mut self, now: Time) {
+        self.last_unrest = now;
         self.trouble(now);
     }
 

@@ -3,7 +3,7 @@
 use super::calls::{ChangeAnswer, RenewAnswer, Renewed, Snapshot, StoreAnswer};
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{MapVersion, NodeIncarnation, RunId};
-use super::lease::LeaseHead;
+use super::lease::{Lease, LeaseHead};
 use super::moment::Moment;
 use super::node::{Node, NodePhase};
 use super::open_call::{OpenCall, Purpose};
@@ -66,7 +66,7 @@ impl Node {
         self.calls.failed(call, &members, now.monotonic, self.params.retry_after());
         match call.purpose {
             Purpose::Read | Purpose::Join => self.calls.read_due = true,
-            Purpose::Renew => self.renew_at_once = true,
+            Purpose::Renew => self.own.hurries = true,
             Purpose::Change | Purpose::Leave => {
                 if self.calls.change_silent() {
                     self.changes_are_settled(out);
@@ -90,6 +90,7 @@ impl Node {
                     leases.iter().map(|lease| lease.head()).chain(unreadable).collect();
                 self.see_counters(&heads, now);
                 self.view.hear(heads.iter());
+                self.see_figures(&leases, call.sent, now);
                 self.view.see_leases(leases);
                 let read = self.view.content();
                 if (read.run, read.version) != (run, version) {
@@ -98,11 +99,22 @@ impl Node {
             }
             // The store has just gone back, and this was sent before that was known.
             RenewAnswer::NotMember { .. } if self.store.rejoins(now, &self.params) => {
-                self.renew_at_once = true
+                self.own.hurries = true
             }
             RenewAnswer::NotMember { .. } => self.end_membership(out),
-            RenewAnswer::Late { .. } => self.renew_at_once = true,
+            RenewAnswer::Late { .. } => self.own.hurries = true,
         }
+    }
+
+    fn see_figures(&mut self, leases: &[Lease], sent: Moment, now: Moment) {
+        self.demand.written(self.lease.figures.need, now.monotonic);
+        let me = self.lease.incarnation;
+        let others = leases.iter().filter(|lease| lease.incarnation != me);
+        let needs: Vec<u32> = others.map(|lease| lease.figures.need).collect();
+        let known = self.view.others().all(|node| self.view.knows_me(node));
+        self.demand.read(needs, known, sent.monotonic);
+        let told = leases.iter().map(|lease| (lease.incarnation, lease.figures.told_until));
+        self.told.read(told, now.monotonic);
     }
 
     fn see_counters(&mut self, heads: &[LeaseHead], now: Moment) {
@@ -162,7 +174,7 @@ impl Node {
         self.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.lease.incarnation) {
             self.phase = NodePhase::Member;
-            self.renew_at_once = true;
+            self.own.hurries = true;
             return self.adopt(content, now, out);
         }
         self.view.adopt(content);

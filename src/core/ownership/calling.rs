@@ -42,7 +42,8 @@ impl Node {
 
     fn renewal_is_due(&self, now: Moment) -> bool {
         let unknown = self.calls.fate == Fate::Unknown;
-        self.own.is_due(now, &self.params) || self.renew_at_once || unknown
+        let needs = self.lease.figures.need > 0;
+        self.own.is_due(now, needs, &self.params) || unknown
     }
 
     fn renewal(&mut self, now: Moment) -> Renew {
@@ -52,12 +53,11 @@ impl Node {
         let restore = self.view.to_restore(away);
         let has = self.view.content().secret;
         let makes = self.waits.may_make_secret(has.is_some(), now.monotonic, &self.params);
-        let secret = has.or_else(|| makes.then_some(self.spare_secret));
+        let secret = has.or_else(|| self.waits.spare_secret().filter(|_| makes));
         Renew { lease: self.lease.clone(), restore, rejoin, secret }
     }
 
     fn write_lease(&mut self, now: Moment) {
-        self.renew_at_once = false;
         self.lease.counter = self.own.begin(now);
         let content = self.view.content();
         (self.lease.run, self.lease.read) = (content.run, content.version);

@@ -8,8 +8,12 @@
 //! 3. [`Node::may_speak`] before each message to a server that concerns an agent of the shard. A machine that was
 //!    stopped is found out by the first of both calls.
 
+use std::time::Duration;
+
+use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
 use super::calls::StoreAnswer;
 use super::confirmations::Confirmations;
+use super::demand::Demand;
 use super::events::{CallId, HoldReason, NodeEffect, NodeEvent, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, RunId, Secret};
@@ -18,6 +22,7 @@ use super::moment::Moment;
 use super::open_call::StoreCalls;
 use super::own_lease::OwnLease;
 use super::params::NodeParams;
+use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
 use super::view::MembershipView;
@@ -53,11 +58,10 @@ pub struct Node {
     pub(super) store: WentBack,
     pub(super) calls: StoreCalls,
     pub(super) moves: HandOvers,
-    pub(super) waits: super::patience::Patience,
-    /// The key to use if no node has made one.
-    pub(super) spare_secret: Secret,
+    pub(super) waits: Patience,
+    pub(super) demand: Demand,
+    pub(super) told: ToldElsewhere,
     pub(super) reported: Result<Standing, HoldReason>,
-    pub(super) renew_at_once: bool,
 }
 
 impl Node {
@@ -76,10 +80,10 @@ impl Node {
             store: WentBack::default(),
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
-            waits: super::patience::Patience::default(),
-            spare_secret,
+            waits: Patience::new(spare_secret),
+            demand: Demand::default(),
+            told: ToldElsewhere::default(),
             reported: Err(HoldReason::NoMember),
-            renew_at_once: false,
         }
     }
 
@@ -143,6 +147,16 @@ impl Node {
         Err(HoldReason::Unconfirmed)
     }
 
+    /// Admissions a second that this node may take of the fleet's `rate`.
+    pub fn admission_share(&self, rate: u32, now: Moment) -> u32 {
+        self.demand.share(rate, now.monotonic)
+    }
+
+    /// When the absence of an agent at home here may end, if the agent has `grace` to come back.
+    pub fn absence_end(&self, began: AbsenceBegan, grace: Duration, now: Moment) -> AbsenceEnd {
+        self.told.end(began, grace, now.monotonic, self.params.lease)
+    }
+
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
     /// node need not fear that it was taken over unnoticed.
     pub(super) fn lease_counts(&self, now: Moment) -> bool {
@@ -173,7 +187,7 @@ impl Node {
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message, now, out),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.lease.figures = figures;
-                self.renew_at_once |= urgent;
+                self.own.hurries |= urgent;
             }
             NodeEvent::LeaveWanted => self.want_to_leave(out),
             NodeEvent::Received(shard) => self.records_received(shard, out),
@@ -235,7 +249,7 @@ impl Node {
             NodePhase::Member => {
                 self.phase = NodePhase::Leaving;
                 self.lease.leaving = true;
-                self.renew_at_once = true;
+                self.own.hurries = true;
             }
             NodePhase::Leaving | NodePhase::Gone => {}
         }

@@ -85,7 +85,7 @@ impl Node {
         let conflict =
             ask.live.is_some() && self.store.run().is_some() && ask.live != self.store.run();
         if conflict && !is_on(Breach::OwnershipIgnoresOtherRuns) {
-            self.renew_at_once |= !self.store.is_away(now.monotonic, &self.params);
+            self.own.hurries |= !self.store.is_away(now.monotonic, &self.params);
             self.store.conflict(now.monotonic);
         }
         let fits = ask.digest == self.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
