@@ -26,8 +26,9 @@ use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::opamp::digest::DigestKey;
 use crate::sessions::Sessions;
 use crate::telemetry::events::drain::DrainUnacknowledged;
+use crate::tls::TlsError;
+use crate::upstream::Upstream;
 use crate::upstream::params::{Mode, UpstreamParams};
-use crate::upstream::{TlsError, Upstream};
 use drain::NodeDrain;
 use view::{GatewayView, Startup};
 

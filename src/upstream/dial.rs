@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::params::{Mode, ServerParams};
-use super::tls::{self, TlsError};
 use crate::clock;
 use crate::core::server::FailedDial;
 use crate::telemetry::events::upstream::DialResult;
+use crate::tls::{self, TlsError};
 use crate::websocket::{self, ClientRequest, ResponseHead};
 
 /// Both halves of a connection, whatever it runs over.
@@ -123,7 +123,10 @@ impl Endpoint {
         let tls = if secure {
             let name =
                 ServerName::try_from(host.clone()).map_err(|_| TlsError::Name(host.clone()))?;
-            Some((TlsConnector::from(Arc::new(tls::client(server.ca_file.as_deref())?)), name))
+            Some((
+                TlsConnector::from(Arc::new(tls::client(server.ca_file.as_deref(), None)?)),
+                name,
+            ))
         } else {
             None
         };

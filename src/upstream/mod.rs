@@ -5,7 +5,7 @@
 //! - `servers`: the servers as such: state, pace, placement.
 //! - `websocket`: links that are WebSockets. `http`: mode `http`, where a link is a channel of POSTs.
 //! - `link`, `queue`, `link_set`: a link as its users see it, in both. `transport`: which of them a server has.
-//! - `dial`, `tls`: connections. `incoming`: where a server's message goes.
+//! - `dial`: connections. `incoming`: where a server's message goes.
 //! - `permits`, `watch`: a server's tasks whatever its mode. `stop`: how all of them end.
 //! - `uplink`: what the sessions ask of all this.
 
@@ -19,7 +19,6 @@ mod permits;
 mod queue;
 mod servers;
 mod stop;
-mod tls;
 mod transport;
 mod uplink;
 mod watch;
@@ -29,11 +28,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-pub(crate) use tls::TlsError;
-
 use crate::clock;
 use crate::ident::ServerId;
 use crate::sessions::Sessions;
+use crate::tls::TlsError;
 use params::UpstreamParams;
 use servers::Servers;
 use transport::{Target, Transport};

@@ -19,7 +19,7 @@ const SYSTEM: [&str; 12] = [
 ];
 
 /// Everything that setup looks for, as a complete machine has it.
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 13] = [
     "cargo",
     "cargo-fmt",
     "cargo-clippy",
@@ -29,6 +29,10 @@ const TOOLS: [&str; 9] = [
     "cc",
     "go",
     "apt-get",
+    "redis-server",
+    "redis-sentinel",
+    "redis-cli",
+    "valkey-server",
 ];
 
 /// A stand-in does what it is asked for; Go also tells its version.
@@ -84,6 +88,7 @@ fn setup_names_the_command_for_what_it_could_not_install() {
         ("go", "apt-get install -y golang-go"),
         ("cargo-fmt", "rustup component add rustfmt"),
         ("cargo-clippy", "rustup component add clippy"),
+        ("redis-cli", "apt-get install -y redis-tools"),
         ("cargo-deny", "cargo install cargo-deny --locked"),
         ("cargo-fuzz", "cargo install cargo-fuzz --locked"),
     ] {

@@ -10,10 +10,10 @@ use std::time::Instant;
 pub(super) use server::{MessageFailure, Server};
 
 use super::params::UpstreamParams;
-use super::tls::TlsError;
 use crate::core::pacing::Class;
 use crate::core::placement;
 use crate::ident::{InstanceUid, ServerId};
+use crate::tls::TlsError;
 
 /// All servers, in the order of the configuration.
 pub(super) struct Servers {

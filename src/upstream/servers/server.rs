@@ -17,9 +17,9 @@ use crate::opamp::server::ServerScan;
 use crate::sessions::ServerHello;
 use crate::telemetry::ServerMetrics;
 use crate::telemetry::events::upstream::{Paused, ServerUnusable, ServerUsable};
+use crate::tls::TlsError;
 use crate::upstream::dial::Endpoint;
 use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
-use crate::upstream::tls::TlsError;
 
 /// A message that failed, for the server's state and the log.
 pub(in crate::upstream) struct MessageFailure<'a> {

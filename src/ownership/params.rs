@@ -1,0 +1,83 @@
+//! `[ownership]`: which store, and for how long a node's word holds. `config` builds it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::redis::RedisParams;
+use crate::core::ownership::NodeName;
+
+/// Which store the nodes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreParams {
+    /// This process's memory: the node has no others.
+    Memory,
+    /// Redis, or what speaks its protocol.
+    Redis(Box<RedisParams>),
+}
+
+/// What the configuration decides of ownership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnershipParams {
+    /// The store.
+    pub store: StoreParams,
+    /// The node's name; `None`: that of its host.
+    pub node: Option<NodeName>,
+    /// Where other nodes dial this one.
+    pub advertise: Option<SocketAddr>,
+    /// How long a node may be silent before the others take its shards.
+    pub lease: Duration,
+    /// How long a node goes on speaking to servers while the store is away.
+    pub autonomy: Duration,
+    /// Whether the only member goes on speaking while the store is away.
+    pub lone_speaks: bool,
+}
+
+impl Default for OwnershipParams {
+    fn default() -> Self {
+        Self {
+            store: StoreParams::Memory,
+            node: None,
+            advertise: None,
+            lease: Duration::from_secs(10),
+            autonomy: Duration::from_secs(30 * 60),
+            lone_speaks: false,
+        }
+    }
+}
+
+impl OwnershipParams {
+    /// The node's name: the configured one, or that of the host, with what a name has no room for replaced.
+    pub fn node_name(&self) -> NodeName {
+        self.node.clone().unwrap_or_else(|| {
+            let system = rustix::system::uname();
+            of_host(&system.nodename().to_string_lossy())
+        })
+    }
+}
+
+/// A node's name from a host's: lower case, other characters as `-`, and as much of it as fits.
+fn of_host(host: &str) -> NodeName {
+    let fit = |c: char| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '.' | '-') => c,
+        _ => '-',
+    };
+    let text: String = host.chars().map(fit).take(NodeName::BYTES_MAX).collect();
+    let text = if text.is_empty() { "seawall" } else { &text };
+    NodeName::try_new(text).expect("1 to 63 allowed characters")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_has_a_name() {
+        for (host, name) in [("Node_1.example", "node-1.example"), ("", "seawall"), ("ä", "-")] {
+            assert_eq!(of_host(host).as_str(), name);
+        }
+        assert_eq!(of_host(&"a".repeat(70)).as_str().len(), 63);
+        let named =
+            OwnershipParams { node: NodeName::try_new("one").ok(), ..OwnershipParams::default() };
+        assert_eq!(named.node_name().as_str(), "one");
+    }
+}

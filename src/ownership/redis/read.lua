@@ -1,0 +1,3 @@
+-- Read: everything.
+
+return answer_all('read', entries(shards))
