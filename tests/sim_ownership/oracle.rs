@@ -31,6 +31,8 @@ pub(crate) struct Oracle {
     /// Since when the store is not as it should be, with pauses of less than three lease times.
     pub(crate) store_bad_since: Option<Time>,
     pub(crate) store_bad_last: Time,
+    /// When two masters last took writes.
+    pub(crate) split_last: Time,
     renewed: BTreeMap<NodeIncarnation, Time>,
 }
 
@@ -46,6 +48,7 @@ impl Oracle {
             silent_since: vec![Some(Time::ZERO); usize::from(plan.params.shards)],
             store_bad_since: None,
             store_bad_last: Time::ZERO,
+            split_last: Time::ZERO,
             renewed: BTreeMap::new(),
         }
     }

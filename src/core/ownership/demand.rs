@@ -46,16 +46,14 @@ impl Demand {
         self.reading = Some((sent, others));
     }
 
-    /// Admissions a second that this node may take of the fleet's `rate`.
+    /// Admissions a second that this node may take of the fleet's `rate`: none before it has read who the others are.
     pub fn share(&self, rate: u32, now: Instant) -> u32 {
+        let Some((read_at, others)) = &self.reading else { return 0 };
         let equal = rate / self.nodes.max(1);
         let readable = |since: Instant| now.saturating_duration_since(since) >= READABLE;
         let borrows = self.known && self.announced.is_some_and(readable);
         let fresh = |at: Instant| now.saturating_duration_since(at) < READABLE;
-        let share = match &self.reading {
-            Some((at, others)) if borrows && fresh(*at) => equal.max(level(rate, others)),
-            _ => equal,
-        };
+        let share = if borrows && fresh(*read_at) { equal.max(level(rate, others)) } else { equal };
         if self.known || self.nodes <= 1 { share } else { share / JOINER_PART }
     }
 }
@@ -94,6 +92,8 @@ mod tests {
     fn an_equal_part_at_once_and_more_when_the_need_has_been_readable() {
         let start = crate::clock::now();
         let mut demand = Demand::default();
+        assert_eq!(demand.share(RATE, start), 0, "who else is there?");
+        demand.read(Vec::new(), true, start);
         assert_eq!(demand.share(RATE, start), RATE, "a single node has everything");
         demand.read(vec![0, 0, 0], true, start);
         assert_eq!(demand.share(RATE, start), 250);

@@ -23,6 +23,8 @@ mod lease;
 mod moment;
 mod moving;
 mod node;
+#[cfg(test)]
+mod node_tests;
 mod open_call;
 mod own_lease;
 mod params;
@@ -31,6 +33,7 @@ mod peer_said;
 mod peers;
 mod registry;
 mod shard;
+mod step;
 mod take_over;
 #[cfg(test)]
 mod tests;

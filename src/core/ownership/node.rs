@@ -11,12 +11,11 @@
 use std::time::Duration;
 
 use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
-use super::calls::StoreAnswer;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
-use super::events::{CallId, HoldReason, NodeEffect, NodeEvent, Standing};
+use super::events::{HoldReason, NodeEffect, NodeEvent, Standing};
 use super::hand_over::HandOvers;
-use super::ids::{NodeIncarnation, RunId, Secret};
+use super::ids::{NodeIncarnation, Secret};
 use super::lease::Lease;
 use super::moment::Moment;
 use super::open_call::StoreCalls;
@@ -25,6 +24,7 @@ use super::params::NodeParams;
 use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
+use super::step::Step;
 use super::view::MembershipView;
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
@@ -179,119 +179,6 @@ impl Node {
 
     /// An event. Effects are added to `out`.
     pub fn handle(&mut self, event: NodeEvent, now: Moment, out: &mut Vec<NodeEffect>) {
-        self.notice_lapse(now, out);
-        match event {
-            NodeEvent::Tick => {}
-            NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer, now, out),
-            NodeEvent::StoreSilent(id) => self.store_silent(id, now, out),
-            NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message, now, out),
-            NodeEvent::FiguresChanged { figures, urgent } => {
-                self.lease.figures = figures;
-                self.own.hurries |= urgent;
-            }
-            NodeEvent::LeaveWanted => self.want_to_leave(out),
-            NodeEvent::Received(shard) => self.records_received(shard, out),
-        }
-        self.act(now, out);
-        self.report_standing(now, out);
-    }
-
-    /// The right to speak may have been lost since the last event: then it is lost before anything else is done.
-    fn notice_lapse(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        let standing = self.standing(now);
-        if let (Ok(_), Err(reason)) = (self.reported, standing) {
-            self.reported = Err(reason);
-            out.push(NodeEffect::Standing(standing));
-            if !is_on(Breach::OwnershipKeepsWhatWaits) {
-                out.push(NodeEffect::DropWaiting);
-            }
-        }
-    }
-
-    fn report_standing(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        self.notice_lapse(now, out);
-        if self.lease_counts(now) && self.phase != NodePhase::Gone {
-            self.own.count();
-        }
-        let standing = self.standing(now);
-        if standing != self.reported {
-            self.reported = standing;
-            out.push(NodeEffect::Standing(standing));
-        }
-    }
-
-    /// What the node does of its own accord.
-    fn act(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        if self.phase == NodePhase::Gone {
-            return;
-        }
-        if let Some(late) = self.calls.expire(now, &self.params) {
-            self.call_failed(late, now, out);
-        }
-        if self.store.has_returned(now.monotonic, &self.params) {
-            self.calls.read_due = true;
-        }
-        if self.phase != NodePhase::Joining {
-            self.ask_members(now, out);
-            self.move_shards(now, out);
-        }
-        if self.calls.is_free(now.monotonic) {
-            self.call_store(now, out);
-        }
-    }
-
-    fn want_to_leave(&mut self, out: &mut Vec<NodeEffect>) {
-        match self.phase {
-            NodePhase::Joining => {
-                self.phase = NodePhase::Gone;
-                out.push(NodeEffect::Left);
-            }
-            NodePhase::Member => {
-                self.phase = NodePhase::Leaving;
-                self.lease.leaving = true;
-                self.own.hurries = true;
-            }
-            NodePhase::Leaving | NodePhase::Gone => {}
-        }
-    }
-
-    /// The store has taken this incarnation off the membership.
-    pub(super) fn end_membership(&mut self, out: &mut Vec<NodeEffect>) {
-        let leaves = self.phase == NodePhase::Leaving && self.waits.leave_asked;
-        self.phase = NodePhase::Gone;
-        out.push(if leaves { NodeEffect::Left } else { NodeEffect::TakeNewIncarnation });
-    }
-
-    /// A run of the store has answered.
-    pub(super) fn heard_run(&mut self, run: RunId, now: Moment) {
-        let speaks = self.reported.is_ok();
-        if self.store.answered(run, speaks, now) {
-            self.watch.restart();
-            self.waits.restart();
-        }
-    }
-
-    fn store_silent(&mut self, id: CallId, now: Moment, out: &mut Vec<NodeEffect>) {
-        if let Some(call) = self.calls.close(id) {
-            self.call_failed(call, now, out);
-        } else {
-            self.peers.end_relay(id);
-        }
-    }
-
-    fn store_answered(
-        &mut self,
-        id: CallId,
-        answer: StoreAnswer,
-        now: Moment,
-        out: &mut Vec<NodeEffect>,
-    ) {
-        if let Some((member, its_id)) = self.peers.end_relay(id) {
-            let message = super::events::PeerMessage::Relayed(its_id, Box::new(answer));
-            return out.push(NodeEffect::Say(member, Box::new(message)));
-        }
-        if let Some(call) = self.calls.close(id) {
-            self.call_answered(call, answer, now, out);
-        }
+        Step { node: self, now, out }.take(event);
     }
 }
