@@ -15,6 +15,9 @@ impl World {
     pub(crate) fn observe(&mut self) {
         self.after(OBSERVE_EVERY, Event::Observe);
         let now = self.now;
+        if self.store.is_split() {
+            self.oracle.split_last = now;
+        }
         if self.store.is_fine(now) {
             if now >= self.oracle.store_bad_last + LEASE * 3 {
                 self.oracle.store_bad_since = None;
@@ -42,7 +45,8 @@ impl World {
     /// whatever the store does, for as long as nodes may go on alone.
     fn is_serene(&self) -> bool {
         let oracle = &self.oracle;
-        let settled = self.now > oracle.last_trouble + LEASE * 3;
+        // Maps that two masters have led apart must first become one.
+        let settled = self.now > oracle.last_trouble.max(oracle.split_last) + LEASE * 3;
         let autonomous = oracle
             .store_bad_since
             .is_none_or(|since| self.now + LEASE < since + self.plan.params.autonomy);
@@ -71,6 +75,7 @@ impl World {
                 self.links_heal(place, other);
             }
         }
+        self.processes.values_mut().for_each(|process| process.stops_with_call = false);
         for key in self.processes.keys().copied().collect::<Vec<_>>() {
             self.after(Time::ZERO, Event::Resume(key));
         }

@@ -1,11 +1,10 @@
 //! Carries out what a node wants done: calls to the store, messages on node links, and as much of a data plane as
 //! the rules concern.
 
-use std::time::Duration;
-
 use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, StoreCall};
 
 use crate::events::Event;
+use crate::plan::LEASE;
 use crate::process::Key;
 use crate::store::Call;
 use crate::world::{Message, World};
@@ -18,6 +17,7 @@ impl World {
                 NodeEffect::CallStore { id, call, deadline } => {
                     self.after(deadline, Event::CallDue(key, id));
                     self.call_store(key, id, *call);
+                    self.stop_if_wanted(key);
                 }
                 NodeEffect::Say(to, message) => self.send(key, to, message),
                 NodeEffect::Standing(standing) => {
@@ -150,7 +150,7 @@ impl World {
 
     /// While two masters take writes, nodes that cannot hear each other, or have yet to, cannot know.
     fn is_excused(&self) -> bool {
-        let settled = self.now.saturating_sub(self.oracle.last_trouble);
-        self.store.is_split() && (!self.links.are_fine() || settled < Duration::from_secs(60))
+        let settled = self.now.saturating_sub(self.oracle.last_unrest);
+        self.store.is_split() && (!self.links.are_fine() || settled < LEASE * 3)
     }
 }

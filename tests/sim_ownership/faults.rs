@@ -4,7 +4,7 @@ use seawall::core::ownership::{NodeEvent, Registry, RunId};
 
 use crate::events::Event;
 use crate::plan::{Fault, LEASE};
-use crate::process::Stop;
+use crate::process::{Key, Stop};
 use crate::world::World;
 
 impl World {
@@ -13,8 +13,7 @@ impl World {
         if self.calm {
             return;
         }
-        let mean = u64::try_from(self.plan.fault_every.as_millis()).unwrap();
-        let delay = self.random.ms(mean / 4, mean * 2);
+        let delay = self.plan.fault_every.mul_f64(0.25 + 1.75 * self.random.unit());
         self.after(delay, Event::Fault);
         let fault = self.plan.faults[self.random.index(self.plan.faults.len())];
         self.say(|| format!("fault: {fault:?}"));
@@ -48,6 +47,7 @@ impl World {
                 self.store.replace(registry.restarted(RunId(u128::from(number))));
             }
             Fault::StoreSplits => self.splits(),
+            Fault::Partition => self.partition(),
             Fault::NodeCut | Fault::LinkCut | Fault::LinkSlow | Fault::LinkBreaks => {
                 self.network_fault(fault);
             }
@@ -139,7 +139,7 @@ impl World {
             self.store.cut[from] = true;
             return self.heal_later(Event::NodeHeals(from), 40_000);
         }
-        self.oracle.trouble(self.now);
+        self.oracle.unrest(self.now);
         let both = self.random.percent(50);
         let slow = self.random.pick(&[1_000, 4_000, 8_000]);
         let loses = self.random.pick(&[0, 30]);
@@ -162,13 +162,46 @@ impl World {
     /// One direction of a node link works again.
     pub(crate) fn links_heal(&mut self, from: usize, to: usize) {
         self.links.heal(from, to);
-        self.oracle.trouble(self.now);
+        self.oracle.unrest(self.now);
+    }
+
+    fn resume_later(&mut self, key: Key) {
+        let lease = u64::try_from(LEASE.as_millis()).unwrap();
+        let delay = self.random.ms(lease / 4, lease * 4);
+        self.after(delay, Event::Resume(key));
+    }
+
+    /// A node that has just called the store is stopped.
+    pub(crate) fn stop_if_wanted(&mut self, key: Key) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        if std::mem::take(&mut process.stops_with_call) && process.stopped.is_none() {
+            process.stopped = Some(Stop { since: self.now, clock: false });
+            self.say(|| format!("  process {key} is stopped with a call under way"));
+            self.oracle.unrest(self.now);
+            self.resume_later(key);
+        }
+    }
+
+    /// Some nodes and the store on one side, the other nodes on the other.
+    fn partition(&mut self) {
+        let delay = self.random.ms(500, 60_000);
+        let far: Vec<bool> = (0..self.plan.places).map(|_| self.random.percent(50)).collect();
+        self.oracle.unrest(self.now);
+        self.say(|| format!("  far from the store: {far:?}"));
+        for from in 0..self.plan.places {
+            self.store.cut[from] |= far[from];
+            self.after(delay, Event::NodeHeals(from));
+            for to in 0..self.plan.places {
+                self.links.of(from, to).cut |= far[from] != far[to];
+                self.after(delay, Event::LinksHeal(from, to));
+            }
+        }
     }
 
     fn node_fault(&mut self, fault: Fault) {
         let place = self.random.index(self.plan.places);
         let Some(key) = self.places[place].running else { return };
-        self.oracle.trouble(self.now);
+        self.oracle.unrest(self.now);
         self.say(|| format!("  at {place}: process {key}"));
         let Some(process) = self.processes.get_mut(&key) else { return };
         match fault {
@@ -180,13 +213,16 @@ impl World {
             Fault::Pause if process.stopped.is_none() => {
                 // With both clocks at a stand no machine could know that it was stopped.
                 let clock = self.random.percent(50) && !process.machine.wall_sticks();
-                let stop = Stop { since: self.now, clock };
-                process.stopped = Some(stop);
-                let lease = u64::try_from(LEASE.as_millis()).unwrap();
-                let delay = self.random.ms(lease / 4, lease * 4);
-                self.after(delay, Event::Resume(key));
+                if self.random.percent(40) {
+                    process.stops_with_call = true;
+                    return;
+                }
+                process.stopped = Some(Stop { since: self.now, clock });
+                self.resume_later(key);
             }
-            Fault::WallClock => process.machine.mislead(self.now, &mut self.random),
+            Fault::WallClock if process.stopped.is_none() => {
+                process.machine.mislead(self.now, &mut self.random)
+            }
             Fault::Leave => self.deliver(key, NodeEvent::LeaveWanted),
             _ => {}
         }

@@ -20,6 +20,8 @@ pub(crate) struct Oracle {
     pub(crate) excused_until: Time,
     /// When a node, a link or the map last changed.
     pub(crate) last_trouble: Time,
+    /// When a node or a link last changed.
+    pub(crate) last_unrest: Time,
     /// Shards for which a node speaks now, as bits.
     pub(crate) spoken: u64,
     /// All shards, as bits.
@@ -29,6 +31,8 @@ pub(crate) struct Oracle {
     /// Since when the store is not as it should be, with pauses of less than three lease times.
     pub(crate) store_bad_since: Option<Time>,
     pub(crate) store_bad_last: Time,
+    /// When two masters last took writes.
+    pub(crate) split_last: Time,
     renewed: BTreeMap<NodeIncarnation, Time>,
 }
 
@@ -38,11 +42,13 @@ impl Oracle {
             violation: None,
             excused_until: Time::ZERO,
             last_trouble: Time::ZERO,
+            last_unrest: Time::ZERO,
             spoken: 0,
             all: (1 << plan.params.shards) - 1,
             silent_since: vec![Some(Time::ZERO); usize::from(plan.params.shards)],
             store_bad_since: None,
             store_bad_last: Time::ZERO,
+            split_last: Time::ZERO,
             renewed: BTreeMap::new(),
         }
     }
@@ -64,7 +70,9 @@ impl Oracle {
         self.store_bad_since.get_or_insert(now);
     }
 
-    pub(crate) fn started(&mut self, now: Time) {
+    /// A node or a link has changed.
+    pub(crate) fn unrest(&mut self, now: Time) {
+        self.last_unrest = now;
         self.trouble(now);
     }
 

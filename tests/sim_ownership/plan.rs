@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     StoreSplits,
     /// A node cannot reach the store for a while.
     NodeCut,
+    /// Nodes on one side, with the store, and on the other cannot reach each other.
+    Partition,
     /// A node link is cut, in one direction or both.
     LinkCut,
     /// A node link takes seconds, or loses messages.
@@ -46,7 +48,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::StoreLoses,
         Self::StoreDelays,
         Self::StoreRestarts,
@@ -56,6 +58,7 @@ impl Fault {
         Self::StoreForgets,
         Self::StoreSplits,
         Self::NodeCut,
+        Self::Partition,
         Self::LinkCut,
         Self::LinkSlow,
         Self::LinkBreaks,
@@ -97,18 +100,37 @@ pub(crate) struct Plan {
     pub(crate) lasts: Time,
 }
 
+/// Faults that are at their worst together.
+const FIENDS: [&[Fault]; 8] = [
+    &[Fault::Pause, Fault::StoreDelays, Fault::NodeCut],
+    &[Fault::Crash, Fault::StoreFailsOver, Fault::NodeCut],
+    &[Fault::Crash, Fault::StoreForgets, Fault::Pause],
+    &[Fault::StoreSplits, Fault::Leave],
+    &[Fault::Crash, Fault::NodeCut, Fault::LinkCut],
+    &[Fault::WallClock, Fault::Pause, Fault::StoreRestarts],
+    &[Fault::Leave, Fault::Crash, Fault::StoreDelays, Fault::StoreFailsOver],
+    &[Fault::Pause, Fault::Partition, Fault::StoreFailsOver],
+];
+
+fn faults(random: &mut Random) -> Vec<Fault> {
+    if random.percent(40) {
+        return random.pick(&FIENDS).to_vec();
+    }
+    let share = random.pick(&[12, 25, 40]);
+    let mut faults: Vec<Fault> = Fault::ALL.into_iter().filter(|_| random.percent(share)).collect();
+    if faults.is_empty() {
+        faults.push(random.pick(&Fault::ALL));
+    }
+    faults
+}
+
 /// The lease time of all stories.
 pub(crate) const LEASE: Duration = Duration::from_secs(9);
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
         let places = random.pick(&[1, 2, 2, 3, 3, 3, 4, 5]);
-        let share = random.pick(&[12, 25, 40]);
-        let mut faults: Vec<Fault> =
-            Fault::ALL.into_iter().filter(|_| random.percent(share)).collect();
-        if faults.is_empty() {
-            faults.push(random.pick(&Fault::ALL));
-        }
+        let faults = faults(random);
         let start = |random: &mut Random| {
             Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
         };

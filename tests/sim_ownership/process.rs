@@ -28,6 +28,8 @@ pub(crate) struct Process {
     pub(crate) node: Node,
     pub(crate) machine: Machine,
     pub(crate) stopped: Option<Stop>,
+    /// It is stopped as soon as it has called the store: the answer waits for it.
+    pub(crate) stops_with_call: bool,
     /// What has come while it was stopped.
     pub(crate) inbox: Vec<NodeEvent>,
     /// Shards that its data plane holds frozen.
@@ -66,6 +68,7 @@ impl Process {
             node: Node::new(lease, params, secret),
             machine,
             stopped: None,
+            stops_with_call: false,
             inbox: Vec::new(),
             frozen: BTreeSet::new(),
             spoke: false,

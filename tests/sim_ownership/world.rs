@@ -94,7 +94,9 @@ impl World {
     fn begin(&mut self, settle: Time) {
         let text = format!("{:#?}", self.plan);
         self.say(|| text);
-        for place in 0..self.plan.places {
+        let mut places: Vec<usize> = (0..self.plan.places).collect();
+        self.random.shuffle(&mut places);
+        for place in places {
             self.at(self.plan.starts[place], Event::Start(place));
         }
         self.at(OBSERVE_EVERY, Event::Observe);
@@ -151,12 +153,12 @@ impl World {
         self.last_key += 1;
         let key = self.last_key;
         let number = self.random.next() | 1;
-        let machine = machine.unwrap_or_else(|| Machine::new(self.start, &mut self.random));
+        let machine = machine.unwrap_or_else(|| Machine::new(self.start, &mut self.random.fork()));
         let process = Process::new(place, number, self.plan.params, machine);
         self.say(|| format!("process {key} ({number:016x}) starts at place {place}"));
         self.processes.insert(key, process);
         self.places[place].running = Some(key);
-        self.oracle.started(self.now);
+        self.oracle.unrest(self.now);
         self.after(Time::ZERO, Event::Tick(key));
     }
 
@@ -164,7 +166,7 @@ impl World {
     pub(crate) fn end(&mut self, key: Key) -> Option<Machine> {
         let process = self.processes.remove(&key)?;
         self.places[process.place].running = None;
-        self.oracle.trouble(self.now);
+        self.oracle.unrest(self.now);
         Some(process.machine)
     }
 
@@ -188,7 +190,7 @@ impl World {
         if self.random.percent(50) {
             inbox.insert(0, NodeEvent::Tick);
         }
-        self.oracle.trouble(self.now);
+        self.oracle.unrest(self.now);
         self.say(|| format!("process {key} goes on"));
         for event in inbox {
             self.check_speaking();

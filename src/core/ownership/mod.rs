@@ -4,11 +4,13 @@
 //! A *shard* is a fixed share of all instance uids. Each shard has at most one *home*, the node that holds
 //! its sessions. The homes together are the *map*. A node that has a *lease* in the store is a *member*.
 
+mod absence;
 mod answering;
 mod balance;
 mod calling;
 mod calls;
 mod confirmations;
+mod demand;
 pub mod encoding;
 mod events;
 #[cfg(test)]
@@ -21,6 +23,8 @@ mod lease;
 mod moment;
 mod moving;
 mod node;
+#[cfg(test)]
+mod node_tests;
 mod open_call;
 mod own_lease;
 mod params;
@@ -29,6 +33,7 @@ mod peer_said;
 mod peers;
 mod registry;
 mod shard;
+mod step;
 mod take_over;
 #[cfg(test)]
 mod tests;
@@ -36,10 +41,12 @@ mod view;
 mod watch;
 mod went_back;
 
+pub use absence::{ABSENCE_MAX, AbsenceBegan, AbsenceEnd, ToldElsewhere};
 pub use calls::{
     Change, ChangeAnswer, ChangeRefusal, HomeChange, NODES_MAX, Renew, RenewAnswer, Renewed,
     Snapshot, StoreAnswer, StoreCall,
 };
+pub use demand::{Demand, READABLE};
 pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
 pub use ids::{
     CertificateFingerprint, Counter, Epoch, MapVersion, NameError, NodeIncarnation, NodeName,

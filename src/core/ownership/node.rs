@@ -8,18 +8,23 @@
 //! 3. [`Node::may_speak`] before each message to a server that concerns an agent of the shard. A machine that was
 //!    stopped is found out by the first of both calls.
 
-use super::calls::StoreAnswer;
+use std::time::Duration;
+
+use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
 use super::confirmations::Confirmations;
-use super::events::{CallId, HoldReason, NodeEffect, NodeEvent, Standing};
+use super::demand::Demand;
+use super::events::{HoldReason, NodeEffect, NodeEvent, Standing};
 use super::hand_over::HandOvers;
-use super::ids::{NodeIncarnation, RunId, Secret};
+use super::ids::{NodeIncarnation, Secret};
 use super::lease::Lease;
 use super::moment::Moment;
 use super::open_call::StoreCalls;
 use super::own_lease::OwnLease;
 use super::params::NodeParams;
+use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
+use super::step::Step;
 use super::view::MembershipView;
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
@@ -53,11 +58,10 @@ pub struct Node {
     pub(super) store: WentBack,
     pub(super) calls: StoreCalls,
     pub(super) moves: HandOvers,
-    pub(super) waits: super::patience::Patience,
-    /// The key to use if no node has made one.
-    pub(super) spare_secret: Secret,
+    pub(super) waits: Patience,
+    pub(super) demand: Demand,
+    pub(super) told: ToldElsewhere,
     pub(super) reported: Result<Standing, HoldReason>,
-    pub(super) renew_at_once: bool,
 }
 
 impl Node {
@@ -76,10 +80,10 @@ impl Node {
             store: WentBack::default(),
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
-            waits: super::patience::Patience::default(),
-            spare_secret,
+            waits: Patience::new(spare_secret),
+            demand: Demand::default(),
+            told: ToldElsewhere::default(),
             reported: Err(HoldReason::NoMember),
-            renew_at_once: false,
         }
     }
 
@@ -143,6 +147,16 @@ impl Node {
         Err(HoldReason::Unconfirmed)
     }
 
+    /// Admissions a second that this node may take of the fleet's `rate`.
+    pub fn admission_share(&self, rate: u32, now: Moment) -> u32 {
+        self.demand.share(rate, now.monotonic)
+    }
+
+    /// When the absence of an agent at home here may end, if the agent has `grace` to come back.
+    pub fn absence_end(&self, began: AbsenceBegan, grace: Duration, now: Moment) -> AbsenceEnd {
+        self.told.end(began, grace, now.monotonic, self.params.lease)
+    }
+
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
     /// node need not fear that it was taken over unnoticed.
     pub(super) fn lease_counts(&self, now: Moment) -> bool {
@@ -165,119 +179,6 @@ impl Node {
 
     /// An event. Effects are added to `out`.
     pub fn handle(&mut self, event: NodeEvent, now: Moment, out: &mut Vec<NodeEffect>) {
-        self.notice_lapse(now, out);
-        match event {
-            NodeEvent::Tick => {}
-            NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer, now, out),
-            NodeEvent::StoreSilent(id) => self.store_silent(id, now, out),
-            NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message, now, out),
-            NodeEvent::FiguresChanged { figures, urgent } => {
-                self.lease.figures = figures;
-                self.renew_at_once |= urgent;
-            }
-            NodeEvent::LeaveWanted => self.want_to_leave(out),
-            NodeEvent::Received(shard) => self.records_received(shard, out),
-        }
-        self.act(now, out);
-        self.report_standing(now, out);
-    }
-
-    /// The right to speak may have been lost since the last event: then it is lost before anything else is done.
-    fn notice_lapse(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        let standing = self.standing(now);
-        if let (Ok(_), Err(reason)) = (self.reported, standing) {
-            self.reported = Err(reason);
-            out.push(NodeEffect::Standing(standing));
-            if !is_on(Breach::OwnershipKeepsWhatWaits) {
-                out.push(NodeEffect::DropWaiting);
-            }
-        }
-    }
-
-    fn report_standing(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        self.notice_lapse(now, out);
-        if self.lease_counts(now) && self.phase != NodePhase::Gone {
-            self.own.count();
-        }
-        let standing = self.standing(now);
-        if standing != self.reported {
-            self.reported = standing;
-            out.push(NodeEffect::Standing(standing));
-        }
-    }
-
-    /// What the node does of its own accord.
-    fn act(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        if self.phase == NodePhase::Gone {
-            return;
-        }
-        if let Some(late) = self.calls.expire(now, &self.params) {
-            self.call_failed(late, now, out);
-        }
-        if self.store.has_returned(now.monotonic, &self.params) {
-            self.calls.read_due = true;
-        }
-        if self.phase != NodePhase::Joining {
-            self.ask_members(now, out);
-            self.move_shards(now, out);
-        }
-        if self.calls.is_free(now.monotonic) {
-            self.call_store(now, out);
-        }
-    }
-
-    fn want_to_leave(&mut self, out: &mut Vec<NodeEffect>) {
-        match self.phase {
-            NodePhase::Joining => {
-                self.phase = NodePhase::Gone;
-                out.push(NodeEffect::Left);
-            }
-            NodePhase::Member => {
-                self.phase = NodePhase::Leaving;
-                self.lease.leaving = true;
-                self.renew_at_once = true;
-            }
-            NodePhase::Leaving | NodePhase::Gone => {}
-        }
-    }
-
-    /// The store has taken this incarnation off the membership.
-    pub(super) fn end_membership(&mut self, out: &mut Vec<NodeEffect>) {
-        let leaves = self.phase == NodePhase::Leaving && self.waits.leave_asked;
-        self.phase = NodePhase::Gone;
-        out.push(if leaves { NodeEffect::Left } else { NodeEffect::TakeNewIncarnation });
-    }
-
-    /// A run of the store has answered.
-    pub(super) fn heard_run(&mut self, run: RunId, now: Moment) {
-        let speaks = self.reported.is_ok();
-        if self.store.answered(run, speaks, now) {
-            self.watch.restart();
-            self.waits.restart();
-        }
-    }
-
-    fn store_silent(&mut self, id: CallId, now: Moment, out: &mut Vec<NodeEffect>) {
-        if let Some(call) = self.calls.close(id) {
-            self.call_failed(call, now, out);
-        } else {
-            self.peers.end_relay(id);
-        }
-    }
-
-    fn store_answered(
-        &mut self,
-        id: CallId,
-        answer: StoreAnswer,
-        now: Moment,
-        out: &mut Vec<NodeEffect>,
-    ) {
-        if let Some((member, its_id)) = self.peers.end_relay(id) {
-            let message = super::events::PeerMessage::Relayed(its_id, Box::new(answer));
-            return out.push(NodeEffect::Say(member, Box::new(message)));
-        }
-        if let Some(call) = self.calls.close(id) {
-            self.call_answered(call, answer, now, out);
-        }
+        Step { node: self, now, out }.take(event);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::demand::READABLE;
 use super::ids::Counter;
 use super::moment::Moment;
 use super::params::NodeParams;
@@ -20,6 +21,8 @@ pub(super) struct OwnLease {
     written: Option<Moment>,
     /// The same, of those that count: none does just after the store went back.
     counted: Option<Moment>,
+    /// The next renewal is due at once.
+    pub(super) hurries: bool,
 }
 
 impl OwnLease {
@@ -32,6 +35,7 @@ impl OwnLease {
     pub(super) const fn begin(&mut self, now: Moment) -> Counter {
         self.counter = self.counter.next();
         self.tried = Some(now);
+        self.hurries = false;
         self.counter
     }
 
@@ -58,9 +62,12 @@ impl OwnLease {
         self.counted.is_some_and(|sent| now.is_within(autonomy, sent))
     }
 
-    /// Whether the next renewal is due, by whichever clock says so.
-    pub(super) fn is_due(&self, now: Moment, params: &NodeParams) -> bool {
-        self.tried.is_none_or(|tried| !now.is_within(params.renew_every(), tried))
+    /// Whether the next renewal is due, by whichever clock says so. A node that needs more than its share reads what
+    /// the others need while that is fresh.
+    pub(super) fn is_due(&self, now: Moment, needs: bool, params: &NodeParams) -> bool {
+        let every = params.renew_every();
+        let every = if needs { every.min(READABLE * 3 / 4) } else { every };
+        self.hurries || self.tried.is_none_or(|tried| !now.is_within(every, tried))
     }
 }
 
@@ -80,12 +87,13 @@ mod tests {
         };
         let params = params();
         let mut own = OwnLease::default();
-        assert!(own.is_due(start, &params) && !own.is_valid(start, &params));
+        assert!(own.is_due(start, false, &params) && !own.is_valid(start, &params));
         assert_eq!(own.begin(start), Counter(1));
         assert!(!own.is_valid(at(1), &params), "the store has not answered");
         own.written(start, at(2));
         assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
-        assert!(!own.is_due(at(2), &params) && own.is_due(at(4), &params));
+        assert!(!own.is_due(at(2), false, &params) && own.is_due(at(4), false, &params));
+        assert!(own.is_due(at(2), true, &params), "it needs more than its share");
         let stopped = Moment { monotonic: at(3).monotonic, wall: at(60).wall };
         assert!(!own.is_valid(stopped, &params), "the machine was stopped");
         assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");

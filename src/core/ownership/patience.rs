@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::ids::NodeIncarnation;
+use super::ids::{NodeIncarnation, Secret};
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Patience {
+    /// The key of digests to use if no node has made one.
+    spare_secret: Option<Secret>,
     /// When the store answered first.
     first_answer: Option<Instant>,
     /// When the store was first seen without a key of digests.
@@ -28,6 +30,15 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    pub(super) fn new(spare_secret: Secret) -> Self {
+        Self { spare_secret: Some(spare_secret), ..Self::default() }
+    }
+
+    /// The key of digests to use if no node has made one.
+    pub(super) const fn spare_secret(&self) -> Option<Secret> {
+        self.spare_secret
+    }
+
     /// Another life of the store: what was seen of the last one says nothing.
     pub(super) fn restart(&mut self) {
         self.orphaned.clear();

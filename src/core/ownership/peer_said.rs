@@ -4,64 +4,63 @@ use super::calls::{Snapshot, StoreCall};
 use super::events::CallId;
 use super::events::{Ask, NodeEffect, PeerMessage};
 use super::ids::{MapVersion, NodeIncarnation};
-use super::moment::Moment;
-use super::node::{Node, NodePhase};
+use super::node::NodePhase;
+use super::step::Step;
 use crate::mutation::{Breach, is_on};
 
-impl Node {
+impl Step<'_> {
     /// Asks all members for confirmation, if it is time.
-    pub(super) fn ask_members(&mut self, now: Moment, out: &mut Vec<NodeEffect>) {
-        let passed = self.confirmations.asked_for(now.monotonic);
-        let all = self.confirmations.come_from_all(self.view.others(), now, &self.params);
-        let interval = if all { self.params.ask_every() } else { self.params.retry_after() };
+    pub(super) fn ask_members(&mut self) {
+        let passed = self.node.confirmations.asked_for(self.now.monotonic);
+        let all = self.node.confirmations.come_from_all(
+            self.node.view.others(),
+            self.now,
+            &self.node.params,
+        );
+        let interval =
+            if all { self.node.params.ask_every() } else { self.node.params.retry_after() };
         if passed.is_some_and(|passed| passed < interval) {
             return;
         }
-        let content = self.view.content();
+        let content = self.node.view.content();
         let ask = Ask {
-            number: self.confirmations.ask(now),
-            digest: self.view.digest(),
+            number: self.node.confirmations.ask(self.now),
+            digest: self.node.view.digest(),
             read: (content.run, content.version),
-            live: self.store.live_run(now.monotonic, &self.params),
+            live: self.node.store.live_run(self.now.monotonic, &self.node.params),
         };
         let say = |node| NodeEffect::Say(node, Box::new(PeerMessage::Ask(ask)));
-        out.extend(self.view.others().map(say));
+        self.out.extend(self.node.view.others().map(say));
     }
 
     /// A member has said something. What other nodes say is passed over: the store tells who is a member.
-    pub(super) fn peer_said(
-        &mut self,
-        from: NodeIncarnation,
-        message: PeerMessage,
-        now: Moment,
-        out: &mut Vec<NodeEffect>,
-    ) {
-        let serves = matches!(self.phase, NodePhase::Member | NodePhase::Leaving);
-        if !serves || !self.view.is_member(from) {
+    pub(super) fn peer_said(&mut self, from: NodeIncarnation, message: PeerMessage) {
+        let serves = matches!(self.node.phase, NodePhase::Member | NodePhase::Leaving);
+        if !serves || !self.node.view.is_member(from) {
             return;
         }
         match message {
-            PeerMessage::Ask(ask) => self.asked_by(from, ask, now, out),
-            PeerMessage::Confirm(number) => self.confirmations.confirmed(from, number),
-            PeerMessage::Newer(content) => self.take_newer(*content, now, out),
-            PeerMessage::Relay(id, call) => self.call_for(from, id, call, out),
+            PeerMessage::Ask(ask) => self.asked_by(from, ask),
+            PeerMessage::Confirm(number) => self.node.confirmations.confirmed(from, number),
+            PeerMessage::Newer(content) => self.take_newer(*content),
+            PeerMessage::Relay(id, call) => self.call_for(from, id, call),
             PeerMessage::Relayed(id, answer) => {
-                if let Some(call) = self.calls.close(id) {
-                    self.call_answered(call, *answer, now, out);
+                if let Some(call) = self.node.calls.close(id) {
+                    self.call_answered(call, *answer);
                 }
             }
-            PeerMessage::Want(shards) => self.wanted_by(from, &shards, now, out),
-            PeerMessage::Offer(shard, epoch) => self.offered(from, (shard, epoch), now, out),
-            PeerMessage::Ready(shard, epoch) => self.moves.ready(shard, from, epoch),
+            PeerMessage::Want(shards) => self.wanted_by(from, &shards),
+            PeerMessage::Offer(shard, epoch) => self.offered(from, (shard, epoch)),
+            PeerMessage::Ready(shard, epoch) => self.node.moves.ready(shard, from, epoch),
             PeerMessage::Decline(shard, epoch) => {
-                self.waits.refused_at = Some(now.monotonic);
-                if self.moves.declined(shard, from, epoch) {
-                    out.push(NodeEffect::Unfreeze(shard));
+                self.node.waits.refused_at = Some(self.now.monotonic);
+                if self.node.moves.declined(shard, from, epoch) {
+                    self.out.push(NodeEffect::Unfreeze(shard));
                 }
             }
             PeerMessage::Cancel(shard, epoch) => {
-                if self.moves.cancelled(shard, from, epoch) {
-                    out.push(NodeEffect::Discard(shard));
+                if self.node.moves.cancelled(shard, from, epoch) {
+                    self.out.push(NodeEffect::Discard(shard));
                 }
             }
             PeerMessage::Changed(version) => self.map_changed(version),
@@ -69,59 +68,53 @@ impl Node {
     }
 
     const fn map_changed(&mut self, version: MapVersion) {
-        if self.view.content().version.0 != version.0 {
-            self.calls.read_due = true;
+        if self.node.view.content().version.0 != version.0 {
+            self.node.calls.read_due = true;
         }
     }
 
-    fn asked_by(
-        &mut self,
-        from: NodeIncarnation,
-        ask: Ask,
-        now: Moment,
-        out: &mut Vec<NodeEffect>,
-    ) {
-        self.peers.hear(from, now.monotonic, ask.live.is_some());
-        let conflict =
-            ask.live.is_some() && self.store.run().is_some() && ask.live != self.store.run();
+    fn asked_by(&mut self, from: NodeIncarnation, ask: Ask) {
+        self.node.peers.hear(from, self.now.monotonic, ask.live.is_some());
+        let conflict = ask.live.is_some()
+            && self.node.store.run().is_some()
+            && ask.live != self.node.store.run();
         if conflict && !is_on(Breach::OwnershipIgnoresOtherRuns) {
-            self.renew_at_once |= !self.store.is_away(now.monotonic, &self.params);
-            self.store.conflict(now.monotonic);
+            self.node.own.hurries |=
+                !self.node.store.is_away(self.now.monotonic, &self.node.params);
+            self.node.store.conflict(self.now.monotonic);
         }
-        let fits = ask.digest == self.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
-        let settled = self.waits.first_wait_is_over(now.monotonic, &self.params);
-        if fits && settled && !self.confirmations.is_bound(from) {
-            self.confirmations.give(from, now.monotonic);
-            out.push(NodeEffect::Say(from, Box::new(PeerMessage::Confirm(ask.number))));
+        let fits = ask.digest == self.node.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
+        let settled = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
+        if fits && settled && !self.node.confirmations.is_bound(from) {
+            self.node.confirmations.give(from, self.now.monotonic);
+            self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Confirm(ask.number))));
         }
-        let read = self.view.content();
+        let read = self.node.view.content();
         if !fits && read.run == ask.read.0 && read.version > ask.read.1 {
             let newer = PeerMessage::Newer(Box::new(read.clone()));
-            out.push(NodeEffect::Say(from, Box::new(newer)));
+            self.out.push(NodeEffect::Say(from, Box::new(newer)));
         }
     }
 
     /// A member has read a newer content of the same run: it counts as if this node had read it. What came of this
     /// node's own changes shows only when it reads the store itself.
-    fn take_newer(&mut self, content: Snapshot, now: Moment, out: &mut Vec<NodeEffect>) {
-        let read = self.view.content();
+    fn take_newer(&mut self, content: Snapshot) {
+        let read = self.node.view.content();
         let newer = content.run == read.run && content.version > read.version;
-        let me = self.lease.incarnation;
+        let me = self.node.lease.incarnation;
         if newer && content.leases.iter().any(|lease| lease.incarnation == me) {
-            self.adopt(content, now, out);
+            self.adopt(content);
         }
     }
 
-    fn call_for(
-        &mut self,
-        member: NodeIncarnation,
-        its_id: CallId,
-        call: Box<StoreCall>,
-        out: &mut Vec<NodeEffect>,
-    ) {
-        let id = self.calls.next_id();
-        if self.peers.relay(id, member, its_id) {
-            out.push(NodeEffect::CallStore { id, call, deadline: self.params.call_time() });
+    fn call_for(&mut self, member: NodeIncarnation, its_id: CallId, call: Box<StoreCall>) {
+        let id = self.node.calls.next_id();
+        if self.node.peers.relay(id, member, its_id) {
+            self.out.push(NodeEffect::CallStore {
+                id,
+                call,
+                deadline: self.node.params.call_time(),
+            });
         }
     }
 }

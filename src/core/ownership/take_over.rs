@@ -11,36 +11,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::balance::assign;
+use super::balance::{Heir, assign};
 use super::calls::{Change, HomeChange};
 use super::ids::{Counter, Epoch, NodeIncarnation};
+use super::lease::LeaseHead;
 use super::moment::Moment;
-use super::node::{Node, NodePhase};
-use super::open_call::Purpose;
+use super::node::Node;
 use super::shard::{Home, ShardId};
 use super::view::ShardKnown;
 use crate::mutation::{Breach, is_on};
 
-impl Node {
-    /// The next change, if there is one to make. What it asks for binds from here on.
-    pub(super) fn next_change(&mut self, now: Moment) -> Option<(Purpose, Change)> {
-        if !self.calls.may_change() || !self.lease_counts(now) {
-            return None;
-        }
-        if let Some(change) = self.next_hand_over() {
-            return Some((Purpose::Change, change));
-        }
-        match self.phase {
-            NodePhase::Leaving => Some((Purpose::Leave, self.leaving_change(now)?)),
-            NodePhase::Member => Some((Purpose::Change, self.next_take_over(now)?)),
-            NodePhase::Joining | NodePhase::Gone => None,
-        }
+/// A node at one moment, as it judges the others.
+pub(super) struct Judge<'a> {
+    pub(super) node: &'a Node,
+    pub(super) now: Moment,
+}
+
+impl Judge<'_> {
+    /// Members that renew and do not leave: they may get shards. Each with its load.
+    pub(super) fn heirs(&self) -> Vec<Heir> {
+        let loads = self.node.view.loads();
+        let lives = |node: NodeIncarnation| {
+            let stillness = self.node.watch.stillness(node, self.now.monotonic);
+            stillness.is_some_and(|(_, still)| still < self.node.params.lease)
+        };
+        let heads = self.node.view.heads().values();
+        let me = self.node.lease.incarnation;
+        let stays = heads.filter(|head| {
+            let node = head.incarnation;
+            let leaves =
+                if node == me { self.node.lease.leaving } else { self.node.view.is_leaving(node) };
+            !leaves && (node == me || lives(node))
+        });
+        let heir = |head: &LeaseHead| Heir {
+            node: head.incarnation,
+            name: head.name.clone(),
+            load: loads.get(&head.incarnation).copied().unwrap_or(0),
+        };
+        stays.map(heir).collect()
     }
 
     fn change(&self, homes: Vec<HomeChange>) -> Change {
         // A renewal sent after this change makes it void: see `open_call`.
-        let me = self.lease.incarnation;
-        let still = vec![(me, self.own.counter())];
+        let me = self.node.lease.incarnation;
+        let still = vec![(me, self.node.own.counter())];
         Change { by: me, still, remove: Vec::new(), add: None, homes }
     }
 
@@ -49,14 +63,15 @@ impl Node {
             Some(epoch) => epoch.number + 1,
             None => 1,
         };
-        Epoch { number, taker: self.lease.incarnation }
+        Epoch { number, taker: self.node.lease.incarnation }
     }
 
-    fn next_hand_over(&mut self) -> Option<Change> {
-        let ready = self.moves.that_are_ready();
+    /// Hands over what is ready.
+    pub(super) fn hand_over(&self) -> Option<Change> {
+        let ready = self.node.moves.that_are_ready();
         let homes: Vec<HomeChange> = ready
             .into_iter()
-            .filter(|(_, to, _)| self.view.is_member(*to))
+            .filter(|(_, to, _)| self.node.view.is_member(*to))
             .map(|(shard, node, epoch)| {
                 let new = Some(Home { node, epoch: self.next_epoch(Some(epoch)) });
                 HomeChange { shard, read: Some(epoch), new }
@@ -65,18 +80,17 @@ impl Node {
         if homes.is_empty() {
             return None;
         }
-        self.moves.asked();
         Some(self.change(homes))
     }
 
     /// Ends the membership when everything is handed over, or when there is no other node to take it.
-    fn leaving_change(&mut self, now: Moment) -> Option<Change> {
-        let held = self.moves.held();
-        if !held.is_empty() && !self.heirs(now).is_empty() {
+    pub(super) fn leaving(&self) -> Option<Change> {
+        let held = self.node.moves.held();
+        if !held.is_empty() && !self.heirs().is_empty() {
             return None;
         }
-        let me = self.lease.incarnation;
-        let stored = self.view.shards().filter(|(_, known)| known.stored_node == Some(me));
+        let me = self.node.lease.incarnation;
+        let stored = self.node.view.shards().filter(|(_, known)| known.stored_node == Some(me));
         let vacant = |(shard, known): (ShardId, &ShardKnown)| HomeChange {
             shard,
             read: known.stored,
@@ -84,32 +98,34 @@ impl Node {
         };
         let mut change = self.change(stored.map(vacant).collect());
         change.remove.push(me);
-        self.waits.leave_asked = true;
         Some(change)
     }
 
-    fn next_take_over(&mut self, now: Moment) -> Option<Change> {
-        let heads = self.view.heads().keys().copied();
-        let me = self.lease.incarnation;
+    /// Takes over from the dead, and gives homes to shards without one. Comes with the nodes that the caller is bound
+    /// towards from here on.
+    pub(super) fn take_over(&self) -> Option<(Change, Vec<NodeIncarnation>)> {
+        let heads = self.node.view.heads().keys().copied();
+        let me = self.node.lease.incarnation;
         let dead: BTreeMap<NodeIncarnation, Counter> = heads
             .filter(|node| *node != me)
-            .filter_map(|node| Some((node, self.dead_counter(node, now)?)))
+            .filter_map(|node| Some((node, self.dead_counter(node)?)))
             .collect();
         let gone: BTreeSet<NodeIncarnation> =
-            self.waits.orphans().filter(|home| self.is_gone(*home, now)).collect();
-        let all = self.waits.first_wait_is_over(now.monotonic, &self.params);
+            self.node.waits.orphans().filter(|home| self.is_gone(*home)).collect();
+        let all = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
         let left = |known: &ShardKnown| match known.node {
             None => all,
             Some(home) => dead.contains_key(&home) || gone.contains(&home),
         };
         let stored_left =
             |known: &ShardKnown| known.stored_node.is_some_and(|home| dead.contains_key(&home));
-        let known_by_all = |node| dead.contains_key(&node) || self.view.knows_me(node);
+        let known_by_all = |node| dead.contains_key(&node) || self.node.view.knows_me(node);
         let stranger = is_on(Breach::OwnershipTakesAsStranger);
-        if !self.view.others().all(known_by_all) && !stranger {
+        if !self.node.view.others().all(known_by_all) && !stranger {
             return None;
         }
         let shards: Vec<(ShardId, ShardKnown)> = self
+            .node
             .view
             .shards()
             .filter(|(_, known)| left(known) || stored_left(known))
@@ -118,14 +134,14 @@ impl Node {
         if dead.is_empty() && shards.is_empty() {
             return None;
         }
-        let homes = self.new_homes(&shards, &dead, &left, now);
+        let homes = self.new_homes(&shards, &dead, &left);
         let mut change = self.change(homes);
         if !is_on(Breach::OwnershipTakesWithoutCounter) {
             change.still.extend(dead.iter().map(|(node, counter)| (*node, *counter)));
         }
         change.remove.extend(dead.keys());
-        dead.keys().chain(&gone).for_each(|node| self.confirmations.bind(*node));
-        Some(change)
+        let asked = dead.keys().chain(&gone).copied().collect();
+        Some((change, asked))
     }
 
     /// Where shards without a living home go. One whose home is alive, though the store shows a dead one, is
@@ -135,18 +151,18 @@ impl Node {
         shards: &[(ShardId, ShardKnown)],
         dead: &BTreeMap<NodeIncarnation, Counter>,
         left: &dyn Fn(&ShardKnown) -> bool,
-        now: Moment,
     ) -> Vec<HomeChange> {
-        let lives = |node: NodeIncarnation| self.view.is_member(node) && !dead.contains_key(&node);
+        let lives =
+            |node: NodeIncarnation| self.node.view.is_member(node) && !dead.contains_key(&node);
         let keeps = |known: &ShardKnown| match (known.node, known.stored_node) {
             (Some(node), _) if !left(known) => Some(node),
             (_, Some(node)) if lives(node) => Some(node),
             _ => None,
         };
-        let mut heirs = self.heirs(now);
+        let mut heirs = self.heirs();
         heirs.retain(|heir| lives(heir.node));
         let open = shards.iter().filter(|(_, known)| keeps(known).is_none());
-        let total = usize::from(self.params.shards);
+        let total = usize::from(self.node.params.shards);
         let homes = assign(open.map(|(shard, _)| *shard), heirs, total);
         let change = |(shard, known): &(ShardId, ShardKnown)| {
             let node = keeps(known).or_else(|| homes.get(shard).copied())?;
@@ -161,28 +177,31 @@ impl Node {
     }
 
     /// Where a member's counter stands, if the member counts as dead.
-    fn dead_counter(&self, node: NodeIncarnation, now: Moment) -> Option<Counter> {
-        let (counter, still) = self.watch.stillness(node, now.monotonic)?;
-        let known = self.view.heads().get(&node)?;
-        let same_name = known.name == self.lease.name;
-        let free = self.confirmations.is_free_of(node, now.monotonic, &self.params);
+    fn dead_counter(&self, node: NodeIncarnation) -> Option<Counter> {
+        let (counter, still) = self.node.watch.stillness(node, self.now.monotonic)?;
+        let known = self.node.view.heads().get(&node)?;
+        let same_name = known.name == self.node.lease.name;
+        let free = self.node.confirmations.is_free_of(node, self.now.monotonic, &self.node.params);
         let needs_me = same_name || self.is_needed_by(node);
-        let wait = if needs_me { self.params.lease } else { self.params.stranger_wait() };
+        let wait = if needs_me { self.node.params.lease } else { self.node.params.stranger_wait() };
         (free && still >= wait).then_some(counter)
     }
 
     /// Whether a home that is no member can speak no more.
-    fn is_gone(&self, home: NodeIncarnation, now: Moment) -> bool {
-        let wait =
-            if self.is_needed_by(home) { self.params.lease } else { self.params.stranger_wait() };
-        let passed = self.waits.orphaned_for(home, now.monotonic);
+    fn is_gone(&self, home: NodeIncarnation) -> bool {
+        let wait = if self.is_needed_by(home) {
+            self.node.params.lease
+        } else {
+            self.node.params.stranger_wait()
+        };
+        let passed = self.node.waits.orphaned_for(home, self.now.monotonic);
         passed.is_some_and(|passed| passed >= wait)
-            && self.confirmations.is_free_of(home, now.monotonic, &self.params)
+            && self.node.confirmations.is_free_of(home, self.now.monotonic, &self.node.params)
     }
 
     /// Whether that node can speak without its lease only if this one confirms it.
     fn is_needed_by(&self, node: NodeIncarnation) -> bool {
-        let knows = self.view.knows_me(node) || self.waits.alone.contains(&node);
+        let knows = self.node.view.knows_me(node) || self.node.waits.alone.contains(&node);
         knows || is_on(Breach::OwnershipTakesAsStranger)
     }
 }

@@ -1,0 +1,136 @@
+//! One event of a node: the node, the time and the effects so far. What the event leads to is in the files of
+//! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
+
+use super::calls::StoreAnswer;
+use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
+use super::ids::RunId;
+use super::moment::Moment;
+use super::node::{Node, NodePhase};
+use super::take_over::Judge;
+use crate::mutation::{Breach, is_on};
+
+/// See the module's text.
+pub(super) struct Step<'a> {
+    pub(super) node: &'a mut Node,
+    pub(super) now: Moment,
+    pub(super) out: &'a mut Vec<NodeEffect>,
+}
+
+impl Step<'_> {
+    /// The others as this node sees them now.
+    pub(super) fn judge(&self) -> Judge<'_> {
+        Judge { node: self.node, now: self.now }
+    }
+
+    /// Takes the event.
+    pub(super) fn take(mut self, event: NodeEvent) {
+        self.notice_lapse();
+        match event {
+            NodeEvent::Tick => {}
+            NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer),
+            NodeEvent::StoreSilent(id) => self.store_silent(id),
+            NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
+            NodeEvent::FiguresChanged { figures, urgent } => {
+                self.node.lease.figures = figures;
+                self.node.own.hurries |= urgent;
+            }
+            NodeEvent::LeaveWanted => self.want_to_leave(),
+            NodeEvent::Received(shard) => self.records_received(shard),
+        }
+        self.act();
+        self.report_standing();
+    }
+
+    /// The right to speak may have been lost since the last event: then it is lost before anything else is done.
+    fn notice_lapse(&mut self) {
+        let standing = self.node.standing(self.now);
+        if let (Ok(_), Err(reason)) = (self.node.reported, standing) {
+            self.node.reported = Err(reason);
+            self.out.push(NodeEffect::Standing(standing));
+            if !is_on(Breach::OwnershipKeepsWhatWaits) {
+                self.out.push(NodeEffect::DropWaiting);
+            }
+        }
+    }
+
+    fn report_standing(&mut self) {
+        self.notice_lapse();
+        if self.node.lease_counts(self.now) && self.node.phase != NodePhase::Gone {
+            self.node.own.count();
+        }
+        let standing = self.node.standing(self.now);
+        if standing != self.node.reported {
+            self.node.reported = standing;
+            self.out.push(NodeEffect::Standing(standing));
+        }
+    }
+
+    /// What the node does of its own accord.
+    fn act(&mut self) {
+        if self.node.phase == NodePhase::Gone {
+            return;
+        }
+        if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
+            self.call_failed(late);
+        }
+        if self.node.store.has_returned(self.now.monotonic, &self.node.params) {
+            self.node.calls.read_due = true;
+        }
+        if self.node.phase != NodePhase::Joining {
+            self.ask_members();
+            self.move_shards();
+        }
+        if self.node.calls.is_free(self.now.monotonic) {
+            self.call_store();
+        }
+    }
+
+    fn want_to_leave(&mut self) {
+        match self.node.phase {
+            NodePhase::Joining => {
+                self.node.phase = NodePhase::Gone;
+                self.out.push(NodeEffect::Left);
+            }
+            NodePhase::Member => {
+                self.node.phase = NodePhase::Leaving;
+                self.node.lease.leaving = true;
+                self.node.own.hurries = true;
+            }
+            NodePhase::Leaving | NodePhase::Gone => {}
+        }
+    }
+
+    /// The store has taken this incarnation off the membership.
+    pub(super) fn end_membership(&mut self) {
+        let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leave_asked;
+        self.node.phase = NodePhase::Gone;
+        self.out.push(if leaves { NodeEffect::Left } else { NodeEffect::TakeNewIncarnation });
+    }
+
+    /// A run of the store has answered.
+    pub(super) fn heard_run(&mut self, run: RunId) {
+        let speaks = self.node.reported.is_ok();
+        if self.node.store.answered(run, speaks, self.now) {
+            self.node.watch.restart();
+            self.node.waits.restart();
+        }
+    }
+
+    fn store_silent(&mut self, id: CallId) {
+        if let Some(call) = self.node.calls.close(id) {
+            self.call_failed(call);
+        } else {
+            self.node.peers.end_relay(id);
+        }
+    }
+
+    fn store_answered(&mut self, id: CallId, answer: StoreAnswer) {
+        if let Some((member, its_id)) = self.node.peers.end_relay(id) {
+            let message = PeerMessage::Relayed(its_id, Box::new(answer));
+            return self.out.push(NodeEffect::Say(member, Box::new(message)));
+        }
+        if let Some(call) = self.node.calls.close(id) {
+            self.call_answered(call, answer);
+        }
+    }
+}
