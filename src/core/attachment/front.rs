@@ -20,87 +20,23 @@
 //! [`FrontAttachment::may_read`]. Call [`FrontAttachment::deadline_passed`] at [`FrontAttachment::deadline`].
 
 mod home_said;
+mod leaving;
+mod port;
 
 use std::time::{Duration, Instant};
 
 use super::held::{HeldLimits, HeldMessages, TakenDigests};
 use super::replies::OwedReplies;
-use crate::core::node_link::{
-    AgentTransport, Attach, AttachmentId, CloseOrder, Detach, DetachReason, ForAgentKind, Handle,
-    HeartbeatsEntry, ToHome,
-};
-use crate::core::ownership::{Home, MapVersion, NodeIncarnation};
+use crate::core::node_link::{Attach, AttachmentId, DetachReason, Handle, HeartbeatsEntry, ToHome};
+use crate::core::ownership::Home;
 use crate::ident::SequenceNum;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
-use crate::opamp::digest::Digest;
+
+pub use port::{AgentAbout, FrontMoment, FrontPolicy, FrontPort};
 
 /// A state that was sent on within this time is told once more by a home that takes over.
 const FORWARDED_LATELY: Duration = Duration::from_secs(60);
-
-/// What the front asks of its surroundings. Effects happen in the order of the calls.
-pub trait FrontPort {
-    /// Gives the digests of a message's parts to `put`, and returns the id of their key.
-    fn digest(&mut self, scan: &AgentScan<'_>, put: &mut dyn FnMut(u32, Digest)) -> u64;
-    /// Sends a frame to the home, on the agent's stream.
-    fn to_home(&mut self, home: NodeIncarnation, message: &ToHome<'_>);
-    /// Adds an entry to the next batch for the home.
-    fn heartbeats(&mut self, home: NodeIncarnation, entry: HeartbeatsEntry);
-    /// Writes a message to the agent. [`FrontAttachment::written`] follows with its number, unless that is 0.
-    fn to_agent(&mut self, kind: ForAgentKind, number: u64, bytes: &[u8]);
-    /// Writes one reply of the front's own.
-    fn acknowledge(&mut self);
-    /// Pings the agent. [`FrontAttachment::ponged`] follows if it answers this very ping.
-    fn ping(&mut self, question: u32);
-    /// Closes the connection. With [`CloseOrder::Cloned`], the agent is given another uid first.
-    fn close(&mut self, order: CloseOrder);
-    /// The map has changed: it must be read up to this version.
-    fn read_map(&mut self, version: MapVersion);
-}
-
-/// What the configuration decides for every attachment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrontPolicy {
-    /// How long an agent waits for its home's reply: a little longer than the home itself takes.
-    pub reply_bound: Duration,
-    /// When an attach that found no answer, or was put off, is repeated.
-    pub attach_again: Duration,
-    /// How long what a lost connection said is held for its home.
-    pub leaving_max: Duration,
-    /// Messages of one agent that may be held.
-    pub held_messages_max: usize,
-    /// Bytes of one agent that may be held.
-    pub held_bytes_max: usize,
-    /// Bytes that may wait for one agent, at its home and here.
-    pub agent_bytes_max: u32,
-}
-
-/// When an event happens.
-#[derive(Debug, Clone, Copy)]
-pub struct FrontMoment<'a> {
-    /// The time.
-    pub now: Instant,
-    /// The configuration's decisions.
-    pub policy: &'a FrontPolicy,
-}
-
-impl FrontMoment<'_> {
-    const fn limits(&self) -> HeldLimits {
-        let FrontPolicy { held_messages_max, held_bytes_max, .. } = *self.policy;
-        HeldLimits { messages_max: held_messages_max, bytes_max: held_bytes_max }
-    }
-}
-
-/// Who the agent is, as far as its connection shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentAbout {
-    /// How it is connected.
-    pub transport: AgentTransport,
-    /// See [`Attach::client`].
-    pub client: u8,
-    /// See [`Attach::identity`].
-    pub identity: Box<[u8]>,
-}
 
 /// The way to the home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,24 +203,6 @@ impl FrontAttachment {
         }
     }
 
-    /// The connection is over. What it said and the home has not confirmed is still held for a while.
-    pub fn closed<P: FrontPort>(
-        &mut self,
-        reason: DetachReason,
-        moment: &FrontMoment<'_>,
-        port: &mut P,
-    ) {
-        if self.stage != ConnectionStage::Open {
-            return;
-        }
-        self.replies.waive();
-        // Another connection may have the session by the time that this one gets in: what it says is old then.
-        self.is_late = self.id.is_none();
-        let until = Some(moment.now + moment.policy.leaving_max);
-        self.stage = ConnectionStage::Leaving { reason, until };
-        self.leave_if_done(port);
-    }
-
     /// When to call [`FrontAttachment::deadline_passed`].
     pub fn deadline(&self) -> Option<Instant> {
         let again = match self.way {
@@ -375,36 +293,6 @@ impl FrontAttachment {
         {
             let after = self.held.last();
             port.heartbeats(home.node, HeartbeatsEntry { handle: self.handle, after, last });
-        }
-    }
-
-    fn leave_if_done<P: FrontPort>(&mut self, port: &mut P) {
-        if self.held.is_empty() {
-            self.leave(port);
-        }
-    }
-
-    fn leave_if_reached<P: FrontPort>(&mut self, port: &mut P) {
-        if self.way != Way::Away {
-            self.leave(port);
-        }
-    }
-
-    /// Ends a connection that is closed. A home that is out of reach will hear that the front has it no more.
-    fn leave<P: FrontPort>(&mut self, port: &mut P) {
-        if let ConnectionStage::Leaving { reason, .. } = self.stage {
-            self.tell_detach(reason, port);
-            self.stage = ConnectionStage::Over;
-        }
-    }
-
-    /// Tells the home that the connection is over, and whether something that it said is lost with it.
-    fn tell_detach<P: FrontPort>(&self, reason: DetachReason, port: &mut P) {
-        if let Way::Attached { home, .. } | Way::Attaching { home, .. } = self.way {
-            let (heartbeats, missed) =
-                (self.held.heartbeats(), self.held.is_any_lost() || self.is_late);
-            let detach = Detach { reason, heartbeats, missed };
-            port.to_home(home.node, &ToHome::Detach(self.handle, detach));
         }
     }
 }

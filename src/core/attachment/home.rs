@@ -19,99 +19,35 @@
 //! left out. While the shard is frozen for a hand-over the shell answers every frame with `NotMine` instead.
 
 mod newcomers;
+mod port;
 mod record;
+mod session_side;
 mod unwritten;
 
 use std::time::{Duration, Instant};
 
 use crate::core::node_link::{
-    AgentReport, AgentTransport, Attach, Attached, AttachmentId, CloseOrder, Detach, DetachReason,
-    ForAgentKind, Handle, HeartbeatsEntry, Needs, Numbered, ToFront,
+    AgentReport, AgentTransport, Attach, Attached, AttachmentId, Detach, DetachReason, Handle,
+    HeartbeatsEntry, Needs, Numbered, ToFront,
 };
-use crate::core::ownership::{Epoch, NodeIncarnation};
-use crate::ident::{ConnectionId, InstanceUid, SequenceNum};
+use crate::core::ownership::NodeIncarnation;
+use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::field_set::FieldSet;
 
 use newcomers::Candidate;
-pub use newcomers::Newcomer;
+pub use port::{ConnectionAt, HomeMoment, HomePolicy, HomePort, Newcomer, SessionCall};
 pub use record::HomeRecord;
 pub use unwritten::Unwritten;
 
 /// For how long a loss is remembered. A front notices a dead connection within that time.
 const GAP_MEMORY: Duration = Duration::from_secs(60);
 
-/// What the home asks of its surroundings.
-pub trait HomePort<'a> {
-    /// Sends a frame to a front, on the agent's stream. One whose link is down is left out.
-    fn to_front(&mut self, front: NodeIncarnation, message: &ToFront<'_>);
-    /// The parts of a message that travelled as a digest alone, are not given up, and that the session does not
-    /// have under this digest; all of them, if it has another key of digests.
-    fn needs(&self, report: &AgentReport<'_>) -> FieldSet;
-    /// The session must be called like this once the entry has returned.
-    fn session(&mut self, call: SessionCall<'a>);
-    /// A number above all that this home has given in its life.
-    fn next_number(&mut self) -> u64;
-}
-
-/// An event for the session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionCall<'a> {
-    /// A connection has the session from now on (`connection_opened`, `request_opened`).
-    Open {
-        /// The connection and its agent.
-        newcomer: Newcomer,
-        /// Messages before the next one may be lost: the agent must be asked for its full state (R6).
-        gap: bool,
-        /// Something may be unwritten that a former connection of this home was to bring (`detach`).
-        unwritten: bool,
-    },
-    /// The agent said something. Parts whose digest the session has are left out of the bytes.
-    Message(AgentReport<'a>),
-    /// The agent sent heartbeats, which its front has answered; this is the number of the last one. Numbers up to
-    /// it are no gap. One that the session has heard of says nothing new.
-    Heartbeats(SequenceNum),
-    /// Something that the agent said is lost: it must be asked for its full state (R6).
-    Missed,
-    /// The agent is alive (`heard`).
-    Heard,
-    /// Replies are overdue (`reply_overdue`).
-    ReplyOverdue,
-    /// The connection is over (`connection_lost`, `connection_renamed`, `drained`, `request_closed`).
-    Lost {
-        /// Why.
-        reason: DetachReason,
-        /// Something may be unwritten (`bytes_unwritten`).
-        unwritten: bool,
-    },
-}
-
-/// What the configuration decides for every attachment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HomePolicy {
-    /// How long each of the two questions before a replacement waits for its answer.
-    pub answer_wait: Duration,
-    /// Bytes that a front may have under way unconfirmed for one agent.
-    pub credit: u32,
-}
-
-/// When and where an event happens.
-#[derive(Debug, Clone, Copy)]
-pub struct HomeMoment<'a> {
-    /// The time.
-    pub now: Instant,
-    /// The home's tenure.
-    pub epoch: Epoch,
-    /// The configuration's decisions.
-    pub policy: &'a HomePolicy,
-}
-
 /// The connection that has the session.
 #[derive(Debug, Clone)]
 struct Current {
     id: AttachmentId,
-    front: NodeIncarnation,
-    connection: ConnectionId,
+    at: ConnectionAt,
     transport: AgentTransport,
     /// The content of all messages up to this number is the session's.
     had: u64,
@@ -162,29 +98,24 @@ impl HomeAttachment {
         self.current.as_ref().map_or(0, |current| current.unwritten.bytes())
     }
 
-    const fn handle(&self, connection: ConnectionId) -> Handle {
-        Handle { uid: self.uid, connection }
+    const fn handle(&self, at: ConnectionAt) -> Handle {
+        Handle { uid: self.uid, connection: at.connection }
     }
 
     /// The current connection, if it is this one.
-    fn current_at(
-        &mut self,
-        from: NodeIncarnation,
-        connection: ConnectionId,
-    ) -> Option<&mut Current> {
-        self.current.as_mut().filter(|it| it.front == from && it.connection == connection)
+    fn current_at(&mut self, at: ConnectionAt) -> Option<&mut Current> {
+        self.current.as_mut().filter(|it| it.at == at)
     }
 
     /// The agent said something. A message of a connection that does not have the session is left aside: if it is
     /// never taken, the agent's next number is a gap.
     pub fn message<'a, P: HomePort<'a>>(
         &mut self,
-        from: NodeIncarnation,
-        handle: Handle,
+        at: ConnectionAt,
         message: &Numbered<'a>,
         port: &mut P,
     ) {
-        let Some(current) = self.current_at(from, handle.connection) else { return };
+        let Some(current) = self.current_at(at) else { return };
         if message.number <= current.had {
             // The front may have missed that it was taken.
             current.told = 0;
@@ -201,7 +132,7 @@ impl HomeAttachment {
             self.take(&message.report, port);
         } else {
             let needs = Needs { number: message.number, parts };
-            port.to_front(from, &ToFront::Needs(handle, needs));
+            port.to_front(at.front, &ToFront::Needs(self.handle(at), needs));
         }
     }
 
@@ -225,115 +156,53 @@ impl HomeAttachment {
         entry: &HeartbeatsEntry,
         port: &mut P,
     ) {
-        let current = self.current_at(from, entry.handle.connection);
+        let at = ConnectionAt { front: from, connection: entry.handle.connection };
+        let current = self.current_at(at);
         if current.is_some_and(|current| current.had == entry.after) {
             port.session(SessionCall::Heartbeats(entry.last));
         }
     }
 
     /// Everything up to a number is written to the agent.
-    pub fn written(&mut self, from: NodeIncarnation, handle: Handle, number: u64) {
-        if let Some(current) = self.current_at(from, handle.connection) {
+    pub fn written(&mut self, at: ConnectionAt, number: u64) {
+        if let Some(current) = self.current_at(at) {
             current.unwritten.written(number);
         }
-    }
-
-    /// After the calls of an event: tells the front what was taken, unless something else has.
-    pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
-        let uid = self.uid;
-        if let Some(current) = &mut self.current
-            && current.told < current.had
-            && current.reached
-        {
-            current.told = current.had;
-            let handle = Handle { uid, connection: current.connection };
-            port.to_front(current.front, &ToFront::Confirmed(handle, current.had));
-        }
-    }
-
-    /// The session has something for the agent. `false`: the credit is used up; what waited is dropped, and the
-    /// connection closes.
-    pub fn for_agent<'a, P: HomePort<'a>>(
-        &mut self,
-        kind: ForAgentKind,
-        bytes: &[u8],
-        epoch: Epoch,
-        port: &mut P,
-    ) -> bool {
-        let uid = self.uid;
-        let Some(current) = &mut self.current else { return true };
-        if current.closing {
-            return true;
-        }
-        let Some(message) = current.unwritten.add(kind, bytes) else {
-            self.close(CloseOrder::Overflowed, port);
-            return false;
-        };
-        if current.reached {
-            current.told = current.had;
-            let handle = Handle { uid, connection: current.connection };
-            let message = message.to_send(epoch.number, current.had);
-            port.to_front(current.front, &ToFront::ForAgent(handle, message));
-        }
-        true
-    }
-
-    /// When the session wants to be called for an overdue reply.
-    pub fn reply_due(&mut self, at: Option<Instant>) {
-        if let Some(current) = &mut self.current {
-            current.reply_due = at;
-        }
-    }
-
-    /// The session closes the connection. Returns whether something may be unwritten.
-    pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) -> bool {
-        let uid = self.uid;
-        let Some(current) = &mut self.current else { return false };
-        let unwritten = current.unwritten.is_any();
-        if !current.closing {
-            let handle = Handle { uid, connection: current.connection };
-            port.to_front(current.front, &ToFront::Close(handle, order));
-        }
-        if order.lets_go() {
-            self.current = None;
-        } else {
-            current.closing = order != CloseOrder::Draining;
-        }
-        unwritten
     }
 
     /// A connection is over, or its front knows nothing of it.
     pub fn detach<'a, P: HomePort<'a>>(
         &mut self,
-        from: NodeIncarnation,
-        handle: Handle,
+        at: ConnectionAt,
         detach: &Detach,
-        (moment, port): (&HomeMoment<'_>, &mut P),
+        moment: &HomeMoment<'_>,
+        port: &mut P,
     ) {
-        self.drop_candidate(from, handle.connection);
+        self.drop_candidate(at);
         if detach.missed && !is_on(Breach::AttachmentIgnoresGap) {
             port.session(SessionCall::Missed);
             // What the present connection says next may be older than what is lost.
             self.missed = Some(moment.now + GAP_MEMORY);
         }
-        let Some(current) = self.current_at(from, handle.connection) else { return };
+        let Some(current) = self.current_at(at) else { return };
         current.closing = true;
         if let Some(last) = detach.heartbeats {
             port.session(SessionCall::Heartbeats(last));
         }
         self.lose(detach.reason, port);
-        self.admit_candidate((moment, port));
+        self.admit_candidate(moment, port);
     }
 
     /// The front has named all attachments that it has. What it did not name is over.
     pub fn not_here<'a, P: HomePort<'a>>(
         &mut self,
         front: NodeIncarnation,
-        (moment, port): (&HomeMoment<'_>, &mut P),
+        moment: &HomeMoment<'_>,
+        port: &mut P,
     ) {
-        if self.current.as_ref().is_some_and(|it| it.front == front && !it.reached) {
+        if self.current.as_ref().is_some_and(|it| it.at.front == front && !it.reached) {
             self.lose(DetachReason::Lost, port);
-            self.admit_candidate((moment, port));
+            self.admit_candidate(moment, port);
         }
     }
 
@@ -341,22 +210,23 @@ impl HomeAttachment {
     pub fn front_gone<'a, P: HomePort<'a>>(
         &mut self,
         front: NodeIncarnation,
-        (moment, port): (&HomeMoment<'_>, &mut P),
+        moment: &HomeMoment<'_>,
+        port: &mut P,
     ) {
         self.link_lost(front);
-        if self.current.as_ref().is_some_and(|current| current.front == front) {
+        if self.current.as_ref().is_some_and(|current| current.at.front == front) {
             port.session(SessionCall::Missed);
             self.missed = Some(moment.now + GAP_MEMORY);
         }
-        self.not_here(front, (moment, port));
+        self.not_here(front, moment, port);
     }
 
     /// The link to a front is lost. Its connections may be open: whether they are, the front says when it is back.
     pub fn link_lost(&mut self, front: NodeIncarnation) {
-        if let Some(current) = self.current.as_mut().filter(|it| it.front == front) {
+        if let Some(current) = self.current.as_mut().filter(|it| it.at.front == front) {
             current.reached = false;
         }
-        self.candidate.take_if(|candidate| candidate.newcomer.front == front);
+        self.candidate.take_if(|candidate| candidate.newcomer.at.front == front);
     }
 
     /// When to call [`HomeAttachment::deadline_passed`].
@@ -367,16 +237,13 @@ impl HomeAttachment {
     }
 
     /// Looks at what is overdue.
-    pub fn deadline_passed<'a, P: HomePort<'a>>(
-        &mut self,
-        (moment, port): (&HomeMoment<'_>, &mut P),
-    ) {
+    pub fn deadline_passed<'a, P: HomePort<'a>>(&mut self, moment: &HomeMoment<'_>, port: &mut P) {
         let due = |at: &mut Instant| *at <= moment.now;
         let current = self.current.as_mut();
         if current.is_some_and(|current| current.reply_due.take_if(due).is_some()) {
             port.session(SessionCall::ReplyOverdue);
         }
-        self.answer_overdue((moment, port));
+        self.answer_overdue(moment, port);
     }
 
     fn lose<'a, P: HomePort<'a>>(&mut self, reason: DetachReason, port: &mut P) {
@@ -391,7 +258,8 @@ impl HomeAttachment {
     fn answer_attach<'a, P: HomePort<'a>>(
         &mut self,
         attach: &Attach<'a>,
-        (moment, port): (&HomeMoment<'_>, &mut P),
+        moment: &HomeMoment<'_>,
+        port: &mut P,
     ) {
         let Some(current) = &mut self.current else { return };
         current.reached = true;
@@ -409,13 +277,12 @@ impl HomeAttachment {
             credit: moment.policy.credit,
         };
         current.told = had;
-        let (front, connection) = (current.front, current.connection);
-        let handle = self.handle(connection);
-        port.to_front(front, &ToFront::Attached(handle, attached));
+        let at = current.at;
+        port.to_front(at.front, &ToFront::Attached(self.handle(at), attached));
         if let Some(last) = attach.heartbeats.filter(|_| is_next) {
             port.session(SessionCall::Heartbeats(last));
         }
-        self.repeat_unwritten(attach.had, (moment, port));
+        self.repeat_unwritten(attach.had, moment, port);
         if let Some(report) = taken {
             self.take(&report, port);
         }
@@ -425,17 +292,18 @@ impl HomeAttachment {
     fn repeat_unwritten<'a, P: HomePort<'a>>(
         &mut self,
         had: u64,
-        (moment, port): (&HomeMoment<'_>, &mut P),
+        moment: &HomeMoment<'_>,
+        port: &mut P,
     ) {
         let uid = self.uid;
         let Some(current) = &mut self.current else { return };
         if is_on(Breach::AttachmentForgetsUnwritten) {
             current.unwritten.written(u64::MAX);
         }
-        let handle = Handle { uid, connection: current.connection };
+        let handle = Handle { uid, connection: current.at.connection };
         for message in current.unwritten.after(had) {
             let message = message.to_send(moment.epoch.number, current.had);
-            port.to_front(current.front, &ToFront::ForAgent(handle, message));
+            port.to_front(current.at.front, &ToFront::ForAgent(handle, message));
         }
     }
 }

@@ -34,5 +34,6 @@ mod replies;
 pub use batch::HeartbeatsGather;
 pub use front::{AgentAbout, FrontAttachment, FrontMoment, FrontPolicy, FrontPort};
 pub use home::{
-    HomeAttachment, HomeMoment, HomePolicy, HomePort, HomeRecord, Newcomer, SessionCall, Unwritten,
+    ConnectionAt, HomeAttachment, HomeMoment, HomePolicy, HomePort, HomeRecord, Newcomer,
+    SessionCall, Unwritten,
 };

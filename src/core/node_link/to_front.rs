@@ -34,7 +34,7 @@ pub enum ToFront<'a> {
 pub struct Attached {
     /// Its name from now on.
     pub id: AttachmentId,
-    /// The number of the home's tenure: bytes of a lower one are to be dropped.
+    /// The number of the home's tenure: bytes of a lower one must be dropped.
     pub epoch: u64,
     /// The home has the content of all messages up to this one.
     pub had: u64,

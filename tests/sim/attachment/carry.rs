@@ -1,6 +1,6 @@
 //! Carries out what fronts and homes do, and brings frames to them.
 
-use seawall::core::attachment::{HomeAttachment, HomeMoment, SessionCall};
+use seawall::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment, SessionCall};
 use seawall::core::node_link::{
     CloseOrder, Detach, DetachReason, ForAgentKind, Handle, ToFront, ToHome,
 };
@@ -25,7 +25,7 @@ impl World {
                 assert!(!batch.add(entry), "two agents fill no batch");
             }
             FrontEffect::ToAgent(kind, number, bytes) => {
-                self.to_agent(node, handle, kind, &bytes);
+                self.brings(node, handle, kind, &bytes);
                 if number > 0 {
                     self.with_front(node, handle, |front, _, port| front.written(number, port));
                 }
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, node: usize, handle: Handle, kind: ForAgentKind, bytes: &[u8]) {
+    fn brings(&mut self, node: usize, handle: Handle, kind: ForAgentKind, bytes: &[u8]) {
         if kind == ForAgentKind::Answer {
             self.counts_reply(node, handle);
         }
@@ -143,7 +143,7 @@ impl World {
                 let homes = self.nodes[to].homes.keys().filter(|uid| shard_of(**uid) == shard);
                 for uid in homes.copied().collect::<Vec<_>>() {
                     self.with_home(to, uid, |home, moment, port| {
-                        home.not_here(front, (moment, port));
+                        home.not_here(front, moment, port);
                     });
                 }
             }
@@ -170,13 +170,14 @@ impl World {
             return self.send(to, from, frame);
         }
         let front = self.nodes[from].incarnation;
+        let at = ConnectionAt { front, connection: handle.connection };
         self.with_home(to, handle.uid, |home, moment, port| match message {
-            ToHome::Attach(_, attach) => home.attach(front, handle, attach, (moment, port)),
-            ToHome::Message(_, message) => home.message(front, handle, message, port),
-            ToHome::Open(_) => home.open(front, handle, (moment, port)),
-            ToHome::Alive(_, question) => home.alive(front, handle, *question, port),
-            ToHome::Written(_, number) => home.written(front, handle, *number),
-            ToHome::Detach(_, detach) => home.detach(front, handle, detach, (moment, port)),
+            ToHome::Attach(_, attach) => home.attach(at, attach, moment, port),
+            ToHome::Message(_, message) => home.message(at, message, port),
+            ToHome::Open(_) => home.open(at, moment, port),
+            ToHome::Alive(_, question) => home.alive(at, *question, port),
+            ToHome::Written(_, number) => home.written(at, *number),
+            ToHome::Detach(_, detach) => home.detach(at, detach, moment, port),
             ToHome::Heartbeats(_) | ToHome::AllHere(_) => {}
         });
     }
@@ -243,9 +244,8 @@ impl World {
             self.tell(|| format!("  node {node}'s session: {calls:?}"));
         }
         self.grant(node, uid, &wishes);
-        if opened && let Some(offer) = self.nodes[node].homes[&uid].session.offer {
+        if opened && self.nodes[node].homes[&uid].session.offer.is_some() {
             // What was written to an earlier connection may be lost with it.
-            let _ = offer;
             self.make_offer(node, uid);
         }
         self.settle(node, uid);
@@ -279,7 +279,7 @@ impl World {
         let Some(entry) = self.nodes[place.node].homes.get_mut(&uid) else { return };
         let is_owed = entry.epoch == epoch || self.plan.hand_overs;
         if is_owed && !entry.frozen && entry.session.generation == generation {
-            let message = entry.session.to_agent(None, self.now);
+            let message = entry.session.next_message(None, self.now);
             self.says(place.node, uid, ForAgentKind::Answer, &message);
         }
     }
@@ -291,7 +291,7 @@ impl World {
         let asks = homes.filter(|(_, entry)| !entry.frozen && entry.session.has_question(now));
         for uid in asks.map(|(uid, _)| *uid).collect::<Vec<_>>() {
             if let Some(entry) = self.nodes[node].homes.get_mut(&uid) {
-                let message = entry.session.to_agent(None, now);
+                let message = entry.session.next_message(None, now);
                 self.says(node, uid, ForAgentKind::Unasked, &message);
             }
         }
@@ -315,7 +315,7 @@ impl World {
         self.last_offer += 1;
         self.oracle.offered_in.insert(self.last_offer, (uid, entry.epoch));
         entry.session.offer = Some(self.last_offer);
-        let message = entry.session.to_agent(Some(self.last_offer), self.now);
+        let message = entry.session.next_message(Some(self.last_offer), self.now);
         if entry.session.attached {
             self.says(node, uid, ForAgentKind::Unasked, &message);
         }
@@ -356,7 +356,7 @@ impl World {
             for (uid, mut entry) in std::mem::take(&mut self.nodes[node].former) {
                 self.last_offer += 1;
                 self.oracle.offered_in.insert(self.last_offer, (uid, entry.epoch));
-                let message = entry.session.to_agent(Some(self.last_offer), self.now);
+                let message = entry.session.next_message(Some(self.last_offer), self.now);
                 let kind = ForAgentKind::Unasked;
                 let frames = speak(&mut entry.home, (node, entry.epoch), kind, &message);
                 self.tell(|| format!("node {node}, no home any more, speaks to {uid}"));

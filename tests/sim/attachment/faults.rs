@@ -183,7 +183,7 @@ impl World {
         for node in 0..NODES {
             for uid in self.nodes[node].homes.keys().copied().collect::<Vec<_>>() {
                 self.with_home(node, uid, |home, moment, port| {
-                    home.front_gone(front, (moment, port));
+                    home.front_gone(front, moment, port);
                 });
             }
         }

@@ -5,6 +5,7 @@
 //! Agents move A, B, A within milliseconds, leave sockets behind that look open, restart, and share a uid. Homes are
 //! handed over, crash, or wake up after another has taken over. In the end all is calm, and an oracle compares.
 
+mod acting;
 mod agent;
 mod carry;
 mod faults;

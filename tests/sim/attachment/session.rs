@@ -168,8 +168,8 @@ impl SimSession {
         AgentToServer { custom_message: None, ..said }
     }
 
-    /// One message for the agent: a question if one is open, the latest offer if it is to be told, a greeting.
-    pub(super) fn to_agent(&mut self, offer: Option<u64>, now: Instant) -> Vec<u8> {
+    /// One message for the agent: a question if one is open, the latest offer if it has to be told, a greeting.
+    pub(super) fn next_message(&mut self, offer: Option<u64>, now: Instant) -> Vec<u8> {
         let mut message = ServerToAgent::default();
         if self.wanted && self.asked.is_none_or(|at| now - at >= ASK_AGAIN) {
             self.asked = Some(now);

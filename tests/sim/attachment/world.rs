@@ -4,29 +4,28 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use seawall::core::attachment::{
-    AgentAbout, FrontAttachment, FrontMoment, FrontPolicy, HomeAttachment, HomePolicy,
+    FrontAttachment, FrontMoment, FrontPolicy, HomeAttachment, HomePolicy,
 };
-use seawall::core::node_link::{AgentTransport, Handle, ToHome};
+use seawall::core::node_link::{Handle, ToHome};
 use seawall::core::ownership::{Home, shard_of};
-use seawall::ident::{ConnectionId, InstanceUid};
-use seawall::opamp::AgentScan;
+use seawall::ident::InstanceUid;
 
-use super::agent::{Say, SimAgent};
+use super::agent::SimAgent;
 use super::links::{self, Link};
-use super::node::{FrontConnection, FrontEffects, HomeEntry, Node, Place, epoch, incarnation};
+use super::node::{FrontEffects, HomeEntry, Node, Place, epoch, incarnation};
 use super::oracle::Oracle;
 use super::session::SimSession;
 use crate::random::Random;
 
 pub(super) const NODES: usize = 3;
 /// How long there are faults, and how long it is calm after that.
-const FAULTS: Duration = Duration::from_secs(12);
-const CALM: Duration = Duration::from_secs(20);
+pub(super) const FAULTS: Duration = Duration::from_secs(12);
+pub(super) const CALM: Duration = Duration::from_secs(20);
 /// At the end, agents only send heartbeats.
-const LAST_WORDS: Duration = Duration::from_secs(4);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(20);
 /// An agent waits for its reply no longer than this.
-const REPLY_WITHIN: Duration = Duration::from_millis(1_600);
+pub(super) const REPLY_WITHIN: Duration = Duration::from_millis(1_600);
 
 const HOME_POLICY: HomePolicy = HomePolicy { answer_wait: Duration::from_secs(2), credit: 1 << 12 };
 
@@ -273,127 +272,11 @@ impl World {
         }
     }
 
-    fn act(&mut self, agent: usize) {
-        let wait = if self.calm { (100, 900) } else { (5, 700) };
-        self.soon(wait.0, wait.1, Event::Act(agent));
-        if !self.calm && self.plan.moves && self.random.percent(12) {
-            return self.moves(agent);
-        }
-        if self.agents[agent].at.is_none() {
-            return;
-        }
-        if self.agents[agent].wants_to_say.is_empty() {
-            let ends = self.now > self.start + FAULTS + CALM - LAST_WORDS;
-            let say = match self.random.below(10) {
-                _ if ends => Say::Heartbeat,
-                0..=4 => Say::Heartbeat,
-                5..=7 => Say::Changed,
-                _ => Say::Custom,
-            };
-            self.agents[agent].wants_to_say.push_back(say);
-        }
-        self.speak(agent);
-    }
-
-    /// The agent leaves its connection, orderly or not, and dials again, often within milliseconds.
-    fn moves(&mut self, agent: usize) {
-        if let Some((node, handle)) = self.agents[agent].at.take() {
-            if self.random.percent(50) {
-                self.socket_closed(node, handle);
-            } else {
-                if let Some(front) = self.nodes[node].fronts.get_mut(&handle) {
-                    front.open = false;
-                }
-                self.soon(20, 6_000, Event::Stale { node, handle });
-            }
-            if self.random.percent(15) {
-                self.agents[agent].restart();
-            }
-        }
-        self.soon(1, 60, Event::Connect(agent));
-    }
-
-    pub(super) fn connect(&mut self, agent: usize) {
-        if self.agents[agent].at.is_some() {
-            return;
-        }
-        let node = self.random.index(NODES);
-        let uid = self.agents[agent].uid;
-        let home = self.reachable_home(node, uid);
-        let it = &mut self.nodes[node];
-        it.next_connection += 1;
-        let handle = Handle { uid, connection: ConnectionId(it.next_connection) };
-        let about = AgentAbout {
-            transport: AgentTransport::WebSocket,
-            client: 0,
-            identity: Box::default(),
-        };
-        let attachment = FrontAttachment::new(handle, about, home);
-        let connection = FrontConnection {
-            attachment,
-            agent,
-            open: true,
-            away: false,
-            said: 0,
-            replied: 0,
-            epoch: 0,
-            last_offer: 0,
-        };
-        it.fronts.insert(handle, connection);
-        self.agents[agent].at = Some((node, handle));
-        let compressed = self.random.percent(60);
-        self.agents[agent].greet(compressed);
-        self.tell(|| format!("agent {agent} connects to node {node} as {:?}", handle.connection));
-        self.speak(agent);
-    }
-
     /// The home that a node would attach to.
     pub(super) fn reachable_home(&self, node: usize, uid: InstanceUid) -> Option<Home> {
         let place = *self.nodes[node].view.get(&uid)?;
         let home = Home { node: self.nodes[place.node].incarnation, epoch: epoch(place) };
         self.nodes[node].reaches[place.node].then_some(home)
-    }
-
-    /// The agent says all that it has to say.
-    fn speak(&mut self, agent: usize) {
-        while let Some((node, handle)) = self.agents[agent].at
-            && let Some(front) = self.nodes[node].fronts.get_mut(&handle)
-            && front.attachment.may_read(&self.front_policy)
-            && let Some(say) = self.agents[agent].wants_to_say.pop_front()
-        {
-            if say == Say::Changed {
-                let by = self.random.below(2);
-                self.agents[agent].change(by);
-            }
-            front.said += 1;
-            let said = front.said;
-            let bytes = self.agents[agent].say(say);
-            if self.calm && say == Say::Custom {
-                let custom = self.agents[agent].customs;
-                self.agents[agent].calm_customs.push(custom);
-            }
-            self.tell(|| format!("agent {agent} says {say:?}"));
-            let at = self.now + REPLY_WITHIN;
-            self.at(at, Event::CheckReplies { node, handle, said });
-            self.with_front(node, handle, |front, moment, port| {
-                let scan = AgentScan::parse(&bytes).unwrap();
-                front.agent_message(&scan, moment, port);
-            });
-        }
-    }
-
-    fn check_replies(&mut self, node: usize, handle: Handle, said: u64) {
-        let Some(front) = self.nodes[node].fronts.get(&handle).filter(|front| front.open) else {
-            return;
-        };
-        if front.replied < said {
-            let replied = front.replied;
-            self.oracle.violated(format!("{replied} replies to {said} messages in time"));
-        }
-        let held = front.attachment.held_bytes();
-        if held > self.front_policy.held_bytes_max + (16 << 10) {
-            self.oracle.violated(format!("a front holds {held} bytes"));
-        }
     }
 
     /// Calls an entry of a front's attachment, and carries out what it does.
@@ -436,7 +319,7 @@ impl World {
             let overdue: Vec<InstanceUid> = overdue.map(|(uid, _)| *uid).collect();
             for uid in overdue {
                 self.with_home(node, uid, |home, moment, port| {
-                    home.deadline_passed((moment, port));
+                    home.deadline_passed(moment, port);
                 });
             }
             self.ask(node);

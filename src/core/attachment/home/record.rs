@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Current, GAP_MEMORY, Highest, HomeAttachment, Unwritten};
+use super::{ConnectionAt, Current, GAP_MEMORY, Highest, HomeAttachment, Unwritten};
 
 use crate::core::codec::{ByteReader, Undecodable, put_bytes, put_optional, put_varint};
 use crate::core::node_link::{AgentTransport, AttachmentId, FRAME_BYTES_MAX, ForAgentKind};
@@ -37,8 +37,8 @@ impl HomeAttachment {
             missed: self.missed.is_some(),
             highest: self.highest.map(|highest| (highest.id, highest.had)),
             current: self.current.as_ref().map(|current| CurrentRecord {
-                front: current.front,
-                connection: current.connection,
+                front: current.at.front,
+                connection: current.at.connection,
                 is_http: current.transport == AgentTransport::PlainHttp,
                 unwritten: current.unwritten.clone(),
             }),
@@ -50,8 +50,7 @@ impl HomeAttachment {
         let highest = record.highest.map(|(id, had)| Highest { id, had });
         let current = record.current.zip(highest).map(|(current, highest)| Current {
             id: highest.id,
-            front: current.front,
-            connection: current.connection,
+            at: ConnectionAt { front: current.front, connection: current.connection },
             transport: if current.is_http {
                 AgentTransport::PlainHttp
             } else {

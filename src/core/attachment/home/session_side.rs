@@ -1,0 +1,74 @@
+//! The session's side of the attachment: what it has for its agent, and when it lets the connection go. This is what
+//! stands behind an `AttachmentPort` whose connection ends at another node.
+
+use std::time::Instant;
+
+use super::{HomeAttachment, HomePort};
+use crate::core::node_link::{CloseOrder, ForAgentKind, Handle, ToFront};
+use crate::core::ownership::Epoch;
+
+impl HomeAttachment {
+    /// After the calls of an event: tells the front what was taken, unless something else has.
+    pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let uid = self.uid;
+        if let Some(current) = &mut self.current
+            && current.told < current.had
+            && current.reached
+        {
+            current.told = current.had;
+            let handle = Handle { uid, connection: current.at.connection };
+            port.to_front(current.at.front, &ToFront::Confirmed(handle, current.had));
+        }
+    }
+
+    /// The session has something for the agent. `false`: the credit is used up; what waited is dropped, and the
+    /// connection closes.
+    pub fn for_agent<'a, P: HomePort<'a>>(
+        &mut self,
+        kind: ForAgentKind,
+        bytes: &[u8],
+        epoch: Epoch,
+        port: &mut P,
+    ) -> bool {
+        let uid = self.uid;
+        let Some(current) = &mut self.current else { return true };
+        if current.closing {
+            return true;
+        }
+        let Some(message) = current.unwritten.add(kind, bytes) else {
+            self.close(CloseOrder::Overflowed, port);
+            return false;
+        };
+        if current.reached {
+            current.told = current.had;
+            let handle = Handle { uid, connection: current.at.connection };
+            let message = message.to_send(epoch.number, current.had);
+            port.to_front(current.at.front, &ToFront::ForAgent(handle, message));
+        }
+        true
+    }
+
+    /// When the session wants to be called for an overdue reply.
+    pub fn reply_due(&mut self, at: Option<Instant>) {
+        if let Some(current) = &mut self.current {
+            current.reply_due = at;
+        }
+    }
+
+    /// The session closes the connection. Returns whether something may be unwritten.
+    pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) -> bool {
+        let uid = self.uid;
+        let Some(current) = &mut self.current else { return false };
+        let unwritten = current.unwritten.is_any();
+        if !current.closing {
+            let handle = Handle { uid, connection: current.at.connection };
+            port.to_front(current.at.front, &ToFront::Close(handle, order));
+        }
+        if order.lets_go() {
+            self.current = None;
+        } else {
+            current.closing = order != CloseOrder::Draining;
+        }
+        unwritten
+    }
+}

@@ -1,0 +1,193 @@
+//! Reads the parts of a record.
+
+use std::time::{Duration, Instant};
+
+use super::{AWAY_MAX, MESSAGES_MAX, WHAT};
+use crate::core::codec::{ByteReader, Undecodable};
+use crate::core::node_link::FRAME_BYTES_MAX;
+use crate::core::session::parts::PARTS;
+use crate::core::session::{
+    AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
+    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord,
+    Route, SeldomRecord,
+};
+use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
+use crate::opamp::digest::{Digest, RawHash};
+use crate::opamp::field_set::FieldSet;
+use crate::opamp::offers::{Offers, OffersLimits};
+use crate::opamp::server::ServerScan;
+
+/// Bounds were checked where the offers came in.
+const ALL_OFFERS: OffersLimits =
+    OffersLimits { bytes_max: usize::MAX, custom_messages_max: MESSAGES_MAX };
+
+type Read<T> = Result<T, Undecodable>;
+
+/// Reads what a `RecordWriter` wrote.
+pub(super) struct RecordReader<'a> {
+    pub(super) now: Instant,
+    pub(super) bytes: ByteReader<'a>,
+}
+
+impl RecordReader<'_> {
+    pub(super) fn moment(&mut self) -> Read<Instant> {
+        let number = self.bytes.varint(WHAT)?;
+        let away = Duration::from_millis((number >> 1).min(AWAY_MAX));
+        // A machine that has just started has no moment that long ago.
+        let past = || self.now.checked_sub(away).unwrap_or(self.now);
+        Ok(if number & 1 == 0 { self.now + away } else { past() })
+    }
+
+    pub(super) fn some_moment(&mut self) -> Read<Option<Instant>> {
+        Ok(if self.bytes.flag(WHAT)? { Some(self.moment()?) } else { None })
+    }
+
+    pub(super) fn flags<const N: usize>(&mut self) -> Read<[bool; N]> {
+        let byte = self.bytes.byte(WHAT)?;
+        if byte >> N != 0 {
+            return Err(Undecodable::Meaningless(WHAT));
+        }
+        Ok(std::array::from_fn(|place| (byte >> place) & 1 == 1))
+    }
+
+    pub(super) fn presence(&mut self) -> Read<Presence> {
+        Ok(match self.bytes.byte(WHAT)? {
+            0 => Presence::Connected { connection: ConnectionId(self.bytes.varint(WHAT)?) },
+            1 => {
+                let heard = self.moment()?;
+                let [waits] = self.flags()?;
+                Presence::Polling { heard, waits }
+            }
+            2 => Presence::Absent { until: self.moment()? },
+            3 => Presence::Disconnecting,
+            4 => Presence::Gone,
+            _ => return Err(Undecodable::Unknown(WHAT)),
+        })
+    }
+
+    pub(super) fn route(&mut self) -> Read<Route> {
+        let server = ServerId(self.bytes.small(WHAT)?);
+        let index = self.bytes.small(WHAT)?;
+        let incarnation = Incarnation(self.bytes.small(WHAT)?);
+        let memory = Incarnation(self.bytes.small(WHAT)?);
+        Ok(Route { link: LinkId { server, index }, incarnation, memory })
+    }
+
+    pub(super) fn outstanding(&mut self) -> Read<OutstandingRecord> {
+        let [sent, announcing, left] = self.flags()?;
+        let last = if sent {
+            let route = self.route()?;
+            Some(LastSent { route, at: self.moment()? })
+        } else {
+            None
+        };
+        Ok(OutstandingRecord { last, unanswered: self.bytes.small(WHAT)?, announcing, left })
+    }
+
+    pub(super) fn replies(&mut self) -> Read<RepliesRecord> {
+        let due = self.some_moment()?;
+        let owed = self.bytes.small(WHAT)?;
+        Ok(RepliesRecord { due, owed, request: self.bytes.small(WHAT)? })
+    }
+
+    pub(super) fn full_state(&mut self) -> Read<FullState> {
+        Ok(match self.bytes.byte(WHAT)? {
+            0 => FullState::Reported,
+            1 => FullState::Wanted,
+            2 => FullState::Asked(self.moment()?),
+            _ => return Err(Undecodable::Unknown(WHAT)),
+        })
+    }
+
+    pub(super) fn questions(&mut self) -> Read<QuestionsRecord> {
+        let [said_all] = self.flags()?;
+        let full_state = self.full_state()?;
+        let map = self.full_state()?;
+        let doubt = match self.bytes.byte(WHAT)? {
+            0 => AnswerDoubt::Settled,
+            1 => AnswerDoubt::Settling,
+            2 => AnswerDoubt::Until(self.moment()?),
+            _ => return Err(Undecodable::Unknown(WHAT)),
+        };
+        Ok(QuestionsRecord { full_state, said_all, map, doubt })
+    }
+
+    pub(super) fn set(&mut self) -> Read<FieldSet> {
+        self.bytes.small(WHAT).map(FieldSet::from_bits)
+    }
+
+    pub(super) fn replica(&mut self) -> Read<Option<ReplicaState>> {
+        if !self.bytes.flag(WHAT)? {
+            return Ok(None);
+        }
+        let reported = self.set()?;
+        let [acked, pending] = [self.set()?, self.set()?];
+        let [in_flight, last_parts] = [self.set()?, self.set()?];
+        let [full_pending, full_given, map_given, has_map] = self.flags()?;
+        let mut digests = [Digest([0; 16]); PARTS.len()];
+        for (part, digest) in PARTS.into_iter().zip(&mut digests) {
+            if reported.contains(part) {
+                digest.0 = self.bytes.array(WHAT)?;
+            }
+        }
+        Ok(Some(ReplicaState {
+            reported,
+            acked,
+            pending,
+            in_flight,
+            last_parts,
+            full_pending,
+            full_given,
+            map_given,
+            has_map,
+            hash_counts: false,
+            hash: RawHash(0),
+            digests,
+        }))
+    }
+
+    pub(super) fn permits(&mut self) -> Read<PermitsRecord> {
+        let queued = ClassSet::from_bits(self.bytes.byte(WHAT)?);
+        let queued = queued.ok_or(Undecodable::Meaningless(WHAT))?;
+        let [announce_due, answer_goes_first] = self.flags()?;
+        Ok(PermitsRecord { queued, announce_due, answer_goes_first })
+    }
+
+    pub(super) fn mailbox(&mut self) -> Read<MailboxRecord> {
+        let [renamed] = self.flags()?;
+        let in_doubt = self.some_moment()?;
+        let mut offers = Offers::default();
+        for message in self.messages()? {
+            let scan = ServerScan::parse(&message).map_err(|_| Undecodable::Meaningless(WHAT))?;
+            offers.absorb(&scan, ALL_OFFERS);
+        }
+        let offers = Some(Box::new(offers)).filter(|offers| !offers.is_empty());
+        Ok(MailboxRecord { offers, in_doubt, renamed })
+    }
+
+    pub(super) fn one_shots(&mut self) -> Read<Vec<Vec<u8>>> {
+        self.messages()
+    }
+
+    pub(super) fn messages(&mut self) -> Read<Vec<Vec<u8>>> {
+        let count = self.bytes.small::<usize>(WHAT)?;
+        if count > MESSAGES_MAX {
+            return Err(Undecodable::TooLong(WHAT));
+        }
+        let read = |_| self.bytes.bytes(FRAME_BYTES_MAX, WHAT).map(<[u8]>::to_vec);
+        (0..count).map(read).collect()
+    }
+
+    pub(super) fn seldom(&mut self) -> Read<SeldomRecord> {
+        let [is_late] = self.flags()?;
+        let late_reply = if is_late {
+            let route = self.route()?;
+            Some(LateReply { route, until: self.moment()? })
+        } else {
+            None
+        };
+        let in_a_row = self.bytes.byte(WHAT)?;
+        let live_replacements = LiveReplacementsRecord { in_a_row, last: self.some_moment()? };
+        Ok(SeldomRecord { late_reply, live_replacements })
+    }
+}

@@ -1,0 +1,128 @@
+//! What the agents do: speak, move, connect.
+
+use seawall::core::attachment::{AgentAbout, FrontAttachment};
+use seawall::core::node_link::{AgentTransport, Handle};
+use seawall::ident::ConnectionId;
+use seawall::opamp::AgentScan;
+
+use super::agent::Say;
+use super::node::FrontConnection;
+use super::world::{CALM, Event, FAULTS, LAST_WORDS, NODES, REPLY_WITHIN, World};
+
+impl World {
+    pub(super) fn act(&mut self, agent: usize) {
+        let wait = if self.calm { (100, 900) } else { (5, 700) };
+        self.soon(wait.0, wait.1, Event::Act(agent));
+        if !self.calm && self.plan.moves && self.random.percent(12) {
+            return self.moves(agent);
+        }
+        if self.agents[agent].at.is_none() {
+            return;
+        }
+        if self.agents[agent].wants_to_say.is_empty() {
+            let ends = self.now > self.start + FAULTS + CALM - LAST_WORDS;
+            let say = match self.random.below(10) {
+                _ if ends => Say::Heartbeat,
+                0..=4 => Say::Heartbeat,
+                5..=7 => Say::Changed,
+                _ => Say::Custom,
+            };
+            self.agents[agent].wants_to_say.push_back(say);
+        }
+        self.speak(agent);
+    }
+
+    /// The agent leaves its connection, orderly or not, and dials again, often within milliseconds.
+    fn moves(&mut self, agent: usize) {
+        if let Some((node, handle)) = self.agents[agent].at.take() {
+            if self.random.percent(50) {
+                self.socket_closed(node, handle);
+            } else {
+                if let Some(front) = self.nodes[node].fronts.get_mut(&handle) {
+                    front.open = false;
+                }
+                self.soon(20, 6_000, Event::Stale { node, handle });
+            }
+            if self.random.percent(15) {
+                self.agents[agent].restart();
+            }
+        }
+        self.soon(1, 60, Event::Connect(agent));
+    }
+
+    pub(super) fn connect(&mut self, agent: usize) {
+        if self.agents[agent].at.is_some() {
+            return;
+        }
+        let node = self.random.index(NODES);
+        let uid = self.agents[agent].uid;
+        let home = self.reachable_home(node, uid);
+        let it = &mut self.nodes[node];
+        it.next_connection += 1;
+        let handle = Handle { uid, connection: ConnectionId(it.next_connection) };
+        let about = AgentAbout {
+            transport: AgentTransport::WebSocket,
+            client: 0,
+            identity: Box::default(),
+        };
+        let attachment = FrontAttachment::new(handle, about, home);
+        let connection = FrontConnection {
+            attachment,
+            agent,
+            open: true,
+            away: false,
+            said: 0,
+            replied: 0,
+            epoch: 0,
+            last_offer: 0,
+        };
+        it.fronts.insert(handle, connection);
+        self.agents[agent].at = Some((node, handle));
+        let compressed = self.random.percent(60);
+        self.agents[agent].greet(compressed);
+        self.tell(|| format!("agent {agent} connects to node {node} as {:?}", handle.connection));
+        self.speak(agent);
+    }
+
+    /// The agent says all that it has to say.
+    pub(super) fn speak(&mut self, agent: usize) {
+        while let Some((node, handle)) = self.agents[agent].at
+            && let Some(front) = self.nodes[node].fronts.get_mut(&handle)
+            && front.attachment.may_read(&self.front_policy)
+            && let Some(say) = self.agents[agent].wants_to_say.pop_front()
+        {
+            if say == Say::Changed {
+                let by = self.random.below(2);
+                self.agents[agent].change(by);
+            }
+            front.said += 1;
+            let said = front.said;
+            let bytes = self.agents[agent].say(say);
+            if self.calm && say == Say::Custom {
+                let custom = self.agents[agent].customs;
+                self.agents[agent].calm_customs.push(custom);
+            }
+            self.tell(|| format!("agent {agent} says {say:?}"));
+            let at = self.now + REPLY_WITHIN;
+            self.at(at, Event::CheckReplies { node, handle, said });
+            self.with_front(node, handle, |front, moment, port| {
+                let scan = AgentScan::parse(&bytes).unwrap();
+                front.agent_message(&scan, moment, port);
+            });
+        }
+    }
+
+    pub(super) fn check_replies(&mut self, node: usize, handle: Handle, said: u64) {
+        let Some(front) = self.nodes[node].fronts.get(&handle).filter(|front| front.open) else {
+            return;
+        };
+        if front.replied < said {
+            let replied = front.replied;
+            self.oracle.violated(format!("{replied} replies to {said} messages in time"));
+        }
+        let held = front.attachment.held_bytes();
+        if held > self.front_policy.held_bytes_max + (16 << 10) {
+            self.oracle.violated(format!("a front holds {held} bytes"));
+        }
+    }
+}
