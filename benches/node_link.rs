@@ -30,8 +30,8 @@ const MEASURED: Duration = Duration::from_secs(3);
 fn main() {
     println!("| case | p50 us | p99 us | round trips a second | CPU us each |");
     println!("|---|---|---|---|---|");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all();
-    let runtime = { runtime }.build().unwrap();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
     for depth in [1, 64] {
         runtime.block_on(yardstick(depth)).print(&format!("yardstick: UDP, depth {depth}"));
         runtime.block_on(node_link(depth)).print(&format!("node link, depth {depth}"));

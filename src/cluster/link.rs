@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::members::Member;
 use crate::core::ownership::{NodeIncarnation, NodeName};
-use crate::core::peer_link::{FrameBounds, FrameQueue, LinkEnd, NotQueued, STREAMS, StreamIndex};
+use crate::core::peer_link::{FrameBounds, LinkEnd, NotQueued, STREAMS, StreamIndex, StreamQueue};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::cluster as telemetry;
 
@@ -20,7 +20,7 @@ pub struct NodeLink(Arc<LinkState>);
 struct LinkState {
     peer: Member,
     bounds: FrameBounds,
-    outgoing: [Outgoing; STREAMS],
+    outgoing: [StreamOut; STREAMS],
     /// Woken when the link must end in good order.
     release: Notify,
     /// Why this node has closed the connection, if it has.
@@ -29,8 +29,8 @@ struct LinkState {
 
 /// What waits for one stream, and its writer's alarm.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    pub(super) queue: Mutex<FrameQueue>,
+pub(super) struct StreamOut {
+    pub(super) queue: Mutex<StreamQueue>,
     pub(super) wake: Notify,
 }
 
@@ -49,7 +49,7 @@ pub(super) const CONTROL_PONG: u8 = 2;
 
 impl NodeLink {
     pub(super) fn new(peer: Member, bounds: FrameBounds) -> Self {
-        let outgoing = std::array::from_fn(|_| Outgoing::default());
+        let outgoing = std::array::from_fn(|_| StreamOut::default());
         let (release, closed_as) = (Notify::new(), OnceLock::new());
         Self(Arc::new(LinkState { peer, bounds, outgoing, release, closed_as }))
     }
@@ -104,7 +104,7 @@ impl NodeLink {
         stream: StreamIndex,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<SentFrame, NotQueued> {
-        let Outgoing { queue, wake } = &self.0.outgoing[stream.place()];
+        let StreamOut { queue, wake } = &self.0.outgoing[stream.place()];
         let mut queue = queue.lock();
         let was_empty = queue.waiting_bytes() == 0;
         let number = queue.push(&self.0.bounds, write);
@@ -133,13 +133,13 @@ impl NodeLink {
         &self.0.bounds
     }
 
-    pub(super) fn outgoing(&self, stream: StreamIndex) -> &Outgoing {
+    pub(super) fn outgoing(&self, stream: StreamIndex) -> &StreamOut {
         &self.0.outgoing[stream.place()]
     }
 
     /// From now on nothing is accepted; writers write what waits.
     pub(super) fn close_queues(&self) {
-        for Outgoing { queue, wake } in &self.0.outgoing {
+        for StreamOut { queue, wake } in &self.0.outgoing {
             queue.lock().close();
             wake.notify_one();
         }

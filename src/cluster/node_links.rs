@@ -15,7 +15,7 @@ use super::error::{self, CloseCode, NodeLinksError, NotLinked};
 use super::events::NodeLinkEvents;
 use super::identity::NodeIdentity;
 use super::members::{KnownMembers, Member, Members};
-use super::peer::{PeerTask, Surroundings};
+use super::peer::{PeerSurroundings, PeerTask};
 use super::tls::Tls;
 use super::transport::{self, HANDSHAKES_MAX};
 use crate::core::ownership::NodeIncarnation;
@@ -65,7 +65,7 @@ impl NodeLinks {
         let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         endpoint.set_default_client_config(client);
         let (stop, stopped) = watch::channel(false);
-        let around = Surroundings {
+        let around = PeerSurroundings {
             endpoint: endpoint.clone(),
             incarnation,
             members,
@@ -111,17 +111,17 @@ impl Drop for NodeLinks {
 
 /// The task of all node links.
 struct Keeper {
-    around: Surroundings,
+    around: PeerSurroundings,
     peers: HashMap<NodeIncarnation, mpsc::Sender<Connection>>,
     tasks: JoinSet<()>,
 }
 
 /// How a handshake that another node began has ended.
-type Handshake = (SocketAddr, Result<(Member, Connection), NotLinked>);
+type NodeHandshake = (SocketAddr, Result<(Member, Connection), NotLinked>);
 
 impl Keeper {
     async fn run(mut self) {
-        let mut handshakes: JoinSet<Handshake> = JoinSet::new();
+        let mut handshakes: JoinSet<NodeHandshake> = JoinSet::new();
         let (mut members, mut stopped) = (self.around.members.clone(), self.around.stopped.clone());
         self.follow_leases();
         loop {
@@ -155,7 +155,7 @@ impl Keeper {
         }
     }
 
-    fn accept(&self, incoming: Incoming, handshakes: &mut JoinSet<Handshake>) {
+    fn accept(&self, incoming: Incoming, handshakes: &mut JoinSet<NodeHandshake>) {
         if handshakes.len() >= HANDSHAKES_MAX {
             telemetry::NodeTurnedAway { address: incoming.remote_address() }.emit();
             incoming.refuse();
@@ -166,7 +166,7 @@ impl Keeper {
         handshakes.spawn(async move { (address, accept::accept(incoming, members).await) });
     }
 
-    fn accepted(&mut self, (address, accepted): Handshake) {
+    fn accepted(&mut self, (address, accepted): NodeHandshake) {
         match accepted {
             Ok((member, connection)) => {
                 // The lease may be so new that its task is yet to be made.

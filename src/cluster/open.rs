@@ -18,7 +18,7 @@ pub(super) struct LinkStream {
 }
 
 /// All of a link's streams, control first.
-pub(super) type LinkStreams = [LinkStream; STREAMS];
+pub(super) type LinkStreams = Box<[LinkStream; STREAMS]>;
 
 impl From<ReadExactError> for NotLinked {
     fn from(error: ReadExactError) -> Self {
@@ -92,5 +92,5 @@ fn in_order(mut streams: Vec<LinkStream>) -> Result<LinkStreams, NotLinked> {
         let priority = i32::from(stream.index == StreamIndex::CONTROL);
         stream.send.set_priority(priority).map_err(|_| NotLinked::Streams)?;
     }
-    streams.try_into().map_err(|_| NotLinked::Streams)
+    streams.into_boxed_slice().try_into().map_err(|_| NotLinked::Streams)
 }

@@ -38,7 +38,7 @@ const REDIAL: Rule = Rule {
 
 /// What all members' tasks share.
 #[derive(Clone)]
-pub(super) struct Surroundings {
+pub(super) struct PeerSurroundings {
     pub(super) endpoint: Endpoint,
     pub(super) incarnation: NodeIncarnation,
     pub(super) members: KnownMembers,
@@ -50,7 +50,7 @@ pub(super) struct Surroundings {
 
 /// See the module's text.
 pub(super) struct PeerTask {
-    around: Surroundings,
+    around: PeerSurroundings,
     member: Member,
     inbox: mpsc::Receiver<Connection>,
     pairing: Pairing,
@@ -58,15 +58,15 @@ pub(super) struct PeerTask {
     /// Failures since the member was last linked.
     failures: u32,
     next_attempt: u64,
-    connections: HashMap<Attempt, Open>,
-    work: JoinSet<Done>,
+    connections: HashMap<Attempt, OpenConnection>,
+    work: JoinSet<PeerWork>,
     dial: Option<AbortHandle>,
     /// Held while a link is in use: the next one is reached after this one is lost.
     one_at_a_time: Arc<Semaphore>,
 }
 
 /// A connection that is open.
-struct Open {
+struct OpenConnection {
     connection: Connection,
     dialler: Dialler,
     /// What a follower has found on it.
@@ -76,7 +76,7 @@ struct Open {
 }
 
 /// What has ended.
-enum Done {
+enum PeerWork {
     Dial(Result<Connection, NotLinked>),
     /// A follower's wait for the decider.
     Follow(Attempt, Result<LinkStreams, NotLinked>),
@@ -91,9 +91,9 @@ struct Served {
 }
 
 /// What the task has waited for.
-enum Happened {
+enum PeerHappened {
     Accepted(Connection),
-    Done(Done),
+    Ended(PeerWork),
     DialDue,
     LeaseChanged,
     Nothing,
@@ -102,7 +102,7 @@ enum Happened {
 
 impl PeerTask {
     pub(super) fn new(
-        around: Surroundings,
+        around: PeerSurroundings,
         member: Member,
         inbox: mpsc::Receiver<Connection>,
     ) -> Self {
@@ -126,23 +126,23 @@ impl PeerTask {
     pub(super) async fn run(mut self) {
         let end = loop {
             match self.next().await {
-                Happened::Accepted(connection) => self.opened(connection, Dialler::Peer),
-                Happened::Done(done) => self.done(done),
-                Happened::DialDue => self.start_dial(),
-                Happened::Nothing => {}
-                Happened::LeaseChanged => {
+                PeerHappened::Accepted(connection) => self.opened(connection, Dialler::Peer),
+                PeerHappened::Ended(done) => self.done(done),
+                PeerHappened::DialDue => self.start_dial(),
+                PeerHappened::Nothing => {}
+                PeerHappened::LeaseChanged => {
                     match self.around.members.by_incarnation(self.member.incarnation) {
                         Some(member) => self.member = member,
                         None => break LinkEnd::LeaseGone,
                     }
                 }
-                Happened::Stop => break LinkEnd::Released,
+                PeerHappened::Stop => break LinkEnd::Released,
             }
         };
         self.end(end).await;
     }
 
-    async fn next(&mut self) -> Happened {
+    async fn next(&mut self) -> PeerHappened {
         let due = self.dial_due();
         let due = async {
             match due {
@@ -151,12 +151,12 @@ impl PeerTask {
             }
         };
         tokio::select! {
-            Some(connection) = self.inbox.recv() => Happened::Accepted(connection),
+            Some(connection) = self.inbox.recv() => PeerHappened::Accepted(connection),
             // An error is a dial that was given up.
-            Some(done) = self.work.join_next() => done.map_or(Happened::Nothing, Happened::Done),
-            () = due => Happened::DialDue,
-            () = self.around.members.changed() => Happened::LeaseChanged,
-            _ = self.around.stopped.wait_for(|stopped| *stopped) => Happened::Stop,
+            Some(done) = self.work.join_next() => done.map_or(PeerHappened::Nothing, PeerHappened::Ended),
+            () = due => PeerHappened::DialDue,
+            () = self.around.members.changed() => PeerHappened::LeaseChanged,
+            _ = self.around.stopped.wait_for(|stopped| *stopped) => PeerHappened::Stop,
         }
     }
 
@@ -176,43 +176,45 @@ impl PeerTask {
     fn start_dial(&mut self) {
         self.pair(PairingEvent::Dialling);
         let (endpoint, member) = (self.around.endpoint.clone(), self.member.clone());
-        let dial = self.work.spawn(async move { Done::Dial(dial(endpoint, member).await) });
+        let dial = self.work.spawn(async move { PeerWork::Dial(dial(endpoint, member).await) });
         self.dial = Some(dial);
     }
 
     fn opened(&mut self, connection: Connection, dialler: Dialler) {
         let attempt = Attempt(self.next_attempt);
         self.next_attempt += 1;
-        let open = Open { connection: connection.clone(), dialler, streams: None, link: None };
+        let open =
+            OpenConnection { connection: connection.clone(), dialler, streams: None, link: None };
         self.connections.insert(attempt, open);
         if self.around.incarnation < self.member.incarnation {
-            self.work.spawn(async move { Done::Wait(attempt, connection.closed().await.into()) });
+            self.work
+                .spawn(async move { PeerWork::Wait(attempt, connection.closed().await.into()) });
         } else {
-            self.work.spawn(async move { Done::Follow(attempt, follow(&connection).await) });
+            self.work.spawn(async move { PeerWork::Follow(attempt, follow(&connection).await) });
         }
         self.pair(PairingEvent::Open(attempt, dialler));
     }
 
-    fn done(&mut self, done: Done) {
+    fn done(&mut self, done: PeerWork) {
         match done {
-            Done::Dial(Ok(connection)) => self.opened(connection, Dialler::Own),
-            Done::Dial(Err(error)) => {
+            PeerWork::Dial(Ok(connection)) => self.opened(connection, Dialler::Own),
+            PeerWork::Dial(Err(error)) => {
                 self.failed(&error);
                 self.pair(PairingEvent::DialFailed);
             }
-            Done::Follow(attempt, Ok(streams)) => {
+            PeerWork::Follow(attempt, Ok(streams)) => {
                 if let Some(open) = self.connections.get_mut(&attempt) {
                     open.streams = Some(streams);
                     self.pair(PairingEvent::Begun(attempt));
                 }
             }
             // A connection in use ends with its service.
-            Done::Wait(attempt, _) if self.pairing.in_use() == Some(attempt) => {}
-            Done::Follow(attempt, Err(error)) | Done::Wait(attempt, error) => {
+            PeerWork::Wait(attempt, _) if self.pairing.in_use() == Some(attempt) => {}
+            PeerWork::Follow(attempt, Err(error)) | PeerWork::Wait(attempt, error) => {
                 self.ended(attempt, Some(&error));
             }
-            Done::Serve(attempt, Err(error)) => self.ended(attempt, Some(&error)),
-            Done::Serve(attempt, Ok(Served { since })) => {
+            PeerWork::Serve(attempt, Err(error)) => self.ended(attempt, Some(&error)),
+            PeerWork::Serve(attempt, Ok(Served { since })) => {
                 self.failures = 0;
                 self.redial.lost(rand::random(), since, clock::now());
                 self.ended(attempt, None);
@@ -223,7 +225,8 @@ impl PeerTask {
     /// Counts and reports that no link came of it.
     fn failed(&mut self, error: &NotLinked) {
         let (peer, address) = (self.member.name.as_str(), self.member.address);
-        if matches!(error, NotLinked::Surplus) {
+        // Without another connection in use the dials must keep their distance all the same.
+        if matches!(error, NotLinked::Surplus) && self.pairing.in_use().is_some() {
             telemetry::NodeDialSurplus { peer, address }.emit();
             return;
         }
@@ -298,7 +301,7 @@ impl PeerTask {
             };
             let streams = match streams {
                 Ok(streams) => streams,
-                Err(error) => return Done::Serve(attempt, Err(error)),
+                Err(error) => return PeerWork::Serve(attempt, Err(error)),
             };
             // The semaphore is never closed.
             let _alone = one_at_a_time.acquire_owned().await;
@@ -311,7 +314,7 @@ impl PeerTask {
             let (handed, dropped) = (loss.handed_frames(), loss.dropped_frames());
             telemetry::NodeLinkLost { peer, end: loss.end, held, handed, dropped }.emit();
             events.lost(&link, &loss);
-            Done::Serve(attempt, Ok(Served { since }))
+            PeerWork::Serve(attempt, Ok(Served { since }))
         });
     }
 

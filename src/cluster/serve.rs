@@ -27,7 +27,7 @@ use crate::telemetry::events::cluster as telemetry;
 /// Pieces that one read takes: about what one datagram's worth of small frames or 40 KB of a big one bring.
 const CHUNKS: usize = 32;
 
-type Part<'a> = Pin<Box<dyn Future<Output = LinkEnd> + Send + 'a>>;
+type ServicePart<'a> = Pin<Box<dyn Future<Output = LinkEnd> + Send + 'a>>;
 
 /// What the parts of a link's service share.
 pub(super) struct Service<'a> {
@@ -53,7 +53,7 @@ pub(super) async fn serve(
     let service = Service { link, connection, events, alive, read_to_end, leaves };
     let mut batches: [Vec<u8>; STREAMS] = Default::default();
     let end = {
-        let mut parts: Vec<Part<'_>> = Vec::with_capacity(2 * STREAMS + 3);
+        let mut parts: Vec<ServicePart<'_>> = Vec::with_capacity(2 * STREAMS + 3);
         for (stream, batch) in streams.iter_mut().zip(&mut batches) {
             parts.push(Box::pin(service.read(stream.index, &mut stream.recv)));
             parts.push(Box::pin(service.write(stream.index, &mut stream.send, batch)));
@@ -68,7 +68,7 @@ pub(super) async fn serve(
 }
 
 /// Runs all parts until the first one ends.
-async fn first_of(parts: &mut [Part<'_>]) -> LinkEnd {
+async fn first_of(parts: &mut [ServicePart<'_>]) -> LinkEnd {
     poll_fn(|context| {
         for part in &mut *parts {
             if let Poll::Ready(end) = part.as_mut().poll(context) {

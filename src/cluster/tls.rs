@@ -1,5 +1,5 @@
-//! TLS of node links: both sides show a raw public key (RFC 7250) and accept those whose fingerprint a lease
-//! names. Version 1.3 alone. Without resumption, which would pass the check by; without early data, which
+//! TLS of node links: both sides show a raw public key (RFC 7250) and accept keys that a lease names by their
+//! fingerprint. Version 1.3 alone. Without resumption, which would pass the check by; without early data, which
 //! could be sent again by a third party.
 
 use std::sync::Arc;

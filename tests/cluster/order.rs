@@ -1,4 +1,4 @@
-//! Frames between nodes that are well: each agent's in order, over one connection, whoever dialled.
+//! Frames between nodes that are well: each agent's in order, over one connection, whichever node dialled.
 
 use seawall::cluster::LinkEnd;
 

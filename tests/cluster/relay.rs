@@ -77,13 +77,18 @@ async fn relay(front: Arc<UdpSocket>, node: SocketAddr, rules: Arc<Mutex<Rules>>
     let mut buffer = vec![0; 65_536];
     loop {
         let Ok((length, from)) = front.recv_from(&mut buffer).await else { continue };
-        if !dialers.contains_key(&from) {
-            let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-            tokio::spawn(answers(Arc::clone(&back), Arc::clone(&front), from, Arc::clone(&rules)));
-            dialers.insert(from, back);
-        }
+        let back = match dialers.get(&from) {
+            Some(back) => Arc::clone(back),
+            None => {
+                let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                let (own, front) = (Arc::clone(&back), Arc::clone(&front));
+                tokio::spawn(answers(own, front, from, Arc::clone(&rules)));
+                dialers.insert(from, Arc::clone(&back));
+                back
+            }
+        };
         if let Some(delay) = rules.lock().judge(|rules| rules.to_node) {
-            forward(Arc::clone(&dialers[&from]), buffer[..length].to_vec(), node, delay);
+            forward(back, buffer[..length].to_vec(), node, delay);
         }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Block {
 pub(crate) struct Head {
     pub(crate) name: String,
     pub(crate) line: usize,
-    /// `self` included; a tuple counts by its members.
+    /// `self` included; a tuple counts by its members. Heads of a trait's methods where they are
+    /// implemented are left out.
     pub(crate) parameters: usize,
 }
 
@@ -227,6 +228,16 @@ impl<'ast> Visit<'ast> for Syntax {
             self.blocks.push(Block { name: last.ident.to_string(), methods });
         }
         visit::visit_item_impl(self, block);
+        // A method takes what its trait says, and a trait of this repository is counted itself.
+        if block.trait_.is_some() {
+            let is_method = |head: &Head| {
+                block.items.iter().any(|item| match item {
+                    syn::ImplItem::Fn(method) => method.sig.ident.span().start().line == head.line,
+                    _ => false,
+                })
+            };
+            self.heads.retain(|head| !is_method(head));
+        }
     }
 
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {

@@ -14,7 +14,7 @@ enum News {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Wire {
+struct DialledWire {
     /// On its way to each node.
     news: [Vec<News>; 2],
     /// Closed, or noticed as lost, by each node.
@@ -24,9 +24,9 @@ struct Wire {
 }
 
 /// Node 0 decides, node 1 follows.
-struct Pair {
+struct TwoNodes {
     nodes: [Pairing; 2],
-    wires: Vec<Wire>,
+    wires: Vec<DialledWire>,
     /// Whether each node's dial is under way.
     dials: [bool; 2],
 }
@@ -42,7 +42,7 @@ enum Happens {
     Lost(usize, usize),
 }
 
-impl Pair {
+impl TwoNodes {
     fn new() -> Self {
         let nodes = [Pairing::new(true), Pairing::new(false)];
         Self { nodes, wires: Vec::new(), dials: [false; 2] }
@@ -58,7 +58,7 @@ impl Pair {
                 self.handle(node, PairingEvent::DialFailed);
             }
             Happens::DialSucceeds(node) if std::mem::take(&mut self.dials[node]) => {
-                let mut wire = Wire::default();
+                let mut wire = DialledWire::default();
                 wire.news[node].push(News::Open(Dialler::Own));
                 wire.news[1 - node].push(News::Open(Dialler::Peer));
                 self.wires.push(wire);
@@ -81,7 +81,7 @@ impl Pair {
     }
 
     fn hear(&mut self, node: usize, wire: usize) {
-        let Wire { news, over, .. } = &mut self.wires[wire];
+        let DialledWire { news, over, .. } = &mut self.wires[wire];
         if news[node].is_empty() || over[node] {
             return;
         }
@@ -159,7 +159,7 @@ proptest! {
     fn one_connection_is_used_and_calm_leaves_both_with_the_same(
         story in proptest::collection::vec(happens(), 0..120),
     ) {
-        let mut pair = Pair::new();
+        let mut pair = TwoNodes::new();
         for what in story {
             pair.happens(what);
             let open_and_begun =
@@ -177,7 +177,7 @@ proptest! {
 
 #[test]
 fn two_dials_at_once_end_in_one_connection_without_a_frame_on_the_other() {
-    let mut pair = Pair::new();
+    let mut pair = TwoNodes::new();
     for what in [Happens::Dial(0), Happens::Dial(1)] {
         pair.happens(what);
     }
@@ -194,7 +194,7 @@ fn two_dials_at_once_end_in_one_connection_without_a_frame_on_the_other() {
 
 #[test]
 fn a_loss_that_only_the_follower_has_noticed_ends_in_its_new_connection() {
-    let mut pair = Pair::new();
+    let mut pair = TwoNodes::new();
     pair.happens(Happens::Dial(0));
     pair.happens(Happens::DialSucceeds(0));
     pair.calm();

@@ -46,20 +46,20 @@ pub enum NotQueued {
 
 /// See the module's text.
 #[derive(Debug, Default)]
-pub struct FrameQueue {
+pub struct StreamQueue {
     waiting: Vec<u8>,
     waiting_frames: usize,
     /// How many frames have been queued.
     queued: u64,
     /// What is being written.
-    batch: Batch,
+    batch: WriteBatch,
     /// How many frames the connection has been given before the batch.
     before_batch: u64,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
-struct Batch {
+struct WriteBatch {
     /// How many frames it has.
     frames: u64,
     /// Its bytes that the connection has been given.
@@ -69,7 +69,7 @@ struct Batch {
 /// Memory that is kept while nothing waits.
 const SPARE_BYTES: usize = 64 << 10;
 
-impl FrameQueue {
+impl StreamQueue {
     /// Queues the frame that `write` writes; says its number.
     ///
     /// # Errors
@@ -141,13 +141,13 @@ mod tests {
     const BOUNDS: FrameBounds =
         FrameBounds { frame_bytes_max: 500, queue_bytes_max: 100, queue_frames_max: 3 };
 
-    fn push(queue: &mut FrameQueue, bytes: usize) -> Result<u64, NotQueued> {
+    fn push(queue: &mut StreamQueue, bytes: usize) -> Result<u64, NotQueued> {
         queue.push(&BOUNDS, |out| out.resize(out.len() + bytes, 7))
     }
 
     #[test]
     fn bounded_in_frames_and_bytes_but_one_always_fits() {
-        let (mut queue, mut buffer) = (FrameQueue::default(), Vec::new());
+        let (mut queue, mut buffer) = (StreamQueue::default(), Vec::new());
         assert_eq!(push(&mut queue, 500), Ok(0));
         assert_eq!(push(&mut queue, 1), Err(NotQueued::Full));
         assert_eq!(queue.take(&mut buffer), 1);
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_frame_counts_as_handed_when_its_last_byte_was() {
-        let (mut queue, mut batch) = (FrameQueue::default(), Vec::new());
+        let (mut queue, mut batch) = (StreamQueue::default(), Vec::new());
         for _ in 0..2 {
             push(&mut queue, 6).unwrap();
         }

@@ -6,10 +6,10 @@ use crate::ident::InstanceUid;
 
 /// Streams for agents' frames. A lost packet holds up the stream that it carried: with four, three
 /// quarters of the agents go on. More would mean more and smaller writes for the same frames.
-pub const AGENT_STREAMS: usize = 4;
+pub const AGENT_STREAMS: u16 = 4;
 
 /// All streams of a link: agents' and the one for control.
-pub const STREAMS: usize = AGENT_STREAMS + 1;
+pub const STREAMS: usize = AGENT_STREAMS as usize + 1;
 
 /// One of a link's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,8 +21,7 @@ impl StreamIndex {
 
     /// The stream of an agent's frames: always the same, so that they stay in order.
     pub fn of_agent(uid: InstanceUid) -> Self {
-        const COUNT: u16 = AGENT_STREAMS as u16;
-        let stream = placement::link_of(uid, COUNT).to_le_bytes()[0];
+        let stream = placement::link_of(uid, AGENT_STREAMS).to_le_bytes()[0];
         Self(stream + 1)
     }
 

@@ -119,6 +119,25 @@ fn a_tuple_counts_by_its_members() {
 }
 
 #[test]
+fn a_method_of_a_trait_is_counted_where_the_trait_is_declared() {
+    let heads = |text: &str| {
+        let heads = &read(&[("src/a.rs", text)])[0].heads;
+        heads.iter().map(|head| (head.name.clone(), head.parameters)).collect::<Vec<_>>()
+    };
+    let own = "impl S {
+fn f(&self, a: u8) {}
+}
+";
+    let trait_of_another = "impl T for S {
+fn g(&self, a: u8) {
+fn inner(a: u8) {}
+}
+}";
+    let found = heads(&format!("{own}{trait_of_another}"));
+    assert_eq!(found, [("f".to_owned(), 2), ("inner".to_owned(), 1)]);
+}
+
+#[test]
 fn words_of_comments_are_counted_and_those_of_code_are_left() {
     let source = Source::new(
         "src/a.rs",
