@@ -255,6 +255,19 @@ fn an_outage_of_redis_in_mid_storm_closes_no_agent() {
     }
 }
 
+/// The sample that people copy is one that HAProxy takes.
+#[test]
+fn haproxy_takes_the_sample() {
+    if !has(&["haproxy"]) {
+        return;
+    }
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/cluster/haproxy.cfg");
+    let program = ["/usr/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/bin/haproxy"];
+    let program = program.into_iter().find(|path| Path::new(path).exists()).unwrap();
+    let output = Command::new(program).args(["-c", "-f"]).arg(sample).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn options_that_contradict_each_other_are_told() {
     let run = Run::of(&["redis-stop", "--redis=none"]);

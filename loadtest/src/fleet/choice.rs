@@ -16,14 +16,22 @@ pub(crate) enum TargetChoice {
     Pinned,
 }
 
+/// Targets by their places.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offered<'a> {
+    /// Those that a balancer would choose from; all of them if there are none.
+    pub(super) serving: &'a [usize],
+    /// How many there are.
+    pub(super) all: usize,
+}
+
 impl TargetChoice {
-    /// For dial number `dial` of the agent with this number. `serving` are the targets that a
-    /// balancer would choose from; a pinned agent knows no balancer, and dials its own among `all`.
-    pub(crate) fn pick(
+    /// For dial number `dial` of the agent with this number. A pinned agent knows no balancer, and
+    /// dials its own target whether that serves or not.
+    pub(super) fn pick(
         self,
         (index, dial): (u32, u64),
-        serving: &[usize],
-        all: usize,
+        Offered { serving, all }: Offered<'_>,
         mix: &mut Mix,
     ) -> usize {
         let index = u64::from(index);
@@ -95,7 +103,8 @@ mod tests {
         let mut mix = Mix::new(1, 1, 1);
         let all = [0, 1, 2];
         let mut picks = |choice: TargetChoice, agent, serving: &[usize]| -> Vec<usize> {
-            (0..6).map(|dial| choice.pick((agent, dial), serving, 3, &mut mix)).collect()
+            let offered = Offered { serving, all: 3 };
+            (0..6).map(|dial| choice.pick((agent, dial), offered, &mut mix)).collect()
         };
         assert_eq!(picks(TargetChoice::Pinned, 4, &all), [1; 6]);
         assert_eq!(picks(TargetChoice::Pinned, 4, &[2]), [1; 6], "it waits for its own");

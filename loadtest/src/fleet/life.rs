@@ -8,6 +8,7 @@ use std::time::Instant;
 use seawall::clock;
 
 use super::backoff::DialBackoff;
+use super::choice::Offered;
 use super::dial::{Failure, Open, dial};
 use super::manners::{Manners, Wave};
 use super::measured::{Move, Return};
@@ -144,7 +145,8 @@ impl AgentLife {
         }
         let index = index_of(&self.fleet, self.local);
         let orders = self.fleet.orders.read();
-        options.choice.pick((index, self.dials), &orders.serving, all, &mut self.mix)
+        let offered = Offered { serving: &orders.serving, all };
+        options.choice.pick((index, self.dials), offered, &mut self.mix)
     }
 
     /// The connection is open.

@@ -8,7 +8,6 @@ use clap::Args;
 use seawall::clock;
 use serde::Serialize;
 
-use super::args::POLL;
 use crate::args::share;
 use crate::crew::Crew;
 use crate::figures::{round, shown};
@@ -16,6 +15,9 @@ use crate::fleet::choice::TargetCounts;
 use crate::fleet::measured::Measured;
 use crate::fleet::moves::MoveOrder;
 use crate::fleet::target::DialTarget;
+
+/// How often it is asked whether all have moved.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Which agents move. With several targets, each goes to another one than it is on.
 #[derive(Debug, Clone, Args)]
@@ -65,7 +67,7 @@ pub(crate) async fn relocate(
     let deadline = clock::now() + patience;
     crew.relocate(clock::now(), order).await?;
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(LOOK).await;
         let answered = crew.measured().await?.moves_answered - before;
         if answered >= agents || clock::now() >= deadline {
             return Ok(());
