@@ -64,6 +64,8 @@ pub enum Breach {
     HttpRepeatsRefused,
     /// Mode `http`: a message that is lost with its connection counts as taken.
     HttpForgetsLost,
+    /// Mode `http`: the second message of a channel that waits goes before the first.
+    HttpReordersPosts,
     /// Mode `http`: a failing server stays unprobed.
     HttpNeverProbes,
     /// Mode `http`: only the agents of one part of the interval are polled for.
@@ -118,7 +120,7 @@ impl Breach {
     ];
 
     /// All others, in the order of the rules.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -153,6 +155,7 @@ impl Breach {
         Self::HttpDropsThrottled,
         Self::HttpRepeatsRefused,
         Self::HttpForgetsLost,
+        Self::HttpReordersPosts,
         Self::HttpNeverProbes,
         Self::HttpNeverPolls,
     ];

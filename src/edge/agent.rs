@@ -73,16 +73,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         }
     }
 
-    /// Runs the connection to its end.
-    pub(super) async fn run(mut self: Box<Self>) -> (Option<InstanceUid>, CloseReason) {
-        let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
-        let reason = poll_fn(|context| self.poll(context, timer.as_mut())).await;
-        if !self.unwritten.is_empty()
-            && let Some(attachment) = &self.conversation.attachment
-        {
-            attachment.content_unwritten();
+    /// Runs the connection to its end. The block captures for the reason that `connection::serve` gives.
+    #[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
+    pub(super) fn run(
+        mut self: Box<Self>,
+    ) -> impl Future<Output = (Option<InstanceUid>, CloseReason)> {
+        async move {
+            let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
+            let reason = poll_fn(|context| self.poll(context, timer.as_mut())).await;
+            if !self.unwritten.is_empty()
+                && let Some(attachment) = &self.conversation.attachment
+            {
+                attachment.content_unwritten();
+            }
+            (self.conversation.uid(), reason)
         }
-        (self.conversation.uid(), reason)
     }
 
     fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<CloseReason> {

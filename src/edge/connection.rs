@@ -1,6 +1,7 @@
 //! The life of one connection over HTTP/1.1: accepted and admitted on the accept runtime, served on the other
 //! as a WebSocket or as plain HTTP. It is generic over its transport.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,47 +24,58 @@ use crate::telemetry::events::edge::{
 use crate::websocket::{self, Key};
 
 /// One connection until it is admitted or is over. On the accept runtime.
-pub(super) async fn serve<T: AgentTransport>(
+///
+/// Every parked arrival pays for this future, and every idle agent for that of [`live`]. So their blocks capture
+/// what they need: the future of an `async fn` has room for each argument twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
+pub(super) fn serve<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
-) {
-    let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
-    ConnectionAccepted { peer }.emit();
-    match Box::pin(admit(&edge, socket, peer)).await {
-        Ok((socket, request)) => match socket.detach() {
-            Ok(socket) => {
-                let serving = edge.serving.clone();
-                serving.spawn(live::<T>(edge, socket, request, closed, permit));
-            }
-            Err(_) => closed.reason = CloseReason::Reset,
-        },
-        Err(reason) => closed.reason = reason,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut closed = Closed { peer, uid: None, reason: CloseReason::Internal };
+        ConnectionAccepted { peer }.emit();
+        match Box::pin(admit(&edge, socket, peer)).await {
+            Ok((socket, request)) => match socket.detach() {
+                Ok(socket) => {
+                    let serving = edge.serving.clone();
+                    serving.spawn(live::<T>(edge, socket, request, closed, permit));
+                }
+                Err(_) => closed.reason = CloseReason::Reset,
+            },
+            Err(reason) => closed.reason = reason,
+        }
     }
 }
 
 /// The rest of its life. On the runtime that serves admitted agents.
-async fn live<T: AgentTransport>(
+#[expect(clippy::manual_async_fn, reason = "an async fn's future is larger by its arguments")]
+fn live<T: AgentTransport>(
     edge: Arc<Edge>,
     socket: T::Detached,
     request: Box<FirstRequest>,
     mut closed: Closed,
-    _permit: OwnedSemaphorePermit,
-) {
-    // Boxed: what the handshake needs is gone when the connection idles.
-    let opened = match T::attach(socket) {
-        Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
-        Err(_) => Handshake::Done(CloseReason::Reset),
-    };
-    drop(edge);
-    match opened {
-        Handshake::Agent(agent) => {
-            let (uid, reason) = agent.run().await;
-            closed.uid = uid;
-            closed.reason = reason;
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    async move {
+        // Boxed: what the handshake needs is gone when the connection idles.
+        let opened = match T::attach(socket) {
+            Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
+            Err(_) => Handshake::Done(CloseReason::Reset),
+        };
+        drop(edge);
+        match opened {
+            Handshake::Agent(agent) => {
+                let (uid, reason) = agent.run().await;
+                closed.uid = uid;
+                closed.reason = reason;
+            }
+            Handshake::Done(reason) => closed.reason = reason,
         }
-        Handshake::Done(reason) => closed.reason = reason,
+        // In this order: the place is free before the connection is counted as closed.
+        drop((permit, closed));
     }
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use tokio::io::AsyncRead;
 
 use super::Edge;
-use super::admission::ArrivalSource;
+use super::admission::{ArrivalSource, named_agent};
 use super::refusal::HttpRefusal;
 use super::transport::AgentTransport;
 use crate::scratch;
@@ -95,9 +95,13 @@ async fn read_head<S: AsyncRead + Unpin>(
                 if request.path() != edge.params.path {
                     return other;
                 }
-                let source = edge.admission.source_of(request.headers.iter(), peer);
+                let mut source = edge.admission.source_of(request.headers.iter(), peer);
+                let named = named_agent(request.headers.iter());
+                source.needs_no_place = named.is_some_and(|uid| edge.sessions.has(uid));
                 let Ok(key) = request.upgrade() else {
                     let post = request.method == "POST";
+                    // The sessions refuse a newcomer's message, and plain HTTP answers after the message.
+                    source.needs_no_place |= post && named.is_none();
                     return Ok((if post { Asked::Post } else { Asked::Other }, source));
                 };
                 let end = request.head_bytes;

@@ -21,6 +21,7 @@ pub mod proto;
 pub mod server;
 pub mod splice;
 mod stored_fields;
+mod stored_settings;
 mod wire;
 
 pub use agent::AgentScan;

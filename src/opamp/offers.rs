@@ -8,15 +8,13 @@
 use std::collections::VecDeque;
 
 use super::field_set::server_field;
-use super::fields::{Field, ScanError, WireType, fields};
+use super::fields::{ScanError, fields};
 use super::server::ServerScan;
 use super::splice::Additions;
-use super::stored_fields::{OVERHEAD_BYTES, StoredFields, map_key};
+use super::stored_fields::{OVERHEAD_BYTES, StoredFields};
+use super::stored_settings::StoredSettings;
 use super::wire::{put_len_field, put_len_head, put_varint_field};
 use crate::ident::InstanceUid;
-
-/// `ConnectionSettingsOffers.other_connections`, the one map among its fields.
-const OTHER_CONNECTIONS: u32 = 6;
 
 /// How much may wait for one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +45,7 @@ pub struct Offers {
     capabilities: Option<u64>,
     fields: StoredFields,
     /// `Some` once connection settings were offered: an offer may be empty.
-    settings: Option<StoredFields>,
+    settings: Option<StoredSettings>,
     custom: VecDeque<Box<[u8]>>,
     custom_bytes: usize,
     /// Counts messages, to tell the fields of one from those of another.
@@ -71,8 +69,10 @@ impl Offers {
         self.generation = self.generation.wrapping_add(1);
         self.flags |= scan.flags;
         self.capabilities = scan.capabilities.or(self.capabilities);
-        // The scan has checked the bytes, so every field is well-formed.
-        for field in fields(scan.bytes).map_while(Result::ok) {
+        for field in fields(scan.bytes) {
+            // The scan has checked the bytes, so every field is well-formed. (An adapter such as `map_while`
+            // would put each field into memory.)
+            let Ok(field) = field else { break };
             let whole = &scan.bytes[field.whole.clone()];
             match field.number {
                 server_field::INSTANCE_UID | server_field::FLAGS | server_field::CAPABILITIES => {}
@@ -96,21 +96,10 @@ impl Offers {
 
     /// Merges an offer of connection settings; a malformed one is refused as a whole.
     fn absorb_settings(&mut self, value: &[u8]) -> Result<(), ScanError> {
-        let keyed = |field: &Field| {
-            if field.number != OTHER_CONNECTIONS {
-                return Ok::<&[u8], ScanError>(&[]);
-            }
-            field.expect(WireType::Len)?;
-            map_key(&value[field.value.clone()])
-        };
-        for field in fields(value) {
-            keyed(&field?)?;
+        if let Some(settings) = &mut self.settings {
+            return settings.merge(value, self.generation);
         }
-        let settings = self.settings.get_or_insert_default();
-        for field in fields(value) {
-            let field = field?;
-            settings.put(field.number, keyed(&field)?, self.generation, &value[field.whole]);
-        }
+        self.settings = Some(StoredSettings::new(value, self.generation)?);
         Ok(())
     }
 
@@ -243,7 +232,7 @@ impl Offers {
 
     /// Bytes held, with an estimate of the overhead: what counts against a budget.
     pub fn bytes(&self) -> usize {
-        let settings = self.settings.as_ref().map_or(0, StoredFields::bytes);
+        let settings = self.settings.as_ref().map_or(0, StoredSettings::bytes);
         self.fields.bytes() + settings + self.custom_bytes
     }
 }

@@ -4,6 +4,7 @@
 //! of a later message replace them. Must not know what the fields mean.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::fields::{ScanError, WireType, fields};
 
@@ -29,17 +30,22 @@ pub(super) struct StoredFields {
 impl StoredFields {
     /// Stores a field of the message `generation`.
     pub(super) fn put(&mut self, number: u32, map_key: &[u8], generation: u32, whole: &[u8]) {
-        let stored = self.items.entry((number, map_key.into())).or_insert_with(|| {
-            self.bytes += OVERHEAD_BYTES + map_key.len();
-            StoredField { generation, whole: Vec::new() }
-        });
-        if stored.generation != generation {
-            self.bytes -= stored.whole.len();
-            *stored = StoredField { generation, whole: Vec::new() };
-        }
         self.bytes += whole.len();
-        stored.whole.reserve_exact(whole.len());
-        stored.whole.extend_from_slice(whole);
+        match self.items.entry((number, map_key.into())) {
+            Entry::Vacant(place) => {
+                self.bytes += OVERHEAD_BYTES + map_key.len();
+                place.insert(StoredField { generation, whole: whole.to_vec() });
+            }
+            Entry::Occupied(place) if place.get().generation == generation => {
+                let stored = place.into_mut();
+                stored.whole.reserve_exact(whole.len());
+                stored.whole.extend_from_slice(whole);
+            }
+            Entry::Occupied(mut place) => {
+                let former = place.insert(StoredField { generation, whole: whole.to_vec() });
+                self.bytes -= former.whole.len();
+            }
+        }
     }
 
     /// Takes one field out.

@@ -133,6 +133,11 @@ impl Sessions {
         self.counters.connected() >= i64::from(self.params.sessions_max)
     }
 
+    /// Whether this agent has a session: it takes no new place.
+    pub fn has(&self, uid: InstanceUid) -> bool {
+        self.table.contains_key(&uid)
+    }
+
     /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);

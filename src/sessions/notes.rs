@@ -4,12 +4,12 @@
 use std::sync::atomic::Ordering;
 
 use super::Sessions;
-use crate::core::session::{CustomLoss, EndReason, Note, OfferLoss, Replier};
+use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
-    AcknowledgementSwallowed, ConnectionReplaced, CustomDrop, CustomMessageDropped, GapDetected,
-    Heartbeat, HeartbeatRoute, OfferDrop, OfferDropped, OfferStored, Replied, ReplySource,
-    ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
+    AcknowledgementSwallowed, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
+    HeartbeatRoute, OfferDropped, OfferStored, Replied, ReportForwarded, ReportSuppressed,
+    SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
 };
 use crate::telemetry::events::store::{
     ContentMissing, FullStateAsked, FullStateWanted, ReportFromStore,
@@ -42,35 +42,10 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::Announced(server) => sessions.uplink.announced(uid, server),
         Note::FullStateWanted => FullStateWanted { uid }.emit(),
         Note::FullStateAsked => FullStateAsked { uid }.emit(),
-        Note::Replied { by, after } => Replied { source: source(by), after }.emit(),
+        Note::Replied { by, after } => Replied { source: by, after }.emit(),
         Note::AcknowledgementSwallowed => AcknowledgementSwallowed.emit(),
         Note::OfferStored => OfferStored { uid }.emit(),
-        Note::OfferDropped(loss) => OfferDropped { uid, reason: offer_drop(loss) }.emit(),
-        Note::CustomDropped(loss) => {
-            CustomMessageDropped { uid, reason: custom_drop(loss) }.emit();
-        }
-    }
-}
-
-const fn source(by: Replier) -> ReplySource {
-    match by {
-        Replier::Server => ReplySource::Server,
-        Replier::Gateway => ReplySource::Local,
-    }
-}
-
-const fn offer_drop(loss: OfferLoss) -> OfferDrop {
-    match loss {
-        OfferLoss::SessionEnded => OfferDrop::SessionEnded,
-        OfferLoss::OverBudget => OfferDrop::OverBudget,
-        OfferLoss::NewProcess => OfferDrop::NewProcess,
-        OfferLoss::FormerServer => OfferDrop::FormerServer,
-    }
-}
-
-const fn custom_drop(loss: CustomLoss) -> CustomDrop {
-    match loss {
-        CustomLoss::OverBudget => CustomDrop::OverBudget,
-        CustomLoss::SessionEnded => CustomDrop::SessionEnded,
+        Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
+        Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
     }
 }

@@ -219,9 +219,11 @@ impl AttachmentPort for Outbox {
         websocket::finish_message(frame, &mut bytes);
         let after = bytes.len();
         let exceeds = before > 0 && after > credit.bytes_max;
-        // May be passed by what one lock adds to one agent's bytes: that is counted afterwards.
-        let over =
-            exceeds || credit.counters.agent_bytes() + (after - before) > credit.total_bytes_max;
+        // What waited in the mailbox is in the total until the session's lock is free. The rest may pass the
+        // bound by what one lock adds to one agent's bytes: that is counted afterwards.
+        let added = if matches!(kind, ToAgent::Stored(_)) { 0 } else { after - before };
+        let over = exceeds
+            || (added > 0 && credit.counters.agent_bytes() + added > credit.total_bytes_max);
         if over {
             credit.counters.outbox_changed(before, 0);
             state.stage = Stage::Ends(AttachmentEnd::Overflowed);
@@ -264,7 +266,7 @@ const fn send_kind(kind: ToAgent) -> SendKind {
     match kind {
         ToAgent::ReplyNow | ToAgent::Acknowledgement => SendKind::LocalAck,
         ToAgent::Reply(_) => SendKind::Reply,
-        ToAgent::Push(_) => SendKind::Push,
+        ToAgent::Push(_) | ToAgent::Stored(_) => SendKind::Push,
     }
 }
 
@@ -306,6 +308,22 @@ mod tests {
         assert!(outboxes[0].close(&counters, AttachmentEnd::Replaced), "unread bytes are lost");
         assert!(put(&outboxes[2], &counters, 1) || counters.agent_bytes() < 1_000);
         assert!(matches!(look(&outboxes[0], &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
+    }
+
+    /// While a mailbox is emptied, its session counts all of it still.
+    #[test]
+    fn what_waited_in_a_mailbox_is_counted_once() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        counters.outbox_changed(0, 999);
+        let write = &mut |out: &mut Vec<u8>| out.resize(out.len() + 20, 0);
+        for _ in 0..3 {
+            assert!(outbox.message(ToAgent::Stored(20), &credit(&counters), write));
+        }
+        assert!(!outbox.message(ToAgent::Push(20), &credit(&counters), write), "newly come");
+        let (other, counters) = (Outbox::default(), Counters::default());
+        assert!(put(&other, &counters, 90));
+        let one_more = other.message(ToAgent::Stored(20), &credit(&counters), write);
+        assert!(!one_more, "a connection has a bound of its own");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::histogram::Histogram;
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
-use super::labels::sessions::{CustomDrop, HeartbeatRoute, OfferDrop, ReplySource, SessionState};
+use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
@@ -21,7 +21,7 @@ use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
-use crate::core::session::EndReason;
+use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
 
 macro_rules! table {
@@ -167,7 +167,7 @@ struct Metrics [] {
     /// Heartbeats of agents, by what became of them.
     heartbeats: Family<HeartbeatRoute> = Heartbeats "seawall_heartbeats_total",
     /// Replies given to agents, by who wrote them.
-    replies: Family<ReplySource> = Replies "seawall_replies_total",
+    replies: Family<Replier> = Replies "seawall_replies_total",
     /// Time from an agent's message to its reply.
     reply_seconds: Histogram = ReplySeconds "seawall_reply_seconds",
     /// Servers' late empty acknowledgements that were dropped: the agent had its reply.
@@ -207,9 +207,9 @@ struct Metrics [] {
     /// Offers stored for agents that were absent or polling.
     offers_stored: Counter = OffersStored "seawall_stored_offers_total",
     /// Offers dropped before they reached their agent, by why.
-    offers_dropped: Family<OfferDrop> = OffersDropped "seawall_dropped_offers_total",
+    offers_dropped: Family<OfferLoss> = OffersDropped "seawall_dropped_offers_total",
     /// Custom messages dropped before they reached their agent or server, by why.
-    custom_messages_dropped: Family<CustomDrop> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
+    custom_messages_dropped: Family<CustomLoss> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
 

@@ -1,10 +1,9 @@
 //! What waits on a link: frames in one buffer for a WebSocket, as many as there are in one write, or
 //! bodies one by one for POSTs. The link's state, and what becomes of messages, are for its users.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
+use crate::core::http_mode::PostOrder;
 use crate::core::session::Route;
 use crate::ident::InstanceUid;
 use crate::websocket;
@@ -46,7 +45,7 @@ pub(super) struct FrameQueue {
 
 #[derive(Debug, Default)]
 pub(super) struct PostQueue {
-    posts: VecDeque<(InstanceUid, Bytes)>,
+    posts: PostOrder<(InstanceUid, Bytes)>,
     bytes: usize,
 }
 
@@ -93,7 +92,7 @@ impl LinkQueue {
                 write(&mut body);
                 let bytes = body.len();
                 queue.bytes += bytes;
-                queue.posts.push_back((uid, body.into()));
+                queue.posts.push((uid, body.into()));
                 bytes
             }
         }
@@ -123,10 +122,10 @@ impl LinkQueue {
         true
     }
 
-    /// Takes out the POST that waited longest.
+    /// Takes out the POST that goes next.
     pub(super) fn take_post(&mut self) -> Option<(InstanceUid, Bytes)> {
         let Self::Posts(queue) = self else { return None };
-        let (uid, body) = queue.posts.pop_front()?;
+        let (uid, body) = queue.posts.take()?;
         queue.bytes -= body.len();
         Some((uid, body))
     }
@@ -135,7 +134,7 @@ impl LinkQueue {
     pub(super) fn requeue(&mut self, uid: InstanceUid, body: Bytes) {
         if let Self::Posts(queue) = self {
             queue.bytes += body.len();
-            queue.posts.push_front((uid, body));
+            queue.posts.put_back((uid, body));
         }
     }
 

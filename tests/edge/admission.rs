@@ -405,6 +405,29 @@ async fn the_last_connections_are_reserved_for_refusals() {
     world.gateway.wait_metric(OUTCOMES, &refused, |count| count >= 10.0).await;
 }
 
+/// An agent that dials for each poll counts as connected in between.
+#[tokio::test]
+async fn a_full_table_admits_the_agents_that_it_has() {
+    let world = World::with(|gateway| {
+        gateway.set("sessions", "sessions_max", "1").set("admission", "hold_max", "\"0s\"")
+    })
+    .await;
+    let poll = async |agent: u16, named: bool| {
+        let report = with_header(&full_report(&uid(agent), 0));
+        let name: String = uid(agent).iter().map(|byte| format!("{byte:02x}")).collect();
+        let headers = [("OpAMP-Instance-UID", name.as_str())];
+        let headers = if named { &headers[..] } else { &[] };
+        post(&world, headers, report.get(1..).unwrap()).await.status
+    };
+    assert_eq!(poll(7, false).await, 200);
+    assert_eq!((poll(7, false).await, poll(7, true).await), (200, 200));
+    assert_eq!((poll(8, false).await, poll(8, true).await), (503, 503));
+    let newcomer = answer(&mut ask(&world).await).await;
+    assert!(newcomer.starts_with("HTTP/1.1 503 "), "{newcomer}");
+    world.outcome("admitted", 4).await;
+    world.outcome("refused_no_room", 2).await;
+}
+
 /// Servers must see a line before admission as what it is, and keep the fleet.
 #[tokio::test]
 async fn absent_agents_are_kept_while_admission_tells_agents_to_come_later() {

@@ -10,7 +10,7 @@ use seawall::core::admission::{
 use crate::agent::Channel;
 use crate::network::Conn;
 use crate::oracle::Asked;
-use crate::world::{Event, NodeKey, Time, World};
+use crate::world::{Event, NodeKey, Time, World, uid_of};
 
 /// `edge::listen::measure`, somewhat slower.
 pub(crate) const OBSERVE_EVERY: Time = Time::from_millis(500);
@@ -27,6 +27,8 @@ pub(crate) struct Applicant {
     accepted: bool,
     /// The answer, which may be held.
     refusal: Option<Refusal>,
+    /// See `Arrival`.
+    needs_no_place: bool,
     /// The agent has gone, and the node has yet to notice.
     gone: bool,
 }
@@ -36,8 +38,15 @@ impl World {
     pub(crate) fn arrive(&mut self, agent: usize, wire: u64) -> bool {
         let Some(node) = self.accepting() else { return false };
         let process = self.agents[agent].process;
-        let applicant =
-            Applicant { agent, process, node, accepted: false, refusal: None, gone: false };
+        let applicant = Applicant {
+            agent,
+            process,
+            node,
+            accepted: false,
+            refusal: None,
+            needs_no_place: false,
+            gone: false,
+        };
         self.applicants.insert(wire, applicant);
         let patience = self.agents[agent].kind.patience;
         self.after(patience, Event::GivesUp(wire));
@@ -63,14 +72,17 @@ impl World {
             return self.after(ACCEPT_AGAIN, Event::Accept(wire));
         }
         gateway.open_channel(wire);
+        let kind = &self.agents[agent].kind;
+        let needs_no_place =
+            if kind.shows_uid { gateway.sessions.has(uid_of(agent)) } else { kind.polls };
         if let Some(applicant) = self.applicants.get_mut(&wire) {
-            applicant.accepted = true;
+            (applicant.accepted, applicant.needs_no_place) = (true, needs_no_place);
         }
         self.tick(node);
         let kind = &self.agents[agent].kind;
         let identity = kind.shows_uid.then(|| Identity::new(agent as u64 + 1));
         let over_share = self.random.percent(self.plan.gate.over_share);
-        let arrival = Arrival { over_share, identity };
+        let arrival = Arrival { over_share, identity, needs_no_place };
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let capacity = gateway.capacity();
         let asked = Asked { node, agent, obeys: kind.obeys, known: identity.is_some() };
@@ -154,7 +166,9 @@ impl World {
     /// An arrival is admitted: an agent that is there is served.
     fn admitted(&mut self, wire: u64, capacity: Capacity) {
         let Some(applicant) = self.applicants.remove(&wire) else { return };
-        let Applicant { agent, process, node, gone, .. } = applicant;
+        let Applicant { agent, process, node, gone, needs_no_place, .. } = applicant;
+        let sessions_full = capacity.sessions_full && !needs_no_place;
+        let capacity = Capacity { sessions_full, ..capacity };
         self.say(|| format!("agent {agent} is admitted to node {node}: {wire}"));
         self.oracle.is_admitted((node, agent), capacity, self.now);
         let Some(gateway) = self.nodes.get_mut(&node) else { return };

@@ -185,8 +185,8 @@ impl World {
             let pause = ends.servers[server].pace.paused();
             if pause.is_some() && since == self.now {
                 let goodbye = |body: &Vec<u8>| status::decode(body).is_ok_and(|r| r.disconnects);
-                let (stay, go) = link.queue.drain(..).partition::<Vec<_>, _>(goodbye);
-                link.queue = stay.into();
+                let (stay, go) = link.take_all().into_iter().partition::<Vec<_>, _>(goodbye);
+                stay.into_iter().for_each(|body| link.queue.push(body));
                 lost.push((*key, server, go));
             }
             let in_vain = pause.is_some_and(|pause| self.now + pause >= until);

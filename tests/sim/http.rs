@@ -17,7 +17,7 @@ use seawall::opamp::splice;
 use crate::links::Sender;
 use crate::oracle::{Cause, Post};
 use crate::status::{self, Report};
-use crate::wires::{Key, State, Wires, backoff_rule, node_of_key};
+use crate::wires::{Key, Link, State, Wires, backoff_rule, node_of_key};
 use crate::world::{Event, Time, World, show};
 
 /// How long a response may take: `upstream.ping_interval` and `ping_timeout`, shorter.
@@ -199,7 +199,7 @@ impl World {
     /// Sends the first message of the queue. Returns whether the queue was empty or held it back.
     fn post(&mut self, key: Key) -> bool {
         let Some(wires) = self.wires_of(key) else { return true };
-        let body = wires.ends.lock().links.get_mut(&key).and_then(|link| link.queue.pop_front());
+        let body = wires.ends.lock().links.get_mut(&key).and_then(|link| link.queue.take());
         let Some(body) = body else { return true };
         let report = status::decode(&body).expect("what was handed to a link has been decoded");
         let node = node_of_key(key);
@@ -312,7 +312,7 @@ impl World {
         match effect {
             ChannelEffect::Up => self.channel_up(key),
             ChannelEffect::Down => self.channel_down(key),
-            ChannelEffect::Closed { .. } => {
+            ChannelEffect::Discard | ChannelEffect::Closed { .. } => {
                 if let Some(end) = self.channel_end(key) {
                     end.connected = false;
                 }
@@ -325,10 +325,7 @@ impl World {
             ChannelEffect::GiveUp => {
                 let lost: Vec<Vec<u8>> = {
                     let mut ends = wires.ends.lock();
-                    ends.links
-                        .get_mut(&key)
-                        .map(|l| l.queue.drain(..).collect())
-                        .unwrap_or_default()
+                    ends.links.get_mut(&key).map(Link::take_all).unwrap_or_default()
                 };
                 self.oracle.queue_emptied(key);
                 self.note_lost((node, server), &lost);
@@ -336,7 +333,7 @@ impl World {
             ChannelEffect::Requeue => {
                 let post = self.channel_end(key).and_then(|end| end.post.take());
                 if let (Some(post), Some(link)) = (post, wires.ends.lock().links.get_mut(&key)) {
-                    link.queue.push_front(post.body);
+                    link.queue.put_back(post.body);
                 }
             }
             ChannelEffect::ServerServed => {
@@ -420,7 +417,7 @@ impl World {
         let (lost, counted) = {
             let mut ends = wires.ends.lock();
             let Some(link) = ends.links.get_mut(&key) else { return };
-            let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
+            let lost = link.take_all();
             link.incarnation += 1;
             if link.state == State::Up {
                 link.state = State::Down;

@@ -124,7 +124,7 @@ impl World {
             }
             let mut drained = line.up.drained().max(self.now);
             let mut arrivals = Vec::new();
-            for bytes in link.queue.drain(..) {
+            for bytes in link.take_all() {
                 drained = line.up.put(bytes, self.now, self.random.ms(1, self.plan.away));
                 arrivals.push(drained);
             }
@@ -138,7 +138,7 @@ impl World {
         }
         if closing {
             // Of a link that was still being dialled, what waited is lost.
-            let lost: Vec<Vec<u8>> = link.queue.drain(..).collect();
+            let lost = link.take_all();
             let server = usize::from(link.id.server.0);
             let (owner, counted) = (link.owner, std::mem::take(&mut link.counted));
             if owner.is_some() {
@@ -184,7 +184,7 @@ impl World {
             let mut counted = false;
             if let Some(link) = ends.links.get_mut(&line.0) {
                 counted = std::mem::take(&mut link.counted);
-                lost.extend(link.queue.drain(..));
+                lost.extend(link.take_all());
                 link.incarnation += 1;
                 if link.state == State::Up {
                     link.state = State::Down;

@@ -104,11 +104,8 @@ impl Plan {
         let agents = 2 + random.below(5);
         let faults = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
         let agents: Vec<Kind> = (0..agents).map(|_| kind(random)).collect();
-        let polls = agents.iter().any(|kind| kind.polls);
-        let fewest = u32::try_from(agents.len()).unwrap() + u32::from(polls);
+        let fewest = u32::try_from(agents.len()).unwrap();
         let params = SessionsParams {
-            // One more than there are agents where one polls: over plain HTTP an agent that connects anew
-            // counts as connected still.
             sessions_max: random.pick(&[1_000, fewest]),
             grace_period: random.pick(&[Duration::from_secs(60), Duration::from_secs(20)]),
             heartbeat_forward_interval: Duration::from_secs(random.pick(&[60, 60, 60, 120, 0])),
@@ -188,7 +185,7 @@ fn kind(random: &mut Random) -> Kind {
         patience: Duration::from_secs(if random.percent(60) { 45 } else { random.pick(&[1, 10]) }),
         obeys: random.percent(65),
         clock_percent: random.pick(&[100, 100, 92, 109]),
-        shows_uid: random.percent(50),
+        shows_uid: random.percent(80),
         heartbeat: (polls || random.percent(75)).then_some(interval),
         silent: !polls && random.percent(15),
         accepts_config,

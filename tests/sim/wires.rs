@@ -2,12 +2,13 @@
 //! sockets. It does what src/upstream does (place, link, failover, release), and says afterwards what
 //! it was asked to do, because it is called with a session locked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use seawall::clock;
 use seawall::core::backoff::Rule;
+use seawall::core::http_mode::PostOrder;
 pub(crate) use seawall::core::link::LinkPhase as State;
 use seawall::core::link::{LinkLife, LinkRefusal};
 use seawall::core::pacing::{Class, Permit};
@@ -48,10 +49,17 @@ pub(crate) struct Link {
     pub(crate) state: State,
     /// Its server was told that it is up.
     pub(crate) counted: bool,
-    pub(crate) queue: VecDeque<Vec<u8>>,
+    pub(crate) queue: PostOrder<Vec<u8>>,
 }
 
 impl Link {
+    /// Takes out all that waits.
+    pub(crate) fn take_all(&mut self) -> Vec<Vec<u8>> {
+        let waiting = self.queue.iter().cloned().collect();
+        self.queue = PostOrder::default();
+        waiting
+    }
+
     pub(crate) const fn route(&self) -> Route {
         Route::of_link(self.id, Incarnation(self.incarnation))
     }
@@ -150,7 +158,7 @@ impl Ends {
             incarnation: 1,
             state: State::Down,
             counted: false,
-            queue: VecDeque::new(),
+            queue: PostOrder::default(),
         };
         self.links.insert(key, link);
         key
@@ -237,7 +245,7 @@ impl Ends {
         }
         let mut bytes = Vec::new();
         write(&mut bytes);
-        link.queue.push_back(bytes.clone());
+        link.queue.push(bytes.clone());
         let incarnation = link.incarnation;
         self.servers[server].pace.sent(route.link.index);
         self.servers[server].polled.insert(uid);

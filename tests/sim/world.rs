@@ -321,7 +321,10 @@ impl World {
     fn carry_out(&mut self, node: NodeKey, note: Note) {
         match note {
             Note::Sent { key, incarnation, uid, bytes } => {
-                self.sent((key, incarnation), uid, &bytes)
+                if let Some(report) = status::decode(&bytes).ok().filter(|_| self.plan.http) {
+                    self.oracle.queued(key, &report);
+                }
+                self.sent((key, incarnation), uid, &bytes);
             }
             Note::Refused { uid, route, why } => {
                 let agent = agent_of(uid);

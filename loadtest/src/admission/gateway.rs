@@ -98,7 +98,7 @@ impl AdmissionNode {
             }
             NodeAdmission::Own { admission, parked, policy } => {
                 let identity = policy.identities.then(|| Identity::new(u64::from(agent)));
-                let arrival = Arrival { over_share: false, identity };
+                let arrival = Arrival { identity, ..Arrival::default() };
                 match admission.arrive(arrival, now, &mut || mix.unit()) {
                     AdmissionVerdict::Admit => AdmissionAnswer::Admitted,
                     AdmissionVerdict::Park { ticket, .. } => {

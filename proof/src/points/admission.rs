@@ -74,7 +74,7 @@ fn fixed() -> Step {
 /// opamp-go of two versions, parked for 20 s and refused with a moment to come again.
 /// Each comes in as computed.
 fn clients() -> Step {
-    Step::new("real clients", Program::Cargo, &["test", "--test", "interop", "admission"]).wants(
+    Step::new("real clients", Program::Cargo, &["test", "--test", "interop", "entry"]).wants(
         "passed",
         Text(tests_passed),
         AtLeast(4.0),

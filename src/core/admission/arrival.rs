@@ -10,6 +10,9 @@ pub struct Arrival {
     pub over_share: bool,
     /// The agent, if the request already tells which one it is.
     pub identity: Option<Identity>,
+    /// It needs no new place in the table of sessions: its agent has one, or its message tells who it is before
+    /// anything is answered. A full table keeps the others out.
+    pub needs_no_place: bool,
 }
 
 /// One agent, recognised by its uid's header, its client certificate or a credential of its own.

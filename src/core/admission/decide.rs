@@ -101,7 +101,7 @@ impl Admission {
         if self.closing {
             return AdmissionVerdict::Refuse(self.send_away(chance));
         }
-        if !self.capacity.admits() {
+        if !self.capacity.admits(arrival) {
             return AdmissionVerdict::Refuse(self.refuse(arrival, Reason::NoRoom, now, chance));
         }
         // The bucket is asked only while the park is empty: a token taken behind others would be lost.
@@ -148,13 +148,13 @@ impl Admission {
     ) -> Option<Instant> {
         for _ in 0..DECIDED_AT_ONCE {
             self.reserved.sweep_one(now);
-            let until = self.park.front_until()?;
+            let (front, until) = self.park.front()?;
             if self.closing {
                 let (ticket, _) = self.park.pop_front()?;
                 decided.push((ticket, ParkVerdict::Refuse(self.send_away(chance))));
                 continue;
             }
-            if self.capacity.sessions_full {
+            if !self.capacity.has_place(front) {
                 let (ticket, arrival) = self.park.pop_front()?;
                 let refusal = self.refuse(arrival, Reason::NoRoom, now, chance);
                 decided.push((ticket, ParkVerdict::Refuse(refusal)));
@@ -173,7 +173,7 @@ impl Admission {
             };
             decided.push((ticket, verdict));
         }
-        self.park.front_until().map(|_| now)
+        self.park.front().map(|_| now)
     }
 
     /// Stops admitting: each arrival, and with the next polls each parked one, is refused.

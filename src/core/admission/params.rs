@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::arrival::Arrival;
 use crate::mutation::{Breach, is_on};
 
 /// The bounds of admission at one node.
@@ -70,7 +71,7 @@ pub struct Capacity {
     /// from the kernel alone, and would dial again at once.
     pub reserve: usize,
     /// The table of sessions is full of connected agents. One more would be closed after its upgrade and
-    /// dial again at once.
+    /// dial again at once; an agent that has a session takes no new place.
     pub sessions_full: bool,
 }
 
@@ -86,10 +87,15 @@ impl Capacity {
     /// More than any node needs.
     pub const AMPLE: Self = Self { free: usize::MAX, reserve: 0, sessions_full: false };
 
-    /// Whether another agent may stay.
-    pub(super) fn admits(self) -> bool {
+    /// Whether the agent of this arrival may stay.
+    pub(super) fn admits(self, arrival: Arrival) -> bool {
         let free = self.free >= self.reserve || is_on(Breach::AdmissionPassesCapacity);
-        free && !self.sessions_full
+        free && self.has_place(arrival)
+    }
+
+    /// Whether the table of sessions has a place for this arrival's agent.
+    pub(super) const fn has_place(self, arrival: Arrival) -> bool {
+        !self.sessions_full || arrival.needs_no_place
     }
 
     /// Whether a refusal may be held: it occupies its connection meanwhile.

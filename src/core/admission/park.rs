@@ -75,9 +75,9 @@ impl Park {
         Some(Ticket { index, serial })
     }
 
-    /// Until when the first arrival waits.
-    pub(super) fn front_until(&self) -> Option<Instant> {
-        self.places.get(self.front as usize).map(|place| place.until)
+    /// The first arrival, and until when it waits.
+    pub(super) fn front(&self) -> Option<(Arrival, Instant)> {
+        self.places.get(self.front as usize).map(|place| (place.arrival, place.until))
     }
 
     pub(super) fn pop_front(&mut self) -> Option<(Ticket, Arrival)> {
@@ -128,7 +128,7 @@ mod tests {
     use crate::core::admission::arrival::Identity;
 
     fn arrival(n: u64) -> Arrival {
-        Arrival { over_share: false, identity: Some(Identity::new(n)) }
+        Arrival { identity: Some(Identity::new(n)), ..Arrival::default() }
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
                 }
                 most = most.max(oracle.len());
                 prop_assert_eq!(park.len(), oracle.len());
-                prop_assert_eq!(park.front_until().is_some(), !oracle.is_empty());
+                prop_assert_eq!(park.front().is_some(), !oracle.is_empty());
                 prop_assert!(gone.iter().all(|(ticket, _)| park.remove(*ticket).is_none()));
             }
             prop_assert!(park.places.len() <= most, "as many places as ever were taken at once");

@@ -171,7 +171,7 @@ impl AdmissionOracle {
         let identity = |n| (n > 9).then(|| Identity::new(n));
         match event {
             AdmissionEvent::Arrive(over_share, i) => {
-                self.arrive(Arrival { over_share, identity: identity(i) })?;
+                self.arrive(Arrival { over_share, identity: identity(i), ..Arrival::default() })?;
             }
             AdmissionEvent::Crowd(size) => {
                 (0..size).try_for_each(|_| self.arrive(Arrival::default()))?;

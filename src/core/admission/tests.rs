@@ -72,10 +72,10 @@ fn wait(refusal: Refusal) -> Duration {
 }
 
 /// An arrival whose source is over its share.
-const OVER_SHARE: Arrival = Arrival { over_share: true, identity: None };
+const OVER_SHARE: Arrival = Arrival { over_share: true, identity: None, needs_no_place: false };
 
 fn who(identity: u64) -> Arrival {
-    Arrival { over_share: false, identity: Some(Identity::new(identity)) }
+    Arrival { identity: Some(Identity::new(identity)), ..Arrival::default() }
 }
 
 /// Refusals need connections too: they tell agents when to come again.
@@ -103,8 +103,29 @@ fn the_last_capacity_is_reserved_for_refusals() {
     assert_eq!(bench.poll().0.len(), 3);
 }
 
+/// An agent that has a session takes no new place.
 #[test]
-fn a_full_table_of_sessions_refuses_every_arrival() {
+fn a_full_table_of_sessions_admits_the_agents_that_it_has() {
+    let known = Arrival { needs_no_place: true, ..Arrival::default() };
+    let mut bench = AdmissionBench::new(small());
+    bench.admission.set_capacity(Capacity { sessions_full: true, ..Capacity::AMPLE });
+    assert_eq!(bench.refuse(Arrival::default()).reason, Reason::NoRoom);
+    while bench.admission.parked() == 0 {
+        bench.arrive(known);
+    }
+    bench.admission.set_capacity(Capacity::AMPLE);
+    bench.arrive(Arrival::default());
+    bench.arrive(known);
+    bench.admission.set_capacity(Capacity { sessions_full: true, ..Capacity::AMPLE });
+    bench.now += SECOND;
+    let admitted = bench.poll().0.into_iter().map(|(_, verdict)| verdict == ParkVerdict::Admit);
+    assert_eq!(admitted.collect::<Vec<_>>(), [true, false, true]);
+    bench.admission.set_capacity(Capacity { free: 3, reserve: 4, sessions_full: false });
+    assert_eq!(bench.refuse(known).reason, Reason::NoRoom, "connections are scarce for each");
+}
+
+#[test]
+fn a_full_table_of_sessions_refuses_every_newcomer() {
     let mut bench = AdmissionBench::full(small());
     bench.admission.set_capacity(Capacity { sessions_full: true, ..Capacity::AMPLE });
     assert_eq!(bench.refuse(Arrival::default()).reason, Reason::NoRoom);

@@ -201,7 +201,8 @@ impl HttpChannel {
 
     fn dialled(&mut self, accepted: bool, facts: ChannelFacts, now: Instant) {
         if !facts.healthy {
-            // What was under way on another channel has just decided so: the connection is dropped.
+            // What was under way on another channel has just decided so.
+            self.effects.push(ChannelEffect::Discard);
             self.state = ChannelState::Resting { until: now, idle: false };
             return;
         }

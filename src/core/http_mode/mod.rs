@@ -29,6 +29,7 @@
 
 mod answer;
 mod channel;
+mod order;
 mod polls;
 mod probe;
 mod steps;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use answer::{Answered, Objection, PostResult};
 pub use channel::HttpChannel;
+pub use order::PostOrder;
 pub use polls::{PollParts, PollSchedule};
 pub use probe::{HttpProbe, ProbeEvent, ProbeFacts, ProbeOutcome, ProbeStep};
 pub use steps::{ChannelEffect, ChannelEvent, ChannelFacts};

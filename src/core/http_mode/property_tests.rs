@@ -54,6 +54,8 @@ fn chances() -> impl Strategy<Value = Vec<Chance>> {
 #[derive(Default)]
 struct Driver {
     connected: bool,
+    /// The connection counts as open.
+    counted: bool,
     up: bool,
     queue: u32,
     under_way: bool,
@@ -66,6 +68,7 @@ impl Driver {
     fn carry_out(&mut self, effect: ChannelEffect, chance: Chance) -> Option<ChannelEvent> {
         match effect {
             ChannelEffect::Wait { closable, .. } => {
+                assert_eq!(self.connected, self.counted, "what is held is counted");
                 assert!(!closable || self.connected, "there is a connection that may close");
                 let closed = closable && chance.closes;
                 return Some(if closed {
@@ -79,11 +82,12 @@ impl Driver {
                 return Some(if chance.dial_fails {
                     ChannelEvent::DialFailed
                 } else {
+                    self.connected = true;
                     ChannelEvent::Dialled { accepted: true }
                 });
             }
             ChannelEffect::Post => {
-                assert!(self.connected && !self.under_way, "one message at a time");
+                assert!(self.counted && !self.under_way, "one message at a time");
                 self.queue -= 1;
                 if chance.withheld {
                     self.settled += 1;
@@ -93,9 +97,15 @@ impl Driver {
                 return Some(ChannelEvent::Answered(chance.answered));
             }
             ChannelEffect::Deliver => return Some(ChannelEvent::Delivered { taken: chance.taken }),
-            ChannelEffect::Opened => self.connected = true,
+            ChannelEffect::Opened => {
+                assert!(self.connected && !std::mem::replace(&mut self.counted, true));
+            }
+            ChannelEffect::Discard => {
+                assert!(!self.counted && std::mem::take(&mut self.connected));
+            }
             ChannelEffect::Closed { .. } => {
-                assert!(std::mem::take(&mut self.connected), "opened and closed in pairs");
+                assert!(std::mem::take(&mut self.counted), "opened and closed in pairs");
+                assert!(std::mem::take(&mut self.connected));
             }
             ChannelEffect::Up => assert!(!std::mem::replace(&mut self.up, true)),
             ChannelEffect::Down => {

@@ -68,6 +68,8 @@ pub enum ChannelEffect {
     End,
     /// A connection is open: it is counted.
     Opened,
+    /// The connection that was just dialled is dropped before it served: it was never counted.
+    Discard,
     /// A connection has ended: it is dropped and counted.
     Closed {
         /// Why.

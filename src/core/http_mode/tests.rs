@@ -7,8 +7,8 @@ use crate::core::backoff::Rule;
 use crate::core::link::LossReason;
 use crate::core::server::Blame;
 use ChannelEffect::{
-    Closed, Deliver, Dial, DialFailed, Down, End, GiveUp, NotTaken, Opened, PauseServer, Post,
-    PostFailed, Refuse, Requeue, ServerFailed, ServerServed, Up, Wait,
+    Closed, Deliver, Dial, DialFailed, Discard, Down, End, GiveUp, NotTaken, Opened, PauseServer,
+    Post, PostFailed, Refuse, Requeue, ServerFailed, ServerServed, Up, Wait,
 };
 use ChannelEvent::{ConnectionClosed, Delivered, Dialled, NotPosted, Wake};
 
@@ -192,7 +192,7 @@ fn channels_of_a_failing_server_are_down_until_it_recovers() {
     assert_eq!(life.at(1, Wake, FAILING), [until_healthy]);
     assert_eq!(life.at(2, Wake, CALM), [Dial]);
     // Another channel's answer has just decided otherwise.
-    assert_eq!(life.at(2, Dialled { accepted: true }, FAILING), []);
+    assert_eq!(life.at(2, Dialled { accepted: true }, FAILING), [Discard]);
     assert_eq!(life.at(2, Wake, FAILING), [until_healthy]);
     assert_eq!(life.at(3, Wake, CALM), [Dial]);
     life.at(3, ChannelEvent::DialFailed, CALM);

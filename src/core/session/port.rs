@@ -190,6 +190,9 @@ pub enum ToAgent {
     Reply(usize),
     /// A server's message or the gateway's question, of about this many bytes.
     Push(usize),
+    /// A server's message that waited in the mailbox, of at most about this many bytes. They count as waiting
+    /// for the agent already.
+    Stored(usize),
 }
 
 /// About how long an acknowledgement is.
@@ -200,7 +203,7 @@ impl ToAgent {
     pub const fn expected_bytes(self) -> usize {
         match self {
             Self::ReplyNow | Self::Acknowledgement => ACKNOWLEDGEMENT_BYTES,
-            Self::Reply(bytes) | Self::Push(bytes) => bytes,
+            Self::Reply(bytes) | Self::Push(bytes) | Self::Stored(bytes) => bytes,
         }
     }
 }
@@ -225,11 +228,11 @@ pub enum Departure {
 pub enum OfferLoss {
     /// The session ended.
     SessionEnded,
-    /// Too much waits.
+    /// It is larger than the bytes that are left.
     OverBudget,
-    /// A restart was meant for a process that is gone.
+    /// The agent is a new process: the restart command was meant for the old one.
     NewProcess,
-    /// It came from a server that the agent has left.
+    /// It came from a server that the agent has been moved away from.
     FormerServer,
 }
 

@@ -1,7 +1,7 @@
 //! The entries for a server's words: a message for this agent, and the sign that a message of the agent's
 //! came to nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::replica::Refused;
 use super::server_asks::note_asks;
@@ -55,7 +55,8 @@ impl Session {
 
     /// A message that went out on `from` came to nothing outside of OpAMP: the connection broke, or a status
     /// of HTTP says so. `again`: what it said must be sent once more, with a permit. Returns what that is
-    /// as an answer; `None` if none was awaited any more, and what was lost has been seen to.
+    /// as an answer; `None` if none was awaited any more, and what was lost has been seen to. A late reply
+    /// may have passed for the answer to this message: then it was the late one that is missing.
     pub fn message_lost<P: Port>(
         &mut self,
         from: Route,
@@ -63,7 +64,8 @@ impl Session {
         moment: &Moment<'_>,
         port: &mut P,
     ) -> Option<Answer> {
-        if !self.outstanding.take_lost(from) {
+        let awaited = self.outstanding.take_lost(from);
+        if !awaited && !self.expects_late_reply(from, moment.now) {
             return None;
         }
         let more_unanswered = self.outstanding.unanswered() > 0;
@@ -75,7 +77,14 @@ impl Session {
         let mut work = Work::of(self, moment, port);
         acknowledge_lost(&mut work);
         work.finish();
-        Some(Answer::SOME)
+        Some(if awaited { Answer::SOME } else { Answer::ORPHAN })
+    }
+
+    /// Whether an answer to an earlier session of this agent may still come on `from`, or may have come and
+    /// passed for another.
+    fn expects_late_reply(&self, from: Route, now: Instant) -> bool {
+        let late = self.cold.as_ref().and_then(|cold| cold.late_reply);
+        late.is_some_and(|late| now < late.until && late.route.wire() == from.wire())
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP. The agent is told as if

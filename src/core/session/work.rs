@@ -184,7 +184,7 @@ impl<'a, P: Port> Work<'a, P> {
         while let Some(cold) = self.session.cold.as_mut().filter(|cold| cold.mailbox.has_offers()) {
             let mailbox = &mut cold.mailbox;
             let mut wrote = false;
-            let took = self.port.to_agent(ToAgent::Push(mailbox.bytes()), |out| {
+            let took = self.port.to_agent(ToAgent::Stored(mailbox.bytes()), |out| {
                 wrote = true;
                 mailbox.write_next((uid, &with), now, out);
             });
@@ -202,10 +202,12 @@ impl<'a, P: Port> Work<'a, P> {
         }
     }
 
-    /// The agent goes, and its connection is still open: it gets every reply that it is owed.
+    /// The agent goes, and its connection is still open: it gets every reply that it is owed. It goes of its
+    /// own accord, to no other node: its goodbye follows what it said before, also while the node drains.
     pub(super) fn say_farewell(&mut self, why: Departure) {
         let owed = self.session.replies.waive();
         self.acknowledge_owed(owed);
+        self.session.drains = false;
         self.port.detach(why);
     }
 

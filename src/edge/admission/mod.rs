@@ -34,7 +34,7 @@ use tokio::runtime::Handle;
 
 pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
 pub(in crate::edge) use shared::CapacityNow;
-pub(super) use sources::ArrivalSource;
+pub(super) use sources::{ArrivalSource, named_agent};
 
 pub(crate) use crate::core::admission::AdmissionStatus;
 
@@ -99,7 +99,7 @@ impl AdmissionService {
     /// Counts an arrival for its sources.
     fn arrival(&self, source: ArrivalSource) -> Arrival {
         let over_share = self.shares.read().count(source.sources, clock::now());
-        Arrival { over_share, identity: source.identity }
+        Arrival { over_share, identity: source.identity, needs_no_place: source.needs_no_place }
     }
 
     pub(super) fn status(&self) -> AdmissionStatus {

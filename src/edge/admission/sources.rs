@@ -11,6 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::params::SourceFrom;
 use crate::core::admission::Identity;
+use crate::ident::InstanceUid;
+
+/// The header by which an agent names itself (OpAMP specification, "Plain HTTP Transport").
+const INSTANCE_UID: &str = "opamp-instance-uid";
 
 /// What a request's head says about its sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub(in crate::edge) struct ArrivalSource {
     /// The hashes of its address and of its credential.
     pub(super) sources: [Option<u64>; 2],
     pub(super) identity: Option<Identity>,
+    /// See [`crate::core::admission::Arrival`].
+    pub(in crate::edge) needs_no_place: bool,
 }
 
 /// Reads sources from headers.
@@ -42,7 +48,7 @@ impl SourceReader {
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("authorization") {
                 source.sources[1] = Some(self.hasher.hash_one(value));
-            } else if name.eq_ignore_ascii_case("opamp-instance-uid") {
+            } else if name.eq_ignore_ascii_case(INSTANCE_UID) {
                 source.identity = Some(Identity::new(self.hasher.hash_one(value)));
             } else if self.source == SourceFrom::Forwarded
                 && name.eq_ignore_ascii_case("x-forwarded-for")
@@ -56,6 +62,14 @@ impl SourceReader {
         source.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
         source
     }
+}
+
+/// The agent that a request's headers name, by its own word.
+pub(in crate::edge) fn named_agent<'a>(
+    mut headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Option<InstanceUid> {
+    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case(INSTANCE_UID))?;
+    std::str::from_utf8(value).ok().and_then(InstanceUid::parse)
 }
 
 /// The last address of a list such as `203.0.113.7, 10.0.0.2`, with or without its port.
@@ -119,5 +133,17 @@ mod tests {
         let known =
             source(&reader, "10.0.0.1", "Authorization: Bearer x\r\nOpAMP-Instance-UID: 0192\r\n");
         assert!(known.sources[1].is_some() && known.identity.is_some());
+    }
+
+    #[test]
+    fn an_agent_is_named_by_a_uid_and_by_nothing_else() {
+        let uid = InstanceUid::from_bytes([7; 16]);
+        let text = uid.to_string();
+        let named = |name, value: &str| {
+            named_agent([("host", &b"x"[..]), (name, value.as_bytes())].into_iter())
+        };
+        assert_eq!(named("OpAMP-Instance-UID", &text), Some(uid));
+        assert_eq!(named("OpAMP-Instance-UID", "0192"), None);
+        assert_eq!(named("Instance-UID", &text), None);
     }
 }

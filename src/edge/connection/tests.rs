@@ -39,6 +39,9 @@ async fn connection() -> (Arc<Edge>, TcpStream, SocketAddr, OwnedSemaphorePermit
     (edge, socket, peer, permit)
 }
 
+/// The runtime adds 104 bytes of its own and rounds up to a multiple of 128: with these it is 384.
+const TASK_BYTES_MAX: usize = 280;
+
 /// What an idle agent costs beside its socket and session is this one allocation and the boxed
 /// [`AgentSocket`]: a field or a future added without thought shows here first.
 #[tokio::test]
@@ -49,9 +52,9 @@ async fn an_idle_agents_task_is_small() {
     let request = Box::new(FirstRequest { asked: Asked::Other, source, rest: Vec::new() });
     let socket = socket.into_std().unwrap();
     let task = size_of_val(&live::<TcpStream>(edge, socket, request, closed, permit));
-    assert!(task <= 400, "the task has {task} bytes");
+    assert!(task <= TASK_BYTES_MAX, "the task has {task} bytes");
     let agent = size_of::<AgentSocket<TcpStream>>();
-    assert!(agent <= 320, "the agent's socket has {agent} bytes");
+    assert!(agent <= 296, "the agent's socket has {agent} bytes");
 }
 
 /// What a parked arrival costs beside its socket: the task above, this allocation, what is left of its head, a
@@ -63,7 +66,7 @@ async fn a_parked_arrival_costs_little() {
     assert!(waiting <= 720, "what waits has {waiting} bytes");
     let (edge, socket, peer, permit) = connection().await;
     let task = size_of_val(&serve(edge, socket, peer, permit));
-    assert!(task <= 400, "the task has {task} bytes");
+    assert!(task <= TASK_BYTES_MAX, "the task has {task} bytes");
 }
 
 /// A stream in memory. Its peer says by a signal of its own that it has gone.

@@ -89,6 +89,30 @@ fn what_is_left_in_the_end_is_forgotten_but_goodbyes_are_not() {
     bench.assert_empty();
 }
 
+/// It says goodbye after the order to close and before its connection closed: it goes to no other node, so
+/// what it said before its goodbye is sent, too.
+#[test]
+fn an_agent_that_leaves_of_its_own_accord_is_no_other_nodes() {
+    let bench = Bench::default();
+    let mut leaver = Agent::first(&bench, 1, 1);
+    bench.sent();
+    bench.sessions.begin_drain();
+    bench.refuse(NotSent::Down);
+    leaver.says(custom(b"before it leaves"));
+    assert_eq!(bench.sessions.drain_agent(uid(1), false), AgentDrain::Closing);
+    assert!(bench.sessions.is_drained_from(uid(1)));
+    leaver.says(goodbye());
+    assert!(!bench.sessions.is_drained_from(uid(1)));
+    drop(leaver);
+    bench.relink();
+    bench.permits();
+    bench.permits();
+    let sent = bench.sent();
+    assert!(sent.iter().any(|(_, m)| m.custom_message.is_some()), "{sent:?}");
+    assert!(sent.last().unwrap().1.agent_disconnect.is_some());
+    bench.assert_empty();
+}
+
 #[test]
 fn a_plain_http_agent_departs_with_its_answer() {
     let bench = Bench::default();

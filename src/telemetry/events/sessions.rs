@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{debug, trace};
 
-use crate::core::session::EndReason;
+use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::ident::InstanceUid;
 use crate::telemetry::label::Label as _;
 pub(crate) use crate::telemetry::labels::sessions::*;
@@ -162,7 +162,7 @@ impl Heartbeat {
 /// An agent got its reply.
 pub(crate) struct Replied {
     /// Who wrote it.
-    pub source: ReplySource,
+    pub source: Replier,
     /// Time since the agent's message, if it was measured.
     pub after: Option<Duration>,
 }
@@ -225,14 +225,14 @@ pub(crate) struct OfferDropped {
     /// The agent.
     pub uid: InstanceUid,
     /// The reason.
-    pub reason: OfferDrop,
+    pub reason: OfferLoss,
 }
 
 impl OfferDropped {
     /// Logs and counts it.
     pub(crate) fn emit(self) {
         metrics().offers_dropped.with(self.reason).increment(1);
-        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "offer dropped");
+        debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "offer dropped");
     }
 }
 
@@ -241,13 +241,13 @@ pub(crate) struct CustomMessageDropped {
     /// The agent.
     pub uid: InstanceUid,
     /// The reason.
-    pub reason: CustomDrop,
+    pub reason: CustomLoss,
 }
 
 impl CustomMessageDropped {
     /// Logs and counts it.
     pub(crate) fn emit(self) {
         metrics().custom_messages_dropped.with(self.reason).increment(1);
-        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "custom message dropped");
+        debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "custom message dropped");
     }
 }

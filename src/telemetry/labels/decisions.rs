@@ -7,7 +7,7 @@ use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
-use crate::core::session::EndReason;
+use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
 use crate::telemetry::label::{Label, label_for};
 
@@ -67,6 +67,29 @@ label_for! {
 }
 
 label_for! {
+    Replier("source") {
+        Server = "server",
+        Gateway = "local",
+    }
+}
+
+label_for! {
+    OfferLoss("reason") {
+        SessionEnded = "session_ended",
+        OverBudget = "over_budget",
+        NewProcess = "new_process",
+        FormerServer = "former_server",
+    }
+}
+
+label_for! {
+    CustomLoss("reason") {
+        OverBudget = "over_budget",
+        SessionEnded = "session_ended",
+    }
+}
+
+label_for! {
     ErrorKind("kind") {
         Unknown = "unknown",
         BadRequest = "bad_request",
@@ -111,6 +134,9 @@ mod tests {
     fn the_place_of_a_decision_is_its_index() {
         holds::<DrainPhase>();
         holds::<EndReason>();
+        holds::<Replier>();
+        holds::<OfferLoss>();
+        holds::<CustomLoss>();
         holds::<ErrorKind>();
         holds::<Class>();
         holds::<Outcome>();

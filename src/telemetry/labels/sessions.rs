@@ -21,37 +21,3 @@ label! {
         Forwarded = "forwarded",
     }
 }
-
-label! {
-    /// Who wrote a reply.
-    pub(crate) enum ReplySource("source") {
-        /// The server.
-        Server = "server",
-        /// Seawall.
-        Local = "local",
-    }
-}
-
-label! {
-    /// Why an offer was dropped before it reached its agent.
-    pub(crate) enum OfferDrop("reason") {
-        /// The session ended.
-        SessionEnded = "session_ended",
-        /// It is larger than the bytes that are left.
-        OverBudget = "over_budget",
-        /// The agent is a new process: the restart command was meant for the old one.
-        NewProcess = "new_process",
-        /// It came from a server that the agent has been moved away from.
-        FormerServer = "former_server",
-    }
-}
-
-label! {
-    /// Why a custom message was dropped before it was delivered.
-    pub(crate) enum CustomDrop("reason") {
-        /// Too many are waiting, or too many bytes.
-        OverBudget = "over_budget",
-        /// The session ended.
-        SessionEnded = "session_ended",
-    }
-}

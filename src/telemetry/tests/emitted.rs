@@ -15,7 +15,7 @@ use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
-use crate::core::session::EndReason;
+use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
 
 /// The code of src/ that runs in production, apart from the declarations of labels.
@@ -80,9 +80,6 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<edge::AcceptError>();
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
-    found.check::<sessions::ReplySource>();
-    found.check::<sessions::OfferDrop>();
-    found.check::<sessions::CustomDrop>();
     found.check::<upstream::DialResult>();
     found.check::<LossReason>();
     found.check::<PostResult>();
@@ -90,6 +87,9 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<Outcome>();
     found.check::<DrainPhase>();
     found.check::<EndReason>();
+    found.check::<Replier>();
+    found.check::<OfferLoss>();
+    found.check::<CustomLoss>();
     found.check::<ErrorKind>();
     found.check::<Class>();
     assert!(found.missing.is_empty(), "nothing emits {:?}", found.missing);

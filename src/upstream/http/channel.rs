@@ -176,6 +176,7 @@ impl ChannelTask {
         let name = || self.link.name(server.name());
         match effect {
             ChannelEffect::Opened => events::LinkUp { name: name() }.emit(&server.metrics),
+            ChannelEffect::Discard => hand.connection = None,
             ChannelEffect::Closed { reason, held } => {
                 hand.connection = None;
                 events::LinkLost { name: name(), reason, held }.emit(&server.metrics);

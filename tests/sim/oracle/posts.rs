@@ -16,6 +16,8 @@ pub(super) struct Posts {
     /// Messages that a server has put off, or has yet to see: each goes before all others of its channel.
     owed: BTreeMap<Key, Report>,
     refused: Vec<Report>,
+    /// What waits at each channel, in its order.
+    waiting: BTreeMap<Key, Vec<Report>>,
 }
 
 /// A message on its way to a server of mode `http`.
@@ -27,6 +29,11 @@ pub(crate) struct Post<'a> {
 }
 
 impl Oracle {
+    /// A message waits at a channel.
+    pub(crate) fn queued(&mut self, key: Key, report: &Report) {
+        self.posts.waiting.entry(key).or_default().push(*report);
+    }
+
     /// A message is posted. `paused_until`: what the server has asked this node for.
     pub(crate) fn posts(&mut self, (node, key): (NodeKey, Key), post: Post<'_>, now: Time) {
         let Post { report, paused_until } = post;
@@ -34,6 +41,16 @@ impl Oracle {
         if paused_until.is_some_and(|until| now < until) {
             self.fail("http", || {
                 format!("agent {agent} is spoken of in a pause of {paused_until:?}")
+            });
+        }
+        let waiting = self.posts.waiting.entry(key).or_default();
+        let place = waiting.iter().position(|waits| waits == report);
+        let before: Vec<Report> =
+            place.map_or_else(Vec::new, |place| waiting.drain(..=place).collect());
+        let overtaken = before.iter().rfind(|waits| waits.agent == agent && *waits != report);
+        if let Some(overtaken) = overtaken {
+            self.fail("http", || {
+                format!("#{} of {agent} goes before {overtaken:?}", report.number)
             });
         }
         let owed = self.posts.owed.remove(&key);
@@ -59,6 +76,7 @@ impl Oracle {
         match answered {
             Answered::Status { status: 429 | 503, .. } | Answered::Unsent => {
                 self.posts.owed.insert(key, *report);
+                self.posts.waiting.entry(key).or_default().insert(0, *report);
             }
             Answered::Status { status: 400 | 413, .. } => {
                 self.posts.refused.push(*report);
@@ -70,6 +88,7 @@ impl Oracle {
     /// A channel's queue is emptied.
     pub(crate) fn queue_emptied(&mut self, key: Key) {
         self.posts.owed.remove(&key);
+        self.posts.waiting.remove(&key);
     }
 
     /// What became of a message is unknown, or it is known to be lost.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    AgentMessage, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment, NotSent, Note,
-    Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session,
-    SessionInfo, ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment,
+    NotSent, Note, Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello,
+    Session, SessionInfo, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -81,6 +81,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) effects: Effects,
     /// The server has time for what comes: a message that has just come gets its permit at once.
     pub(in crate::core::session) has_time: bool,
+    /// The agent's connection takes no message more: too much waits there.
+    pub(in crate::core::session) overflows: bool,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
     /// Every effect, in words.
@@ -107,6 +109,7 @@ impl Gateway {
             },
             effects: Effects::default(),
             has_time: true,
+            overflows: false,
             restores: false,
             log: Vec::new(),
             attached: None,
@@ -211,6 +214,11 @@ impl Gateway {
         self.event_if_there(|session, moment, port| {
             session.server_message(&scan, route, moment, port);
         });
+    }
+
+    /// A message that went out on `route` is lost, and must be sent again.
+    pub(in crate::core::session) fn message_lost(&mut self, route: Route) -> Option<Answer> {
+        self.event(|session, moment, port| session.message_lost(route, true, moment, port))
     }
 
     /// The session's permits, as far as it stands in the queue and its link is up.
@@ -356,7 +364,10 @@ impl Port for Gateway {
 
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let connection = self.attached.expect("the agent is on a WebSocket");
-        let is_reply = !matches!(message, ToAgent::Push(_));
+        let is_reply = !matches!(message, ToAgent::Push(_) | ToAgent::Stored(_));
+        if self.overflows {
+            return false;
+        }
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.log.push(format!("to agent {message:?} {bytes:?}"));

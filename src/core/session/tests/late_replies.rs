@@ -68,3 +68,21 @@ fn a_late_reply_is_expected_until_its_time_and_on_its_link() {
         assert_eq!(!message::status(&sent.unwrap()).is_complete(), all_arrived, "{on} {waits}");
     }
 }
+
+#[test]
+fn a_message_whose_answer_was_a_late_reply_is_sent_again_if_it_is_lost() {
+    let now = crate::clock::now();
+    for (expects, answer) in [(true, Some(Answer::ORPHAN)), (false, None)] {
+        let mut late = LateReplies::default();
+        late.ended(UID, (route(1), 1), now);
+        let mut gateway = Gateway::new(now);
+        let late = late.take(UID, now).filter(|_| expects);
+        gateway.session = Some(Session::new(UID, late, now));
+        gateway.agent_says(ConnectionId(1), &bytes(&message::report(0, Status::FIRST)));
+        gateway.server_says(route(1), &bytes(&message::ack()));
+        gateway.effects.to_server.clear();
+        assert_eq!(gateway.message_lost(route(1)), answer);
+        gateway.permits();
+        assert_eq!(gateway.effects.to_server.is_empty(), !expects, "it goes again");
+    }
+}

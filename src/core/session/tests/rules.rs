@@ -319,6 +319,31 @@ fn r7_offers_wait_until_the_agent_is_there_and_then_go_in_order() {
     assert_eq!(offers, [message::offer(3).remote_config.unwrap()]);
 }
 
+/// What is left of several stored messages goes with the connection that they overflow, and the server finds
+/// out which offer the agent really has.
+#[test]
+fn r7_what_waits_is_lost_with_a_connection_that_overflows() {
+    let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.lost(HERE);
+    let command = Some(ServerToAgentCommand::default());
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    gateway.server_says(route(1), &bytes(&ServerToAgent { command, ..message::ack() }));
+    gateway.overflows = true;
+    gateway.agent_says(ConnectionId(2), &bytes(&message::heartbeat(1)));
+    gateway.lost(ConnectionId(2));
+    gateway.overflows = false;
+    gateway.effects.to_server.clear();
+    gateway.agent_says(ConnectionId(3), &bytes(&message::heartbeat(2)));
+    let offers = gateway.effects.to_agent.iter();
+    let given: Vec<_> = offers.map(|m| ServerToAgent::decode(&m.bytes[..]).unwrap()).collect();
+    let lost = |m: &ServerToAgent| m.remote_config.is_none() && m.command.is_none();
+    assert!(given.iter().all(lost), "{given:?}");
+    gateway.permits();
+    let told = next_upstream(&mut gateway).unwrap();
+    assert!(message::status(&told).is_complete(), "{told:?}");
+}
+
 #[test]
 fn r7_a_restart_for_a_process_that_is_gone_is_dropped() {
     let mut gateway = gateway();
