@@ -38,7 +38,7 @@ PROOF = GO="$$(.ci/go)" CI=true $(CARGO) run -q -p proof -- --bin $(TARGET)/rele
 SIM := $(CARGO) test --features simulation --test sim --test sim_ownership
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
-	bench-build fuzz-build fuzz release demo smoke sim sim-mutations storm-bytes storm-outage storm-slow \
+	bench-build fuzz-build fuzz release demo smoke sim sim-attachments sim-mutations storm-bytes storm-outage storm-slow \
 	storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
 	prove-house prove-speed prove-small
 
@@ -112,8 +112,12 @@ sim: ## Simulate fleets and faults: SEEDS=100000 FIRST=0, or print the events of
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \
 		no_seed_breaks_a_rule
 
+sim-attachments: ## Simulate agents whose connections end on other nodes: SEEDS, FIRST and SEED as above.
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \
+		no_seed_breaks_an_attachment
+
 sim-mutations: ## Break each rule on purpose and show the seed that notices.
-	@$(SIM) -- --nocapture every_breach_is_noticed
+	@$(SIM) -- --nocapture every_breach
 
 summary: ## Sum up the results of the last `make tests`.
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } \

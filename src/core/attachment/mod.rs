@@ -30,6 +30,8 @@ mod front;
 mod held;
 mod home;
 mod replies;
+#[cfg(test)]
+mod tests;
 
 pub use batch::HeartbeatsGather;
 pub use front::{AgentAbout, FrontAttachment, FrontMoment, FrontPolicy, FrontPort};

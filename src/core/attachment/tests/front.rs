@@ -1,0 +1,229 @@
+//! The front's side.
+
+use super::*;
+use crate::core::attachment::{AgentAbout, FrontAttachment, FrontMoment, FrontPort};
+use crate::core::node_link::{
+    AgentTransport, Attached, AttachmentId, CloseOrder, DetachReason, ForAgent, ForAgentKind,
+    HeartbeatsEntry, Needs, ToFront, ToHome,
+};
+use crate::core::ownership::MapVersion;
+use crate::opamp::agent::AgentScan;
+use crate::opamp::digest::{Digest, Digester, Scratch};
+use crate::opamp::field_set::{FieldSet, agent_field};
+use crate::opamp::proto::{AgentToServer, ComponentHealth, CustomMessage};
+use crate::opamp::splice::{self, Additions};
+use prost::Message;
+
+/// Writes down what the front does, a word for each effect.
+#[derive(Default)]
+struct Effects(Vec<String>);
+
+impl FrontPort for Effects {
+    fn digest(&mut self, scan: &AgentScan<'_>, put: &mut dyn FnMut(u32, Digest)) -> u64 {
+        Digester::default().report(scan, &mut Scratch::default(), put);
+        1
+    }
+
+    fn to_home(&mut self, _: NodeIncarnation, message: &ToHome<'_>) {
+        self.0.push(match message {
+            ToHome::Attach(_, attach) => format!("attach {}", attach.next),
+            ToHome::Message(_, message) => {
+                let report = message.report;
+                let bytes = report.fields.len();
+                format!("message {} of {bytes} bytes, {} gone", message.number, report.gone.len())
+            }
+            ToHome::Written(_, number) => format!("written {number}"),
+            ToHome::Detach(_, detach) => format!("detach, missed: {}", detach.missed),
+            other => format!("{other:?}"),
+        });
+    }
+
+    fn heartbeats(&mut self, _: NodeIncarnation, entry: HeartbeatsEntry) {
+        self.0.push(format!("heartbeat {} after {}", entry.last.0, entry.after));
+    }
+
+    fn to_agent(&mut self, kind: ForAgentKind, _: u64, _: &[u8]) {
+        self.0.push(format!("{kind:?}"));
+    }
+
+    fn acknowledge(&mut self) {
+        self.0.push("acknowledge".to_owned());
+    }
+
+    fn ping(&mut self, question: u32) {
+        self.0.push(format!("ping {question}"));
+    }
+
+    fn close(&mut self, order: CloseOrder) {
+        self.0.push(format!("close {order:?}"));
+    }
+
+    fn read_map(&mut self, version: MapVersion) {
+        self.0.push(format!("read map {}", version.0));
+    }
+}
+
+struct Setup {
+    front: FrontAttachment,
+    now: Instant,
+    effects: Effects,
+}
+
+impl Setup {
+    fn new(home: Option<Home>) -> Self {
+        let about = AgentAbout {
+            transport: AgentTransport::WebSocket,
+            client: 0,
+            identity: Box::default(),
+        };
+        let front = FrontAttachment::new(handle(1), about, home);
+        Self { front, now: start(), effects: Effects::default() }
+    }
+
+    /// One that is attached, with the home's credit.
+    fn attached(credit: u32) -> Self {
+        let mut setup = Self::new(Some(home(3)));
+        setup.says(1, None, 0);
+        setup.hears(&attached(1, credit));
+        setup.hears(&answer(1, &[]));
+        setup.done();
+        setup
+    }
+
+    fn event(
+        &mut self,
+        call: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut Effects),
+    ) -> &mut Self {
+        let moment = FrontMoment { now: self.now, policy: &FRONT };
+        call(&mut self.front, &moment, &mut self.effects);
+        self
+    }
+
+    /// The agent's message, with a health of this name and a custom message of this length.
+    fn says(&mut self, number: u64, health: Option<&str>, custom: usize) -> &mut Self {
+        let message = AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: number,
+            health: health
+                .map(|text| ComponentHealth { status: text.into(), ..Default::default() }),
+            custom_message: (custom > 0)
+                .then(|| CustomMessage { data: vec![1; custom], ..Default::default() }),
+            ..Default::default()
+        };
+        let bytes = message.encode_to_vec();
+        self.event(|front, moment, port| {
+            front.agent_message(&AgentScan::parse(&bytes).unwrap(), moment, port);
+        })
+    }
+
+    fn hears(&mut self, message: &ToFront<'_>) -> &mut Self {
+        self.event(|front, moment, port| front.home_said(node(1), message, moment, port))
+    }
+
+    fn done(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.effects.0)
+    }
+}
+
+fn attached(had: u64, credit: u32) -> ToFront<'static> {
+    let id = AttachmentId { epoch: epoch(3), number: 1 };
+    let needs = FieldSet::EMPTY;
+    ToFront::Attached(handle(1), Attached { id, epoch: 3, had, needs, credit })
+}
+
+fn answer(had: u64, bytes: &[u8]) -> ToFront<'_> {
+    let kind = ForAgentKind::Answer;
+    ToFront::ForAgent(handle(1), ForAgent { epoch: 3, had, number: 0, kind, bytes })
+}
+
+#[test]
+fn the_front_answers_at_its_bound_and_swallows_what_comes_later() {
+    let mut setup = Setup::attached(1_000);
+    setup.says(2, Some("well"), 0);
+    assert_eq!(setup.done(), ["message 2 of 0 bytes, 0 gone"]);
+    assert_eq!(setup.front.deadline(), Some(setup.now + SECOND));
+    setup.now += SECOND;
+    setup.event(|front, moment, port| front.deadline_passed(moment, port));
+    assert_eq!(setup.done(), ["acknowledge"]);
+    setup.hears(&answer(2, &[]));
+    assert!(setup.done().is_empty(), "it says nothing");
+    let mut greeting = Vec::new();
+    let hello = Additions { capabilities: Some(1), ..Additions::default() };
+    splice::acknowledge(UID, &hello, &mut greeting);
+    setup.hears(&answer(2, &greeting)).hears(&answer(2, &greeting));
+    assert_eq!(setup.done(), ["Unasked"], "the agent hears once what its server can");
+}
+
+#[test]
+fn heartbeats_stay_here_and_wait_behind_what_is_unconfirmed() {
+    let mut setup = Setup::attached(1_000);
+    setup.says(2, None, 0);
+    assert_eq!(setup.done(), ["acknowledge", "heartbeat 2 after 1"]);
+    setup.says(3, Some("well"), 0).says(4, None, 0);
+    assert_eq!(setup.done(), ["message 2 of 0 bytes, 0 gone", "acknowledge"]);
+    setup.hears(&ToFront::Confirmed(handle(1), 2));
+    assert_eq!(setup.done(), ["heartbeat 4 after 2"]);
+    setup.says(9, None, 0);
+    assert_eq!(setup.done(), ["message 3 of 0 bytes, 0 gone"], "its number jumped: no batch");
+}
+
+#[test]
+fn only_the_parts_that_the_home_wants_go_and_credit_is_kept() {
+    let mut setup = Setup::attached(40);
+    setup.says(2, Some("well"), 30).says(3, None, 30).says(4, None, 30);
+    let custom = setup.done();
+    assert_eq!(custom.len(), 1, "{custom:?}");
+    let parts = FieldSet::of(&[agent_field::HEALTH]);
+    setup.hears(&ToFront::Needs(handle(1), Needs { number: 2, parts }));
+    let whole = setup.done();
+    assert!(whole.len() == 1 && whole[0] > custom[0], "{whole:?} carries more than {custom:?}");
+    assert!(!setup.front.may_read(&FRONT), "three messages are held");
+    setup.hears(&ToFront::Confirmed(handle(1), 2));
+    assert_eq!(setup.done().len(), 1);
+    assert!(setup.front.may_read(&FRONT));
+}
+
+#[test]
+fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() {
+    let mut setup = Setup::new(None);
+    let long = "x".repeat(3_900);
+    setup.says(1, Some(&long), 0).says(2, Some(&long), 10);
+    assert_eq!(setup.done(), ["acknowledge", "acknowledge"]);
+    assert!(setup.front.held_bytes() < 1_000, "{}", setup.front.held_bytes());
+    setup.event(|front, moment, port| front.home_reached(home(3), moment, port));
+    setup.hears(&attached(1, 1_000));
+    let done = setup.done();
+    assert_eq!(done[0], "attach 1");
+    assert!(done[1].starts_with("message 2 of") && done[1].ends_with("1 gone"), "{done:?}");
+}
+
+#[test]
+fn what_is_given_up_is_told_when_the_home_is_back() {
+    let mut setup = Setup::attached(1_000);
+    setup.event(|front, _, port| front.home_lost(port));
+    setup.says(2, Some("well"), 0);
+    setup.event(|front, moment, port| front.closed(DetachReason::Lost, moment, port));
+    assert_eq!(setup.done(), ["acknowledge"]);
+    setup.now += FRONT.leaving_max;
+    setup.event(|front, moment, port| front.deadline_passed(moment, port));
+    assert!(!setup.front.is_over() && setup.front.deadline().is_none());
+    assert_eq!(setup.front.held_bytes(), 0);
+    setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
+    assert_eq!(setup.done(), ["detach, missed: true"]);
+    assert!(setup.front.is_over());
+}
+
+#[test]
+fn a_former_home_is_not_heard() {
+    let mut setup = Setup::attached(1_000);
+    setup.hears(&ToFront::NotMine(handle(1), MapVersion(8)));
+    setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
+    assert_eq!(setup.done(), ["read map 8", "attach 2"]);
+    let offer =
+        ForAgent { epoch: 3, had: 1, number: 1, kind: ForAgentKind::Unasked, bytes: &[0x1a, 0] };
+    setup.hears(&ToFront::ForAgent(handle(1), offer));
+    assert!(setup.done().is_empty());
+    setup.hears(&ToFront::ForAgent(handle(1), ForAgent { epoch: 4, ..offer }));
+    setup.event(|front, _, port| front.written(1, port));
+    assert_eq!(setup.done(), ["Unasked"], "written is told once it is attached");
+}

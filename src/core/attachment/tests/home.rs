@@ -1,0 +1,267 @@
+//! The home's side.
+
+use super::*;
+use crate::core::attachment::{
+    ConnectionAt, HomeAttachment, HomeMoment, HomePort, HomeRecord, SessionCall,
+};
+use crate::core::node_link::{
+    AgentReport, AgentTransport, Attach, AttachmentId, CloseOrder, Detach, DetachReason,
+    ForAgentKind, Numbered, ToFront,
+};
+use crate::ident::SequenceNum;
+use crate::opamp::field_set::{FieldSet, agent_field};
+
+const REPORT: AgentReport<'static> = AgentReport {
+    sequence_num: SequenceNum(1),
+    capabilities: 0,
+    flags: 0,
+    present: FieldSet::EMPTY,
+    heartbeats: None,
+    digests: None,
+    gone: FieldSet::EMPTY,
+    fields: &[],
+};
+
+const ATTACH: Attach<'static> = Attach {
+    resumes: None,
+    transport: AgentTransport::WebSocket,
+    client: 0,
+    identity: &[],
+    forwarded_lately: false,
+    next: 1,
+    had: 0,
+    credit: 8,
+    heartbeats: None,
+    first: Some(REPORT),
+};
+
+/// `remote_config`, empty.
+const OFFER: [u8; 2] = [0x1a, 0];
+
+/// Writes down what the home does, a word for each effect.
+struct Effects {
+    done: Vec<String>,
+    needs: FieldSet,
+    number: u64,
+}
+
+impl<'a> HomePort<'a> for Effects {
+    fn to_front(&mut self, front: NodeIncarnation, message: &ToFront<'_>) {
+        let connection = message.handle().connection.0;
+        let what = match message {
+            ToFront::Attached(_, attached) => {
+                format!("attached {} had {}", attached.id.number, attached.had)
+            }
+            ToFront::ForAgent(_, message) => format!("message {}", message.number),
+            ToFront::Close(_, order) => format!("close {order:?}"),
+            ToFront::Confirmed(_, number) => format!("confirmed {number}"),
+            ToFront::Needs(_, needs) => format!("needs of {}", needs.number),
+            ToFront::AskOpen(_) => "open?".to_owned(),
+            ToFront::Ping(_, question) => format!("ping {question}"),
+            ToFront::Later(_) => "later".to_owned(),
+            ToFront::NotMine(..) => "not mine".to_owned(),
+        };
+        self.done.push(format!("{front:?}.{connection}: {what}").replace("NodeIncarnation", ""));
+    }
+
+    fn needs(&self, _: &AgentReport<'_>) -> FieldSet {
+        self.needs
+    }
+
+    fn session(&mut self, call: SessionCall<'a>) {
+        self.done.push(match call {
+            SessionCall::Open { gap, unwritten, .. } => format!("open {gap} {unwritten}"),
+            SessionCall::Message(report) => format!("takes {}", report.sequence_num.0),
+            SessionCall::Heartbeats(last) => format!("heartbeats {}", last.0),
+            SessionCall::Lost { unwritten, .. } => format!("lost {unwritten}"),
+            SessionCall::Missed => "missed".to_owned(),
+            SessionCall::Heard => "heard".to_owned(),
+            SessionCall::ReplyOverdue => "overdue".to_owned(),
+        });
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+}
+
+struct Setup {
+    home: HomeAttachment,
+    now: Instant,
+    effects: Effects,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let effects = Effects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0 };
+        Self { home: HomeAttachment::new(UID), now: start(), effects }
+    }
+
+    /// With connection 5 of node 2 attached.
+    fn attached() -> Self {
+        let mut setup = Self::new();
+        setup.attaches(at(2, 5), &ATTACH);
+        assert_eq!(setup.done(), ["open false false", "(2).5: attached 1 had 1", "takes 1"]);
+        setup
+    }
+
+    fn event(
+        &mut self,
+        call: impl FnOnce(&mut HomeAttachment, &HomeMoment<'_>, &mut Effects),
+    ) -> &mut Self {
+        let moment = HomeMoment { now: self.now, epoch: epoch(3), policy: &HOME };
+        call(&mut self.home, &moment, &mut self.effects);
+        self
+    }
+
+    fn attaches(&mut self, at: ConnectionAt, attach: &Attach<'static>) -> &mut Self {
+        self.event(|home, moment, port| home.attach(at, attach, moment, port))
+    }
+
+    fn says(&mut self, at: ConnectionAt, number: u64) -> &mut Self {
+        let report = AgentReport { sequence_num: SequenceNum(number), ..REPORT };
+        self.event(|home, _, port| {
+            home.message(at, &Numbered { number, report }, port);
+            home.settle(port);
+        })
+    }
+
+    fn offers(&mut self) -> bool {
+        let mut fits = false;
+        self.event(|home, _, port| {
+            fits = home.for_agent(ForAgentKind::Unasked, &OFFER, epoch(3), port);
+        });
+        fits
+    }
+
+    fn done(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.effects.done)
+    }
+}
+
+fn at(front: u64, connection: u64) -> ConnectionAt {
+    ConnectionAt { front: node(front), connection: ConnectionId(connection) }
+}
+
+#[test]
+fn the_next_message_is_taken_and_no_other() {
+    let mut setup = Setup::attached();
+    setup.says(at(2, 5), 3).says(at(2, 6), 2).says(at(3, 5), 2);
+    assert!(setup.done().is_empty(), "one too far, and two of strangers");
+    setup.effects.needs = FieldSet::of(&[agent_field::HEALTH]);
+    setup.says(at(2, 5), 2);
+    assert_eq!(setup.done(), ["(2).5: needs of 2"]);
+    setup.effects.needs = FieldSet::EMPTY;
+    setup.says(at(2, 5), 2).says(at(2, 5), 2);
+    assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2", "(2).5: confirmed 2"]);
+}
+
+#[test]
+fn what_is_unwritten_goes_again_and_its_credit_ends() {
+    let mut setup = Setup::attached();
+    assert!(setup.offers() && setup.offers());
+    setup.event(|home, _, _| home.written(at(2, 5), 1));
+    setup.event(|home, _, _| home.link_lost(node(2)));
+    assert!(setup.offers());
+    assert_eq!(setup.done(), ["(2).5: message 1", "(2).5: message 2"], "the third waits");
+    setup.attaches(at(2, 5), &Attach { next: 2, had: 2, first: None, ..ATTACH });
+    assert_eq!(setup.done(), ["(2).5: attached 1 had 1", "(2).5: message 3"]);
+    assert!(setup.offers() && setup.offers() && !setup.offers(), "8 bytes may wait");
+    assert_eq!(setup.done().last().unwrap(), "(2).5: close Overflowed");
+    assert!(setup.home.is_attached(), "until its front says that it is closed");
+}
+
+#[test]
+fn two_fronts_are_asked_before_one_replaces_the_other() {
+    let mut setup = Setup::attached();
+    setup.attaches(at(3, 1), &ATTACH);
+    assert_eq!(setup.done(), ["(3).1: open?"]);
+    setup.event(|home, moment, port| home.open(at(3, 1), moment, port));
+    assert_eq!(setup.done(), ["(2).5: ping 1"]);
+    setup.event(|home, _, port| home.alive(at(2, 5), 1, port));
+    assert_eq!(setup.done(), ["heard", "(3).1: close Cloned"]);
+    setup.attaches(at(3, 2), &ATTACH);
+    setup.event(|home, moment, port| home.open(at(3, 2), moment, port));
+    setup.event(|home, _, port| home.alive(at(2, 5), 1, port));
+    setup.done();
+    setup.now = setup.home.deadline().unwrap();
+    setup.event(|home, moment, port| home.deadline_passed(moment, port));
+    let expected = ["(2).5: close Replaced", "open false false", "(3).2: attached 2 had 0"];
+    assert_eq!(
+        setup.done(),
+        expected,
+        "an old pong proves nothing, and the newcomer repeats itself"
+    );
+}
+
+#[test]
+fn of_one_front_the_later_connection_has_the_session() {
+    let mut setup = Setup::attached();
+    setup.attaches(at(2, 4), &ATTACH);
+    assert_eq!(setup.done(), ["(2).4: close Replaced"]);
+    setup.attaches(at(2, 6), &ATTACH);
+    assert_eq!(setup.done()[..2], ["(2).5: close Replaced", "open false false"]);
+}
+
+#[test]
+fn one_that_goes_on_displaces_no_higher_one_and_names_its_gap() {
+    let mut setup = Setup::new();
+    let id = |number| AttachmentId { epoch: epoch(2), number };
+    let resumes = |number| Attach { resumes: Some(id(number)), next: 4, first: None, ..ATTACH };
+    setup.attaches(at(2, 5), &resumes(7));
+    assert_eq!(setup.done(), ["open true false", "(2).5: attached 7 had 3"]);
+    setup.attaches(at(3, 1), &resumes(6));
+    assert_eq!(setup.done(), ["(3).1: close Replaced"]);
+    setup.attaches(at(3, 1), &resumes(8));
+    assert_eq!(setup.done()[..2], ["(2).5: close Replaced", "open true false"]);
+}
+
+#[test]
+fn what_a_front_dropped_is_a_gap_now_and_for_those_that_follow() {
+    let mut setup = Setup::attached();
+    let lost = Detach { reason: DetachReason::Lost, heartbeats: None, missed: true };
+    setup.event(|home, moment, port| home.detach(at(3, 9), &lost, moment, port));
+    assert_eq!(setup.done(), ["missed"]);
+    setup.attaches(at(2, 6), &ATTACH);
+    assert!(setup.done().contains(&"open true false".to_owned()));
+    setup.now += Duration::from_secs(60);
+    setup.attaches(at(2, 7), &ATTACH);
+    assert!(setup.done().contains(&"open false false".to_owned()));
+}
+
+#[test]
+fn a_front_that_has_named_all_lacks_the_rest() {
+    let mut setup = Setup::attached();
+    setup.event(|home, moment, port| home.not_here(node(2), moment, port));
+    assert!(setup.home.is_attached() && setup.done().is_empty());
+    setup.offers();
+    setup.event(|home, _, _| home.link_lost(node(2)));
+    setup.event(|home, moment, port| home.not_here(node(2), moment, port));
+    assert_eq!(setup.done()[1..], ["lost true"]);
+    assert!(!setup.home.is_attached());
+}
+
+#[test]
+fn a_record_goes_on_where_the_former_home_stopped() {
+    let mut setup = Setup::attached();
+    setup.offers();
+    let mut bytes = Vec::new();
+    let record = setup.home.to_record();
+    record.encode(&mut bytes);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let golden = "01 01 03 0100000000000000 01 01 00 01 0200000000000000 05 00 00 08 01 01 02 1a00";
+    assert_eq!(hex, golden.replace(' ', ""), "a change here is a new format");
+    assert_eq!(HomeRecord::decode(&bytes).as_ref(), Ok(&record));
+    for end in 0..bytes.len() {
+        assert!(HomeRecord::decode(&bytes[..end]).is_err());
+    }
+    let mut next = Setup::new();
+    next.home = HomeAttachment::from_record(UID, record, next.now);
+    assert_eq!(next.home.unwritten_bytes(), OFFER.len());
+    let id = AttachmentId { epoch: epoch(3), number: 1 };
+    next.attaches(at(2, 5), &Attach { resumes: Some(id), ..ATTACH });
+    assert_eq!(next.done(), ["(2).5: attached 1 had 1", "(2).5: message 1"], "it had message 1");
+    let closed = next.event(|home, _, port| assert!(home.close(CloseOrder::Left, port))).done();
+    assert_eq!(closed, ["(2).5: close Left"]);
+}
