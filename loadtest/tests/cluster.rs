@@ -183,6 +183,11 @@ fn a_killed_nodes_agents_are_counted_apart_from_the_others() {
     let lost = targets[0]["closed_by_peer"].as_u64().unwrap();
     assert!((20..=140).contains(&lost), "a third of 240, more or less: {lost}");
     assert_eq!(run.count("connections_closed"), lost);
+    assert_eq!(
+        run.count("agents_without_home"),
+        lost,
+        "nodes that are alone are home to their own"
+    );
     assert_eq!(run.count("connections_closed_elsewhere"), 0);
     assert_eq!(targets[0]["connected"], 0);
     let connected: u64 = targets.iter().map(|target| target["connected"].as_u64().unwrap()).sum();

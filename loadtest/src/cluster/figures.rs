@@ -38,6 +38,8 @@ pub(super) struct ClusterFigures {
     pub(super) agents_wrong: u64,
     /// Agents for which two nodes spoke at the same time.
     pub(super) spoken_twice: u64,
+    /// Agents whose home was killed, by the node that had spoken for them last.
+    agents_without_home: u64,
     /// Agents that the server renamed, because they came on a second connection (`--keyed-by exclusive`).
     agents_renamed: u64,
     /// Messages with a full state that the server got since the case began.
@@ -138,6 +140,7 @@ impl ClusterFigures {
             agents_missing: count("agents_missing"),
             agents_wrong: count("agents_wrong"),
             spoken_twice: count("spoken_twice"),
+            agents_without_home: homes_lost(start, args, &happened),
             agents_renamed: count("renamed"),
             full_states: count("full_states"),
             messages_per_agent: round(messages / agents),
@@ -189,15 +192,8 @@ impl ClusterFigures {
             let fault = "this gateway knows no [ownership]: each node was alone";
             self.faults.push(fault.to_owned());
         }
-        // What nodes that share promise for agents in which nothing changed, where no home died.
-        if self.nodes_share && self.is_unchanged && self.case != ClusterCase::Kill {
-            if self.full_states > 0 {
-                self.faults.push(format!("the server got {} full states", self.full_states));
-            }
-            if self.messages_per_agent > 0.0 {
-                let messages = self.messages_per_agent;
-                self.faults.push(format!("the server got {messages} messages for each agent"));
-            }
+        if self.nodes_share && self.is_unchanged {
+            self.judge_cost();
         }
         let missing = if was_cut { self.agents.saturating_sub(self.agents_back) } else { 0 };
         for (count, what) in [
@@ -220,6 +216,22 @@ impl ClusterFigures {
             if count > 0 {
                 self.faults.push(format!("{count} {what}"));
             }
+        }
+    }
+
+    /// What nodes that share promise for agents in which nothing changed: silence, but for an announcement
+    /// and a full state at most of each agent whose home died.
+    fn judge_cost(&mut self) {
+        let full_states_max = self.agents_without_home;
+        if self.full_states > full_states_max {
+            let full_states = self.full_states;
+            let fault =
+                format!("the server got {full_states} full states; {full_states_max} were due");
+            self.faults.push(fault);
+        }
+        if self.agents_without_home == 0 && self.messages_per_agent > 0.0 {
+            let messages = self.messages_per_agent;
+            self.faults.push(format!("the server got {messages} messages for each agent"));
         }
     }
 
@@ -365,6 +377,15 @@ fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
     let since = || start.iter().zip(end).map(|(start, end)| end.saturating_sub(*start));
     let mean = since().map(f64::from).sum::<f64>() / (start.len().max(1) as f64);
     (round(mean), since().max().unwrap_or(0))
+}
+
+fn homes_lost(start: &Snapshot, args: &ClusterArgs, happened: &Happened) -> u64 {
+    let is_lost = |home: &&Option<usize>| home.is_some_and(|at| happened.acted_on.contains(&at));
+    if args.case == ClusterCase::Kill {
+        start.homes.iter().filter(is_lost).count() as u64
+    } else {
+        0
+    }
 }
 
 fn closed_elsewhere(scene: &Scene, course: &Course<'_>, happened: &Happened) -> Option<u64> {

@@ -29,6 +29,8 @@ use scene::Scene;
 
 /// How long idle nodes are watched, in lease times: six renewals or so.
 const IDLE_LEASES: u32 = 2;
+/// How long it takes until every shard has a home again, in lease times.
+const SUCCESSION_LEASES: u32 = 2;
 
 /// Runs it and prints.
 ///
@@ -60,10 +62,13 @@ async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigure
     let start = scene.snapshot().await?;
     let happened = cases::act(scene, args).await?;
     let ended = clock::now();
-    let settled = scene
-        .report
-        .settle_and_hold(&mut scene.crew, args.aftermath.hold.0, args.aftermath.settle())
-        .await?;
+    let mut hold = args.aftermath.hold.0;
+    if scene.nodes_share() {
+        // A home that is gone is missed for a lease time, and has a successor within another.
+        hold = hold.max(args.lease.0 * SUCCESSION_LEASES);
+    }
+    let patience = args.aftermath.settle();
+    let settled = scene.report.settle_and_hold(&mut scene.crew, hold, patience).await?;
     let end = scene.snapshot().await?;
     let course =
         Course { start: &start, end: &end, idle_commands_per_second, ended, settled: &settled };

@@ -26,8 +26,8 @@ pub(super) struct NodeSetup {
     pub(super) shared: SharedConfig,
 }
 
-/// The nodes' metric of what crosses node links.
-const NODE_LINK_BYTES: &str = "seawall_node_link_bytes_total";
+/// The metric of bytes that a node has sent to others; over all nodes it is what crossed node links.
+const NODE_LINK_BYTES: &str = "seawall_cluster_sent_bytes_total";
 
 /// What a node counts, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
