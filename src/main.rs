@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use seawall::config::{self, Config, Mistakes};
-use seawall::ownership::params::StoreParams;
+use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
 use seawall::telemetry::{self, logging};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -83,8 +83,8 @@ const INSPECTION: Duration = Duration::from_secs(5);
 
 /// Prints what the store that the nodes share promises, and what it does not; without it, what could not be
 /// seen. The configuration is right either way.
-fn inspect(store: &StoreParams) {
-    let StoreParams::Redis(params) = store else { return };
+fn inspect(store: &SharedStore) {
+    let SharedStore::Redis(params) = store else { return };
     let mut findings = params.findings();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let inspected = match (runtime, RedisStore::new(params)) {

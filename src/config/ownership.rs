@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::section::Section;
 use super::servers::authorities;
 use crate::core::ownership::NodeName;
-use crate::ownership::params::{OwnershipParams, StoreParams};
+use crate::ownership::params::{OwnershipParams, SharedStore};
 use crate::ownership::redis::{RedisAddress, RedisMode, RedisParams, RedisPassword, RedisTls};
 use crate::tls::ClientIdentity;
 
@@ -65,7 +65,7 @@ pub(super) fn ownership(mut section: Section<'_>) -> OwnershipParams {
         params.lone_speaks = speaks;
     }
     if let Some(redis) = redis(section.section("redis"), kind) {
-        params.store = StoreParams::Redis(Box::new(redis));
+        params.store = SharedStore::Redis(Box::new(redis));
     }
     params
 }

@@ -6,7 +6,7 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
-use crate::ownership::params::{OwnershipParams, StoreParams};
+use crate::ownership::params::{OwnershipParams, SharedStore};
 use crate::ownership::redis::RedisMode;
 use crate::telemetry::thousands;
 use crate::upstream::params::Mode;
@@ -75,7 +75,7 @@ fn describe_drain(terms: Terms) -> String {
 
 /// Which store, and how long a node's word holds.
 fn describe_ownership(params: &OwnershipParams) -> String {
-    let StoreParams::Redis(redis) = &params.store else {
+    let SharedStore::Redis(redis) = &params.store else {
         return "in memory: this node has no others".to_owned();
     };
     let addresses: Vec<String> = redis.addresses.iter().map(ToString::to_string).collect();

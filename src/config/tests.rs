@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::*;
 use crate::opamp::digest::Volatile;
-use crate::ownership::params::StoreParams;
+use crate::ownership::params::SharedStore;
 use crate::ownership::redis::{RedisMode, RedisPassword};
 use crate::upstream::params::Mode;
 
@@ -270,11 +270,11 @@ fn a_store_in_redis_needs_an_address() {
         let text = format!("{SERVER}[ownership]\nstore = \"redis\"\n[ownership.redis]\n{keys}");
         parse(&text, &[]).unwrap().ownership.store
     };
-    let StoreParams::Redis(redis) = with("addresses = [\"redis:6379\"]") else { panic!("Redis") };
+    let SharedStore::Redis(redis) = with("addresses = [\"redis:6379\"]") else { panic!("Redis") };
     assert_eq!((redis.mode, redis.prefix.as_str()), (RedisMode::Single, "seawall:"));
     assert_eq!((redis.database, redis.user, redis.password, redis.tls), (0, None, None, None));
     let three = "addresses = [\"a:1\", \"[::1]:2\", \"c:3\"]\nmode = \"sentinel\"\nmaster = \"m\"";
-    let StoreParams::Redis(redis) = with(three) else { panic!("Redis") };
+    let SharedStore::Redis(redis) = with(three) else { panic!("Redis") };
     assert_eq!(redis.mode, RedisMode::Sentinel { master: "m".to_owned() });
     assert_eq!(redis.addresses[1].to_string(), "[::1]:2");
 }
@@ -312,7 +312,7 @@ fn a_password_comes_from_the_environment_or_a_file_and_stays_secret() {
     let variable = variables(&[("SEAWALL_OWNERSHIP__REDIS__PASSWORD", "hush")]);
     for (text, variables) in [(in_file, vec![]), (format!("{own}{SERVER}"), variable)] {
         let config = parse(&text, &variables).unwrap();
-        let StoreParams::Redis(redis) = &config.ownership.store else { panic!("Redis") };
+        let SharedStore::Redis(redis) = &config.ownership.store else { panic!("Redis") };
         assert_eq!(redis.password, Some(RedisPassword("hush".to_owned())));
         assert!(!format!("{config} {config:?}").contains("hush"));
     }

@@ -8,7 +8,7 @@ use crate::core::ownership::NodeName;
 
 /// Which store the nodes share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreParams {
+pub enum SharedStore {
     /// This process's memory: the node has no others.
     Memory,
     /// Redis, or what speaks its protocol.
@@ -19,7 +19,7 @@ pub enum StoreParams {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnershipParams {
     /// The store.
-    pub store: StoreParams,
+    pub store: SharedStore,
     /// The node's name; `None`: that of its host.
     pub node: Option<NodeName>,
     /// Where other nodes dial this one.
@@ -35,7 +35,7 @@ pub struct OwnershipParams {
 impl Default for OwnershipParams {
     fn default() -> Self {
         Self {
-            store: StoreParams::Memory,
+            store: SharedStore::Memory,
             node: None,
             advertise: None,
             lease: Duration::from_secs(10),

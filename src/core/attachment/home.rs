@@ -27,7 +27,7 @@ mod unwritten;
 use std::time::{Duration, Instant};
 
 use crate::core::node_link::{
-    AgentReport, AgentTransport, Attach, Attached, AttachmentId, Detach, DetachReason, Handle,
+    AgentConnection, AgentReport, Attach, Attached, AttachmentId, Detach, DetachReason, Handle,
     HeartbeatsEntry, Needs, Numbered, ToFront,
 };
 use crate::core::ownership::NodeIncarnation;
@@ -35,7 +35,7 @@ use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::field_set::FieldSet;
 
-use newcomers::Candidate;
+use newcomers::Contender;
 pub use port::{ConnectionAt, HomeMoment, HomePolicy, HomePort, Newcomer, SessionCall};
 pub use record::HomeRecord;
 pub use unwritten::Unwritten;
@@ -45,10 +45,10 @@ const GAP_MEMORY: Duration = Duration::from_secs(60);
 
 /// The connection that has the session.
 #[derive(Debug, Clone)]
-struct Current {
+struct HeldBy {
     id: AttachmentId,
     at: ConnectionAt,
-    transport: AgentTransport,
+    transport: AgentConnection,
     /// The content of all messages up to this number is the session's.
     had: u64,
     /// The front has been told so up to this number.
@@ -72,8 +72,8 @@ struct Highest {
 #[derive(Debug)]
 pub struct HomeAttachment {
     uid: InstanceUid,
-    current: Option<Current>,
-    candidate: Option<Candidate>,
+    current: Option<HeldBy>,
+    candidate: Option<Contender>,
     highest: Option<Highest>,
     /// Something that a connection said is lost: all that begin before then begin with a gap. Which of several
     /// connections on several fronts is the latest is known only in the end.
@@ -103,7 +103,7 @@ impl HomeAttachment {
     }
 
     /// The current connection, if it is this one.
-    fn current_at(&mut self, at: ConnectionAt) -> Option<&mut Current> {
+    fn current_at(&mut self, at: ConnectionAt) -> Option<&mut HeldBy> {
         self.current.as_mut().filter(|it| it.at == at)
     }
 
@@ -303,7 +303,7 @@ impl HomeAttachment {
         let handle = Handle { uid, connection: current.at.connection };
         for message in current.unwritten.after(had) {
             let message = message.to_send(moment.epoch.number, current.had);
-            port.to_front(current.at.front, &ToFront::ForAgent(handle, message));
+            port.to_front(current.at.front, &ToFront::AgentFrame(handle, message));
         }
     }
 }

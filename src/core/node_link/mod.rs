@@ -10,7 +10,7 @@
 //! | `Message` | one message: digests of its parts, and the parts that the home wants | `Needs` | the home wants these parts of message n, and what follows it once more |
 //! | `Heartbeats` | a batch for many agents | `Confirmed` | the home has the content of all up to n |
 //! | `Open`, `Alive` | the connection is open; its agent has answered a ping | `AskOpen`, `Ping` | the two questions before a connection replaces another |
-//! | `Written` | bytes up to n are written: credit | `ForAgent` | a reply or a push |
+//! | `Written` | bytes up to n are written: credit | `AgentFrame` | a reply or a push |
 //! | `Detach` | the connection is over | `Close` | the front must close it |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
@@ -32,10 +32,10 @@ mod to_home;
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
 pub use report::{AgentReport, DIGEST_BYTES, DIGESTED, PartDigests};
-pub use to_front::{Attached, CloseOrder, ForAgent, ForAgentKind, Needs, ToFront};
+pub use to_front::{AgentFrame, Attached, CloseOrder, ForAgentKind, Needs, ToFront};
 pub use to_home::{
-    AgentTransport, Attach, Detach, DetachReason, HEARTBEATS_MAX, HeartbeatsBatch, HeartbeatsEntry,
-    Numbered, ToHome,
+    AgentConnection, Attach, Detach, DetachReason, HEARTBEATS_MAX, HeartbeatsBatch,
+    HeartbeatsEntry, Numbered, ToHome,
 };
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.

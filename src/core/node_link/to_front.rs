@@ -20,7 +20,7 @@ pub enum ToFront<'a> {
     /// Does the agent answer a ping that is sent now? The number comes back with the answer.
     Ping(Handle, u32),
     /// Something for the agent.
-    ForAgent(Handle, ForAgent<'a>),
+    AgentFrame(Handle, AgentFrame<'a>),
     /// The front must close the connection; the home has let it go.
     Close(Handle, CloseOrder),
     /// Another connection's case is open: attach again later.
@@ -55,7 +55,7 @@ pub struct Needs {
 
 /// A `ServerToAgent` without a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForAgent<'a> {
+pub struct AgentFrame<'a> {
     /// The number of the home's tenure.
     pub epoch: u64,
     /// The home has the content of all messages up to this one.
@@ -113,7 +113,7 @@ impl<'a> ToFront<'a> {
             | Self::Needs(handle, _)
             | Self::AskOpen(handle)
             | Self::Ping(handle, _)
-            | Self::ForAgent(handle, _)
+            | Self::AgentFrame(handle, _)
             | Self::Close(handle, _)
             | Self::Later(handle)
             | Self::NotMine(handle, _) => *handle,
@@ -127,7 +127,7 @@ impl<'a> ToFront<'a> {
             Self::Needs(..) => NEEDS,
             Self::AskOpen(_) => ASK_OPEN,
             Self::Ping(..) => PING,
-            Self::ForAgent(..) => FOR_AGENT,
+            Self::AgentFrame(..) => FOR_AGENT,
             Self::Close(..) => CLOSE,
             Self::Later(_) => LATER,
             Self::NotMine(..) => NOT_MINE,
@@ -147,7 +147,7 @@ impl<'a> ToFront<'a> {
             }
             Self::AskOpen(_) | Self::Later(_) => {}
             Self::Ping(_, question) => put_varint(u64::from(*question), out),
-            Self::ForAgent(_, message) => message.put(out),
+            Self::AgentFrame(_, message) => message.put(out),
             Self::Close(_, order) => out.push(order.number()),
             Self::NotMine(_, version) => put_varint(version.0, out),
         }
@@ -175,7 +175,7 @@ impl<'a> ToFront<'a> {
             }
             ASK_OPEN => Self::AskOpen(handle),
             PING => Self::Ping(handle, reader.small(WHAT)?),
-            FOR_AGENT => Self::ForAgent(handle, ForAgent::read(&mut reader)?),
+            FOR_AGENT => Self::AgentFrame(handle, AgentFrame::read(&mut reader)?),
             CLOSE => Self::Close(handle, CloseOrder::from_number(reader.byte(WHAT)?)?),
             LATER => Self::Later(handle),
             _ => Self::NotMine(handle, MapVersion(reader.varint(WHAT)?)),
@@ -204,7 +204,7 @@ impl Attached {
     }
 }
 
-impl<'a> ForAgent<'a> {
+impl<'a> AgentFrame<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         put_varint(self.epoch, out);
         put_varint(self.had, out);

@@ -38,7 +38,7 @@ pub struct Attach<'a> {
     /// Set by the home at the first attach.
     pub resumes: Option<AttachmentId>,
     /// How the agent is connected.
-    pub transport: AgentTransport,
+    pub transport: AgentConnection,
     /// The kind of client, by the front's table of known ones; 0 is unknown.
     pub client: u8,
     /// The authenticated identity; empty without authentication.
@@ -59,7 +59,7 @@ pub struct Attach<'a> {
 
 /// How an agent is connected to its front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentTransport {
+pub enum AgentConnection {
     /// A WebSocket.
     WebSocket,
     /// Plain HTTP: the attachment lives for one request.
@@ -254,8 +254,8 @@ impl<'a> Attach<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         put_optional(self.resumes, out, AttachmentId::put);
         out.push(match self.transport {
-            AgentTransport::WebSocket => 0,
-            AgentTransport::PlainHttp => 1,
+            AgentConnection::WebSocket => 0,
+            AgentConnection::PlainHttp => 1,
         });
         out.push(self.client);
         put_bytes(self.identity, out);
@@ -272,8 +272,8 @@ impl<'a> Attach<'a> {
         Ok(Self {
             resumes: reader.optional(WHAT, AttachmentId::read)?,
             transport: match reader.byte(WHAT)? {
-                0 => AgentTransport::WebSocket,
-                1 => AgentTransport::PlainHttp,
+                0 => AgentConnection::WebSocket,
+                1 => AgentConnection::PlainHttp,
                 _ => return Err(Undecodable::Unknown("a transport")),
             },
             client: reader.byte(WHAT)?,

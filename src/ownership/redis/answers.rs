@@ -18,7 +18,7 @@ use crate::ownership::store::StoreError;
 
 /// Reads the answer to a call.
 pub(super) fn read(keys: &Keys, call: &StoreCall, value: Value) -> Result<StoreAnswer, StoreError> {
-    let mut answer = Answer::new(keys, value)?;
+    let mut answer = ScriptAnswer::new(keys, value)?;
     let word = answer.text("word")?;
     match (call, word.as_str()) {
         (StoreCall::Read, "read") => Ok(StoreAnswer::Read(Box::new(answer.snapshot()?))),
@@ -29,15 +29,15 @@ pub(super) fn read(keys: &Keys, call: &StoreCall, value: Value) -> Result<StoreA
 }
 
 /// What is left of an answer.
-struct Answer<'a> {
+struct ScriptAnswer<'a> {
     keys: &'a Keys,
     run: RunId,
     parts: std::vec::IntoIter<Value>,
 }
 
-/// Members as they are stored.
+/// ScriptMembers as they are stored.
 #[derive(Default)]
-struct Members {
+struct ScriptMembers {
     leases: Vec<Lease>,
     unreadable: Vec<LeaseHead>,
 }
@@ -49,7 +49,7 @@ struct Map {
     vacant: BTreeMap<ShardId, Epoch>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ScriptAnswer<'a> {
     fn new(keys: &'a Keys, value: Value) -> Result<Self, StoreError> {
         let parts = match value {
             Value::Array(parts) => parts.into_iter(),
@@ -120,8 +120,8 @@ impl<'a> Answer<'a> {
         Ok(pairs)
     }
 
-    fn members(&mut self) -> Result<Members, StoreError> {
-        let mut members = Members::default();
+    fn members(&mut self) -> Result<ScriptMembers, StoreError> {
+        let mut members = ScriptMembers::default();
         for (field, bytes) in self.pairs("nodes", NODES_MAX)? {
             let wrong = |fault| corrupt(&self.keys.nodes, &field, fault);
             let stored = decode_lease(&bytes).map_err(wrong)?;
@@ -157,7 +157,7 @@ impl<'a> Answer<'a> {
 
     fn snapshot(mut self) -> Result<Snapshot, StoreError> {
         let (run, version, secret) = (self.run, self.version()?, self.secret()?);
-        let Members { leases, unreadable } = self.members()?;
+        let ScriptMembers { leases, unreadable } = self.members()?;
         let Map { homes, vacant } = self.map()?;
         Ok(Snapshot { run, version, secret, leases, unreadable, homes, vacant })
     }
@@ -171,7 +171,7 @@ impl<'a> Answer<'a> {
             _ => return Err(self.strange("word")),
         }
         let (version, secret) = (self.version()?, self.secret()?);
-        let Members { leases, unreadable } = self.members()?;
+        let ScriptMembers { leases, unreadable } = self.members()?;
         Ok(RenewAnswer::Renewed(Renewed { run, version, secret, leases, unreadable }))
     }
 

@@ -25,7 +25,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const CALLS_MAX: usize = 16;
 
 /// How connections are opened.
-pub(super) struct Dialler {
+pub(super) struct RedisDialler {
     tls: Option<TlsConnector>,
     login: RedisConnectionInfo,
 }
@@ -38,7 +38,7 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
 }
 
-impl Dialler {
+impl RedisDialler {
     /// # Errors
     /// If the files for TLS cannot be read.
     pub(super) fn new(params: &RedisParams) -> Result<Self, TlsError> {

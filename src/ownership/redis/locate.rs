@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use redis::{ErrorKind, RedisError, Value};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Dialler};
+use super::connection::{Connection, RedisDialler};
 use super::params::{RedisAddress, RedisMode, RedisParams};
 use crate::clock;
 use crate::tls::TlsError;
@@ -26,16 +26,16 @@ const ATTEMPTS_A_CALL: u32 = 3;
 
 /// Finds the right Redis, and remembers.
 pub(super) struct Locator {
-    dialler: Dialler,
+    dialler: RedisDialler,
     mode: RedisMode,
     addresses: Vec<RedisAddress>,
     /// Which address is tried first.
     first: AtomicUsize,
-    current: Mutex<Current>,
+    current: Mutex<Located>,
 }
 
 #[derive(Default)]
-struct Current {
+struct Located {
     connection: Option<Arc<Connection>>,
     /// The node that the cluster named for our slot.
     moved_to: Option<RedisAddress>,
@@ -45,7 +45,7 @@ struct Current {
 impl Locator {
     pub(super) fn new(params: &RedisParams) -> Result<Self, TlsError> {
         Ok(Self {
-            dialler: Dialler::new(params)?,
+            dialler: RedisDialler::new(params)?,
             mode: params.mode.clone(),
             addresses: params.addresses.clone(),
             first: AtomicUsize::new(0),

@@ -40,7 +40,7 @@ pub struct RedisStore {
 }
 
 /// What to do about an error that Redis answered, or about a lost connection.
-enum FollowUp {
+enum AfterError {
     /// The connection broke while an answer was due.
     Unknown(RedisError),
     /// Nothing was carried out. Another Redis is the right one.
@@ -90,12 +90,12 @@ impl RedisStore {
                 Err(error) => error,
             };
             match self.follow_up(&connection, error) {
-                FollowUp::Elsewhere(error) if redirects == REDIRECTS_MAX => {
+                AfterError::Elsewhere(error) if redirects == REDIRECTS_MAX => {
                     return Err(StoreError::Refused(error.to_string()));
                 }
-                FollowUp::Elsewhere(_) => redirects += 1,
-                FollowUp::Refused(error) => return Err(StoreError::Refused(error.to_string())),
-                FollowUp::Unknown(error) => {
+                AfterError::Elsewhere(_) => redirects += 1,
+                AfterError::Refused(error) => return Err(StoreError::Refused(error.to_string())),
+                AfterError::Unknown(error) => {
                     let lost = format!("{}: {error}", connection.address);
                     return Err(StoreError::Unknown(lost));
                 }
@@ -104,23 +104,23 @@ impl RedisStore {
     }
 
     /// Sorts an error, and sees to it that the next call has a connection that may do better.
-    fn follow_up(&self, connection: &Arc<Connection>, error: RedisError) -> FollowUp {
+    fn follow_up(&self, connection: &Arc<Connection>, error: RedisError) -> AfterError {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => {
                 if let Some((address, _)) = error.redirect_node() {
                     self.locator.moved(connection, address);
                 }
-                FollowUp::Elsewhere(error)
+                AfterError::Elsewhere(error)
             }
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => {
                 self.locator.replace(connection);
-                FollowUp::Elsewhere(error)
+                AfterError::Elsewhere(error)
             }
-            ErrorKind::Server(_) | ErrorKind::Extension => FollowUp::Refused(error),
+            ErrorKind::Server(_) | ErrorKind::Extension => AfterError::Refused(error),
             // The connection broke, or what came is no reply at all.
             _ => {
                 self.locator.replace(connection);
-                FollowUp::Unknown(error)
+                AfterError::Unknown(error)
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::core::attachment::{
     ConnectionAt, HomeAttachment, HomeMoment, HomePolicy, HomePort, SessionCall,
 };
 use crate::core::node_link::{
-    AgentReport, AgentTransport, Attach, CloseOrder, ForAgentKind, ToFront,
+    AgentConnection, AgentReport, Attach, CloseOrder, ForAgentKind, ToFront,
 };
 use crate::core::ownership::{Epoch, NodeIncarnation};
 use crate::core::session::ToAgent;
@@ -58,7 +58,7 @@ impl AttachmentPort for FarConnection {
             ToAgent::ReplyNow | ToAgent::Acknowledgement | ToAgent::Reply(_) => {
                 ForAgentKind::Answer
             }
-            ToAgent::Push(_) => ForAgentKind::Unasked,
+            ToAgent::Push(_) | ToAgent::Stored(_) => ForAgentKind::Unasked,
         };
         let (home, frames) = &mut *self.state.lock();
         let before = home.unwritten_bytes();
@@ -98,7 +98,7 @@ fn attached(now: Instant) -> FarConnection {
     let policy = HomePolicy { answer_wait: Duration::from_secs(1), credit: 1_000 };
     let attach = Attach {
         resumes: None,
-        transport: AgentTransport::WebSocket,
+        transport: AgentConnection::WebSocket,
         client: 0,
         identity: &[],
         forwarded_lately: false,
@@ -137,8 +137,8 @@ fn a_connection_of_another_node_is_driven_through_the_same_port() {
         kinds[..],
         [
             ToFront::Attached(..),
-            ToFront::ForAgent(_, _),
-            ToFront::ForAgent(_, _),
+            ToFront::AgentFrame(_, _),
+            ToFront::AgentFrame(_, _),
             ToFront::Close(_, CloseOrder::Replaced),
         ]
     ));

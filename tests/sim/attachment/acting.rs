@@ -1,7 +1,7 @@
 //! What the agents do: speak, move, connect.
 
 use seawall::core::attachment::{AgentAbout, FrontAttachment};
-use seawall::core::node_link::{AgentTransport, Handle};
+use seawall::core::node_link::{AgentConnection, Handle};
 use seawall::ident::ConnectionId;
 use seawall::opamp::AgentScan;
 
@@ -61,7 +61,7 @@ impl World {
         it.next_connection += 1;
         let handle = Handle { uid, connection: ConnectionId(it.next_connection) };
         let about = AgentAbout {
-            transport: AgentTransport::WebSocket,
+            transport: AgentConnection::WebSocket,
             client: 0,
             identity: Box::default(),
         };

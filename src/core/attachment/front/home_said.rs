@@ -2,7 +2,7 @@
 
 use super::{ConnectionStage, FrontAttachment, FrontMoment, FrontPort, Way};
 use crate::core::node_link::{
-    Attached, CloseOrder, DetachReason, ForAgent, ForAgentKind, Needs, ToFront, ToHome,
+    AgentFrame, Attached, CloseOrder, DetachReason, ForAgentKind, Needs, ToFront, ToHome,
 };
 use crate::core::ownership::{Home, MapVersion, NodeIncarnation};
 use crate::mutation::{Breach, is_on};
@@ -21,7 +21,7 @@ impl FrontAttachment {
         if self.is_over() {
             return;
         }
-        if let ToFront::ForAgent(_, message) = message {
+        if let ToFront::AgentFrame(_, message) = message {
             return self.for_agent(from, message, port);
         }
         let (Way::Attaching { home, .. } | Way::Attached { home, .. }) = self.way else { return };
@@ -44,7 +44,7 @@ impl FrontAttachment {
                 self.way = Way::Attaching { home, again };
             }
             ToFront::NotMine(_, version) => self.not_there(version, port),
-            ToFront::ForAgent(..) => {}
+            ToFront::AgentFrame(..) => {}
         }
     }
 
@@ -123,7 +123,7 @@ impl FrontAttachment {
     fn for_agent<P: FrontPort>(
         &mut self,
         from: NodeIncarnation,
-        message: &ForAgent<'_>,
+        message: &AgentFrame<'_>,
         port: &mut P,
     ) {
         if message.epoch < self.epoch && !is_on(Breach::AttachmentTakesOldEpoch) {
@@ -142,7 +142,7 @@ impl FrontAttachment {
     }
 
     /// Gives it to the agent: as the reply that it is owed, as a push, or not at all if it says nothing.
-    fn pass_on<P: FrontPort>(&mut self, message: &ForAgent<'_>, port: &mut P) {
+    fn pass_on<P: FrontPort>(&mut self, message: &AgentFrame<'_>, port: &mut P) {
         let is_open = self.stage == ConnectionStage::Open;
         let scan = ServerScan::parse(message.bytes).ok();
         let greets = scan.as_ref().is_some_and(|scan| scan.capabilities.is_some());

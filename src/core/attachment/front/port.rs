@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::core::attachment::held::HeldLimits;
-use crate::core::node_link::{AgentTransport, CloseOrder, ForAgentKind, HeartbeatsEntry, ToHome};
+use crate::core::node_link::{AgentConnection, CloseOrder, ForAgentKind, HeartbeatsEntry, ToHome};
 use crate::core::ownership::{MapVersion, NodeIncarnation};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::Digest;
@@ -65,7 +65,7 @@ impl FrontMoment<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentAbout {
     /// How it is connected.
-    pub transport: AgentTransport,
+    pub transport: AgentConnection,
     /// See [`Attach::client`](crate::core::node_link::Attach::client).
     pub client: u8,
     /// See [`Attach::identity`](crate::core::node_link::Attach::identity).

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::{
-    ConnectionAt, Current, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer, SessionCall,
+    ConnectionAt, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer, SessionCall,
     Unwritten,
 };
-use crate::core::node_link::{AgentTransport, Attach, AttachmentId, CloseOrder, ToFront};
+use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
 
 impl Newcomer {
@@ -18,7 +18,7 @@ impl Newcomer {
 
 /// A newcomer whose case is open: whether it may replace the current connection.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(super) struct Contender {
     pub(super) newcomer: Newcomer,
     /// See [`Attach::next`] and [`Attach::had`].
     next: u64,
@@ -64,7 +64,7 @@ impl HomeAttachment {
         let may_replace = match &self.current {
             None => Some(true),
             // Without a connection there is none to ask: its next request will tell.
-            Some(current) if current.transport == AgentTransport::PlainHttp => Some(true),
+            Some(current) if current.transport == AgentConnection::PlainHttp => Some(true),
             Some(current) if current.at.front == at.front => {
                 Some(at.connection > current.at.connection)
             }
@@ -92,7 +92,7 @@ impl HomeAttachment {
         if self.candidate.as_ref().is_some_and(|candidate| candidate.newcomer.at == at) {
             return;
         }
-        let candidate = Candidate {
+        let candidate = Contender {
             newcomer: Newcomer::new(at, attach),
             next: attach.next,
             had: attach.had,
@@ -140,7 +140,7 @@ impl HomeAttachment {
             return;
         }
         port.session(SessionCall::Heard);
-        let answered = |candidate: &mut Candidate| candidate.question == Some(question);
+        let answered = |candidate: &mut Contender| candidate.question == Some(question);
         if let Some(candidate) = self.candidate.take_if(answered) {
             let at = candidate.newcomer.at;
             port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Cloned));
@@ -177,7 +177,7 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         let Some(candidate) = self.candidate.take() else { return };
-        let Candidate { newcomer, next, had, credit, .. } = candidate;
+        let Contender { newcomer, next, had, credit, .. } = candidate;
         let attach = Attach {
             resumes: None,
             transport: newcomer.transport,
@@ -220,7 +220,7 @@ impl HomeAttachment {
             || self.missed.is_some_and(|until| moment.now < until);
         let had = known.max(before);
         self.highest = Some(Highest { id, had });
-        self.current = Some(Current {
+        self.current = Some(HeldBy {
             id,
             at: newcomer.at,
             transport: newcomer.transport,

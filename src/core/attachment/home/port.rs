@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::node_link::{AgentReport, AgentTransport, DetachReason, ToFront};
+use crate::core::node_link::{AgentConnection, AgentReport, DetachReason, ToFront};
 use crate::core::ownership::{Epoch, NodeIncarnation};
 use crate::ident::{ConnectionId, SequenceNum};
 use crate::opamp::field_set::FieldSet;
@@ -22,7 +22,7 @@ pub struct Newcomer {
     /// Where it ends.
     pub at: ConnectionAt,
     /// How the agent is connected.
-    pub transport: AgentTransport,
+    pub transport: AgentConnection,
     /// See [`Attach::client`](crate::core::node_link::Attach::client).
     pub client: u8,
     /// See [`Attach::identity`](crate::core::node_link::Attach::identity).

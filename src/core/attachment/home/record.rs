@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{ConnectionAt, Current, GAP_MEMORY, Highest, HomeAttachment, Unwritten};
+use super::{ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, Unwritten};
 
 use crate::core::codec::{ByteReader, Undecodable, put_bytes, put_optional, put_varint};
-use crate::core::node_link::{AgentTransport, AttachmentId, FRAME_BYTES_MAX, ForAgentKind};
+use crate::core::node_link::{AgentConnection, AttachmentId, FRAME_BYTES_MAX, ForAgentKind};
 use crate::core::ownership::NodeIncarnation;
 use crate::ident::{ConnectionId, InstanceUid};
 
@@ -39,7 +39,7 @@ impl HomeAttachment {
             current: self.current.as_ref().map(|current| CurrentRecord {
                 front: current.at.front,
                 connection: current.at.connection,
-                is_http: current.transport == AgentTransport::PlainHttp,
+                is_http: current.transport == AgentConnection::PlainHttp,
                 unwritten: current.unwritten.clone(),
             }),
         }
@@ -48,13 +48,13 @@ impl HomeAttachment {
     /// Goes on from a record. The front of its connection has yet to name it here.
     pub fn from_record(uid: InstanceUid, record: HomeRecord, now: Instant) -> Self {
         let highest = record.highest.map(|(id, had)| Highest { id, had });
-        let current = record.current.zip(highest).map(|(current, highest)| Current {
+        let current = record.current.zip(highest).map(|(current, highest)| HeldBy {
             id: highest.id,
             at: ConnectionAt { front: current.front, connection: current.connection },
             transport: if current.is_http {
-                AgentTransport::PlainHttp
+                AgentConnection::PlainHttp
             } else {
-                AgentTransport::WebSocket
+                AgentConnection::WebSocket
             },
             had: highest.had,
             told: 0,

@@ -43,7 +43,7 @@ impl HomeAttachment {
             current.told = current.had;
             let handle = Handle { uid, connection: current.at.connection };
             let message = message.to_send(epoch.number, current.had);
-            port.to_front(current.at.front, &ToFront::ForAgent(handle, message));
+            port.to_front(current.at.front, &ToFront::AgentFrame(handle, message));
         }
         true
     }

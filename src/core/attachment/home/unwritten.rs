@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::node_link::{ForAgent, ForAgentKind};
+use crate::core::node_link::{AgentFrame, ForAgentKind};
 use crate::opamp::server::ServerScan;
 
 /// One message. Its number is 0 if it is not held.
@@ -17,9 +17,9 @@ pub(super) struct UnwrittenMessage<'a> {
 }
 
 impl<'a> UnwrittenMessage<'a> {
-    pub(super) const fn to_send(self, epoch: u64, had: u64) -> ForAgent<'a> {
+    pub(super) const fn to_send(self, epoch: u64, had: u64) -> AgentFrame<'a> {
         let Self { number, kind, bytes } = self;
-        ForAgent { epoch, had, number, kind, bytes }
+        AgentFrame { epoch, had, number, kind, bytes }
     }
 }
 

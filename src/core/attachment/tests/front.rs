@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::attachment::{AgentAbout, FrontAttachment, FrontMoment, FrontPort};
 use crate::core::node_link::{
-    AgentTransport, Attached, AttachmentId, CloseOrder, DetachReason, ForAgent, ForAgentKind,
+    AgentConnection, AgentFrame, Attached, AttachmentId, CloseOrder, DetachReason, ForAgentKind,
     HeartbeatsEntry, Needs, ToFront, ToHome,
 };
 use crate::core::ownership::MapVersion;
@@ -16,9 +16,9 @@ use prost::Message;
 
 /// Writes down what the front does, a word for each effect.
 #[derive(Default)]
-struct Effects(Vec<String>);
+struct FrontEffects(Vec<String>);
 
-impl FrontPort for Effects {
+impl FrontPort for FrontEffects {
     fn digest(&mut self, scan: &AgentScan<'_>, put: &mut dyn FnMut(u32, Digest)) -> u64 {
         Digester::default().report(scan, &mut Scratch::default(), put);
         1
@@ -63,21 +63,21 @@ impl FrontPort for Effects {
     }
 }
 
-struct Setup {
+struct FrontSetup {
     front: FrontAttachment,
     now: Instant,
-    effects: Effects,
+    effects: FrontEffects,
 }
 
-impl Setup {
+impl FrontSetup {
     fn new(home: Option<Home>) -> Self {
         let about = AgentAbout {
-            transport: AgentTransport::WebSocket,
+            transport: AgentConnection::WebSocket,
             client: 0,
             identity: Box::default(),
         };
         let front = FrontAttachment::new(handle(1), about, home);
-        Self { front, now: start(), effects: Effects::default() }
+        Self { front, now: start(), effects: FrontEffects::default() }
     }
 
     /// One that is attached, with the home's credit.
@@ -92,7 +92,7 @@ impl Setup {
 
     fn event(
         &mut self,
-        call: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut Effects),
+        call: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut FrontEffects),
     ) -> &mut Self {
         let moment = FrontMoment { now: self.now, policy: &FRONT };
         call(&mut self.front, &moment, &mut self.effects);
@@ -133,12 +133,12 @@ fn attached(had: u64, credit: u32) -> ToFront<'static> {
 
 fn answer(had: u64, bytes: &[u8]) -> ToFront<'_> {
     let kind = ForAgentKind::Answer;
-    ToFront::ForAgent(handle(1), ForAgent { epoch: 3, had, number: 0, kind, bytes })
+    ToFront::AgentFrame(handle(1), AgentFrame { epoch: 3, had, number: 0, kind, bytes })
 }
 
 #[test]
 fn the_front_answers_at_its_bound_and_swallows_what_comes_later() {
-    let mut setup = Setup::attached(1_000);
+    let mut setup = FrontSetup::attached(1_000);
     setup.says(2, Some("well"), 0);
     assert_eq!(setup.done(), ["message 2 of 0 bytes, 0 gone"]);
     assert_eq!(setup.front.deadline(), Some(setup.now + SECOND));
@@ -156,7 +156,7 @@ fn the_front_answers_at_its_bound_and_swallows_what_comes_later() {
 
 #[test]
 fn heartbeats_stay_here_and_wait_behind_what_is_unconfirmed() {
-    let mut setup = Setup::attached(1_000);
+    let mut setup = FrontSetup::attached(1_000);
     setup.says(2, None, 0);
     assert_eq!(setup.done(), ["acknowledge", "heartbeat 2 after 1"]);
     setup.says(3, Some("well"), 0).says(4, None, 0);
@@ -169,7 +169,7 @@ fn heartbeats_stay_here_and_wait_behind_what_is_unconfirmed() {
 
 #[test]
 fn only_the_parts_that_the_home_wants_go_and_credit_is_kept() {
-    let mut setup = Setup::attached(40);
+    let mut setup = FrontSetup::attached(40);
     setup.says(2, Some("well"), 30).says(3, None, 30).says(4, None, 30);
     let custom = setup.done();
     assert_eq!(custom.len(), 1, "{custom:?}");
@@ -185,7 +185,7 @@ fn only_the_parts_that_the_home_wants_go_and_credit_is_kept() {
 
 #[test]
 fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() {
-    let mut setup = Setup::new(None);
+    let mut setup = FrontSetup::new(None);
     let long = "x".repeat(3_900);
     setup.says(1, Some(&long), 0).says(2, Some(&long), 10);
     assert_eq!(setup.done(), ["acknowledge", "acknowledge"]);
@@ -199,7 +199,7 @@ fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() 
 
 #[test]
 fn what_is_given_up_is_told_when_the_home_is_back() {
-    let mut setup = Setup::attached(1_000);
+    let mut setup = FrontSetup::attached(1_000);
     setup.event(|front, _, port| front.home_lost(port));
     setup.says(2, Some("well"), 0);
     setup.event(|front, moment, port| front.closed(DetachReason::Lost, moment, port));
@@ -215,15 +215,15 @@ fn what_is_given_up_is_told_when_the_home_is_back() {
 
 #[test]
 fn a_former_home_is_not_heard() {
-    let mut setup = Setup::attached(1_000);
+    let mut setup = FrontSetup::attached(1_000);
     setup.hears(&ToFront::NotMine(handle(1), MapVersion(8)));
     setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
     assert_eq!(setup.done(), ["read map 8", "attach 2"]);
     let offer =
-        ForAgent { epoch: 3, had: 1, number: 1, kind: ForAgentKind::Unasked, bytes: &[0x1a, 0] };
-    setup.hears(&ToFront::ForAgent(handle(1), offer));
+        AgentFrame { epoch: 3, had: 1, number: 1, kind: ForAgentKind::Unasked, bytes: &[0x1a, 0] };
+    setup.hears(&ToFront::AgentFrame(handle(1), offer));
     assert!(setup.done().is_empty());
-    setup.hears(&ToFront::ForAgent(handle(1), ForAgent { epoch: 4, ..offer }));
+    setup.hears(&ToFront::AgentFrame(handle(1), AgentFrame { epoch: 4, ..offer }));
     setup.event(|front, _, port| front.written(1, port));
     assert_eq!(setup.done(), ["Unasked"], "written is told once it is attached");
 }

@@ -5,7 +5,7 @@ use crate::core::attachment::{
     ConnectionAt, HomeAttachment, HomeMoment, HomePort, HomeRecord, SessionCall,
 };
 use crate::core::node_link::{
-    AgentReport, AgentTransport, Attach, AttachmentId, CloseOrder, Detach, DetachReason,
+    AgentConnection, AgentReport, Attach, AttachmentId, CloseOrder, Detach, DetachReason,
     ForAgentKind, Numbered, ToFront,
 };
 use crate::ident::SequenceNum;
@@ -24,7 +24,7 @@ const REPORT: AgentReport<'static> = AgentReport {
 
 const ATTACH: Attach<'static> = Attach {
     resumes: None,
-    transport: AgentTransport::WebSocket,
+    transport: AgentConnection::WebSocket,
     client: 0,
     identity: &[],
     forwarded_lately: false,
@@ -39,20 +39,20 @@ const ATTACH: Attach<'static> = Attach {
 const OFFER: [u8; 2] = [0x1a, 0];
 
 /// Writes down what the home does, a word for each effect.
-struct Effects {
+struct HomeEffects {
     done: Vec<String>,
     needs: FieldSet,
     number: u64,
 }
 
-impl<'a> HomePort<'a> for Effects {
+impl<'a> HomePort<'a> for HomeEffects {
     fn to_front(&mut self, front: NodeIncarnation, message: &ToFront<'_>) {
         let connection = message.handle().connection.0;
         let what = match message {
             ToFront::Attached(_, attached) => {
                 format!("attached {} had {}", attached.id.number, attached.had)
             }
-            ToFront::ForAgent(_, message) => format!("message {}", message.number),
+            ToFront::AgentFrame(_, message) => format!("message {}", message.number),
             ToFront::Close(_, order) => format!("close {order:?}"),
             ToFront::Confirmed(_, number) => format!("confirmed {number}"),
             ToFront::Needs(_, needs) => format!("needs of {}", needs.number),
@@ -86,15 +86,15 @@ impl<'a> HomePort<'a> for Effects {
     }
 }
 
-struct Setup {
+struct HomeSetup {
     home: HomeAttachment,
     now: Instant,
-    effects: Effects,
+    effects: HomeEffects,
 }
 
-impl Setup {
+impl HomeSetup {
     fn new() -> Self {
-        let effects = Effects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0 };
+        let effects = HomeEffects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0 };
         Self { home: HomeAttachment::new(UID), now: start(), effects }
     }
 
@@ -108,7 +108,7 @@ impl Setup {
 
     fn event(
         &mut self,
-        call: impl FnOnce(&mut HomeAttachment, &HomeMoment<'_>, &mut Effects),
+        call: impl FnOnce(&mut HomeAttachment, &HomeMoment<'_>, &mut HomeEffects),
     ) -> &mut Self {
         let moment = HomeMoment { now: self.now, epoch: epoch(3), policy: &HOME };
         call(&mut self.home, &moment, &mut self.effects);
@@ -146,7 +146,7 @@ fn at(front: u64, connection: u64) -> ConnectionAt {
 
 #[test]
 fn the_next_message_is_taken_and_no_other() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     setup.says(at(2, 5), 3).says(at(2, 6), 2).says(at(3, 5), 2);
     assert!(setup.done().is_empty(), "one too far, and two of strangers");
     setup.effects.needs = FieldSet::of(&[agent_field::HEALTH]);
@@ -159,7 +159,7 @@ fn the_next_message_is_taken_and_no_other() {
 
 #[test]
 fn what_is_unwritten_goes_again_and_its_credit_ends() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     assert!(setup.offers() && setup.offers());
     setup.event(|home, _, _| home.written(at(2, 5), 1));
     setup.event(|home, _, _| home.link_lost(node(2)));
@@ -174,7 +174,7 @@ fn what_is_unwritten_goes_again_and_its_credit_ends() {
 
 #[test]
 fn two_fronts_are_asked_before_one_replaces_the_other() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     setup.attaches(at(3, 1), &ATTACH);
     assert_eq!(setup.done(), ["(3).1: open?"]);
     setup.event(|home, moment, port| home.open(at(3, 1), moment, port));
@@ -197,7 +197,7 @@ fn two_fronts_are_asked_before_one_replaces_the_other() {
 
 #[test]
 fn of_one_front_the_later_connection_has_the_session() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     setup.attaches(at(2, 4), &ATTACH);
     assert_eq!(setup.done(), ["(2).4: close Replaced"]);
     setup.attaches(at(2, 6), &ATTACH);
@@ -206,7 +206,7 @@ fn of_one_front_the_later_connection_has_the_session() {
 
 #[test]
 fn one_that_goes_on_displaces_no_higher_one_and_names_its_gap() {
-    let mut setup = Setup::new();
+    let mut setup = HomeSetup::new();
     let id = |number| AttachmentId { epoch: epoch(2), number };
     let resumes = |number| Attach { resumes: Some(id(number)), next: 4, first: None, ..ATTACH };
     setup.attaches(at(2, 5), &resumes(7));
@@ -219,7 +219,7 @@ fn one_that_goes_on_displaces_no_higher_one_and_names_its_gap() {
 
 #[test]
 fn what_a_front_dropped_is_a_gap_now_and_for_those_that_follow() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     let lost = Detach { reason: DetachReason::Lost, heartbeats: None, missed: true };
     setup.event(|home, moment, port| home.detach(at(3, 9), &lost, moment, port));
     assert_eq!(setup.done(), ["missed"]);
@@ -232,7 +232,7 @@ fn what_a_front_dropped_is_a_gap_now_and_for_those_that_follow() {
 
 #[test]
 fn a_front_that_has_named_all_lacks_the_rest() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     setup.event(|home, moment, port| home.not_here(node(2), moment, port));
     assert!(setup.home.is_attached() && setup.done().is_empty());
     setup.offers();
@@ -244,7 +244,7 @@ fn a_front_that_has_named_all_lacks_the_rest() {
 
 #[test]
 fn a_record_goes_on_where_the_former_home_stopped() {
-    let mut setup = Setup::attached();
+    let mut setup = HomeSetup::attached();
     setup.offers();
     let mut bytes = Vec::new();
     let record = setup.home.to_record();
@@ -256,7 +256,7 @@ fn a_record_goes_on_where_the_former_home_stopped() {
     for end in 0..bytes.len() {
         assert!(HomeRecord::decode(&bytes[..end]).is_err());
     }
-    let mut next = Setup::new();
+    let mut next = HomeSetup::new();
     next.home = HomeAttachment::from_record(UID, record, next.now);
     assert_eq!(next.home.unwritten_bytes(), OFFER.len());
     let id = AttachmentId { epoch: epoch(3), number: 1 };

@@ -32,7 +32,7 @@ fn an_unchanged_agents_return_is_small() {
     };
     let attach = Attach {
         resumes: None,
-        transport: AgentTransport::WebSocket,
+        transport: AgentConnection::WebSocket,
         client: 1,
         identity: b"spiffe://example.org/agent",
         forwarded_lately: false,
@@ -48,7 +48,7 @@ fn an_unchanged_agents_return_is_small() {
     let mut greeting = Vec::new();
     let hello = Additions { capabilities: Some(0xff), ..Additions::default() };
     splice::acknowledge(handle.uid, &hello, &mut greeting);
-    let reply = ForAgent {
+    let reply = AgentFrame {
         epoch: 1 << 20,
         had: 1,
         number: 1,
@@ -58,7 +58,7 @@ fn an_unchanged_agents_return_is_small() {
     let mut frames = [(); 4].map(|()| Vec::new());
     ToHome::Attach(handle, attach).encode(&mut frames[0]);
     ToFront::Attached(handle, attached).encode(&mut frames[1]);
-    ToFront::ForAgent(handle, reply).encode(&mut frames[2]);
+    ToFront::AgentFrame(handle, reply).encode(&mut frames[2]);
     ToHome::Written(handle, 1).encode(&mut frames[3]);
     let bytes = bytes_of(&frames);
     assert!(bytes <= RETURN_BYTES_MAX, "{bytes} bytes: {:?}", frames.each_ref().map(Vec::len));

@@ -44,7 +44,7 @@ fn frames_for_a_home_are_golden() {
     let report_hex = format!("1f05853022010407000000000000 0020{} 20022a00", "dd".repeat(16));
     let attach = Attach {
         resumes: Some(id()),
-        transport: AgentTransport::WebSocket,
+        transport: AgentConnection::WebSocket,
         client: 2,
         identity: b"ci",
         forwarded_lately: true,
@@ -85,14 +85,14 @@ fn frames_for_a_front_are_golden() {
     let parts = FieldSet::of(&[agent_field::HEALTH]);
     let attached = Attached { id: id(), epoch: 4, had: 6, needs: parts, credit: 1 << 18 };
     let message =
-        ForAgent { epoch: 4, had: 6, number: 2, kind: ForAgentKind::Unasked, bytes: &[0x30, 1] };
+        AgentFrame { epoch: 4, had: 6, number: 2, kind: ForAgentKind::Unasked, bytes: &[0x30, 1] };
     let cases = [
         (ToFront::Attached(HANDLE, attached), golden("81", "0308070605040302010904 06 20 808010")),
         (ToFront::Confirmed(HANDLE, 6), golden("82", "06")),
         (ToFront::Needs(HANDLE, Needs { number: 7, parts }), golden("83", "0720")),
         (ToFront::AskOpen(HANDLE), golden("84", "")),
         (ToFront::Ping(HANDLE, 4), golden("85", "04")),
-        (ToFront::ForAgent(HANDLE, message), golden("86", "04060201023001")),
+        (ToFront::AgentFrame(HANDLE, message), golden("86", "04060201023001")),
         (ToFront::Close(HANDLE, CloseOrder::Cloned), golden("87", "05")),
         (ToFront::Later(HANDLE), golden("88", "")),
         (ToFront::NotMine(HANDLE, MapVersion(12)), golden("89", "0c")),

@@ -61,7 +61,7 @@ impl Dice {
     fn attach(&self) -> Attach<'_> {
         Attach {
             resumes: self.flags[4].then(|| self.id()),
-            transport: AgentTransport::PlainHttp,
+            transport: AgentConnection::PlainHttp,
             client: self.bits[0].to_le_bytes()[0],
             identity: &self.bytes,
             forwarded_lately: self.flags[5],
@@ -116,7 +116,7 @@ impl Dice {
             ToFront::Needs(handle, Needs { number, parts }),
             ToFront::AskOpen(handle),
             ToFront::Ping(handle, self.bits[0]),
-            ToFront::ForAgent(handle, ForAgent { epoch, had, number, kind, bytes }),
+            ToFront::AgentFrame(handle, AgentFrame { epoch, had, number, kind, bytes }),
             ToFront::Close(handle, orders[self.bits[0] as usize % 3]),
             ToFront::Later(handle),
             ToFront::NotMine(handle, MapVersion(had)),
