@@ -1,5 +1,7 @@
 //! A master with a replica, watched by three Sentinels.
 
+use rustix::process::Signal;
+
 use super::servers::{Server, redis, sentinel, until};
 use super::*;
 
@@ -41,6 +43,26 @@ async fn after_a_failover_the_promoted_replica_is_used_and_is_another_life() {
         assert!(matches!(answer, Ok(RenewAnswer::Renewed(_))), "{answer:?}");
     }
     assert_eq!(read(&single(replica.port)).await.unwrap().leases[0], lease(1, 11));
+}
+
+#[tokio::test]
+async fn calls_go_on_while_all_sentinels_are_silent() {
+    let Some(program) = redis() else { return };
+    let master = Server::start(&program, &[]).await;
+    let sentinels = [sentinel(master.port).await, sentinel(master.port).await];
+    let ports = sentinels.each_ref().map(|(_, port, _)| *port);
+    let mode = RedisMode::Sentinel { master: "seawall".to_owned() };
+    let store = RedisStore::new(&params(mode, &ports)).unwrap();
+    join(&store, 1).await;
+    sentinels.iter().for_each(|(process, ..)| process.signal(Signal::STOP));
+    // Long enough for the Sentinels to be asked again, twice.
+    let begin = seawall::clock::now();
+    while seawall::clock::now().duration_since(begin) < Duration::from_secs(7) {
+        let answer = store.call(StoreCall::Read, Duration::from_secs(6)).await;
+        assert!(answer.is_ok(), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    sentinels.iter().for_each(|(process, ..)| process.signal(Signal::CONT));
 }
 
 #[tokio::test]

@@ -94,8 +94,8 @@ impl Locator {
         self.first.load(Ordering::Relaxed) % self.addresses.len().max(1)
     }
 
-    /// The addresses, each once, with the first one in front. If the call's time is
-    /// over while one is tried, the next call begins behind it.
+    /// The addresses, each once, with the first one in front. If the call's time is over while one is tried,
+    /// the next call begins behind it.
     fn addresses_in_turn(&self) -> impl Iterator<Item = (usize, &RedisAddress)> {
         self.addresses.iter().map(|_| {
             let index = self.first();
@@ -170,8 +170,8 @@ impl Locator {
             return;
         }
         self.current.lock().sentinels_asked = Some(now);
-        // Sentinels that are away change nothing.
-        if let Ok(address) = self.master(master, attempt).await
+        // Sentinels that are away change nothing, and leave the call most of its time.
+        if let Ok(address) = in_time(attempt, self.master(master, attempt)).await
             && address != connection.address
         {
             self.replace(&connection);
