@@ -58,7 +58,7 @@ impl AttachmentPort for FarConnection {
             ToAgent::ReplyNow | ToAgent::Acknowledgement | ToAgent::Reply(_) => {
                 ForAgentKind::Answer
             }
-            ToAgent::Push(_) => ForAgentKind::Unasked,
+            ToAgent::Push(_) | ToAgent::Stored(_) => ForAgentKind::Unasked,
         };
         let (home, frames) = &mut *self.state.lock();
         let before = home.unwritten_bytes();
