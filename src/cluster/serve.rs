@@ -200,6 +200,7 @@ impl Service<'_> {
             match step {
                 KeepAliveStep::Wait(until) => {
                     tokio::time::sleep(until.saturating_duration_since(clock::now())).await;
+                    self.alive.lock().woken(until, clock::now());
                 }
                 KeepAliveStep::Ping => self.link.send_sign_of_life(CONTROL_PING),
                 KeepAliveStep::Dead => return LinkEnd::Silent,

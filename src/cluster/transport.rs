@@ -18,8 +18,9 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_millis(1_000);
 /// a lease time (10 s), so that the other nodes' confirmations are missed in time.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(2_000);
 
-/// The same for a connection that is not in use. QUIC's own timer also covers a node whose tasks hang.
-const IDLE_TIMEOUT_MS: u32 = 3_000;
+/// QUIC's own rule, for connections that are open and unused: those in use are watched as said above, with
+/// regard to a node that was stopped itself. One lease time.
+const IDLE_TIMEOUT_MS: u32 = 10_000;
 
 /// Taken for the round trip until one was measured: a lost first packet is sent again after three of these.
 const INITIAL_RTT: Duration = Duration::from_millis(100);

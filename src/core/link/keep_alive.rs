@@ -22,6 +22,9 @@ pub struct KeepAlive {
     pinged: Option<Instant>,
 }
 
+/// A timer that fires this late tells of its own node. Tasks of a node that is merely busy wait for less.
+const OWN_STALL: Duration = Duration::from_millis(500);
+
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepAliveStep {
@@ -43,6 +46,15 @@ impl KeepAlive {
     pub const fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = None;
+    }
+
+    /// The caller meant to look at `due`, and looks now. A caller that is late has been stopped itself
+    /// (a machine without processor time, a paused virtual machine), and what came meanwhile is yet to be
+    /// read. The silence is counted from now on, because it may have been the caller's own.
+    pub fn woken(&mut self, due: Instant, now: Instant) {
+        if now.saturating_duration_since(due) > OWN_STALL {
+            self.heard(now);
+        }
     }
 
     /// What is due now.
@@ -85,5 +97,19 @@ mod tests {
         assert_eq!(alive.next(at(53)), KeepAliveStep::Ping);
         assert_eq!(alive.next(at(57)), KeepAliveStep::Wait(at(58)));
         assert_eq!(alive.next(at(58)), KeepAliveStep::Dead);
+    }
+
+    #[test]
+    fn a_silence_that_a_stopped_node_has_slept_through_is_not_the_peers() {
+        let start = crate::clock::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut alive = KeepAlive::new(SECOND, SECOND * 2, start);
+        assert_eq!(alive.next(at(1_000)), KeepAliveStep::Ping);
+        alive.woken(at(3_000), at(3_400));
+        assert_eq!(alive.next(at(3_400)), KeepAliveStep::Dead, "the timer was nearly on time");
+        alive.woken(at(3_000), at(60_000));
+        assert_eq!(alive.next(at(60_000)), KeepAliveStep::Wait(at(61_000)));
+        assert_eq!(alive.next(at(61_000)), KeepAliveStep::Ping);
+        assert_eq!(alive.next(at(63_000)), KeepAliveStep::Dead, "it is silent after all");
     }
 }
