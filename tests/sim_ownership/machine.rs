@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use seawall::core::ownership::Moment;
+use seawall::core::ownership::ClockReading;
 
 use crate::random::Random;
 use crate::world::Time;
@@ -38,13 +38,13 @@ impl Machine {
     }
 
     /// Both clocks.
-    pub(crate) fn moment(&self, now: Time) -> Moment {
+    pub(crate) fn moment(&self, now: Time) -> ClockReading {
         let runs = now.saturating_sub(self.stopped);
         let drift = u64::try_from(runs.as_micros()).unwrap() * self.drift / 1_000_000;
         let wall = WALL_BASE + self.stuck.unwrap_or(now);
         let shift = Duration::from_millis(self.wall_ms.unsigned_abs());
         let wall = if self.wall_ms < 0 { wall - shift } else { wall + shift };
-        Moment {
+        ClockReading {
             monotonic: self.start + runs + Duration::from_micros(drift),
             wall: SystemTime::UNIX_EPOCH + wall,
         }

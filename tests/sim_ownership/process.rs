@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use seawall::core::ownership::{
-    CertificateFingerprint, Counter, Figures, Lease, MapVersion, Moment, Node, NodeEvent,
+    CertificateFingerprint, ClockReading, Counter, Figures, Lease, MapVersion, Node, NodeEvent,
     NodeIncarnation, NodeName, NodeParams, RunId, Secret, ShardId, SoftwareVersion,
 };
 
@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// What its clocks show.
-    pub(crate) fn moment(&self, now: Time) -> Moment {
+    pub(crate) fn moment(&self, now: Time) -> ClockReading {
         self.machine.moment(now)
     }
 

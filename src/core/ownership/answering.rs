@@ -1,13 +1,13 @@
 //! What a node makes of the store's answers, and of their absence.
 
 use super::calls::{ChangeAnswer, RenewAnswer, Renewed, Snapshot, StoreAnswer};
+use super::clock_reading::ClockReading;
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{MapVersion, NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
-use super::moment::Moment;
 use super::node::NodePhase;
 use super::open_call::{OpenCall, Purpose};
-use super::step::Step;
+use super::step::NodeStep;
 
 impl StoreAnswer {
     /// Which life of the store answered.
@@ -26,7 +26,7 @@ impl StoreAnswer {
     }
 }
 
-impl Step<'_> {
+impl NodeStep<'_> {
     /// The open call is answered.
     pub(super) fn call_answered(&mut self, call: OpenCall, answer: StoreAnswer) {
         self.node.calls.answered();
@@ -97,7 +97,7 @@ impl Step<'_> {
         }
     }
 
-    fn see_figures(&mut self, leases: &[Lease], sent: Moment) {
+    fn see_figures(&mut self, leases: &[Lease], sent: ClockReading) {
         self.node.demand.written(self.node.lease.figures.need, self.now.monotonic);
         let me = self.node.lease.incarnation;
         let others = leases.iter().filter(|lease| lease.incarnation != me);
@@ -196,12 +196,12 @@ impl Step<'_> {
         }
         let view = &self.node.view;
         let homes = view.shards().filter_map(|(_, known)| known.node);
-        let orphans: std::collections::BTreeSet<_> =
+        let missing: std::collections::BTreeSet<_> =
             homes.filter(|home| !view.is_member(*home)).collect();
-        self.node.waits.see_orphans(orphans.into_iter(), self.now.monotonic);
+        self.node.waits.see_missing(missing.into_iter(), self.now.monotonic);
         self.node
             .confirmations
-            .retain(|node| view.is_member(node) || self.node.waits.is_orphan(node));
+            .retain(|node| view.is_member(node) || self.node.waits.is_missing(node));
         self.node.peers.retain(|node| view.is_member(node));
         self.node.view.forget_gone();
         self.follow_map();

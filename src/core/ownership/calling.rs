@@ -4,9 +4,9 @@ use super::calls::{Change, HomeChange, Renew, StoreCall};
 use super::events::{NodeEffect, PeerMessage};
 use super::node::NodePhase;
 use super::open_call::{Fate, Purpose};
-use super::step::Step;
+use super::step::NodeStep;
 
-impl Step<'_> {
+impl NodeStep<'_> {
     /// Makes the next call, if one is due.
     pub(super) fn call_store(&mut self) {
         let Some((purpose, call)) = self.next_call() else { return };

@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::clock_reading::ClockReading;
 use super::ids::NodeIncarnation;
-use super::moment::Moment;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
@@ -22,10 +22,10 @@ const ASKS_MAX: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Confirmations {
     /// Number and moment of the last questions about the present view.
-    asks: VecDeque<(u64, Moment)>,
+    asks: VecDeque<(u64, ClockReading)>,
     number: u64,
     /// The moments of the questions that members have confirmed.
-    got: BTreeMap<NodeIncarnation, Moment>,
+    got: BTreeMap<NodeIncarnation, ClockReading>,
     /// When each member was last confirmed from here.
     given: BTreeMap<NodeIncarnation, Instant>,
     /// Nodes that this one has asked to take over.
@@ -34,7 +34,7 @@ pub(super) struct Confirmations {
 
 impl Confirmations {
     /// A question is sent to all members. Returns its number.
-    pub(super) fn ask(&mut self, now: Moment) -> u64 {
+    pub(super) fn ask(&mut self, now: ClockReading) -> u64 {
         self.number += 1;
         if self.asks.len() == ASKS_MAX {
             self.asks.pop_front();
@@ -44,7 +44,7 @@ impl Confirmations {
     }
 
     /// When the last question was sent.
-    pub(super) fn asked_at(&self) -> Option<Moment> {
+    pub(super) fn asked_at(&self) -> Option<ClockReading> {
         self.asks.back().map(|(_, at)| *at)
     }
 
@@ -61,10 +61,10 @@ impl Confirmations {
     pub(super) fn come_from_all(
         &self,
         mut others: impl Iterator<Item = NodeIncarnation>,
-        now: Moment,
+        now: ClockReading,
         params: &NodeParams,
     ) -> bool {
-        let counts = |sent: &Moment| now.is_within(params.valid_for(), *sent);
+        let counts = |sent: &ClockReading| now.is_within(params.valid_for(), *sent);
         others.all(|other| self.got.get(&other).is_some_and(counts))
     }
 
@@ -126,9 +126,9 @@ mod tests {
     use super::super::kit::{node, params};
     use super::*;
 
-    fn at(start: Instant, seconds: u64) -> Moment {
+    fn at(start: Instant, seconds: u64) -> ClockReading {
         let passed = Duration::from_secs(seconds);
-        Moment { monotonic: start + passed, wall: SystemTime::UNIX_EPOCH + passed }
+        ClockReading { monotonic: start + passed, wall: SystemTime::UNIX_EPOCH + passed }
     }
 
     #[test]

@@ -27,22 +27,22 @@ const READY_PATIENCE: Duration = Duration::from_secs(10);
 const MAP_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum HandOverStage {
     Offered,
     Ready,
     Asked,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Outgoing {
+struct ShardLeaving {
     to: NodeIncarnation,
     epoch: Epoch,
     since: Instant,
-    stage: Stage,
+    stage: HandOverStage,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Incoming {
+struct ShardComing {
     from: NodeIncarnation,
     epoch: Epoch,
     since: Instant,
@@ -53,8 +53,8 @@ struct Incoming {
 #[derive(Debug, Clone, Default)]
 pub(super) struct HandOvers {
     held: BTreeSet<ShardId>,
-    outgoing: BTreeMap<ShardId, Outgoing>,
-    incoming: BTreeMap<ShardId, Incoming>,
+    outgoing: BTreeMap<ShardId, ShardLeaving>,
+    incoming: BTreeMap<ShardId, ShardComing>,
 }
 
 impl HandOvers {
@@ -100,7 +100,10 @@ impl HandOvers {
     ) -> bool {
         let moves = self.is_in_use(shard) && self.outgoing.len() < MOVES_MAX;
         if moves {
-            self.outgoing.insert(shard, Outgoing { to, epoch, since: now, stage: Stage::Offered });
+            self.outgoing.insert(
+                shard,
+                ShardLeaving { to, epoch, since: now, stage: HandOverStage::Offered },
+            );
         }
         moves
     }
@@ -110,16 +113,16 @@ impl HandOvers {
         if let Some(outgoing) = self.outgoing.get_mut(&shard)
             && outgoing.to == from
             && outgoing.epoch == epoch
-            && outgoing.stage == Stage::Offered
+            && outgoing.stage == HandOverStage::Offered
         {
-            outgoing.stage = Stage::Ready;
+            outgoing.stage = HandOverStage::Ready;
         }
     }
 
     /// The new home cannot take it. Returns whether the shard stays.
     pub(super) fn declined(&mut self, shard: ShardId, from: NodeIncarnation, epoch: Epoch) -> bool {
         let stays = self.outgoing.get(&shard).is_some_and(|outgoing| {
-            outgoing.to == from && outgoing.epoch == epoch && outgoing.stage != Stage::Asked
+            outgoing.to == from && outgoing.epoch == epoch && outgoing.stage != HandOverStage::Asked
         });
         if stays {
             self.outgoing.remove(&shard);
@@ -133,9 +136,10 @@ impl HandOvers {
         now: Instant,
         is_member: impl Fn(NodeIncarnation) -> bool,
     ) -> Vec<(ShardId, NodeIncarnation, Epoch)> {
-        let late = |outgoing: &Outgoing| {
+        let late = |outgoing: &ShardLeaving| {
             let passed = now.saturating_duration_since(outgoing.since);
-            outgoing.stage != Stage::Asked && (passed >= READY_PATIENCE || !is_member(outgoing.to))
+            outgoing.stage != HandOverStage::Asked
+                && (passed >= READY_PATIENCE || !is_member(outgoing.to))
         };
         let taken = self.outgoing.extract_if(.., |_, outgoing| late(outgoing));
         taken.map(|(shard, outgoing)| (shard, outgoing.to, outgoing.epoch)).collect()
@@ -143,20 +147,23 @@ impl HandOvers {
 
     /// Shards whose new homes are ready, each with the home and the epoch that is handed over.
     pub(super) fn that_are_ready(&self) -> Vec<(ShardId, NodeIncarnation, Epoch)> {
-        let ready = self.outgoing.iter().filter(|(_, outgoing)| outgoing.stage == Stage::Ready);
+        let ready =
+            self.outgoing.iter().filter(|(_, outgoing)| outgoing.stage == HandOverStage::Ready);
         ready.map(|(shard, outgoing)| (*shard, outgoing.to, outgoing.epoch)).collect()
     }
 
     /// The change is sent.
     pub(super) fn asked(&mut self) {
-        let ready = self.outgoing.values_mut().filter(|outgoing| outgoing.stage == Stage::Ready);
-        ready.for_each(|outgoing| outgoing.stage = Stage::Asked);
+        let ready =
+            self.outgoing.values_mut().filter(|outgoing| outgoing.stage == HandOverStage::Ready);
+        ready.for_each(|outgoing| outgoing.stage = HandOverStage::Asked);
     }
 
     /// The map was read after the change's fate was known. Returns the shards that stay, with the nodes that were
     /// to take them.
     pub(super) fn settled(&mut self) -> Vec<(ShardId, NodeIncarnation, Epoch)> {
-        let asked = self.outgoing.extract_if(.., |_, outgoing| outgoing.stage == Stage::Asked);
+        let asked =
+            self.outgoing.extract_if(.., |_, outgoing| outgoing.stage == HandOverStage::Asked);
         asked.map(|(shard, outgoing)| (shard, outgoing.to, outgoing.epoch)).collect()
     }
 
@@ -171,7 +178,7 @@ impl HandOvers {
         let known = self.incoming.contains_key(&shard) || self.incoming.len() < MOVES_MAX;
         let takes = known && !self.held.contains(&shard);
         if takes {
-            self.incoming.insert(shard, Incoming { from, epoch, since: now, prepared: false });
+            self.incoming.insert(shard, ShardComing { from, epoch, since: now, prepared: false });
         }
         takes
     }
@@ -190,7 +197,7 @@ impl HandOvers {
         from: NodeIncarnation,
         epoch: Epoch,
     ) -> bool {
-        let of = |incoming: &mut Incoming| incoming.from == from && incoming.epoch == epoch;
+        let of = |incoming: &mut ShardComing| incoming.from == from && incoming.epoch == epoch;
         let found = self.incoming.get_mut(&shard).is_some_and(of);
         if found {
             self.incoming.remove(&shard);
@@ -204,7 +211,7 @@ impl HandOvers {
         now: Instant,
         is_current: impl Fn(ShardId, NodeIncarnation, Epoch) -> bool,
     ) -> Vec<ShardId> {
-        let late = |shard: ShardId, incoming: &Incoming| {
+        let late = |shard: ShardId, incoming: &ShardComing| {
             let passed = now.saturating_duration_since(incoming.since);
             passed >= MAP_PATIENCE || !is_current(shard, incoming.from, incoming.epoch)
         };

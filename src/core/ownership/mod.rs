@@ -1,14 +1,20 @@
-//! Which node speaks for which agents: names of nodes, shards and their homes, leases, and the store
-//! that all nodes share. Pure: a store's shell brings answers, a clock brings the time.
+//! Which node speaks for which agents: names of nodes, shards and their homes, leases, the store that all nodes
+//! share, and the state machine of each node. Pure: a store's shell brings answers, node links bring messages, a
+//! clock brings the time.
 //!
 //! A *shard* is a fixed share of all instance uids. Each shard has at most one *home*, the node that holds
 //! its sessions. The homes together are the *map*. A node that has a *lease* in the store is a *member*.
+//!
+//! docs/OWNERSHIP.md has the rules and their state machines. [`Node`] says how to drive it. One event becomes one
+//! step: `step` takes it, `answering` and `peer_said` follow what was heard, `moving` and `calling` do what is due, and
+//! `take_over` judges the other nodes.
 
 mod absence;
 mod answering;
 mod balance;
 mod calling;
 mod calls;
+mod clock_reading;
 mod confirmations;
 mod demand;
 pub mod encoding;
@@ -20,7 +26,7 @@ mod ids;
 #[cfg(test)]
 mod kit;
 mod lease;
-mod moment;
+
 mod moving;
 mod node;
 #[cfg(test)]
@@ -46,6 +52,7 @@ pub use calls::{
     Change, ChangeAnswer, ChangeRefusal, HomeChange, NODES_MAX, Renew, RenewAnswer, Renewed,
     Snapshot, StoreAnswer, StoreCall,
 };
+pub use clock_reading::ClockReading;
 pub use demand::{Demand, READABLE};
 pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
 pub use ids::{
@@ -53,7 +60,6 @@ pub use ids::{
     RunId, Secret,
 };
 pub use lease::{Figures, Lease, LeaseHead, SoftwareVersion};
-pub use moment::Moment;
 pub use node::{Node, NodePhase};
 pub use params::NodeParams;
 pub use registry::Registry;

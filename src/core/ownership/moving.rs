@@ -9,10 +9,10 @@ use super::hand_over::MOVES_MAX;
 use super::ids::{Epoch, NodeIncarnation};
 use super::node::NodePhase;
 use super::shard::ShardId;
-use super::step::Step;
+use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
 
-impl Step<'_> {
+impl NodeStep<'_> {
     /// Ends what takes too long, and begins what is to move.
     pub(super) fn move_shards(&mut self) {
         let view = &self.node.view;

@@ -11,20 +11,20 @@
 use std::time::Duration;
 
 use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
+use super::clock_reading::ClockReading;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
 use super::events::{HoldReason, NodeEffect, NodeEvent, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, Secret};
 use super::lease::Lease;
-use super::moment::Moment;
 use super::open_call::StoreCalls;
 use super::own_lease::OwnLease;
 use super::params::NodeParams;
 use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
-use super::step::Step;
+use super::step::NodeStep;
 use super::view::MembershipView;
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// Whether this node may say something to servers for an agent of this shard.
-    pub fn may_speak(&self, shard: ShardId, now: Moment) -> bool {
+    pub fn may_speak(&self, shard: ShardId, now: ClockReading) -> bool {
         self.is_home_of(shard) && self.standing(now).is_ok()
     }
 
@@ -124,7 +124,7 @@ impl Node {
     ///
     /// # Errors
     /// Says what the right to speak is waiting for.
-    pub fn standing(&self, now: Moment) -> Result<Standing, HoldReason> {
+    pub fn standing(&self, now: ClockReading) -> Result<Standing, HoldReason> {
         if !matches!(self.phase, NodePhase::Member | NodePhase::Leaving) {
             return Err(HoldReason::NoMember);
         }
@@ -148,18 +148,23 @@ impl Node {
     }
 
     /// Admissions a second that this node may take of the fleet's `rate`.
-    pub fn admission_share(&self, rate: u32, now: Moment) -> u32 {
+    pub fn admission_share(&self, rate: u32, now: ClockReading) -> u32 {
         self.demand.share(rate, now.monotonic)
     }
 
     /// When the absence of an agent at home here may end, if the agent has `grace` to come back.
-    pub fn absence_end(&self, began: AbsenceBegan, grace: Duration, now: Moment) -> AbsenceEnd {
+    pub fn absence_end(
+        &self,
+        began: AbsenceBegan,
+        grace: Duration,
+        now: ClockReading,
+    ) -> AbsenceEnd {
         self.told.end(began, grace, now.monotonic, self.params.lease)
     }
 
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
     /// node need not fear that it was taken over unnoticed.
-    pub(super) fn lease_counts(&self, now: Moment) -> bool {
+    pub(super) fn lease_counts(&self, now: ClockReading) -> bool {
         let away = self.store.is_away(now.monotonic, &self.params);
         let trusts = is_on(Breach::OwnershipTrustsStoreThatWentBack);
         let read = self.store.run() == Some(self.view.content().run) || trusts;
@@ -178,7 +183,7 @@ impl Node {
     }
 
     /// An event. Effects are added to `out`.
-    pub fn handle(&mut self, event: NodeEvent, now: Moment, out: &mut Vec<NodeEffect>) {
-        Step { node: self, now, out }.take(event);
+    pub fn handle(&mut self, event: NodeEvent, now: ClockReading, out: &mut Vec<NodeEffect>) {
+        NodeStep { node: self, now, out }.take(event);
     }
 }

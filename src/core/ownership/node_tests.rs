@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::kit::{lease, node, params, shard};
 use super::{
-    HoldReason, Moment, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeParams, NodePhase,
+    ClockReading, HoldReason, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeParams, NodePhase,
     PeerMessage, Registry, RunId, Secret, ShardId, Standing,
 };
 
 /// A store, and nodes that reach it and each other at once, unless they are kept from it.
-struct Fleet {
+struct NodeSet {
     start: Instant,
     ms: u64,
     registry: Registry,
@@ -26,9 +26,9 @@ struct Fleet {
     seen: Vec<(NodeIncarnation, NodeEffect)>,
 }
 
-impl Fleet {
+impl NodeSet {
     fn new(numbers: &[u64], params: NodeParams) -> Self {
-        let mut fleet = Self {
+        let mut set = Self {
             start: crate::clock::now(),
             ms: 0,
             registry: Registry::new(RunId(1)),
@@ -39,8 +39,8 @@ impl Fleet {
             stopped: Vec::new(),
             seen: Vec::new(),
         };
-        numbers.iter().for_each(|number| fleet.start_node(*number, params));
-        fleet
+        numbers.iter().for_each(|number| set.start_node(*number, params));
+        set
     }
 
     fn start_node(&mut self, number: u64, params: NodeParams) {
@@ -48,9 +48,9 @@ impl Fleet {
         self.nodes.insert(node(number), Node::new(lease(number), params, secret));
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> ClockReading {
         let passed = Duration::from_millis(self.ms);
-        Moment { monotonic: self.start + passed, wall: SystemTime::UNIX_EPOCH + passed }
+        ClockReading { monotonic: self.start + passed, wall: SystemTime::UNIX_EPOCH + passed }
     }
 
     fn run(&mut self, seconds: u64) {
@@ -122,29 +122,29 @@ impl Fleet {
 #[test]
 fn a_node_with_a_store_of_its_own_speaks_at_once() {
     let params = NodeParams { private: true, ..params() };
-    let mut fleet = Fleet::new(&[1], params);
-    fleet.run(1);
-    assert_eq!((fleet.standing(1), fleet.homes(1)), (Ok(Standing::Leased), 12));
-    assert!(fleet.saw(&NodeEffect::UseSecret(Secret { id: 1, key: [1; 32] })));
+    let mut set = NodeSet::new(&[1], params);
+    set.run(1);
+    assert_eq!((set.standing(1), set.homes(1)), (Ok(Standing::Leased), 12));
+    assert!(set.saw(&NodeEffect::UseSecret(Secret { id: 1, key: [1; 32] })));
 }
 
 #[test]
 fn nodes_share_the_shards_after_their_first_lease_time() {
-    let mut fleet = Fleet::new(&[1, 2, 3], params());
-    fleet.run(9);
-    assert_eq!(fleet.homes(1) + fleet.homes(2) + fleet.homes(3), 0);
-    fleet.run(6);
-    assert_eq!([fleet.homes(1), fleet.homes(2), fleet.homes(3)], [4, 4, 4]);
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(9);
+    assert_eq!(set.homes(1) + set.homes(2) + set.homes(3), 0);
+    set.run(6);
+    assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [4, 4, 4]);
 }
 
 #[test]
 fn a_joiner_gets_its_share_from_nodes_that_have_more() {
-    let mut fleet = Fleet::new(&[1, 2], params());
-    fleet.run(15);
-    fleet.start_node(3, params());
-    fleet.run(20);
-    assert_eq!([fleet.homes(1), fleet.homes(2), fleet.homes(3)], [4, 4, 4]);
-    let moved = fleet
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(15);
+    set.start_node(3, params());
+    set.run(20);
+    assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [4, 4, 4]);
+    let moved = set
         .seen
         .iter()
         .filter(|(_, effect)| matches!(effect, NodeEffect::Install { prepared: true, .. }));
@@ -153,129 +153,129 @@ fn a_joiner_gets_its_share_from_nodes_that_have_more() {
 
 #[test]
 fn the_shards_of_a_dead_node_have_homes_within_two_lease_times() {
-    let mut fleet = Fleet::new(&[1, 2, 3], params());
-    fleet.run(20);
-    fleet.nodes.remove(&node(3));
-    fleet.run(9);
-    assert_eq!(fleet.homes(1) + fleet.homes(2), 8, "not before a lease time has passed");
-    fleet.run(11);
-    assert_eq!([fleet.homes(1), fleet.homes(2)], [6, 6]);
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.nodes.remove(&node(3));
+    set.run(9);
+    assert_eq!(set.homes(1) + set.homes(2), 8, "not before a lease time has passed");
+    set.run(11);
+    assert_eq!([set.homes(1), set.homes(2)], [6, 6]);
 }
 
 #[test]
 fn without_the_store_members_that_hear_each_other_go_on() {
-    let mut fleet = Fleet::new(&[1, 2, 3], params());
-    fleet.run(20);
-    fleet.store_is_away = true;
-    fleet.run(100);
-    assert_eq!(fleet.standing(1), Ok(Standing::Confirmed));
-    assert_eq!(fleet.homes(1) + fleet.homes(2) + fleet.homes(3), 12);
-    fleet.cut.push(node(3));
-    fleet.run(8);
-    assert_eq!(fleet.standing(1), Err(HoldReason::Unconfirmed), "every member must confirm");
-    fleet.cut.clear();
-    fleet.run(2);
-    assert_eq!(fleet.standing(1), Ok(Standing::Confirmed));
-    fleet.run(1_800);
-    assert_eq!(fleet.standing(1), Err(HoldReason::AutonomyOver));
-    fleet.store_is_away = false;
-    fleet.run(4);
-    assert_eq!(fleet.standing(1), Ok(Standing::Leased));
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.store_is_away = true;
+    set.run(100);
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed));
+    assert_eq!(set.homes(1) + set.homes(2) + set.homes(3), 12);
+    set.cut.push(node(3));
+    set.run(8);
+    assert_eq!(set.standing(1), Err(HoldReason::Unconfirmed), "every member must confirm");
+    set.cut.clear();
+    set.run(2);
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed));
+    set.run(1_800);
+    assert_eq!(set.standing(1), Err(HoldReason::AutonomyOver));
+    set.store_is_away = false;
+    set.run(4);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
 }
 
 #[test]
 fn the_only_member_holds_without_the_store_unless_it_may_go_on() {
     for (lone_speaks, after) in [(false, Err(HoldReason::Alone)), (true, Ok(Standing::Lone))] {
-        let mut fleet = Fleet::new(&[1], NodeParams { lone_speaks, ..params() });
-        fleet.run(20);
-        fleet.store_is_away = true;
-        fleet.run(8);
-        assert_eq!(fleet.standing(1), after);
+        let mut set = NodeSet::new(&[1], NodeParams { lone_speaks, ..params() });
+        set.run(20);
+        set.store_is_away = true;
+        set.run(8);
+        assert_eq!(set.standing(1), after);
     }
 }
 
 #[test]
 fn a_store_that_went_back_counts_as_away_and_gets_back_what_it_has_lost() {
-    let mut fleet = Fleet::new(&[1, 2, 3], params());
-    fleet.run(20);
-    fleet.registry = Registry::new(RunId(2));
-    fleet.run(5);
-    assert_eq!(fleet.standing(1), Ok(Standing::Confirmed));
-    assert_eq!(fleet.registry.read().homes.len(), 12, "written again by their homes");
-    fleet.run(9);
-    assert_eq!(fleet.standing(1), Ok(Standing::Leased));
-    assert_eq!([fleet.homes(1), fleet.homes(2), fleet.homes(3)], [4, 4, 4]);
-    let released = fleet.seen.iter().any(|(_, effect)| matches!(effect, NodeEffect::Release(_)));
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.registry = Registry::new(RunId(2));
+    set.run(5);
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed));
+    assert_eq!(set.registry.read().homes.len(), 12, "written again by their homes");
+    set.run(9);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
+    assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [4, 4, 4]);
+    let released = set.seen.iter().any(|(_, effect)| matches!(effect, NodeEffect::Release(_)));
     assert!(!released, "no shard moves for that");
 }
 
 #[test]
 fn a_node_that_was_stopped_finds_out_before_it_speaks() {
-    let mut fleet = Fleet::new(&[1, 2], params());
-    fleet.run(20);
-    fleet.stopped.push(node(2));
-    fleet.run(30);
-    assert_eq!(fleet.homes(1), 12);
-    let of = &fleet.nodes[&node(2)];
-    assert!(!of.may_speak(shard(0), fleet.moment()));
-    fleet.stopped.clear();
-    fleet.seen.clear();
-    fleet.deliver(node(2), NodeEvent::Tick);
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.stopped.push(node(2));
+    set.run(30);
+    assert_eq!(set.homes(1), 12);
+    let of = &set.nodes[&node(2)];
+    assert!(!of.may_speak(shard(0), set.moment()));
+    set.stopped.clear();
+    set.seen.clear();
+    set.deliver(node(2), NodeEvent::Tick);
     let own: Vec<&NodeEffect> =
-        fleet.seen.iter().filter(|(key, _)| *key == node(2)).map(|(_, effect)| effect).collect();
+        set.seen.iter().filter(|(key, _)| *key == node(2)).map(|(_, effect)| effect).collect();
     assert_eq!(own[0], &NodeEffect::Standing(Err(HoldReason::Unconfirmed)));
     assert_eq!(own[1], &NodeEffect::DropWaiting);
-    assert!(fleet.saw(&NodeEffect::TakeNewIncarnation));
-    assert_eq!(fleet.nodes[&node(2)].phase(), NodePhase::Gone);
+    assert!(set.saw(&NodeEffect::TakeNewIncarnation));
+    assert_eq!(set.nodes[&node(2)].phase(), NodePhase::Gone);
 }
 
 #[test]
 fn a_node_that_leaves_hands_everything_over_first() {
-    let mut fleet = Fleet::new(&[1, 2, 3], params());
-    fleet.run(20);
-    fleet.deliver(node(3), NodeEvent::LeaveWanted);
-    fleet.run(5);
-    assert!(fleet.saw(&NodeEffect::Left));
-    assert_eq!([fleet.homes(1), fleet.homes(2)], [6, 6]);
-    assert_eq!(fleet.registry.read().leases.len(), 2);
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.deliver(node(3), NodeEvent::LeaveWanted);
+    set.run(5);
+    assert!(set.saw(&NodeEffect::Left));
+    assert_eq!([set.homes(1), set.homes(2)], [6, 6]);
+    assert_eq!(set.registry.read().leases.len(), 2);
 }
 
 #[test]
 fn the_last_node_that_leaves_leaves_its_shards_vacant() {
-    let mut fleet = Fleet::new(&[1], params());
-    fleet.run(20);
-    fleet.deliver(node(1), NodeEvent::LeaveWanted);
-    fleet.run(2);
-    assert!(fleet.saw(&NodeEffect::Left));
-    let left = fleet.registry.read();
+    let mut set = NodeSet::new(&[1], params());
+    set.run(20);
+    set.deliver(node(1), NodeEvent::LeaveWanted);
+    set.run(2);
+    assert!(set.saw(&NodeEffect::Left));
+    let left = set.registry.read();
     assert_eq!((left.homes.len(), left.vacant.len(), left.leases.len()), (0, 12, 0));
 }
 
 #[test]
 fn a_second_node_of_a_live_name_ends() {
-    let mut fleet = Fleet::new(&[1], params());
-    fleet.run(5);
+    let mut set = NodeSet::new(&[1], params());
+    set.run(5);
     let name = lease(1).name;
     let twin = super::Lease { name: name.clone(), ..lease(2) };
     let secret = Secret { id: 2, key: [1; 32] };
-    fleet.nodes.insert(node(2), Node::new(twin, params(), secret));
-    fleet.run(6);
-    assert!(fleet.saw(&NodeEffect::NameInUse(name)));
+    set.nodes.insert(node(2), Node::new(twin, params(), secret));
+    set.run(6);
+    assert!(set.saw(&NodeEffect::NameInUse(name)));
 }
 
 #[test]
 fn a_node_without_the_store_calls_it_through_another() {
-    let mut fleet = Fleet::new(&[1, 2], params());
-    fleet.run(20);
-    fleet.unreached.push(node(1));
-    fleet.run(60);
-    assert_eq!(fleet.standing(1), Ok(Standing::Leased));
-    let relays = fleet.seen.iter().any(|(key, effect)| {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.unreached.push(node(1));
+    set.run(60);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
+    let relays = set.seen.iter().any(|(key, effect)| {
         matches!(effect, NodeEffect::Say(_, message)
             if *key == node(1) && matches!(**message, PeerMessage::Relay(..)))
     });
     assert!(relays);
-    fleet.cut.push(node(2));
-    fleet.run(8);
-    assert_eq!(fleet.standing(1), Err(HoldReason::Unconfirmed));
+    set.cut.push(node(2));
+    set.run(8);
+    assert_eq!(set.standing(1), Err(HoldReason::Unconfirmed));
 }

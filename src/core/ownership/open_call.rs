@@ -12,9 +12,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock_reading::ClockReading;
 use super::events::CallId;
 use super::ids::NodeIncarnation;
-use super::moment::Moment;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
@@ -41,7 +41,7 @@ pub(super) enum Fate {
 pub(super) struct OpenCall {
     pub(super) id: CallId,
     pub(super) purpose: Purpose,
-    pub(super) sent: Moment,
+    pub(super) sent: ClockReading,
     /// The member that makes the call in this node's place.
     pub(super) via: Option<NodeIncarnation>,
 }
@@ -90,7 +90,7 @@ impl StoreCalls {
     }
 
     /// A call is sent. Returns its number and its way.
-    pub(super) fn begin(&mut self, purpose: Purpose, now: Moment) -> OpenCall {
+    pub(super) fn begin(&mut self, purpose: Purpose, now: ClockReading) -> OpenCall {
         let via = self.route;
         self.routed += 1;
         let call = OpenCall { id: self.next_id(), purpose, sent: now, via };
@@ -104,7 +104,7 @@ impl StoreCalls {
     }
 
     /// The open call, if its time is over; it is open no longer.
-    pub(super) fn expire(&mut self, now: Moment, params: &NodeParams) -> Option<OpenCall> {
+    pub(super) fn expire(&mut self, now: ClockReading, params: &NodeParams) -> Option<OpenCall> {
         let late = |open: &mut OpenCall| !now.is_within(params.call_time(), open.sent);
         self.open.take_if(late)
     }
@@ -184,8 +184,8 @@ mod tests {
     use super::super::kit::{node, params};
     use super::*;
 
-    fn start() -> Moment {
-        Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH }
+    fn start() -> ClockReading {
+        ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH }
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         let mut calls = StoreCalls::new();
         let first = calls.begin(Purpose::Renew, now);
         assert!(!calls.is_free(now.monotonic) && calls.expire(now, &params()).is_none());
-        let late = Moment { monotonic: now.monotonic + params().call_time(), ..now };
+        let late = ClockReading { monotonic: now.monotonic + params().call_time(), ..now };
         assert!(calls.expire(late, &params()).is_some());
         assert!(calls.close(first.id).is_none());
     }

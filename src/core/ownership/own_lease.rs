@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use super::clock_reading::ClockReading;
 use super::demand::READABLE;
 use super::ids::Counter;
-use super::moment::Moment;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
@@ -16,11 +16,11 @@ use crate::mutation::{Breach, is_on};
 pub(super) struct OwnLease {
     counter: Counter,
     /// When the last renewal was sent, whatever came of it.
-    tried: Option<Moment>,
+    tried: Option<ClockReading>,
     /// When the last renewal was sent that the store has written.
-    written: Option<Moment>,
+    written: Option<ClockReading>,
     /// The same, of those that count: none does just after the store went back.
-    counted: Option<Moment>,
+    counted: Option<ClockReading>,
     /// The next renewal is due at once.
     pub(super) hurries: bool,
 }
@@ -32,7 +32,7 @@ impl OwnLease {
     }
 
     /// A renewal is about to be sent. Returns its counter, which is used once.
-    pub(super) const fn begin(&mut self, now: Moment) -> Counter {
+    pub(super) const fn begin(&mut self, now: ClockReading) -> Counter {
         self.counter = self.counter.next();
         self.tried = Some(now);
         self.hurries = false;
@@ -40,7 +40,7 @@ impl OwnLease {
     }
 
     /// The store has written the renewal that was sent at `sent`.
-    pub(super) fn written(&mut self, sent: Moment, now: Moment) {
+    pub(super) fn written(&mut self, sent: ClockReading, now: ClockReading) {
         let from_answer = is_on(Breach::OwnershipCountsFromAnswer);
         self.written = Some(if from_answer { now } else { sent });
     }
@@ -51,12 +51,12 @@ impl OwnLease {
     }
 
     /// Whether the lease is valid.
-    pub(super) fn is_valid(&self, now: Moment, params: &NodeParams) -> bool {
+    pub(super) fn is_valid(&self, now: ClockReading, params: &NodeParams) -> bool {
         self.written.is_some_and(|sent| now.is_within(params.valid_for(), sent))
     }
 
     /// Whether the node may still speak without a lease that counts.
-    pub(super) fn is_autonomous(&self, now: Moment, params: &NodeParams) -> bool {
+    pub(super) fn is_autonomous(&self, now: ClockReading, params: &NodeParams) -> bool {
         let autonomy =
             if is_on(Breach::OwnershipForgetsAutonomy) { Duration::MAX } else { params.autonomy };
         self.counted.is_some_and(|sent| now.is_within(autonomy, sent))
@@ -64,7 +64,7 @@ impl OwnLease {
 
     /// Whether the next renewal is due, by whichever clock says so. A node that needs more than its share reads what
     /// the others need while that is fresh.
-    pub(super) fn is_due(&self, now: Moment, needs: bool, params: &NodeParams) -> bool {
+    pub(super) fn is_due(&self, now: ClockReading, needs: bool, params: &NodeParams) -> bool {
         let every = params.renew_every();
         let every = if needs { every.min(READABLE * 3 / 4) } else { every };
         self.hurries || self.tried.is_none_or(|tried| !now.is_within(every, tried))
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_renewal_counts_from_its_sending_for_two_thirds_of_a_lease_time() {
-        let start = Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
-        let at = |seconds: u64| Moment {
+        let start = ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let at = |seconds: u64| ClockReading {
             monotonic: start.monotonic + Duration::from_secs(seconds),
             wall: start.wall + Duration::from_secs(seconds),
         };
@@ -94,15 +94,15 @@ mod tests {
         assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
         assert!(!own.is_due(at(2), false, &params) && own.is_due(at(4), false, &params));
         assert!(own.is_due(at(2), true, &params), "it needs more than its share");
-        let stopped = Moment { monotonic: at(3).monotonic, wall: at(60).wall };
+        let stopped = ClockReading { monotonic: at(3).monotonic, wall: at(60).wall };
         assert!(!own.is_valid(stopped, &params), "the machine was stopped");
         assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");
     }
 
     #[test]
     fn autonomy_ends() {
-        let start = Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
-        let at = |seconds: u64| Moment {
+        let start = ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let at = |seconds: u64| ClockReading {
             monotonic: start.monotonic + Duration::from_secs(seconds),
             wall: start.wall + Duration::from_secs(seconds),
         };

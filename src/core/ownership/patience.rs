@@ -18,7 +18,7 @@ pub(super) struct Patience {
     /// When the store was first seen without a key of digests.
     no_secret: Option<Instant>,
     /// Homes that are no members, and since when.
-    orphaned: BTreeMap<NodeIncarnation, Instant>,
+    missing: BTreeMap<NodeIncarnation, Instant>,
     /// Nodes that hold still without the store, because they were the only members when this one joined.
     pub(super) alone: BTreeSet<NodeIncarnation>,
     /// The last time that this node asked for shards.
@@ -41,7 +41,7 @@ impl Patience {
 
     /// Another life of the store: what was seen of the last one says nothing.
     pub(super) fn restart(&mut self) {
-        self.orphaned.clear();
+        self.missing.clear();
         self.no_secret = None;
     }
 
@@ -62,28 +62,28 @@ impl Patience {
     }
 
     /// These homes are no members now.
-    pub(super) fn see_orphans(
+    pub(super) fn see_missing(
         &mut self,
         homes: impl Iterator<Item = NodeIncarnation>,
         now: Instant,
     ) {
-        let before = std::mem::take(&mut self.orphaned);
-        self.orphaned = homes.map(|home| (home, *before.get(&home).unwrap_or(&now))).collect();
+        let before = std::mem::take(&mut self.missing);
+        self.missing = homes.map(|home| (home, *before.get(&home).unwrap_or(&now))).collect();
     }
 
     /// How long a home has been no member.
-    pub(super) fn orphaned_for(&self, home: NodeIncarnation, now: Instant) -> Option<Duration> {
-        self.orphaned.get(&home).map(|since| now.saturating_duration_since(*since))
+    pub(super) fn missing_for(&self, home: NodeIncarnation, now: Instant) -> Option<Duration> {
+        self.missing.get(&home).map(|since| now.saturating_duration_since(*since))
     }
 
     /// Whether this is a home that is no member.
-    pub(super) fn is_orphan(&self, node: NodeIncarnation) -> bool {
-        self.orphaned.contains_key(&node)
+    pub(super) fn is_missing(&self, node: NodeIncarnation) -> bool {
+        self.missing.contains_key(&node)
     }
 
     /// Homes that are no members.
-    pub(super) fn orphans(&self) -> impl Iterator<Item = NodeIncarnation> {
-        self.orphaned.keys().copied()
+    pub(super) fn missing_homes(&self) -> impl Iterator<Item = NodeIncarnation> {
+        self.missing.keys().copied()
     }
 
     /// Whether the store has a key of digests, and if it has none, whether it is time to make one.
@@ -103,16 +103,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_orphan_is_counted_from_when_it_was_first_seen_as_one() {
+    fn a_missing_home_is_counted_from_when_it_was_first_missed() {
         let now = crate::clock::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         let mut waits = Patience::default();
-        waits.see_orphans([node(1), node(2)].into_iter(), at(0));
-        waits.see_orphans([node(1)].into_iter(), at(5));
-        assert_eq!(waits.orphaned_for(node(1), at(7)), Some(Duration::from_secs(7)));
-        assert_eq!(waits.orphaned_for(node(2), at(7)), None, "a member again");
+        waits.see_missing([node(1), node(2)].into_iter(), at(0));
+        waits.see_missing([node(1)].into_iter(), at(5));
+        assert_eq!(waits.missing_for(node(1), at(7)), Some(Duration::from_secs(7)));
+        assert_eq!(waits.missing_for(node(2), at(7)), None, "a member again");
         waits.restart();
-        assert_eq!(waits.orphans().count(), 0);
+        assert_eq!(waits.missing_homes().count(), 0);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use super::events::CallId;
 use super::events::{Ask, NodeEffect, PeerMessage};
 use super::ids::{MapVersion, NodeIncarnation};
 use super::node::NodePhase;
-use super::step::Step;
+use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
 
-impl Step<'_> {
+impl NodeStep<'_> {
     /// Asks all members for confirmation, if it is time.
     pub(super) fn ask_members(&mut self) {
         let passed = self.node.confirmations.asked_for(self.now.monotonic);

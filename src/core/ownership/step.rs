@@ -2,21 +2,21 @@
 //! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
 
 use super::calls::StoreAnswer;
+use super::clock_reading::ClockReading;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
 use super::ids::RunId;
-use super::moment::Moment;
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
-pub(super) struct Step<'a> {
+pub(super) struct NodeStep<'a> {
     pub(super) node: &'a mut Node,
-    pub(super) now: Moment,
+    pub(super) now: ClockReading,
     pub(super) out: &'a mut Vec<NodeEffect>,
 }
 
-impl Step<'_> {
+impl NodeStep<'_> {
     /// The others as this node sees them now.
     pub(super) fn judge(&self) -> Judge<'_> {
         Judge { node: self.node, now: self.now }

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::balance::{Heir, assign};
 use super::calls::{Change, HomeChange};
+use super::clock_reading::ClockReading;
 use super::ids::{Counter, Epoch, NodeIncarnation};
 use super::lease::LeaseHead;
-use super::moment::Moment;
 use super::node::Node;
 use super::shard::{Home, ShardId};
 use super::view::ShardKnown;
@@ -24,7 +24,7 @@ use crate::mutation::{Breach, is_on};
 /// A node at one moment, as it judges the others.
 pub(super) struct Judge<'a> {
     pub(super) node: &'a Node,
-    pub(super) now: Moment,
+    pub(super) now: ClockReading,
 }
 
 impl Judge<'_> {
@@ -111,7 +111,7 @@ impl Judge<'_> {
             .filter_map(|node| Some((node, self.dead_counter(node)?)))
             .collect();
         let gone: BTreeSet<NodeIncarnation> =
-            self.node.waits.orphans().filter(|home| self.is_gone(*home)).collect();
+            self.node.waits.missing_homes().filter(|home| self.is_gone(*home)).collect();
         let all = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
         let left = |known: &ShardKnown| match known.node {
             None => all,
@@ -194,7 +194,7 @@ impl Judge<'_> {
         } else {
             self.node.params.stranger_wait()
         };
-        let passed = self.node.waits.orphaned_for(home, self.now.monotonic);
+        let passed = self.node.waits.missing_for(home, self.now.monotonic);
         passed.is_some_and(|passed| passed >= wait)
             && self.node.confirmations.is_free_of(home, self.now.monotonic, &self.node.params)
     }

@@ -11,8 +11,8 @@
 
 use std::time::Instant;
 
+use super::clock_reading::ClockReading;
 use super::ids::RunId;
-use super::moment::Moment;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
@@ -22,7 +22,7 @@ pub(super) struct WentBack {
     run: Option<RunId>,
     until: Option<Instant>,
     /// When a node that spoke found another run.
-    spoke: Option<Moment>,
+    spoke: Option<ClockReading>,
     /// The node did not speak when it found another run: it may have been taken over, and the store may have
     /// forgotten that.
     unsure: bool,
@@ -36,7 +36,7 @@ impl WentBack {
     }
 
     /// A run has answered. Returns whether it is another one than before.
-    pub(super) fn answered(&mut self, run: RunId, speaks: bool, now: Moment) -> bool {
+    pub(super) fn answered(&mut self, run: RunId, speaks: bool, now: ClockReading) -> bool {
         self.answered = Some(now.monotonic);
         let before = self.run.replace(run);
         let changed = before.is_some_and(|before| before != run);
@@ -70,7 +70,7 @@ impl WentBack {
     }
 
     /// Whether the node may become a member again if the store has forgotten it: for a lease time, by both clocks.
-    pub(super) fn rejoins(&self, now: Moment, params: &NodeParams) -> bool {
+    pub(super) fn rejoins(&self, now: ClockReading, params: &NodeParams) -> bool {
         self.spoke.is_some_and(|since| now.is_within(params.lease, since))
     }
 
@@ -93,11 +93,11 @@ mod tests {
     use super::super::kit::params;
     use super::*;
 
-    fn times() -> impl Fn(u64) -> Moment {
+    fn times() -> impl Fn(u64) -> ClockReading {
         let start = crate::clock::now();
         move |seconds| {
             let passed = Duration::from_secs(seconds);
-            Moment { monotonic: start + passed, wall: SystemTime::UNIX_EPOCH + passed }
+            ClockReading { monotonic: start + passed, wall: SystemTime::UNIX_EPOCH + passed }
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         let mut store = WentBack::default();
         store.answered(RunId(1), true, at(0));
         store.answered(RunId(2), true, at(0));
-        let stopped = Moment { monotonic: at(1).monotonic, wall: at(60).wall };
+        let stopped = ClockReading { monotonic: at(1).monotonic, wall: at(60).wall };
         assert!(!store.rejoins(stopped, &params()));
     }
 

@@ -11,14 +11,14 @@ const STEP_BACK_MAX: Duration = Duration::from_millis(500);
 
 /// What both clocks show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct ClockReading {
     /// Never goes back; may stand still while the machine is stopped.
     pub monotonic: Instant,
     /// Goes on while the machine is stopped; may jump.
     pub wall: SystemTime,
 }
 
-impl Moment {
+impl ClockReading {
     /// The longest time that may have passed since `earlier`: what a node's own rights are measured by. `None`
     /// if the wall clock was set back, so that a stop of the machine would be hidden.
     pub fn longest_since(self, earlier: Self) -> Option<Duration> {
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn the_clock_that_shows_more_time_counts() {
-        let start = Moment { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
-        let later = |monotonic, wall| Moment {
+        let start = ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let later = |monotonic, wall| ClockReading {
             monotonic: start.monotonic + Duration::from_secs(monotonic),
             wall: start.wall + Duration::from_secs(wall),
         };
@@ -55,7 +55,8 @@ mod tests {
         assert_eq!(later(60, 0).longest_since(start), Some(Duration::from_secs(60)), "stuck");
         let second = later(10, 100);
         assert_eq!(later(12, 50).longest_since(second), None, "set back");
-        let slewed = Moment { wall: second.wall - Duration::from_millis(400), ..later(12, 0) };
+        let slewed =
+            ClockReading { wall: second.wall - Duration::from_millis(400), ..later(12, 0) };
         assert_eq!(slewed.longest_since(second), Some(Duration::from_secs(2)));
         assert!(!later(12, 50).is_within(Duration::from_secs(1_000), second));
     }
