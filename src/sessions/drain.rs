@@ -28,7 +28,7 @@ impl Sessions {
         here
     }
 
-    /// An agent's connection is to close, once what waits for it is written. With `patience`, an agent stays
+    /// An agent's connection is to close, once what waits for it is written. If `patient`, an agent stays
     /// whose server has yet to hear or answer something.
     pub fn drain_agent(&self, uid: InstanceUid, patient: bool) -> AgentDrain {
         self.with(uid, |session, _, port| session.drain(patient, port))

@@ -158,7 +158,7 @@ impl Link {
         if self.is_released() { Outbound::Close } else { Outbound::Wait }
     }
 
-    /// Takes the POST that waited longest, with the way it goes.
+    /// Takes the POST that goes next, with the way it goes.
     pub(super) fn take_post(&self) -> Option<Post> {
         let mut queue = self.queue.lock();
         let (uid, body) = queue.take_post()?;

@@ -122,7 +122,10 @@ const DOCUMENTS: [&str; 8] = [
 
 /// The targets that `make help` lists.
 fn help() -> BTreeSet<String> {
-    let output = Command::new("make").arg("help").current_dir(root()).output().unwrap();
+    // Below `make tests` it would say on which level it runs.
+    let mut make = Command::new("make");
+    let make = make.args(["--no-print-directory", "help"]).current_dir(root());
+    let output = make.env_remove("MAKELEVEL").env_remove("MAKEFLAGS").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }

@@ -101,7 +101,7 @@ fn tests() -> [Step; 3] {
             "a server that always asks, over sockets",
             &["test", "--test", "upstream", "a_server_that_always_asks"],
         ),
-        test("maps in another order, 1,000 times", &["test", "--test", "interop", "unordered"]),
+        test("maps in another order, 1,000 times", &["test", "--test", "interop", "repeated"]),
     ]
 }
 

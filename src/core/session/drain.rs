@@ -27,7 +27,7 @@ impl Forgets {
 }
 
 impl Session {
-    /// The agent's connection is to close, once what waits for it is written. With `patience`, an agent
+    /// The agent's connection is to close, once what waits for it is written. If `patient`, an agent
     /// stays whose server has yet to hear or answer something.
     pub fn drain<P: Port>(&mut self, patient: bool, port: &mut P) -> AgentDrain {
         if !self.attendance.is_connected() || self.drains {

@@ -58,6 +58,8 @@ pub(super) struct GateSeen {
     outside_max: Time,
     entries: VecDeque<Time>,
     outside: BTreeMap<usize, Outside>,
+    /// The latest moment that each agent was ever told.
+    remembered: BTreeMap<usize, Time>,
 }
 
 impl GateSeen {
@@ -82,6 +84,7 @@ impl GateSeen {
                 + Time::from_secs(20),
             entries: VecDeque::new(),
             outside: BTreeMap::new(),
+            remembered: BTreeMap::new(),
         }
     }
 
@@ -174,9 +177,10 @@ impl Oracle {
         let known = asked.known && reserves;
         let before =
             outside.told.filter(|told| known && told.reserved && told.until > now + SECOND);
-        // What was told last, also to a process that is gone, may be remembered still.
-        let fresh = refusal.reason != Reason::BeforeItsTime
-            && outside.told.is_none_or(|told| told.until + SECOND < now);
+        // What was told before, also to a process that is gone, may be remembered still.
+        let remembered = gate.remembered.entry(asked.agent).or_default();
+        let fresh = remembered.is_zero() || *remembered + SECOND < now;
+        *remembered = until.max(*remembered);
         outside.told = Some(ToldMoment {
             at: now,
             until: before.map_or(until, |told| told.until.min(until)),

@@ -45,8 +45,9 @@ impl Oracle {
         }
         let waiting = self.posts.waiting.entry(key).or_default();
         let place = waiting.iter().position(|waits| waits == report);
-        let before = place.map(|place| waiting.drain(..=place)).into_iter().flatten();
-        let overtaken = before.filter(|waits| waits.agent == agent && waits != report).last();
+        let before: Vec<Report> =
+            place.map_or_else(Vec::new, |place| waiting.drain(..=place).collect());
+        let overtaken = before.iter().rfind(|waits| waits.agent == agent && *waits != report);
         if let Some(overtaken) = overtaken {
             self.fail("http", || {
                 format!("#{} of {agent} goes before {overtaken:?}", report.number)
