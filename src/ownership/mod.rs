@@ -4,7 +4,6 @@
 //! out: in this process's own memory, for a node without others, or in Redis.
 
 mod memory;
-pub mod params;
 pub mod redis;
 mod store;
 
