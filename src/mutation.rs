@@ -100,8 +100,6 @@ pub enum Breach {
     OwnershipIgnoresWallClock,
     /// Ownership: a node takes over one that need not know of it.
     OwnershipTakesAsStranger,
-    /// Ownership: a node that may have been taken over unnoticed goes on at once.
-    OwnershipIgnoresDoubt,
     /// Ownership: a node takes what has no home in its first lease time.
     OwnershipTakesInFirstLease,
     /// Ownership: a new home speaks for a shard before it has read that the map gives it.
@@ -112,8 +110,6 @@ pub enum Breach {
     OwnershipTakesSilenceForNo,
     /// Ownership: the only member goes on without the store, unasked.
     OwnershipLoneSpeaks,
-    /// Ownership: a node goes on without the store for ever.
-    OwnershipForgetsAutonomy,
     /// Ownership: what waits for servers is sent after the right to speak was lost.
     OwnershipKeepsWhatWaits,
     /// Ownership: a node that joins asks for nothing.
@@ -197,7 +193,7 @@ impl Breach {
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.
-    pub const OWNERSHIP: [Self; 18] = [
+    pub const OWNERSHIP: [Self; 16] = [
         Self::OwnershipTakesWithoutCounter,
         Self::OwnershipAskingLeavesFree,
         Self::OwnershipTakesConfirmed,
@@ -207,13 +203,11 @@ impl Breach {
         Self::OwnershipCountsFromAnswer,
         Self::OwnershipIgnoresWallClock,
         Self::OwnershipTakesAsStranger,
-        Self::OwnershipIgnoresDoubt,
         Self::OwnershipTakesInFirstLease,
         Self::OwnershipInstallsUnread,
         Self::OwnershipAcceptsLowerEpochs,
         Self::OwnershipTakesSilenceForNo,
         Self::OwnershipLoneSpeaks,
-        Self::OwnershipForgetsAutonomy,
         Self::OwnershipKeepsWhatWaits,
         Self::OwnershipNeverBalances,
     ];

@@ -90,12 +90,10 @@ impl World {
             NodeEffect::Unfreeze(shard) | NodeEffect::Release(shard) => {
                 process.frozen.remove(&shard);
             }
-            NodeEffect::Receive { shard, .. } => {
-                // Records may be lost with a node link.
-                if self.calm || self.random.percent(85) {
-                    let delay = self.random.ms(5, 800);
-                    self.after(delay, Event::Received(key, shard));
-                }
+            // Records may be lost with a node link.
+            NodeEffect::Receive { shard, .. } if self.calm || self.random.percent(85) => {
+                let delay = self.random.ms(5, 800);
+                self.after(delay, Event::Received(key, shard));
             }
             _ => {}
         }

@@ -105,7 +105,7 @@ const FIENDS: [&[Fault]; 8] = [
     &[Fault::Pause, Fault::StoreDelays, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreFailsOver, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreForgets, Fault::Pause],
-    &[Fault::StoreSplits, Fault::Leave],
+    &[Fault::StoreSplits],
     &[Fault::Crash, Fault::NodeCut, Fault::LinkCut],
     &[Fault::WallClock, Fault::Pause, Fault::StoreRestarts],
     &[Fault::Leave, Fault::Crash, Fault::StoreDelays, Fault::StoreFailsOver],

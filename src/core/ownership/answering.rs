@@ -3,7 +3,7 @@
 use super::calls::{ChangeAnswer, RenewAnswer, Renewed, Snapshot, StoreAnswer};
 use super::clock_reading::ClockReading;
 use super::events::{NodeEffect, PeerMessage};
-use super::ids::{MapVersion, NodeIncarnation, RunId};
+use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
 use super::node::NodePhase;
 use super::open_call::{OpenCall, Purpose};
@@ -41,18 +41,15 @@ impl NodeStep<'_> {
             (Purpose::Change | Purpose::Leave, StoreAnswer::Change(answer)) => {
                 self.node.calls.change_answered();
                 if let ChangeAnswer::Changed { version, .. } = answer {
-                    self.tell_of_change(version);
+                    let tell =
+                        |node| NodeEffect::Say(node, Box::new(PeerMessage::Changed(version)));
+                    self.out.extend(self.node.view.others().map(tell));
                 }
             }
             (_, StoreAnswer::Read(_) | StoreAnswer::Renew(_) | StoreAnswer::Change(_)) => {
                 self.call_failed(call);
             }
         }
-    }
-
-    fn tell_of_change(&mut self, version: MapVersion) {
-        let tell = |node| NodeEffect::Say(node, Box::new(PeerMessage::Changed(version)));
-        self.out.extend(self.node.view.others().map(tell));
     }
 
     /// A call came to nothing, or its answer is late.

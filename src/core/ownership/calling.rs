@@ -22,13 +22,16 @@ impl NodeStep<'_> {
     }
 
     fn next_call(&mut self) -> Option<(Purpose, StoreCall)> {
+        let unknown = self.node.calls.fate == Fate::Unknown;
+        let needs = self.node.lease.figures.need > 0;
+        let due = self.node.own.is_due(self.now, needs, &self.node.params) || unknown;
         match self.node.phase {
             NodePhase::Gone => None,
             NodePhase::Joining if self.node.calls.read_due => {
                 Some((Purpose::Read, StoreCall::Read))
             }
             NodePhase::Joining => Some((Purpose::Join, self.joining())),
-            NodePhase::Member | NodePhase::Leaving if self.renewal_is_due() => {
+            NodePhase::Member | NodePhase::Leaving if due => {
                 Some((Purpose::Renew, StoreCall::Renew(Box::new(self.renewal()))))
             }
             NodePhase::Member | NodePhase::Leaving => {
@@ -64,12 +67,6 @@ impl NodeStep<'_> {
             }
             NodePhase::Joining | NodePhase::Gone => None,
         }
-    }
-
-    fn renewal_is_due(&self) -> bool {
-        let unknown = self.node.calls.fate == Fate::Unknown;
-        let needs = self.node.lease.figures.need > 0;
-        self.node.own.is_due(self.now, needs, &self.node.params) || unknown
     }
 
     fn renewal(&mut self) -> Renew {

@@ -183,7 +183,7 @@ impl HandOvers {
         takes
     }
 
-    /// All records of a shard are here. Returns the node that is to be told, and the epoch that it hands over.
+    /// All records of a shard are here. Returns the node to tell, and the epoch that it hands over.
     pub(super) fn received(&mut self, shard: ShardId) -> Option<(NodeIncarnation, Epoch)> {
         let incoming = self.incoming.get_mut(&shard)?;
         incoming.prepared = true;

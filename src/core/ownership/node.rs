@@ -3,7 +3,7 @@
 //!
 //! # How to drive it
 //! 1. [`Node::new`] with a random incarnation at each start, and after each `TakeNewIncarnation`.
-//! 2. [`Node::handle`] for each event, with the time on both clocks; [`NodeEvent::Tick`] several times a second.
+//! 2. [`Node::handle`] for each event, with the time on both clocks; [`super::NodeEvent::Tick`] several times a second.
 //!    Carry the effects out in the order given, before the next event.
 //! 3. [`Node::may_speak`] before each message to a server that concerns an agent of the shard. A machine that was
 //!    stopped is found out by the first of both calls.
@@ -14,7 +14,7 @@ use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
 use super::clock_reading::ClockReading;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
-use super::events::{HoldReason, NodeEffect, NodeEvent, Standing};
+use super::events::{HoldReason, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, Secret};
 use super::lease::Lease;
@@ -24,7 +24,6 @@ use super::params::NodeParams;
 use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
-use super::step::NodeStep;
 use super::view::MembershipView;
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
@@ -176,14 +175,6 @@ impl Node {
     /// single other one could not go on without the store.
     fn is_in_doubt(&self) -> bool {
         let renews = |other| self.watch.has_moved(other);
-        self.store.is_unsure()
-            && self.view.others().count() > 1
-            && !self.view.others().any(renews)
-            && !is_on(Breach::OwnershipIgnoresDoubt)
-    }
-
-    /// An event. Effects are added to `out`.
-    pub fn handle(&mut self, event: NodeEvent, now: ClockReading, out: &mut Vec<NodeEffect>) {
-        NodeStep { node: self, now, out }.take(event);
+        self.store.is_unsure() && self.view.others().count() > 1 && !self.view.others().any(renews)
     }
 }

@@ -3,8 +3,6 @@
 //! A renewal counts from the moment at which it was *sent*, because the store may have written it at any time
 //! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one.
 
-use std::time::Duration;
-
 use super::clock_reading::ClockReading;
 use super::demand::READABLE;
 use super::ids::Counter;
@@ -57,9 +55,7 @@ impl OwnLease {
 
     /// Whether the node may still speak without a lease that counts.
     pub(super) fn is_autonomous(&self, now: ClockReading, params: &NodeParams) -> bool {
-        let autonomy =
-            if is_on(Breach::OwnershipForgetsAutonomy) { Duration::MAX } else { params.autonomy };
-        self.counted.is_some_and(|sent| now.is_within(autonomy, sent))
+        self.counted.is_some_and(|sent| now.is_within(params.autonomy, sent))
     }
 
     /// Whether the next renewal is due, by whichever clock says so. A node that needs more than its share reads what
@@ -73,7 +69,7 @@ impl OwnLease {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::super::kit::params;
     use super::*;

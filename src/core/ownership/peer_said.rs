@@ -1,9 +1,8 @@
 //! What members say to each other over node links, and what a node makes of it.
 
 use super::calls::{Snapshot, StoreCall};
-use super::events::CallId;
-use super::events::{Ask, NodeEffect, PeerMessage};
-use super::ids::{MapVersion, NodeIncarnation};
+use super::events::{Ask, CallId, NodeEffect, PeerMessage};
+use super::ids::NodeIncarnation;
 use super::node::NodePhase;
 use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
@@ -63,13 +62,10 @@ impl NodeStep<'_> {
                     self.out.push(NodeEffect::Discard(shard));
                 }
             }
-            PeerMessage::Changed(version) => self.map_changed(version),
-        }
-    }
-
-    const fn map_changed(&mut self, version: MapVersion) {
-        if self.node.view.content().version.0 != version.0 {
-            self.node.calls.read_due = true;
+            PeerMessage::Changed(version) => {
+                let read = self.node.view.content().version;
+                self.node.calls.read_due |= read != version;
+            }
         }
     }
 

@@ -16,6 +16,13 @@ pub(super) struct NodeStep<'a> {
     pub(super) out: &'a mut Vec<NodeEffect>,
 }
 
+impl Node {
+    /// An event. Effects are added to `out`.
+    pub fn handle(&mut self, event: NodeEvent, now: ClockReading, out: &mut Vec<NodeEffect>) {
+        NodeStep { node: self, now, out }.take(event);
+    }
+}
+
 impl NodeStep<'_> {
     /// The others as this node sees them now.
     pub(super) fn judge(&self) -> Judge<'_> {
