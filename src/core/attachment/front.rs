@@ -13,6 +13,7 @@
 //!
 //! What the agent said was acknowledged. If it is lost in the end, the home is told so: numbers alone would not show
 //! it if the agent's next process happens to come to the number that the home expects.
+//! That word itself goes once and is not confirmed: a home that hands its shard over at that very moment misses it.
 //! ```
 //!
 //! To drive it: call [`FrontAttachment::home_reached`] whenever the map names a home and its link is up, also if it

@@ -7,7 +7,7 @@ use seawall::opamp::AgentScan;
 
 use super::agent::Say;
 use super::node::FrontConnection;
-use super::world::{CALM, Event, FAULTS, LAST_WORDS, NODES, REPLY_WITHIN, World};
+use super::world::{CALM, Event, FAULTS, LAST_WORDS, NODES, REPLY_WITHIN, SETTLES, World};
 
 impl World {
     pub(super) fn act(&mut self, agent: usize) {
@@ -98,7 +98,9 @@ impl World {
             front.said += 1;
             let said = front.said;
             let bytes = self.agents[agent].say(say);
-            if self.calm && say == Say::Custom {
+            // A cut may outlast the faults: its connection may yet be taken for a stale one.
+            let undisturbed = self.now > self.disturbed + SETTLES;
+            if self.calm && undisturbed && say == Say::Custom {
                 let custom = self.agents[agent].customs;
                 self.agents[agent].calm_customs.push(custom);
             }

@@ -21,6 +21,8 @@ pub(super) const NODES: usize = 3;
 /// How long there are faults, and how long it is calm after that.
 pub(super) const FAULTS: Duration = Duration::from_secs(12);
 pub(super) const CALM: Duration = Duration::from_secs(20);
+/// After this time the consequences of a disturbance are over.
+pub(super) const SETTLES: Duration = Duration::from_secs(5);
 /// At the end, agents only send heartbeats.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(20);

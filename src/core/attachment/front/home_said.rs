@@ -105,7 +105,7 @@ impl FrontAttachment {
         if self.stage == ConnectionStage::Open {
             port.close(order);
         }
-        if order == CloseOrder::Replaced && !self.held.is_empty() {
+        if matches!(order, CloseOrder::Replaced | CloseOrder::Cloned) && !self.held.is_empty() {
             self.tell_detach(DetachReason::Lost, port);
         }
         if order.lets_go() {
