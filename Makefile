@@ -35,11 +35,11 @@ PROOF = GO="$$(.ci/go)" CI=true $(CARGO) run -q -p proof -- --bin $(TARGET)/rele
 # The simulation is an integration test of the gateway's crate, built with a feature of its own. It is
 # asked for here alone: a member of the workspace that asked for it would turn it on for every build,
 # and a second workspace would compile every dependency once more.
-SIM := $(CARGO) test --features simulation --test sim --test sim_ownership
+SIM := $(CARGO) test --features simulation
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
-	bench-build fuzz-build fuzz release demo smoke sim sim-attachments sim-mutations storm-bytes storm-outage storm-slow \
-	storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
+	bench-build fuzz-build fuzz release demo smoke sim sim-attachments sim-ownership sim-mutations storm-bytes storm-outage \
+	storm-slow storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
 	prove-house prove-speed prove-small
 
 help: ## List every command.
@@ -103,21 +103,25 @@ interop: ## Run the tests with the real OpAMP client and server (opamp-go) alone
 tests: ## Run all tests: unit, property, style, sockets, interop, 1,000 seeds of the simulation.
 	@mkdir -p $(TARGET)
 	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
-	$(SIM) 2>&1 | tee -a $(RESULTS)
+	$(SIM) --test sim --test sim_ownership 2>&1 | tee -a $(RESULTS)
 
 figures: ## Print the figures that the sources are judged by; ROOT=DIR counts another tree.
 	@$(if $(ROOT),FIGURES_ROOT=$(abspath $(ROOT))) $(CARGO) test -q --test tidy -- --nocapture figures_meet_their_goals
 
 sim: ## Simulate fleets and faults: SEEDS=100000 FIRST=0, or print the events of SEED=12345.
-	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \
-		no_seed_breaks_a_rule
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --test sim --profile sim -- \
+		--nocapture no_seed_breaks_a_rule
 
 sim-attachments: ## Simulate agents whose connections end on other nodes: SEEDS, FIRST and SEED as above.
-	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --profile sim -- --nocapture \
-		no_seed_breaks_an_attachment
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --test sim --profile sim -- \
+		--nocapture no_seed_breaks_an_attachment
+
+sim-ownership: ## Simulate nodes around a store that fails, and who may speak: SEEDS, FIRST and SEED as above.
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) $(if $(SEED),SEED=$(SEED)) $(SIM) --test sim_ownership --profile sim -- \
+		--nocapture no_seed_breaks_a_rule
 
 sim-mutations: ## Break each rule on purpose and show the seed that notices.
-	@$(SIM) -- --nocapture every_breach
+	@$(SIM) --test sim --test sim_ownership -- --nocapture every_breach
 
 summary: ## Sum up the results of the last `make tests`.
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } \
