@@ -33,7 +33,8 @@ pub(crate) struct Oracle {
     pub(crate) store_bad_last: Time,
     /// When two masters last took writes.
     pub(crate) split_last: Time,
-    renewed: BTreeMap<NodeIncarnation, Time>,
+    /// Renewals by run: with two masters a node may renew at one and stand still at the other.
+    renewed: BTreeMap<(u128, NodeIncarnation), Time>,
 }
 
 impl Oracle {
@@ -90,8 +91,8 @@ impl Oracle {
     ) {
         match (call, answer) {
             (StoreCall::Renew(renew), StoreAnswer::Renew(answer)) => {
-                if matches!(**answer, RenewAnswer::Renewed(_)) {
-                    self.renewed.insert(renew.lease.incarnation, now);
+                if let RenewAnswer::Renewed(renewed) = &**answer {
+                    self.renewed.insert((renewed.run.0, renew.lease.incarnation), now);
                 }
             }
             (StoreCall::Change(change), StoreAnswer::Change(ChangeAnswer::Changed { .. })) => {
@@ -107,7 +108,7 @@ impl Oracle {
     fn changed(&mut self, change: &Change, before: &Snapshot, now: Time) {
         let removed = change.remove.iter().filter(|node| **node != change.by);
         for node in removed {
-            let renewed = self.renewed.get(node).copied().unwrap_or_default();
+            let renewed = self.renewed.get(&(before.run.0, *node)).copied().unwrap_or_default();
             if now < renewed + LEASE - DRIFT && now >= self.excused_until {
                 let (by, node) = (change.by, *node);
                 self.fail("T1", || format!("{by} takes over {node}, which renews"));

@@ -115,7 +115,9 @@ impl Judge<'_> {
         let all = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
         let left = |known: &ShardKnown| match known.node {
             None => all,
-            Some(home) => dead.contains_key(&home) || gone.contains(&home),
+            Some(home) => {
+                dead.contains_key(&home) || gone.contains(&home) || self.is_outlived(known)
+            }
         };
         let stored_left =
             |known: &ShardKnown| known.stored_node.is_some_and(|home| dead.contains_key(&home));
@@ -185,6 +187,16 @@ impl Judge<'_> {
         let needs_me = same_name || self.is_needed_by(node);
         let wait = if needs_me { self.node.params.lease } else { self.node.params.stranger_wait() };
         (free && still >= wait).then_some(counter)
+    }
+
+    /// Whether the store, which went back, gives the shard to a member, while the newer home that this node
+    /// remembers is no member any more. Whatever that one may do, the member speaks already: it gets a newer
+    /// epoch, so that all members hold the same view again.
+    fn is_outlived(&self, known: &ShardKnown) -> bool {
+        let number = |epoch: Option<Epoch>| epoch.map(|epoch| epoch.number);
+        known.stored_node.is_some_and(|home| self.node.view.is_member(home))
+            && known.node.is_some_and(|home| !self.node.view.is_member(home))
+            && number(known.epoch) > number(known.stored)
     }
 
     /// Whether a home that is no member can speak no more.
