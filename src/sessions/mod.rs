@@ -23,6 +23,7 @@ mod drain;
 mod entry;
 #[cfg(test)]
 pub(crate) mod fake_uplink;
+mod loopback;
 mod notes;
 mod outbox;
 pub mod params;
