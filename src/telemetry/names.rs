@@ -176,6 +176,8 @@ struct Metrics [] {
     acknowledgements_swallowed: Counter = AcknowledgementsSwallowed "seawall_swallowed_acknowledgements_total",
     /// Gaps in agents' sequence numbers: messages lost on the way here.
     gaps: Counter = Gaps "seawall_sequence_gaps_total",
+    /// Losses between agents' fronts and this node: each of these agents is asked for its full state.
+    messages_missed: Counter = MessagesMissed "seawall_missed_messages_total",
     /// Full states that servers asked for.
     full_states_wanted: Counter = FullStatesWanted "seawall_wanted_full_states_total",
     /// Full states that Seawall asked of agents, because it lacked them.

@@ -22,6 +22,7 @@
 //! those of docs/PROTOCOL.md.
 
 mod agent_message;
+mod at_front;
 mod cold;
 mod compare;
 mod connections;
