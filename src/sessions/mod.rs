@@ -23,6 +23,7 @@ mod drain;
 mod entry;
 #[cfg(test)]
 pub(crate) mod fake_uplink;
+mod joined;
 mod loopback;
 mod notes;
 mod outbox;
@@ -37,8 +38,8 @@ mod uplink;
 mod view;
 mod ways;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -65,6 +66,7 @@ use carrier::{Carrier, FollowUp};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
+use joined::Joined;
 use params::SessionsParams;
 use table::Table;
 
@@ -89,6 +91,8 @@ pub struct Sessions {
     late_replies: Mutex<LateReplies>,
     /// See [`Sessions::excuse_absence`].
     excused: Mutex<Option<Instant>>,
+    /// See [`Sessions::join_fleet`].
+    joined: OnceLock<Joined>,
 }
 
 impl Sessions {
@@ -123,6 +127,7 @@ impl Sessions {
             store,
             late_replies: Mutex::default(),
             excused: Mutex::default(),
+            joined: OnceLock::new(),
         }
     }
 
