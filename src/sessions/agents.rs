@@ -7,6 +7,7 @@ use super::Sessions;
 use super::attachment::Attachment;
 use super::attachment_port::AttachmentEnd;
 use super::attachment_port::AttachmentPort as _;
+use super::carrier::EventContext;
 use super::outbox::Outbox;
 use super::request::Waiting;
 use crate::clock;
@@ -79,12 +80,15 @@ impl Sessions {
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         let (entry, (request, follow_up)) = self.enter(uid, |entry| {
             // The message comes in the same breath, and its follow-up is that of both.
-            let (request, _) = self
-                .apply(entry, None, |session, moment, port| session.request_opened(moment, port));
+            let (request, _) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.request_opened(moment, port)
+                });
             entry.outbox = Some(Arc::clone(&outbox));
-            let ((), follow_up) = self.apply(entry, None, |session, moment, port| {
-                session.agent_message(&message, moment, port);
-            });
+            let ((), follow_up) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.agent_message(&message, moment, port);
+                });
             (request, follow_up)
         })?;
         self.follow_up(uid, follow_up);
@@ -99,9 +103,10 @@ impl Sessions {
     ) -> Result<Attachment, Rejected> {
         let outbox = Arc::<Outbox>::default();
         let (entry, opened) = self.enter(uid, |entry| {
-            let (opened, _) = self.apply(entry, None, |session, moment, port| {
-                session.connection_opened(connection, moment, port)
-            });
+            let (opened, _) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.connection_opened(connection, moment, port)
+                });
             if opened == Opened::Admitted {
                 entry.outbox = Some(Arc::clone(&outbox));
             }

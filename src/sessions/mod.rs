@@ -23,6 +23,7 @@ mod drain;
 mod entry;
 #[cfg(test)]
 pub(crate) mod fake_uplink;
+mod homes;
 mod joined;
 mod loopback;
 mod notes;
@@ -62,7 +63,7 @@ use crate::opamp::offers::OffersLimits;
 use crate::store::ContentStore;
 use crate::telemetry::events::sessions as events;
 use attachment_port::AttachmentEnd;
-use carrier::{Carrier, FollowUp};
+use carrier::{Carrier, EventContext, FollowUp, Surroundings};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
@@ -179,6 +180,9 @@ impl Sessions {
             events::SessionOpened { uid }.emit();
             let now = clock::now();
             let late = self.late_replies.lock().take(uid, now);
+            if let Some(joined) = self.joined() {
+                joined.homes.shards.joined(uid);
+            }
             Arc::new(SessionEntry::new(Session::new(uid, late, now)))
         });
         Ok(Arc::clone(&entry))
@@ -226,7 +230,8 @@ impl Sessions {
             return None;
         }
         let uid = locked.session.uid();
-        let (done, follow_up) = self.apply(&mut locked, out, event);
+        let context = EventContext { out, ..EventContext::default() };
+        let (done, follow_up) = self.apply(&mut locked, context, event);
         drop(locked);
         self.follow_up(uid, follow_up);
         Some(done)
@@ -236,16 +241,22 @@ impl Sessions {
     fn apply<T>(
         &self,
         locked: &mut LockedEntry<'_>,
-        out: Option<&mut Vec<u8>>,
+        context: EventContext<'_>,
         event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
     ) -> (T, FollowUp) {
-        let drains = self.draining.load(Ordering::Relaxed);
+        // In a fleet an agent that goes comes back through another front, and its session stays.
+        let drains = self.draining.load(Ordering::Relaxed) && self.joined().is_none();
         let moment = Moment { now: clock::now(), policy: &self.policy, drains };
-        let EntryState { session, contents, outbox, noted } = &mut **locked;
-        let mut carrier =
-            Carrier::new(self, (session.uid(), moment.now), (contents, outbox, noted), out);
+        let EntryState { session, contents, outbox, far, noted } = &mut **locked;
+        let around = Surroundings { contents, outbox, far: far.as_deref_mut(), noted };
+        let mut carrier = Carrier::new(self, (session.uid(), moment.now), around, context);
         let done = event(session, &moment, &mut carrier);
         let follow_up = carrier.into_follow_up();
+        if follow_up.is_over
+            && let Some(far) = locked.far.take()
+        {
+            self.counters.outbox_changed(far.unwritten_bytes(), 0);
+        }
         (done, follow_up)
     }
 
@@ -255,7 +266,16 @@ impl Sessions {
         if follow_up.is_over {
             // In this order: once its place is free, a new session may want a link.
             self.uplink.release(uid);
-            self.table.remove_if(&uid, |_, entry| entry.peek().is_over());
+            self.table.remove_if(&uid, |_, entry| {
+                let is_over = entry.peek().is_over();
+                if let Some(joined) = self.joined().filter(|_| is_over) {
+                    joined.homes.shards.left(uid);
+                }
+                is_over
+            });
+        }
+        if let Some(joined) = self.joined() {
+            self.handle_loopback(joined, uid);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
+use super::labels::homes::FrameOutcome;
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
@@ -178,6 +179,12 @@ struct Metrics [] {
     gaps: Counter = Gaps "seawall_sequence_gaps_total",
     /// Losses between agents' fronts and this node: each of these agents is asked for its full state.
     messages_missed: Counter = MessagesMissed "seawall_missed_messages_total",
+    /// What fronts said of agents to this node as their home, by what became of it.
+    front_frames: Family<FrameOutcome> = FrontFrames "seawall_front_frames_total",
+    /// Sessions that came here with their shard from its former home.
+    sessions_received: Counter = SessionsReceived "seawall_received_sessions_total",
+    /// Sessions that left this node with their shard.
+    sessions_released: Counter = SessionsReleased "seawall_released_sessions_total",
     /// Full states that servers asked for.
     full_states_wanted: Counter = FullStatesWanted "seawall_wanted_full_states_total",
     /// Full states that Seawall asked of agents, because it lacked them.

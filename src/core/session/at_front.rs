@@ -7,7 +7,7 @@ use super::{EndReason, Moment, Note, Port, Presence, Session};
 use crate::core::pacing::Permit;
 use crate::ident::SequenceNum;
 use crate::opamp::digest::Digest;
-use crate::opamp::field_set::FieldSet;
+use crate::opamp::field_set::{FieldSet, agent_field};
 
 impl Session {
     /// The agent sent heartbeats, which its front has answered; `last` is the number of the last one. All numbers
@@ -52,8 +52,15 @@ impl Session {
         Work::of(self, moment, port).finish();
     }
 
-    /// Whether the agent has reported this part with this digest: then the digest stands for it.
+    /// Whether the agent has reported this part with this digest: then the digest stands for it. The digest of the
+    /// components is that of their hash: if a server has asked for the components themselves, they must come.
     pub fn has_reported(&self, part: u32, digest: Digest) -> bool {
+        if part == agent_field::AVAILABLE_COMPONENTS {
+            let asked = self.cold.as_ref().is_some_and(|cold| !cold.map.is_closed());
+            if self.replica.lacks_map(asked) {
+                return false;
+            }
+        }
         self.replica.has(part, digest)
     }
 

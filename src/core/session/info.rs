@@ -86,6 +86,16 @@ impl Session {
         self.uid
     }
 
+    /// Messages that the server has yet to answer.
+    pub const fn unanswered(&self) -> u32 {
+        self.outstanding.unanswered()
+    }
+
+    /// Whether the agent has said nothing yet.
+    pub const fn is_unheard(&self) -> bool {
+        self.numbers.agent().is_none()
+    }
+
     /// When the server last heard of the agent: a node that drains lets the longest unheard go first.
     pub fn last_sent(&self) -> Option<Instant> {
         self.outstanding.sent_at()

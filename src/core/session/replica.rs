@@ -303,6 +303,12 @@ impl Replica {
         state.reported.contains(part) && place.is_some_and(|place| state.digests[place] == digest)
     }
 
+    /// Whether a server has asked for the components, and only the agent has them.
+    pub(super) fn lacks_map(&self, asked: bool) -> bool {
+        let state = self.state();
+        !state.has_map && (state.map_given || asked)
+    }
+
     /// What the server has of these parts is in doubt: it gets them again.
     pub(super) fn tell_again(&mut self, parts: FieldSet) {
         let Some(state) = &mut self.0 else { return };

@@ -1,8 +1,9 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
-mod far;
+mod fake_ways;
 mod hammer;
+mod homes;
 mod http;
 mod permits;
 mod posts;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{cluster, edge, sessions, upstream};
+use super::super::labels::{cluster, edge, homes, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
@@ -81,6 +81,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<edge::AcceptError>();
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
+    found.check::<homes::FrameOutcome>();
     found.check::<upstream::DialResult>();
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();
