@@ -121,7 +121,9 @@ impl Outbox {
             Stage::Ends(AttachmentEnd::Overflowed) => Some(Outgoing::Overflowed),
             Stage::Ends(AttachmentEnd::Stopping) => Some(Outgoing::Stopping),
             Stage::Ends(AttachmentEnd::Left) => Some(Outgoing::Left),
-            Stage::Ends(AttachmentEnd::Draining | AttachmentEnd::Answered { .. })
+            Stage::Ends(
+                AttachmentEnd::Draining | AttachmentEnd::Farewell | AttachmentEnd::Answered { .. },
+            )
             | Stage::Open { .. } => None,
         };
         if let Some(closes) = closes {
@@ -136,6 +138,9 @@ impl Outbox {
         }
         if look.writable && state.stage == Stage::Ends(AttachmentEnd::Draining) {
             return OutboxWork::Drained;
+        }
+        if look.writable && state.stage == Stage::Ends(AttachmentEnd::Farewell) {
+            return OutboxWork::Outgoing(Outgoing::Left);
         }
         state.wake_next(waker);
         OutboxWork::Outgoing(Outgoing::Nothing { reply_due })
@@ -172,6 +177,36 @@ impl Outbox {
     pub(super) fn take_into(&self, out: &mut Vec<u8>, counters: &Counters) {
         let mut bytes = self.state.lock().take(counters);
         out.append(&mut bytes);
+    }
+
+    /// Takes one control frame or message, which `write` writes with its head. Left out if the connection closes.
+    pub(super) fn frame(&self, counters: &Counters, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Open { .. }) {
+            let before = state.bytes.len();
+            write(&mut state.bytes);
+            counters.outbox_changed(before, state.bytes.len());
+            state.wake();
+        }
+    }
+
+    /// Closes the connection once what waits for it is written: the agent has left.
+    pub(super) fn say_farewell(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+            state.stage = Stage::Ends(AttachmentEnd::Farewell);
+        }
+        state.wake();
+    }
+
+    /// Has the task look again.
+    pub(super) fn wake(&self) {
+        self.state.lock().wake();
+    }
+
+    /// Whether a request waits for its answer.
+    pub(super) fn awaits_answer(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Open { .. })
     }
 
     /// Writes the answer to a request and wakes its task.
@@ -335,6 +370,18 @@ mod tests {
         assert!(matches!(look(&outbox, &counters), OutboxWork::Drained));
         assert!(!outbox.close(&counters, AttachmentEnd::Replaced));
         assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_farewell() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        put(&outbox, &counters, 10);
+        outbox.frame(&counters, |out| websocket::encode_ping(None, &[1, 2, 3, 4], out));
+        assert_eq!(counters.agent_bytes(), outbox.bytes());
+        outbox.say_farewell();
+        outbox.frame(&counters, |_| panic!("the connection closes"));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Left)));
     }
 
     #[test]

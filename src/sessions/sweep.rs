@@ -27,12 +27,15 @@ impl Sessions {
     /// one call looks at.
     pub fn sweep(&self, now: Instant) -> bool {
         let due = self.deadlines.due(now, SWEEP_MAX);
-        let full = due.len() == SWEEP_MAX;
+        let mut full = due.len() == SWEEP_MAX;
         let excused = *self.excused.lock();
         for (at, uid) in due {
             self.look_at(uid, at, (now, excused));
         }
-        let (connected, absent) = self.count();
+        if let Some(joined) = self.joined() {
+            full |= self.sweep_fronts(joined, now);
+        }
+        let (connected, absent) = (self.counters.connected(), self.counters.absent());
         let outbox_bytes = self.counters.agent_bytes();
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);
