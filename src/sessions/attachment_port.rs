@@ -41,8 +41,6 @@ pub(super) enum AttachmentEnd {
     Stopping,
     /// The node drains: once all is written, the agent is another node's.
     Draining,
-    /// As [`AttachmentEnd::Left`], once all is written.
-    Farewell,
     /// A plain-HTTP request has its answer.
     Answered {
         /// The server had heard and answered everything by then.

@@ -45,6 +45,20 @@ impl Sessions {
         Ok(())
     }
 
+    /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
+    pub fn node_reached(&self, node: NodeIncarnation) {
+        if let Some(joined) = self.joined() {
+            self.home_reached(joined, node);
+        }
+    }
+
+    /// The link to a node is down.
+    pub fn node_lost(&self, node: NodeIncarnation) {
+        if let Some(joined) = self.joined() {
+            self.home_lost(joined, node);
+        }
+    }
+
     /// Handles what the fronts and the homes of this node say to each other. Called without locks.
     pub(super) fn handle_loopback(&self, joined: &Joined, uid: InstanceUid) {
         joined.loopback.drain(uid, |_, side, frame| match side {

@@ -64,6 +64,8 @@ enum Stage {
         reply_due: Option<Instant>,
     },
     Ends(AttachmentEnd),
+    /// The agent has left: the connection closes once all is written.
+    Farewell,
 }
 
 impl Default for Stage {
@@ -83,7 +85,7 @@ impl OutboxState {
     const fn reply_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Open { reply_due } => reply_due,
-            Stage::Ends(_) => None,
+            Stage::Ends(_) | Stage::Farewell => None,
         }
     }
 
@@ -121,10 +123,9 @@ impl Outbox {
             Stage::Ends(AttachmentEnd::Overflowed) => Some(Outgoing::Overflowed),
             Stage::Ends(AttachmentEnd::Stopping) => Some(Outgoing::Stopping),
             Stage::Ends(AttachmentEnd::Left) => Some(Outgoing::Left),
-            Stage::Ends(
-                AttachmentEnd::Draining | AttachmentEnd::Farewell | AttachmentEnd::Answered { .. },
-            )
-            | Stage::Open { .. } => None,
+            Stage::Ends(AttachmentEnd::Draining | AttachmentEnd::Answered { .. })
+            | Stage::Open { .. }
+            | Stage::Farewell => None,
         };
         if let Some(closes) = closes {
             return OutboxWork::Outgoing(closes);
@@ -139,7 +140,7 @@ impl Outbox {
         if look.writable && state.stage == Stage::Ends(AttachmentEnd::Draining) {
             return OutboxWork::Drained;
         }
-        if look.writable && state.stage == Stage::Ends(AttachmentEnd::Farewell) {
+        if look.writable && state.stage == Stage::Farewell {
             return OutboxWork::Outgoing(Outgoing::Left);
         }
         state.wake_next(waker);
@@ -194,7 +195,7 @@ impl Outbox {
     pub(super) fn say_farewell(&self) {
         let mut state = self.state.lock();
         if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
-            state.stage = Stage::Ends(AttachmentEnd::Farewell);
+            state.stage = Stage::Farewell;
         }
         state.wake();
     }
@@ -280,7 +281,11 @@ impl AttachmentPort for Outbox {
     fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool {
         let mut state = self.state.lock();
         let lost = !state.take(counters).is_empty();
-        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+        let may_change = matches!(
+            state.stage,
+            Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining) | Stage::Farewell
+        );
+        if may_change {
             state.stage = Stage::Ends(why);
         }
         state.wake();

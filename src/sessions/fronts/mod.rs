@@ -94,12 +94,23 @@ impl Fronts {
         self.table.latest(uid).is_some()
     }
 
+    /// Bytes that are held for homes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.counters.held_bytes()
+    }
+
+    /// The name of an agent's latest connection.
+    #[cfg(test)]
+    pub(super) fn latest_handle(&self, uid: InstanceUid) -> Option<Handle> {
+        self.table.latest(uid).map(|entry| entry.handle)
+    }
+
     fn next_handle(&self, uid: InstanceUid) -> Handle {
         Handle { uid, connection: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)) }
     }
 
     /// Less is held from now on, and parts are given up as they come.
     fn is_crowded(&self) -> bool {
-        self.counters.held_bytes() > self.held_bytes_max
+        self.held_bytes() > self.held_bytes_max
     }
 }

@@ -81,13 +81,15 @@ impl Sessions {
     /// The map, or what is in reach of it, may have changed.
     pub fn homes_changed(&self) {
         let Some(joined) = self.joined() else { return };
-        let rounds = &mut joined.fronts.reach.0.lock();
+        let mut rounds = joined.fronts.reach.0.lock();
         for shard in ShardId::all() {
             let home = joined.ways.home(shard);
             if joined.fronts.table.home(shard).0 != home {
-                joined.fronts.begin_turn(rounds, shard, home);
+                joined.fronts.begin_turn(&mut rounds, shard, home);
             }
         }
+        drop(rounds);
+        self.go_round(joined, clock::now());
     }
 
     /// The link to a node is up. Called after [`super::super::Ways::home`] names it.

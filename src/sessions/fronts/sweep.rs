@@ -28,11 +28,7 @@ impl Sessions {
             self.handle_loopback(joined, uid);
         }
         is_more |= self.go_round(joined, now);
-        FrontsMeasured {
-            connected: fronts.counters.connected(),
-            held_bytes: fronts.counters.held_bytes(),
-        }
-        .emit();
+        FrontsMeasured { connected: fronts.connected(), held_bytes: fronts.held_bytes() }.emit();
         is_more
     }
 

@@ -131,7 +131,7 @@ mod tests {
                 FrontEntry::new(handle(connection), AgentConnection::WebSocket, place)
             })
         };
-        [3, 1, 2].map(open);
+        [3, 1, 2].into_iter().for_each(|n| drop(open(n)));
         assert_eq!(table.latest(uid).map(|entry| entry.handle), Some(handle(3)));
         let shard = shard_of(uid);
         let after = |last, max| -> Vec<_> {

@@ -2,11 +2,13 @@
 
 mod drain;
 mod far;
+mod fronts;
 mod hammer;
 mod http;
 mod permits;
 mod posts;
 mod reports;
+mod ways;
 mod websocket;
 
 use std::sync::Arc;
