@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::Sessions;
-use super::attachment::Attachment;
+use super::attachment::{Attachment, BoundTo};
 use super::attachment_port::AttachmentEnd;
 use super::attachment_port::AttachmentPort as _;
 use super::carrier::EventContext;
+use super::fresh_uid::fresh_uid;
 use super::outbox::Outbox;
 use super::request::Waiting;
-use crate::clock;
+use crate::core::node_link::AgentConnection;
 use crate::core::session::{AgentMessage, MessageSource, Opened};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
@@ -60,13 +61,21 @@ impl Sessions {
                 former.hand_over(out);
             }
         }
-        if let Some(attachment) = attachment {
-            let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
-            self.run(&attachment.entry, Some(out), |session, moment, port| {
-                session.agent_message(&message, moment, port);
-            });
+        match attachment.as_ref().map(|attachment| &attachment.bound) {
+            Some(BoundTo::Here { entry, .. }) => {
+                let source = MessageSource::Socket(connection);
+                let message = AgentMessage { source, scan: &scan };
+                self.run(entry, Some(out), |session, moment, port| {
+                    session.agent_message(&message, moment, port);
+                });
+                Ok(())
+            }
+            Some(BoundTo::Home(front)) => match self.joined() {
+                Some(joined) => self.front_says(joined, front, &scan, Some(out)),
+                None => Ok(()),
+            },
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A message in a plain-HTTP request. The answer comes from [`Waiting`].
@@ -76,6 +85,12 @@ impl Sessions {
     pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
+        if let Some(joined) = self.joined() {
+            let front = self.request_front(joined, uid, &scan)?;
+            let reply_due = front.outbox.reply_due_at();
+            let bound = BoundTo::Home(front);
+            return Ok(Waiting { sessions: Arc::clone(self), bound, uid, request: 0, reply_due });
+        }
         let outbox = Arc::<Outbox>::default();
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         let (entry, (request, follow_up)) = self.enter(uid, |entry| {
@@ -93,7 +108,8 @@ impl Sessions {
         })?;
         self.follow_up(uid, follow_up);
         let reply_due = outbox.reply_due_at();
-        Ok(Waiting { sessions: Arc::clone(self), entry, outbox, uid, request, reply_due })
+        let bound = BoundTo::Here { entry, outbox };
+        Ok(Waiting { sessions: Arc::clone(self), bound, uid, request, reply_due })
     }
 
     fn attach(
@@ -101,6 +117,11 @@ impl Sessions {
         uid: InstanceUid,
         connection: ConnectionId,
     ) -> Result<Attachment, Rejected> {
+        if let Some(joined) = self.joined() {
+            let front = self.open_front(joined, uid, AgentConnection::WebSocket)?;
+            let bound = BoundTo::Home(front);
+            return Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection });
+        }
         let outbox = Arc::<Outbox>::default();
         let (entry, opened) = self.enter(uid, |entry| {
             let (opened, _) =
@@ -118,18 +139,7 @@ impl Sessions {
         if self.is_stopping() {
             outbox.close(&self.counters, AttachmentEnd::Stopping);
         }
-        Ok(Attachment { sessions: Arc::clone(self), entry, outbox, uid, connection })
+        let bound = BoundTo::Here { entry, outbox };
+        Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection })
     }
-}
-
-/// A uid for an agent whose own is another agent's: a UUID of version 7, as the specification recommends
-/// (RFC 9562, section 5.7).
-fn fresh_uid() -> InstanceUid {
-    let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let millis = since.as_millis() & 0xffff_ffff_ffff;
-    let random: u128 = rand::random::<u128>() & ((1 << 80) - 1);
-    let bits = (millis << 80) | random;
-    let versioned = (bits & !(0xf << 76)) | (0x7 << 76);
-    let marked = (versioned & !(0x3 << 62)) | (0x2 << 62);
-    InstanceUid::from_bytes(marked.to_be_bytes())
 }

@@ -10,13 +10,17 @@ use crate::core::session::{Forgets, Presence};
 use crate::ident::InstanceUid;
 
 impl Sessions {
-    /// From now on an agent that goes is taken to have gone to another node.
+    /// From now on an agent that goes is taken to have gone to another node. In a fleet its session stays at its home,
+    /// which may be this node until it has handed its shards over.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(self.joined().is_none(), Ordering::Relaxed);
     }
 
     /// The agents that are here on a WebSocket; `shuffle_key` gives each a number by chance.
     pub fn here(&self, mut shuffle_key: impl FnMut() -> u64) -> Vec<Candidate> {
+        if let Some(joined) = self.joined() {
+            return Self::fronts_here(joined, shuffle_key);
+        }
         let mut here = Vec::new();
         for entry in &self.table {
             let state = entry.value().peek();
@@ -31,13 +35,18 @@ impl Sessions {
     /// An agent's connection is to close, once what waits for it is written. If `patient`, an agent stays
     /// whose server has yet to hear or answer something.
     pub fn drain_agent(&self, uid: InstanceUid, patient: bool) -> AgentDrain {
+        if let Some(joined) = self.joined() {
+            return self.drain_front(joined, uid, patient);
+        }
         self.with(uid, |session, _, port| session.drain(patient, port))
             .unwrap_or(AgentDrain::Absent)
     }
 
-    /// Forgets agents that are away: they are elsewhere, or will be.
+    /// Forgets agents that are away: they are elsewhere, or will be. In a fleet they are handed over instead.
     pub fn forget_absent(&self) {
-        self.forget(Forgets::Absent);
+        if self.joined().is_none() {
+            self.forget(Forgets::Absent);
+        }
     }
 
     /// The last connection has closed: forgets all agents, except agents whose goodbye servers are yet

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::fronts::Fronts;
 use super::homes::{Homes, KeyInUse};
 use super::loopback::{Loopback, Side};
 use super::{Sessions, Ways};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{Detach, DetachReason, ToFront, ToHome};
+use crate::core::node_link::{ToFront, ToHome};
 use crate::core::ownership::NodeIncarnation;
 use crate::ident::InstanceUid;
 
@@ -15,6 +16,7 @@ use crate::ident::InstanceUid;
 pub(super) struct Joined {
     pub(super) ways: Arc<dyn Ways>,
     pub(super) loopback: Loopback,
+    pub(super) fronts: Fronts,
     pub(super) homes: Homes,
 }
 
@@ -35,7 +37,8 @@ impl Sessions {
     pub fn join_fleet(&self, ways: Arc<dyn Ways>) {
         self.joined.get_or_init(|| {
             let key = KeyInUse { digester: self.digester.clone(), secret_id: ways.secret_id() };
-            Joined { ways, loopback: Loopback::new(), homes: Homes::new(key) }
+            let (fronts, homes) = (Fronts::new(&self.params), Homes::new(key));
+            Joined { ways, loopback: Loopback::new(), fronts, homes }
         });
     }
 
@@ -66,21 +69,17 @@ impl Sessions {
         });
     }
 
-    fn home_said(&self, joined: &Joined, from: NodeIncarnation, message: &ToFront<'_>) {
-        let handle = message.handle();
-        if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..)) {
-            let gone = Detach { reason: DetachReason::Lost, heartbeats: None, missed: false };
-            let gone = ToHome::Detach(handle, gone);
-            joined.ways.send(from, handle.uid, &mut |out| gone.encode(out));
+    /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
+    pub fn node_reached(&self, node: NodeIncarnation) {
+        if let Some(joined) = self.joined() {
+            self.home_reached(joined, node);
         }
     }
-
-    /// The link to a node is up.
-    pub fn node_reached(&self, _node: NodeIncarnation) {}
 
     /// The link to a node is down, and with it what was under way.
     pub fn node_lost(&self, node: NodeIncarnation) {
         if let Some(joined) = self.joined() {
+            self.home_lost(joined, node);
             self.front_lost(joined, node);
         }
     }

@@ -23,6 +23,8 @@ mod drain;
 mod entry;
 #[cfg(test)]
 pub(crate) mod fake_uplink;
+mod fresh_uid;
+mod fronts;
 mod homes;
 mod joined;
 mod loopback;
@@ -132,24 +134,32 @@ impl Sessions {
         }
     }
 
-    /// How many sessions there are: of agents that are there, and of agents that are away or leave.
+    /// How many agents are connected here, wherever their sessions are; and how many sessions here belong to agents
+    /// that are away or leave.
     pub fn count(&self) -> (i64, i64) {
-        (self.counters.connected(), self.counters.absent())
+        (self.connected_here(), self.counters.absent())
+    }
+
+    fn connected_here(&self) -> i64 {
+        self.joined().map_or_else(|| self.counters.connected(), |joined| joined.fronts.connected())
     }
 
     /// Whether as many agents are connected as there may be sessions: the table has no place for one more.
     pub fn is_full_of_connected(&self) -> bool {
-        self.counters.connected() >= i64::from(self.params.sessions_max)
+        self.connected_here() >= i64::from(self.params.sessions_max)
     }
 
-    /// Whether this agent has a session: it takes no new place.
+    /// Whether this agent has a session, or a connection, here: it takes no new place.
     pub fn has(&self, uid: InstanceUid) -> bool {
-        self.table.contains_key(&uid)
+        self.joined().map_or_else(|| self.table.contains_key(&uid), |joined| joined.fronts.has(uid))
     }
 
     /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if let Some(joined) = self.joined() {
+            return self.stop_fronts(joined);
+        }
         for entry in &self.table {
             entry
                 .value()

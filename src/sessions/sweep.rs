@@ -35,8 +35,9 @@ impl Sessions {
         }
         if let Some(joined) = self.joined() {
             full |= self.sweep_homes(joined, now);
+            full |= self.sweep_fronts(joined, now);
         }
-        let (connected, absent) = self.count();
+        let (connected, absent) = (self.counters.connected(), self.counters.absent());
         let outbox_bytes = self.counters.agent_bytes();
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);

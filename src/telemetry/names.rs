@@ -14,6 +14,7 @@ use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
+use super::labels::fronts::HomeFrame;
 use super::labels::homes::FrameOutcome;
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
@@ -21,6 +22,7 @@ use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
@@ -223,6 +225,17 @@ struct Metrics [] {
     custom_messages_dropped: Family<CustomLoss> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+
+    /// Agents whose connection ends at this node of a fleet, wherever their sessions are; 0 on a node that is alone.
+    front_agents: Gauge = FrontAgents "seawall_front_agents",
+    /// Bytes of what agents said, held until their homes have it.
+    front_held_bytes: Gauge = FrontHeldBytes "seawall_front_held_bytes",
+    /// What homes said to connections of this front, by what it was.
+    home_frames: Family<HomeFrame> = HomeFrames "seawall_front_received_frames_total",
+    /// Connections that homes ordered this front to close, by why.
+    front_closes: Family<CloseOrder> = FrontCloses "seawall_front_ordered_closes_total",
+    /// Pings sent to agents whose uid another connection claims.
+    front_pings: Counter = FrontPings "seawall_front_sent_pings_total",
 
     /// Node links now up.
     node_links: Gauge = NodeLinks "seawall_cluster_links",

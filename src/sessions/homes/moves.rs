@@ -49,9 +49,7 @@ impl Sessions {
     /// The shard stays after all: its sessions say what they have to say.
     pub fn unfreeze(&self, shard: ShardId) {
         let Some(joined) = self.joined() else { return };
-        if let ShardStage::Frozen(epoch) | ShardStage::Told(epoch) =
-            joined.homes.shards.stage(shard)
-        {
+        if let ShardStage::Frozen(epoch) = joined.homes.shards.stage(shard) {
             joined.homes.shards.enter(shard, ShardStage::Held(epoch));
             self.enqueue_members(joined, shard);
         }

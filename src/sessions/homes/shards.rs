@@ -2,10 +2,10 @@
 //! the others alone.
 //!
 //! ```text
-//!             install                freeze                records are written
-//!   NotHeld ────────────► Held ─────────────────► Frozen ─────────────────────► Told
-//!      ▲                   ▲ └ unfreeze ◄──────────┴──────────────────────────────┤
-//!      └────── release ────┴──────────────────────────────────────────────────────┘
+//!             install           freeze
+//!   NotHeld ────────────► Held ◄─────────► Frozen
+//!      ▲                   │     unfreeze     │
+//!      └────── release ────┴──────────────────┘
 //! ```
 //!
 //! A state is asked with the session locked. Whoever changes it locks each session afterwards: so a session is seen
@@ -28,8 +28,6 @@ pub(in crate::sessions) enum ShardStage {
     Held(Epoch),
     /// On its way to another home: answers of servers are taken, and nothing else.
     Frozen(Epoch),
-    /// Its records are written, so that what is done here from now on would be lost.
-    Told(Epoch),
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +62,7 @@ impl Shards {
     pub(super) fn held(&self, uid: InstanceUid) -> Option<Epoch> {
         match *self.of(uid).stage.lock() {
             ShardStage::Held(epoch) => Some(epoch),
-            ShardStage::NotHeld | ShardStage::Frozen(_) | ShardStage::Told(_) => None,
+            ShardStage::NotHeld | ShardStage::Frozen(_) => None,
         }
     }
 
@@ -72,7 +70,7 @@ impl Shards {
     pub(super) fn speaks_to_agents(&self, uid: InstanceUid) -> Option<Epoch> {
         match *self.of(uid).stage.lock() {
             ShardStage::Held(epoch) | ShardStage::Frozen(epoch) => Some(epoch),
-            ShardStage::NotHeld | ShardStage::Told(_) => None,
+            ShardStage::NotHeld => None,
         }
     }
 

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{cluster, edge, homes, sessions, upstream};
+use super::super::labels::{cluster, edge, fronts, homes, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
@@ -86,6 +87,8 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();
     found.check::<cluster::FrameRefusal>();
+    found.check::<fronts::HomeFrame>();
+    found.check::<CloseOrder>();
     found.check::<LinkEnd>();
     found.check::<LossReason>();
     found.check::<PostResult>();
