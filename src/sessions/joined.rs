@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::fronts::Fronts;
+use super::fronts::{FrontSide, Fronts};
 use super::loopback::{Loopback, Side};
 use super::{Sessions, Ways};
 use crate::core::codec::Undecodable;
@@ -18,6 +18,13 @@ pub(super) struct Joined {
     pub(super) fronts: Fronts,
 }
 
+/// The table of a node that is one of a fleet. What the fleet brings about comes in here.
+#[derive(Clone, Copy)]
+pub struct InFleet<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
+
 impl Sessions {
     /// The node is one of a fleet. Called at most once, before agents are admitted: later calls change nothing.
     pub fn join_fleet(&self, ways: Arc<dyn Ways>) {
@@ -29,40 +36,45 @@ impl Sessions {
     }
 
     /// `None`: the node is alone.
-    pub(super) fn joined(&self) -> Option<&Joined> {
-        self.joined.get()
+    pub fn in_fleet(&self) -> Option<InFleet<'_>> {
+        self.joined.get().map(|joined| InFleet { sessions: self, joined })
     }
 }
 
-impl Sessions {
+impl<'a> InFleet<'a> {
+    /// The front's side.
+    pub(super) const fn fronts(self) -> FrontSide<'a> {
+        FrontSide { sessions: self.sessions, joined: self.joined }
+    }
+
     /// A frame of an agent's stream came from another node.
     ///
     /// # Errors
     /// Says what that node got wrong.
-    pub fn from_node(&self, from: NodeIncarnation, frame: &[u8]) -> Result<(), Undecodable> {
-        let Some(joined) = self.joined() else { return Ok(()) };
-        self.home_said(joined, from, &ToFront::decode(frame)?);
+    pub fn from_node(self, from: NodeIncarnation, frame: &[u8]) -> Result<(), Undecodable> {
+        self.fronts().home_said(from, &ToFront::decode(frame)?);
         Ok(())
     }
 
-    /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
-    pub fn node_reached(&self, node: NodeIncarnation) {
-        if let Some(joined) = self.joined() {
-            self.home_reached(joined, node);
-        }
+    /// The map, or what is in reach of it, may have changed.
+    pub fn homes_changed(self) {
+        self.fronts().homes_changed();
     }
 
-    /// The link to a node is down.
-    pub fn node_lost(&self, node: NodeIncarnation) {
-        if let Some(joined) = self.joined() {
-            self.home_lost(joined, node);
-        }
+    /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
+    pub fn node_reached(self, node: NodeIncarnation) {
+        self.fronts().home_reached(node);
+    }
+
+    /// The link to a node is down, and with it what was under way.
+    pub fn node_lost(self, node: NodeIncarnation) {
+        self.fronts().home_lost(node);
     }
 
     /// Handles what the fronts and the homes of this node say to each other. Called without locks.
-    pub(super) fn handle_loopback(&self, joined: &Joined, uid: InstanceUid) {
-        joined.loopback.drain(uid, |_, side, frame| match side {
-            Side::Front => drop(self.from_node(joined.ways.me(), frame)),
+    pub(super) fn handle_loopback(self, uid: InstanceUid) {
+        self.joined.loopback.drain(uid, |_, side, frame| match side {
+            Side::Front => drop(self.from_node(self.joined.ways.me(), frame)),
             Side::Home => {}
         });
     }

@@ -51,6 +51,7 @@ pub use crate::core::session::{
 };
 pub use agents::Rejected;
 pub use attachment::Attachment;
+pub use joined::InFleet;
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 pub use uplink::Uplink;
@@ -136,28 +137,27 @@ impl Sessions {
     /// How many agents are connected here, wherever their sessions are; and how many sessions here belong to agents
     /// that are away or leave.
     pub fn count(&self) -> (i64, i64) {
-        (self.connected_here(), self.counters.absent())
-    }
-
-    fn connected_here(&self) -> i64 {
-        self.joined().map_or_else(|| self.counters.connected(), |joined| joined.fronts.connected())
+        let sessions = || self.counters.connected();
+        let connected = self.joined.get().map_or_else(sessions, |joined| joined.fronts.connected());
+        (connected, self.counters.absent())
     }
 
     /// Whether as many agents are connected as there may be sessions: the table has no place for one more.
     pub fn is_full_of_connected(&self) -> bool {
-        self.connected_here() >= i64::from(self.params.sessions_max)
+        self.count().0 >= i64::from(self.params.sessions_max)
     }
 
     /// Whether this agent has a session, or a connection, here: it takes no new place.
     pub fn has(&self, uid: InstanceUid) -> bool {
-        self.joined().map_or_else(|| self.table.contains_key(&uid), |joined| joined.fronts.has(uid))
+        let session = || self.table.contains_key(&uid);
+        self.joined.get().map_or_else(session, |joined| joined.fronts.has(uid))
     }
 
     /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        if let Some(joined) = self.joined() {
-            return self.stop_fronts(joined);
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.fronts().stop();
         }
         for entry in &self.table {
             entry
@@ -165,10 +165,6 @@ impl Sessions {
                 .lock(&self.counters)
                 .close_connection(&self.counters, AttachmentEnd::Stopping);
         }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
     }
 
     fn find(&self, uid: InstanceUid) -> Option<Arc<SessionEntry>> {

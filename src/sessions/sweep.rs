@@ -32,8 +32,8 @@ impl Sessions {
         for (at, uid) in due {
             self.look_at(uid, at, (now, excused));
         }
-        if let Some(joined) = self.joined() {
-            full |= self.sweep_fronts(joined, now);
+        if let Some(fleet) = self.in_fleet() {
+            full |= fleet.fronts().sweep(now);
         }
         let (connected, absent) = (self.counters.connected(), self.counters.absent());
         let outbox_bytes = self.counters.agent_bytes();

@@ -27,7 +27,9 @@ mod tasks;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Sessions;
 use super::deadlines::Deadlines;
+use super::joined::{InFleet, Joined};
 use super::params::SessionsParams;
 use crate::core::attachment::FrontPolicy;
 use crate::core::node_link::Handle;
@@ -60,6 +62,20 @@ pub(super) struct Fronts {
     batches: HeartbeatBatches,
     deadlines: Deadlines<Handle>,
     reach: Reach,
+}
+
+/// The front's side at work: its connections, and the table that they belong to.
+#[derive(Clone, Copy)]
+pub(super) struct FrontSide<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
+
+impl FrontSide<'_> {
+    /// Handles what the fronts and the homes of this node say to each other. Called without locks.
+    fn handle_loopback(self, uid: InstanceUid) {
+        InFleet { sessions: self.sessions, joined: self.joined }.handle_loopback(uid);
+    }
 }
 
 impl Fronts {
