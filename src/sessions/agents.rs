@@ -2,6 +2,7 @@
 //! to the session of the uid that it names; a plain-HTTP request is attached for as long as it waits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Sessions;
 use super::attachment::{Attachment, BoundTo};
@@ -70,8 +71,8 @@ impl Sessions {
                 });
                 Ok(())
             }
-            Some(BoundTo::Home(front)) => match self.joined() {
-                Some(joined) => self.front_says(joined, front, &scan, Some(out)),
+            Some(BoundTo::Home(front)) => match self.in_fleet() {
+                Some(fleet) => fleet.fronts().says(front, &scan, Some(out)),
                 None => Ok(()),
             },
             None => Ok(()),
@@ -85,8 +86,8 @@ impl Sessions {
     pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
-        if let Some(joined) = self.joined() {
-            let front = self.request_front(joined, uid, &scan)?;
+        if let Some(fleet) = self.in_fleet() {
+            let front = fleet.fronts().request(uid, &scan)?;
             let reply_due = front.outbox.reply_due_at();
             let bound = BoundTo::Home(front);
             return Ok(Waiting { sessions: Arc::clone(self), bound, uid, request: 0, reply_due });
@@ -117,8 +118,8 @@ impl Sessions {
         uid: InstanceUid,
         connection: ConnectionId,
     ) -> Result<Attachment, Rejected> {
-        if let Some(joined) = self.joined() {
-            let front = self.open_front(joined, uid, AgentConnection::WebSocket)?;
+        if let Some(fleet) = self.in_fleet() {
+            let front = fleet.fronts().open(uid, AgentConnection::WebSocket)?;
             let bound = BoundTo::Home(front);
             return Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection });
         }
@@ -136,7 +137,7 @@ impl Sessions {
         if opened == Opened::Cloned {
             return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
         }
-        if self.is_stopping() {
+        if self.stopping.load(Ordering::Relaxed) {
             outbox.close(&self.counters, AttachmentEnd::Stopping);
         }
         let bound = BoundTo::Here { entry, outbox };

@@ -13,8 +13,7 @@ use std::time::Instant;
 use super::Sessions;
 use super::attachment_port::{AttachmentEnd, AttachmentPort as _};
 use super::entry::SessionEntry;
-use super::fronts::FrontEntry;
-use super::joined::Joined;
+use super::fronts::{FrontEntry, FrontSide};
 use super::outbox::{Look, Outbox, OutboxWork, Outgoing};
 use crate::clock;
 use crate::core::node_link::DetachReason;
@@ -48,8 +47,8 @@ impl Attachment {
     pub fn poll_outgoing(&self, context: &Context<'_>, writable: bool) -> Outgoing {
         match &self.bound {
             BoundTo::Here { entry, outbox } => self.poll_here(entry, outbox, context, writable),
-            BoundTo::Home(front) => match self.sessions.joined() {
-                Some(joined) => self.sessions.poll_front(joined, front, context.waker(), writable),
+            BoundTo::Home(front) => match self.sessions.in_fleet() {
+                Some(fleet) => fleet.fronts().poll(front, context.waker(), writable),
                 None => Outgoing::Nothing { reply_due: None },
             },
         }
@@ -103,7 +102,7 @@ impl Attachment {
     /// Whether the agent's next message may be read. If not, the task that last polled
     /// [`Attachment::poll_outgoing`] is woken when it may.
     pub fn may_read(&self) -> bool {
-        self.at_home().is_none_or(|(joined, front)| Sessions::may_read_front(joined, front))
+        self.at_home().is_none_or(|(side, front)| side.may_read(front))
     }
 
     /// A pong came: what was written well before it has arrived.
@@ -113,8 +112,8 @@ impl Attachment {
                 self.sessions.run(entry, None, |session, moment, _| session.heard(moment.now));
             }
             BoundTo::Home(front) => {
-                if let Some(joined) = self.sessions.joined() {
-                    self.sessions.front_ponged(joined, front, payload);
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().ponged(front, payload);
                 }
             }
         }
@@ -149,16 +148,16 @@ impl Attachment {
                 });
             }
             BoundTo::Home(front) => {
-                if let Some(joined) = self.sessions.joined() {
-                    self.sessions.rename_front(joined, front, out);
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().rename(front, out);
                 }
             }
         }
     }
 
-    fn at_home(&self) -> Option<(&Joined, &FrontEntry)> {
+    fn at_home(&self) -> Option<(FrontSide<'_>, &Arc<FrontEntry>)> {
         let BoundTo::Home(front) = &self.bound else { return None };
-        Some((self.sessions.joined()?, front))
+        Some((self.sessions.in_fleet()?.fronts(), front))
     }
 }
 
@@ -172,7 +171,11 @@ impl Drop for Attachment {
                 // A session that has let the connection go leaves what it wrote before behind.
                 outbox.close(&self.sessions.counters, AttachmentEnd::Left);
             }
-            BoundTo::Home(front) => self.sessions.close_front(front, DetachReason::Lost),
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().close(front, DetachReason::Lost);
+                }
+            }
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::contents::{Contents, with_space};
-use super::homes::{FarHome, FarWay, hash_of_digests};
+use super::homes::{DigesterInUse, FarHome, FarWay, hash_of_digests, may_speak};
 use super::outbox::Outbox;
-use super::{Sessions, notes};
+use super::{InFleet, Sessions, notes};
 use crate::core::node_link::PartDigests;
 use crate::core::pacing::Permit;
 use crate::core::session::{
@@ -102,14 +102,13 @@ impl<'a> Carrier<'a> {
             return Some(act(&**outbox));
         }
         let far = self.around.far.as_deref_mut()?;
-        let joined = self.sessions.joined()?;
+        let InFleet { joined, .. } = self.sessions.in_fleet()?;
         Some(act(&FarWay::new(joined, self.uid, far)))
     }
 
     /// The agent's shard may be on its way to another home, or be there: nothing may be said for the agent.
     fn holds_still(&self) -> bool {
-        let joined = self.sessions.joined();
-        joined.is_some_and(|joined| !joined.homes.shards.may_speak(self.uid))
+        !may_speak(self.sessions, self.uid)
     }
 
     const fn credit(&self) -> Credit<'a> {
@@ -151,7 +150,7 @@ impl Port for Carrier<'_> {
     }
 
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
-        let digester = self.sessions.digester();
+        let digester = DigesterInUse::of(self.sessions);
         self.event.digests.map_or_else(
             || report_hash(&digester.key, scan),
             |digests| hash_of_digests(&digester.key, scan, &digests),
@@ -159,7 +158,7 @@ impl Port for Carrier<'_> {
     }
 
     fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests) {
-        let digester = self.sessions.digester();
+        let digester = DigesterInUse::of(self.sessions);
         let mut put = |number, digest| digests.put(number, digest);
         if let Some(came) = self.event.digests {
             came.iter()

@@ -69,7 +69,9 @@ use carrier::{Carrier, EventContext, FollowUp, Surroundings};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
-use joined::Joined;
+use fronts::Fronts;
+use homes::Homes;
+use loopback::Loopback;
 use params::SessionsParams;
 use table::Table;
 
@@ -96,6 +98,24 @@ pub struct Sessions {
     excused: Mutex<Option<Instant>>,
     /// See [`Sessions::join_fleet`].
     joined: OnceLock<Joined>,
+}
+
+/// What a node has beside its table once it is one of a fleet. Without it the node is alone, and its agents'
+/// connections stand directly at their sessions.
+struct Joined {
+    /// To the other nodes.
+    ways: Arc<dyn Ways>,
+    /// From this node's fronts to its homes, and back.
+    loopback: Loopback,
+    fronts: Fronts,
+    homes: Homes,
+}
+
+/// The table of a node that is one of a fleet: see `joined`.
+#[derive(Clone, Copy)]
+pub struct InFleet<'a> {
+    sessions: &'a Sessions,
+    joined: &'a Joined,
 }
 
 impl Sessions {
@@ -137,28 +157,27 @@ impl Sessions {
     /// How many agents are connected here, wherever their sessions are; and how many sessions here belong to agents
     /// that are away or leave.
     pub fn count(&self) -> (i64, i64) {
-        (self.connected_here(), self.counters.absent())
-    }
-
-    fn connected_here(&self) -> i64 {
-        self.joined().map_or_else(|| self.counters.connected(), |joined| joined.fronts.connected())
+        let sessions = || self.counters.connected();
+        let connected = self.joined.get().map_or_else(sessions, |joined| joined.fronts.connected());
+        (connected, self.counters.absent())
     }
 
     /// Whether as many agents are connected as there may be sessions: the table has no place for one more.
     pub fn is_full_of_connected(&self) -> bool {
-        self.connected_here() >= i64::from(self.params.sessions_max)
+        self.count().0 >= i64::from(self.params.sessions_max)
     }
 
     /// Whether this agent has a session, or a connection, here: it takes no new place.
     pub fn has(&self, uid: InstanceUid) -> bool {
-        self.joined().map_or_else(|| self.table.contains_key(&uid), |joined| joined.fronts.has(uid))
+        let session = || self.table.contains_key(&uid);
+        self.joined.get().map_or_else(session, |joined| joined.fronts.has(uid))
     }
 
     /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        if let Some(joined) = self.joined() {
-            return self.stop_fronts(joined);
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.fronts().stop();
         }
         for entry in &self.table {
             entry
@@ -166,10 +185,6 @@ impl Sessions {
                 .lock(&self.counters)
                 .close_connection(&self.counters, AttachmentEnd::Stopping);
         }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
     }
 
     fn find(&self, uid: InstanceUid) -> Option<Arc<SessionEntry>> {
@@ -190,7 +205,7 @@ impl Sessions {
             events::SessionOpened { uid }.emit();
             let now = clock::now();
             let late = self.late_replies.lock().take(uid, now);
-            if let Some(joined) = self.joined() {
+            if let Some(joined) = self.joined.get() {
                 joined.homes.shards.joined(uid);
             }
             Arc::new(SessionEntry::new(Session::new(uid, late, now)))
@@ -255,7 +270,7 @@ impl Sessions {
         event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
     ) -> (T, FollowUp) {
         // In a fleet an agent that goes comes back through another front, and its session stays.
-        let drains = self.draining.load(Ordering::Relaxed) && self.joined().is_none();
+        let drains = self.draining.load(Ordering::Relaxed) && self.joined.get().is_none();
         let moment = Moment { now: clock::now(), policy: &self.policy, drains };
         let EntryState { session, contents, outbox, far, noted } = &mut **locked;
         let around = Surroundings { contents, outbox, far: far.as_deref_mut(), noted };
@@ -278,14 +293,14 @@ impl Sessions {
             self.uplink.release(uid);
             self.table.remove_if(&uid, |_, entry| {
                 let is_over = entry.peek().is_over();
-                if let Some(joined) = self.joined().filter(|_| is_over) {
+                if let Some(joined) = self.joined.get().filter(|_| is_over) {
                     joined.homes.shards.left(uid);
                 }
                 is_over
             });
         }
-        if let Some(joined) = self.joined() {
-            self.handle_loopback(joined, uid);
+        if let Some(fleet) = self.in_fleet() {
+            fleet.handle_loopback(uid);
         }
     }
 }

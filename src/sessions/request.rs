@@ -40,10 +40,8 @@ impl Waiting {
     pub fn poll_answer(&self, context: &Context<'_>, expired: bool) -> Poll<RequestAnswer> {
         let found = match &self.bound {
             BoundTo::Here { entry, outbox } => self.poll_here((entry, outbox), context, expired),
-            BoundTo::Home(front) => match self.sessions.joined() {
-                Some(joined) => {
-                    self.sessions.poll_request_front(joined, front, context.waker(), expired)
-                }
+            BoundTo::Home(front) => match self.sessions.in_fleet() {
+                Some(fleet) => fleet.fronts().poll_request(front, context.waker(), expired),
                 None => Poll::Pending,
             },
         };
@@ -101,7 +99,11 @@ impl Drop for Waiting {
                 drop(entry);
                 outbox.close(&self.sessions.counters, AttachmentEnd::Left);
             }
-            BoundTo::Home(front) => self.sessions.close_request_front(front),
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().close_request(front);
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
+use super::homes::{may_speak, takes_answers};
 use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
@@ -20,7 +21,7 @@ impl Sessions {
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
         let delivery = self.with(uid, |session, moment, port| {
-            self.takes_answers(uid).then(|| session.server_message(scan, from, moment, port))
+            takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
         });
         delivery.flatten().unwrap_or_else(|| Delivery {
             delivered: Delivered::Unknown,
@@ -39,7 +40,7 @@ impl Sessions {
     ) -> Option<Answer> {
         let refused = RefusedMessage { from, refusal, said_something };
         let answer = self.with(uid, |session, moment, port| {
-            self.takes_answers(uid).then(|| session.message_refused(&refused, moment, port))
+            takes_answers(self, uid).then(|| session.message_refused(&refused, moment, port))
         });
         answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
     }
@@ -48,7 +49,7 @@ impl Sessions {
     /// sent once more, with a permit. Returns what that is as an answer; `None` if none was awaited any more.
     pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
         let answer = self.with(uid, |session, moment, port| {
-            self.takes_answers(uid).then(|| session.message_lost(from, again, moment, port))
+            takes_answers(self, uid).then(|| session.message_lost(from, again, moment, port))
         });
         answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
     }
@@ -62,7 +63,7 @@ impl Sessions {
     /// in the queue again.
     pub fn permit_granted(&self, uid: InstanceUid, class: Class) -> PermitUse {
         let used = self.with(uid, |session, moment, port| {
-            if self.may_speak(uid) {
+            if may_speak(self, uid) {
                 return session.permit_granted(class, moment, port);
             }
             // The shard's new home, or its going on here, brings another one.
@@ -105,7 +106,7 @@ impl Sessions {
 
     fn enqueue_entry(&self, entry: &SessionEntry) -> bool {
         let joins = self.run(entry, None, |session, moment, port| {
-            self.may_speak(session.uid()) && session.link_up(moment, port)
+            may_speak(self, session.uid()) && session.link_up(moment, port)
         });
         joins.unwrap_or(false)
     }
@@ -114,7 +115,7 @@ impl Sessions {
     /// server has heard of the agent less than `silence` ago.
     pub fn poll(&self, uid: InstanceUid, server: ServerId, silence: Duration) -> Polled {
         let polled = self.with(uid, |session, moment, port| {
-            self.may_speak(uid).then(|| session.poll_due(server, silence, moment, port))
+            may_speak(self, uid).then(|| session.poll_due(server, silence, moment, port))
         });
         polled.flatten().unwrap_or(Polled::Away)
     }
@@ -123,18 +124,8 @@ impl Sessions {
     /// elsewhere.
     pub fn probe(&self, uid: InstanceUid, server: ServerId) -> Option<Probe> {
         let probe = |session: &mut Session, moment: &Moment<'_>, port: &mut Carrier<'_>| {
-            if self.may_speak(uid) { session.probe(server, moment, port) } else { None }
+            if may_speak(self, uid) { session.probe(server, moment, port) } else { None }
         };
         self.with(uid, probe).flatten()
-    }
-
-    /// Whether something may be said to servers for this agent: its shard may be another node's.
-    fn may_speak(&self, uid: InstanceUid) -> bool {
-        self.joined().is_none_or(|joined| joined.homes.shards.may_speak(uid))
-    }
-
-    /// Whether what a server says may change this agent's session.
-    fn takes_answers(&self, uid: InstanceUid) -> bool {
-        self.joined().is_none_or(|joined| joined.homes.shards.takes_answers(uid))
     }
 }

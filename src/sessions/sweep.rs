@@ -33,9 +33,9 @@ impl Sessions {
         for (at, uid) in due {
             self.look_at(uid, at, (now, excused));
         }
-        if let Some(joined) = self.joined() {
-            full |= self.sweep_homes(joined, now);
-            full |= self.sweep_fronts(joined, now);
+        if let Some(fleet) = self.in_fleet() {
+            full |= fleet.homes().sweep(now);
+            full |= fleet.fronts().sweep(now);
         }
         let (connected, absent) = (self.counters.connected(), self.counters.absent());
         let outbox_bytes = self.counters.agent_bytes();
@@ -53,8 +53,8 @@ impl Sessions {
             return;
         }
         locked.noted = None;
-        if let Some(joined) = self.joined()
-            && let Some(again) = self.absence_goes_on(joined, &locked, now)
+        if let Some(fleet) = self.in_fleet()
+            && let Some(again) = fleet.homes().absence_goes_on(&locked, now)
         {
             locked.noted = Some(again);
             return self.deadlines.push(again, uid);

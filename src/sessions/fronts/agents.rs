@@ -2,38 +2,38 @@
 //! once, or through the outbox.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::FrontSide;
 use super::entry::{FrontEntry, FrontState};
 use crate::clock;
 use crate::core::node_link::{AgentConnection, DetachReason, Handle};
 use crate::core::ownership::shard_of;
 use crate::ident::InstanceUid;
 use crate::opamp::agent::AgentScan;
+use crate::sessions::Rejected;
 use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _};
-use crate::sessions::joined::Joined;
-use crate::sessions::{Rejected, Sessions};
 use crate::telemetry::events::sessions::SessionRefused;
 use parking_lot::MutexGuard;
 
-impl Sessions {
+impl FrontSide<'_> {
     /// Makes the attachment of a connection whose agent says its first message under this uid.
-    pub(in crate::sessions) fn open_front(
-        &self,
-        joined: &Joined,
+    pub(in crate::sessions) fn open(
+        self,
         uid: InstanceUid,
         transport: AgentConnection,
     ) -> Result<Arc<FrontEntry>, Rejected> {
-        let fronts = &joined.fronts;
+        let fronts = &self.joined.fronts;
         // The bound may be passed by as many as there are threads here at one instant. An agent that has a place
         // takes no other.
-        if fronts.connected() >= i64::from(self.params.sessions_max) && !fronts.has(uid) {
+        if fronts.connected() >= i64::from(self.sessions.params.sessions_max) && !fronts.has(uid) {
             SessionRefused { uid }.emit();
             return Err(Rejected::Full);
         }
         let handle = fronts.next_handle(uid);
         let entry = fronts.table.open(handle, |place| FrontEntry::new(handle, transport, place));
-        if self.is_stopping() {
-            entry.outbox.close(&self.counters, AttachmentEnd::Stopping);
+        if self.sessions.stopping.load(Ordering::Relaxed) {
+            entry.outbox.close(&self.sessions.counters, AttachmentEnd::Stopping);
         }
         Ok(entry)
     }
@@ -42,9 +42,8 @@ impl Sessions {
     ///
     /// # Errors
     /// The agent goes on under a uid that another live agent has, though it was given a fresh one.
-    pub(in crate::sessions) fn front_says(
-        &self,
-        joined: &Joined,
+    pub(in crate::sessions) fn says(
+        self,
         entry: &Arc<FrontEntry>,
         scan: &AgentScan<'_>,
         out: Option<&mut Vec<u8>>,
@@ -54,31 +53,30 @@ impl Sessions {
         if let Some(fresh) = state.fresh {
             return Err(Rejected::Cloned { uid, fresh });
         }
-        self.catch_up(joined, (entry, &mut state));
+        self.catch_up((entry, &mut state));
         if !scan.is_heartbeat() {
             state.active = Some(clock::now());
         }
-        self.call_front(joined, (entry, &mut state), out, |front, moment, port| {
+        self.call((entry, &mut state), out, |front, moment, port| {
             front.agent_message(scan, moment, port);
         });
         drop(state);
-        self.handle_loopback(joined, uid);
+        self.handle_loopback(uid);
         Ok(())
     }
 
     /// Tells a connection of its shard's present turn, unless it knows. Returns whether it was told.
     pub(super) fn catch_up(
-        &self,
-        joined: &Joined,
+        self,
         (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
     ) -> bool {
-        let (table, shard) = (&joined.fronts.table, shard_of(entry.handle.uid));
+        let (table, shard) = (&self.joined.fronts.table, shard_of(entry.handle.uid));
         if table.turn(shard) == state.turn {
             return false;
         }
         let (home, turn) = table.home(shard);
         (state.turn, state.sent_away) = (turn, false);
-        self.call_front(joined, (entry, state), None, |front, moment, port| match home {
+        self.call((entry, state), None, |front, moment, port| match home {
             Some(home) => front.home_reached(home, moment, port),
             None => front.home_lost(port),
         });
@@ -86,34 +84,25 @@ impl Sessions {
     }
 
     /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under this one.
-    pub(in crate::sessions) fn rename_front(
-        &self,
-        joined: &Joined,
-        entry: &Arc<FrontEntry>,
-        out: &mut Vec<u8>,
-    ) {
+    pub(in crate::sessions) fn rename(self, entry: &Arc<FrontEntry>, out: &mut Vec<u8>) {
         let mut state = entry.lock();
-        entry.outbox.take_into(out, &self.counters);
+        entry.outbox.take_into(out, &self.sessions.counters);
         state.written.take();
         let written = state.written.confirm();
-        self.call_front(joined, (entry, &mut state), Some(out), |front, moment, port| {
+        self.call((entry, &mut state), Some(out), |front, moment, port| {
             if let Some(written) = written {
                 front.written(written, port);
             }
             front.closed(DetachReason::Renamed, moment, port);
         });
         drop(state);
-        self.handle_loopback(joined, entry.handle.uid);
+        self.handle_loopback(entry.handle.uid);
     }
 
     /// The connection is over.
-    pub(in crate::sessions) fn close_front(&self, entry: &Arc<FrontEntry>, reason: DetachReason) {
-        if let Some(joined) = self.joined() {
-            self.with_front(joined, entry, None, |front, moment, port| {
-                front.closed(reason, moment, port);
-            });
-        }
+    pub(in crate::sessions) fn close(self, entry: &Arc<FrontEntry>, reason: DetachReason) {
+        self.with(entry, None, |front, moment, port| front.closed(reason, moment, port));
         // What waited is unwritten: the home goes by what it was told of.
-        entry.outbox.close(&self.counters, AttachmentEnd::Left);
+        entry.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
     }
 }

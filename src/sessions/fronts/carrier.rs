@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use super::FrontSide;
 use super::entry::{FrontContribution, FrontEntry, FrontState};
 use super::heartbeats::HeartbeatsFor;
 use crate::clock;
@@ -15,11 +16,10 @@ use crate::ident::InstanceUid;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::Digest;
 use crate::opamp::splice::{self, Additions};
-use crate::sessions::Sessions;
 use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
 use crate::sessions::fresh_uid::fresh_uid;
-use crate::sessions::joined::Joined;
 use crate::sessions::loopback::Side;
+use crate::sessions::{Joined, Sessions};
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::telemetry::events::fronts::{AttachmentClosed, FrontPinged};
 use crate::telemetry::events::sessions::Replied;
@@ -27,8 +27,7 @@ use crate::websocket;
 
 /// See the module's text. Lives as long as one event is handled.
 pub(super) struct FrontCarrier<'a> {
-    sessions: &'a Sessions,
-    joined: &'a Joined,
+    side: FrontSide<'a>,
     entry: &'a FrontEntry,
     /// Where the agent's task writes from at once.
     out: Option<&'a mut Vec<u8>>,
@@ -52,7 +51,7 @@ impl FrontCarrier<'_> {
     }
 
     fn credit(&self) -> Credit<'_> {
-        let Sessions { params, counters, .. } = self.sessions;
+        let Sessions { params, counters, .. } = self.side.sessions;
         Credit {
             bytes_max: params.outbox_bytes_max,
             total_bytes_max: params.outbox_total_bytes_max,
@@ -63,7 +62,7 @@ impl FrontCarrier<'_> {
     /// Answers a request that still waits. `settled`: its home has heard it.
     fn answer(&self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if self.entry.outbox.awaits_answer() {
-            self.entry.outbox.answer(settled, &self.sessions.counters, write);
+            self.entry.outbox.answer(settled, &self.side.sessions.counters, write);
         }
     }
 
@@ -76,7 +75,7 @@ impl FrontCarrier<'_> {
         if self.entry.is_request() {
             return self.answer(false, write);
         }
-        self.entry.outbox.frame(&self.sessions.counters, |out| {
+        self.entry.outbox.frame(&self.side.sessions.counters, |out| {
             let before = out.len();
             let frame = websocket::begin_message(None, 100, out);
             write(out);
@@ -88,18 +87,18 @@ impl FrontCarrier<'_> {
 
 impl FrontPort for FrontCarrier<'_> {
     fn digest(&mut self, scan: &AgentScan<'_>, put: &mut dyn FnMut(u32, Digest)) -> u64 {
-        self.sessions.digest_report(scan, put)
+        self.side.joined.homes.digest_report(scan, put)
     }
 
     fn to_home(&mut self, home: NodeIncarnation, message: &ToHome<'_>) {
-        self.joined.to_home(home, self.uid(), &mut |out| message.encode(out));
+        self.side.joined.to_home(home, self.uid(), &mut |out| message.encode(out));
     }
 
     fn heartbeats(&mut self, home: NodeIncarnation, entry: HeartbeatsEntry) {
         if let Some(HeartbeatsFor { home, mut gather, .. }) =
-            self.joined.fronts.batches.add(home, entry)
+            self.side.joined.fronts.batches.add(home, entry)
         {
-            self.joined.to_home(home, self.uid(), &mut |out| gather.flush(out));
+            self.side.joined.to_home(home, self.uid(), &mut |out| gather.flush(out));
         }
     }
 
@@ -143,7 +142,7 @@ impl FrontPort for FrontCarrier<'_> {
             FrontPinged.emit();
             let ping =
                 |out: &mut Vec<u8>| websocket::encode_ping(None, &question.to_be_bytes(), out);
-            self.entry.outbox.frame(&self.sessions.counters, ping);
+            self.entry.outbox.frame(&self.side.sessions.counters, ping);
         }
     }
 
@@ -157,7 +156,7 @@ impl FrontPort for FrontCarrier<'_> {
             let write = |out: &mut Vec<u8>| splice::acknowledge(uid, &Additions::default(), out);
             return self.answer(false, write);
         }
-        let (outbox, counters) = (&self.entry.outbox, &self.sessions.counters);
+        let (outbox, counters) = (&self.entry.outbox, &self.side.sessions.counters);
         let end = match order {
             CloseOrder::Replaced => AttachmentEnd::Replaced,
             CloseOrder::Overflowed => AttachmentEnd::Overflowed,
@@ -170,7 +169,7 @@ impl FrontPort for FrontCarrier<'_> {
 
     fn read_map(&mut self, version: MapVersion) {
         self.done.sent_away = true;
-        self.joined.ways.read_map(version);
+        self.side.joined.ways.read_map(version);
     }
 }
 
@@ -191,37 +190,34 @@ impl Joined {
     }
 }
 
-impl Sessions {
+impl FrontSide<'_> {
     /// Calls one entry of a connection's attachment, and handles what it brings about on this node. `out`: where a
     /// reply goes that is written at once. Called without locks.
-    pub(super) fn with_front<T>(
-        &self,
-        joined: &Joined,
+    pub(super) fn with<T>(
+        self,
         entry: &Arc<FrontEntry>,
         out: Option<&mut Vec<u8>>,
         event: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut FrontCarrier<'_>) -> T,
     ) -> T {
         let mut state = entry.lock();
-        let done = self.call_front(joined, (entry, &mut state), out, event);
+        let done = self.call((entry, &mut state), out, event);
         drop(state);
-        self.handle_loopback(joined, entry.handle.uid);
+        self.handle_loopback(entry.handle.uid);
         done
     }
 
     /// Calls one entry of a locked connection's attachment. The loopback must be handled once the lock is given back.
-    pub(super) fn call_front<T>(
-        &self,
-        joined: &Joined,
+    pub(super) fn call<T>(
+        self,
         (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
         out: Option<&mut Vec<u8>>,
         event: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut FrontCarrier<'_>) -> T,
     ) -> T {
-        let fronts = &joined.fronts;
+        let fronts = &self.joined.fronts;
         let (policy, is_crowded) = (&fronts.policy, fronts.is_crowded());
         let moment = FrontMoment { now: clock::now(), policy, is_crowded };
         let before = (state.front.reply_due(), state.front.may_read(policy));
-        let mut carrier =
-            FrontCarrier { sessions: self, joined, entry, out, done: FrontDone::default() };
+        let mut carrier = FrontCarrier { side: self, entry, out, done: FrontDone::default() };
         let returned = event(&mut state.front, &moment, &mut carrier);
         let FrontDone { queued, sent_away, fresh } = carrier.done;
         state.written.queued = state.written.queued.max(queued);
@@ -234,18 +230,17 @@ impl Sessions {
         if after.1 && !before.1 {
             entry.outbox.wake();
         }
-        self.note_front(joined, (entry, state), &moment);
+        self.note((entry, state), &moment);
         returned
     }
 
     /// Notes when a connection must be looked at, and what it adds to the sums.
-    fn note_front(
-        &self,
-        joined: &Joined,
+    fn note(
+        self,
         (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
         moment: &FrontMoment<'_>,
     ) {
-        let fronts = &joined.fronts;
+        let fronts = &self.joined.fronts;
         let away = state.sent_away.then(|| moment.now + moment.policy.attach_again);
         let due = [state.front.home_due(), away].into_iter().flatten().min();
         if let Some(due) = due

@@ -60,16 +60,16 @@ mod tests {
     fn each_stream_to_each_home_has_a_batch_of_its_own() {
         let batches = HeartbeatBatches::default();
         let node = |n| NodeIncarnation::new(n).unwrap();
-        let add = |home, n: u32| {
+        let add = |home, n: usize| {
             let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            bytes[..8].copy_from_slice(&(n as u64).to_be_bytes());
             let uid = InstanceUid::from_bytes(bytes);
-            let handle = Handle { uid, connection: ConnectionId(u64::from(n)) };
+            let handle = Handle { uid, connection: ConnectionId(n as u64) };
             let full =
                 batches.add(node(home), HeartbeatsEntry { handle, after: 1, last: SequenceNum(2) });
             full.is_some()
         };
-        let full = (0..4 * HEARTBEATS_MAX as u32).filter(|n| add(1, *n)).count();
+        let full = (0..4 * HEARTBEATS_MAX).filter(|n| add(1, *n)).count();
         assert!((1..=4).contains(&full), "{full}");
         add(2, 1);
         let left = batches.take();

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use super::deadlines::Deadlines;
 use super::params::SessionsParams;
+use super::{InFleet, Joined, Sessions};
 use crate::core::attachment::FrontPolicy;
 use crate::core::node_link::Handle;
 use crate::ident::{ConnectionId, InstanceUid};
@@ -60,6 +61,20 @@ pub(super) struct Fronts {
     batches: HeartbeatBatches,
     deadlines: Deadlines<Handle>,
     reach: Reach,
+}
+
+/// The front's side at work: its connections, and the table that they belong to.
+#[derive(Clone, Copy)]
+pub(super) struct FrontSide<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
+
+impl FrontSide<'_> {
+    /// Handles what the fronts and the homes of this node say to each other. Called without locks.
+    fn handle_loopback(self, uid: InstanceUid) {
+        InFleet { sessions: self.sessions, joined: self.joined }.handle_loopback(uid);
+    }
 }
 
 impl Fronts {

@@ -14,14 +14,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::Fronts;
+use super::{FrontSide, Fronts};
 use crate::clock;
 use crate::core::bucket::Bucket;
 use crate::core::node_link::{Handle, ToHome};
 use crate::core::ownership::{Home, NodeIncarnation, SHARDS, ShardId};
 use crate::ident::InstanceUid;
-use crate::sessions::Sessions;
-use crate::sessions::joined::Joined;
 
 /// Attaches in a second, beside those of agents that speak.
 const ATTACHES_EACH_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("it is above zero");
@@ -77,57 +75,56 @@ impl Fronts {
     }
 }
 
-impl Sessions {
+impl FrontSide<'_> {
     /// The map, or what is in reach of it, may have changed.
-    pub fn homes_changed(&self) {
-        let Some(joined) = self.joined() else { return };
-        let mut rounds = joined.fronts.reach.0.lock();
+    pub(in crate::sessions) fn homes_changed(self) {
+        let mut rounds = self.joined.fronts.reach.0.lock();
         for shard in ShardId::all() {
-            let home = joined.ways.home(shard);
-            if joined.fronts.table.home(shard).0 != home {
-                joined.fronts.begin_turn(&mut rounds, shard, home);
+            let home = self.joined.ways.home(shard);
+            if self.joined.fronts.table.home(shard).0 != home {
+                self.joined.fronts.begin_turn(&mut rounds, shard, home);
             }
         }
         drop(rounds);
-        self.go_round(joined, clock::now());
+        self.go_round(clock::now());
     }
 
-    /// The link to a node is up. Called after [`super::super::Ways::home`] names it.
-    pub(in crate::sessions) fn home_reached(&self, joined: &Joined, node: NodeIncarnation) {
-        let rounds = &mut joined.fronts.reach.0.lock();
+    /// The link to a node is up. Called after [`Ways::home`](crate::sessions::Ways::home) names it.
+    pub(in crate::sessions) fn home_reached(self, node: NodeIncarnation) {
+        let rounds = &mut self.joined.fronts.reach.0.lock();
         for shard in ShardId::all() {
-            let home = joined.ways.home(shard);
+            let home = self.joined.ways.home(shard);
             if home.is_some_and(|home| home.node == node) {
-                joined.fronts.begin_turn(rounds, shard, home);
+                self.joined.fronts.begin_turn(rounds, shard, home);
             }
         }
     }
 
     /// The link to a node is down, and with it what was under way.
-    pub(in crate::sessions) fn home_lost(&self, joined: &Joined, node: NodeIncarnation) {
-        let rounds = &mut joined.fronts.reach.0.lock();
+    pub(in crate::sessions) fn home_lost(self, node: NodeIncarnation) {
+        let rounds = &mut self.joined.fronts.reach.0.lock();
         for shard in ShardId::all() {
-            let home = joined.fronts.table.home(shard).0;
+            let home = self.joined.fronts.table.home(shard).0;
             if home.is_some_and(|home| home.node == node) {
-                joined.fronts.begin_turn(rounds, shard, None);
+                self.joined.fronts.begin_turn(rounds, shard, None);
             }
         }
     }
 
     /// Goes on with the rounds, as far as the pace allows. `true`: there is more to do now.
-    pub(super) fn go_round(&self, joined: &Joined, now: Instant) -> bool {
+    pub(super) fn go_round(self, now: Instant) -> bool {
         let mut looked_at = 0;
         while looked_at < LOOKED_AT_MAX {
             // One thread at a time; another one would do the same.
-            let Some(mut rounds) = joined.fronts.reach.0.try_lock() else { return false };
+            let Some(mut rounds) = self.joined.fronts.reach.0.try_lock() else { return false };
             let pace = || Bucket::with_depth(ATTACHES_EACH_SECOND, PACE_DEPTH, now);
             rounds.pace.get_or_insert_with(pace);
-            let step = self.round_step(joined, &mut rounds, now);
+            let step = self.round_step(&mut rounds, now);
             drop(rounds);
             match step {
                 RoundStep::Told(uids) => {
                     looked_at += uids.len().max(1);
-                    uids.into_iter().for_each(|uid| self.handle_loopback(joined, uid));
+                    uids.into_iter().for_each(|uid| self.handle_loopback(uid));
                 }
                 RoundStep::Waits => return false,
             }
@@ -136,27 +133,22 @@ impl Sessions {
     }
 
     /// Tells some connections of the first shard that waits.
-    fn round_step(
-        &self,
-        joined: &Joined,
-        rounds: &mut MutexGuard<'_, Rounds>,
-        now: Instant,
-    ) -> RoundStep {
-        if let Some(uid) = self.name_shard(joined, rounds, now) {
+    fn round_step(self, rounds: &mut MutexGuard<'_, Rounds>, now: Instant) -> RoundStep {
+        if let Some(uid) = self.name_shard(rounds, now) {
             return RoundStep::Told(vec![uid]);
         }
         let Rounds { waiting, told, pace } = &mut **rounds;
         let (Some(round), Some(pace)) = (waiting.front_mut(), pace) else {
             return RoundStep::Waits;
         };
-        let entries = joined.fronts.table.after(round.shard, round.last, CHUNK);
+        let entries = self.joined.fronts.table.after(round.shard, round.last, CHUNK);
         if entries.is_empty() {
             let ShardRound { shard, turn, .. } = *round;
             waiting.pop_front();
             told.push_back(ShardTold { at: now + NAMED_AFTER, shard, turn });
             return RoundStep::Told(Vec::new());
         }
-        let (home, _) = joined.fronts.table.home(round.shard);
+        let (home, _) = self.joined.fronts.table.home(round.shard);
         let mut uids = Vec::new();
         for entry in entries {
             let mut state = entry.lock();
@@ -165,7 +157,7 @@ impl Sessions {
                     drop(state);
                     break;
                 }
-                self.catch_up(joined, (&entry, &mut state));
+                self.catch_up((&entry, &mut state));
             }
             drop(state);
             round.last = Some(entry.handle);
@@ -175,19 +167,14 @@ impl Sessions {
     }
 
     /// Tells a home that it has heard of every connection of a shard.
-    fn name_shard(
-        &self,
-        joined: &Joined,
-        rounds: &mut MutexGuard<'_, Rounds>,
-        now: Instant,
-    ) -> Option<InstanceUid> {
+    fn name_shard(self, rounds: &mut MutexGuard<'_, Rounds>, now: Instant) -> Option<InstanceUid> {
         if rounds.told.front()?.at > now {
             return None;
         }
         let ShardTold { shard, turn, .. } = rounds.told.pop_front()?;
-        let (home, present) = joined.fronts.table.home(shard);
+        let (home, present) = self.joined.fronts.table.home(shard);
         if let Some(home) = home.filter(|_| turn == present) {
-            joined.to_home(home.node, NO_AGENT, &mut |out| ToHome::AllHere(shard).encode(out));
+            self.joined.to_home(home.node, NO_AGENT, &mut |out| ToHome::AllHere(shard).encode(out));
         }
         Some(NO_AGENT)
     }

@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
+use super::super::Joined;
 use super::super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::super::contents::Contents;
 use super::super::counters::Counters;
-use super::super::joined::Joined;
 use super::messages;
 use crate::core::attachment::{HomeAttachment, HomePort, SessionCall};
 use crate::core::node_link::{AgentReport, CloseOrder, ForAgentKind, ToFront};

@@ -1,17 +1,15 @@
 //! What fronts say: each frame goes to the attachment of its agent. A frame for a shard that this node does not hold,
 //! or that is frozen, is answered by `NotMine`.
 
+use super::HomeSide;
 use std::sync::Arc;
 
-use super::super::Sessions;
 use super::super::carrier::{EventContext, FollowUp};
 use super::super::entry::{LockedEntry, SessionEntry};
-use super::super::joined::Joined;
-use super::calls::Tenure;
 use super::far::FarPort;
 use crate::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment};
 use crate::core::node_link::{Handle, HeartbeatsEntry, ToFront, ToHome};
-use crate::core::ownership::{NodeIncarnation, ShardId};
+use crate::core::ownership::{Epoch, NodeIncarnation, ShardId};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{FrameOutcome, FrontSaid};
 
@@ -28,14 +26,9 @@ impl Said<'_, '_> {
     }
 }
 
-impl Sessions {
+impl HomeSide<'_> {
     /// A front says something.
-    pub(in crate::sessions) fn front_said(
-        &self,
-        joined: &Joined,
-        from: NodeIncarnation,
-        message: &ToHome<'_>,
-    ) {
+    pub(in crate::sessions) fn front_said(self, from: NodeIncarnation, message: &ToHome<'_>) {
         let handle = match message {
             ToHome::Attach(handle, _)
             | ToHome::Message(handle, _)
@@ -46,20 +39,20 @@ impl Sessions {
             ToHome::Heartbeats(batch) => {
                 return batch.iter().for_each(|entry| {
                     let said = Said::Heartbeats(entry);
-                    let outcome = self.at_home(joined, from, entry.handle, &said);
+                    let outcome = self.at_home(from, entry.handle, &said);
                     FrontSaid { outcome }.emit();
                 });
             }
-            ToHome::AllHere(shard) => return self.all_here(joined, from, *shard),
+            ToHome::AllHere(shard) => return self.all_here(from, *shard),
         };
-        let outcome = self.at_home(joined, from, handle, &Said::Frame(message));
+        let outcome = self.at_home(from, handle, &Said::Frame(message));
         FrontSaid { outcome }.emit();
     }
 
     /// The front has named all attachments that it has in a shard.
-    fn all_here(&self, joined: &Joined, from: NodeIncarnation, shard: ShardId) {
-        for uid in joined.homes.shards.members(shard) {
-            self.at_attachment(joined, uid, |home, moment, port| {
+    fn all_here(self, from: NodeIncarnation, shard: ShardId) {
+        for uid in self.joined.homes.shards.members(shard) {
+            self.at_attachment(uid, |home, moment, port| {
                 home.not_here(from, moment, port);
             });
         }
@@ -67,76 +60,68 @@ impl Sessions {
 
     /// Calls an entry of an attachment that is here, if its shard is held.
     pub(super) fn at_attachment<'f>(
-        &self,
-        joined: &Joined,
+        self,
         uid: InstanceUid,
         act: impl FnOnce(&mut HomeAttachment, &HomeMoment<'_>, &mut FarPort<'_, 'f>),
     ) {
-        let Some(entry) = self.find(uid) else { return };
-        let mut locked = entry.lock(&self.counters);
-        let Some(epoch) = joined.homes.shards.held(uid) else { return };
+        let Some(entry) = self.sessions.find(uid) else { return };
+        let mut locked = entry.lock(&self.sessions.counters);
+        let Some(epoch) = self.joined.homes.shards.held(uid) else { return };
         if locked.is_over() || locked.far.is_none() {
             return;
         }
-        let follow_up = self.drive(Tenure { joined, epoch }, &mut locked, act);
+        let follow_up = self.drive(epoch, &mut locked, act);
         drop(locked);
-        self.follow_up(uid, follow_up);
+        self.sessions.follow_up(uid, follow_up);
     }
 
-    fn at_home(
-        &self,
-        joined: &Joined,
-        from: NodeIncarnation,
-        handle: Handle,
-        said: &Said<'_, '_>,
-    ) -> FrameOutcome {
+    fn at_home(self, from: NodeIncarnation, handle: Handle, said: &Said<'_, '_>) -> FrameOutcome {
         let uid = handle.uid;
         loop {
-            if !joined.homes.shards.may_speak(uid) {
-                let not_mine = ToFront::NotMine(handle, joined.ways.version());
-                joined.to_front(from, uid, &not_mine);
+            if !self.joined.homes.shards.may_speak(uid) {
+                let not_mine = ToFront::NotMine(handle, self.joined.ways.version());
+                self.joined.to_front(from, uid, &not_mine);
                 return FrameOutcome::NotMine;
             }
             let entry: Arc<SessionEntry> = if said.attaches() {
-                let Ok(entry) = self.find_or_open(uid) else {
-                    joined.to_front(from, uid, &ToFront::Later(handle));
+                let Ok(entry) = self.sessions.find_or_open(uid) else {
+                    self.joined.to_front(from, uid, &ToFront::Later(handle));
                     return FrameOutcome::NoRoom;
                 };
                 entry
             } else {
-                let Some(entry) = self.find(uid) else { return FrameOutcome::NoSession };
+                let Some(entry) = self.sessions.find(uid) else { return FrameOutcome::NoSession };
                 entry
             };
-            let mut locked = entry.lock(&self.counters);
+            let mut locked = entry.lock(&self.sessions.counters);
             if locked.is_over() {
                 // It has just gone from the table.
                 continue;
             }
-            let follow_up = match joined.homes.shards.held(uid) {
+            let follow_up = match self.joined.homes.shards.held(uid) {
                 Some(epoch) => {
-                    let tenure = Tenure { joined, epoch };
-                    self.hear(tenure, &mut locked, (from, handle), said)
+                    let at = ConnectionAt { front: from, connection: handle.connection };
+                    self.hear(epoch, &mut locked, at, said)
                 }
                 None => self.leave_if_new(&mut locked),
             };
             drop(locked);
-            self.follow_up(uid, follow_up);
-            if joined.homes.shards.may_speak(uid) {
+            self.sessions.follow_up(uid, follow_up);
+            if self.joined.homes.shards.may_speak(uid) {
                 return FrameOutcome::Taken;
             }
         }
     }
 
     fn hear(
-        &self,
-        tenure: Tenure<'_>,
+        self,
+        epoch: Epoch,
         locked: &mut LockedEntry<'_>,
-        (from, handle): (NodeIncarnation, Handle),
+        at: ConnectionAt,
         said: &Said<'_, '_>,
     ) -> FollowUp {
-        let at = ConnectionAt { front: from, connection: handle.connection };
-        self.drive(tenure, locked, |home, moment, port| match said {
-            Said::Heartbeats(entry) => home.heartbeats(from, entry, port),
+        self.drive(epoch, locked, |home, moment, port| match said {
+            Said::Heartbeats(entry) => home.heartbeats(at.front, entry, port),
             Said::Frame(ToHome::Attach(_, attach)) => home.attach(at, attach, moment, port),
             Said::Frame(ToHome::Message(_, message)) => home.message(at, message, port),
             Said::Frame(ToHome::Open(_)) => home.open(at, moment, port),
@@ -148,10 +133,12 @@ impl Sessions {
     }
 
     /// The shard was frozen, or left, after the session was made: it is as if it had not been.
-    fn leave_if_new(&self, locked: &mut LockedEntry<'_>) -> FollowUp {
+    fn leave_if_new(self, locked: &mut LockedEntry<'_>) -> FollowUp {
         if locked.far.is_some() {
             return FollowUp::NOTHING;
         }
-        self.apply(locked, EventContext::default(), |session, _, port| session.released(port)).1
+        self.sessions
+            .apply(locked, EventContext::default(), |session, _, port| session.released(port))
+            .1
     }
 }

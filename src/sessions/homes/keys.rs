@@ -8,6 +8,7 @@ use parking_lot::RwLockReadGuard;
 
 use super::super::Sessions;
 use super::super::contents::with_space;
+use super::{HomeSide, Homes};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, DigestKey, Digester};
 
@@ -37,34 +38,34 @@ impl Deref for DigesterInUse<'_> {
     }
 }
 
-impl Sessions {
-    /// From now on digests are taken with this key, which all nodes of the fleet share. Without a fleet the
-    /// process has a key of its own, and this changes nothing.
-    pub fn set_digest_key(&self, digest_key: DigestKey, secret_id: u64) {
-        if let Some(joined) = self.joined() {
-            let digester = Digester { key: digest_key, volatile: self.params.volatile.clone() };
-            *joined.homes.key.write() = KeyInUse { digester, secret_id };
+impl HomeSide<'_> {
+    /// From now on digests are taken with this key.
+    pub(in crate::sessions) fn set_digest_key(self, digest_key: &DigestKey, secret_id: u64) {
+        let volatile = self.sessions.params.volatile.clone();
+        let digester = Digester { key: digest_key.clone(), volatile };
+        *self.joined.homes.key.write() = KeyInUse { digester, secret_id };
+    }
+}
+
+impl<'a> DigesterInUse<'a> {
+    /// The one in use.
+    pub(in crate::sessions) fn of(sessions: &'a Sessions) -> Self {
+        match sessions.in_fleet() {
+            Some(fleet) => Self::Fleet(fleet.joined.homes.key.read()),
+            None => Self::Own(&sessions.digester),
         }
     }
+}
 
-    pub(in crate::sessions) fn digester(&self) -> DigesterInUse<'_> {
-        match self.joined() {
-            Some(joined) => DigesterInUse::Fleet(joined.homes.key.read()),
-            None => DigesterInUse::Own(&self.digester),
-        }
-    }
-
+impl Homes {
     /// The digests of a message's parts. Returns the id of the fleet's key, with which they are taken.
     pub(in crate::sessions) fn digest_report(
         &self,
         scan: &AgentScan<'_>,
         put: &mut dyn FnMut(u32, Digest),
     ) -> u64 {
-        let digester = self.digester();
-        with_space(|space| digester.report(scan, &mut space.digest, put));
-        match &digester {
-            DigesterInUse::Own(_) => 0,
-            DigesterInUse::Fleet(key) => key.secret_id,
-        }
+        let key = self.key.read();
+        with_space(|space| key.digester.report(scan, &mut space.digest, put));
+        key.secret_id
     }
 }

@@ -1,5 +1,5 @@
 //! The home's side of the fleet: the sessions of this node's shards, whose agents' connections end at fronts, here or
-//! at other nodes. What a front says comes in as frames ([`Sessions::from_node`](super::Sessions::from_node)); each
+//! at other nodes. What a front says comes in as frames ([`InFleet::from_node`](super::InFleet::from_node)); each
 //! becomes one call of the agent's `HomeAttachment`, whose session calls are carried out on the real session under
 //! its lock. Frames go out through [`Ways`](super::Ways), or by the loopback if the front is this node.
 //!
@@ -21,17 +21,25 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 pub(super) use far::{FarHome, FarWay};
-pub(super) use keys::KeyInUse;
+pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
 pub(super) use shards::Shards;
 
 use super::deadlines::Deadlines;
+use super::{Joined, Sessions};
 use crate::core::attachment::HomePolicy;
-use crate::ident::ConnectionId;
+use crate::ident::{ConnectionId, InstanceUid};
 
 /// See [`HomePolicy`]. A live agent answers a ping within a round trip; a stale connection does not at all.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 const CREDIT_BYTES: u32 = 256 << 10;
+
+/// The home's side at work: its shards, and the table of their sessions.
+#[derive(Clone, Copy)]
+pub(super) struct HomeSide<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
 
 /// What a node has as a home, beside the table of sessions.
 pub(super) struct Homes {
@@ -66,4 +74,14 @@ impl Homes {
     fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
     }
+}
+
+/// Whether something may be said to servers for this agent: in a fleet, its shard is here and stays.
+pub(super) fn may_speak(sessions: &Sessions, uid: InstanceUid) -> bool {
+    sessions.in_fleet().is_none_or(|fleet| fleet.joined.homes.shards.may_speak(uid))
+}
+
+/// Whether what a server says may change this agent's session.
+pub(super) fn takes_answers(sessions: &Sessions, uid: InstanceUid) -> bool {
+    sessions.in_fleet().is_none_or(|fleet| fleet.joined.homes.shards.takes_answers(uid))
 }

@@ -39,7 +39,11 @@ impl HomeBench {
     }
 
     fn install(&self, number: u64) {
-        ShardId::all().for_each(|shard| self.bench.sessions.install(shard, epoch(number)));
+        ShardId::all().for_each(|shard| self.fleet().install(shard, epoch(number)));
+    }
+
+    fn fleet(&self) -> InFleet<'_> {
+        self.bench.sessions.in_fleet().unwrap()
     }
 
     /// Sessions whose agents are there, and away.
@@ -97,7 +101,7 @@ impl<'a> Front<'a> {
     fn says(&self, message: &ToHome<'_>) -> Vec<Heard> {
         let mut frame = Vec::new();
         message.encode(&mut frame);
-        self.home.bench.sessions.from_node(node(self.node), &frame).unwrap();
+        self.home.fleet().from_node(node(self.node), &frame).unwrap();
         self.hears()
     }
 
@@ -318,7 +322,7 @@ fn parts_that_are_not_known_are_asked_for_and_the_known_come_from_the_store() {
 fn digests_by_another_key_are_worth_nothing() {
     let home = HomeBench::new();
     let mut front = settled(&home, 1, (2, 5));
-    home.bench.sessions.set_digest_key(DigestKey::derive(b"another"), 2);
+    home.fleet().set_digest_key(&DigestKey::derive(b"another"), 2);
     front.carries = FieldSet::EMPTY;
     let heard = front.message(1, &state());
     assert!(matches!(heard[..], [Heard::Needs(_)]));
@@ -433,22 +437,22 @@ fn a_shard_that_is_frozen_or_gone_takes_nothing_and_says_nothing() {
     let mut front = settled(&home, 1, (2, 5));
     let shard = shard_of(uid(1));
     front.message(1, &changed(1));
-    assert!(!home.bench.sessions.is_settled(shard));
-    home.bench.sessions.freeze(shard);
+    assert!(!home.fleet().is_settled(shard));
+    home.fleet().freeze(shard);
     home.bench.says(1, &ServerToAgent::default());
     assert_eq!(front.hears(), [Heard::Answer(ack(1))], "answers are taken");
-    assert!(home.bench.sessions.is_settled(shard));
+    assert!(home.fleet().is_settled(shard));
     home.bench.sent();
     assert_eq!(front.message(2, &changed(2)), [Heard::NotMine]);
     assert_eq!(front.attaches_again(), [Heard::NotMine]);
     home.bench.relink();
     assert_eq!(home.told(), []);
-    home.bench.sessions.unfreeze(shard);
+    home.fleet().unfreeze(shard);
     let told = home.told();
     assert!(told.len() == 1, "the agent is introduced to the new incarnation: {told:?}");
     let heard = front.attaches_again();
     assert!(matches!(heard[..], [Heard::Attached(_)]), "{heard:?}");
-    home.bench.sessions.release(shard);
+    home.fleet().release(shard);
     home.bench.assert_empty();
     assert_eq!((front.hears(), home.told()), (vec![], vec![]), "it goes without a word");
     assert_eq!(front.attaches_again(), [Heard::NotMine]);
@@ -484,7 +488,7 @@ fn a_front_that_is_back_names_what_it_has_and_the_rest_is_lost() {
     let home = HomeBench::new();
     let mut stays = settled(&home, 1, (2, 5));
     let goes = settled(&home, 2, (2, 6));
-    home.bench.sessions.node_lost(node(2));
+    home.fleet().node_lost(node(2));
     home.bench.says(1, &offer(b"a"));
     assert_eq!(stays.hears(), [], "its front is out of reach");
     assert_eq!(home.sessions(), (2, 0));
@@ -494,7 +498,7 @@ fn a_front_that_is_back_names_what_it_has_and_the_rest_is_lost() {
         goes.says(&ToHome::AllHere(shard_of(uid(agent))));
     }
     assert_eq!(home.sessions(), (1, 1));
-    home.bench.sessions.node_gone(node(2));
+    home.fleet().node_gone(node(2));
     assert_eq!(home.sessions(), (0, 2));
     assert_eq!(home.info(1).full_state, FullState::Wanted, "what it may have held is lost");
     assert_eq!(home.info(2).full_state, FullState::Reported);
@@ -504,7 +508,7 @@ fn a_front_that_is_back_names_what_it_has_and_the_rest_is_lost() {
 fn a_front_out_of_reach_has_half_an_hour() {
     let home = HomeBench::new();
     let _front = settled(&home, 1, (2, 5));
-    home.bench.sessions.node_lost(node(2));
+    home.fleet().node_lost(node(2));
     let minutes = |count: u64| clock::now() + Duration::from_secs(60 * count);
     home.bench.sessions.sweep(minutes(29));
     assert_eq!(home.sessions(), (1, 0));

@@ -28,10 +28,14 @@ impl FrontBench {
         it
     }
 
+    fn fleet(&self) -> InFleet<'_> {
+        self.bench.sessions.in_fleet().unwrap()
+    }
+
     /// All shards have this home and tenure from now on.
     fn moves(&self, home: Option<(u64, u64)>) {
         self.ways.set_home(home);
-        self.bench.sessions.homes_changed();
+        self.fleet().homes_changed();
     }
 
     /// The home says this of the agent's latest connection.
@@ -43,13 +47,12 @@ impl FrontBench {
     fn home_says_of(&self, handle: Handle, message: impl FnOnce(Handle) -> ToFront<'static>) {
         let mut frame = Vec::new();
         message(handle).encode(&mut frame);
-        self.bench.sessions.from_node(node(HOME), &frame).unwrap();
+        self.fleet().from_node(node(HOME), &frame).unwrap();
     }
 
     /// The name of the agent's latest connection.
     fn handle(&self, n: u8) -> Handle {
-        let joined = self.bench.sessions.joined().unwrap();
-        joined.fronts.latest_handle(uid(n)).unwrap()
+        self.fleet().joined.fronts.latest_handle(uid(n)).unwrap()
     }
 
     /// An agent that is attached, and has the answer to its first report.

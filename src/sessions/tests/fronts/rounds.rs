@@ -70,8 +70,8 @@ async fn a_home_hears_when_all_of_a_shard_were_named() {
     bench.bench.sessions.sweep(clock::now());
     assert_eq!(count(&bench.ways.sent_to(3), "all here"), usize::from(SHARDS));
     // The link is lost and is back: all is said again, whatever was there before.
-    bench.bench.sessions.node_lost(node(3));
-    bench.bench.sessions.node_reached(node(3));
+    bench.fleet().node_lost(node(3));
+    bench.fleet().node_reached(node(3));
     tokio::time::advance(Duration::from_millis(600)).await;
     for _ in 0..2 {
         bench.bench.sessions.sweep(clock::now());

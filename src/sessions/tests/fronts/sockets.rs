@@ -186,10 +186,10 @@ fn an_agent_is_read_only_while_there_is_room_for_what_it_says() {
     agent.woken.is_set();
     bench.home_says(1, |handle| ToFront::Confirmed(handle, 2));
     assert!(may_read(&agent) && agent.woken.is_set());
-    let held = bench.bench.sessions.joined().unwrap().fronts.held_bytes();
+    let held = bench.fleet().joined.fronts.held_bytes();
     assert!(held > 0);
     bench.home_says(1, move |handle| ToFront::Confirmed(handle, said));
-    assert_eq!(bench.bench.sessions.joined().unwrap().fronts.held_bytes(), 0);
+    assert_eq!(bench.fleet().joined.fronts.held_bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
