@@ -1,29 +1,14 @@
-//! What a node has beside its table once it is one of a fleet: the ways to the others, and the way from its own fronts
-//! to its own homes. Without it the node is alone, and its agents' connections stand directly at their sessions.
+//! What the fleet brings about, on a node that is one of it: each event goes to the front's side, the home's, or both.
 
 use std::sync::Arc;
 
 use super::fronts::{FrontSide, Fronts};
 use super::loopback::{Loopback, Side};
-use super::{Sessions, Ways};
+use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
 use crate::core::node_link::ToFront;
 use crate::core::ownership::NodeIncarnation;
 use crate::ident::InstanceUid;
-
-/// See the module's text.
-pub(super) struct Joined {
-    pub(super) ways: Arc<dyn Ways>,
-    pub(super) loopback: Loopback,
-    pub(super) fronts: Fronts,
-}
-
-/// The table of a node that is one of a fleet. What the fleet brings about comes in here.
-#[derive(Clone, Copy)]
-pub struct InFleet<'a> {
-    pub(super) sessions: &'a Sessions,
-    pub(super) joined: &'a Joined,
-}
 
 impl Sessions {
     /// The node is one of a fleet. Called at most once, before agents are admitted: later calls change nothing.

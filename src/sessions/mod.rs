@@ -51,7 +51,6 @@ pub use crate::core::session::{
 };
 pub use agents::Rejected;
 pub use attachment::Attachment;
-pub use joined::InFleet;
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 pub use uplink::Uplink;
@@ -69,7 +68,8 @@ use carrier::{Carrier, FollowUp};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
-use joined::Joined;
+use fronts::Fronts;
+use loopback::Loopback;
 use params::SessionsParams;
 use table::Table;
 
@@ -96,6 +96,23 @@ pub struct Sessions {
     excused: Mutex<Option<Instant>>,
     /// See [`Sessions::join_fleet`].
     joined: OnceLock<Joined>,
+}
+
+/// What a node has beside its table once it is one of a fleet. Without it the node is alone, and its agents'
+/// connections stand directly at their sessions.
+struct Joined {
+    /// To the other nodes.
+    ways: Arc<dyn Ways>,
+    /// From this node's fronts to its homes, and back.
+    loopback: Loopback,
+    fronts: Fronts,
+}
+
+/// The table of a node that is one of a fleet: see `joined`.
+#[derive(Clone, Copy)]
+pub struct InFleet<'a> {
+    sessions: &'a Sessions,
+    joined: &'a Joined,
 }
 
 impl Sessions {

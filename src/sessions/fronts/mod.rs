@@ -27,10 +27,9 @@ mod tasks;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Sessions;
 use super::deadlines::Deadlines;
-use super::joined::{InFleet, Joined};
 use super::params::SessionsParams;
+use super::{InFleet, Joined, Sessions};
 use crate::core::attachment::FrontPolicy;
 use crate::core::node_link::Handle;
 use crate::ident::{ConnectionId, InstanceUid};
