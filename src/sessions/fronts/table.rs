@@ -1,8 +1,8 @@
 //! All connections of this front, by shard; and where each shard's home is, as far as this front has been told.
 //!
 //! A **turn** begins when a shard's home changes, comes into reach or goes out of it. Each connection notes the turn
-//! that it has been told of, so that it hears of each once, whoever gets to it first: its agent or the round that
-//! `reach` makes.
+//! that it has been told of, so that it hears of each once: before its agent's next message, or in the round that
+//! `reach` makes, if that comes first.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
