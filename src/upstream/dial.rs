@@ -114,7 +114,6 @@ pub(super) struct Endpoint {
     /// The scheme that reaches the server if it speaks plain text.
     plain: &'static str,
     timeout: Duration,
-    unconfirmed_max: Option<Duration>,
     voice: Arc<Voice>,
 }
 
@@ -154,7 +153,6 @@ impl Endpoint {
             tls,
             plain: if matches!(server.mode, Mode::Http { .. }) { "http" } else { "ws" },
             timeout: all.dial_timeout,
-            unconfirmed_max: all.unconfirmed_max,
             voice: Arc::clone(voice),
         })
     }
@@ -186,10 +184,8 @@ impl Endpoint {
             .await
             .map_err(DialError::Connect)?;
         socket.set_nodelay(true).map_err(DialError::Connect)?;
-        if self.unconfirmed_max.is_some() {
-            SockRef::from(&socket)
-                .set_tcp_user_timeout(self.unconfirmed_max)
-                .map_err(DialError::Connect)?;
+        if let Some(most) = self.voice.unconfirmed_max() {
+            SockRef::from(&socket).set_tcp_user_timeout(Some(most)).map_err(DialError::Connect)?;
         }
         let socket = GatedStream::new(socket, right);
         Ok(match &self.tls {

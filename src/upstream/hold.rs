@@ -1,6 +1,7 @@
 //! What follows for servers and sessions when the right to speak is lost or returns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Upstream;
 use super::voice::{Right, SpeakGate};
@@ -11,9 +12,11 @@ use crate::sessions::Sessions;
 use crate::telemetry::events::upstream::Silence;
 
 impl Upstream {
-    /// Has every write to a server ask this gate first. Called before [`Upstream::start`].
-    pub fn set_gate(&self, gate: Arc<dyn SpeakGate>) {
-        self.servers().voice.set_gate(gate);
+    /// The node is one of a fleet: every write to a server asks this gate first, and a connection ends when a
+    /// server's machine has left bytes unconfirmed for a third of the lease time. What a stopped machine has given to
+    /// its system must not arrive long after others speak for its agents. Called before [`Upstream::start`].
+    pub fn join_fleet(&self, gate: Arc<dyn SpeakGate>, lease_time: Duration) {
+        self.servers().voice.join_fleet(gate, lease_time / 3);
     }
 
     /// Why the node must hold still towards servers; `None`: it may speak. Agents are served all the same, and what

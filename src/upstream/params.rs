@@ -90,10 +90,6 @@ pub struct UpstreamParams {
     pub ping_interval: Duration,
     /// Silence after that ping which makes the link dead.
     pub ping_timeout: Duration,
-    /// How long bytes may stay unconfirmed by a server's machine before the connection ends
-    /// (`TCP_USER_TIMEOUT`); `None`: as long as the system likes. In a fleet a third of the lease time: what a
-    /// stopped machine has given to its system must not arrive after others speak for its agents.
-    pub unconfirmed_max: Option<Duration>,
 }
 
 impl UpstreamParams {
@@ -125,7 +121,6 @@ impl Default for UpstreamParams {
             message_bytes_max: 64 << 20,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
-            unconfirmed_max: None,
         }
     }
 }

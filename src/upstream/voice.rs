@@ -29,12 +29,18 @@ pub trait SpeakGate: Send + Sync + 'static {
 /// See the module's text.
 #[derive(Default)]
 pub(super) struct Voice {
-    gate: OnceLock<Arc<dyn SpeakGate>>,
+    fleet: OnceLock<FleetRules>,
     holds_still: AtomicBool,
     told: watch::Sender<Told>,
 }
 
-/// What tasks are told, as counts, so that a change and its opposite show even if nobody looked in between.
+/// What holds for the connections of a node that is one of a fleet.
+struct FleetRules {
+    gate: Arc<dyn SpeakGate>,
+    unconfirmed_max: Duration,
+}
+
+/// What tasks are told, as counts, so that a change shows even if its opposite follows at once.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
     holds_still: bool,
@@ -45,9 +51,15 @@ struct Told {
 }
 
 impl Voice {
-    /// Sets the gate that every write asks. Only the first one counts.
-    pub(super) fn set_gate(&self, gate: Arc<dyn SpeakGate>) {
-        let _ = self.gate.set(gate);
+    /// Sets the gate that every write asks, and how long bytes may stay unconfirmed. Only the first call counts.
+    pub(super) fn join_fleet(&self, gate: Arc<dyn SpeakGate>, unconfirmed_max: Duration) {
+        let _ = self.fleet.set(FleetRules { gate, unconfirmed_max });
+    }
+
+    /// How long bytes may stay unconfirmed before their connection ends (`TCP_USER_TIMEOUT`); `None`: as long as
+    /// the system likes.
+    pub(super) fn unconfirmed_max(&self) -> Option<Duration> {
+        self.fleet.get().map(|fleet| fleet.unconfirmed_max)
     }
 
     /// Whether the node has been told to hold still.
@@ -57,7 +69,7 @@ impl Voice {
 
     /// Whether a word may go to a server now.
     pub(super) fn may_speak(&self) -> bool {
-        !self.holds_still() && self.gate.get().is_none_or(|gate| gate.may_write())
+        !self.holds_still() && self.fleet.get().is_none_or(|fleet| fleet.gate.may_write())
     }
 
     /// From here on the node holds still.
@@ -245,7 +257,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_shut_gate_is_asked_again() {
         let (voice, gate) = (Arc::new(Voice::default()), Arc::new(Gate::default()));
-        voice.set_gate(Arc::clone(&gate) as _);
+        voice.join_fleet(Arc::clone(&gate) as _, Duration::from_secs(1));
         let mut right = voice.listen();
         assert!(!right.may_write());
         let opens = async {
@@ -261,7 +273,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (voice, gate) = (Arc::new(Voice::default()), Arc::new(Gate::default()));
         gate.0.store(true, Ordering::Relaxed);
-        voice.set_gate(Arc::clone(&gate) as _);
+        voice.join_fleet(Arc::clone(&gate) as _, Duration::from_secs(1));
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut stream = GatedStream::new(socket, voice.listen());
         let (mut server, _) = listener.accept().await.unwrap();

@@ -50,12 +50,11 @@ impl Node {
         let params = UpstreamParams {
             servers: vec![server],
             backoff_initial: Duration::from_millis(20),
-            unconfirmed_max: Some(Duration::from_secs(20)),
             ..UpstreamParams::default()
         };
         let upstream = Upstream::new(params).unwrap_or_else(|(_, fault)| panic!("{fault}"));
         if let Some(gate) = gate {
-            upstream.set_gate(gate);
+            upstream.join_fleet(gate, Duration::from_secs(10));
         }
         let key = DigestKey::derive(&[1; 32]);
         let sessions =
