@@ -30,6 +30,7 @@ label_for! {
         TooBig = "too_big",
         Unhealthy = "unhealthy",
         Released = "released",
+        HoldsStill = "holds_still",
     }
 }
 
