@@ -15,8 +15,9 @@ pub struct SessionsSent {
 
 /// See the module's text. Each call returns at once.
 pub trait DataPlane: Send + Sync + 'static {
-    /// This node is the shard's home from now on. `prepared`: its sessions have been received.
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool);
+    /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
+    /// are here: if those of a later attempt have begun to come since, nothing counts.
+    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool;
 
     /// It is the shard's home no longer: its sessions leave without a word to any server.
     fn release(&self, shard: ShardId);
@@ -40,9 +41,11 @@ pub trait DataPlane: Send + Sync + 'static {
     fn unfreeze(&self, shard: ShardId);
 
     /// The sessions of this shard come from that node. Some may have come before: they take other streams than
-    /// what nodes say of shards. Of an earlier attempt all are void once one of a later attempt has come. Returns
-    /// whether all are here.
-    fn receive(&self, shard: ShardId, from: NodeIncarnation) -> bool;
+    /// what nodes say of shards. Of an earlier attempt all are void once one of a later attempt has come.
+    fn receive(&self, shard: ShardId, from: NodeIncarnation);
+
+    /// Whether all sessions of a shard are here that this node receives.
+    fn has_received(&self, shard: ShardId) -> bool;
 
     /// The sessions that have come are void.
     fn discard(&self, shard: ShardId);

@@ -145,6 +145,12 @@ impl FleetTask {
     }
 
     fn take(&mut self, event: NodeEvent) -> Next {
+        // What had come may be void by now, or have been told too early.
+        if let (NodeEvent::Received(shard), Some(plane)) = (&event, &self.fleet.plane)
+            && !plane.has_received(*shard)
+        {
+            return Next::GoOn;
+        }
         let mut effects = Vec::new();
         self.fleet.handle(event, &mut effects);
         let mut next = Next::GoOn;
@@ -191,44 +197,42 @@ impl FleetTask {
     }
 
     fn move_shard(&mut self, effect: &NodeEffect) {
-        let (shard, step) = match *effect {
-            NodeEffect::Install { shard, prepared: true, .. } => (shard, ShardStep::HandedToUs),
-            NodeEffect::Install { shard, .. } => (shard, ShardStep::TakenOver),
-            NodeEffect::Release(shard) => (shard, ShardStep::Released),
-            NodeEffect::Freeze { shard, .. } => (shard, ShardStep::Frozen),
-            NodeEffect::Unfreeze(shard) => (shard, ShardStep::Unfrozen),
-            NodeEffect::Receive { shard, .. } => (shard, ShardStep::Receiving),
-            NodeEffect::Discard(shard) => (shard, ShardStep::Discarded),
-            _ => return,
-        };
-        events::ShardStepped { shard, step }.emit();
         let Some(plane) = &self.fleet.plane else { return };
-        match *effect {
-            NodeEffect::Install { epoch, prepared, .. } => {
+        let (shard, step) = match *effect {
+            NodeEffect::Install { shard, epoch, prepared } => {
                 self.held.insert(shard);
-                plane.install(shard, epoch, prepared);
+                let is_whole = plane.install(shard, epoch, prepared);
+                (shard, if is_whole { ShardStep::HandedToUs } else { ShardStep::TakenOver })
             }
-            NodeEffect::Release(_) => {
+            NodeEffect::Release(shard) => {
                 self.held.remove(&shard);
                 self.sessions_out.end(shard);
                 plane.release(shard);
+                (shard, ShardStep::Released)
             }
-            NodeEffect::Freeze { to, .. } => {
+            NodeEffect::Freeze { shard, to } => {
                 plane.freeze(shard);
                 self.sessions_out.begin(&self.fleet, plane, shard, to);
+                (shard, ShardStep::Frozen)
             }
-            NodeEffect::Unfreeze(_) => {
+            NodeEffect::Unfreeze(shard) => {
                 self.sessions_out.end(shard);
                 plane.unfreeze(shard);
+                (shard, ShardStep::Unfrozen)
             }
-            NodeEffect::Receive { from, .. } => {
-                if plane.receive(shard, from) {
-                    self.fleet.tell(NodeEvent::Received(shard));
-                }
+            NodeEffect::Receive { shard, from } => {
+                plane.receive(shard, from);
+                // They may all have come before.
+                self.fleet.tell(NodeEvent::Received(shard));
+                (shard, ShardStep::Receiving)
             }
-            NodeEffect::Discard(_) => plane.discard(shard),
-            _ => {}
-        }
+            NodeEffect::Discard(shard) => {
+                plane.discard(shard);
+                (shard, ShardStep::Discarded)
+            }
+            _ => return,
+        };
+        events::ShardStepped { shard, step }.emit();
     }
 
     fn call_store(&mut self, id: CallId, call: StoreCall, deadline: Duration) {

@@ -114,16 +114,16 @@ impl Noted {
 }
 
 impl DataPlane for Notebook {
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) {
+    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let mut noted = self.noted.lock();
         let new = noted.held.insert(shard, epoch).is_none();
         noted.check(new, || format!("{shard:?} is installed twice"));
         let coming = noted.coming.remove(&shard);
-        if prepared {
-            let whole = coming.is_some_and(|coming| coming.is_whole());
-            noted.check(whole, || format!("{shard:?} is installed before its sessions are here"));
+        let is_whole = prepared && coming.is_some_and(|coming| coming.is_whole());
+        if is_whole {
             noted.handed.insert(shard);
         }
+        is_whole
     }
 
     fn release(&self, shard: ShardId) {
@@ -173,8 +173,12 @@ impl DataPlane for Notebook {
         self.noted.lock().frozen.remove(&shard);
     }
 
-    fn receive(&self, shard: ShardId, _: NodeIncarnation) -> bool {
-        self.noted.lock().coming.entry(shard).or_default().is_whole()
+    fn receive(&self, shard: ShardId, _: NodeIncarnation) {
+        self.noted.lock().coming.entry(shard).or_default();
+    }
+
+    fn has_received(&self, shard: ShardId) -> bool {
+        self.noted.lock().coming.get(&shard).is_some_and(Coming::is_whole)
     }
 
     /// The number of the attempt stays: what is left of it may be under way.
