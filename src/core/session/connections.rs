@@ -30,8 +30,7 @@ impl Session {
     ) -> Opened {
         let before = self.attendance.presence();
         let replaces = self.attendance.is_connected() && !self.attendance.is_on(connection);
-        let live = self.cold.as_ref().map(|cold| cold.live);
-        if replaces && live.is_some_and(|live| live.is_cloned(moment.now)) {
+        if replaces && self.is_cloned(moment.now) {
             return Opened::Cloned;
         }
         let mut work = Work::of(self, moment, port);
@@ -46,6 +45,11 @@ impl Session {
         }
         work.take_over();
         Opened::Admitted
+    }
+
+    /// Two live agents use this uid: while one is connected, another connection is refused (R10).
+    pub fn is_cloned(&self, now: Instant) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.live.is_cloned(now))
     }
 
     /// A plain-HTTP request speaks for this agent. One that still waits is answered by the gateway: an agent

@@ -67,6 +67,7 @@ pub use late_replies::{LateReplies, LateReply};
 pub use mailbox::MailboxRecord;
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
+pub(crate) use parts::reports_map;
 pub use permit_granted::PermitUse;
 pub use permits::{ClassSet, PermitsRecord};
 pub use polling::{Polled, Probe};
