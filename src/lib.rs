@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod core;
 mod edge;
+pub mod fleet;
 pub mod gateway;
 pub mod ident;
 pub mod mutation;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fronts::{FrontSide, Fronts};
 use super::homes::{HomeSide, Homes, KeyInUse};
-use super::loopback::{Loopback, Side};
+use super::loopback::{Loopback, LoopbackSide};
 use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
 use crate::core::node_link::{ToFront, ToHome};
@@ -32,7 +32,7 @@ impl Joined {
     /// Sends a frame to a front on this agent's stream. Frames for this node are handled once the loopback is drained.
     pub(super) fn to_front(&self, front: NodeIncarnation, uid: InstanceUid, message: &ToFront<'_>) {
         if front == self.ways.me() {
-            self.loopback.push(uid, Side::Front, |out| message.encode(out));
+            self.loopback.push(uid, LoopbackSide::Front, |out| message.encode(out));
         } else {
             // Without a link the frame is lost: the front attaches anew once there is one.
             self.ways.send(front, uid, &mut |out| message.encode(out));

@@ -33,7 +33,7 @@ const SPARE_BYTES_MAX: usize = 4 << 10;
 
 /// For which side of an attachment a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum LoopbackSide {
     /// A `ToHome`.
     Home,
     /// A `ToFront`.
@@ -55,7 +55,7 @@ struct LoopbackQueue {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    frames: VecDeque<(InstanceUid, Side, Vec<u8>)>,
+    frames: VecDeque<(InstanceUid, LoopbackSide, Vec<u8>)>,
     bytes: usize,
     /// A thread handles the frames.
     is_handled: bool,
@@ -78,7 +78,12 @@ impl Loopback {
 
     /// Takes a frame of this agent's, which `write` writes. A frame that says something of many agents goes
     /// for one agent alone. May be called with locks held; [`Loopback::drain`] follows once they are given back.
-    pub(super) fn push(&self, uid: InstanceUid, to: Side, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn push(
+        &self,
+        uid: InstanceUid,
+        to: LoopbackSide,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut state = self.queues[usize::from(Self::place(uid))].state.lock();
         let mut frame = state.spare.pop().unwrap_or_default();
         write(&mut frame);
@@ -88,7 +93,11 @@ impl Loopback {
 
     /// Has all frames of this agent's queue handled, by this thread or by the one that is at it. Called without
     /// locks; from within `handle` it returns at once, and the frames are handled before the outer call returns.
-    pub(super) fn drain(&self, uid: InstanceUid, handle: impl Fn(InstanceUid, Side, &[u8])) {
+    pub(super) fn drain(
+        &self,
+        uid: InstanceUid,
+        handle: impl Fn(InstanceUid, LoopbackSide, &[u8]),
+    ) {
         let place = Self::place(uid);
         if let Some(marked) = MARKED.get() {
             return MARKED.set(Some(marked | 1 << place));
@@ -124,7 +133,7 @@ impl Drop for AtWork {
 }
 
 impl LoopbackQueue {
-    fn drain(&self, handle: &impl Fn(InstanceUid, Side, &[u8])) {
+    fn drain(&self, handle: &impl Fn(InstanceUid, LoopbackSide, &[u8])) {
         let mut state = self.state.lock();
         if state.is_handled {
             while state.is_handled && state.is_full() {
@@ -184,7 +193,7 @@ mod tests {
         InstanceUid::from_bytes([n; 16])
     }
 
-    fn put(loopback: &Loopback, n: u8, to: Side, byte: u8) {
+    fn put(loopback: &Loopback, n: u8, to: LoopbackSide, byte: u8) {
         loopback.push(uid(n), to, |out| out.push(byte));
     }
 
@@ -192,19 +201,19 @@ mod tests {
     fn frames_come_in_order_and_none_within_another() {
         let loopback = Loopback::new();
         let (seen, depth) = (Mutex::new(Vec::new()), Cell::new(0));
-        let handle = |of: InstanceUid, to: Side, frame: &[u8]| {
+        let handle = |of: InstanceUid, to: LoopbackSide, frame: &[u8]| {
             assert_eq!(depth.replace(1), 0, "a frame is handled while another is");
             seen.lock().push((of, to, frame.to_vec()));
-            if to == Side::Home && frame[0] < 3 {
-                put(&loopback, 1, Side::Front, frame[0] + 10);
-                put(&loopback, 2, Side::Front, frame[0] + 20);
+            if to == LoopbackSide::Home && frame[0] < 3 {
+                put(&loopback, 1, LoopbackSide::Front, frame[0] + 10);
+                put(&loopback, 2, LoopbackSide::Front, frame[0] + 20);
                 loopback.drain(uid(1), |_, _, _| panic!("the outer call does it"));
                 loopback.drain(uid(2), |_, _, _| panic!("the outer call does it"));
             }
             depth.set(0);
         };
-        put(&loopback, 1, Side::Home, 1);
-        put(&loopback, 1, Side::Home, 2);
+        put(&loopback, 1, LoopbackSide::Home, 1);
+        put(&loopback, 1, LoopbackSide::Home, 2);
         loopback.drain(uid(1), handle);
         let of = |n: u8| -> Vec<u8> {
             let seen = seen.lock();
@@ -226,7 +235,7 @@ mod tests {
             std::thread::spawn(move || {
                 for number in 0..EACH {
                     // All in one queue: their first bytes tell them apart.
-                    loopback.push(uid(7), Side::Home, |out| {
+                    loopback.push(uid(7), LoopbackSide::Home, |out| {
                         out.push(n);
                         out.extend_from_slice(&number.to_le_bytes());
                     });
@@ -246,8 +255,8 @@ mod tests {
     #[test]
     fn a_panic_holds_up_one_frame() {
         let loopback = Loopback::new();
-        put(&loopback, 1, Side::Home, 1);
-        put(&loopback, 1, Side::Home, 2);
+        put(&loopback, 1, LoopbackSide::Home, 1);
+        put(&loopback, 1, LoopbackSide::Home, 2);
         let fails = || loopback.drain(uid(1), |_, _, _| panic!("on purpose"));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(fails)).is_err());
         let seen = Cell::new(0);

@@ -48,6 +48,10 @@ pub struct SessionFigures {
     pub server_bytes: usize,
     /// The agent was ordered to another node, which may speak for it by now.
     pub drains: bool,
+    /// The server has answered everything.
+    pub is_answered: bool,
+    /// The agent has said nothing yet.
+    pub is_unheard: bool,
 }
 
 impl Session {
@@ -78,22 +82,14 @@ impl Session {
             agent_bytes: cold.map_or(0, |cold| cold.mailbox.bytes()),
             server_bytes: cold.map_or(0, |cold| cold.one_shots.bytes()),
             drains: self.drains,
+            is_answered: self.outstanding.unanswered() == 0,
+            is_unheard: self.numbers.agent().is_none(),
         }
     }
 
     /// The agent's uid, in the agent's own form.
     pub const fn uid(&self) -> InstanceUid {
         self.uid
-    }
-
-    /// Messages that the server has yet to answer.
-    pub const fn unanswered(&self) -> u32 {
-        self.outstanding.unanswered()
-    }
-
-    /// Whether the agent has said nothing yet.
-    pub const fn is_unheard(&self) -> bool {
-        self.numbers.agent().is_none()
     }
 
     /// When the server last heard of the agent: a node that drains lets the longest unheard go first.

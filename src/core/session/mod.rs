@@ -58,6 +58,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
+pub use at_front::{AtFront, has_reported};
 pub use connections::Opened;
 pub use delta::ReportDigests;
 pub use drain::Forgets;

@@ -19,7 +19,7 @@ use crate::opamp::splice::{self, Additions};
 use crate::sessions::Joined;
 use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
 use crate::sessions::fresh_uid::fresh_uid;
-use crate::sessions::loopback::Side;
+use crate::sessions::loopback::LoopbackSide;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::telemetry::events::fronts::{AttachmentClosed, FrontPinged};
 use crate::telemetry::events::sessions::Replied;
@@ -182,7 +182,7 @@ impl Joined {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) {
         if home == self.ways.me() {
-            self.loopback.push(uid, Side::Home, write);
+            self.loopback.push(uid, LoopbackSide::Home, write);
         } else {
             // A link without room is closed, and the connection attaches again on the next one.
             self.ways.send(home, uid, write);

@@ -85,7 +85,7 @@ impl HomeSide<'_> {
             }
             SessionCall::Message(report) => done(self.take(locked, &report)),
             SessionCall::Heartbeats(last) => done(self.tell(locked, |session, moment, port| {
-                session.heartbeats_answered(last, moment, port);
+                session.at_front().heartbeats_answered(last, moment, port);
             })),
             SessionCall::Missed => done(self.miss(locked)),
             SessionCall::Heard => {
@@ -113,7 +113,7 @@ impl HomeSide<'_> {
     }
 
     fn miss(self, locked: &mut LockedEntry<'_>) -> FollowUp {
-        self.tell(locked, |session, moment, port| session.missed(moment, port))
+        self.tell(locked, |session, moment, port| session.at_front().missed(moment, port))
     }
 
     /// A connection has the session from now on. `gap`: something before it is lost; `unwritten`: something for the
@@ -124,7 +124,7 @@ impl HomeSide<'_> {
         newcomer: &Newcomer,
         (gap, unwritten): (bool, bool),
     ) -> (CallOutcome, FollowUp) {
-        let is_unknown = locked.session.is_unheard();
+        let is_unknown = locked.session.figures().is_unheard;
         let event = EventContext { former: Some(unwritten), ..EventContext::default() };
         let (connection, mut follow_up) = match newcomer.transport {
             AgentConnection::WebSocket => {

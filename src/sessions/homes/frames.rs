@@ -146,7 +146,9 @@ impl HomeSide<'_> {
             return FollowUp::NOTHING;
         }
         self.sessions
-            .apply(locked, EventContext::default(), |session, _, port| session.released(port))
+            .apply(locked, EventContext::default(), |session, _, port| {
+                session.at_front().released(port)
+            })
             .1
     }
 }

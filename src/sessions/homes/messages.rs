@@ -3,7 +3,7 @@
 
 use super::super::contents::Contents;
 use crate::core::node_link::{AgentReport, PartDigests};
-use crate::core::session::{Session, reports_map};
+use crate::core::session::{Session, has_reported, reports_map};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
 use crate::opamp::field_set::FieldSet;
@@ -66,7 +66,7 @@ fn is_known(
     secret_id: u64,
     session: &Session,
 ) -> bool {
-    usable_digests(report, secret_id).is_some() && session.has_reported(part, digest)
+    usable_digests(report, secret_id).is_some() && has_reported(session, part, digest)
 }
 
 /// Equal for equal digests of the same parts, in place of a hash of the message's bytes.

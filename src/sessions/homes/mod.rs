@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 pub(super) use far::{FarHome, FarWay};
 pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
-pub(super) use shards::Shards;
+pub(super) use shards::HomeShards;
 
 use super::deadlines::Deadlines;
 use super::{Joined, Sessions};
@@ -43,7 +43,7 @@ pub(super) struct HomeSide<'a> {
 
 /// What a node has as a home, beside the table of sessions.
 pub(super) struct Homes {
-    pub(super) shards: Shards,
+    pub(super) shards: HomeShards,
     pub(super) key: RwLock<KeyInUse>,
     /// When to look at attachments.
     pub(super) deadlines: Deadlines,
@@ -57,7 +57,7 @@ pub(super) struct Homes {
 impl Homes {
     pub(super) fn new(key: KeyInUse) -> Self {
         Self {
-            shards: Shards::new(),
+            shards: HomeShards::new(),
             key: RwLock::new(key),
             deadlines: Deadlines::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },

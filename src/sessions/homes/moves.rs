@@ -1,4 +1,4 @@
-//! Shards that come and go. What becomes of their sessions at the other node is that node's business.
+//! HomeShards that come and go. What becomes of their sessions at the other node is that node's business.
 
 use super::super::carrier::EventContext;
 use super::HomeSide;
@@ -29,8 +29,9 @@ impl HomeSide<'_> {
             return;
         }
         let event = EventContext { former: Some(false), ..EventContext::default() };
-        let ((), follow_up) =
-            self.sessions.apply(&mut locked, event, |session, _, port| session.released(port));
+        let ((), follow_up) = self
+            .sessions
+            .apply(&mut locked, event, |session, _, port| session.at_front().released(port));
         drop(locked);
         self.sessions.follow_up(uid, follow_up);
     }
@@ -60,7 +61,7 @@ impl HomeSide<'_> {
     /// Whether servers have answered everything that was said for the shard's agents.
     pub(in crate::sessions) fn is_settled(self, shard: ShardId) -> bool {
         self.joined.homes.shards.members(shard).into_iter().all(|uid| {
-            self.sessions.find(uid).is_none_or(|entry| entry.peek().session.unanswered() == 0)
+            self.sessions.find(uid).is_none_or(|entry| entry.peek().session.figures().is_answered)
         })
     }
 }

@@ -8,8 +8,8 @@
 //!      └────── release ────┴──────────────────┘
 //! ```
 //!
-//! A state is asked with the session locked. Whoever changes it locks each session afterwards: so a session is seen
-//! either before the change, or by an event that knows of it.
+//! A stage is asked for with the session locked. After a change of it every session is locked in turn. So what is done
+//! to a session is either done before that, or by an event that knows of the change.
 
 use std::collections::HashSet;
 
@@ -38,9 +38,9 @@ struct HomeShard {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(in crate::sessions) struct Shards(Box<[HomeShard]>);
+pub(in crate::sessions) struct HomeShards(Box<[HomeShard]>);
 
-impl Shards {
+impl HomeShards {
     pub(super) fn new() -> Self {
         Self((0..SHARDS).map(|_| HomeShard::default()).collect())
     }

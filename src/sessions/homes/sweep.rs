@@ -45,7 +45,7 @@ impl HomeSide<'_> {
         {
             let event = EventContext::default();
             let ((), then) = self.sessions.apply(&mut locked, event, |session, moment, port| {
-                session.tell_again(parts, moment, port);
+                session.at_front().tell_again(parts, moment, port);
             });
             follow_up = follow_up.and(then);
         }

@@ -52,6 +52,7 @@ label_for! {
         Silent = "silent",
         ProtocolFault = "protocol_fault",
         Replaced = "replaced",
+        Overflowed = "overflowed",
         LeaseGone = "lease_gone",
         Released = "released",
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{cluster, edge, fronts, homes, sessions, upstream};
+use super::super::labels::{cluster, edge, fleet, fronts, homes, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
@@ -89,6 +89,9 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<cluster::FrameRefusal>();
     found.check::<fronts::HomeFrame>();
     found.check::<CloseOrder>();
+    found.check::<fleet::StandingLabel>();
+    found.check::<fleet::StoreCallResult>();
+    found.check::<fleet::ShardStep>();
     found.check::<LinkEnd>();
     found.check::<LossReason>();
     found.check::<PostResult>();

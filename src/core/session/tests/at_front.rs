@@ -117,14 +117,14 @@ fn r6_a_loss_makes_the_agent_be_asked() {
 #[test]
 fn what_is_in_doubt_is_told_again() {
     let mut gateway = gateway();
-    gateway.event(|session, moment, port| session.tell_again(HEALTH, moment, port));
+    gateway.event(|session, moment, port| session.at_front().tell_again(HEALTH, moment, port));
     gateway.permits();
     let told = sent(&mut gateway);
     assert_eq!(told.len(), 1);
     let status = message::status(&told[0]);
     assert!(status.health.is_some() && status.description.is_none());
     gateway.event(|session, moment, port| {
-        session.tell_again(FieldSet::of(&agent_field::STATE_PARTS), moment, port);
+        session.at_front().tell_again(FieldSet::of(&agent_field::STATE_PARTS), moment, port);
     });
     gateway.permits();
     assert!(message::status(&sent(&mut gateway)[0]).is_complete());
@@ -139,7 +139,7 @@ fn a_session_that_goes_to_another_home_says_nothing_here() {
     gateway.server_says(route(1), &bytes(&message::offer(1)));
     gateway.effects = Default::default();
     let mut session = gateway.session.take().unwrap();
-    session.released(&mut gateway);
+    session.at_front().released(&mut gateway);
     assert_eq!(session.figures().presence, Presence::Gone);
     assert_eq!((session.figures().agent_bytes, session.figures().server_bytes), (0, 0));
     assert_eq!(gateway.effects.notes, [Note::Ended(EndReason::Moved)]);

@@ -206,13 +206,13 @@ impl Gateway {
     /// The agent's front has answered heartbeats, up to this number.
     pub(in crate::core::session) fn front_answered(&mut self, last: u64) {
         self.event_if_there(|session, moment, port| {
-            session.heartbeats_answered(SequenceNum(last), moment, port);
+            session.at_front().heartbeats_answered(SequenceNum(last), moment, port);
         });
     }
 
     /// The agent's front has lost something.
     pub(in crate::core::session) fn front_missed(&mut self) {
-        self.event_if_there(|session, moment, port| session.missed(moment, port));
+        self.event_if_there(|session, moment, port| session.at_front().missed(moment, port));
     }
 
     /// The content store has had to make room.
