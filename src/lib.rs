@@ -21,5 +21,5 @@ pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
-mod upstream;
+pub mod upstream;
 pub mod websocket;

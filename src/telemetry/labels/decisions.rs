@@ -31,6 +31,7 @@ label_for! {
         TooBig = "too_big",
         Unhealthy = "unhealthy",
         Released = "released",
+        HoldsStill = "holds_still",
     }
 }
 
