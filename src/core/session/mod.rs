@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
 pub use at_front::{AtFront, has_reported};
-pub use connections::Opened;
+pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use drain::Forgets;
 pub use greeting::ServerHello;

@@ -37,7 +37,7 @@ use crate::ident::{ConnectionId, InstanceUid};
 use counters::FrontCounters;
 pub(super) use entry::FrontEntry;
 use heartbeats::HeartbeatBatches;
-use reach::Reach;
+use reach::HomesInReach;
 use table::FrontTable;
 
 /// When an attach that found no answer, or was put off, is repeated.
@@ -63,7 +63,7 @@ pub(super) struct Fronts {
     outboxes: Counters,
     batches: HeartbeatBatches,
     deadlines: Deadlines<Handle>,
-    reach: Reach,
+    reach: HomesInReach,
 }
 
 /// The front's side at work: its connections, and the table that they belong to.
@@ -99,7 +99,7 @@ impl Fronts {
             outboxes: Counters::default(),
             batches: HeartbeatBatches::default(),
             deadlines: Deadlines::default(),
-            reach: Reach::default(),
+            reach: HomesInReach::default(),
         }
     }
 

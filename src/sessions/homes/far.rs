@@ -13,7 +13,7 @@ use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomePort, SessionCall};
 use crate::core::node_link::{AgentReport, CloseOrder, ForAgentKind, ToFront};
 use crate::core::ownership::{AbsenceBegan, NodeIncarnation};
-use crate::core::session::{Session, ToAgent};
+use crate::core::session::{Session, ToAgent, is_cloned};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::field_set::FieldSet;
 
@@ -95,7 +95,7 @@ impl<'f> HomePort<'f> for FarPort<'_, 'f> {
     }
 
     fn is_cloned(&self) -> bool {
-        self.known.is_some_and(|(session, _)| session.is_cloned(clock::now()))
+        self.known.is_some_and(|(session, _)| is_cloned(session, clock::now()))
     }
 
     fn next_number(&mut self) -> u64 {
