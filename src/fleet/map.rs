@@ -1,6 +1,7 @@
 //! The map as the data plane goes by it: a copy that is replaced as a whole, so that readers never wait for the
 //! state machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -40,6 +41,11 @@ impl MapCopy {
     /// Shards without a home.
     pub(super) fn vacant(&self) -> usize {
         usize::from(SHARDS) - self.homes.iter().flatten().count()
+    }
+
+    /// The nodes that are homes.
+    pub(super) fn homes(&self) -> BTreeSet<NodeIncarnation> {
+        self.homes.iter().flatten().map(|home| home.node).collect()
     }
 
     /// Shards at home at that node.

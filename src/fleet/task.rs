@@ -14,7 +14,7 @@ use super::hand_over::SessionsOut;
 use super::life::Life;
 use super::map::MapCopy;
 use super::params::{FleetError, FleetParams};
-use super::progress::{Progress, waits_for};
+use super::progress::{Progress, Waiting, waits_for};
 use super::shared::Fleet;
 use crate::clock;
 use crate::cluster::{Member, Members};
@@ -41,6 +41,8 @@ pub struct FleetTask {
     held: BTreeSet<ShardId>,
     members: BTreeSet<NodeIncarnation>,
     differing: Vec<NodeName>,
+    /// Since when all but links is as a node that starts needs it.
+    whole_since: Option<Instant>,
     /// Since when the node holds still, as far as it is counted.
     silent_since: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl FleetTask {
             held: BTreeSet::new(),
             members: BTreeSet::new(),
             differing: Vec::new(),
+            whole_since: None,
             silent_since,
         };
         Ok((fleet, task))
@@ -308,18 +311,31 @@ impl FleetTask {
         }
     }
 
-    fn see_progress(&self) {
+    fn see_progress(&mut self) {
+        if !matches!(*self.fleet.progress.borrow(), Progress::Starting(_)) {
+            return;
+        }
+        let map = self.fleet.map.get();
+        let waits = self.fleet.look_at(|node| waits_for(node, &map));
+        let waits = waits.or_else(|| self.unlinked(&map));
+        let now = waits.map_or(Progress::Ready, Progress::Starting);
         self.fleet.progress.send_if_modified(|progress| {
-            if !matches!(progress, Progress::Starting(_)) {
-                return false;
+            let differs = now != *progress && matches!(progress, Progress::Starting(_));
+            if differs {
+                *progress = now;
             }
-            let map = self.fleet.map.get();
-            let waits = self.fleet.look_at(|node| waits_for(node, &map));
-            let now = waits.map_or(Progress::Ready, Progress::Starting);
-            let differs = now != *progress;
-            *progress = now;
             differs
         });
+    }
+
+    /// Others hear of a new node with their next renewal, and let it in then.
+    fn unlinked(&mut self, map: &MapCopy) -> Option<Waiting> {
+        let since = *self.whole_since.get_or_insert_with(clock::now);
+        let me = self.fleet.incarnation();
+        let homes = map.homes().into_iter().filter(|home| *home != me);
+        let count = homes.filter(|home| !self.fleet.links.has(*home)).count();
+        let late = clock::now().saturating_duration_since(since) > self.fleet.params.times.lease;
+        (count > 0 && !late).then_some(Waiting::Links(count))
     }
 
     /// What members have said to the former life is void, above all what they have confirmed. An order to leave
