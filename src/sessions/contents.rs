@@ -69,6 +69,13 @@ impl Contents {
         }
     }
 
+    /// Whether the bytes of a part are stored.
+    pub(super) fn has(&self, number: u32) -> bool {
+        let place = PLACES.iter().position(|part| *part == number);
+        let kept = self.0.as_ref();
+        place.is_some_and(|place| kept.is_some_and(|kept| kept.is_stored(place)))
+    }
+
     /// Appends the bytes of these parts to `out`, encoded fields of an AgentToServer, as far as they
     /// are stored. Returns the parts that are missing.
     pub(super) fn append(&self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet {

@@ -111,7 +111,14 @@ mod tests {
     fn what_a_session_adds_is_taken_back_with_its_end() {
         let counters = Counters::default();
         let figures = |presence, agent_bytes, server_bytes| {
-            Contribution::of(SessionFigures { presence, agent_bytes, server_bytes, drains: false })
+            Contribution::of(SessionFigures {
+                presence,
+                agent_bytes,
+                server_bytes,
+                drains: false,
+                is_answered: true,
+                is_unheard: false,
+            })
         };
         counters.opened();
         let absent = figures(Presence::Absent { until: crate::clock::now() }, 0, 0);

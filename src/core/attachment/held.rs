@@ -135,8 +135,9 @@ impl HeldMessage {
 /// How much may be held of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HeldLimits {
-    pub(super) messages_max: usize,
     pub(super) bytes_max: usize,
+    /// The newest message is held whole, whatever its length: a large state must arrive some time.
+    pub(super) newest_stays: bool,
 }
 
 /// See the module's text.
@@ -163,7 +164,9 @@ impl HeldMessages {
         self.bytes += message.size();
         self.messages.push_back(message);
         let mut place = 0;
+        let end = self.messages.len() - usize::from(limits.newest_stays);
         while self.bytes > limits.bytes_max
+            && place < end
             && let Some(message) = self.messages.get_mut(place)
         {
             let before = message.size();
@@ -174,8 +177,8 @@ impl HeldMessages {
     }
 
     /// Whether one message more may come.
-    pub(super) fn has_room(&self, limits: HeldLimits) -> bool {
-        self.messages.len() < limits.messages_max && self.bytes < limits.bytes_max
+    pub(super) fn has_room(&self, messages_max: usize, bytes_max: usize) -> bool {
+        self.messages.len() < messages_max && self.bytes < bytes_max
     }
 
     /// The agent sent a heartbeat, which the front has answered.

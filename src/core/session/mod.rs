@@ -22,6 +22,7 @@
 //! those of docs/PROTOCOL.md.
 
 mod agent_message;
+mod at_front;
 mod cold;
 mod compare;
 mod connections;
@@ -57,6 +58,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
+pub use at_front::{AtFront, has_reported};
 pub use connections::Opened;
 pub use delta::ReportDigests;
 pub use drain::Forgets;

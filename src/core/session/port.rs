@@ -279,6 +279,8 @@ pub enum Note {
         /// The number that came.
         received: SequenceNum,
     },
+    /// Something that the agent said is lost between its front and here.
+    Missed,
     /// A heartbeat was answered here, or sent on.
     Heartbeat {
         /// It was sent on.

@@ -1,12 +1,14 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
-mod far;
+mod fronts;
 mod hammer;
+mod homes;
 mod http;
 mod permits;
 mod posts;
 mod reports;
+mod ways;
 mod websocket;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::core::session::{
     NotSent, Note, Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello,
     Session, SessionInfo, ToAgent, ToServer,
 };
-use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
+use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, report_hash};
 use crate::opamp::field_set::{FieldSet, agent_field};
@@ -201,6 +201,18 @@ impl Gateway {
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
         request
+    }
+
+    /// The agent's front has answered heartbeats, up to this number.
+    pub(in crate::core::session) fn front_answered(&mut self, last: u64) {
+        self.event_if_there(|session, moment, port| {
+            session.at_front().heartbeats_answered(SequenceNum(last), moment, port);
+        });
+    }
+
+    /// The agent's front has lost something.
+    pub(in crate::core::session) fn front_missed(&mut self) {
+        self.event_if_there(|session, moment, port| session.at_front().missed(moment, port));
     }
 
     /// The content store has had to make room.

@@ -1,0 +1,129 @@
+//! What the fleet brings about, on a node that is one of it: each event goes to the front's side, the home's, or both.
+
+use std::sync::Arc;
+
+use super::fronts::{FrontSide, Fronts};
+use super::homes::{HomeSide, Homes, KeyInUse};
+use super::loopback::{Loopback, LoopbackSide};
+use super::{InFleet, Joined, Sessions, Ways};
+use crate::core::codec::Undecodable;
+use crate::core::node_link::{ToFront, ToHome};
+use crate::core::ownership::{Epoch, NodeIncarnation, ShardId};
+use crate::ident::InstanceUid;
+use crate::opamp::digest::DigestKey;
+
+impl Sessions {
+    /// The node is one of a fleet. Called at most once, before agents are admitted: later calls change nothing.
+    pub fn join_fleet(&self, ways: Arc<dyn Ways>) {
+        self.joined.get_or_init(|| {
+            let key = KeyInUse { digester: self.digester.clone(), secret_id: ways.secret_id() };
+            let (fronts, homes) = (Fronts::new(&self.params), Homes::new(key));
+            Joined { ways, loopback: Loopback::new(), fronts, homes }
+        });
+    }
+
+    /// `None`: the node is alone.
+    pub fn in_fleet(&self) -> Option<InFleet<'_>> {
+        self.joined.get().map(|joined| InFleet { sessions: self, joined })
+    }
+}
+
+impl Joined {
+    /// Sends a frame to a front on this agent's stream. Frames for this node are handled once the loopback is drained.
+    pub(super) fn to_front(&self, front: NodeIncarnation, uid: InstanceUid, message: &ToFront<'_>) {
+        if front == self.ways.me() {
+            self.loopback.push(uid, LoopbackSide::Front, |out| message.encode(out));
+        } else {
+            // Without a link the frame is lost: the front attaches anew once there is one.
+            self.ways.send(front, uid, &mut |out| message.encode(out));
+        }
+    }
+}
+
+impl<'a> InFleet<'a> {
+    /// The front's side.
+    pub(super) const fn fronts(self) -> FrontSide<'a> {
+        FrontSide { sessions: self.sessions, joined: self.joined }
+    }
+
+    /// The home's side.
+    pub(super) const fn homes(self) -> HomeSide<'a> {
+        HomeSide { sessions: self.sessions, joined: self.joined }
+    }
+
+    /// A frame of an agent's stream came from another node. Returns the shard whose records are complete with it.
+    ///
+    /// # Errors
+    /// Says what that node got wrong.
+    pub fn from_node(
+        self,
+        from: NodeIncarnation,
+        frame: &[u8],
+    ) -> Result<Option<ShardId>, Undecodable> {
+        if ToFront::is_one(frame) {
+            self.fronts().home_said(from, &ToFront::decode(frame)?);
+        } else {
+            self.homes().front_said(from, &ToHome::decode(frame)?);
+        }
+        Ok(None)
+    }
+
+    /// The map, or what is in reach of it, may have changed.
+    pub fn homes_changed(self) {
+        self.fronts().homes_changed();
+    }
+
+    /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
+    pub fn node_reached(self, node: NodeIncarnation) {
+        self.fronts().home_reached(node);
+    }
+
+    /// The link to a node is down, and with it what was under way.
+    pub fn node_lost(self, node: NodeIncarnation) {
+        self.fronts().home_lost(node);
+        self.homes().front_lost(node);
+    }
+
+    /// A node is no member of the fleet any more, and will not be one again under this incarnation.
+    pub fn node_gone(self, node: NodeIncarnation) {
+        self.homes().front_gone(node);
+    }
+
+    /// This node is the shard's home from now on.
+    pub fn install(self, shard: ShardId, epoch: Epoch) {
+        self.homes().install(shard, epoch);
+    }
+
+    /// This node is the shard's home no longer. Its sessions go without a word to an agent or a server.
+    pub fn release(self, shard: ShardId) {
+        self.homes().release(shard);
+    }
+
+    /// The shard is on its way to another home: its sessions take what servers answer, and nothing else.
+    pub fn freeze(self, shard: ShardId) {
+        self.homes().freeze(shard);
+    }
+
+    /// The shard stays after all: its sessions say what they have to say.
+    pub fn unfreeze(self, shard: ShardId) {
+        self.homes().unfreeze(shard);
+    }
+
+    /// Whether servers have answered everything that was said for the shard's agents.
+    pub fn is_settled(self, shard: ShardId) -> bool {
+        self.homes().is_settled(shard)
+    }
+
+    /// From now on digests are taken with this key, which all nodes of the fleet share.
+    pub fn set_digest_key(self, digest_key: &DigestKey, secret_id: u64) {
+        self.homes().set_digest_key(digest_key, secret_id);
+    }
+
+    /// Handles what the fronts and the homes of this node say to each other. Called without locks.
+    pub(super) fn handle_loopback(self, uid: InstanceUid) {
+        self.joined.loopback.drain(uid, |_, _, frame| {
+            let read = self.from_node(self.joined.ways.me(), frame);
+            debug_assert!(read.is_ok(), "a frame of this node's own: {read:?}");
+        });
+    }
+}

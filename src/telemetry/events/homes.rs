@@ -1,0 +1,57 @@
+//! What happens at homes: frames of fronts, and shards that come and go.
+
+use tracing::debug;
+
+use crate::core::ownership::ShardId;
+pub(crate) use crate::telemetry::labels::homes::*;
+use crate::telemetry::registry::metrics;
+
+/// The target by which operators filter the log: the part that these events are about.
+const TARGET: &str = "seawall::homes";
+
+/// A front said something of an agent.
+pub(crate) struct FrontSaid {
+    /// What became of it.
+    pub outcome: FrameOutcome,
+}
+
+impl FrontSaid {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().front_frames.with(self.outcome).increment(1);
+    }
+}
+
+/// This node is a shard's home from now on.
+pub(crate) struct ShardInstalled {
+    /// The shard.
+    pub shard: ShardId,
+    /// Sessions that came with it.
+    pub sessions: usize,
+}
+
+impl ShardInstalled {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().sessions_received.increment(self.sessions as u64);
+        let (shard, sessions) = (self.shard.get(), self.sessions);
+        debug!(target: TARGET, shard, sessions, "this node is the shard's home");
+    }
+}
+
+/// This node is a shard's home no longer.
+pub(crate) struct ShardReleased {
+    /// The shard.
+    pub shard: ShardId,
+    /// Sessions that went with it.
+    pub sessions: usize,
+}
+
+impl ShardReleased {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().sessions_released.increment(self.sessions as u64);
+        let (shard, sessions) = (self.shard.get(), self.sessions);
+        debug!(target: TARGET, shard, sessions, "the shard has another home, or none");
+    }
+}
