@@ -23,10 +23,8 @@ impl Sessions {
         let delivery = self.with(uid, |session, moment, port| {
             takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
         });
-        delivery.flatten().unwrap_or_else(|| Delivery {
-            delivered: Delivered::Unknown,
-            answer: self.late_reply(uid, from),
-        })
+        let unknown = || Delivery::of(Delivered::Unknown, self.late_reply(uid, from));
+        delivery.flatten().unwrap_or_else(unknown)
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by
