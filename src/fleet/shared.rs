@@ -152,7 +152,7 @@ impl Fleet {
     }
 
     /// Hands all shards over and stays a member, for the agents that are connected here. Returns whether all are
-    /// handed over within this time; a node without others has nobody to hand them to.
+    /// handed over within this time; a node without others keeps them.
     pub async fn hand_over(&self, within: Duration) -> bool {
         if self.look_at(|node| node.members().count() < 2) {
             return false;
