@@ -100,17 +100,17 @@ impl<'a> InFleet<'a> {
 
     /// The sessions of this shard come from that node. Some may have come before.
     pub fn receive(self, shard: ShardId, from: NodeIncarnation) {
-        self.homes().receive(shard, from);
+        self.joined.homes.arrivals.receive(shard, from);
     }
 
     /// Whether all sessions of a shard are here that this node receives.
     pub fn has_received(self, shard: ShardId) -> bool {
-        self.homes().has_received(shard)
+        self.joined.homes.arrivals.has_received(shard)
     }
 
     /// The sessions that have come are void.
     pub fn discard(self, shard: ShardId) {
-        self.homes().discard(shard);
+        self.joined.homes.arrivals.discard(shard);
     }
 
     /// The agents whose sessions a frozen shard has. From here on nothing changes them.

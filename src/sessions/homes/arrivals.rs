@@ -40,13 +40,13 @@ pub(in crate::sessions) struct Arrivals(Mutex<AllArrivals>);
 
 #[derive(Debug, Default)]
 struct AllArrivals {
-    shards: HashMap<ShardId, Arrival>,
+    shards: HashMap<ShardId, ComingSessions>,
     bytes: usize,
 }
 
 /// The sessions of one shard, in one attempt.
 #[derive(Debug)]
-struct Arrival {
+struct ComingSessions {
     from: NodeIncarnation,
     attempt: MoveNumber,
     /// The map may give this node the shard.
@@ -54,7 +54,7 @@ struct Arrival {
     /// It took too much room.
     is_void: bool,
     sessions: Vec<ArrivedSession>,
-    /// The agents that were named, also those whose sessions have ended.
+    /// The agents that were named, also agents whose sessions have ended.
     named: HashSet<InstanceUid>,
     contents: HashMap<ContentName, Box<[u8]>>,
     expected: Option<u64>,
@@ -69,7 +69,7 @@ struct ArrivedSession {
     contents: Vec<(u32, ContentName)>,
 }
 
-impl Arrival {
+impl ComingSessions {
     fn new(from: NodeIncarnation, attempt: MoveNumber, is_wanted: bool) -> Self {
         Self {
             from,
@@ -123,7 +123,7 @@ impl ArrivedSession {
 }
 
 impl AllArrivals {
-    fn remove(&mut self, shard: ShardId) -> Option<Arrival> {
+    fn remove(&mut self, shard: ShardId) -> Option<ComingSessions> {
         let arrival = self.shards.remove(&shard)?;
         self.bytes -= arrival.bytes;
         Some(arrival)
@@ -135,21 +135,49 @@ impl AllArrivals {
         shard: ShardId,
         from: NodeIncarnation,
         attempt: MoveNumber,
-    ) -> Option<&mut Arrival> {
+    ) -> Option<&mut ComingSessions> {
         let known = self.shards.get(&shard).map(|it| (it.from, it.attempt, it.is_wanted));
         match known {
             Some((node, _, true)) if node != from => return None,
             Some((node, known, _)) if node == from && attempt < known => return None,
             Some((node, known, is_wanted)) if node != from || attempt > known => {
                 self.remove(shard);
-                self.shards.insert(shard, Arrival::new(from, attempt, is_wanted && node == from));
+                self.shards
+                    .insert(shard, ComingSessions::new(from, attempt, is_wanted && node == from));
             }
             Some(_) => {}
             None => {
-                self.shards.insert(shard, Arrival::new(from, attempt, false));
+                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
             }
         }
         self.shards.get_mut(&shard)
+    }
+}
+
+impl Arrivals {
+    /// The sessions of this shard come from that node. Some may be here already.
+    pub(in crate::sessions) fn receive(&self, shard: ShardId, from: NodeIncarnation) {
+        let all = &mut *self.0.lock();
+        if all.shards.get(&shard).is_some_and(|arrival| arrival.from != from) {
+            all.remove(shard);
+        }
+        let none = || ComingSessions::new(from, MoveNumber(0), true);
+        all.shards.entry(shard).or_insert_with(none).is_wanted = true;
+    }
+
+    /// Whether all sessions of a shard are here.
+    pub(in crate::sessions) fn has_received(&self, shard: ShardId) -> bool {
+        let all = self.0.lock();
+        all.shards.get(&shard).is_some_and(ComingSessions::is_complete)
+    }
+
+    /// The sessions that have come are void.
+    pub(in crate::sessions) fn discard(&self, shard: ShardId) {
+        self.0.lock().remove(shard);
+    }
+
+    fn take(&self, shard: ShardId) -> Option<ComingSessions> {
+        self.0.lock().remove(shard)
     }
 }
 
@@ -178,7 +206,10 @@ impl HomeSide<'_> {
         let added = arrival.take(message, clock::now())?;
         if added > free {
             ArrivalVoid { shard }.emit();
-            let void = Arrival { is_void: true, ..Arrival::new(from, attempt, arrival.is_wanted) };
+            let void = ComingSessions {
+                is_void: true,
+                ..ComingSessions::new(from, attempt, arrival.is_wanted)
+            };
             let former = std::mem::replace(arrival, void);
             all.bytes -= former.bytes - added;
             return Ok(None);
@@ -188,35 +219,14 @@ impl HomeSide<'_> {
         Ok(is_complete.then_some(shard))
     }
 
-    /// The sessions of this shard come from that node. Some may be here already.
-    pub(in crate::sessions) fn receive(self, shard: ShardId, from: NodeIncarnation) {
-        let all = &mut *self.joined.homes.arrivals.0.lock();
-        if all.shards.get(&shard).is_some_and(|arrival| arrival.from != from) {
-            all.remove(shard);
-        }
-        let none = || Arrival::new(from, MoveNumber(0), true);
-        all.shards.entry(shard).or_insert_with(none).is_wanted = true;
-    }
-
-    /// Whether all sessions of a shard are here.
-    pub(in crate::sessions) fn has_received(self, shard: ShardId) -> bool {
-        let all = self.joined.homes.arrivals.0.lock();
-        all.shards.get(&shard).is_some_and(Arrival::is_complete)
-    }
-
-    /// The sessions that have come are void.
-    pub(in crate::sessions) fn discard(self, shard: ShardId) {
-        self.joined.homes.arrivals.0.lock().remove(shard);
-    }
-
     /// Puts the sessions of a shard into the table, before the shard is held. Returns their agents; `None`: they are
     /// not all here.
     pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
-        let arrival = self.joined.homes.arrivals.0.lock().remove(shard)?;
+        let arrival = self.joined.homes.arrivals.take(shard)?;
         if !arrival.is_complete() {
             return None;
         }
-        let Arrival { sessions, contents, from, .. } = arrival;
+        let ComingSessions { sessions, contents, from, .. } = arrival;
         let agents: Vec<InstanceUid> = sessions.iter().map(|it| it.record.uid).collect();
         sessions.into_iter().for_each(|session| self.seat(session, &contents, from));
         Some(agents)
@@ -233,7 +243,7 @@ impl HomeSide<'_> {
         // Without a place for it the agent is a new one here, once there is a place.
         let Ok(entry) = self.sessions.find_or_open(uid) else { return };
         let home = HomeAttachment::from_record(uid, attachment, now);
-        let connection = self.name_connection(&mut record, &home, now);
+        let connection = name_connection(self, &mut record, &home, now);
         let mut locked = entry.lock(&self.sessions.counters);
         let mut stored = Contents::default();
         for (part, name) in names {
@@ -259,35 +269,33 @@ impl HomeSide<'_> {
         self.sessions.deadlines.push(now, uid);
         self.note_far_deadline(&mut locked);
     }
+}
 
-    /// The session's connection gets a name of this node's, if it has one. Replies that are owed are its front's: it
-    /// gives them when the home changes.
-    fn name_connection(
-        self,
-        record: &mut SessionRecord,
-        home: &HomeAttachment,
-        now: Instant,
-    ) -> FarConnection {
-        record.replies.owed = 0;
-        record.replies.due = None;
-        match record.presence {
-            Presence::Connected { .. } if home.is_attached() => {
-                let connection = self.joined.homes.next_connection();
-                record.presence = Presence::Connected { connection };
-                FarConnection::Socket(connection)
-            }
-            Presence::Connected { .. } => {
-                let until = now + self.sessions.policy.grace_period;
-                record.presence = Presence::Absent { until };
-                FarConnection::None
-            }
-            Presence::Polling { heard, .. } => {
-                record.presence = Presence::Polling { heard, waits: false };
-                FarConnection::Request(record.replies.request)
-            }
-            Presence::Absent { .. } | Presence::Disconnecting | Presence::Gone => {
-                FarConnection::None
-            }
+/// The session's connection gets a name of this node's, if it has one. Replies that are owed are its front's: it
+/// gives them when the home changes.
+fn name_connection(
+    side: HomeSide<'_>,
+    record: &mut SessionRecord,
+    home: &HomeAttachment,
+    now: Instant,
+) -> FarConnection {
+    record.replies.owed = 0;
+    record.replies.due = None;
+    match record.presence {
+        Presence::Connected { .. } if home.is_attached() => {
+            let connection = side.joined.homes.next_connection();
+            record.presence = Presence::Connected { connection };
+            FarConnection::Socket(connection)
         }
+        Presence::Connected { .. } => {
+            let until = now + side.sessions.policy.grace_period;
+            record.presence = Presence::Absent { until };
+            FarConnection::None
+        }
+        Presence::Polling { heard, .. } => {
+            record.presence = Presence::Polling { heard, waits: false };
+            FarConnection::Request(record.replies.request)
+        }
+        Presence::Absent { .. } | Presence::Disconnecting | Presence::Gone => FarConnection::None,
     }
 }

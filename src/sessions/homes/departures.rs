@@ -16,10 +16,10 @@ use crate::telemetry::events::homes::{ContentSent, SessionSent};
 
 /// Which contents went in the latest attempt of each shard. Bounded by the contents of the sessions that go.
 #[derive(Debug, Default)]
-pub(in crate::sessions) struct Departures(Mutex<HashMap<ShardId, Departure>>);
+pub(in crate::sessions) struct Departures(Mutex<HashMap<ShardId, SentContents>>);
 
 #[derive(Debug)]
-struct Departure {
+struct SentContents {
     attempt: MoveNumber,
     sent: HashSet<ContentName>,
 }
@@ -29,9 +29,9 @@ impl Departures {
     fn is_new(&self, shard: ShardId, attempt: MoveNumber, name: ContentName) -> bool {
         let mut all = self.0.lock();
         let departure =
-            all.entry(shard).or_insert_with(|| Departure { attempt, sent: HashSet::new() });
+            all.entry(shard).or_insert_with(|| SentContents { attempt, sent: HashSet::new() });
         if departure.attempt != attempt {
-            *departure = Departure { attempt, sent: HashSet::new() };
+            *departure = SentContents { attempt, sent: HashSet::new() };
         }
         departure.sent.insert(name)
     }
@@ -69,11 +69,11 @@ impl HomeSide<'_> {
         attempt: MoveNumber,
     ) -> usize {
         let mut bytes = 0;
-        let packed = self.pack(uid, |name, content| {
+        let packed = pack(self, uid, |name, content| {
             if self.joined.homes.departures.is_new(shard_of(uid), attempt, name) {
                 let content = MovingContent { name, bytes: content };
                 let frame = ToNewHome::Content(attempt, shard_of(uid), content);
-                bytes += self.send_frame(uid, to, &frame);
+                bytes += send_frame(self, uid, to, &frame);
                 ContentSent { bytes: content.bytes.len() }.emit();
             }
         });
@@ -85,7 +85,7 @@ impl HomeSide<'_> {
                 contents: ContentNames::new(packed.parts, &packed.names)?,
             })
         });
-        bytes += self.send_frame(uid, to, &ToNewHome::Session(attempt, uid, moving));
+        bytes += send_frame(self, uid, to, &ToNewHome::Session(attempt, uid, moving));
         SessionSent.emit();
         bytes
     }
@@ -100,41 +100,46 @@ impl HomeSide<'_> {
         self.joined.homes.departures.end(shard);
         // Of no agent's: any stream does.
         let uid = InstanceUid::from_bytes([0; 16]);
-        self.send_frame(uid, to, &ToNewHome::End(attempt, shard, count as u64));
+        send_frame(self, uid, to, &ToNewHome::End(attempt, shard, count as u64));
     }
+}
 
-    fn send_frame(self, uid: InstanceUid, to: NodeIncarnation, frame: &ToNewHome<'_>) -> usize {
-        let mut length = 0;
-        // Without a link the attempt ends, and the shard stays.
-        self.joined.ways.send(to, uid, &mut |out| {
-            let before = out.len();
-            frame.encode(out);
-            length = out.len() - before;
-        });
-        length
-    }
+fn send_frame(
+    home: HomeSide<'_>,
+    uid: InstanceUid,
+    to: NodeIncarnation,
+    frame: &ToNewHome<'_>,
+) -> usize {
+    let mut length = 0;
+    // Without a link the attempt ends, and the shard stays.
+    home.joined.ways.send(to, uid, &mut |out| {
+        let before = out.len();
+        frame.encode(out);
+        length = out.len() - before;
+    });
+    length
+}
 
-    /// Writes a session down. `None`: it has ended.
-    fn pack(
-        self,
-        uid: InstanceUid,
-        mut content: impl FnMut(ContentName, &[u8]),
-    ) -> Option<PackedSession> {
-        let entry = self.sessions.find(uid)?;
-        let state = entry.peek();
-        let far = state.far.as_ref().filter(|_| !state.is_over())?;
-        let (mut session, mut attachment) = (Vec::new(), Vec::new());
-        state.session.to_record().encode(clock::now(), &mut session);
-        far.home.to_record().encode(&mut attachment);
-        let (mut parts, mut names) = (FieldSet::EMPTY, Vec::new());
-        let key = self.joined.homes.key.read();
-        state.contents.for_each(|part, bytes| {
-            let name = ContentName(RawHash::of(&key.digester.key, bytes).0.to_le_bytes());
-            parts.insert(part);
-            names.extend_from_slice(&name.0);
-            content(name, bytes);
-        });
-        let tell_again = far.tell_again.map_or(FieldSet::EMPTY, |(_, parts)| parts);
-        Some(PackedSession { session, attachment, tell_again, parts, names })
-    }
+/// Writes a session down. `None`: it has ended.
+fn pack(
+    home: HomeSide<'_>,
+    uid: InstanceUid,
+    mut content: impl FnMut(ContentName, &[u8]),
+) -> Option<PackedSession> {
+    let entry = home.sessions.find(uid)?;
+    let state = entry.peek();
+    let far = state.far.as_ref().filter(|_| !state.is_over())?;
+    let (mut session, mut attachment) = (Vec::new(), Vec::new());
+    state.session.to_record().encode(clock::now(), &mut session);
+    far.home.to_record().encode(&mut attachment);
+    let (mut parts, mut names) = (FieldSet::EMPTY, Vec::new());
+    let key = home.joined.homes.key.read();
+    state.contents.for_each(|part, bytes| {
+        let name = ContentName(RawHash::of(&key.digester.key, bytes).0.to_le_bytes());
+        parts.insert(part);
+        names.extend_from_slice(&name.0);
+        content(name, bytes);
+    });
+    let tell_again = far.tell_again.map_or(FieldSet::EMPTY, |(_, parts)| parts);
+    Some(PackedSession { session, attachment, tell_again, parts, names })
 }

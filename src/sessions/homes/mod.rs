@@ -53,7 +53,7 @@ pub(super) struct Homes {
     pub(super) key: RwLock<KeyInUse>,
     /// When to look at attachments.
     pub(super) deadlines: Deadlines,
-    arrivals: Arrivals,
+    pub(super) arrivals: Arrivals,
     departures: Departures,
     aside: SetAside,
     policy: HomePolicy,

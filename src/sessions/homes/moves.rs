@@ -11,7 +11,7 @@ impl HomeSide<'_> {
     /// This node is the shard's home from now on.
     pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let arrived = if prepared { self.seat_arrivals(shard) } else { None };
-        self.discard(shard);
+        self.joined.homes.arrivals.discard(shard);
         self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
         let is_whole = arrived.is_some();
         let arrived = arrived.unwrap_or_default();

@@ -60,8 +60,8 @@ fn receiver() -> HomeBench {
 }
 
 fn takes(home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
-    let taken = frames.iter().map(|frame| home.fleet().from_node(node(1), frame).unwrap());
-    taken.last().flatten()
+    let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(1), frame).unwrap();
+    frames.iter().fold(None, take)
 }
 
 /// Both homes say the same of the agent, but for what the change of nodes changes.
