@@ -20,8 +20,6 @@ const ANSWERS_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Shards that are sent at a time.
 const SENDING_MAX: usize = 4;
-/// Sessions between two looks at what waits for the new home.
-const CHUNK: usize = 16;
 /// Bytes that may wait for the new home, of all its streams, before the next sessions are sent: a part of what a
 /// stream takes, so that agents' frames find room.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -91,7 +89,7 @@ async fn send(
     attempt: MoveNumber,
 ) {
     let agents = plane.agents_of(shard);
-    for chunk in agents.chunks(CHUNK) {
+    for uid in &agents {
         loop {
             match fleet.links.waiting_bytes(to) {
                 None => return,
@@ -99,7 +97,7 @@ async fn send(
                 Some(_) => sleep(LOOK_AGAIN).await,
             }
         }
-        chunk.iter().for_each(|uid| plane.send_session(*uid, to, attempt));
+        plane.send_session(*uid, to, attempt);
         tokio::task::yield_now().await;
     }
     plane.end_sessions(shard, to, SessionsSent { attempt, count: agents.len() });

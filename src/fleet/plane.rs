@@ -37,8 +37,7 @@ impl SessionsAndServers {
 
 impl DataPlane for SessionsAndServers {
     fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        self.fleet().install(shard, epoch);
-        prepared
+        self.fleet().install(shard, epoch, prepared)
     }
 
     fn release(&self, shard: ShardId) {
@@ -53,25 +52,33 @@ impl DataPlane for SessionsAndServers {
         self.fleet().is_settled(shard)
     }
 
-    fn agents_of(&self, _: ShardId) -> Vec<InstanceUid> {
-        Vec::new()
+    fn agents_of(&self, shard: ShardId) -> Vec<InstanceUid> {
+        self.fleet().agents_of(shard)
     }
 
-    fn send_session(&self, _: InstanceUid, _: NodeIncarnation, _: MoveNumber) {}
+    fn send_session(&self, uid: InstanceUid, to: NodeIncarnation, attempt: MoveNumber) {
+        self.fleet().send_session(uid, to, attempt);
+    }
 
-    fn end_sessions(&self, _: ShardId, _: NodeIncarnation, _: SessionsSent) {}
+    fn end_sessions(&self, shard: ShardId, to: NodeIncarnation, sent: SessionsSent) {
+        self.fleet().end_sessions(shard, to, (sent.attempt, sent.count));
+    }
 
     fn unfreeze(&self, shard: ShardId) {
         self.fleet().unfreeze(shard);
     }
 
-    fn receive(&self, _: ShardId, _: NodeIncarnation) {}
-
-    fn has_received(&self, _: ShardId) -> bool {
-        false
+    fn receive(&self, shard: ShardId, from: NodeIncarnation) {
+        self.fleet().receive(shard, from);
     }
 
-    fn discard(&self, _: ShardId) {}
+    fn has_received(&self, shard: ShardId) -> bool {
+        self.fleet().has_received(shard)
+    }
+
+    fn discard(&self, shard: ShardId) {
+        self.fleet().discard(shard);
+    }
 
     fn node_reached(&self, node: NodeIncarnation) {
         self.fleet().node_reached(node);

@@ -20,13 +20,20 @@ impl Sessions {
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
-        let delivery = self.with(uid, |session, moment, port| {
-            takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
-        });
-        delivery.flatten().unwrap_or_else(|| Delivery {
-            delivered: Delivered::Unknown,
-            answer: self.late_reply(uid, from),
-        })
+        loop {
+            let delivery = self.with(uid, |session, moment, port| {
+                takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
+            });
+            if let Some(delivery) = delivery.flatten() {
+                return delivery;
+            }
+            if self.in_fleet().is_some_and(|fleet| fleet.homes().set_aside(uid, from, scan)) {
+                return Delivery::of(Delivered::Done, None);
+            }
+            if delivery.is_none() || !takes_answers(self, uid) {
+                return Delivery::of(Delivered::Unknown, self.late_reply(uid, from));
+            }
+        }
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by

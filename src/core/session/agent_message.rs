@@ -71,7 +71,7 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// Sends the message on or keeps it; says whether the server's own reply is awaited.
     fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
-        let route = self.port.route();
+        let route = self.route();
         let spoke = self.session.numbers.agent().is_some();
         let changed = spoke && self.session.capabilities != scan.capabilities;
         self.follow_number(scan);

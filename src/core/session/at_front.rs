@@ -101,12 +101,12 @@ impl AtFront<'_> {
 
 /// R9: sends one heartbeat on in the agent's name, if one is due and the server has time for it.
 fn tell_alive<P: Port>(work: &mut Work<'_, P>) {
-    let route = work.port.route();
+    let route = work.route();
     let mut forwarded = false;
     if let Some(route) = route
         && work.heartbeat_goes_on(Some(route))
     {
-        forwarded = work.port.permit(route) == Permit::Granted && {
+        forwarded = work.permit(route) == Permit::Granted && {
             work.leave_former_server(route);
             work.send_announce(route).is_ok()
         };

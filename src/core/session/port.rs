@@ -234,6 +234,8 @@ pub enum OfferLoss {
     NewProcess,
     /// It came from a server that the agent has been moved away from.
     FormerServer,
+    /// It came on the link of the agent's former home, and this node's has brought a newer one.
+    FormerHome,
 }
 
 /// Why a one-shot message is lost.

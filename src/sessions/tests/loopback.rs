@@ -21,7 +21,9 @@ pub(super) fn join(sessions: &Sessions) {
     ways.set_home(Some((ME, 1)));
     sessions.join_fleet(ways);
     let fleet = sessions.in_fleet().unwrap();
-    ShardId::all().for_each(|shard| fleet.install(shard, epoch(1)));
+    for shard in ShardId::all() {
+        fleet.install(shard, epoch(1), false);
+    }
     fleet.homes_changed();
 }
 

@@ -106,6 +106,7 @@ label_for! {
         OverBudget = "over_budget",
         NewProcess = "new_process",
         FormerServer = "former_server",
+        FormerHome = "former_home",
     }
 }
 

@@ -5,6 +5,7 @@ mod doubt;
 mod harness;
 mod late_replies;
 pub(super) mod message;
+mod moves;
 mod peers;
 mod permits;
 mod presence;
