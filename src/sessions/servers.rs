@@ -23,8 +23,13 @@ impl Sessions {
         let delivery = self.with(uid, |session, moment, port| {
             takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
         });
-        let unknown = || Delivery::of(Delivered::Unknown, self.late_reply(uid, from));
-        delivery.flatten().unwrap_or_else(unknown)
+        delivery.flatten().unwrap_or_else(|| {
+            let answer = self.late_reply(uid, from);
+            let is_elsewhere =
+                self.in_fleet().is_some_and(|fleet| fleet.homes().pass_on(uid, from, scan, answer));
+            let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
+            Delivery::of(delivered, answer)
+        })
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by

@@ -14,6 +14,8 @@
 //! | `Detach` | the connection is over | `Close` | the front must close it |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
+//! A shard's former home says to its present one ([`ToNext`]) what servers still say on its links, and when those end.
+//!
 //! A link begins with a [`Hello`] from each side. Both speak the lower of their highest formats from then on.
 //! Frames end where they end: what a later version appends to one is passed over.
 //!
@@ -28,6 +30,7 @@ mod report;
 mod tests;
 mod to_front;
 mod to_home;
+mod to_next;
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
@@ -37,6 +40,7 @@ pub use to_home::{
     AgentConnection, Attach, Detach, DetachReason, HEARTBEATS_MAX, HeartbeatsBatch,
     HeartbeatsEntry, Numbered, ToHome,
 };
+pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
 pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

@@ -7,6 +7,7 @@
 
 mod calls;
 mod far;
+mod former;
 mod frames;
 mod keys;
 mod messages;
@@ -48,6 +49,7 @@ pub(super) struct Homes {
     /// When to look at attachments.
     pub(super) deadlines: Deadlines,
     policy: HomePolicy,
+    missed: former::Missed,
     /// Numbers attachments. It begins anew with each process, as epochs' takers do.
     attachments: AtomicU64,
     /// Numbers the connections of sessions, over all fronts.
@@ -60,6 +62,7 @@ impl Homes {
             shards: HomeShards::new(),
             key: RwLock::new(key),
             deadlines: Deadlines::default(),
+            missed: former::Missed::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },
             attachments: AtomicU64::new(0),
             connections: AtomicU64::new(0),

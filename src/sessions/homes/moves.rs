@@ -29,9 +29,11 @@ impl HomeSide<'_> {
             return;
         }
         let event = EventContext { former: Some(false), ..EventContext::default() };
-        let ((), follow_up) = self
-            .sessions
-            .apply(&mut locked, event, |session, _, port| session.at_front().released(port));
+        let uplink = &self.sessions.uplink;
+        let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
+            session.moved().goodbye(|server| uplink.keying(server), port);
+            session.at_front().released(port);
+        });
         drop(locked);
         self.sessions.follow_up(uid, follow_up);
     }
