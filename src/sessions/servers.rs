@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{may_speak, takes_answers};
+use super::homes::{OtherHomes, may_speak, takes_answers};
 use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
@@ -25,8 +25,9 @@ impl Sessions {
         });
         delivery.flatten().unwrap_or_else(|| {
             let answer = self.late_reply(uid, from);
-            let is_elsewhere =
-                self.in_fleet().is_some_and(|fleet| fleet.homes().pass_on(uid, from, scan, answer));
+            let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
+                OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
+            });
             let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
             Delivery::of(delivered, answer)
         })

@@ -42,7 +42,7 @@ pub struct FormerHome {
 }
 
 impl FormerHome {
-    /// A session has moved here, and these parts were on their way, in so many messages. `silent`: the former home
+    /// A session has moved here, and these parts were on their way, in this many messages. `silent`: the former home
     /// says goodbye first.
     pub(super) fn new(in_doubt: FieldSet, unanswered: u32, silent: bool, now: Instant) -> Self {
         Self {

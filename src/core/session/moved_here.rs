@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::former_home::FormerHome;
-use super::work::Work;
-use super::{ClassSet, Moment, Peer, Port, Session, SessionRecord, ToServer};
+use super::work::{Work, want_introduction};
+use super::{ClassSet, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer};
 use crate::core::server::Keying;
 use crate::ident::ServerId;
 use crate::opamp::field_set::FieldSet;
@@ -49,36 +49,9 @@ impl Session {
                 Some(FormerHome::new(in_doubt, unanswered, silent, now));
         }
         if let Some(late) = session.cold.as_mut().and_then(|cold| cold.late_reply.as_mut()) {
-            late.route.memory = super::Memory::Forgotten(how.from);
+            late.route.memory = Memory::Forgotten(how.from);
         }
         session
-    }
-
-    /// See [`Moved`].
-    pub const fn moved(&mut self) -> Moved<'_> {
-        Moved(self)
-    }
-
-    /// Whether nothing may be said to the server yet.
-    pub(super) fn is_held_back(&self, now: Instant) -> bool {
-        self.former_home().is_some_and(|former| former.is_silent(now))
-    }
-
-    fn tell_doubt_again(&mut self, parts: FieldSet) {
-        if !parts.is_empty() && !self.attendance.has_left() {
-            self.replica.tell_again(parts);
-        }
-    }
-
-    /// What is still under way at the former home.
-    pub(super) fn former_home(&self) -> Option<&FormerHome> {
-        self.cold.as_ref().and_then(|cold| cold.former_home.as_ref())
-    }
-
-    /// What a move explains of what the server does with the agent.
-    pub(super) fn has_moved_lately(&self) -> bool {
-        self.former_home().is_some()
-            || self.outstanding.route().is_some_and(|route| route.rests_on().is_some())
     }
 }
 
@@ -86,7 +59,12 @@ impl Session {
 #[derive(Debug)]
 pub struct Moved<'a>(&'a mut Session);
 
-impl Moved<'_> {
+impl<'a> Moved<'a> {
+    /// Of this session.
+    pub const fn of(session: &'a mut Session) -> Self {
+        Self(session)
+    }
+
     /// The link to `server` has ended, or the goodbye was said there, over which the node `home` had told it of the
     /// agent; `None`: all its links. The agent is introduced again, with a permit.
     pub fn former_link_ended<P: Port>(
@@ -103,9 +81,9 @@ impl Moved<'_> {
         if !its {
             return;
         }
-        if session.outstanding.link_of_ended(home) || session.former_home().is_some() {
-            let again = session.former_home_mut(moment.now).link_ended(moment.now);
-            session.tell_doubt_again(again);
+        if session.outstanding.link_of_ended(home) || former_home(session).is_some() {
+            let again = former_home_mut(session, moment.now).link_ended(moment.now);
+            tell_again(session, again);
         }
         session.link_up(moment, port);
     }
@@ -135,19 +113,39 @@ impl Moved<'_> {
     }
 }
 
-impl Session {
-    fn former_home_mut(&mut self, now: Instant) -> &mut FormerHome {
-        let nothing = || FormerHome::new(FieldSet::EMPTY, 0, false, now);
-        self.cold_mut().former_home.get_or_insert_with(nothing)
+/// Whether nothing may be said to the server yet.
+pub(super) fn is_held_back(session: &Session, now: Instant) -> bool {
+    former_home(session).is_some_and(|former| former.is_silent(now))
+}
+
+/// What is still under way at the former home.
+pub(super) fn former_home(session: &Session) -> Option<&FormerHome> {
+    session.cold.as_ref().and_then(|cold| cold.former_home.as_ref())
+}
+
+/// What a move explains of what the server does with the agent.
+pub(super) fn has_moved_lately(session: &Session) -> bool {
+    let rests_elsewhere = |route: Route| route.rests_on().is_some();
+    former_home(session).is_some() || session.outstanding.route().is_some_and(rests_elsewhere)
+}
+
+fn former_home_mut(session: &mut Session, now: Instant) -> &mut FormerHome {
+    let nothing = || FormerHome::new(FieldSet::EMPTY, 0, false, now);
+    session.cold_mut().former_home.get_or_insert_with(nothing)
+}
+
+fn tell_again(session: &mut Session, in_doubt: FieldSet) {
+    if !in_doubt.is_empty() && !session.attendance.has_left() {
+        session.replica.tell_again(in_doubt);
     }
 }
 
 /// A message has come that the former home passed on. If it answers the last one there, what was on its way is told
 /// again.
 pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>) {
-    if work.session.former_home().is_some() {
-        let again = work.session.former_home_mut(work.moment.now).answered();
-        work.session.tell_doubt_again(again);
+    if former_home(work.session).is_some() {
+        let again = former_home_mut(work.session, work.moment.now).answered();
+        tell_again(work.session, again);
     }
 }
 
@@ -155,19 +153,19 @@ pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>) {
 /// introduced again later.
 pub(super) fn take_rename<P: Port>(work: &mut Work<'_, P>) {
     let now = work.now();
-    work.session.former_home_mut(now).renamed(now);
+    former_home_mut(work.session, now).renamed(now);
     work.session.outstanding.forgotten();
 }
 
 /// Time has passed for what is still under way at the former home.
 pub(super) fn pass_time_of_move<P: Port>(work: &mut Work<'_, P>) {
     let now = work.now();
-    let Some(before) = work.session.former_home().copied() else { return };
-    let again = work.session.former_home_mut(now).pass_time(now);
-    work.session.tell_doubt_again(again);
-    if before.holds_back() && !work.session.is_held_back(now) {
+    let Some(before) = former_home(work.session).copied() else { return };
+    let again = former_home_mut(work.session, now).pass_time(now);
+    tell_again(work.session, again);
+    if before.holds_back() && !is_held_back(work.session, now) {
         let mut wanted = ClassSet::EMPTY;
-        work.want_introduction(&mut wanted);
+        want_introduction(work, &mut wanted);
         work.enqueue(wanted);
     }
     work.session.drop_idle_cold(now);

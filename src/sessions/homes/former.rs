@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::super::{Joined, Sessions};
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
 use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
-use crate::core::session::{Answer, Peer, Route};
+use crate::core::session::{Answer, Moved, Peer, Route};
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::telemetry::events::homes::{PassOutcome, PassedOn};
@@ -24,9 +25,20 @@ const MISSED_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Missed(Mutex<HashMap<InstanceUid, ServerId>>);
 
-impl HomeSide<'_> {
+/// The home's side, as far as its shards' former and present homes concern it.
+#[derive(Clone, Copy)]
+pub(in crate::sessions) struct OtherHomes<'a> {
+    sessions: &'a Sessions,
+    joined: &'a Joined,
+}
+
+impl<'a> OtherHomes<'a> {
+    pub(in crate::sessions) const fn of(homes: HomeSide<'a>) -> Self {
+        Self { sessions: homes.sessions, joined: homes.joined }
+    }
+
     /// A server says something to an agent whose shard is at another home: that one gets it. `answer`: what it is as
-    /// the answer to a message that this node sent. Returns whether there is such a home.
+    /// the answer to a message that this node sent. Returns whether the shard is elsewhere.
     pub(in crate::sessions) fn pass_on(
         self,
         uid: InstanceUid,
@@ -34,13 +46,20 @@ impl HomeSide<'_> {
         scan: &ServerScan<'_>,
         answer: Option<Answer>,
     ) -> bool {
-        let Some(home) = self.present_home(uid) else { return false };
+        if self.joined.homes.shards.stage(shard_of(uid)) != ShardStage::NotHeld {
+            return false;
+        }
+        let Some(home) = self.present_home(uid) else {
+            PassedOn { outcome: PassOutcome::NoLink }.emit();
+            self.note_missed(uid, from, scan);
+            return true;
+        };
         let said =
             ServerSaid { uid, link: from.link, incarnation: from.incarnation, message: scan.bytes };
         let sent = self.say_to(home, uid, &ToNext::ServerSaid(said));
         PassedOn { outcome: if sent { PassOutcome::Sent } else { PassOutcome::NoLink } }.emit();
-        if !sent && !scan.is_empty_ack() {
-            self.joined.homes.missed.note(uid, from.server());
+        if !sent {
+            self.note_missed(uid, from, scan);
         }
         // The last one answers the goodbye, where one was said.
         let is_last = answer.is_some_and(|answer| answer.after.is_some());
@@ -49,6 +68,12 @@ impl HomeSide<'_> {
             self.say_to(home, uid, &ToNext::LetGo(let_go));
         }
         true
+    }
+
+    fn note_missed(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
+        if !scan.is_empty_ack() {
+            self.joined.homes.missed.note(uid, from.server());
+        }
     }
 
     /// A link to a server has ended. `links`: how many the server's agents share; `owner`: the one whose it was.
@@ -123,9 +148,9 @@ impl HomeSide<'_> {
 
     fn memory_ends(self, peer: Peer, uid: InstanceUid, server: Option<ServerId>, missed: bool) {
         self.sessions.with(uid, |session, moment, port| {
-            session.moved().former_link_ended((peer, server), moment, port);
+            Moved::of(session).former_link_ended((peer, server), moment, port);
             if missed {
-                session.moved().server_message_missed(moment, port);
+                Moved::of(session).server_message_missed(moment, port);
             }
         });
     }
@@ -144,7 +169,7 @@ impl HomeSide<'_> {
     }
 
     /// The sessions here, one shard after the other.
-    fn held(self) -> impl Iterator<Item = InstanceUid> {
+    fn held(self) -> impl Iterator<Item = InstanceUid> + use<'a> {
         let shards = &self.joined.homes.shards;
         let held = ShardId::all().filter(|shard| shards.stage(*shard) != ShardStage::NotHeld);
         held.flat_map(|shard| shards.members(shard))

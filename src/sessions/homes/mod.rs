@@ -22,6 +22,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 pub(super) use far::{FarHome, FarWay};
+pub(super) use former::OtherHomes;
 pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
 pub(super) use shards::HomeShards;
