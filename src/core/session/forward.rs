@@ -3,7 +3,7 @@
 
 use super::compare::compare;
 use super::delta::Delta;
-use super::moved_here::is_held_back;
+use super::former_home::is_held_back;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::former_home::FormerHome;
+use super::former_home::{FormerHome, former_home, is_held_back};
 use super::work::{Work, want_introduction};
 use super::{ClassSet, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer};
 use crate::core::server::Keying;
@@ -111,16 +111,6 @@ impl<'a> Moved<'a> {
             work.finish();
         }
     }
-}
-
-/// Whether nothing may be said to the server yet.
-pub(super) fn is_held_back(session: &Session, now: Instant) -> bool {
-    former_home(session).is_some_and(|former| former.is_silent(now))
-}
-
-/// What is still under way at the former home.
-pub(super) fn former_home(session: &Session) -> Option<&FormerHome> {
-    session.cold.as_ref().and_then(|cold| cold.former_home.as_ref())
 }
 
 /// What a move explains of what the server does with the agent.

@@ -1,7 +1,7 @@
 //! The entries for the pacer's permits: with each, one message goes. What it says is decided now, so the
 //! newest state wins. If more waits, the session stands in the queue again.
 
-use super::moved_here::is_held_back;
+use super::former_home::is_held_back;
 use super::parts::says_something;
 use super::server_message::store_offer;
 use super::work::{Work, capabilities_pending, route as route_of, want_introduction, wants_to_ask};

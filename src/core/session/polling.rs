@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::moved_here::is_held_back;
+use super::former_home::is_held_back;
 use super::work::Work;
 use super::{Moment, Port, Session, ToServer};
 use crate::ident::ServerId;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::former_home::FormerHome;
-use super::moved_here::{former_home, has_moved_lately, note_passed_on, take_rename};
+use super::former_home::{FormerHome, former_home};
+use super::moved_here::{has_moved_lately, note_passed_on, take_rename};
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;

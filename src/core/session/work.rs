@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::former_home::FormerHome;
+use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
-use super::moved_here::{former_home, is_held_back};
+
 use super::parts::says_something;
 use super::{
     ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
