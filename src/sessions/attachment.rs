@@ -121,10 +121,17 @@ impl Attachment {
 
     /// This connection was replaced, and its peer answered the Close: it was alive (R10).
     pub fn replaced_was_alive(&self) {
-        if let BoundTo::Here { entry, .. } = &self.bound {
-            self.sessions.run(entry, None, |session, moment, _| {
-                session.replaced_was_alive(moment);
-            });
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                self.sessions.run(entry, None, |session, moment, _| {
+                    session.replaced_was_alive(moment);
+                });
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().replaced_was_alive(front);
+                }
+            }
         }
     }
 

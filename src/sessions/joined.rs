@@ -7,8 +7,8 @@ use super::homes::{HomeSide, Homes, KeyInUse, OtherHomes};
 use super::loopback::{Loopback, LoopbackSide};
 use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ToFront, ToHome, ToNext};
-use crate::core::ownership::{Epoch, NodeIncarnation, ShardId};
+use crate::core::node_link::{ToFront, ToHome, ToNewHome, ToNext};
+use crate::core::ownership::{Epoch, MoveNumber, NodeIncarnation, ShardId};
 use crate::ident::{InstanceUid, LinkId};
 use crate::opamp::digest::DigestKey;
 
@@ -60,6 +60,9 @@ impl<'a> InFleet<'a> {
         from: NodeIncarnation,
         frame: &[u8],
     ) -> Result<Option<ShardId>, Undecodable> {
+        if ToNewHome::is_one(frame) {
+            return self.homes().take_session(from, &ToNewHome::decode(frame)?);
+        }
         if ToNext::is_one(frame) {
             OtherHomes::of(self.homes()).former_home_said(from, &ToNext::decode(frame)?);
         } else if ToFront::is_one(frame) {
@@ -98,9 +101,45 @@ impl<'a> InFleet<'a> {
         OtherHomes::of(self.homes()).server_link_ended(link, links, owner);
     }
 
-    /// This node is the shard's home from now on.
-    pub fn install(self, shard: ShardId, epoch: Epoch) {
-        self.homes().install(shard, epoch);
+    /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
+    /// are here.
+    pub fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
+        self.homes().install(shard, epoch, prepared)
+    }
+
+    /// The sessions of this shard come from that node. Some may have come before.
+    pub fn receive(self, shard: ShardId, from: NodeIncarnation) {
+        self.joined.homes.arrivals.receive(shard, from);
+    }
+
+    /// Whether all sessions of a shard are here that this node receives.
+    pub fn has_received(self, shard: ShardId) -> bool {
+        self.joined.homes.arrivals.has_received(shard)
+    }
+
+    /// The sessions that have come are void.
+    pub fn discard(self, shard: ShardId) {
+        self.joined.homes.arrivals.discard(shard);
+    }
+
+    /// The agents whose sessions a frozen shard has. From here on nothing changes them.
+    pub fn agents_of(self, shard: ShardId) -> Vec<InstanceUid> {
+        self.homes().agents_of(shard)
+    }
+
+    /// Sends the session of an agent of a frozen shard to the shard's new home. Returns how many bytes that were.
+    pub fn send_session(self, uid: InstanceUid, to: NodeIncarnation, attempt: MoveNumber) -> usize {
+        self.homes().send_session(uid, to, attempt)
+    }
+
+    /// Says to the shard's new home that all its sessions were sent in this attempt, and how many they are.
+    pub fn end_sessions(
+        self,
+        shard: ShardId,
+        to: NodeIncarnation,
+        (attempt, count): (MoveNumber, usize),
+    ) {
+        self.homes().end_sessions(shard, to, (attempt, count));
     }
 
     /// This node is the shard's home no longer. Its sessions go without a word to an agent or a server.

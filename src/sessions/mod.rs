@@ -154,11 +154,13 @@ impl Sessions {
         }
     }
 
-    /// How many agents are connected here, wherever their sessions are; and how many sessions here belong to agents
-    /// that are away or leave.
+    /// How many agents are connected here or poll, and how many sessions belong to agents that are away or leave. In a
+    /// fleet a connection counts where it ends, and an agent that polls where its session is.
     pub fn count(&self) -> (i64, i64) {
-        let sessions = || self.counters.connected();
-        let connected = self.joined.get().map_or_else(sessions, |joined| joined.fronts.connected());
+        let connected = match self.joined.get() {
+            Some(joined) => joined.fronts.connected() + self.counters.polling(),
+            None => self.counters.connected(),
+        };
         (connected, self.counters.absent())
     }
 

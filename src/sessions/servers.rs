@@ -20,17 +20,25 @@ impl Sessions {
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
-        let delivery = self.with(uid, |session, moment, port| {
-            takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
-        });
-        delivery.flatten().unwrap_or_else(|| {
-            let answer = self.late_reply(uid, from);
-            let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
-                OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
+        loop {
+            let delivery = self.with(uid, |session, moment, port| {
+                takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
             });
-            let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
-            Delivery::of(delivered, answer)
-        })
+            if let Some(delivery) = delivery.flatten() {
+                return delivery;
+            }
+            if self.in_fleet().is_some_and(|fleet| fleet.homes().set_aside(uid, from, scan)) {
+                return Delivery::of(Delivered::Done, None);
+            }
+            if delivery.is_none() || !takes_answers(self, uid) {
+                let answer = self.late_reply(uid, from);
+                let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
+                    OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
+                });
+                let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
+                return Delivery::of(delivered, answer);
+            }
+        }
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by

@@ -38,7 +38,8 @@ impl Sessions {
             full |= fleet.fronts().sweep(now);
         }
         let (connected, absent) = (self.counters.connected(), self.counters.absent());
-        let outbox_bytes = self.counters.agent_bytes();
+        let at_fronts = self.joined.get().map_or(0, |joined| joined.fronts.outbox_bytes());
+        let outbox_bytes = self.counters.agent_bytes() + at_fronts;
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);
         self.late_replies.lock().forget(now);

@@ -188,6 +188,12 @@ struct Metrics [] {
     passed_on: Family<PassOutcome> = PassedOn "seawall_passed_on_messages_total",
     /// Sessions that came here with their shard from its former home.
     sessions_received: Counter = SessionsReceived "seawall_received_sessions_total",
+    /// Sessions sent to the new homes of their shards.
+    sessions_sent: Counter = SessionsSent "seawall_sent_sessions_total",
+    /// Bytes of stored contents sent with them.
+    content_bytes_sent: Counter = ContentBytesSent "seawall_sent_content_bytes_total",
+    /// Shards that stayed at their home because their sessions would have taken too much room here.
+    arrivals_void: Counter = ArrivalsVoid "seawall_void_arrivals_total",
     /// Sessions that left this node with their shard.
     sessions_released: Counter = SessionsReleased "seawall_released_sessions_total",
     /// Full states that servers asked for.

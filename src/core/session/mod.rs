@@ -62,7 +62,7 @@ use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
 pub use at_front::{AtFront, has_reported};
-pub use connections::Opened;
+pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use drain::Forgets;
 pub use former_home::FormerHome;
@@ -73,6 +73,7 @@ pub use mailbox::MailboxRecord;
 pub use moved_here::{Move, Moved};
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
+pub(crate) use parts::reports_map;
 pub use permit_granted::PermitUse;
 pub use permits::{ClassSet, PermitsRecord};
 pub use polling::{Polled, Probe};

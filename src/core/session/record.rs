@@ -22,6 +22,8 @@ use super::{
     Presence, QuestionsRecord, ReplicaState, RepliesRecord, Session,
 };
 use crate::ident::{InstanceUid, SequenceNum};
+use crate::opamp::digest::Digest;
+use crate::opamp::field_set::agent_field::STATE_PARTS;
 
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,15 @@ pub struct SeldomRecord {
     pub former_home: Option<FormerHome>,
     /// The same of offers that this home's link has brought.
     pub has_own_offer: bool,
+}
+
+impl SessionRecord {
+    /// The digest of a part that the agent has reported.
+    pub fn digest_of(&self, part: u32) -> Option<Digest> {
+        let state = self.replica.as_ref().filter(|state| state.reported.contains(part))?;
+        let place = STATE_PARTS.iter().position(|known| *known == part)?;
+        Some(state.digests[place])
+    }
 }
 
 impl Session {

@@ -33,7 +33,7 @@ impl FrontSide<'_> {
         let handle = fronts.next_handle(uid);
         let entry = fronts.table.open(handle, |place| FrontEntry::new(handle, transport, place));
         if self.sessions.stopping.load(Ordering::Relaxed) {
-            entry.outbox.close(&self.sessions.counters, AttachmentEnd::Stopping);
+            entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Stopping);
         }
         Ok(entry)
     }
@@ -86,7 +86,7 @@ impl FrontSide<'_> {
     /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under this one.
     pub(in crate::sessions) fn rename(self, entry: &Arc<FrontEntry>, out: &mut Vec<u8>) {
         let mut state = entry.lock();
-        entry.outbox.take_into(out, &self.sessions.counters);
+        entry.outbox.take_into(out, &self.joined.fronts.outboxes);
         state.written.take();
         let written = state.written.confirm();
         self.call((entry, &mut state), Some(out), |front, moment, port| {
@@ -103,6 +103,6 @@ impl FrontSide<'_> {
     pub(in crate::sessions) fn close(self, entry: &Arc<FrontEntry>, reason: DetachReason) {
         self.with(entry, None, |front, moment, port| front.closed(reason, moment, port));
         // What waited is unwritten: the home goes by what it was told of.
-        entry.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
+        entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Left);
     }
 }

@@ -16,10 +16,10 @@ use crate::ident::InstanceUid;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::Digest;
 use crate::opamp::splice::{self, Additions};
+use crate::sessions::Joined;
 use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
 use crate::sessions::fresh_uid::fresh_uid;
 use crate::sessions::loopback::LoopbackSide;
-use crate::sessions::{Joined, Sessions};
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::telemetry::events::fronts::{AttachmentClosed, FrontPinged};
 use crate::telemetry::events::sessions::Replied;
@@ -51,18 +51,18 @@ impl FrontCarrier<'_> {
     }
 
     fn credit(&self) -> Credit<'_> {
-        let Sessions { params, counters, .. } = self.side.sessions;
+        let params = &self.side.sessions.params;
         Credit {
             bytes_max: params.outbox_bytes_max,
             total_bytes_max: params.outbox_total_bytes_max,
-            counters,
+            counters: &self.side.joined.fronts.outboxes,
         }
     }
 
     /// Answers a request that still waits. `settled`: its home has heard it.
     fn answer(&self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if self.entry.outbox.awaits_answer() {
-            self.entry.outbox.answer(settled, &self.side.sessions.counters, write);
+            self.entry.outbox.answer(settled, &self.side.joined.fronts.outboxes, write);
         }
     }
 
@@ -75,7 +75,7 @@ impl FrontCarrier<'_> {
         if self.entry.is_request() {
             return self.answer(false, write);
         }
-        self.entry.outbox.frame(&self.side.sessions.counters, |out| {
+        self.entry.outbox.frame(&self.side.joined.fronts.outboxes, |out| {
             let before = out.len();
             let frame = websocket::begin_message(None, 100, out);
             write(out);
@@ -142,7 +142,7 @@ impl FrontPort for FrontCarrier<'_> {
             FrontPinged.emit();
             let ping =
                 |out: &mut Vec<u8>| websocket::encode_ping(None, &question.to_be_bytes(), out);
-            self.entry.outbox.frame(&self.side.sessions.counters, ping);
+            self.entry.outbox.frame(&self.side.joined.fronts.outboxes, ping);
         }
     }
 
@@ -156,7 +156,7 @@ impl FrontPort for FrontCarrier<'_> {
             let write = |out: &mut Vec<u8>| splice::acknowledge(uid, &Additions::default(), out);
             return self.answer(false, write);
         }
-        let (outbox, counters) = (&self.entry.outbox, &self.side.sessions.counters);
+        let (outbox, counters) = (&self.entry.outbox, &self.side.joined.fronts.outboxes);
         let end = match order {
             CloseOrder::Replaced => AttachmentEnd::Replaced,
             CloseOrder::Overflowed => AttachmentEnd::Overflowed,
@@ -249,7 +249,7 @@ impl FrontSide<'_> {
             state.noted = Some(due);
             fronts.deadlines.push(due, entry.handle);
         }
-        let is_open = state.front.is_open();
+        let is_open = state.front.is_open() && !entry.is_request();
         let counted = FrontContribution { is_open, held_bytes: state.front.held_bytes() };
         let before = std::mem::replace(&mut state.counted, counted);
         fronts.counters.held_changed(before.held_bytes, counted.held_bytes);

@@ -1,4 +1,4 @@
-//! Sums over all connections of this front.
+//! Sums over all connections of this front. Requests come and go: they are not counted as connected.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 

@@ -40,7 +40,7 @@ impl FrontSide<'_> {
     pub(in crate::sessions) fn stop(self) {
         self.joined.fronts.table.for_each(|entry| {
             if !entry.is_request() {
-                entry.outbox.close(&self.sessions.counters, AttachmentEnd::Stopping);
+                entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Stopping);
             }
         });
     }

@@ -27,6 +27,7 @@ mod tasks;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::counters::Counters;
 use super::deadlines::Deadlines;
 use super::params::SessionsParams;
 use super::{InFleet, Joined, Sessions};
@@ -36,7 +37,7 @@ use crate::ident::{ConnectionId, InstanceUid};
 use counters::FrontCounters;
 pub(super) use entry::FrontEntry;
 use heartbeats::HeartbeatBatches;
-use reach::Reach;
+use reach::HomesInReach;
 use table::FrontTable;
 
 /// When an attach that found no answer, or was put off, is repeated.
@@ -58,9 +59,11 @@ pub(super) struct Fronts {
     /// Names connections, in the order in which they speak for their agents.
     connections: AtomicU64,
     counters: FrontCounters,
+    /// Bytes that wait at connections here. Homes count what waits for their agents apart from that.
+    outboxes: Counters,
     batches: HeartbeatBatches,
     deadlines: Deadlines<Handle>,
-    reach: Reach,
+    reach: HomesInReach,
 }
 
 /// The front's side at work: its connections, and the table that they belong to.
@@ -93,13 +96,14 @@ impl Fronts {
             table: FrontTable::default(),
             connections: AtomicU64::new(1),
             counters: FrontCounters::default(),
+            outboxes: Counters::default(),
             batches: HeartbeatBatches::default(),
             deadlines: Deadlines::default(),
-            reach: Reach::default(),
+            reach: HomesInReach::default(),
         }
     }
 
-    /// How many agents are connected here.
+    /// How many agents have a WebSocket here.
     pub(super) fn connected(&self) -> i64 {
         self.counters.connected()
     }
@@ -107,6 +111,11 @@ impl Fronts {
     /// Whether a connection of this agent is here.
     pub(super) fn has(&self, uid: InstanceUid) -> bool {
         self.table.latest(uid).is_some()
+    }
+
+    /// Bytes that wait for agents to read them.
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.outboxes.agent_bytes()
     }
 
     /// Bytes that are held for homes.

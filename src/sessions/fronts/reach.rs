@@ -35,7 +35,7 @@ const NO_AGENT: InstanceUid = InstanceUid::from_bytes([0; 16]);
 
 /// See the module's text. Bounded by the number of shards.
 #[derive(Debug, Default)]
-pub(super) struct Reach(Mutex<Rounds>);
+pub(super) struct HomesInReach(Mutex<Rounds>);
 
 #[derive(Debug, Default)]
 struct Rounds {

@@ -30,7 +30,7 @@ impl FrontSide<'_> {
         waker: &Waker,
         expired: bool,
     ) -> Poll<RequestAnswer> {
-        let look = || entry.outbox.take_answer(waker, &self.sessions.counters);
+        let look = || entry.outbox.take_answer(waker, &self.joined.fronts.outboxes);
         let mut found = look();
         if found.is_pending() && expired {
             self.with(entry, None, |front, moment, port| {

@@ -24,13 +24,13 @@ pub(super) struct FrontTable {
 
 #[derive(Debug, Default)]
 struct ShardFronts {
-    /// The turn in [`ShardState`], to be read without its lock.
+    /// The turn in [`FrontsOfShard`], to be read without its lock.
     turn: AtomicU32,
-    state: Mutex<ShardState>,
+    state: Mutex<FrontsOfShard>,
 }
 
 #[derive(Debug, Default)]
-struct ShardState {
+struct FrontsOfShard {
     home: Option<Home>,
     turn: u32,
     fronts: BTreeMap<Handle, Arc<FrontEntry>>,

@@ -6,7 +6,8 @@ use std::task::Waker;
 use super::FrontSide;
 use super::entry::FrontEntry;
 use crate::clock;
-use crate::core::node_link::DetachReason;
+use crate::core::node_link::{DetachReason, ToHome};
+use crate::core::ownership::shard_of;
 use crate::sessions::outbox::{Look, OutboxWork, Outgoing};
 
 impl FrontSide<'_> {
@@ -27,7 +28,7 @@ impl FrontSide<'_> {
                 });
             }
             let look = Look { now: clock::now(), writable };
-            let found = match entry.outbox.look(waker, look, &self.sessions.counters) {
+            let found = match entry.outbox.look(waker, look, &self.joined.fronts.outboxes) {
                 OutboxWork::Outgoing(outgoing) => {
                     if matches!(outgoing, Outgoing::Bytes(_)) {
                         state.written.take();
@@ -60,6 +61,16 @@ impl FrontSide<'_> {
     /// there is room again.
     pub(in crate::sessions) fn may_read(self, entry: &FrontEntry) -> bool {
         entry.lock().front.may_read(&self.joined.fronts.policy)
+    }
+
+    /// The connection was replaced, and its agent has answered the Close (R10).
+    pub(in crate::sessions) fn replaced_was_alive(self, entry: &FrontEntry) {
+        let handle = entry.handle;
+        if let (Some(home), _) = self.joined.fronts.table.home(shard_of(handle.uid)) {
+            let was_alive = ToHome::WasAlive(handle);
+            self.joined.to_home(home.node, handle.uid, &mut |out| was_alive.encode(out));
+            self.handle_loopback(handle.uid);
+        }
     }
 
     /// The agent has answered a ping.

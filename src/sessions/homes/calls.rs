@@ -1,7 +1,7 @@
 //! What an attachment wants of its session, carried out on the real one, in order and under its lock.
 
 use super::HomeSide;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::carrier::{EventContext, FollowUp};
 use super::super::entry::LockedEntry;
@@ -18,6 +18,11 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 /// A state that a former home may have sent on lately goes to the server once more after this time, when all that the
 /// former home said has come there or is lost.
 const TELL_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// When these parts are told again.
+pub(super) fn tell_again_later(parts: FieldSet, now: Instant) -> Option<(Instant, FieldSet)> {
+    (!parts.is_empty()).then(|| (now + TELL_AGAIN_AFTER, parts))
+}
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,9 @@ impl HomeSide<'_> {
         let mut port = FarPort::new(self.joined, uid, Some((&locked.session, &locked.contents)));
         act(&mut far.home, &moment, &mut port);
         let calls = port.calls;
+        if far.home.is_reached() {
+            far.cut = None;
+        }
         self.sessions.counters.outbox_changed(before, far.unwritten_bytes());
         locked.far = Some(far);
         let mut follow_up = FollowUp::NOTHING;
@@ -149,10 +157,9 @@ impl HomeSide<'_> {
         };
         if let Some(far) = &mut locked.far {
             far.connection = connection;
-            far.cut = None;
             if is_unknown && newcomer.forwarded_lately {
                 let all = FieldSet::of(&agent_field::STATE_PARTS);
-                far.tell_again = Some((clock::now() + TELL_AGAIN_AFTER, all));
+                far.tell_again = tell_again_later(all, clock::now());
             }
         }
         if gap {
@@ -200,7 +207,6 @@ impl HomeSide<'_> {
 
     fn lose(self, locked: &mut LockedEntry<'_>, reason: DetachReason, unwritten: bool) -> FollowUp {
         let Some(far) = &mut locked.far else { return FollowUp::NOTHING };
-        far.cut = None;
         let event = EventContext { former: Some(unwritten), ..EventContext::default() };
         match std::mem::take(&mut far.connection) {
             FarConnection::Socket(connection) => {

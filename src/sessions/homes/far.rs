@@ -9,10 +9,11 @@ use super::super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::super::contents::Contents;
 use super::super::counters::Counters;
 use super::messages;
+use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomePort, SessionCall};
 use crate::core::node_link::{AgentReport, CloseOrder, ForAgentKind, ToFront};
 use crate::core::ownership::{AbsenceBegan, NodeIncarnation};
-use crate::core::session::{Session, ToAgent};
+use crate::core::session::{Session, ToAgent, is_cloned};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::field_set::FieldSet;
 
@@ -91,6 +92,10 @@ impl<'f> HomePort<'f> for FarPort<'_, 'f> {
 
     fn session(&mut self, call: SessionCall<'f>) {
         self.calls.push(call);
+    }
+
+    fn is_cloned(&self) -> bool {
+        self.known.is_some_and(|(session, _)| is_cloned(session, clock::now()))
     }
 
     fn next_number(&mut self) -> u64 {

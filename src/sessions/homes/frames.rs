@@ -44,9 +44,17 @@ impl HomeSide<'_> {
                 });
             }
             ToHome::AllHere(shard) => return self.all_here(from, *shard),
+            ToHome::WasAlive(handle) => return self.was_alive(handle.uid),
         };
         let outcome = self.at_home(from, handle, &Said::Frame(message));
         FrontSaid { outcome }.emit();
+    }
+
+    /// A connection that was replaced was alive (R10).
+    fn was_alive(self, uid: InstanceUid) {
+        if self.joined.homes.shards.held(uid).is_some() {
+            self.sessions.with(uid, |session, moment, _| session.replaced_was_alive(moment));
+        }
     }
 
     /// The front has named all attachments that it has in a shard.
@@ -128,7 +136,7 @@ impl HomeSide<'_> {
             Said::Frame(ToHome::Alive(_, question)) => home.alive(at, *question, port),
             Said::Frame(ToHome::Written(_, number)) => home.written(at, *number),
             Said::Frame(ToHome::Detach(_, detach)) => home.detach(at, detach, moment, port),
-            Said::Frame(ToHome::Heartbeats(_) | ToHome::AllHere(_)) => {}
+            Said::Frame(ToHome::Heartbeats(_) | ToHome::AllHere(_) | ToHome::WasAlive(_)) => {}
         })
     }
 

@@ -3,7 +3,7 @@
 
 use super::super::contents::Contents;
 use crate::core::node_link::{AgentReport, PartDigests};
-use crate::core::session::{Session, has_reported};
+use crate::core::session::{Session, has_reported, reports_map};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
 use crate::opamp::field_set::FieldSet;
@@ -76,6 +76,8 @@ pub(in crate::sessions) fn hash_of_digests(
     digests: &PartDigests<'_>,
 ) -> RawHash {
     let mut bytes = Vec::with_capacity(256);
+    // The digest of components leaves open whether they are there beside their hash.
+    bytes.push(u8::from(reports_map(scan)));
     bytes.extend_from_slice(&scan.present.bits().to_le_bytes());
     bytes.extend_from_slice(&scan.capabilities.to_le_bytes());
     for (part, digest) in digests.iter().filter(|(part, _)| scan.present.contains(*part)) {

@@ -5,7 +5,10 @@
 //!
 //! Decisions are `core::attachment`'s and `core::session`'s. Which shards are here, `fleet` says.
 
+mod arrivals;
+mod aside;
 mod calls;
+mod departures;
 mod far;
 mod former;
 mod frames;
@@ -21,6 +24,9 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use arrivals::Arrivals;
+use aside::SetAside;
+use departures::Departures;
 pub(super) use far::{FarHome, FarWay};
 pub(super) use former::OtherHomes;
 pub(super) use keys::{DigesterInUse, KeyInUse};
@@ -49,6 +55,9 @@ pub(super) struct Homes {
     pub(super) key: RwLock<KeyInUse>,
     /// When to look at attachments.
     pub(super) deadlines: Deadlines,
+    pub(super) arrivals: Arrivals,
+    departures: Departures,
+    aside: SetAside,
     policy: HomePolicy,
     missed: former::Missed,
     /// Numbers attachments. It begins anew with each process, as epochs' takers do.
@@ -63,6 +72,9 @@ impl Homes {
             shards: HomeShards::new(),
             key: RwLock::new(key),
             deadlines: Deadlines::default(),
+            arrivals: Arrivals::default(),
+            departures: Departures::default(),
+            aside: SetAside::default(),
             missed: former::Missed::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },
             attachments: AtomicU64::new(0),

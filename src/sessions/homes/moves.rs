@@ -1,4 +1,4 @@
-//! HomeShards that come and go. What becomes of their sessions at the other node is that node's business.
+//! Shards that come and go. What becomes of their sessions at the other node is that node's business.
 
 use super::super::carrier::EventContext;
 use super::HomeSide;
@@ -10,17 +10,25 @@ use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
 impl HomeSide<'_> {
     /// This node is the shard's home from now on.
-    pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch) {
+    pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
+        let arrived = if prepared { self.seat_arrivals(shard) } else { None };
+        self.joined.homes.arrivals.discard(shard);
         self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
-        ShardInstalled { shard, sessions: 0 }.emit();
+        let is_whole = arrived.is_some();
+        let arrived = arrived.unwrap_or_default();
+        ShardInstalled { shard, sessions: arrived.len() }.emit();
+        arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
+        is_whole
     }
 
     /// This node is the shard's home no longer. Its sessions go without a word to an agent or a server.
     pub(in crate::sessions) fn release(self, shard: ShardId) {
         self.joined.homes.shards.enter(shard, ShardStage::NotHeld);
+        self.joined.homes.departures.end(shard);
         let members = self.joined.homes.shards.members(shard);
         ShardReleased { shard, sessions: members.len() }.emit();
         members.into_iter().for_each(|uid| self.let_go(uid));
+        self.deliver_aside(shard);
     }
 
     fn let_go(self, uid: InstanceUid) {
@@ -48,10 +56,12 @@ impl HomeSide<'_> {
 
     /// The shard stays after all: its sessions say what they have to say.
     pub(in crate::sessions) fn unfreeze(self, shard: ShardId) {
-        if let ShardStage::Frozen(epoch) = self.joined.homes.shards.stage(shard) {
-            self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
-            self.enqueue_members(shard);
-        }
+        let stage = self.joined.homes.shards.stage(shard);
+        let (ShardStage::Frozen(epoch) | ShardStage::Told(epoch)) = stage else { return };
+        self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
+        self.joined.homes.departures.end(shard);
+        self.deliver_aside(shard);
+        self.enqueue_members(shard);
     }
 
     /// The sessions of a shard stand in their servers' queues for what they have to say.

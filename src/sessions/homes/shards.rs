@@ -2,10 +2,11 @@
 //! the others alone.
 //!
 //! ```text
-//!             install           freeze
-//!   NotHeld ────────────► Held ◄─────────► Frozen
-//!      ▲                   │     unfreeze     │
-//!      └────── release ────┴──────────────────┘
+//!             install           freeze             records are written
+//!   NotHeld ────────────► Held ◄─────────► Frozen ─────────────────────► Told
+//!      ▲                   │ ▲   unfreeze     │                            │
+//!      │                   │ └────────────────│────────────────────────────┤ unfreeze
+//!      └────── release ────┴──────────────────┴────────────────────────────┘
 //! ```
 //!
 //! A stage is asked for with the session locked. After a change of it every session is locked in turn. So what is done
@@ -28,6 +29,8 @@ pub(in crate::sessions) enum ShardStage {
     Held(Epoch),
     /// On its way to another home: answers of servers are taken, and nothing else.
     Frozen(Epoch),
+    /// Its records are written: what is done here from now on would be lost.
+    Told(Epoch),
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ impl HomeShards {
     pub(super) fn held(&self, uid: InstanceUid) -> Option<Epoch> {
         match *self.of(uid).stage.lock() {
             ShardStage::Held(epoch) => Some(epoch),
-            ShardStage::NotHeld | ShardStage::Frozen(_) => None,
+            ShardStage::NotHeld | ShardStage::Frozen(_) | ShardStage::Told(_) => None,
         }
     }
 
@@ -70,7 +73,7 @@ impl HomeShards {
     pub(super) fn speaks_to_agents(&self, uid: InstanceUid) -> Option<Epoch> {
         match *self.of(uid).stage.lock() {
             ShardStage::Held(epoch) | ShardStage::Frozen(epoch) => Some(epoch),
-            ShardStage::NotHeld => None,
+            ShardStage::NotHeld | ShardStage::Told(_) => None,
         }
     }
 

@@ -77,7 +77,9 @@ fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
     let ways = Arc::<FakeWays>::default();
     ways.set_home(Some((ME, 3)));
     bench.sessions.join_fleet(ways);
-    ShardId::all().for_each(|shard| fleet(bench).install(shard, epoch(3)));
+    ShardId::all().for_each(|shard| {
+        fleet(bench).install(shard, epoch(3), false);
+    });
     let joined = bench.sessions.joined.get().unwrap();
     joined.homes.shards.joined(uid(1));
     let entry = bench.sessions.find(uid(1)).unwrap();

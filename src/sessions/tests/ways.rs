@@ -93,6 +93,7 @@ fn word(message: &ToHome<'_>) -> String {
             format!("{:?}{}", detach.reason, if detach.missed { ", missed" } else { "" })
         }
         ToHome::AllHere(_) => "all here".to_owned(),
+        ToHome::WasAlive(_) => "was alive".to_owned(),
     }
 }
 

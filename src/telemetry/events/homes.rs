@@ -1,6 +1,6 @@
 //! What happens at homes: frames of fronts, and shards that come and go.
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::core::ownership::ShardId;
 pub(crate) use crate::telemetry::labels::homes::*;
@@ -32,6 +32,43 @@ impl PassedOn {
     /// Counts it.
     pub(crate) fn emit(self) {
         metrics().passed_on.with(self.outcome).increment(1);
+    }
+}
+
+/// A session went to its shard's new home.
+pub(crate) struct SessionSent;
+
+impl SessionSent {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().sessions_sent.increment(1);
+    }
+}
+
+/// A content went to a shard's new home.
+pub(crate) struct ContentSent {
+    /// How long it is.
+    pub bytes: usize,
+}
+
+impl ContentSent {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().content_bytes_sent.increment(self.bytes as u64);
+    }
+}
+
+/// The sessions of a shard that came here took too much room.
+pub(crate) struct ArrivalVoid {
+    /// The shard.
+    pub shard: ShardId,
+}
+
+impl ArrivalVoid {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().arrivals_void.increment(1);
+        warn!(target: TARGET, shard = self.shard.get(), "too many bytes of sessions wait for their shards: the shard stays at its home");
     }
 }
 

@@ -10,9 +10,12 @@ use crate::core::ownership::MapVersion;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, Scratch};
 use crate::opamp::field_set::{FieldSet, agent_field};
-use crate::opamp::proto::{AgentToServer, ComponentHealth, CustomMessage};
+use crate::opamp::proto::{
+    AgentToServer, AvailableComponents, ComponentDetails, ComponentHealth, CustomMessage,
+};
 use crate::opamp::splice::{self, Additions};
 use prost::Message;
+use std::collections::BTreeMap;
 
 /// Writes down what the front does, a word for each effect.
 #[derive(Default)]
@@ -201,6 +204,28 @@ fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() 
     let done = setup.done();
     assert_eq!(done[0], "attach 1");
     assert!(done[1].starts_with("message 2 of") && done[1].ends_with("1 gone"), "{done:?}");
+}
+
+/// Its digest is that of the hash, which the home has.
+#[test]
+fn a_component_map_goes_as_bytes_unasked() {
+    let mut setup = FrontSetup::attached(1_000);
+    let map = [("otlp".to_owned(), ComponentDetails::default())].into();
+    for (components, bytes) in [(BTreeMap::new(), 0), (map, 13)] {
+        let number = if bytes == 0 { 2 } else { 3 };
+        let available = AvailableComponents { hash: b"h".to_vec(), components };
+        let message = AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: number,
+            available_components: Some(available),
+            ..Default::default()
+        }
+        .encode_to_vec();
+        setup.event(|front, moment, port| {
+            front.agent_message(&AgentScan::parse(&message).unwrap(), moment, port);
+        });
+        assert_eq!(setup.done(), [format!("message {number} of {bytes} bytes, 0 gone")]);
+    }
 }
 
 #[test]
