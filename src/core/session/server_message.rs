@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::former_home::FormerHome;
+use super::moved_here::{note_passed_on, take_rename};
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;
@@ -154,7 +155,7 @@ fn take_server_message<P: Port>(
         return Delivery::of(Delivered::Done, Some(Answer::ORPHAN));
     }
     if from.peer().is_some() {
-        work.former_home_passed_on();
+        note_passed_on(work);
         if work.session.has_newer_offer(scan) {
             work.offer_may_be_lost();
             work.port.note(Note::OfferDropped(OfferLoss::FormerHome));
@@ -183,12 +184,12 @@ fn take_server_message<P: Port>(
     }
     if scan.new_instance_uid().is_some() && work.session.has_moved_lately() {
         // It still has the agent on the former home's link. The agent is innocent of that.
-        work.take_rename();
+        take_rename(work);
         acknowledge_lost(work);
         return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
     }
     let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
-    let ended = work.session.cold_former().is_some_and(FormerHome::introduces_again);
+    let ended = work.session.former_home().is_some_and(FormerHome::introduces_again);
     let shows = (asks_again && ended).then_some(Keying::Link);
     note_all_answered(work);
     let strip = note_asks(work, scan);

@@ -314,7 +314,7 @@ impl<'a, P: Port> Work<'a, P> {
             self.port.reply_due(due);
         }
         let absence = self.session.attendance.deadline(self.moment.policy);
-        let former_home = self.session.cold_former().map(FormerHome::deadline);
+        let former_home = self.session.former_home().map(FormerHome::deadline);
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }

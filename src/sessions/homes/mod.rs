@@ -10,6 +10,7 @@ mod aside;
 mod calls;
 mod departures;
 mod far;
+mod former;
 mod frames;
 mod keys;
 mod messages;
@@ -47,6 +48,19 @@ pub(super) struct HomeSide<'a> {
     pub(super) joined: &'a Joined,
 }
 
+/// Shards that leave this node and come to it: their sessions, and what becomes of them on the way.
+#[derive(Clone, Copy)]
+pub(super) struct ShardMoves<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
+
+impl<'a> ShardMoves<'a> {
+    const fn home(self) -> HomeSide<'a> {
+        HomeSide { sessions: self.sessions, joined: self.joined }
+    }
+}
+
 /// What a node has as a home, beside the table of sessions.
 pub(super) struct Homes {
     pub(super) shards: HomeShards,
@@ -57,6 +71,7 @@ pub(super) struct Homes {
     departures: Departures,
     aside: SetAside,
     policy: HomePolicy,
+    missed: former::Missed,
     /// Numbers attachments. It begins anew with each process, as epochs' takers do.
     attachments: AtomicU64,
     /// Numbers the connections of sessions, over all fronts.
@@ -72,6 +87,7 @@ impl Homes {
             arrivals: Arrivals::default(),
             departures: Departures::default(),
             aside: SetAside::default(),
+            missed: former::Missed::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },
             attachments: AtomicU64::new(0),
             connections: AtomicU64::new(0),

@@ -1,13 +1,13 @@
 //! Shards that come and go. What becomes of their sessions at the other node is that node's business.
 
 use super::super::carrier::EventContext;
-use super::HomeSide;
+use super::ShardMoves;
 use super::shards::ShardStage;
 use crate::core::ownership::{Epoch, ShardId};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
-impl HomeSide<'_> {
+impl ShardMoves<'_> {
     /// This node is the shard's home from now on.
     pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let arrived = if prepared { self.seat_arrivals(shard) } else { None };
@@ -37,9 +37,11 @@ impl HomeSide<'_> {
             return;
         }
         let event = EventContext { former: Some(false), ..EventContext::default() };
-        let ((), follow_up) = self
-            .sessions
-            .apply(&mut locked, event, |session, _, port| session.at_front().released(port));
+        let uplink = &self.sessions.uplink;
+        let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
+            session.moved().goodbye(|server| uplink.keying(server), port);
+            session.at_front().released(port);
+        });
         drop(locked);
         self.sessions.follow_up(uid, follow_up);
     }

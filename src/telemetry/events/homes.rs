@@ -59,6 +59,19 @@ impl ArrivalVoid {
     }
 }
 
+/// A server's message for an agent that has moved was passed on, or has come from the agent's former home.
+pub(crate) struct PassedOn {
+    /// What became of it.
+    pub outcome: PassOutcome,
+}
+
+impl PassedOn {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().passed_on.with(self.outcome).increment(1);
+    }
+}
+
 /// This node is a shard's home from now on.
 pub(crate) struct ShardInstalled {
     /// The shard.

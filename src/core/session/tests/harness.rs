@@ -298,7 +298,7 @@ impl Gateway {
     /// The former home's link has ended, or its goodbye was answered.
     pub(in crate::core::session) fn former_link_ended(&mut self, home: Peer) {
         self.event_if_there(|session, moment, port| {
-            session.former_link_ended(home, None, moment, port);
+            session.moved().former_link_ended((home, None), moment, port);
         });
     }
 
