@@ -27,7 +27,7 @@ impl Sessions {
             if let Some(delivery) = delivery.flatten() {
                 return delivery;
             }
-            if self.in_fleet().is_some_and(|fleet| fleet.homes().set_aside(uid, from, scan)) {
+            if self.in_fleet().is_some_and(|fleet| fleet.moves().set_aside(uid, from, scan)) {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {
@@ -140,4 +140,18 @@ impl Sessions {
         };
         self.with(uid, probe).flatten()
     }
+}
+
+/// A message for an agent that has no session here, or whose shard has another home by now.
+fn to_former_agent(
+    sessions: &Sessions,
+    uid: InstanceUid,
+    from: Route,
+    scan: &ServerScan<'_>,
+) -> Delivery {
+    let answer = sessions.late_reply(uid, from);
+    let is_elsewhere =
+        sessions.in_fleet().is_some_and(|fleet| fleet.homes().pass_on(uid, from, scan, answer));
+    let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
+    Delivery::of(delivered, answer)
 }

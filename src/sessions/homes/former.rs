@@ -9,7 +9,7 @@ use super::super::{Joined, Sessions};
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
-use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
+use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
 use crate::core::session::{Answer, Moved, Peer, Route};
@@ -106,7 +106,7 @@ impl<'a> OtherHomes<'a> {
                 self.memory_ends(peer, uid, Some(server), missed);
             }
             ToNext::LinkEnded(LinkEnded { link, links }) => {
-                for uid in self.held() {
+                for uid in self.joined.homes.shards.sessions_held() {
                     if placement::link_of(uid, links) == link.index {
                         self.memory_ends(peer, uid, Some(link.server), false);
                     }
@@ -117,7 +117,7 @@ impl<'a> OtherHomes<'a> {
 
     /// A node is gone, and its links to servers with it.
     pub(in crate::sessions) fn former_home_gone(self, home: NodeIncarnation) {
-        for uid in self.held() {
+        for uid in self.joined.homes.shards.sessions_held() {
             self.memory_ends(Peer::of(home), uid, None, false);
         }
     }
