@@ -108,7 +108,7 @@ impl Fleet {
         }
         self.calls += 1;
         let delay = self.faults.delays[self.calls % self.faults.delays.len()];
-        let lost = away || self.calls % self.faults.lost_every == 0;
+        let lost = away || self.calls.is_multiple_of(self.faults.lost_every);
         // A lost call may be written all the same, unless the store is away.
         let written = away;
         let at = (ms + delay / 2, ms + if lost { 1_000 } else { delay });
@@ -326,7 +326,7 @@ proptest! {
                 }
                 let sum = fleet.step(ms, &needs);
                 // A newcomer that loses the store before all have seen it takes a quarter of its part.
-                let unknown = if joined { RATE / (nodes as u32 + 1) / JOINER_DIVISOR } else { 0 };
+                let unknown = if joined { RATE / (u32::try_from(nodes).unwrap() + 1) / JOINER_DIVISOR } else { 0 };
                 prop_assert!(sum <= RATE + back + unknown, "{sum} at {ms}");
             }
             now += lasts / 20 * 20;
