@@ -10,8 +10,7 @@
 //!   on it is rejected.
 //! - `http`, `body`, `answer`: plain HTTP (hyper). `refusal`: each request that is refused over HTTP.
 //!   `lingering_close`: the end of a connection that is refused.
-//! - `drain`: how connections end when the node drains. `fleet`: what the other nodes are told, and admission shared
-//!   with them.
+//! - `drain`: how connections end when the node drains.
 //!
 //! HTTP/2 and HTTP/3 dock here: each stream is an arrival with an `admission::Applicant` of its own, its
 //! requests go through `http::exchange`, and an upgraded stream is an `AgentSocket`.
@@ -26,7 +25,6 @@ mod connection;
 mod conversation;
 mod drain;
 mod ending;
-mod fleet;
 mod http;
 mod lingering_close;
 mod listen;

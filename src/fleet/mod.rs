@@ -14,11 +14,13 @@
 //! - `shared`: what other threads ask: where a shard is at home, whether this node may speak.
 //! - `links`: the node links that are up. `arrivals`: what comes on them. `control`: the bytes of what nodes say.
 //! - `data_plane`: what the fleet wants of sessions and of links to servers.
+//! - `gate`: the gate for agents, and its share of the fleet's admission rate.
 //! - `life`: what a node has anew after it was taken over: incarnation, key, links.
 
 mod arrivals;
 mod control;
 mod data_plane;
+mod gate;
 mod life;
 mod links;
 mod map;
@@ -30,6 +32,7 @@ mod task;
 mod tests;
 
 pub use data_plane::DataPlane;
+pub use gate::AdmissionGate;
 pub use params::{FleetError, FleetParams};
 pub use progress::{Progress, Waiting};
 pub use shared::Fleet;

@@ -18,12 +18,12 @@ const SHARED_BURST: Duration = Duration::from_millis(200);
 pub(super) struct Entries {
     rate: NonZeroU32,
     bucket: Bucket,
-    shared: Option<Shared>,
+    shared: Option<SharedRate>,
 }
 
 /// The bound of a node that shares a rate.
 #[derive(Debug)]
-struct Shared {
+struct SharedRate {
     brought: LastSecond,
     entered: LastSecond,
     /// Until when the share is counted.
@@ -59,7 +59,7 @@ impl Entries {
             return;
         }
         let last = LastSecond::new(now);
-        let begin = || Shared { brought: last.clone(), entered: last.clone(), counted: now };
+        let begin = || SharedRate { brought: last.clone(), entered: last.clone(), counted: now };
         self.shared = shared.then(begin);
         self.set_burst(if shared { burst.min(SHARED_BURST) } else { burst }, now);
     }

@@ -28,7 +28,7 @@ fn incarnation(number: usize) -> NodeIncarnation {
 }
 
 /// A node: who it is, its gate, and the agents there.
-struct Gate {
+struct StormGate {
     node: Node,
     admission: NodeAdmission,
     parked: HashMap<Ticket, usize>,
@@ -36,7 +36,7 @@ struct Gate {
     alive: bool,
 }
 
-impl Gate {
+impl StormGate {
     fn new(number: usize, params: AdmissionParams, now: Instant) -> Self {
         let lease = Lease {
             name: NodeName::try_new(&format!("node-{number}")).unwrap(),
@@ -92,7 +92,7 @@ struct FleetWorld {
     start: Instant,
     now: Instant,
     params: AdmissionParams,
-    gates: Vec<Gate>,
+    gates: Vec<StormGate>,
     store: Registry,
     /// What reaches nodes in a moment.
     mail: VecDeque<(Instant, usize, NodeEvent)>,
@@ -128,7 +128,7 @@ impl FleetWorld {
     }
 
     fn join(&mut self) {
-        let gate = Gate::new(self.gates.len(), self.params, self.now);
+        let gate = StormGate::new(self.gates.len(), self.params, self.now);
         self.gates.push(gate);
     }
 
@@ -369,7 +369,7 @@ fn a_node_that_joins_in_a_storm_gets_a_share_of_the_same_rate() {
     let (before, from) = (world.admitted.len(), world.now);
     world.until_all_are_in();
     let took = (world.now - from).as_secs_f64() / ((18_000 - before) as f64 / f64::from(RATE));
-    // Those who were told moments at the two old nodes come when it is their turn.
+    // Agents that were told moments at the two old nodes come when it is their turn.
     assert!(took <= 1.25, "{took}");
     assert!(world.worst_second() <= 1.1, "{}", world.worst_second());
 }

@@ -19,7 +19,7 @@ impl LastSecond {
         Self { slots: [0.0; SLOTS], current: 0, started: now }
     }
 
-    /// Counts so many more now.
+    /// Counts this many more now.
     pub(super) fn add(&mut self, count: f64, now: Instant) {
         self.pass(now);
         self.slots[place(self.current)] += count;

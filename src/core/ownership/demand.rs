@@ -62,7 +62,7 @@ pub struct DemandElsewhere {
 
 /// Another node, as the readings show it.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct NodeSeen {
     of: DemandElsewhere,
     /// When its counter was first seen as it is.
     moved_at: Instant,
@@ -85,7 +85,7 @@ pub struct Demand {
     /// What the node may take, whatever became of renewals that are not answered.
     granted: u32,
     /// The others in the last reading. At most [`NODES_MAX`].
-    others: BTreeMap<NodeIncarnation, Seen>,
+    others: BTreeMap<NodeIncarnation, NodeSeen>,
     /// When the last reading was asked for.
     read_at: Option<Instant>,
 }
@@ -136,7 +136,7 @@ impl Demand {
             let still = before.get(&of.node).filter(|seen| seen.of.counter == of.counter);
             let moved_at = still.map_or(moved_at, |seen| seen.moved_at);
             let watched_since = still.filter(|_| follows).map_or(sent, |seen| seen.watched_since);
-            (of.node, Seen { of, moved_at, watched_since })
+            (of.node, NodeSeen { of, moved_at, watched_since })
         };
         self.others = others.into_iter().take(NODES_MAX).map(see).collect();
         self.read_at = Some(sent);
@@ -160,7 +160,7 @@ impl Demand {
             return self.asked != self.equal();
         }
         let (wanted, asked) = (self.wanted(), self.asked);
-        let lacks = |seen: &Seen| seen.of.need > seen.of.claim.max(Some(self.standing()));
+        let lacks = |seen: &NodeSeen| seen.of.need > seen.of.claim.max(Some(self.standing()));
         // Small differences wait for the next renewal that is due anyway.
         let differs = wanted != asked && wanted.abs_diff(asked) >= self.standing();
         differs && (wanted > asked || self.others.values().any(lacks))
@@ -191,7 +191,7 @@ impl Demand {
     /// meanwhile, or those that they have.
     fn in_the_long_run(&self) -> u32 {
         let waiting = u64::from(self.waiting);
-        let meanwhile = |seen: &Seen| match seen.of.need {
+        let meanwhile = |seen: &NodeSeen| match seen.of.need {
             _ if self.is_dead(seen) => 0,
             Some(_) => u64::from(seen.of.waiting).min(waiting),
             None => waiting,
@@ -228,7 +228,7 @@ impl Demand {
     }
 
     /// What another node may take at most, by the reading of this moment.
-    fn claim_of(&self, seen: &Seen, read_at: Instant) -> u32 {
+    fn claim_of(&self, seen: &NodeSeen, read_at: Instant) -> u32 {
         let equal = self.equal();
         let claim = seen.of.claim.unwrap_or(equal);
         if self.is_dead(seen) {
@@ -241,12 +241,12 @@ impl Demand {
     }
 
     /// Whether the store may have been silent for a node, so that it has gone up to its equal part.
-    fn was_silent(&self, seen: &Seen, read_at: Instant) -> bool {
+    fn was_silent(&self, seen: &NodeSeen, read_at: Instant) -> bool {
         read_at.saturating_duration_since(seen.moved_at) >= self.lease / 2
     }
 
     /// Whether a node has stopped to renew, up to the last reading, though it needed to.
-    fn is_dead(&self, seen: &Seen) -> bool {
+    fn is_dead(&self, seen: &NodeSeen) -> bool {
         // The standing part of a node that reckons with fewer nodes is larger.
         let busy = seen.of.knows_me && seen.of.need.max(seen.of.claim) > Some(self.standing() * 2);
         let still = self

@@ -23,7 +23,7 @@ struct Call {
     answer: Vec<DemandElsewhere>,
 }
 
-struct Member {
+struct DemandNode {
     demand: Demand,
     next: u64,
     counter: u64,
@@ -44,16 +44,16 @@ struct Faults {
     away: Vec<(u64, u64)>,
 }
 
-struct Fleet {
+struct DemandFleet {
     start: Instant,
-    members: Vec<Member>,
+    members: Vec<DemandNode>,
     /// Leases, and whom their nodes knew of.
     store: BTreeMap<NodeIncarnation, (DemandElsewhere, BTreeSet<NodeIncarnation>)>,
     faults: Faults,
     calls: usize,
 }
 
-impl Fleet {
+impl DemandFleet {
     fn new(nodes: usize, faults: Faults) -> Self {
         let mut fleet = Self {
             start: crate::clock::now(),
@@ -70,7 +70,7 @@ impl Fleet {
         let mut demand = Demand::new(LEASE);
         demand.set_rate(RATE);
         let next = ms + self.members.len() as u64 * 170;
-        self.members.push(Member {
+        self.members.push(DemandNode {
             demand,
             next,
             counter: 0,
@@ -171,14 +171,14 @@ fn calm() -> Faults {
 }
 
 /// Runs from one moment to another; returns the least and the most that all took in a step.
-fn run(fleet: &mut Fleet, from: u64, to: u64, needs: &[u32]) -> (u32, u32) {
+fn run(fleet: &mut DemandFleet, from: u64, to: u64, needs: &[u32]) -> (u32, u32) {
     let sums = (from..to).step_by(usize::try_from(STEP).unwrap()).map(|ms| fleet.step(ms, needs));
     sums.fold((u32::MAX, 0), |(least, most), sum| (least.min(sum), most.max(sum)))
 }
 
 #[test]
 fn all_of_a_storm_on_one_node_gets_nearly_all_within_a_moment() {
-    let mut fleet = Fleet::new(3, calm());
+    let mut fleet = DemandFleet::new(3, calm());
     run(&mut fleet, 0, 10_000, &[0, 0, 0]);
     assert_eq!(fleet.share(0, 10_000).now, 8, "the standing part of an idle node");
     assert_eq!(fleet.share(0, 10_000).soon, 984, "what reservations reckon with");
@@ -190,7 +190,7 @@ fn all_of_a_storm_on_one_node_gets_nearly_all_within_a_moment() {
 
 #[test]
 fn nodes_that_need_the_same_have_the_same_before_long() {
-    let mut fleet = Fleet::new(3, calm());
+    let mut fleet = DemandFleet::new(3, calm());
     run(&mut fleet, 0, 10_000, &[0, 0, 0]);
     run(&mut fleet, 10_000, 13_000, &[RATE, RATE, RATE]);
     let (least, most) = run(&mut fleet, 13_000, 20_000, &[RATE, RATE, RATE]);
@@ -201,7 +201,7 @@ fn nodes_that_need_the_same_have_the_same_before_long() {
 
 #[test]
 fn a_node_that_needs_little_leaves_the_rest() {
-    let mut fleet = Fleet::new(3, calm());
+    let mut fleet = DemandFleet::new(3, calm());
     run(&mut fleet, 0, 5_000, &[0, 0, 0]);
     run(&mut fleet, 5_000, 9_000, &[RATE, 100, 500]);
     let shares = [0, 1, 2].map(|node| fleet.share(node, 9_000).now);
@@ -210,7 +210,7 @@ fn a_node_that_needs_little_leaves_the_rest() {
 
 #[test]
 fn a_newcomer_and_a_dead_node_change_the_parts_and_never_the_whole() {
-    let mut fleet = Fleet::new(2, calm());
+    let mut fleet = DemandFleet::new(2, calm());
     run(&mut fleet, 0, 10_000, &[RATE, RATE]);
     fleet.join(10_000);
     let (_, most) = run(&mut fleet, 10_000, 15_000, &[RATE; 3]);
@@ -228,7 +228,7 @@ fn a_newcomer_and_a_dead_node_change_the_parts_and_never_the_whole() {
 #[test]
 fn without_the_store_each_node_has_its_equal_part() {
     let away = vec![(10_000, 60_000)];
-    let mut fleet = Fleet::new(3, Faults { away, ..calm() });
+    let mut fleet = DemandFleet::new(3, Faults { away, ..calm() });
     run(&mut fleet, 0, 10_000, &[RATE, 0, 0]);
     assert!(fleet.share(0, 10_000).now >= 950);
     let (_, most) = run(&mut fleet, 10_000, 25_000, &[RATE; 3]);
@@ -240,9 +240,10 @@ fn without_the_store_each_node_has_its_equal_part() {
 
 #[test]
 fn what_is_asked_for_is_more_than_the_rate() {
-    let mut fleet = Fleet::new(3, calm());
+    let mut fleet = DemandFleet::new(3, calm());
     run(&mut fleet, 0, 10_000, &[0, 0, 0]);
-    let asked = |fleet: &Fleet| fleet.members.iter().map(|member| member.demand.asked).sum::<u32>();
+    let asked =
+        |fleet: &DemandFleet| fleet.members.iter().map(|member| member.demand.asked).sum::<u32>();
     let most = (10_000..12_000).step_by(20).map(|ms| {
         fleet.step(ms, &[RATE; 3]);
         asked(&fleet)
@@ -311,7 +312,7 @@ proptest! {
     ) {
         // When the store is back, nodes hear of that one after the other.
         let back = if faults.away.is_empty() { 0 } else { RATE / 50 };
-        let mut fleet = Fleet::new(nodes, faults);
+        let mut fleet = DemandFleet::new(nodes, faults);
         let mut now = 0;
         let (mut joined, mut died) = (false, false);
         for (lasts, needs) in needs {
