@@ -2,6 +2,7 @@
 
 use super::calls::{ChangeAnswer, RenewAnswer, Renewed, Snapshot, StoreAnswer};
 use super::clock_reading::ClockReading;
+use super::demand::DemandElsewhere;
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
@@ -73,10 +74,10 @@ impl NodeStep<'_> {
                 self.node.own.written(call.sent, self.now);
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
-                    leases.iter().map(|lease| lease.head()).chain(unreadable).collect();
+                    leases.iter().map(|lease| lease.head()).chain(unreadable.clone()).collect();
                 self.see_counters(&heads);
                 self.node.view.hear(heads.iter());
-                self.see_figures(&leases, call.sent);
+                self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
                 // A key of digests leaves the version as it is.
@@ -95,15 +96,34 @@ impl NodeStep<'_> {
         }
     }
 
-    fn see_figures(&mut self, leases: &[Lease], sent: ClockReading) {
-        self.node.demand.written(self.node.lease.figures.need, self.now.monotonic);
-        let me = self.node.lease.incarnation;
-        let others = leases.iter().filter(|lease| lease.incarnation != me);
-        let needs: Vec<u32> = others.map(|lease| lease.figures.need).collect();
-        let known = self.node.view.others().all(|node| self.node.view.knows_me(node));
-        self.node.demand.read(needs, known, sent.monotonic);
+    fn see_figures(&mut self, leases: &[Lease], unreadable: &[LeaseHead], sent: ClockReading) {
         let told = leases.iter().map(|lease| (lease.incarnation, lease.figures.told_until));
         self.node.told.read(told, self.now.monotonic);
+        // What a store shows that went back may be older than what its nodes take.
+        if self.node.store.is_away(self.now.monotonic, &self.node.params) {
+            return;
+        }
+        let me = self.node.lease.incarnation;
+        let others = leases.iter().filter(|lease| lease.incarnation != me);
+        let others = others.map(|lease| DemandElsewhere {
+            node: lease.incarnation,
+            counter: lease.counter,
+            need: Some(lease.figures.need),
+            claim: Some(lease.figures.rate),
+            knows_me: self.node.view.knows_me(lease.incarnation),
+            connected: lease.figures.connected,
+            waiting: lease.figures.waiting,
+        });
+        let unreadable = unreadable.iter().map(|head| DemandElsewhere {
+            node: head.incarnation,
+            counter: head.counter,
+            need: None,
+            claim: None,
+            knows_me: self.node.view.knows_me(head.incarnation),
+            connected: 0,
+            waiting: 0,
+        });
+        self.node.demand.answered(others.chain(unreadable).collect(), sent.monotonic);
     }
 
     fn see_counters(&mut self, heads: &[LeaseHead]) {

@@ -8,6 +8,7 @@
 //! 3. [`Node::may_speak`] before each message to a server that concerns an agent of the shard. A machine that was
 //!    stopped is found out by the first of both calls.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
@@ -28,6 +29,7 @@ use super::shard::{Home, ShardId};
 use super::view::{MembershipView, ViewDigest};
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
+use crate::core::admission::FleetShare;
 use crate::mutation::{Breach, is_on};
 
 /// How far a node is.
@@ -81,7 +83,7 @@ impl Node {
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
             waits: Patience::new(spare_secret),
-            demand: Demand::default(),
+            demand: Demand::new(params.lease),
             told: ToldElsewhere::default(),
             reported: Err(HoldReason::NoMember),
         }
@@ -157,9 +159,15 @@ impl Node {
         Err(HoldReason::Unconfirmed)
     }
 
-    /// Admissions a second that this node may take of the fleet's `rate`.
-    pub fn admission_share(&self, rate: u32, now: ClockReading) -> u32 {
-        self.demand.share(rate, now.monotonic)
+    /// What this node may take of the fleet's admission rate, as the operator has set it; empty while that is
+    /// unknown. Without a rate each node follows its machine, and nothing is shared.
+    pub fn admission_share(
+        &mut self,
+        rate: Option<NonZeroU32>,
+        now: ClockReading,
+    ) -> Option<FleetShare> {
+        self.demand.set_rate(rate.map_or(0, NonZeroU32::get));
+        self.demand.share(now.monotonic)
     }
 
     /// When the absence of an agent at home here may end, if the agent has `grace` to come back.
