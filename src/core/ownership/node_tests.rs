@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::kit::{lease, node, params, shard};
 use super::{
-    ClockReading, HoldReason, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeParams, NodePhase,
-    PeerMessage, Registry, RunId, Secret, ShardId, Standing,
+    Ask, ClockReading, HoldReason, MapVersion, Node, NodeEffect, NodeEvent, NodeIncarnation,
+    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, ViewDigest,
 };
 
 /// A store, and nodes that reach it and each other at once, unless they are kept from it.
@@ -192,6 +192,72 @@ fn the_only_member_holds_without_the_store_unless_it_may_go_on() {
         set.run(8);
         assert_eq!(set.standing(1), after);
     }
+}
+
+#[test]
+fn a_lone_node_that_was_stopped_asks_the_store_before_it_speaks() {
+    let mut set = NodeSet::new(&[1], NodeParams { lone_speaks: true, ..params() });
+    set.run(20);
+    set.stopped.push(node(1));
+    set.run(30);
+    set.store_is_away = true;
+    assert_eq!(set.standing(1), Err(HoldReason::Alone));
+    set.stopped.clear();
+    set.deliver(node(1), NodeEvent::Tick);
+    assert!(set.saw(&NodeEffect::Standing(Err(HoldReason::Alone))));
+    assert_eq!(set.standing(1), Ok(Standing::Lone), "the store has not answered");
+}
+
+#[test]
+fn a_node_that_is_no_member_tells_of_another_run_and_is_told() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.seen.clear();
+    let read = (RunId(7), MapVersion(9));
+    let ask = Ask { number: 1, digest: ViewDigest(1), read, live: Some(RunId(7)) };
+    let message = PeerMessage::Ask(ask);
+    set.deliver(node(1), NodeEvent::PeerSaid(node(9), Box::new(message)));
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed), "the store is away");
+    set.run(2);
+    let told = set.seen.iter().any(|(key, effect)| {
+        matches!(effect, NodeEffect::Say(to, message)
+            if (*key, *to) == (node(1), node(9)) && matches!(**message, PeerMessage::Ask(_)))
+    });
+    assert!(told);
+    set.run(12);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
+}
+
+#[test]
+fn what_another_has_read_of_the_run_that_answers_counts_for_the_view() {
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.registry = set.registry.clone().restarted(RunId(2));
+    (set.unreached, set.cut) = (vec![node(3)], vec![node(3)]);
+    set.start_node(4, params());
+    set.run(5);
+    (set.unreached, set.cut) = (Vec::new(), Vec::new());
+    set.run(8);
+    assert_eq!(set.nodes[&node(3)].members().count(), 4, "it was told");
+    set.store_is_away = true;
+    set.run(8);
+    let standings = [1, 2, 3, 4].map(|number| set.standing(number));
+    assert_eq!(standings, [Ok(Standing::Confirmed); 4]);
+}
+
+#[test]
+fn a_node_that_the_store_has_forgotten_holds_still_among_strangers() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.registry = Registry::new(RunId(2));
+    set.unreached = vec![node(1), node(2)];
+    set.start_node(3, params());
+    set.run(4);
+    set.unreached.clear();
+    set.run(4);
+    assert_eq!(set.standing(1), Err(HoldReason::InDoubt));
+    set.run(10);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
 }
 
 #[test]
