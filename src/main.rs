@@ -4,9 +4,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use seawall::config::{self, Config, Mistakes};
+use seawall::ownership::params::SharedStore;
+use seawall::ownership::redis::{Finding, Inspection, RedisStore};
 use seawall::telemetry::{self, logging};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Ok(config) if run_it => run(config),
         Ok(config) => {
             println!("ok\n{config}");
+            inspect(&config.ownership.store);
             ExitCode::SUCCESS
         }
     }
@@ -72,6 +76,35 @@ fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
     let count = mistakes.0.len();
     eprintln!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
     ExitCode::from(EXIT_USAGE)
+}
+
+/// How long `check` waits for the store.
+const INSPECTION: Duration = Duration::from_secs(5);
+
+/// Prints what the store that the nodes share promises, and what it does not; without it, what could not be
+/// seen. The configuration is right either way.
+fn inspect(store: &SharedStore) {
+    let SharedStore::Redis(params) = store else { return };
+    let mut findings = params.findings();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let inspected = match (runtime, RedisStore::new(params)) {
+        (Ok(runtime), Ok(store)) => {
+            runtime.block_on(store.inspect(INSPECTION)).map_err(|error| error.to_string())
+        }
+        (Err(error), _) => Err(error.to_string()),
+        (_, Err(error)) => Err(error.to_string()),
+    };
+    match inspected {
+        Ok(Inspection { address, findings: seen }) => {
+            println!("store:     {address}");
+            findings.extend(seen);
+        }
+        Err(error) => findings
+            .push(Finding::Unseen(format!("replicas, persistence and eviction, because {error}"))),
+    }
+    for finding in findings {
+        println!("           {finding}");
+    }
 }
 
 fn run(config: Config) -> ExitCode {

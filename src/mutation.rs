@@ -70,6 +70,8 @@ pub enum Breach {
     HttpNeverProbes,
     /// Mode `http`: only the agents of one part of the interval are polled for.
     HttpNeverPolls,
+    /// A node that must hold still goes on speaking to servers.
+    HoldStillSpeaks,
     /// Admission admits more arrivals than the rate allows.
     AdmissionPassesRate,
     /// Admission admits arrivals beyond the node's capacity.
@@ -152,7 +154,7 @@ impl Breach {
     ];
 
     /// Those that the simulation of fleets must notice, in the order of the rules.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -190,6 +192,7 @@ impl Breach {
         Self::HttpReordersPosts,
         Self::HttpNeverProbes,
         Self::HttpNeverPolls,
+        Self::HoldStillSpeaks,
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.

@@ -9,6 +9,8 @@ mod support;
 mod dialling;
 #[path = "upstream/errors.rs"]
 mod errors;
+#[path = "upstream/holding.rs"]
+mod holding;
 #[path = "upstream/http.rs"]
 mod http;
 #[path = "upstream/latency.rs"]

@@ -5,12 +5,13 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use seawall::core::ownership::encoding::{
     FORMAT, StoredLease, VALUE_BYTES_MAX, decode_answer, decode_call, decode_home, decode_lease,
-    decode_secret, encode_answer, encode_call, encode_home, encode_lease, encode_secret,
+    decode_peer_message, decode_secret, encode_answer, encode_call, encode_home, encode_lease,
+    encode_peer_message, encode_secret,
 };
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Some((choice, bytes)) = data.split_first() else { return Corpus::Reject };
-    match choice % 5 {
+    match choice % 6 {
         0 => match decode_lease(bytes) {
             Ok(StoredLease::Known(lease)) => {
                 let written = encode_lease(&lease);
@@ -33,6 +34,13 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         3 => {
             if let Ok(answer) = decode_answer(bytes) {
                 assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
+            }
+        }
+        4 => {
+            if let Ok(message) = decode_peer_message(bytes) {
+                let mut written = Vec::new();
+                encode_peer_message(&message, &mut written);
+                assert_eq!(decode_peer_message(&written), Ok(message));
             }
         }
         _ => {

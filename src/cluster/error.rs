@@ -159,6 +159,8 @@ pub(super) enum CloseCode {
     LeaseGone,
     /// The dialler meant another node.
     OtherNode,
+    /// More waited for the peer than may.
+    Overflowed,
 }
 
 impl From<CloseCode> for quinn::VarInt {
@@ -170,6 +172,7 @@ impl From<CloseCode> for quinn::VarInt {
             CloseCode::Silent => 3,
             CloseCode::LeaseGone => 4,
             CloseCode::OtherNode => 5,
+            CloseCode::Overflowed => 6,
         })
     }
 }

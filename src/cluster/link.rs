@@ -23,6 +23,8 @@ struct LinkState {
     outgoing: [StreamOut; STREAMS],
     /// Woken when the link must end in good order.
     release: Notify,
+    /// Woken when it must end at once.
+    overflow: Notify,
     /// Why this node has closed the connection, if it has.
     closed_as: OnceLock<LinkEnd>,
 }
@@ -50,8 +52,8 @@ pub(super) const CONTROL_PONG: u8 = 2;
 impl NodeLink {
     pub(super) fn new(peer: Member, bounds: FrameBounds) -> Self {
         let outgoing = std::array::from_fn(|_| StreamOut::default());
-        let (release, closed_as) = (Notify::new(), OnceLock::new());
-        Self(Arc::new(LinkState { peer, bounds, outgoing, release, closed_as }))
+        let (release, overflow, closed_as) = (Notify::new(), Notify::new(), OnceLock::new());
+        Self(Arc::new(LinkState { peer, bounds, outgoing, release, overflow, closed_as }))
     }
 
     /// Which life of which node this leads to.
@@ -143,6 +145,18 @@ impl NodeLink {
             queue.lock().close();
             wake.notify_one();
         }
+    }
+
+    /// Ends the link at once, for one whose frames were refused as [`NotQueued::Full`] and have no other way.
+    /// From here on it takes none, so that no later frame of an agent goes before an earlier one.
+    pub fn end_overflowed(&self) {
+        self.0.outgoing.iter().for_each(|outgoing| outgoing.queue.lock().close());
+        self.0.overflow.notify_one();
+    }
+
+    /// Waits for [`NodeLink::end_overflowed`].
+    pub(super) async fn overflowed(&self) {
+        self.0.overflow.notified().await;
     }
 
     /// Ends the link in good order: what waits is written, and what the peer has sent is read.

@@ -165,11 +165,12 @@ impl PeerTask {
         if self.member.address.is_none() || !self.pairing.wants_dial() {
             return None;
         }
-        let facts = RedialFacts { released: false, held: None, jitter: rand::random() };
+        let facts =
+            RedialFacts { released: false, holds_still: false, held: None, jitter: rand::random() };
         let now = clock::now();
         match self.redial.next(facts, now) {
             RedialStep::Wait(until) => Some(until),
-            RedialStep::Dial | RedialStep::End => Some(now),
+            RedialStep::Dial | RedialStep::HoldStill | RedialStep::End => Some(now),
         }
     }
 

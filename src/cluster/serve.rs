@@ -53,13 +53,14 @@ pub(super) async fn serve(
     let service = Service { link, connection, events, alive, read_to_end, leaves };
     let mut batches: [Vec<u8>; STREAMS] = Default::default();
     let end = {
-        let mut parts: Vec<ServicePart<'_>> = Vec::with_capacity(2 * STREAMS + 3);
+        let mut parts: Vec<ServicePart<'_>> = Vec::with_capacity(2 * STREAMS + 4);
         for (stream, batch) in streams.iter_mut().zip(&mut batches) {
             parts.push(Box::pin(service.read(stream.index, &mut stream.recv)));
             parts.push(Box::pin(service.write(stream.index, &mut stream.send, batch)));
         }
         parts.push(Box::pin(service.watch()));
         parts.push(Box::pin(service.release()));
+        parts.push(Box::pin(service.overflow()));
         parts.push(Box::pin(service.closed()));
         first_of(&mut parts).await
     };
@@ -216,6 +217,11 @@ impl Service<'_> {
         LinkEnd::Released
     }
 
+    async fn overflow(&self) -> LinkEnd {
+        self.link.overflowed().await;
+        LinkEnd::Overflowed
+    }
+
     /// A stream is broken: because the connection is over, whose end says more, or by the peer's fault.
     async fn broken(&self) -> LinkEnd {
         match self.connection.close_reason() {
@@ -252,6 +258,7 @@ impl Service<'_> {
             LinkEnd::ProtocolFault => CloseCode::ProtocolFault,
             LinkEnd::Replaced => CloseCode::Surplus,
             LinkEnd::LeaseGone => CloseCode::LeaseGone,
+            LinkEnd::Overflowed => CloseCode::Overflowed,
         };
         self.connection.close(code.into(), b"");
     }

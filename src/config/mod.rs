@@ -7,6 +7,7 @@
 mod admission;
 mod environment;
 mod mistake;
+mod ownership;
 mod params;
 mod section;
 mod servers;
@@ -21,6 +22,7 @@ use std::path::Path;
 use crate::admin::AdminParams;
 use crate::core::drain::Terms;
 use crate::edge::params::EdgeParams;
+use crate::ownership::params::OwnershipParams;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::LogParams;
 use crate::upstream::params::UpstreamParams;
@@ -40,6 +42,8 @@ pub struct Config {
     pub sessions: SessionsParams,
     /// Servers' side.
     pub upstream: UpstreamParams,
+    /// The store that nodes share.
+    pub ownership: OwnershipParams,
     /// How the node drains.
     pub drain: Terms,
     /// The administration listener.
@@ -93,6 +97,7 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
         edge: params::edge(root.section("edge"), admission::admission(root.section("admission"))),
         sessions: params::sessions(root.section("sessions")),
         upstream: servers::upstream(root.section("upstream"), variables),
+        ownership: ownership::ownership(root.section("ownership")),
         drain: params::drain(root.section("drain")),
         admin: params::admin(root.section("admin")),
         log: params::log(root.section("log")),

@@ -185,7 +185,7 @@ fn check_scheme(scheme: &str, mode: Mode) -> Result<(), String> {
 
 /// Checks that a file of certificate authorities is there, so that the operator learns of a mistake before
 /// the first dial.
-fn authorities(text: &str) -> Result<PathBuf, String> {
+pub(super) fn authorities(text: &str) -> Result<PathBuf, String> {
     let pem = std::fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
     if !pem.contains("-----BEGIN CERTIFICATE-----") {
         return Err(format!("{text} holds no PEM certificate"));

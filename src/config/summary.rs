@@ -6,6 +6,8 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
+use crate::ownership::params::{OwnershipParams, SharedStore};
+use crate::ownership::redis::RedisMode;
 use crate::telemetry::thousands;
 use crate::upstream::params::Mode;
 
@@ -38,6 +40,7 @@ impl fmt::Display for Config {
             }
             writeln!(f)?;
         }
+        writeln!(f, "ownership: {}", describe_ownership(&self.ownership))?;
         writeln!(
             f,
             "drain:     {}",
@@ -67,6 +70,26 @@ fn describe_drain(terms: Terms) -> String {
         thousands(rate.into()),
         thousands(EXAMPLE.into()),
         thousands(EXAMPLE.div_ceil(rate).into()),
+    )
+}
+
+/// Which store, and how long a node's word holds.
+fn describe_ownership(params: &OwnershipParams) -> String {
+    let SharedStore::Redis(redis) = &params.store else {
+        return "in memory: this node has no others".to_owned();
+    };
+    let addresses: Vec<String> = redis.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(", ");
+    let place = match &redis.mode {
+        RedisMode::Single => format!("Redis at {addresses}"),
+        RedisMode::Sentinel { master } => format!("Redis {master} by Sentinels at {addresses}"),
+        RedisMode::Cluster => format!("a cluster of Redis with {addresses}"),
+    };
+    format!(
+        "node {}, lease {}, in {place}, keys {}{{cluster}}:*",
+        params.node_name(),
+        show_duration(params.lease),
+        redis.prefix,
     )
 }
 

@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use super::*;
 use crate::opamp::digest::Volatile;
+use crate::ownership::params::SharedStore;
+use crate::ownership::redis::{RedisMode, RedisPassword};
 use crate::upstream::params::Mode;
 
 const SAMPLE: &str = include_str!("../../config/seawall.toml");
@@ -260,6 +262,65 @@ fn headers_come_from_all_three_places_and_stay_secret() {
     assert!(headers.iter().all(|(_, value)| value.is_sensitive()));
     let shown = format!("{config} {config:?}");
     assert!(shown.contains("x-b") && !shown.contains("from the"), "{shown}");
+}
+
+#[test]
+fn a_store_in_redis_needs_an_address() {
+    let with = |keys: &str| {
+        let text = format!(
+            "{SERVER}[ownership]\nstore = \"redis\"\nadvertise = \"10.0.0.7:1\"\n[ownership.redis]\n{keys}"
+        );
+        parse(&text, &[]).unwrap().ownership.store
+    };
+    let SharedStore::Redis(redis) = with("addresses = [\"redis:6379\"]") else { panic!("Redis") };
+    assert_eq!((redis.mode, redis.prefix.as_str()), (RedisMode::Single, "seawall:"));
+    assert_eq!((redis.database, redis.user, redis.password, redis.tls), (0, None, None, None));
+    let three = "addresses = [\"a:1\", \"[::1]:2\", \"c:3\"]\nmode = \"sentinel\"\nmaster = \"m\"";
+    let SharedStore::Redis(redis) = with(three) else { panic!("Redis") };
+    assert_eq!(redis.mode, RedisMode::Sentinel { master: "m".to_owned() });
+    assert_eq!(redis.addresses[1].to_string(), "[::1]:2");
+}
+
+#[test]
+fn a_wrong_store_says_what_is_wrong_with_it() {
+    const REDIS: &str = "store = \"redis\"\nredis.addresses = [\"a:1\"]\n";
+    for (text, expected) in [
+        ("store = \"redis\"".to_owned(), "redis.addresses: is missing"),
+        (REDIS.to_owned(), "ownership.advertise: is missing"),
+        ("listen = \"4319\"".to_owned(), "ownership.listen: \"4319\" is not an address"),
+        ("store = \"etcd\"".to_owned(), "must be one of \"memory\", \"redis\""),
+        ("redis.prefix = \"x\"".to_owned(), "has no meaning for store \"memory\""),
+        ("node = \"Node\"".to_owned(), "ownership.node: a node's name is made of"),
+        ("advertise = \"0.0.0.0:1\"".to_owned(), "cannot be dialled"),
+        ("lease = \"10ms\"".to_owned(), "ownership.lease: must be 1s to 5m, not 10ms"),
+        (format!("{REDIS}redis.mode = \"sentinel\""), "redis.master: is missing"),
+        (format!("{REDIS}redis.master = \"m\""), "redis.master: has no meaning"),
+        (format!("{REDIS}redis.mode = \"cluster\"\nredis.database = 1"), "database: must be 0"),
+        (format!("{REDIS}redis.prefix = \"{{a}}\""), "none of them a space or a brace"),
+        (format!("{REDIS}redis.user = \"u\""), "redis.user: needs a password"),
+        (format!("{REDIS}redis.password_file = \"/nowhere\""), "/nowhere: "),
+        (format!("{REDIS}redis.key_file = \"/etc/hostname\""), "key_file: and certificate_file"),
+        ("store = \"redis\"\nredis.addresses = [\"a\"]".to_owned(), "is not a host and port"),
+    ] {
+        let found = mistakes(&format!("[ownership]\n{text}\n"));
+        assert!(found.iter().any(|line| line.contains(expected)), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_password_comes_from_the_environment_or_a_file_and_stays_secret() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "hush").unwrap();
+    let own = "[ownership]\nstore = \"redis\"\nadvertise = \"10.0.0.7:1\"\n\
+               redis.addresses = [\"a:1\"]\nredis.user = \"u\"\n";
+    let in_file = format!("{own}redis.password_file = {:?}\n{SERVER}", file.path());
+    let variable = variables(&[("SEAWALL_OWNERSHIP__REDIS__PASSWORD", "hush")]);
+    for (text, variables) in [(in_file, vec![]), (format!("{own}{SERVER}"), variable)] {
+        let config = parse(&text, &variables).unwrap();
+        let SharedStore::Redis(redis) = &config.ownership.store else { panic!("Redis") };
+        assert_eq!(redis.password, Some(RedisPassword("hush".to_owned())));
+        assert!(!format!("{config} {config:?}").contains("hush"));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! out: in this process's own memory, for a node without others, or in Redis.
 
 mod memory;
+pub mod params;
 pub mod redis;
 mod store;
 

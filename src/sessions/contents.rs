@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use crate::opamp::agent::AgentScan;
-use crate::opamp::digest::{Digest, Scratch, append_canonical};
+use crate::opamp::digest::{Digest, Scratch, canonical_field};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::fields::{Field, fields};
 use crate::opamp::splice;
@@ -63,8 +63,8 @@ impl Contents {
     ) {
         for (number, digest) in parts {
             let Some(place) = PLACES.iter().position(|part| *part == number) else { continue };
-            write_part(scan, number, space);
-            let kept = store.put(Scope::SHARED, digest, &space.part);
+            let kept =
+                read_part(scan, number, space, |part| store.put(Scope::SHARED, digest, part));
             self.0.get_or_insert_with(|| Box::new(store.set())).set(place, kept);
         }
     }
@@ -90,9 +90,14 @@ impl Contents {
     }
 }
 
-/// Writes one part to `space.part`: status fields in canonical form, so that agents share the bytes
+/// Lends `read` the bytes of one part: status fields in canonical form, so that agents share the bytes
 /// whatever order their maps are in, and what the schema does not know as it stands.
-fn write_part(scan: &AgentScan<'_>, number: u32, space: &mut Space) {
+fn read_part<T>(
+    scan: &AgentScan<'_>,
+    number: u32,
+    space: &mut Space,
+    read: impl Fn(&[u8]) -> T,
+) -> T {
     let Space { digest, value, part } = space;
     value.clear();
     part.clear();
@@ -100,10 +105,10 @@ fn write_part(scan: &AgentScan<'_>, number: u32, space: &mut Space) {
     if number == FieldSet::OTHER {
         let unknown = |field: &Field| field.number > agent_field::CONNECTION_SETTINGS_STATUS;
         found.filter(unknown).for_each(|field| part.extend_from_slice(&scan.bytes[field.whole]));
-        return;
+        return read(part);
     }
     let mut occurrences = found.filter(|field| field.number == number);
-    let Some(first) = occurrences.next() else { return };
+    let Some(first) = occurrences.next() else { return read(part) };
     let mut whole = &scan.bytes[first.value.clone()];
     if let Some(second) = occurrences.next() {
         // One behind the other, encoded messages are merged as a decoder merges them.
@@ -112,9 +117,10 @@ fn write_part(scan: &AgentScan<'_>, number: u32, space: &mut Space) {
         rest.for_each(|field| value.extend_from_slice(&scan.bytes[field.value]));
         whole = value;
     }
-    let mut canonical = Vec::with_capacity(whole.len());
-    append_canonical(number, whole, digest, &mut canonical);
-    splice::field(number, &canonical, part);
+    canonical_field(number, whole, digest, &read).unwrap_or_else(|| {
+        splice::field(number, whole, part);
+        read(part)
+    })
 }
 
 #[cfg(test)]

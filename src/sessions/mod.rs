@@ -34,6 +34,7 @@ mod table;
 mod tests;
 mod uplink;
 mod view;
+mod ways;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,6 +50,7 @@ pub use attachment::Attachment;
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 pub use uplink::Uplink;
+pub use ways::Ways;
 
 use crate::clock;
 use crate::core::session::{LateReplies, Moment, Policy, Session};

@@ -14,6 +14,7 @@ use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
+use super::labels::fleet::{ShardStep, StandingLabel, StoreCallResult};
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
@@ -235,6 +236,31 @@ struct Metrics [] {
     node_frames_refused: Family<FrameRefusal> = NodeFramesRefused "seawall_cluster_refused_frames_total",
     /// Frames that still waited when their node link was lost; their sender sends them again.
     node_frames_dropped: Counter = NodeFramesDropped "seawall_cluster_dropped_frames_total",
+
+    /// 1 for the right by which this node speaks to servers, or for why it holds still, else 0.
+    standing: GaugeFamily<StandingLabel> = StandingGauge "seawall_ownership_standing",
+    /// Seconds for which this node has held still towards servers since it started.
+    held_still: Counter = HeldStill "seawall_ownership_held_still_seconds_total",
+    /// Calls to the store that nodes share, by how they ended.
+    shared_store_calls: Family<StoreCallResult> = SharedStoreCalls "seawall_ownership_store_calls_total",
+    /// How long the store took to answer.
+    shared_store_seconds: Histogram = SharedStoreSeconds "seawall_ownership_store_call_seconds",
+    /// The version of membership and map that this node goes by.
+    map_version: Gauge = MapVersionGauge "seawall_ownership_map_version",
+    /// Members of the fleet, as this node knows them.
+    fleet_members: Gauge = FleetMembers "seawall_ownership_members",
+    /// Shards that are at home at this node.
+    shards_held: Gauge = ShardsHeld "seawall_ownership_held_shards",
+    /// Shards that are at home nowhere, as this node knows them.
+    shards_vacant: Gauge = ShardsVacant "seawall_ownership_vacant_shards",
+    /// What happened to shards at this node.
+    shard_steps: Family<ShardStep> = ShardSteps "seawall_ownership_shard_steps_total",
+    /// Times that this node was taken over and began anew.
+    new_incarnations: Counter = NewIncarnations "seawall_ownership_new_incarnations_total",
+    /// Live nodes whose settings differ from this one's where they must agree.
+    settings_differ: Gauge = SettingsDiffer "seawall_ownership_differing_nodes",
+    /// Messages of other nodes that this one could not read.
+    node_messages_malformed: Counter = NodeMessagesMalformed "seawall_ownership_malformed_messages_total",
 
     /// 1 for the phase that a drain is in, else 0.
     drain_phase: GaugeFamily<DrainPhase> = DrainPhase "seawall_drain_phase",

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::params::{Mode, ServerParams};
+use super::params::{Mode, ServerParams, UpstreamParams};
+use super::voice::{GatedStream, Voice};
 use crate::clock;
 use crate::core::server::FailedDial;
 use crate::telemetry::events::upstream::DialResult;
@@ -112,12 +114,17 @@ pub(super) struct Endpoint {
     /// The scheme that reaches the server if it speaks plain text.
     plain: &'static str,
     timeout: Duration,
+    voice: Arc<Voice>,
 }
 
 impl Endpoint {
     /// # Errors
     /// If the trust store is unreadable, or the host is something that a certificate has no room for.
-    pub(super) fn new(server: &ServerParams, timeout: Duration) -> Result<Self, TlsError> {
+    pub(super) fn new(
+        server: &ServerParams,
+        all: &UpstreamParams,
+        voice: &Arc<Voice>,
+    ) -> Result<Self, TlsError> {
         let host = server.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let secure = matches!(server.url.scheme_str(), Some("wss" | "https"));
         let tls = if secure {
@@ -145,7 +152,8 @@ impl Endpoint {
             headers,
             tls,
             plain: if matches!(server.mode, Mode::Http { .. }) { "http" } else { "ws" },
-            timeout,
+            timeout: all.dial_timeout,
+            voice: Arc::clone(voice),
         })
     }
 
@@ -170,10 +178,16 @@ impl Endpoint {
     }
 
     async fn open_stream(&self) -> Result<Box<dyn Stream>, DialError> {
+        // From before the first byte: a right that is lost while the dial lasts is lost for this connection.
+        let right = self.voice.listen();
         let socket = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(DialError::Connect)?;
         socket.set_nodelay(true).map_err(DialError::Connect)?;
+        if let Some(most) = self.voice.unconfirmed_max() {
+            SockRef::from(&socket).set_tcp_user_timeout(Some(most)).map_err(DialError::Connect)?;
+        }
+        let socket = GatedStream::new(socket, right);
         Ok(match &self.tls {
             None => Box::new(socket),
             Some((connector, name)) => {

@@ -8,19 +8,22 @@
 //! - `dial`: connections. `incoming`: where a server's message goes.
 //! - `permits`, `watch`: a server's tasks whatever its mode. `stop`: how all of them end.
 //! - `uplink`: what the sessions ask of all this.
+//! - `voice`: whether the node may speak to servers at all. `hold`: what follows when that changes.
 
 mod dial;
+mod hold;
 mod http;
 mod incoming;
 mod link;
 mod link_set;
-pub(crate) mod params;
+pub mod params;
 mod permits;
 mod queue;
 mod servers;
 mod stop;
 mod transport;
 mod uplink;
+mod voice;
 mod watch;
 mod websocket;
 
@@ -35,9 +38,10 @@ use crate::tls::TlsError;
 use params::UpstreamParams;
 use servers::Servers;
 use transport::{Target, Transport};
+pub use voice::SpeakGate;
 
 /// All servers. Cheap to share; [`Upstream::start`] makes it live.
-pub(crate) struct Upstream {
+pub struct Upstream {
     servers: Arc<Servers>,
     /// In the same order.
     targets: Vec<Arc<Target>>,
@@ -45,7 +49,7 @@ pub(crate) struct Upstream {
 
 /// One server as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerStatus {
+pub struct ServerStatus {
     /// Its name.
     pub name: String,
     /// A link is up, or the last dial succeeded.
@@ -59,7 +63,7 @@ pub(crate) struct ServerStatus {
 impl Upstream {
     /// # Errors
     /// If a server cannot be dialled as configured; see [`TlsError`].
-    pub(crate) fn new(params: UpstreamParams) -> Result<Arc<Self>, (String, TlsError)> {
+    pub fn new(params: UpstreamParams) -> Result<Arc<Self>, (String, TlsError)> {
         let servers = Arc::new(Servers::new(params, clock::now())?);
         let target = |server| {
             let transport = Transport::new(server, &servers.params);
@@ -70,7 +74,7 @@ impl Upstream {
     }
 
     /// Starts dialling. The tasks end when the set is dropped.
-    pub(crate) fn start(&self, sessions: &Arc<Sessions>) -> JoinSet<()> {
+    pub fn start(&self, sessions: &Arc<Sessions>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for target in &self.targets {
             target.transport.start(&mut tasks, &target.server, &self.servers, sessions);
@@ -80,11 +84,12 @@ impl Upstream {
             let (servers, target, sessions) = shared();
             tasks.spawn(watch::watch(servers, target, sessions));
         }
+        tasks.spawn(hold::resume(self.servers.voice.listen(), Arc::clone(sessions)));
         tasks
     }
 
     /// The state of every server.
-    pub(crate) fn status(&self) -> Vec<ServerStatus> {
+    pub fn status(&self) -> Vec<ServerStatus> {
         let of = |target: &Arc<Target>| ServerStatus {
             name: target.server.name().to_owned(),
             reachable: target.server.is_reached(),
@@ -96,7 +101,7 @@ impl Upstream {
 
     /// Whether every shared link is up. At the start, agents are admitted when this is so: agents that
     /// come earlier must be asked for their state again.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         let shared = self.targets.iter().filter_map(|target| target.transport.shared());
         shared.flat_map(|links| links.iter()).all(|link| link.is_up())
     }

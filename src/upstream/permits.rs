@@ -30,7 +30,12 @@ pub(super) async fn grant_permits(
 ) {
     let server = &target.server;
     let (mut granted, mut passed_over) = (0_u32, 0);
+    let mut right = servers.voice.listen();
     loop {
+        if server.holds_still() {
+            right.may_speak().await;
+            continue;
+        }
         if !server.is_reached() && server.pacer.waiting() > 0 {
             tokio::time::sleep(LOOK_AGAIN).await;
             continue;

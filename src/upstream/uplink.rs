@@ -21,7 +21,7 @@ impl Uplink for Upstream {
         // A server that is unknown here is spared by `send`, which refuses the message.
         self.servers()
             .get(route.link.server)
-            .map_or(Permit::Granted, |server| server.pacer.admit(clock::now()))
+            .map_or(Permit::Granted, |server| server.admit(clock::now()))
     }
 
     fn state_lost(&self, route: Route) -> bool {
@@ -36,6 +36,9 @@ impl Uplink for Upstream {
     ) -> Result<(), NotSent> {
         let target = self.target(route.link.server).ok_or(NotSent::Stale)?;
         let server = &target.server;
+        if server.holds_still() {
+            return Err(NotSent::Down);
+        }
         let sent = target.transport.send(uid, route, write);
         match sent {
             Ok(bytes) => {

@@ -67,6 +67,8 @@ pub(crate) enum Event {
     Sweep,
     Watch,
     Fault,
+    /// A node that held still may speak to servers again.
+    MaySpeak(NodeKey),
     /// From here on everything works.
     Calm,
 }

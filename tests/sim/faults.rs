@@ -85,6 +85,7 @@ impl World {
                 self.after(wait, Event::HttpHeals(server));
             }
             Fault::HttpFails => {}
+            Fault::HoldStill => self.hold_still(),
         }
     }
 
@@ -308,6 +309,7 @@ impl World {
             }
         }
         for node in self.live_nodes() {
+            self.may_speak(node);
             self.crowd_leaves(node);
         }
         for agent in 0..self.agents.len() {

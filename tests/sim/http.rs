@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Has a channel do all that it can do now.
-    fn drive(&mut self, key: Key, first: ChannelEvent) {
+    pub(crate) fn drive(&mut self, key: Key, first: ChannelEvent) {
         let mut event = Some(first);
         while let Some(happened) = event.take() {
             let Some(facts) = self.channel_facts(key) else { return };
@@ -168,6 +168,7 @@ impl World {
         Some(ChannelFacts {
             healthy: !server.state.is_failing(),
             released: link.state == State::Closing,
+            holds_still: server.state.holds_still(),
             waiting: !link.queue.is_empty(),
             pause: server.pace.paused(),
             jitter,
@@ -262,6 +263,13 @@ impl World {
             (post.answered, post.response) = (answered, response);
             self.after(delay, Event::PostAnswered(key, step));
         }
+    }
+
+    /// The message that a channel has under way, if it has yet to arrive.
+    pub(crate) fn unarrived(&mut self, key: Key) -> Option<Report> {
+        let end = self.channel_end(key).filter(|end| end.waits == Some(Waits::Answered))?;
+        let post = end.post.take()?;
+        (post.response.is_empty() && post.answered == Answered::Timeout).then_some(post.report)
     }
 
     /// A server answers with a status; to some it adds when to come again.

@@ -62,6 +62,9 @@ impl World {
         let owner = link.owner.map(agent_of);
         // A server reads an old connection to its end before it takes from the one that follows it.
         let old = |line: &Line| !line.gateway_end && line.server == server && line.owner == owner;
+        if ends.servers[server].state.holds_still() {
+            return self.after(LOOK_AGAIN, Event::LinkDial(key));
+        }
         if !self.servers[server].up || self.lines.values().any(old) {
             ends.handle(server, ServerEvent::DialFailed(FailedDial::default()));
             let wait = self.random.ms(300, 3_000);
@@ -334,7 +337,7 @@ impl World {
         let wires = Arc::clone(&gateway.wires);
         let mut ends = wires.ends.lock();
         let end = &mut ends.servers[server];
-        if !end.state.is_reached() && !end.pace.is_empty() {
+        if end.state.holds_still() || !end.state.is_reached() && !end.pace.is_empty() {
             return self.ask_pacer(node, server, LOOK_AGAIN);
         }
         let (uid, class) = match end.pace.next() {

@@ -18,6 +18,7 @@ mod events;
 mod faults;
 mod gate;
 mod gateway;
+mod hold;
 mod http;
 mod links;
 mod network;

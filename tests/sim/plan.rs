@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     HttpFails,
     /// Other clients take a node's connections for a while.
     Crowd,
+    /// A node must hold still towards servers for a while.
+    HoldStill,
 }
 
 impl Fault {
@@ -98,11 +100,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    /// `later`: decides what stories were given after they had been told: the others stay as they were.
+    pub(crate) fn new(random: &mut Random, later: &mut Random) -> Self {
         let links = random.pick(&[0, 1, 1, 2, 3]);
         let servers = 1 + u64::from(random.percent(40));
         let agents = 2 + random.below(5);
-        let faults = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
+        let mut faults: Vec<_> = Fault::ALL.into_iter().filter(|_| random.percent(35)).collect();
+        if later.percent(25) {
+            faults.push(Fault::HoldStill);
+        }
         let agents: Vec<Kind> = (0..agents).map(|_| kind(random)).collect();
         let fewest = u32::try_from(agents.len()).unwrap();
         let params = SessionsParams {

@@ -61,7 +61,12 @@ impl World {
             let facts = {
                 let ends = wires.ends.lock();
                 let one = &ends.servers[server];
-                ProbeFacts { healthy: !one.state.is_failing(), pause: one.pace.paused(), jitter }
+                ProbeFacts {
+                    healthy: !one.state.is_failing(),
+                    holds_still: one.state.holds_still(),
+                    pause: one.pace.paused(),
+                    jitter,
+                }
             };
             let Some(end) = self.nodes.get_mut(&node).and_then(|one| one.http.get_mut(server))
             else {
@@ -153,12 +158,13 @@ impl World {
         let (wires, sessions) = (Arc::clone(&gateway.wires), Arc::clone(&gateway.sessions));
         let Some(end) = gateway.http.get_mut(server) else { return };
         let parts = end.parts;
+        let still = wires.ends.lock().servers[server].state.holds_still();
         let polled: Vec<_> = wires.ends.lock().servers[server].polled.iter().copied().collect();
         let mut next = now;
         for _ in 0..PARTS_AT_ONCE {
             let (part, at) = end.schedule.next(now);
             next = at;
-            for uid in polled.iter().filter(|uid| parts.part_of(**uid) == part) {
+            for uid in polled.iter().filter(|uid| !still && parts.part_of(**uid) == part) {
                 let id = ServerId(u16::try_from(server).unwrap());
                 if sessions.poll(*uid, id, parts.quiet_for()) == Polled::Away {
                     wires.ends.lock().servers[server].polled.remove(uid);

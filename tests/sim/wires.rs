@@ -231,6 +231,9 @@ impl Ends {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), NotSent> {
         let server = usize::from(route.link.server.0);
+        if self.servers[server].state.holds_still() {
+            return Err(NotSent::Down);
+        }
         let shared = self.servers[server].shared.get(usize::from(route.link.index)).copied();
         let key = shared.unwrap_or_else(|| self.own_link(server, uid));
         let room = self.room;
@@ -267,7 +270,11 @@ impl Uplink for Wires {
     }
 
     fn admit(&self, _: InstanceUid, route: Route) -> Permit {
-        self.ends.lock().servers[usize::from(route.link.server.0)].pace.admit()
+        let server = &mut self.ends.lock().servers[usize::from(route.link.server.0)];
+        if server.state.holds_still() {
+            return Permit::Wait { soon: false };
+        }
+        server.pace.admit()
     }
 
     fn state_lost(&self, route: Route) -> bool {

@@ -4,7 +4,7 @@
 //! What happens to agents is in `agents`, to links and servers in `links`, what goes wrong in
 //! `faults`; what must be true of it in `oracle`.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Instant;
 
 use prost::Message;
@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) nodes: BTreeMap<NodeKey, Gateway>,
     /// The node that the balancer sends new connections to.
     pub(crate) serving: Option<NodeKey>,
+    /// Nodes that hold still towards servers.
+    pub(crate) still: BTreeSet<NodeKey>,
     last_node: NodeKey,
     /// Nodes that are about to start.
     pub(crate) starting: u32,
@@ -80,7 +82,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, start: Instant, log: bool) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::new(&mut random);
+        let plan = Plan::new(&mut random, &mut Random::new(!seed));
         let agents: Vec<Agent> = plan
             .agents
             .iter()
@@ -104,6 +106,7 @@ impl World {
             next_wire: 1,
             nodes: BTreeMap::new(),
             serving: None,
+            still: BTreeSet::new(),
             last_node: 0,
             starting: 1,
             lines: BTreeMap::new(),
@@ -205,6 +208,7 @@ impl World {
             Event::Sweep => self.sweep(),
             Event::Watch => self.watch(),
             Event::Fault => self.fault(),
+            Event::MaySpeak(node) => self.may_speak(node),
             Event::Calm => self.become_calm(),
         }
     }
@@ -354,6 +358,9 @@ impl World {
                 self.say(|| format!("  sent on {line:?}: {}", show(&report)));
                 let server = self.server_of(line.0);
                 let node = node_of_key(line.0);
+                if self.is_still(node) {
+                    self.oracle.fail("O1", || format!("node {node} speaks, and must hold still"));
+                }
                 let place = self.place(node, agent);
                 self.oracle.sent(&Sent { node, line, server, place, report, at: self.now });
             }

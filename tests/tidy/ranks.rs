@@ -4,7 +4,7 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two modules of the same rank keep apart.
-pub(crate) const RANKS: [(&str, u8); 19] = [
+pub(crate) const RANKS: [(&str, u8); 20] = [
     ("ident", 0),
     ("clock", 0),
     ("mutation", 0),
@@ -21,6 +21,7 @@ pub(crate) const RANKS: [(&str, u8); 19] = [
     ("edge", 5),
     ("upstream", 5),
     ("admin", 6),
+    ("fleet", 6),
     ("config", 7),
     ("gateway", 8),
     ("main", 9),

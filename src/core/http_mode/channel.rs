@@ -12,13 +12,14 @@
 //!                 │                                     └─answered─┤
 //!                 └──────────── lost, late, too big ───────────────┘
 //!   released and the queue is empty ──► Ended
+//!   silenced, from anywhere ──► Resting
 //! ```
 //!
 //! Apart from its connection a channel is *up* or down. It comes up with the first connection, and
 //! stays up while connections come and go: servers close idle ones at any time, while
 //! they are well. It goes down when a dial fails or the server counts as failing, because
 //! then the server was away: the link's incarnation rises, and its agents are announced when it is
-//! back.
+//! back. It goes down, too, when its node has to hold still, and stays so until the node may speak.
 //!
 //! What a broken connection took with it concerns one agent, and so does a status: the message's
 //! session is told ([`ChannelEffect::NotTaken`]). A server that restarts within a moment learns of its
@@ -86,6 +87,7 @@ impl HttpChannel {
     ) -> Vec<ChannelEffect> {
         match (event, self.state) {
             (ChannelEvent::Wake, _) => self.look(facts, now),
+            (ChannelEvent::Silenced, _) => self.silence(now),
             (ChannelEvent::Dialled { accepted }, ChannelState::Dialling) => {
                 self.dialled(accepted, facts, now);
             }
@@ -140,12 +142,15 @@ impl HttpChannel {
 
     fn look_resting(&mut self, rest: (Instant, bool), facts: ChannelFacts, now: Instant) {
         let (until, idle) = rest;
-        if facts.released && !facts.waiting {
+        if facts.released && (!facts.waiting || facts.holds_still) {
+            if facts.waiting {
+                self.effects.push(ChannelEffect::GiveUp);
+            }
             self.go_down();
             self.state = ChannelState::Ended;
             self.effects.push(ChannelEffect::End);
-        } else if !facts.healthy {
-            // A probe finds out when it is well; the dial follows at once.
+        } else if facts.holds_still || !facts.healthy {
+            // A probe finds out when it is well; the dial follows at once. So it does when the node may speak.
             self.go_down();
             self.state = ChannelState::Resting { until: now, idle: false };
             self.effects.push(ChannelEffect::Wait { until: None, closable: false });
@@ -164,6 +169,9 @@ impl HttpChannel {
         facts: ChannelFacts,
         now: Instant,
     ) {
+        if facts.holds_still {
+            return self.silence(now);
+        }
         if !facts.healthy {
             // All channels go down together: it is the server's loss, as if each had been lost.
             self.go_down();
@@ -200,8 +208,8 @@ impl HttpChannel {
     }
 
     fn dialled(&mut self, accepted: bool, facts: ChannelFacts, now: Instant) {
-        if !facts.healthy {
-            // What was under way on another channel has just decided so.
+        if facts.holds_still || !facts.healthy {
+            // What was under way on another channel, or the node, has just decided so.
             self.effects.push(ChannelEffect::Discard);
             self.state = ChannelState::Resting { until: now, idle: false };
             return;
@@ -310,6 +318,19 @@ impl HttpChannel {
         };
         self.close(connection, reason, now);
         self.state = ChannelState::Resting { until: now + wait, idle: false };
+    }
+
+    /// What is under way is given up, and what waits is dropped unwritten.
+    fn silence(&mut self, now: Instant) {
+        self.go_down();
+        match self.state {
+            ChannelState::Open { connection, .. } | ChannelState::Posting { connection } => {
+                self.close(connection, LossReason::HoldsStill, now);
+            }
+            ChannelState::Resting { .. } | ChannelState::Dialling => {}
+            ChannelState::Ended => return,
+        }
+        self.state = ChannelState::Resting { until: now, idle: false };
     }
 
     fn close(&mut self, connection: Keep, reason: LossReason, now: Instant) {

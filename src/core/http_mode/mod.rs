@@ -22,6 +22,8 @@
 //!     if all were of the other kind, event = Wake
 //! ```
 //!
+//! When the node has to hold still, whatever is under way or waited for ends at once, with event = Silenced.
+//!
 //! `facts` are read afresh for each call, because the effects before it may have changed them:
 //! [`ChannelEffect::ServerFailed`] goes to [`crate::core::server::ServerState`], whose effects `Fails` and `Recovers`
 //! take all channels of the server down and let them come back. Meanwhile [`HttpProbe`] says when a

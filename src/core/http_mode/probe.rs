@@ -25,6 +25,8 @@ use crate::mutation::{Breach, is_on};
 pub struct ProbeFacts {
     /// The server is in any state but [`crate::core::server::Reach::Failing`].
     pub healthy: bool,
+    /// The node holds still.
+    pub holds_still: bool,
     /// How long the server's pause still lasts.
     pub pause: Option<Duration>,
     /// Uniform in 0..1.
@@ -73,7 +75,7 @@ impl ProbeOutcome {
 /// What the caller must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeStep {
-    /// Wait for that moment, or for a change of the server's health.
+    /// Wait for that moment, or for a change of the server's health, or until the node may speak again.
     Wait(Option<Instant>),
     /// Probe, for the agent that [`crate::core::server::ServerState::reporter`] names for this
     /// number, and report [`ProbeEvent::Tried`].
@@ -118,7 +120,9 @@ impl HttpProbe {
                 self.state = ProbeState::Healthy(now);
                 ProbeStep::Wait(None)
             }
-            (_, false) if is_on(Breach::HttpNeverProbes) => ProbeStep::Wait(None),
+            (_, false) if facts.holds_still || is_on(Breach::HttpNeverProbes) => {
+                ProbeStep::Wait(None)
+            }
             (ProbeState::Healthy(since), false) => {
                 // A server that answered probes and failed all else counts as failing throughout.
                 let wait = self.backoff.lost(self.rule, facts.jitter, since, now);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::backoff::Rule;
+use crate::core::link::LossReason;
 
 const RULE: Rule = Rule {
     initial: Duration::from_millis(500),
@@ -24,6 +25,9 @@ struct Chance {
     pause: bool,
     arrives: bool,
     withheld: bool,
+    /// The node loses the right to speak; it may have it back by the next call.
+    silenced: bool,
+    holds_still: bool,
     jitter: f64,
 }
 
@@ -42,10 +46,24 @@ fn answers() -> impl Strategy<Value = Answered> {
 fn chances() -> impl Strategy<Value = Vec<Chance>> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let rest = (prop::bool::weighted(0.8), prop::bool::weighted(0.2), 0.0..1.0, answers());
-    let chance = (flags, rest).prop_map(|(flags, (healthy, pause, jitter, answered))| {
+    let silence = (prop::bool::weighted(0.05), prop::bool::weighted(0.1));
+    let chance = (flags, rest, silence).prop_map(|(flags, rest, (silenced, holds_still))| {
         let (dial_fails, closes, taken, arrives, withheld) = flags;
+        let (healthy, pause, jitter, answered) = rest;
         let withheld = withheld && dial_fails;
-        Chance { dial_fails, closes, answered, taken, healthy, pause, arrives, withheld, jitter }
+        Chance {
+            dial_fails,
+            closes,
+            answered,
+            taken,
+            healthy,
+            pause,
+            arrives,
+            withheld,
+            silenced,
+            holds_still,
+            jitter,
+        }
     });
     prop::collection::vec(chance, 1..200)
 }
@@ -71,7 +89,9 @@ impl Driver {
                 assert_eq!(self.connected, self.counted, "what is held is counted");
                 assert!(!closable || self.connected, "there is a connection that may close");
                 let closed = closable && chance.closes;
-                return Some(if closed {
+                return Some(if chance.silenced {
+                    ChannelEvent::Silenced
+                } else if closed {
                     ChannelEvent::ConnectionClosed
                 } else {
                     ChannelEvent::Wake
@@ -79,7 +99,9 @@ impl Driver {
             }
             ChannelEffect::Dial => {
                 assert!(!self.connected, "one connection at a time");
-                return Some(if chance.dial_fails {
+                return Some(if chance.silenced {
+                    ChannelEvent::Silenced
+                } else if chance.dial_fails {
                     ChannelEvent::DialFailed
                 } else {
                     self.connected = true;
@@ -94,7 +116,11 @@ impl Driver {
                     return Some(ChannelEvent::NotPosted);
                 }
                 self.under_way = true;
-                return Some(ChannelEvent::Answered(chance.answered));
+                return Some(if chance.silenced {
+                    ChannelEvent::Silenced
+                } else {
+                    ChannelEvent::Answered(chance.answered)
+                });
             }
             ChannelEffect::Deliver => return Some(ChannelEvent::Delivered { taken: chance.taken }),
             ChannelEffect::Opened => {
@@ -103,7 +129,10 @@ impl Driver {
             ChannelEffect::Discard => {
                 assert!(!self.counted && std::mem::take(&mut self.connected));
             }
-            ChannelEffect::Closed { .. } => {
+            ChannelEffect::Closed { reason, .. } => {
+                if reason == LossReason::HoldsStill && self.under_way {
+                    self.settle();
+                }
                 assert!(std::mem::take(&mut self.counted), "opened and closed in pairs");
                 assert!(std::mem::take(&mut self.connected));
             }
@@ -141,7 +170,14 @@ proptest! {
         let mut event = ChannelEvent::Wake;
         let last = chances[chances.len() - 1];
         // After the end of the story, time for all rests.
-        let calm = Chance { healthy: true, pause: false, answered: Answered::Message, ..last };
+        let calm = Chance {
+            healthy: true,
+            pause: false,
+            answered: Answered::Message,
+            silenced: false,
+            holds_still: false,
+            ..last
+        };
         let after = std::iter::repeat_n(calm, 4_000);
         for (step, chance) in chances.iter().copied().chain(after).enumerate() {
             let released = step >= chances.len();
@@ -153,6 +189,7 @@ proptest! {
             let facts = ChannelFacts {
                 healthy: chance.healthy,
                 released,
+                holds_still: chance.holds_still,
                 waiting: driver.queue > 0,
                 pause: chance.pause.then_some(Duration::from_secs(1)),
                 jitter: chance.jitter,

@@ -25,6 +25,8 @@ pub enum ChannelEvent {
     Answered(Answered),
     /// The queue was empty after all, or its first message is withheld.
     NotPosted,
+    /// The node lost the right to speak: what was under way is given up.
+    Silenced,
     /// The answer's message was read. `taken`: it was one for this agent.
     Delivered {
         /// See above.
@@ -39,6 +41,8 @@ pub struct ChannelFacts {
     pub healthy: bool,
     /// The channel has served its purpose: it ends when its queue is empty.
     pub released: bool,
+    /// The node holds still.
+    pub holds_still: bool,
     /// A message is in its queue.
     pub waiting: bool,
     /// How long the server's pause still lasts.
@@ -86,7 +90,7 @@ pub enum ChannelEffect {
         /// How long until the next.
         wait: Duration,
     },
-    /// The queue is given up: the channel is released, and its server wants a pause.
+    /// The queue is given up: the channel is released, and its server wants a pause or its node holds still.
     GiveUp,
     /// The message goes back to the head of the queue: the very same message goes again.
     Requeue,

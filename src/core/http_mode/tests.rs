@@ -10,16 +10,23 @@ use ChannelEffect::{
     Closed, Deliver, Dial, DialFailed, Discard, Down, End, GiveUp, NotTaken, Opened, PauseServer,
     Post, PostFailed, Refuse, Requeue, ServerFailed, ServerServed, Up, Wait,
 };
-use ChannelEvent::{ConnectionClosed, Delivered, Dialled, NotPosted, Wake};
+use ChannelEvent::{ConnectionClosed, Delivered, Dialled, NotPosted, Silenced, Wake};
 
 const SECOND: Duration = Duration::from_secs(1);
 const RULE: Rule =
     Rule { initial: SECOND, max: Duration::from_secs(30), stable_after: Duration::from_secs(10) };
-const CALM: ChannelFacts =
-    ChannelFacts { healthy: true, released: false, waiting: false, pause: None, jitter: 0.5 };
+const CALM: ChannelFacts = ChannelFacts {
+    healthy: true,
+    released: false,
+    holds_still: false,
+    waiting: false,
+    pause: None,
+    jitter: 0.5,
+};
 const WAITING: ChannelFacts = ChannelFacts { waiting: true, ..CALM };
 const RELEASED: ChannelFacts = ChannelFacts { released: true, ..CALM };
 const FAILING: ChannelFacts = ChannelFacts { healthy: false, ..CALM };
+const STILL: ChannelFacts = ChannelFacts { holds_still: true, ..CALM };
 const IDLE: ChannelEffect = Wait { until: None, closable: true };
 
 /// A channel, and its time in seconds since the start.
@@ -202,6 +209,26 @@ fn channels_of_a_failing_server_are_down_until_it_recovers() {
 }
 
 #[test]
+fn a_node_that_holds_still_posts_nothing_and_gives_up_what_is_under_way() {
+    let until_it_may_speak = Wait { until: None, closable: false };
+    let silenced = closed(LossReason::HoldsStill, 1);
+    let mut life = Life::open();
+    assert_eq!(life.at(1, Wake, WAITING), [Post]);
+    assert_eq!(life.at(1, Silenced, STILL), [Down, silenced]);
+    assert_eq!(life.at(2, Wake, STILL), [until_it_may_speak]);
+    assert_eq!(life.at(3, Wake, CALM), [Dial], "at once, for the server is innocent");
+    assert_eq!(life.at(3, Dialled { accepted: true }, STILL), [Discard]);
+    assert_eq!(life.at(4, Wake, CALM), [Dial]);
+    assert_eq!(life.at(4, Silenced, CALM), []);
+    assert_eq!(life.at(4, Wake, CALM), [Dial], "it may speak again before it was looked at");
+    assert_eq!(life.at(4, Dialled { accepted: true }, CALM), [Opened, Up]);
+    let held = ChannelFacts { waiting: true, ..STILL };
+    assert_eq!(life.at(5, Wake, held), [Down, silenced], "what waits is not written");
+    let last = ChannelFacts { waiting: true, released: true, ..STILL };
+    assert_eq!(life.at(6, Wake, last), [GiveUp, End]);
+}
+
+#[test]
 fn a_released_channel_sends_what_waits_and_ends() {
     let mut life = Life::new();
     let last = ChannelFacts { waiting: true, ..RELEASED };
@@ -218,13 +245,15 @@ fn a_released_channel_sends_what_waits_and_ends() {
 fn a_failing_server_is_probed_at_the_pace_of_a_backoff_and_after_its_pause() {
     let start = crate::clock::now();
     let at = |seconds: f64| start + SECOND.mul_f64(seconds);
-    let healthy = ProbeFacts { healthy: true, pause: None, jitter: 0.5 };
+    let healthy = ProbeFacts { healthy: true, holds_still: false, pause: None, jitter: 0.5 };
     let failing = ProbeFacts { healthy: false, ..healthy };
     let mut probe = HttpProbe::new(RULE, start);
     assert_eq!(probe.handle(ProbeEvent::Wake, healthy, at(0.0)), ProbeStep::Wait(None));
     let wait = |until| ProbeStep::Wait(Some(until));
     assert_eq!(probe.handle(ProbeEvent::Wake, failing, at(20.0)), wait(at(21.0)));
     assert_eq!(probe.handle(ProbeEvent::Wake, failing, at(20.5)), wait(at(21.0)));
+    let still = ProbeFacts { holds_still: true, ..failing };
+    assert_eq!(probe.handle(ProbeEvent::Wake, still, at(21.0)), ProbeStep::Wait(None));
     assert_eq!(probe.handle(ProbeEvent::Wake, failing, at(21.0)), ProbeStep::Try(1));
     let bad = ProbeEvent::Tried(ProbeOutcome::BAD);
     assert_eq!(probe.handle(bad, failing, at(21.0)), wait(at(22.5)));

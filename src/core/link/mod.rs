@@ -31,4 +31,6 @@ pub enum LossReason {
     Unhealthy,
     /// Its agent is gone (mode `per-agent`), or Seawall is stopping.
     Released,
+    /// This node lost the right to speak to servers.
+    HoldsStill,
 }

@@ -9,6 +9,9 @@
 //!     └─────────────────── lost ───────────────────┘
 //!   released, from anywhere ──► the end
 //! ```
+//!
+//! While its node holds still no link is dialled. That the link went down for this reason is no failure of the
+//! server's: the next dial is due at once when the node may speak again.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,8 @@ pub struct Redial {
 pub struct RedialFacts {
     /// The link has served its purpose.
     pub released: bool,
+    /// The node holds still.
+    pub holds_still: bool,
     /// The server holds back dials for this long ([`crate::core::server::ServerState::held`]).
     pub held: Option<Duration>,
     /// Uniform in 0..1.
@@ -40,6 +45,8 @@ pub enum RedialStep {
     Wait(Instant),
     /// Dial, and report [`Redial::failed`] or, when the link has come up and gone, [`Redial::lost`].
     Dial,
+    /// Look again when the node may speak, or when the link is released.
+    HoldStill,
     /// The link ends.
     End,
 }
@@ -54,6 +61,9 @@ impl Redial {
     pub fn next(&mut self, facts: RedialFacts, now: Instant) -> RedialStep {
         if facts.released {
             return RedialStep::End;
+        }
+        if facts.holds_still {
+            return RedialStep::HoldStill;
         }
         if now < self.until {
             return RedialStep::Wait(self.until);
@@ -76,6 +86,11 @@ impl Redial {
     pub fn lost(&mut self, jitter: f64, up_since: Instant, now: Instant) {
         self.until = now + self.backoff.lost(self.rule, jitter, up_since, now);
     }
+
+    /// The link, or its dial, was ended because the node has to hold still.
+    pub const fn held_still(&mut self, now: Instant) {
+        self.until = now;
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +105,7 @@ mod tests {
     };
 
     fn facts(held: Option<Duration>) -> RedialFacts {
-        RedialFacts { released: false, held, jitter: 0.5 }
+        RedialFacts { released: false, holds_still: false, held, jitter: 0.5 }
     }
 
     #[test]
@@ -119,5 +134,19 @@ mod tests {
         assert_eq!(redial.next(facts(Some(SECOND * 7)), start), RedialStep::Wait(due));
         assert_eq!(redial.next(facts(Some(SECOND)), start + SECOND * 6), RedialStep::Wait(due));
         assert_eq!(redial.next(facts(None), due), RedialStep::Dial);
+    }
+
+    #[test]
+    fn a_node_that_holds_still_dials_when_it_may_speak_again() {
+        let start = crate::clock::now();
+        let still = RedialFacts { holds_still: true, ..facts(None) };
+        let mut redial = Redial::new(RULE, start);
+        assert_eq!(redial.next(still, start), RedialStep::HoldStill);
+        redial.failed(0.5, None, start);
+        redial.held_still(start);
+        assert_eq!(redial.next(still, start), RedialStep::HoldStill);
+        assert_eq!(redial.next(facts(None), start), RedialStep::Dial, "no wait is left of it");
+        let released = RedialFacts { released: true, ..still };
+        assert_eq!(redial.next(released, start), RedialStep::End);
     }
 }

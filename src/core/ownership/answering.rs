@@ -69,7 +69,7 @@ impl NodeStep<'_> {
 
     fn renewal_answered(&mut self, call: OpenCall, answer: RenewAnswer) {
         match answer {
-            RenewAnswer::Renewed(Renewed { run, version, leases, unreadable, .. }) => {
+            RenewAnswer::Renewed(Renewed { run, version, secret, leases, unreadable }) => {
                 self.node.own.written(call.sent, self.now);
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
@@ -82,7 +82,8 @@ impl NodeStep<'_> {
                 self.see_figures(&leases, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
-                if (read.run, read.version) != (run, version) {
+                // A key of digests leaves the version as it is.
+                if (read.run, read.version, read.secret) != (run, version, secret) {
                     self.node.calls.read_due = true;
                 }
             }

@@ -34,6 +34,8 @@ pub enum NodeEvent {
     LeaveWanted,
     /// The data plane has all records of a shard that this node receives.
     Received(ShardId),
+    /// A frame of another node names this version of the map.
+    VersionSeen(MapVersion),
 }
 
 /// What the caller must do, in the order given.

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
+use super::calls::Snapshot;
 use super::clock_reading::ClockReading;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
@@ -24,7 +25,7 @@ use super::params::NodeParams;
 use super::patience::Patience;
 use super::peers::Peers;
 use super::shard::{Home, ShardId};
-use super::view::MembershipView;
+use super::view::{MembershipView, ViewDigest};
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
 use crate::mutation::{Breach, is_on};
@@ -99,6 +100,16 @@ impl Node {
     /// The members that this node knows of.
     pub fn members(&self) -> impl Iterator<Item = NodeIncarnation> {
         self.view.heads().keys().copied()
+    }
+
+    /// All that the store held when it was read last, with the leases of the last renewal.
+    pub const fn content(&self) -> &Snapshot {
+        self.view.content()
+    }
+
+    /// Changes whenever members or homes do, as far as this node knows.
+    pub const fn view_digest(&self) -> ViewDigest {
+        self.view.digest()
     }
 
     /// The shard's home, as far as this node knows.

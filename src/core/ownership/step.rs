@@ -43,6 +43,9 @@ impl NodeStep<'_> {
             }
             NodeEvent::LeaveWanted => self.want_to_leave(),
             NodeEvent::Received(shard) => self.records_received(shard),
+            NodeEvent::VersionSeen(version) => {
+                self.node.calls.read_due |= version > self.node.view.content().version;
+            }
         }
         self.act();
         self.report_standing();

@@ -13,6 +13,8 @@ pub enum LinkEnd {
     ProtocolFault,
     /// The peer had lost the link, and there is a new one.
     Replaced,
+    /// More was sent than the peer, or the network to it, takes: both begin anew.
+    Overflowed,
     /// The peer's lease is gone.
     LeaseGone,
     /// This node stops.

@@ -33,6 +33,9 @@
 //! A server that relapses (it was `Reached` for less than `stable_after` since it last failed) counts
 //! as out of reach since its first failure. Otherwise one that answers probes alone would keep its
 //! agents for good.
+//!
+//! While its node holds still a server is not judged: all links are down for a reason of the node's own. An outage is
+//! counted anew from the moment at which the node may speak again.
 
 mod failures;
 mod probe;
@@ -50,6 +53,7 @@ pub use reach::Reach;
 
 use crate::core::backoff::{RETRY_AFTER_MAX, Rule};
 use crate::ident::InstanceUid;
+use crate::mutation::{Breach, is_on};
 use failures::Failures;
 use probe::DialProbe;
 use told::Told;
@@ -113,6 +117,10 @@ pub enum ServerEvent {
     MessageRefused(u16),
     /// A push came without an agent's uid.
     AnonymousPush,
+    /// The node holds still: its links end, and none is dialled.
+    HoldStill,
+    /// The node may speak again.
+    MaySpeak,
     /// Time has passed: comes several times a second.
     Tick,
 }
@@ -157,6 +165,8 @@ pub struct ServerState {
     reach: Reach,
     in_use: bool,
     links_up: usize,
+    /// The node holds still.
+    holds_still: bool,
     /// A dial is allowed from then on: the server answered one with `Retry-After`.
     held_until: Option<Instant>,
     failures: Failures,
@@ -172,6 +182,7 @@ impl ServerState {
             reach: Reach::Away { since: now },
             in_use: true,
             links_up: 0,
+            holds_still: false,
             held_until: None,
             failures: Failures::default(),
             probe: rules.dial_probes.map(|rule| DialProbe::new(rule, now)),
@@ -213,6 +224,11 @@ impl ServerState {
             ServerEvent::PauseAsked(asked) => pause(asked.unwrap_or(PAUSE_DEFAULT), &mut effects),
             ServerEvent::MessageRefused(status) => tell(self.told.refused(status), &mut effects),
             ServerEvent::AnonymousPush => tell(self.told.anonymous(), &mut effects),
+            ServerEvent::HoldStill => self.holds_still = true,
+            ServerEvent::MaySpeak => {
+                self.holds_still = false;
+                self.reach = self.reach.counted_from(now);
+            }
             ServerEvent::Tick => self.tick(now, &mut effects),
         }
         effects
@@ -249,6 +265,15 @@ impl ServerState {
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Vec<ServerEffect>) {
+        if !self.holds_still {
+            self.judge(now, effects);
+        }
+        if !self.in_use {
+            effects.push(ServerEffect::PassOn);
+        }
+    }
+
+    fn judge(&mut self, now: Instant, effects: &mut Vec<ServerEffect>) {
         let may_dial = !self.is_reached() && self.held(now).is_none();
         if may_dial && self.probe.is_some_and(|probe| probe.is_due(now)) {
             effects.push(ServerEffect::Probe);
@@ -262,9 +287,6 @@ impl ServerState {
         if in_use != self.in_use {
             self.in_use = in_use;
             effects.push(ServerEffect::InUse(in_use));
-        }
-        if !in_use {
-            effects.push(ServerEffect::PassOn);
         }
     }
 
@@ -292,6 +314,11 @@ impl ServerState {
     /// Whether agents are placed here.
     pub const fn in_use(&self) -> bool {
         self.in_use
+    }
+
+    /// Whether the node holds still: no word of any agent's may go to this server.
+    pub fn holds_still(&self) -> bool {
+        self.holds_still && !is_on(Breach::HoldStillSpeaks)
     }
 
     /// Links that are up.

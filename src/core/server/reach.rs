@@ -72,6 +72,16 @@ impl Reach {
         Self::Failing { since }
     }
 
+    /// The node has held still until now: how long the server was out of reach meanwhile is unknown.
+    pub(super) const fn counted_from(self, now: Instant) -> Self {
+        match self {
+            Self::Reached { .. } => self,
+            Self::Away { .. } => Self::Away { since: now },
+            Self::Failing { .. } => Self::Failing { since: now },
+            Self::Returning { .. } => Self::Returning { since: now },
+        }
+    }
+
     /// A message was taken after all.
     pub(super) const fn served(self, link_is_up: bool, now: Instant) -> Self {
         match self {
@@ -124,9 +134,10 @@ mod tests {
                 from.failed(SECOND, now),
                 from.served(true, now),
                 from.served(false, now),
+                from.counted_from(now),
             ] {
                 assert!(from.may_become(to), "{from:?} to {to:?}");
-                if from != to {
+                if name(from) != name(to) {
                     arrows.insert((name(from).unwrap(), name(to).unwrap()));
                 }
             }

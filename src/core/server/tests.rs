@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use ServerEffect::{Fails, FirstLink, InUse, LastLinkLost, PassOn, Pause, Probe, Recovers, Tell};
 use ServerEvent::{
-    AnonymousPush, LinkLost, LinkUp, MessageRefused, MessageServed, PauseAsked, ProbeAnswered, Tick,
+    AnonymousPush, HoldStill, LinkLost, LinkUp, MaySpeak, MessageRefused, MessageServed,
+    PauseAsked, ProbeAnswered, Tick,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,6 +45,20 @@ impl Life {
 
 fn dial_failed(retry_after: Option<Duration>, overloaded: bool) -> ServerEvent {
     ServerEvent::DialFailed(FailedDial { retry_after, overloaded })
+}
+
+#[test]
+fn a_server_is_not_judged_while_the_node_holds_still() {
+    let probing = Some(Rule { initial: SECOND, max: SECOND, stable_after: SECOND });
+    let mut life = Life::new(ServerRules { dial_probes: probing, ..RULES });
+    life.at(0, LinkUp);
+    assert_eq!(life.at(1, HoldStill), []);
+    assert_eq!(life.at(1, LinkLost), [LastLinkLost]);
+    assert_eq!(life.at(900, Tick), [], "neither probed nor left");
+    life.at(1_000, MaySpeak);
+    assert_eq!(life.at(1_001, Tick), [Probe]);
+    assert_eq!(life.at(1_029, Tick), [Probe]);
+    assert_eq!(life.at(1_030, Tick), [Probe, InUse(false), PassOn]);
 }
 
 #[test]

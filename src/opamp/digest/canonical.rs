@@ -165,14 +165,14 @@ impl Pass<'_> {
                 };
                 if value != 0 || shape.is_oneof {
                     self.scratch.out.put_varint(value);
-                    self.tag(number, WireType::Varint);
+                    self.scratch.out.put_tag(number, WireType::Varint);
                 }
             }
             ValueKind::Fixed64 => {
                 let value = last.value(self.bytes);
                 if value != [0; 8] || shape.is_oneof {
                     self.scratch.out.put(value);
-                    self.tag(number, WireType::Fixed64);
+                    self.scratch.out.put_tag(number, WireType::Fixed64);
                 }
             }
             ValueKind::Text => {
@@ -200,8 +200,7 @@ impl Pass<'_> {
     fn text(&mut self, number: u32, record: Record) {
         let value = record.value(self.bytes);
         self.scratch.out.put(value);
-        self.scratch.out.put_varint(value.len() as u64);
-        self.tag(number, WireType::Len);
+        self.scratch.out.put_len_head(number, value.len());
     }
 
     fn verbatim(&mut self, group: Range<usize>) {
@@ -224,23 +223,9 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Puts length and tag before what has been written since `mark`.
+    /// Puts tag and length before what has been written since `mark`.
     fn close(&mut self, number: u32, mark: usize) {
-        let length = self.scratch.out.since(mark);
-        self.scratch.out.put_varint(length as u64);
-        self.tag(number, WireType::Len);
-    }
-
-    /// Writes the tag of a field of the schema, whose numbers are all below 16.
-    #[inline]
-    fn tag(&mut self, number: u32, wire: WireType) {
-        let wire = match wire {
-            WireType::Varint => 0,
-            WireType::Fixed64 => 1,
-            WireType::Len => 2,
-            WireType::Fixed32 => 5,
-        };
-        self.scratch.out.put_byte((number << 3).to_le_bytes()[0] | wire);
+        self.scratch.out.put_len_head(number, self.scratch.out.since(mark));
     }
 
     fn map(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::{xxh3_128_with_secret, xxh3_128_with_seed};
+use twox_hash::XxHash3_128;
 
 /// XXH3's own size of a secret.
 const SECRET_BYTES: usize = 192;
@@ -19,13 +19,19 @@ impl DigestKey {
     pub fn derive(configured: &[u8]) -> Self {
         let mut secret = Box::new([0; SECRET_BYTES]);
         for (seed, block) in (0..).zip(secret.chunks_exact_mut(16)) {
-            block.copy_from_slice(&xxh3_128_with_seed(configured, seed).to_le_bytes());
+            let hash = XxHash3_128::oneshot_with_seed(seed, configured);
+            block.copy_from_slice(&hash.to_le_bytes());
         }
         Self(secret)
     }
 
     pub(super) fn digest(&self, bytes: &[u8]) -> Digest {
-        Digest(xxh3_128_with_secret(bytes, &self.0[..]).to_be_bytes())
+        Digest(self.hash(bytes).to_be_bytes())
+    }
+
+    /// Long bytes are hashed in the widest words that the processor has.
+    fn hash(&self, bytes: &[u8]) -> u128 {
+        XxHash3_128::oneshot_with_secret(&self.0[..], bytes).expect("XXH3's own size of a secret")
     }
 }
 
@@ -58,9 +64,8 @@ pub struct RawHash(pub u128);
 
 impl RawHash {
     /// Hashes bytes.
-    #[inline]
     pub fn of(key: &DigestKey, bytes: &[u8]) -> Self {
-        Self(xxh3_128_with_secret(bytes, &key.0[..]))
+        Self(key.hash(bytes))
     }
 
     /// The hash of what has this hash, followed by what has the next.

@@ -49,6 +49,9 @@ enum Form {
 /// Bytes before the content: the field's number and the form.
 const HEAD_BYTES: usize = 5;
 
+/// What stands before canonical bytes, at most: that, or a tag and a length of 32 bits.
+const CANONICAL_HEAD_BYTES_MAX: usize = 6;
+
 /// What a digest depends on beside the report: the same on all nodes of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Digester {
@@ -201,29 +204,31 @@ fn write(
 ) -> Result<(), Opaque> {
     let parts = scratch.records[group.clone()].iter();
     let length: usize = parts.map(|record| record.value(bytes).len()).sum();
-    scratch.prepare(HEAD_BYTES + length);
+    scratch.prepare(CANONICAL_HEAD_BYTES_MAX + length);
     let records_end = scratch.records.len() + RECORDS_MAX;
     let LeftOut { volatile, hash_for_components } = left_out;
     Pass { bytes, scratch, volatile, hash_for_components, records_end }.message(shape, group, 1)
 }
 
-/// Appends the canonical bytes of a status field with all that is in it, volatile fields included: another
-/// encoding of the same message. `false` if the bytes are malformed: then they are appended as they are.
-pub fn append_canonical(
+/// Lends `read` a status field in canonical form, tag and length before it, volatile fields included: another
+/// encoding of the same field, which is thrown away after. `None` if the bytes of the value are malformed.
+pub fn canonical_field<T>(
     number: u32,
     value: &[u8],
     scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> bool {
+    read: impl FnOnce(&[u8]) -> T,
+) -> Option<T> {
     scratch.records.clear();
-    let shape = status_shape(number).filter(|_| u32::try_from(value.len()).is_ok());
-    let written = shape.is_some_and(|shape| {
-        scratch.records.push(Record::value_only(number, value));
-        write(shape, value, 0..1, ALL_STAYS, scratch).is_ok()
+    let shape = status_shape(number).filter(|_| u32::try_from(value.len()).is_ok())?;
+    scratch.records.push(Record::value_only(number, value));
+    let written = write(shape, value, 0..1, ALL_STAYS, scratch);
+    let read = written.ok().map(|()| {
+        let length = scratch.out.written().len();
+        scratch.out.put_len_head(number, length);
+        read(scratch.out.written())
     });
-    out.extend_from_slice(if written { scratch.out.written() } else { value });
     scratch.finish();
-    written
+    read
 }
 
 /// A hash of the bytes of a report that can be state: all but uid and sequence number. A report with

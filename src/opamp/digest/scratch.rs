@@ -4,7 +4,7 @@
 //! and depends on them. Written backwards, the length is known when it is due, and the contents stay where
 //! they are however deep messages nest. Must not know the schema.
 
-use crate::opamp::fields::Field;
+use crate::opamp::fields::{Field, WireType};
 
 /// Bytes reserved between reports; the room of a larger report is given back.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
@@ -146,6 +146,25 @@ impl Tail {
         } else {
             self.put_long_varint(value);
         }
+    }
+
+    /// Writes the tag of a field of the schema, whose numbers are all below 16.
+    #[inline]
+    pub(super) fn put_tag(&mut self, number: u32, wire: WireType) {
+        let wire = match wire {
+            WireType::Varint => 0,
+            WireType::Fixed64 => 1,
+            WireType::Len => 2,
+            WireType::Fixed32 => 5,
+        };
+        self.put_byte((number << 3).to_le_bytes()[0] | wire);
+    }
+
+    /// Writes tag and length before the value of `length` bytes that has just been written.
+    #[inline]
+    pub(super) fn put_len_head(&mut self, number: u32, length: usize) {
+        self.put_varint(length as u64);
+        self.put_tag(number, WireType::Len);
     }
 
     fn put_long_varint(&mut self, mut value: u64) {

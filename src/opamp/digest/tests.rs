@@ -13,9 +13,13 @@ fn digest(number: u32, value: &[u8]) -> Digest {
     Digester::default().field(number, value, &mut Scratch::default())
 }
 
-fn canonical(number: u32, value: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    append_canonical(number, value, &mut Scratch::default(), &mut out).then_some(out)
+/// The canonical bytes of a status field, its tag and length taken off.
+pub(super) fn canonical(number: u32, value: &[u8]) -> Option<Vec<u8>> {
+    canonical_field(number, value, &mut Scratch::default(), |field| {
+        let Some(Ok(found)) = fields(field).next() else { panic!("{field:?}") };
+        assert_eq!((found.number, found.whole), (number, 0..field.len()));
+        field[found.value].to_vec()
+    })
 }
 
 fn len(number: u32, value: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redis::Value;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::scripts::Keys;
 use crate::core::ownership::encoding::{
@@ -56,7 +56,7 @@ impl<'a> ScriptAnswer<'a> {
             _ => Vec::new().into_iter(),
         };
         let mut answer = Self { keys, run: RunId(0), parts };
-        answer.run = RunId(xxh3_128(&answer.bytes("run")?));
+        answer.run = RunId(XxHash3_128::oneshot(&answer.bytes("run")?));
         let shards = answer.text("shards")?;
         if shards != SHARDS.to_string() {
             return Err(StoreError::Refused(format!(

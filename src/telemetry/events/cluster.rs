@@ -144,7 +144,11 @@ impl NodeLinkLost<'_> {
             LinkEnd::Closed | LinkEnd::Released | LinkEnd::LeaseGone => {
                 info!(target: TARGET, peer, reason, ?held, handed, dropped, "node link ended");
             }
-            LinkEnd::Reset | LinkEnd::Silent | LinkEnd::ProtocolFault | LinkEnd::Replaced => {
+            LinkEnd::Reset
+            | LinkEnd::Silent
+            | LinkEnd::ProtocolFault
+            | LinkEnd::Replaced
+            | LinkEnd::Overflowed => {
                 warn!(target: TARGET, peer, reason, ?held, handed, dropped, "node link lost");
             }
         }

@@ -9,6 +9,7 @@ pub(crate) mod admission;
 pub(crate) mod cluster;
 pub(crate) mod drain;
 pub(crate) mod edge;
+pub(crate) mod fleet;
 pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod upstream;

@@ -7,6 +7,7 @@ use tracing::{debug, info, trace, warn};
 
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::ownership::HoldReason;
 use crate::core::pacing::Class;
 use crate::core::server::Blame;
 use crate::ident::InstanceUid;
@@ -100,6 +101,22 @@ impl LinkLost<'_> {
             info!(target: TARGET, server, link, reason, ?held, "link lost");
         } else {
             debug!(target: TARGET, server, link, reason, ?held, "link ended");
+        }
+    }
+}
+
+/// The node has to hold still towards servers, or may speak again.
+pub(crate) struct Silence {
+    /// Why it holds still; `None`: it may speak.
+    pub why: Option<HoldReason>,
+}
+
+impl Silence {
+    /// Logs it; the links that end are counted one by one.
+    pub(crate) fn emit(self) {
+        match self.why {
+            Some(why) => warn!(target: TARGET, ?why, "holding still towards servers"),
+            None => info!(target: TARGET, "speaking to servers"),
         }
     }
 }

@@ -30,6 +30,7 @@ label_for! {
         TooBig = "too_big",
         Unhealthy = "unhealthy",
         Released = "released",
+        HoldsStill = "holds_still",
     }
 }
 
@@ -40,6 +41,7 @@ label_for! {
         Silent = "silent",
         ProtocolFault = "protocol_fault",
         Replaced = "replaced",
+        Overflowed = "overflowed",
         LeaseGone = "lease_gone",
         Released = "released",
     }

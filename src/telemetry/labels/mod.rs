@@ -6,5 +6,6 @@
 pub(super) mod cluster;
 mod decisions;
 pub(super) mod edge;
+pub(super) mod fleet;
 pub(super) mod sessions;
 pub(super) mod upstream;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{cluster, edge, sessions, upstream};
+use super::super::labels::{cluster, edge, fleet, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
@@ -85,6 +85,9 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();
     found.check::<cluster::FrameRefusal>();
+    found.check::<fleet::StandingLabel>();
+    found.check::<fleet::StoreCallResult>();
+    found.check::<fleet::ShardStep>();
     found.check::<LinkEnd>();
     found.check::<LossReason>();
     found.check::<PostResult>();

@@ -24,11 +24,13 @@ use crate::upstream::dial::DialError;
 use crate::upstream::incoming::{self, Origin};
 use crate::upstream::link::Link;
 use crate::upstream::queue::Post;
-use crate::upstream::servers::MessageFailure;
+use crate::upstream::servers::{MessageFailure, Servers};
+use crate::upstream::voice::Right;
 
 /// What the task of a channel holds.
 pub(super) struct ChannelTask {
     pub(super) pool: Arc<HttpPool>,
+    pub(super) servers: Arc<Servers>,
     pub(super) rule: Rule,
     pub(super) link: Arc<Link>,
     pub(super) sessions: Arc<Sessions>,
@@ -45,6 +47,8 @@ struct InHand {
     error: Option<DialError>,
     /// The server's state was told that this channel is up.
     counted: bool,
+    /// What is in hand belongs to this right to speak.
+    right: Right,
 }
 
 /// Keeps a channel going until it is released.
@@ -57,9 +61,14 @@ pub(super) async fn keep_channel(task: ChannelTask) {
         exchanged: Exchanged::Unsent,
         error: None,
         counted: false,
+        right: task.servers.voice.listen(),
     };
     let mut event = ChannelEvent::Wake;
     loop {
+        if hand.right.renew() || event == ChannelEvent::Silenced {
+            event = ChannelEvent::Silenced;
+            (hand.connection, hand.post) = (None, None);
+        }
         let facts = task.facts(&mut hand);
         let effects = channel.handle(event, facts, clock::now());
         event = ChannelEvent::Wake;
@@ -78,6 +87,7 @@ impl ChannelTask {
         ChannelFacts {
             healthy: *hand.health.borrow_and_update(),
             released: self.link.is_released(),
+            holds_still: !self.servers.voice.may_speak(),
             waiting: self.link.waiting_messages() > 0,
             pause: self.pool.server.pacer.paused(clock::now()),
             jitter: rand::random(),
@@ -112,7 +122,9 @@ impl ChannelTask {
                 None => std::future::pending().await,
             }
         };
-        let InHand { health, connection, .. } = hand;
+        let InHand { health, connection, right, .. } = hand;
+        let mut again = right.clone();
+        let holds_still = !self.servers.voice.may_speak();
         let closed = async {
             match connection {
                 Some(connection) if closable => connection.closed().await,
@@ -124,15 +136,21 @@ impl ChannelTask {
             () = timer => ChannelEvent::Wake,
             () = self.link.wake.notified() => ChannelEvent::Wake,
             _ = health.changed() => ChannelEvent::Wake,
+            () = again.may_speak(), if holds_still => ChannelEvent::Wake,
+            () = right.lost() => ChannelEvent::Silenced,
         }
     }
 
     async fn dial(&self, hand: &mut InHand) -> ChannelEvent {
         let server = &self.pool.server;
-        let opened = {
+        let dial = async {
             // There may be many channels: they dial some at a time.
             let _permit = server.dials.acquire().await;
             HttpConnection::open(&server.endpoint).await
+        };
+        let opened = tokio::select! {
+            opened = dial => opened,
+            () = hand.right.lost() => return ChannelEvent::Silenced,
         };
         match opened {
             Ok(connection) => {
@@ -154,10 +172,20 @@ impl ChannelTask {
             events::Undelivered { server: server.name(), messages: 1 }.emit(&server.metrics);
             return ChannelEvent::NotPosted;
         }
-        hand.exchanged = match &mut hand.connection {
-            Some(connection) => connection.exchange(template, &post, self.pool.limits).await,
-            None => Exchanged::Unsent,
+        let exchange = async {
+            match &mut hand.connection {
+                Some(connection) => connection.exchange(template, &post, self.pool.limits).await,
+                None => Exchanged::Unsent,
+            }
         };
+        hand.exchanged = tokio::select! {
+            exchanged = exchange => exchanged,
+            () = hand.right.lost() => return ChannelEvent::Silenced,
+        };
+        if !hand.right.may_write() && !matches!(hand.exchanged, Exchanged::Message(_)) {
+            // It broke off because the gate was shut.
+            return ChannelEvent::Silenced;
+        }
         hand.post = Some(post);
         ChannelEvent::Answered(hand.exchanged.answered())
     }

@@ -28,6 +28,7 @@ pub(super) fn start(
     for link in pool.channels.iter() {
         tasks.spawn(channel::keep_channel(ChannelTask {
             pool: Arc::clone(pool),
+            servers: Arc::clone(servers),
             rule: servers.params.backoff_rule(),
             link: Arc::clone(link),
             sessions: Arc::clone(sessions),
@@ -35,6 +36,5 @@ pub(super) fn start(
     }
     tasks.spawn(polls::poll(Arc::clone(pool), Arc::clone(sessions)));
     tasks.spawn(announce::announce(Arc::clone(pool), Arc::clone(servers), Arc::clone(sessions)));
-    let rule = servers.params.backoff_rule();
-    tasks.spawn(probe::probe(Arc::clone(pool), rule, Arc::clone(sessions)));
+    tasks.spawn(probe::probe(Arc::clone(pool), Arc::clone(servers), Arc::clone(sessions)));
 }

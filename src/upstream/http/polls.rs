@@ -19,6 +19,10 @@ pub(super) async fn poll(pool: Arc<HttpPool>, sessions: Arc<Sessions>) {
     loop {
         let (part, at) = schedule.next(clock::now());
         tokio::time::sleep(at.saturating_duration_since(clock::now())).await;
+        if server.holds_still() {
+            // All its agents are announced when the node may speak again.
+            continue;
+        }
         for (count, uid) in pool.part(part).into_iter().enumerate() {
             match sessions.poll(uid, server.id, pool.parts.quiet_for()) {
                 Polled::Due => events::PollDue.emit(&server.metrics),

@@ -3,24 +3,29 @@
 
 use std::sync::Arc;
 
-use super::exchange::HttpConnection;
+use super::exchange::{Exchanged, HttpConnection};
 use super::pool::HttpPool;
 use crate::clock;
-use crate::core::backoff::Rule;
 use crate::core::http_mode::{HttpProbe, ProbeEvent, ProbeFacts, ProbeOutcome, ProbeStep};
 use crate::core::server::ServerEvent;
 use crate::sessions::Sessions;
 use crate::upstream::incoming::{self, Origin};
 use crate::upstream::queue::Post;
+use crate::upstream::servers::Servers;
+use crate::upstream::voice::Right;
 
 /// Probes the server whenever it fails, as long as the node lives.
-pub(super) async fn probe(pool: Arc<HttpPool>, rule: Rule, sessions: Arc<Sessions>) {
-    let mut probe = HttpProbe::new(rule, clock::now());
+pub(super) async fn probe(pool: Arc<HttpPool>, servers: Arc<Servers>, sessions: Arc<Sessions>) {
+    let mut probe = HttpProbe::new(servers.params.backoff_rule(), clock::now());
     let mut health = pool.server.health();
+    let mut right = servers.voice.listen();
     let mut event = ProbeEvent::Wake;
     loop {
+        right.renew();
+        let holds_still = !servers.voice.may_speak();
         let facts = ProbeFacts {
             healthy: *health.borrow_and_update(),
+            holds_still,
             pause: pool.server.pacer.paused(clock::now()),
             jitter: rand::random(),
         };
@@ -28,24 +33,32 @@ pub(super) async fn probe(pool: Arc<HttpPool>, rule: Rule, sessions: Arc<Session
         event = ProbeEvent::Wake;
         match step {
             // What was still under way may be answered well, which ends the wait.
-            ProbeStep::Wait(None) => {
-                if health.changed().await.is_err() {
-                    return;
+            ProbeStep::Wait(None) => tokio::select! {
+                () = right.may_speak(), if holds_still => {}
+                changed = health.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
                 }
-            }
+            },
             ProbeStep::Wait(Some(until)) => {
                 let wait = until.saturating_duration_since(clock::now());
                 let _ = tokio::time::timeout(wait, health.changed()).await;
             }
             ProbeStep::Try(number) => {
-                event = ProbeEvent::Tried(attempt(&pool, &sessions, number).await);
+                event = ProbeEvent::Tried(attempt(&pool, &sessions, &mut right, number).await);
             }
             ProbeStep::Served => pool.server.message_served(clock::now()),
         }
     }
 }
 
-async fn attempt(pool: &HttpPool, sessions: &Sessions, number: usize) -> ProbeOutcome {
+async fn attempt(
+    pool: &HttpPool,
+    sessions: &Sessions,
+    right: &mut Right,
+    number: usize,
+) -> ProbeOutcome {
     let server = &pool.server;
     let opened = {
         let _permit = server.dials.acquire().await;
@@ -75,7 +88,11 @@ async fn attempt(pool: &HttpPool, sessions: &Sessions, number: usize) -> ProbeOu
         server.pacer.sent(link.id.index, clock::now());
     }
     let post = Post { uid, route, body: probe.body.into() };
-    let exchanged = connection.exchange(&pool.template, &post, pool.limits).await;
+    let exchanged = tokio::select! {
+        exchanged = connection.exchange(&pool.template, &post, pool.limits) => exchanged,
+        // It may have arrived, or not.
+        () = right.lost() => Exchanged::Timeout,
+    };
     let outcome = ProbeOutcome::of(exchanged.answered());
     if probe.introduces {
         // It is the message of its agent's session, which is told what became of it.

@@ -10,6 +10,7 @@ use std::time::Instant;
 pub(super) use server::{MessageFailure, Server};
 
 use super::params::UpstreamParams;
+use super::voice::Voice;
 use crate::core::pacing::Class;
 use crate::core::placement;
 use crate::ident::{InstanceUid, ServerId};
@@ -18,6 +19,7 @@ use crate::tls::TlsError;
 /// All servers, in the order of the configuration.
 pub(super) struct Servers {
     pub(super) params: UpstreamParams,
+    pub(super) voice: Arc<Voice>,
     all: Vec<Arc<Server>>,
 }
 
@@ -25,14 +27,15 @@ impl Servers {
     /// # Errors
     /// If a server's configuration makes dialling it impossible: its name, and why.
     pub(super) fn new(params: UpstreamParams, now: Instant) -> Result<Self, (String, TlsError)> {
+        let voice = Arc::<Voice>::default();
         let make = |(index, one)| {
             let one: &super::params::ServerParams = one;
             let id = ServerId(u16::try_from(index).unwrap_or(u16::MAX));
-            let server = Server::new(id, one, &params, now);
+            let server = Server::new((id, one), &params, &voice, now);
             server.map(Arc::new).map_err(|error| (one.name.clone(), error))
         };
         let all = params.servers.iter().enumerate().map(make).collect::<Result<_, _>>()?;
-        Ok(Self { params, all })
+        Ok(Self { params, voice, all })
     }
 
     pub(super) fn get(&self, id: ServerId) -> Option<&Arc<Server>> {

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::shared_pacer::SharedPacer;
+use crate::core::pacing::Permit;
 use crate::core::placement::Seed;
 use crate::core::server::{Blame, ServerEffect, ServerEvent, ServerRules, ServerState};
 use crate::ident::{InstanceUid, ServerId};
@@ -20,6 +21,7 @@ use crate::telemetry::events::upstream::{Paused, ServerUnusable, ServerUsable};
 use crate::tls::TlsError;
 use crate::upstream::dial::Endpoint;
 use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
+use crate::upstream::voice::Voice;
 
 /// A message that failed, for the server's state and the log.
 pub(in crate::upstream) struct MessageFailure<'a> {
@@ -46,6 +48,7 @@ pub(in crate::upstream) struct Server {
     /// Mirrors of the state, for paths that every message takes, and for tasks that wait for a change.
     reached: AtomicBool,
     in_use: AtomicBool,
+    holds_still: AtomicBool,
     healthy: watch::Sender<bool>,
 }
 
@@ -61,9 +64,9 @@ fn rules(params: &ServerParams, all: &UpstreamParams) -> ServerRules {
 
 impl Server {
     pub(super) fn new(
-        id: ServerId,
-        params: &ServerParams,
+        (id, params): (ServerId, &ServerParams),
         all: &UpstreamParams,
+        voice: &Arc<Voice>,
         now: Instant,
     ) -> Result<Self, TlsError> {
         Ok(Self {
@@ -71,13 +74,14 @@ impl Server {
             params: params.clone(),
             seed: Seed::of_name(&params.name),
             metrics: ServerMetrics::new(&params.name),
-            endpoint: Endpoint::new(params, all.dial_timeout)?,
+            endpoint: Endpoint::new(params, all, voice)?,
             pacer: SharedPacer::new(params, all, now),
             dials: Semaphore::new(usize::from(all.dials_max.get())),
             hello: RwLock::default(),
             state: Mutex::new(ServerState::new(rules(params, all), now)),
             reached: AtomicBool::new(false),
             in_use: AtomicBool::new(true),
+            holds_still: AtomicBool::new(false),
             healthy: watch::Sender::new(true),
         })
     }
@@ -124,6 +128,7 @@ impl Server {
             // With the lock, so that what others see is what was decided last.
             self.reached.store(state.is_reached(), Ordering::Relaxed);
             self.in_use.store(state.in_use(), Ordering::Relaxed);
+            self.holds_still.store(state.holds_still(), Ordering::Relaxed);
             let healthy = !state.is_failing();
             self.healthy.send_if_modified(|before| std::mem::replace(before, healthy) != healthy);
             effects
@@ -176,6 +181,14 @@ impl Server {
         self.healthy.subscribe()
     }
 
+    /// Whether a message that has just come may go to the server at once.
+    pub(in crate::upstream) fn admit(&self, now: Instant) -> Permit {
+        if self.holds_still() {
+            return Permit::Wait { soon: false };
+        }
+        self.pacer.admit(now)
+    }
+
     /// How long dials are still held back.
     pub(in crate::upstream) fn held(&self, now: Instant) -> Option<Duration> {
         self.state.lock().held(now)
@@ -183,6 +196,11 @@ impl Server {
 
     pub(in crate::upstream) fn is_reached(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
+    }
+
+    /// Whether the node holds still towards its servers.
+    pub(in crate::upstream) fn holds_still(&self) -> bool {
+        self.holds_still.load(Ordering::Relaxed)
     }
 
     pub(in crate::upstream) fn has_links_up(&self) -> bool {

@@ -17,12 +17,15 @@ use crate::core::link::{KeepAlive, KeepAliveStep, LossReason};
 use crate::scratch;
 use crate::upstream::dial::{OpenedSocket, Stream};
 use crate::upstream::link::{Link, Outbound};
+use crate::upstream::voice::Right;
 use crate::websocket::{self, Decoder, Fault, Incoming, Role};
 
 /// What the connection needs of its surroundings.
 pub(super) struct Serve<'a> {
     pub(super) link: &'a Link,
     pub(super) message_bytes_max: usize,
+    /// The connection lasts as long as this right to speak.
+    pub(super) right: Right,
     /// Takes one message of the server's. Must return at once.
     pub(super) take: &'a (dyn Fn(&[u8]) + Send + Sync),
 }
@@ -37,7 +40,9 @@ pub(super) async fn run(serve: &Serve<'_>, opened: OpenedSocket, alive: KeepAliv
         return reason;
     }
     drop(early);
+    let mut right = serve.right.clone();
     let reason = tokio::select! {
+        () = right.lost() => LossReason::HoldsStill,
         reason = serve.read(&mut reader, &mut decoder, &alive) => reason,
         reason = serve.write(&mut writer) => reason,
         reason = serve.watch(&alive) => reason,
@@ -109,7 +114,11 @@ impl Serve<'_> {
                 Outbound::Close => return LossReason::Released,
                 Outbound::Write => {
                     if write_all(writer, &buffer).await.is_err() {
-                        return LossReason::Reset;
+                        return if self.right.may_write() {
+                            LossReason::Reset
+                        } else {
+                            LossReason::HoldsStill
+                        };
                     }
                     buffer.clear();
                 }
@@ -146,7 +155,8 @@ impl Serve<'_> {
             LossReason::Reset
             | LossReason::PingTimeout
             | LossReason::RequestTimeout
-            | LossReason::Unhealthy => return,
+            | LossReason::Unhealthy
+            | LossReason::HoldsStill => return,
         };
         let mut frame = Vec::new();
         websocket::encode_close(Some(rand::random()), code, &mut frame);

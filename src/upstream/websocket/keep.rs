@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::connection::{Serve, run};
 use crate::clock;
-use crate::core::link::{KeepAlive, Redial, RedialFacts, RedialStep};
+use crate::core::link::{KeepAlive, LossReason, Redial, RedialFacts, RedialStep};
 use crate::core::placement;
 use crate::core::server::ServerEvent;
 use crate::sessions::Sessions;
@@ -15,6 +15,7 @@ use crate::upstream::dial::{DialError, OpenedSocket};
 use crate::upstream::incoming::{self, Origin};
 use crate::upstream::link::Link;
 use crate::upstream::servers::{Server, Servers};
+use crate::upstream::voice::Right;
 
 /// What the task of a link holds.
 pub(in crate::upstream) struct LinkTask {
@@ -24,14 +25,23 @@ pub(in crate::upstream) struct LinkTask {
     pub(in crate::upstream) sessions: Arc<Sessions>,
 }
 
-/// Keeps a link up until it is released.
-pub(in crate::upstream) async fn keep_link(task: LinkTask) {
-    let mut redial = Redial::new(task.servers.params.backoff_rule(), clock::now());
-    loop {
-        match redial.next(task.facts(), clock::now()) {
-            RedialStep::End => return,
-            RedialStep::Wait(until) => task.wait(until).await,
-            RedialStep::Dial => task.dial(&mut redial).await,
+/// Keeps a link up until it is released. What is sent on the link from now on is dropped if the right to speak is
+/// lost, also before the task has begun.
+pub(in crate::upstream) fn keep_link(task: LinkTask) -> impl Future<Output = ()> {
+    let mut right = task.servers.voice.listen();
+    async move {
+        let mut redial = Redial::new(task.servers.params.backoff_rule(), clock::now());
+        loop {
+            if right.renew() {
+                task.link.down();
+                redial.held_still(clock::now());
+            }
+            match redial.next(task.facts(), clock::now()) {
+                RedialStep::End => return,
+                RedialStep::Wait(until) => task.wait(until, &mut right).await,
+                RedialStep::HoldStill => task.hold_still(&mut right).await,
+                RedialStep::Dial => task.dial(&mut redial, &mut right).await,
+            }
         }
     }
 }
@@ -40,19 +50,31 @@ impl LinkTask {
     fn facts(&self) -> RedialFacts {
         RedialFacts {
             released: self.link.is_released(),
+            holds_still: !self.servers.voice.may_speak(),
             held: self.server.held(clock::now()),
             jitter: rand::random(),
         }
     }
 
     /// A release ends the wait; any other call is a message that waits for the link.
-    async fn wait(&self, until: Instant) {
-        let wait = until.saturating_duration_since(clock::now());
-        let _ = tokio::time::timeout(wait, self.link.wake.notified()).await;
+    async fn wait(&self, until: Instant, right: &mut Right) {
+        tokio::select! {
+            () = tokio::time::sleep(until.saturating_duration_since(clock::now())) => {}
+            () = self.link.wake.notified() => {}
+            () = right.lost() => {}
+        }
+    }
+
+    /// Waits until the node may speak. A release ends the wait.
+    async fn hold_still(&self, right: &mut Right) {
+        tokio::select! {
+            () = right.may_speak() => {}
+            () = self.link.wake.notified() => {}
+        }
     }
 
     /// Dials, and serves what was opened.
-    async fn dial(&self, redial: &mut Redial) {
+    async fn dial(&self, redial: &mut Redial, right: &mut Right) {
         // Shared links are few; agents' own come in thousands and dial some at a time.
         let permit = match self.link.owner {
             Some(_) => self.server.dials.acquire().await.ok(),
@@ -63,10 +85,15 @@ impl LinkTask {
             return;
         }
         // Boxed: the handshake's state is gone when the link is up.
-        let dialled = Box::pin(self.server.endpoint.dial()).await;
+        let dialled = tokio::select! {
+            dialled = Box::pin(self.server.endpoint.dial()) => dialled,
+            () = right.lost() => return,
+        };
         drop(permit);
         match dialled {
-            Ok(opened) if self.link.up() => self.serve(opened, redial).await,
+            // What waits on the link is older than the right: it is dropped first.
+            _ if right.is_lost() => {}
+            Ok(opened) if self.link.up() => self.serve(opened, redial, right).await,
             // Released in the meantime.
             Ok(_) => {}
             Err(error) => self.failed(&error, redial),
@@ -81,7 +108,7 @@ impl LinkTask {
         events::DialFailed { name, result, error, first, retry_after }.emit(&self.server.metrics);
     }
 
-    async fn serve(&self, opened: OpenedSocket, redial: &mut Redial) {
+    async fn serve(&self, opened: OpenedSocket, redial: &mut Redial, right: &Right) {
         let Self { servers, server, link, sessions } = self;
         let since = clock::now();
         server.handle(ServerEvent::LinkUp, since);
@@ -92,7 +119,8 @@ impl LinkTask {
             incoming::take(&origin, sessions, bytes);
         };
         let params = &servers.params;
-        let serve = Serve { link, message_bytes_max: params.message_bytes_max, take: &take };
+        let (message_bytes_max, right) = (params.message_bytes_max, right.clone());
+        let serve = Serve { link, message_bytes_max, right, take: &take };
         let alive = KeepAlive::new(params.ping_interval, params.ping_timeout, since);
         let reason = run(&serve, opened, alive).await;
         link.down();
@@ -105,7 +133,11 @@ impl LinkTask {
         }
         let held = now.saturating_duration_since(since);
         events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);
-        redial.lost(rand::random(), since, now);
+        if reason == LossReason::HoldsStill {
+            redial.held_still(now);
+        } else {
+            redial.lost(rand::random(), since, now);
+        }
     }
 
     /// The link is up: its agents wait for permits to be announced to the server.

@@ -47,6 +47,11 @@ impl<'a> ValueReader<'a> {
         Ok(*taken)
     }
 
+    /// All that is left, for a value with bounds of its own.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, ValueFault> {
         self.array().map(|[byte]| byte)
     }

@@ -1,0 +1,56 @@
+//! What the fleet wants of the data plane: of sessions, and of links to servers. Tests put a notebook in its place.
+
+use crate::core::codec::Undecodable;
+use crate::core::ownership::{Epoch, HoldReason, NodeIncarnation, Secret, ShardId};
+
+/// See the module's text. Each call returns at once.
+pub trait DataPlane: Send + Sync + 'static {
+    /// This node is the shard's home from now on. `prepared`: its sessions have been received.
+    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool);
+
+    /// It is the shard's home no longer: its sessions leave without a word to any server.
+    fn release(&self, shard: ShardId);
+
+    /// Nothing new is taken or sent for the shard.
+    fn freeze(&self, shard: ShardId);
+
+    /// The shard stays: its sessions go on.
+    fn unfreeze(&self, shard: ShardId);
+
+    /// Records of this shard will come from that node.
+    fn receive(&self, shard: ShardId, from: NodeIncarnation);
+
+    /// The records that have come are void.
+    fn discard(&self, shard: ShardId);
+
+    /// A node link is up. Frames of that node follow.
+    fn node_reached(&self, node: NodeIncarnation);
+
+    /// A node link is lost: what was sent on it and is unconfirmed goes again, on the next one.
+    fn node_lost(&self, node: NodeIncarnation);
+
+    /// The node is a member no longer.
+    fn node_gone(&self, node: NodeIncarnation);
+
+    /// A frame about an agent has come. Returns the shard whose records are complete with it.
+    ///
+    /// # Errors
+    /// If no version of Seawall writes such a frame. The other node's fault.
+    fn take_frame(
+        &self,
+        from: NodeIncarnation,
+        frame: &[u8],
+    ) -> Result<Option<ShardId>, Undecodable>;
+
+    /// Shards have other homes, or homes are within reach, or out of it.
+    fn homes_changed(&self);
+
+    /// The fleet's key of digests: what was digested with another one is unknown.
+    fn set_digest_key(&self, secret: &Secret);
+
+    /// Says nothing to servers, for this reason; `None`: it may speak.
+    fn hold_still(&self, why: Option<HoldReason>);
+
+    /// Drops what waits for servers before another byte is written to them.
+    fn drop_waiting(&self);
+}

@@ -1,0 +1,65 @@
+//! The node links that are up, by peer, and what is sent on them.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+
+use super::control;
+use crate::cluster::{NodeLink, NotQueued};
+use crate::core::ownership::{NodeIncarnation, PeerMessage};
+use crate::ident::InstanceUid;
+
+/// See the module's text. As many entries as there are members.
+#[derive(Debug, Default)]
+pub(super) struct LinkTable(RwLock<HashMap<NodeIncarnation, NodeLink>>);
+
+impl LinkTable {
+    /// Whether this peer is linked.
+    pub(super) fn has(&self, peer: NodeIncarnation) -> bool {
+        self.0.read().contains_key(&peer)
+    }
+
+    /// A link is up.
+    pub(super) fn add(&self, link: &NodeLink) {
+        self.0.write().insert(link.peer(), link.clone());
+    }
+
+    /// A link is lost. A newer one to the same peer stays.
+    pub(super) fn remove(&self, link: &NodeLink) {
+        let mut links = self.0.write();
+        if links.get(&link.peer()).is_some_and(|known| known.is(link)) {
+            links.remove(&link.peer());
+        }
+    }
+
+    fn of(&self, peer: NodeIncarnation) -> Option<NodeLink> {
+        self.0.read().get(&peer).cloned()
+    }
+
+    /// Says something about leases and homes. What cannot be said now is said again by the core.
+    pub(super) fn say(&self, to: NodeIncarnation, message: &PeerMessage) {
+        if let Some(link) = self.of(to) {
+            let _ = link.send_control(|out| control::put_peer(message, out));
+        }
+    }
+
+    /// Sends a frame on an agent's stream. `false`: there is no link, or it has just been ended because it takes
+    /// no more.
+    pub(super) fn send(
+        &self,
+        to: NodeIncarnation,
+        uid: InstanceUid,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> bool {
+        let links = self.0.read();
+        let Some(link) = links.get(&to) else { return false };
+        match link.send(uid, |out| write(out)) {
+            Ok(_) => true,
+            Err(NotQueued::Lost) => false,
+            Err(NotQueued::Full | NotQueued::TooBig(_)) => {
+                link.end_overflowed();
+                false
+            }
+        }
+    }
+}

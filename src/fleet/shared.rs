@@ -1,0 +1,240 @@
+//! What threads other than the fleet's task ask: where a shard is at home, what may be sent where, whether this node
+//! may speak. Each answer comes at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+
+use super::data_plane::DataPlane;
+use super::life::{Life, new_incarnation, new_node};
+use super::links::LinkTable;
+use super::map::PresentMap;
+use super::params::{FleetError, FleetParams};
+use super::progress::{Progress, Waiting};
+use crate::clock;
+use crate::core::ownership::{
+    AbsenceBegan, AbsenceEnd, ClockReading, Figures, HoldReason, Home, MapVersion, Node,
+    NodeEffect, NodeEvent, NodeIncarnation, ShardId, Standing,
+};
+use crate::ident::InstanceUid;
+use crate::ownership::Store;
+use crate::sessions::Ways;
+
+/// Events that wait for the task. What members say is said again if it finds no room.
+const INBOX_MAX: usize = 1_024;
+
+/// See the module's text. One for a process.
+pub struct Fleet {
+    pub(super) params: FleetParams,
+    pub(super) store: Arc<dyn Store>,
+    /// `None`: this node has no others, and its sessions go by themselves.
+    pub(super) plane: Option<Arc<dyn DataPlane>>,
+    node: Mutex<Node>,
+    /// The incarnation, apart from the lock.
+    me: AtomicU64,
+    pub(super) map: PresentMap,
+    pub(super) links: LinkTable,
+    pub(super) secret_id: AtomicU64,
+    /// The right to speak was lost, and what waits on links is yet to be dropped.
+    drops_due: AtomicBool,
+    /// The highest version of the map that another node has named.
+    version_seen: AtomicU64,
+    /// Wakes the task before its next tick.
+    pub(super) look: Notify,
+    pub(super) progress: watch::Sender<Progress>,
+    inbox: mpsc::Sender<NodeEvent>,
+}
+
+/// What both clocks show.
+fn reading() -> ClockReading {
+    ClockReading { monotonic: clock::now(), wall: clock::wall() }
+}
+
+impl Fleet {
+    /// A node with its events, for its task.
+    pub(super) fn with(
+        life: &Life,
+        params: FleetParams,
+        store: Arc<dyn Store>,
+        plane: Option<Arc<dyn DataPlane>>,
+    ) -> (Arc<Self>, mpsc::Receiver<NodeEvent>) {
+        let incarnation = new_incarnation();
+        let node = new_node(&params, incarnation, &life.linked);
+        let (inbox, events) = mpsc::channel(INBOX_MAX);
+        let fleet = Self {
+            map: PresentMap::new(&node),
+            node: Mutex::new(node),
+            me: AtomicU64::new(incarnation.get()),
+            params,
+            store,
+            plane,
+            links: LinkTable::default(),
+            secret_id: AtomicU64::new(0),
+            drops_due: AtomicBool::new(false),
+            version_seen: AtomicU64::new(0),
+            look: Notify::new(),
+            progress: watch::Sender::new(Progress::Starting(Waiting::Membership)),
+            inbox,
+        };
+        (Arc::new(fleet), events)
+    }
+
+    /// This node's present incarnation.
+    pub fn incarnation(&self) -> NodeIncarnation {
+        let number = self.me.load(Ordering::Relaxed);
+        NodeIncarnation::new(number).expect("it was made of an incarnation")
+    }
+
+    /// Whether a byte may be written to servers now, by both clocks.
+    pub fn may_write(&self) -> bool {
+        let may = {
+            let node = self.node.lock();
+            // Read with the lock held: it is set under the lock that finds the lapse.
+            !self.drops_due.load(Ordering::Relaxed) && node.standing(reading()).is_ok()
+        };
+        if !may {
+            self.look.notify_one();
+        }
+        may
+    }
+
+    /// By what right this node speaks, or why it holds still.
+    ///
+    /// # Errors
+    /// Says what the right to speak is waiting for.
+    pub fn standing(&self) -> Result<Standing, HoldReason> {
+        self.node.lock().standing(reading())
+    }
+
+    /// Admissions a second that this node may take of the fleet's `rate`.
+    pub fn admission_share(&self, rate: u32) -> u32 {
+        self.node.lock().admission_share(rate, reading())
+    }
+
+    /// What the other nodes are to count with from the next renewal on; `urgent`: which comes at once.
+    pub fn set_figures(&self, figures: Figures, urgent: bool) {
+        self.tell(NodeEvent::FiguresChanged { figures, urgent });
+    }
+
+    /// How far this node is.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Waits until agents can be served.
+    ///
+    /// # Errors
+    /// If another live node has this node's name.
+    pub async fn ready(&self) -> Result<(), FleetError> {
+        let mut progress = self.progress.subscribe();
+        let settled = |progress: &Progress| !matches!(progress, Progress::Starting(_));
+        match progress.wait_for(settled).await.as_deref() {
+            Ok(Progress::NameInUse(name)) => Err(FleetError::NameInUse(name.clone())),
+            // The sender is a part of this value.
+            _ => Ok(()),
+        }
+    }
+
+    /// Completes when another live node turns out to have this node's name.
+    pub async fn displaced(&self) -> FleetError {
+        let mut progress = self.progress.subscribe();
+        let displaced = |progress: &Progress| matches!(progress, Progress::NameInUse(_));
+        match progress.wait_for(displaced).await.as_deref() {
+            Ok(Progress::NameInUse(name)) => FleetError::NameInUse(name.clone()),
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Hands all shards over and ends the membership, within this time. Returns whether it came to that: otherwise
+    /// the others take over as from a node that died.
+    pub async fn leave(&self, within: Duration) -> bool {
+        // The task ends with the process alone.
+        let _ = self.inbox.send(NodeEvent::LeaveWanted).await;
+        let mut progress = self.progress.subscribe();
+        let left = progress.wait_for(|progress| *progress == Progress::Left);
+        timeout(within, left).await.is_ok_and(|left| left.is_ok())
+    }
+
+    /// Gives an event to the task. There is none of which the loss is not made good.
+    pub(super) fn tell(&self, event: NodeEvent) {
+        let _ = self.inbox.try_send(event);
+    }
+
+    /// The version of the map to read, if another node has named a higher one than this node has read.
+    pub(super) fn unread_version(&self) -> Option<MapVersion> {
+        let seen = MapVersion(self.version_seen.load(Ordering::Relaxed));
+        (seen > self.map.get().version()).then_some(seen)
+    }
+
+    /// Gives an event to the state machine.
+    pub(super) fn handle(&self, event: NodeEvent, effects: &mut Vec<NodeEffect>) {
+        let mut node = self.node.lock();
+        node.handle(event, reading(), effects);
+        if effects.contains(&NodeEffect::DropWaiting) {
+            self.drops_due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What waited on links to servers is dropped.
+    pub(super) fn dropped_waiting(&self) {
+        self.drops_due.store(false, Ordering::Relaxed);
+    }
+
+    /// Looks at the state machine.
+    pub(super) fn look_at<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        look(&self.node.lock())
+    }
+
+    /// Another life begins.
+    pub(super) fn begin_anew(&self, life: &Life) {
+        let incarnation = new_incarnation();
+        let mut node = self.node.lock();
+        *node = new_node(&self.params, incarnation, &life.linked);
+        self.me.store(incarnation.get(), Ordering::Relaxed);
+        self.map.clear(&node);
+        self.version_seen.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Ways for Fleet {
+    fn me(&self) -> NodeIncarnation {
+        self.incarnation()
+    }
+
+    fn home(&self, shard: ShardId) -> Option<Home> {
+        let home = self.map.get().home(shard)?;
+        (home.node == self.incarnation() || self.links.has(home.node)).then_some(home)
+    }
+
+    fn version(&self) -> MapVersion {
+        self.map.get().version()
+    }
+
+    fn send(
+        &self,
+        to: NodeIncarnation,
+        uid: InstanceUid,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> bool {
+        self.links.send(to, uid, write)
+    }
+
+    fn read_map(&self, version: MapVersion) {
+        if self.version_seen.fetch_max(version.0, Ordering::Relaxed) < version.0 {
+            self.look.notify_one();
+        }
+    }
+
+    fn secret_id(&self) -> u64 {
+        self.secret_id.load(Ordering::Relaxed)
+    }
+
+    fn absence_end(&self, began: AbsenceBegan, grace: Duration, now: Instant) -> AbsenceEnd {
+        let now = ClockReading { monotonic: now, wall: clock::wall() };
+        self.node.lock().absence_end(began, grace, now)
+    }
+}

@@ -1,0 +1,344 @@
+//! The one task that gives events to the state machine and carries its effects out, each before the next event.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::data_plane::DataPlane;
+use super::life::Life;
+use super::map::MapCopy;
+use super::params::{FleetError, FleetParams};
+use super::progress::{Progress, waits_for};
+use super::shared::Fleet;
+use crate::clock;
+use crate::cluster::{Member, Members};
+use crate::core::ownership::{
+    CallId, HoldReason, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
+    StoreAnswer, StoreCall,
+};
+use crate::ownership::{Store, StoreError};
+use crate::telemetry::events::fleet::{self as events, ShardStep, StoreCallResult};
+
+/// The shortest time from one look at the clock to the next; the usual one is a fortieth of a lease time.
+const TICK_MIN: Duration = Duration::from_millis(50);
+
+/// See the module's text.
+pub struct FleetTask {
+    fleet: Arc<Fleet>,
+    life: Life,
+    inbox: mpsc::Receiver<NodeEvent>,
+    calls: JoinSet<CallEnded>,
+    store_failed: bool,
+    /// Shards that the data plane holds.
+    held: BTreeSet<ShardId>,
+    members: BTreeSet<NodeIncarnation>,
+    differing: Vec<NodeName>,
+    /// Since when the node holds still, as far as it is counted.
+    silent_since: Option<Instant>,
+}
+
+/// A call to the store has come to its end.
+struct CallEnded {
+    id: CallId,
+    took: Duration,
+    answer: Result<StoreAnswer, StoreError>,
+}
+
+/// What follows once all effects of an event are carried out.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    BeginAnew,
+    End,
+}
+
+impl FleetTask {
+    /// A node that has yet to start, and what other threads ask. `plane` is `None` for a node without others.
+    ///
+    /// # Errors
+    /// If the system has no random bytes to give.
+    pub fn new(
+        params: FleetParams,
+        store: Arc<dyn Store>,
+        plane: Option<Arc<dyn DataPlane>>,
+    ) -> Result<(Arc<Fleet>, Self), FleetError> {
+        let life = Life::new(&params)?;
+        let (fleet, inbox) = Fleet::with(&life, params, store, plane);
+        let silent_since = fleet.plane.as_ref().map(|_| clock::now());
+        let task = Self {
+            fleet: Arc::clone(&fleet),
+            life,
+            inbox,
+            calls: JoinSet::new(),
+            store_failed: false,
+            held: BTreeSet::new(),
+            members: BTreeSet::new(),
+            differing: Vec::new(),
+            silent_since,
+        };
+        Ok((fleet, task))
+    }
+
+    /// Begins to listen for other nodes, and to become one of them. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address for node links is taken.
+    pub fn start(mut self) -> Result<JoinHandle<()>, FleetError> {
+        let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
+        self.life.link(&self.fleet.params, incarnation, fleet as _)?;
+        Ok(tokio::spawn(self.run()))
+    }
+
+    async fn run(mut self) {
+        let mut ticks = interval((self.fleet.params.times.lease / 40).max(TICK_MIN));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                Some(event) = self.inbox.recv() => event,
+                Some(Ok(ended)) = self.calls.join_next() => self.call_ended(ended),
+                () = self.fleet.look.notified() => match self.fleet.unread_version() {
+                    Some(version) => NodeEvent::VersionSeen(version),
+                    None => NodeEvent::Tick,
+                },
+                _ = ticks.tick() => NodeEvent::Tick,
+            };
+            match self.take(event) {
+                Next::GoOn => {}
+                Next::BeginAnew => self.begin_anew().await,
+                Next::End => break,
+            }
+        }
+        self.life.close().await;
+    }
+
+    fn call_ended(&mut self, ended: CallEnded) -> NodeEvent {
+        let CallEnded { id, took, answer } = ended;
+        match answer {
+            Ok(answer) => {
+                events::StoreAnswered { took, again: self.store_failed }.emit();
+                self.store_failed = false;
+                NodeEvent::StoreAnswered(id, Box::new(answer))
+            }
+            Err(error) => {
+                let result = match error {
+                    StoreError::Unknown(_) => StoreCallResult::Unknown,
+                    StoreError::Unreachable(_) => StoreCallResult::Unreachable,
+                    StoreError::Refused(_) => StoreCallResult::Refused,
+                    StoreError::Corrupt { .. } => StoreCallResult::Corrupt,
+                };
+                events::StoreFailed { result, error: &error, first: !self.store_failed }.emit();
+                self.store_failed = true;
+                NodeEvent::StoreSilent(id)
+            }
+        }
+    }
+
+    fn take(&mut self, event: NodeEvent) -> Next {
+        let mut effects = Vec::new();
+        self.fleet.handle(event, &mut effects);
+        let mut next = Next::GoOn;
+        for effect in effects {
+            match effect {
+                NodeEffect::TakeNewIncarnation => next = Next::BeginAnew,
+                NodeEffect::Left => {
+                    events::FleetLeft.emit();
+                    self.fleet.progress.send_replace(Progress::Left);
+                }
+                NodeEffect::NameInUse(name) => {
+                    self.fleet.progress.send_replace(Progress::NameInUse(name));
+                    next = Next::End;
+                }
+                other => self.carry_out(other),
+            }
+        }
+        self.count_silence();
+        self.follow_map();
+        self.see_progress();
+        next
+    }
+
+    fn carry_out(&mut self, effect: NodeEffect) {
+        let plane = self.fleet.plane.as_deref();
+        match effect {
+            NodeEffect::CallStore { id, call, deadline } => self.call_store(id, *call, deadline),
+            NodeEffect::Say(to, message) => self.fleet.links.say(to, &message),
+            NodeEffect::Standing(standing) => self.stand(standing),
+            NodeEffect::DropWaiting => {
+                if let Some(plane) = plane {
+                    plane.drop_waiting();
+                }
+                self.fleet.dropped_waiting();
+            }
+            NodeEffect::UseSecret(secret) => {
+                if let Some(plane) = plane {
+                    plane.set_digest_key(&secret);
+                }
+                self.fleet.secret_id.store(secret.id, Ordering::Relaxed);
+            }
+            other => self.move_shard(&other),
+        }
+    }
+
+    fn move_shard(&mut self, effect: &NodeEffect) {
+        let (shard, step) = match *effect {
+            NodeEffect::Install { shard, prepared: true, .. } => (shard, ShardStep::HandedToUs),
+            NodeEffect::Install { shard, .. } => (shard, ShardStep::TakenOver),
+            NodeEffect::Release(shard) => (shard, ShardStep::Released),
+            NodeEffect::Freeze { shard, .. } => (shard, ShardStep::Frozen),
+            NodeEffect::Unfreeze(shard) => (shard, ShardStep::Unfrozen),
+            NodeEffect::Receive { shard, .. } => (shard, ShardStep::Receiving),
+            NodeEffect::Discard(shard) => (shard, ShardStep::Discarded),
+            _ => return,
+        };
+        events::ShardStepped { shard, step }.emit();
+        let Some(plane) = self.fleet.plane.as_deref() else { return };
+        match *effect {
+            NodeEffect::Install { epoch, prepared, .. } => {
+                self.held.insert(shard);
+                plane.install(shard, epoch, prepared);
+            }
+            NodeEffect::Release(_) => {
+                self.held.remove(&shard);
+                plane.release(shard);
+            }
+            NodeEffect::Freeze { .. } => plane.freeze(shard),
+            NodeEffect::Unfreeze(_) => plane.unfreeze(shard),
+            NodeEffect::Receive { from, .. } => plane.receive(shard, from),
+            NodeEffect::Discard(_) => plane.discard(shard),
+            _ => {}
+        }
+    }
+
+    fn call_store(&mut self, id: CallId, call: StoreCall, deadline: Duration) {
+        let store = Arc::clone(&self.fleet.store);
+        let began = clock::now();
+        self.calls.spawn(async move {
+            let answer = store.call(call, deadline).await;
+            CallEnded { id, took: clock::now().saturating_duration_since(began), answer }
+        });
+    }
+
+    fn stand(&mut self, standing: Result<Standing, HoldReason>) {
+        // A node without others speaks in any case.
+        let Some(plane) = &self.fleet.plane else { return };
+        plane.hold_still(standing.err());
+        self.count_silence();
+        match standing {
+            Ok(_) => self.silent_since = None,
+            Err(_) => drop(self.silent_since.get_or_insert_with(clock::now)),
+        }
+        events::StandingChanged { standing }.emit();
+    }
+
+    /// Counts whole seconds of holding still.
+    fn count_silence(&mut self) {
+        if let Some(since) = &mut self.silent_since {
+            let seconds = clock::now().saturating_duration_since(*since).as_secs();
+            *since += Duration::from_secs(seconds);
+            events::HeldStill { seconds }.emit();
+        }
+    }
+
+    /// Tells those that go by the map, and the node links, if it has changed.
+    fn follow_map(&mut self) {
+        let me = self.fleet.incarnation();
+        let look = self.fleet.look_at(|node| {
+            let copy = self.fleet.map.follow(node)?;
+            let leases = &node.content().leases;
+            let is_member = leases.iter().any(|lease| lease.incarnation == me);
+            // Before it is a member the others would let it in nowhere.
+            let linked: Members = leases.iter().filter(|_| is_member).map(Member::from).collect();
+            Some((copy, linked, node.members().collect::<BTreeSet<_>>()))
+        });
+        let Some((copy, linked, members)) = look else { return };
+        let gone = std::mem::replace(&mut self.members, members);
+        let gone: Vec<_> = gone.difference(&self.members).copied().collect();
+        self.life.members.send_if_modified(|known| {
+            let differs = *known != linked;
+            *known = linked;
+            differs
+        });
+        self.show_map(&copy);
+        if let Some(plane) = &self.fleet.plane {
+            gone.into_iter().for_each(|node| plane.node_gone(node));
+            plane.homes_changed();
+        }
+    }
+
+    fn show_map(&mut self, copy: &MapCopy) {
+        let me = self.fleet.incarnation();
+        let (held, vacant) = (copy.held_by(me), copy.vacant());
+        let (version, members) = (copy.version(), self.members.len());
+        events::MapFollowed { version, members, held, vacant }.emit();
+        let own = self.fleet.params.settings;
+        let differing = self.fleet.look_at(|node| {
+            let leases = node.content().leases.iter();
+            let others = leases.filter(|lease| lease.incarnation != me && lease.settings != own);
+            others.map(|lease| lease.name.clone()).collect::<Vec<_>>()
+        });
+        if differing != self.differing {
+            events::SettingsDiffer { nodes: &differing }.emit();
+            self.differing = differing;
+        }
+    }
+
+    fn see_progress(&self) {
+        self.fleet.progress.send_if_modified(|progress| {
+            if !matches!(progress, Progress::Starting(_)) {
+                return false;
+            }
+            let map = self.fleet.map.get();
+            let waits = self.fleet.look_at(|node| waits_for(node, &map));
+            let now = waits.map_or(Progress::Ready, Progress::Starting);
+            let differs = now != *progress;
+            *progress = now;
+            differs
+        });
+    }
+
+    /// What members have said to the former life is void, above all what they have confirmed. The order to leave
+    /// stands.
+    fn forget_messages(&mut self) {
+        let mut leaves = false;
+        while let Ok(event) = self.inbox.try_recv() {
+            leaves |= event == NodeEvent::LeaveWanted;
+        }
+        if leaves {
+            self.fleet.tell(NodeEvent::LeaveWanted);
+        }
+    }
+
+    /// The store has given this node's shards to others. Its agents stay connected, and find them there.
+    async fn begin_anew(&mut self) {
+        let before = self.fleet.incarnation();
+        events::NewIncarnation { before, shards: self.held.len() }.emit();
+        self.calls.abort_all();
+        self.calls = JoinSet::new();
+        let held = std::mem::take(&mut self.held);
+        if let Some(plane) = &self.fleet.plane {
+            held.into_iter().for_each(|shard| plane.release(shard));
+        }
+        self.life.close().await;
+        self.forget_messages();
+        let life = match Life::new(&self.fleet.params) {
+            Ok(life) => life,
+            Err(error) => return events::LifeFailed { error: &error }.emit(),
+        };
+        self.life = life;
+        self.members.clear();
+        self.fleet.begin_anew(&self.life);
+        let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
+        let linked = self.life.link_again(&self.fleet.params, incarnation, fleet as _).await;
+        if let Err(error) = linked {
+            events::LifeFailed { error: &error }.emit();
+        }
+        if let Some(plane) = &self.fleet.plane {
+            plane.homes_changed();
+        }
+    }
+}
