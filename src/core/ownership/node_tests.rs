@@ -21,6 +21,8 @@ struct NodeSet {
     unreached: Vec<NodeIncarnation>,
     /// Nodes whose node links carry nothing.
     cut: Vec<NodeIncarnation>,
+    /// No member calls the store for another.
+    relays_are_lost: bool,
     /// Nodes that are stopped.
     stopped: Vec<NodeIncarnation>,
     seen: Vec<(NodeIncarnation, NodeEffect)>,
@@ -36,6 +38,7 @@ impl NodeSet {
             store_is_away: false,
             unreached: Vec::new(),
             cut: Vec::new(),
+            relays_are_lost: false,
             stopped: Vec::new(),
             seen: Vec::new(),
         };
@@ -97,7 +100,8 @@ impl NodeSet {
                 Some((key, NodeEvent::StoreAnswered(id, answer)))
             }
             NodeEffect::Say(to, message) => {
-                let cut = self.cut.contains(&key) || self.cut.contains(&to);
+                let relay = matches!(*message, PeerMessage::Relay(..)) && self.relays_are_lost;
+                let cut = relay || self.cut.contains(&key) || self.cut.contains(&to);
                 (!cut).then_some((to, NodeEvent::PeerSaid(key, message)))
             }
             NodeEffect::Receive { shard, .. } => Some((key, NodeEvent::Received(shard))),
@@ -273,6 +277,23 @@ fn a_store_that_went_back_counts_as_away_and_gets_back_what_it_has_lost() {
     assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [4, 4, 4]);
     let released = set.seen.iter().any(|(_, effect)| matches!(effect, NodeEffect::Release(_)));
     assert!(!released, "no shard moves for that");
+}
+
+#[test]
+fn what_the_store_gives_back_waits_for_what_was_confirmed() {
+    let mut set = NodeSet::new(&[1], params());
+    set.run(15);
+    let before = set.registry.clone();
+    set.start_node(2, params());
+    set.run(20);
+    assert_eq!(set.homes(2), 6);
+    set.registry = before.restarted(RunId(2));
+    (set.unreached, set.relays_are_lost) = (vec![node(2)], true);
+    for _ in 0..40 {
+        set.run(1);
+        assert!(set.homes(1) + set.homes(2) <= 12, "two nodes speak for a shard");
+    }
+    assert_eq!([set.homes(1), set.homes(2)], [12, 0]);
 }
 
 #[test]
