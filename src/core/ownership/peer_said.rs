@@ -1,11 +1,38 @@
 //! What members say to each other over node links, and what a node makes of it.
 
+use std::time::Instant;
+
 use super::calls::{Snapshot, StoreCall};
 use super::events::{Ask, CallId, NodeEffect, PeerMessage};
 use super::ids::NodeIncarnation;
-use super::node::NodePhase;
+use super::node::{Node, NodePhase};
 use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
+
+impl Node {
+    /// Whether the asker hears another run than this node: then the store is away for both.
+    fn hears_another_run(&mut self, ask: Ask, now: Instant) -> bool {
+        let conflict = ask.live.is_some()
+            && self.store.run().is_some()
+            && ask.live != self.store.run()
+            && !is_on(Breach::OwnershipIgnoresOtherRuns);
+        if conflict {
+            self.own.hurries |= !self.store.is_away(now, &self.params);
+            self.store.conflict(now);
+        }
+        conflict
+    }
+
+    /// Whether this node has read a later version of what the asker has read, or a later run that counts here.
+    fn has_read_more_than(&self, ask: Ask, now: Instant) -> bool {
+        let read = self.view.content();
+        if read.run == ask.read.0 {
+            return read.version > ask.read.1;
+        }
+        let counts = self.store.run() == Some(read.run) && !self.store.is_away(now, &self.params);
+        counts && ask.live.is_none_or(|live| live == read.run)
+    }
+}
 
 impl NodeStep<'_> {
     /// Asks all members for confirmation, if it is time.
@@ -80,7 +107,7 @@ impl NodeStep<'_> {
 
     fn asked_by(&mut self, from: NodeIncarnation, ask: Ask) {
         self.node.peers.hear(from, self.now.monotonic, ask.live.is_some());
-        self.hears_another_run(ask);
+        self.node.hears_another_run(ask, self.now.monotonic);
         let fits = ask.digest == self.node.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
         let settled = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
         let free = !self.node.confirmations.is_bound(from) && !self.node.store.is_outlived();
@@ -88,7 +115,7 @@ impl NodeStep<'_> {
             self.node.confirmations.give(from, self.now.monotonic);
             self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Confirm(ask.number))));
         }
-        if !fits && self.has_read_more_than(ask) {
+        if !fits && self.node.has_read_more_than(ask, self.now.monotonic) {
             let newer = PeerMessage::Newer(Box::new(self.node.view.content().clone()));
             self.out.push(NodeEffect::Say(from, Box::new(newer)));
         }
@@ -97,34 +124,9 @@ impl NodeStep<'_> {
     /// A node that is no member of this one's view, but may be one of the other's: two masters may have led both
     /// apart. From then on it hears this node, too.
     fn asked_by_stranger(&mut self, from: NodeIncarnation, ask: Ask) {
-        if self.hears_another_run(ask) {
+        if self.node.hears_another_run(ask, self.now.monotonic) {
             self.node.peers.hear_stranger(from, self.now.monotonic, &self.node.params);
         }
-    }
-
-    /// Whether the asker hears another run than this node: then the store is away for both.
-    fn hears_another_run(&mut self, ask: Ask) -> bool {
-        let conflict = ask.live.is_some()
-            && self.node.store.run().is_some()
-            && ask.live != self.node.store.run()
-            && !is_on(Breach::OwnershipIgnoresOtherRuns);
-        if conflict {
-            self.node.own.hurries |=
-                !self.node.store.is_away(self.now.monotonic, &self.node.params);
-            self.node.store.conflict(self.now.monotonic);
-        }
-        conflict
-    }
-
-    /// Whether this node has read a later version of what the asker has read, or a later run that counts here.
-    fn has_read_more_than(&self, ask: Ask) -> bool {
-        let read = self.node.view.content();
-        if read.run == ask.read.0 {
-            return read.version > ask.read.1;
-        }
-        let counts = self.node.store.run() == Some(read.run)
-            && !self.node.store.is_away(self.now.monotonic, &self.node.params);
-        counts && ask.live.is_none_or(|live| live == read.run)
     }
 
     /// A member has read a newer content, of the same run or of the run that has answered this node since: the view
