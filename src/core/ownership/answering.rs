@@ -76,7 +76,10 @@ impl NodeStep<'_> {
                 let heads: Vec<LeaseHead> =
                     leases.iter().map(|lease| lease.head()).chain(unreadable.clone()).collect();
                 self.see_counters(&heads);
+                self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
+                let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
+                self.node.store.renewed(heads.iter().any(unknown));
                 self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
@@ -89,7 +92,8 @@ impl NodeStep<'_> {
             RenewAnswer::NotMember { .. }
                 if self.node.store.rejoins(self.now, &self.node.params) =>
             {
-                self.node.own.hurries = true
+                self.node.own.hurries = true;
+                self.node.store.has_forgotten();
             }
             RenewAnswer::NotMember { .. } => self.end_membership(),
             RenewAnswer::Late { .. } => self.node.own.hurries = true,
@@ -146,7 +150,7 @@ impl NodeStep<'_> {
         {
             self.node.waits.alone.insert(only.incarnation);
         }
-        self.node.view.note_joined(run, version);
+        self.node.view.note_member(run, version);
     }
 
     fn content_read(&mut self, content: Snapshot) {
@@ -166,6 +170,7 @@ impl NodeStep<'_> {
         if !heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             return self.end_membership();
         }
+        self.node.store.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
         if settled {
@@ -183,6 +188,9 @@ impl NodeStep<'_> {
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             self.node.phase = NodePhase::Member;
+            if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
+                self.node.store.map_is_read();
+            }
             self.node.own.hurries = true;
             return self.adopt(content);
         }
