@@ -146,6 +146,9 @@ pub(crate) struct ClusterArgs {
     /// While agents get pushes, let the server ask for the full state with each reply
     #[arg(long)]
     pub(super) asks: bool,
+    /// Let them dial those alone from the start
+    #[arg(long, requires = "onto")]
+    pub(super) onto_from_the_start: bool,
     /// While they get pushes, how often agents move without waiting for replies: 2 is there and back
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(super) hops: u16,
@@ -219,6 +222,11 @@ impl ClusterArgs {
             }
         }
         Ok(())
+    }
+
+    /// How many nodes agents dial at first.
+    pub(super) fn serving_at_first(&self) -> u16 {
+        if self.onto_from_the_start { self.onto.unwrap_or(self.nodes) } else { self.nodes }
     }
 
     /// How many nodes there are in the end.

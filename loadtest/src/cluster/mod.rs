@@ -16,6 +16,7 @@ mod program;
 mod redis;
 mod relay;
 mod scene;
+mod speed;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub(crate) use args::ClusterArgs;
 use args::ClusterCase;
 use figures::{ClusterFigures, Course};
 use scene::Scene;
+pub(crate) use speed::{SpeedArgs, run as run_speed};
 
 /// How long idle nodes are watched, in lease times: six renewals or so.
 const IDLE_LEASES: u32 = 2;

@@ -112,7 +112,7 @@ impl Scene {
         let targets = targets.iter().map(|url| url.parse()).collect::<Result<Vec<_>, _>>();
         let mut options = args.fleet.options(&targets.map_err(io::Error::other)?, args.agents);
         if args.balancing == Balancing::Direct {
-            options.serving = (0..usize::from(args.nodes)).collect();
+            options.serving = (0..usize::from(args.serving_at_first())).collect();
         }
         let crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
         let report_url = format!("http://{}", local(server_setup.report_port));

@@ -9,16 +9,16 @@ use crate::figures::{round, shown};
 
 /// The figures; part of [`super::ClusterFigures`], whose keys are an interface.
 #[derive(Debug, Serialize)]
-pub(super) struct CostFigures {
+pub(in crate::cluster) struct CostFigures {
     /// Processor time of all nodes, without that of processes that ended: until the case had ended, and
     /// until the end of the watch after it.
-    nodes_case_cpu_seconds: Option<f64>,
+    pub(in crate::cluster) nodes_case_cpu_seconds: Option<f64>,
     nodes_cpu_seconds: Option<f64>,
     /// That of the fleet's processes, until the end of the watch.
     fleet_cpu_seconds: f64,
     /// Resident memory that the nodes need more with all agents connected than with none, over the
     /// agents.
-    rss_bytes_per_agent: Option<f64>,
+    pub(in crate::cluster) rss_bytes_per_agent: Option<f64>,
 }
 
 impl CostFigures {

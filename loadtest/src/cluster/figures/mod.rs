@@ -93,7 +93,7 @@ pub(super) struct ClusterFigures {
     /// Connections that nodes closed on agents in the worst second, as the agents saw it.
     closes_worst_second: Option<u64>,
     #[serde(flatten)]
-    cost: CostFigures,
+    pub(super) cost: CostFigures,
     misrouted: u64,
     malformed: u64,
     #[serde(flatten)]
