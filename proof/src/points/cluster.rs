@@ -10,6 +10,10 @@ use crate::step::{Program, Step, last_before};
 
 /// Admissions a second of all nodes together.
 const RATE: u32 = 3_000;
+/// Agents in small.
+const SMALL_AGENTS: u32 = 300;
+/// What is shown in small at every size.
+const IN_SMALL: (Size, u32) = (Size::Small, SMALL_AGENTS);
 /// In small: all agents at once, but for what a storm needs to be one.
 const SMALL_RATE: u32 = 600;
 /// How soon a small fleet shows what there is to show.
@@ -46,9 +50,9 @@ pub(crate) fn steps(size: Size) -> Vec<Step> {
     steps
 }
 
-/// What a case must come to, whatever it is: nothing lost, nothing wrong, nobody spoken for twice.
-fn case(name: &str, case: &str, size: Size, (full, small): (u32, u32), more: &[&str]) -> Step {
-    let agents = size.agents(full, small);
+/// What a case must come to, whatever it is: nothing lost, nothing wrong, no agent spoken for twice.
+fn case(name: &str, case: &str, (size, full): (Size, u32), more: &[&str]) -> Step {
+    let agents = size.agents(full, SMALL_AGENTS);
     let rate = if size.is_small() { SMALL_RATE } else { RATE }.to_string();
     let mut arguments = vec!["cluster", case, "--agents", &agents];
     if !more.iter().any(|argument| argument.starts_with("--rate")) {
@@ -100,7 +104,7 @@ fn storms(size: Size) -> Vec<Step> {
     [("uid", 30_000), ("link", 1_000), ("exclusive", 30_000)]
         .map(|(keyed_by, full)| {
             let name = format!("1 storm, server by {keyed_by}");
-            let step = case(&name, "storm", size, (full, 300), &["--keyed-by", keyed_by]);
+            let step = case(&name, "storm", (size, full), &["--keyed-by", keyed_by]);
             let step = silent(step)
                 .wants("agents renamed", Json("/agents_renamed"), Exactly(0.0))
                 .wants(
@@ -134,7 +138,7 @@ fn deaths(size: Size) -> [Step; 2] {
     // N / R and a second.
     let back_within = if size.is_small() { 30.0 } else { 11.0 };
     let died = |name: &str, more: &[&str]| {
-        case(name, "kill", size, (30_000, 300), more)
+        case(name, "kill", (size, 30_000), more)
             .wants(
                 "seconds until all are connected again",
                 Json("/seconds_to_connected"),
@@ -156,7 +160,7 @@ fn deaths(size: Size) -> [Step; 2] {
     [died("2 kill", &[]), at_the_rate(in_storm, size, rate.into())]
 }
 
-/// Point 3: nobody is refused or closed for what becomes of Redis.
+/// Point 3: no agent is refused or closed for what becomes of Redis.
 fn store(size: Size) -> Vec<Step> {
     let away = if size.is_small() { "--away=2s" } else { "--away=60s" };
     let rate = if size.is_small() { "--rate=150" } else { "--rate=250" };
@@ -170,7 +174,7 @@ fn store(size: Size) -> Vec<Step> {
     let cases = if size.is_small() { &cases[..2] } else { cases };
     let step = |(name, redis): &(&str, &str)| {
         let more = [rate, away, "--redis", redis];
-        case(&format!("3 {name}"), name, size, (30_000, 300), &more).wants(
+        case(&format!("3 {name}"), name, (size, 30_000), &more).wants(
             "connections closed",
             Json("/connections_closed"),
             Exactly(0.0),
@@ -182,7 +186,7 @@ fn store(size: Size) -> Vec<Step> {
 /// Point 4: a node that was stopped, and ways between nodes that are cut.
 fn silence(size: Size) -> Vec<Step> {
     let away = if size.is_small() { "--away=4s" } else { "--away=30s" };
-    let pause = case("4 node paused", "pause", size, (30_000, 300), &[])
+    let pause = case("4 node paused", "pause", (size, 30_000), &[])
         .wants("connections closed", Json("/connections_closed"), Exactly(0.0))
         .wants(
             "words of its own accord after it",
@@ -192,7 +196,7 @@ fn silence(size: Size) -> Vec<Step> {
     let ways: &[&str] = if size.is_small() { &["both"] } else { &["both", "forth", "back"] };
     let cut = |ways: &&str| {
         let more = ["--ways", ways, away, "--changed=0.1"];
-        case(&format!("4 ways cut, {ways}"), "cut", size, (30_000, 300), &more).wants(
+        case(&format!("4 ways cut, {ways}"), "cut", (size, 30_000), &more).wants(
             "connections closed",
             Json("/connections_closed"),
             Exactly(0.0),
@@ -212,7 +216,7 @@ fn arrives(step: Step) -> Step {
 fn pushes(size: Size) -> [Step; 3] {
     // Long enough for a drain or a join to happen meanwhile.
     let slowly = if size.is_small() { "--push-rate=50" } else { "--push-rate=1000" };
-    let push = |name: &str, more: &[&str]| arrives(case(name, "push", size, (10_000, 300), more));
+    let push = |name: &str, more: &[&str]| arrives(case(name, "push", (size, 10_000), more));
     [
         push("5 pushes while agents move", &[]),
         push("5 pushes while a node leaves", &["--meanwhile=drain", slowly]),
@@ -225,15 +229,15 @@ fn stores_of_other_kinds(size: Size) -> Vec<Step> {
     let mut steps = Vec::new();
     for redis in ["sentinel", "cluster", "valkey"] {
         let name = format!("6 storm, {redis}");
-        steps.push(silent(case(&name, "storm", Size::Small, (300, 300), &["--redis", redis])));
+        steps.push(silent(case(&name, "storm", IN_SMALL, &["--redis", redis])));
         if !size.is_small() {
             let name = format!("6 kill, {redis}");
-            steps.push(case(&name, "kill", Size::Small, (300, 300), &["--redis", redis]));
+            steps.push(case(&name, "kill", IN_SMALL, &["--redis", redis]));
         }
     }
     if !size.is_small() {
         let more = ["--redis", "cluster", "--rate=150", "--away=2s"];
-        steps.push(case("6 a master killed", "redis-failover", Size::Small, (300, 300), &more));
+        steps.push(case("6 a master killed", "redis-failover", IN_SMALL, &more));
     }
     steps
 }
@@ -271,16 +275,15 @@ fn speed() -> Step {
 fn restarts(size: Size) -> Vec<Step> {
     let rolling = |balancing: &str, mean: Goal, most: f64| {
         let more = ["--balancing", balancing];
-        silent(case(&format!("9 rolling, {balancing}"), "rolling", size, (8_000, 300), &more))
+        silent(case(&format!("9 rolling, {balancing}"), "rolling", (size, 8_000), &more))
             .wants("dials of an agent, mean", Json("/dials_mean"), mean)
             .wants("dials of an agent, most", Json("/dials_most"), AtMost(most))
             .wants("closes in the worst second", Json("/closes_worst_second"), AtMost(1_000.0))
     };
     let (least, most) = if size.is_small() { (0.1, 0.5) } else { (0.2, 0.3) };
-    let join =
-        silent(case("9 a node joins", "join", size, (8_000, 300), &["--balancing", "leastconn"]))
-            .wants("the newcomer's share, least", Json("/newcomer_share"), AtLeast(least))
-            .wants("the newcomer's share, most", Json("/newcomer_share"), AtMost(most));
+    let join = silent(case("9 a node joins", "join", (size, 8_000), &["--balancing", "leastconn"]))
+        .wants("the newcomer's share, least", Json("/newcomer_share"), AtLeast(least))
+        .wants("the newcomer's share, most", Json("/newcomer_share"), AtMost(most));
     let mut steps = vec![rolling("leastconn", Shown, 2.0)];
     if !size.is_small() {
         steps.push(rolling("random", AtMost(1.7), 3.0));
@@ -293,7 +296,7 @@ fn restarts(size: Size) -> Vec<Step> {
 fn all_onto_one(size: Size) -> Step {
     let (rate, ratio) =
         if size.is_small() { (SMALL_RATE, TIME_RATIO.1) } else { (RATE, 1.0 / 0.95) };
-    let step = case("10 all on one of three", "storm", size, (15_000, 300), &["--onto=1"]);
+    let step = case("10 all on one of three", "storm", (size, 15_000), &["--onto=1"]);
     let step = silent(step).wants("time over the ideal", Json("/time_ratio"), AtMost(ratio));
     at_the_rate(step, size, rate.into())
 }
@@ -306,7 +309,7 @@ fn modes(size: Size) -> Vec<Step> {
         let step = |what: &str, more: &[&str]| {
             let mut flags = vec![mode_flag.as_str()];
             flags.extend(more);
-            case(&format!("11 {what}, {mode}"), what, Size::Small, (300, 300), &flags)
+            case(&format!("11 {what}, {mode}"), what, IN_SMALL, &flags)
         };
         steps.push(step("rolling", &["--balancing=leastconn"]));
         if !size.is_small() {
@@ -321,8 +324,8 @@ fn modes(size: Size) -> Vec<Step> {
 fn there_and_back(size: Size) -> [Step; 2] {
     let more = ["--hops=2", "--changed=1", "--asks"];
     [
-        arrives(case("12 there and back, 1,000 times", "push", size, (1_000, 200), &more)),
-        case("12 server restarted while shards move", "server", size, (10_000, 300), &[]).wants(
+        arrives(case("12 there and back, 1,000 times", "push", (size, 1_000), &more)),
+        case("12 server restarted while shards move", "server", (size, 10_000), &[]).wants(
             "connections closed",
             Json("/connections_closed"),
             Exactly(0.0),

@@ -44,7 +44,7 @@ pub(super) struct ClusterFigures {
     pub(super) agents_wrong: u64,
     /// Agents for which two nodes spoke at the same time.
     pub(super) spoken_twice: u64,
-    /// Agents whose home was killed, by the node that had spoken for them last.
+    /// Agents whose home was killed or stopped, by the node that had spoken for them last.
     agents_without_home: u64,
     /// Agents that the server renamed, because they came on a second connection (`--keyed-by exclusive`).
     agents_renamed: u64,
@@ -307,7 +307,8 @@ fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
 
 fn homes_lost(start: &Snapshot, args: &ClusterArgs, happened: &Happened) -> u64 {
     let is_lost = |home: &&Option<usize>| home.is_some_and(|at| happened.acted_on.contains(&at));
-    if args.case == ClusterCase::Kill {
+    // A node that was stopped for three lease times has lost its agents to the others.
+    if matches!(args.case, ClusterCase::Kill | ClusterCase::Pause) {
         start.homes.iter().filter(is_lost).count() as u64
     } else {
         0
