@@ -38,6 +38,8 @@ pub(super) struct SharedConfig {
 pub(super) struct OwnershipConfig {
     lease: Duration,
     redis_mode: &'static str,
+    /// The name under which Sentinels know the master.
+    redis_master: Option<&'static str>,
     redis_addresses: Vec<String>,
 }
 
@@ -45,7 +47,7 @@ impl OwnershipConfig {
     /// By this Redis.
     pub(super) fn new(redis: &RedisStage, lease: Duration) -> Self {
         let (redis_mode, redis_addresses) = redis.addresses();
-        Self { lease, redis_mode, redis_addresses }
+        Self { lease, redis_mode, redis_master: redis.master(), redis_addresses }
     }
 }
 
@@ -59,10 +61,12 @@ impl SharedConfig {
         let server = local(self.server_port);
         let grace = self.grace.as_millis();
         let ownership = self.ownership.as_ref().map_or_else(String::new, |ownership| {
-            let OwnershipConfig { lease, redis_mode, redis_addresses } = ownership;
+            let OwnershipConfig { lease, redis_mode, redis_master, redis_addresses } = ownership;
+            let master = redis_master.map(|name| format!("master = \"{name}\"\n"));
+            let master = master.unwrap_or_default();
             format!(
                 "[ownership]\nstore = \"redis\"\nnode = \"{name}\"\n\
-                 advertise = \"{advertise}\"\nlisten = \"{link}\"\nlease = \"{}ms\"\n\n[ownership.redis]\nmode = \"{redis_mode}\"\n\
+                 advertise = \"{advertise}\"\nlisten = \"{link}\"\nlease = \"{}ms\"\n\n[ownership.redis]\nmode = \"{redis_mode}\"\n{master}\
                  addresses = {redis_addresses:?}\n\n",
                 lease.as_millis()
             )
@@ -128,7 +132,8 @@ mod tests {
         assert!(alone.contains("\"x-loadtest-node\" = \"node-1.1\""), "{alone}");
         let ownership = Some(OwnershipConfig {
             lease: Duration::from_secs(3),
-            redis_mode: "single",
+            redis_mode: "sentinel",
+            redis_master: Some("seawall"),
             redis_addresses: vec!["127.0.0.1:6379".to_owned()],
         });
         let keyed_by = Keying::Link;
@@ -138,7 +143,7 @@ mod tests {
             "rate = 300\n",
             "store = \"redis\"\nnode = \"node-1\"\nadvertise = \"127.0.0.1:4\"\nlisten = \"127.0.0.1:3\"\nlease = \"3000ms\"",
             "mode = \"multiplexed\"\nkeyed_by = \"link\"\n[upstream.servers.headers]",
-            "mode = \"single\"\naddresses = [\"127.0.0.1:6379\"]",
+            "mode = \"sentinel\"\nmaster = \"seawall\"\naddresses = [\"127.0.0.1:6379\"]",
         ] {
             assert!(together.contains(expected), "{together}");
         }
