@@ -31,12 +31,7 @@ impl Sessions {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {
-                let answer = self.late_reply(uid, from);
-                let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
-                    OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
-                });
-                let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
-                return Delivery::of(delivered, answer);
+                return to_former_agent(self, uid, from, scan);
             }
         }
     }
@@ -150,8 +145,9 @@ fn to_former_agent(
     scan: &ServerScan<'_>,
 ) -> Delivery {
     let answer = sessions.late_reply(uid, from);
-    let is_elsewhere =
-        sessions.in_fleet().is_some_and(|fleet| fleet.homes().pass_on(uid, from, scan, answer));
+    let is_elsewhere = sessions
+        .in_fleet()
+        .is_some_and(|fleet| OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer));
     let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
     Delivery::of(delivered, answer)
 }

@@ -129,9 +129,10 @@ fn pack(
     let entry = home.sessions.find(uid)?;
     let state = entry.peek();
     let far = state.far.as_ref().filter(|_| !state.is_over())?;
+    let now = clock::now();
     let (mut session, mut attachment) = (Vec::new(), Vec::new());
-    state.session.to_record().encode(clock::now(), &mut session);
-    far.home.to_record().encode(&mut attachment);
+    state.session.to_record().encode(now, &mut session);
+    far.home.to_record(now).encode(&mut attachment);
     let (mut parts, mut names) = (FieldSet::EMPTY, Vec::new());
     let key = home.joined.homes.key.read();
     state.contents.for_each(|part, bytes| {

@@ -9,7 +9,7 @@ use super::super::{Joined, Sessions};
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
-use crate::core::ownership::{NodeIncarnation, shard_of};
+use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
 use crate::core::session::{Answer, Moved, Peer, Route};
@@ -166,13 +166,6 @@ impl<'a> OtherHomes<'a> {
 
     fn say_to(self, node: NodeIncarnation, uid: InstanceUid, said: &ToNext<'_>) -> bool {
         self.joined.ways.send(node, uid, &mut |out| said.encode(out))
-    }
-
-    /// The sessions here, one shard after the other.
-    fn held(self) -> impl Iterator<Item = InstanceUid> + use<'a> {
-        let shards = &self.joined.homes.shards;
-        let held = ShardId::all().filter(|shard| shards.stage(*shard) != ShardStage::NotHeld);
-        held.flat_map(|shard| shards.members(shard))
     }
 }
 

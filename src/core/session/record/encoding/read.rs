@@ -7,9 +7,9 @@ use crate::core::codec::{ByteReader, Undecodable};
 use crate::core::node_link::FRAME_BYTES_MAX;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, ClassSet, FormerHome, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
-    Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState,
-    RepliesRecord, Route, SeldomRecord,
+    AnswerDoubt, ClassSet, FormerHome, FullState, LastSent, LateReply, LiveReplacementsRecord,
+    MailboxRecord, Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord,
+    ReplicaState, RepliesRecord, Route, SeldomRecord,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
