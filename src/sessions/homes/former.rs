@@ -9,7 +9,7 @@ use super::super::{Joined, Sessions};
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
-use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
+use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
 use crate::core::session::{Answer, Moved, Peer, Route};
