@@ -6,7 +6,7 @@ use super::demand::DemandElsewhere;
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
-use super::node::NodePhase;
+use super::node::{Node, NodePhase};
 use super::open_call::{OpenCall, Purpose};
 use super::step::NodeStep;
 
@@ -75,7 +75,7 @@ impl NodeStep<'_> {
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
                     leases.iter().map(|lease| lease.head()).chain(unreadable.clone()).collect();
-                self.see_counters(&heads);
+                see_counters(self.node, self.now, &heads);
                 self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
                 let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
@@ -130,11 +130,6 @@ impl NodeStep<'_> {
         self.node.demand.answered(others.chain(unreadable).collect(), sent.monotonic);
     }
 
-    fn see_counters(&mut self, heads: &[LeaseHead]) {
-        let shown = heads.iter().map(|head| (head.incarnation, head.counter));
-        self.node.watch.observe(shown, self.now.monotonic, &self.node.params);
-    }
-
     fn join_answered(&mut self, call: OpenCall, answer: ChangeAnswer) {
         self.node.calls.read_due = true;
         let ChangeAnswer::Changed { run, version } = answer else { return };
@@ -166,7 +161,7 @@ impl NodeStep<'_> {
             .map(|lease| lease.head())
             .chain(content.unreadable.clone())
             .collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         if !heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             return self.end_membership();
         }
@@ -184,7 +179,7 @@ impl NodeStep<'_> {
         }
         let leases = content.leases.iter().map(|lease| lease.head());
         let heads: Vec<LeaseHead> = leases.chain(content.unreadable.clone()).collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             self.node.phase = NodePhase::Member;
@@ -261,4 +256,9 @@ impl NodeStep<'_> {
             self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
         }
     }
+}
+
+fn see_counters(node: &mut Node, now: ClockReading, heads: &[LeaseHead]) {
+    let shown = heads.iter().map(|head| (head.incarnation, head.counter));
+    node.watch.observe(shown, now.monotonic, &node.params);
 }

@@ -43,7 +43,7 @@ impl HomeAttachment {
             return self.attach_again(attach, moment, port);
         }
         let is_lower = |id| self.highest.is_some_and(|highest| highest.id > id);
-        match attach.resumes.or_else(|| self.id_of(at)) {
+        match attach.resumes.or_else(|| id_of(self.highest, at)) {
             Some(id) if is_lower(id) && !is_on(Breach::AttachmentLowerDisplaces) => {
                 port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Replaced));
             }
@@ -53,12 +53,6 @@ impl HomeAttachment {
             }
             None => self.first_attach(at, attach, moment, port),
         }
-    }
-
-    /// The name of a connection, if it was given one. A first attach of it went before that: the shard has moved
-    /// away and back since then, and the frame was slow.
-    fn id_of(&self, at: ConnectionAt) -> Option<AttachmentId> {
-        self.highest.filter(|highest| highest.at == at).map(|highest| highest.id)
     }
 
     /// The current connection attaches once more.
@@ -283,4 +277,10 @@ impl HomeAttachment {
         let at = candidate.newcomer.at;
         port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
     }
+}
+
+/// The name of a connection, if it was given one. A first attach of it went before that: the shard has moved
+/// away and back since then, and the frame was slow.
+fn id_of(highest: Option<Highest>, at: ConnectionAt) -> Option<AttachmentId> {
+    highest.filter(|highest| highest.at == at).map(|highest| highest.id)
 }
