@@ -2,11 +2,13 @@
 //! they promise. Must not know protocols.
 //!
 //! ```text
-//! start: admin (alive, /readyz 503) → links → agents are admitted (/readyz 200)
-//! drain: /readyz 503 → admission stops → agents are closed, paced → links write what waits → admin
+//! start: admin (alive, /readyz 503) → links → member, shards have homes → agents are admitted (/readyz 200)
+//! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → the membership
+//!        ends → links write what waits → admin
 //! ```
 
 mod drain;
+mod fleet;
 mod view;
 
 use std::future::Future;
@@ -23,6 +25,7 @@ use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
+use crate::fleet::{FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
 use crate::sessions::Sessions;
 use crate::telemetry::events::drain::DrainUnacknowledged;
@@ -30,6 +33,7 @@ use crate::tls::TlsError;
 use crate::upstream::Upstream;
 use crate::upstream::params::{Mode, UpstreamParams};
 use drain::NodeDrain;
+use fleet::{HAND_OVER_PATIENCE, LEAVE_PATIENCE, NodeSettings};
 use view::{GatewayView, Startup};
 
 /// Why the gateway failed to start. The configuration's or the machine's fault; retrying helps only after
@@ -44,6 +48,12 @@ pub enum StartError {
         /// The cause.
         source: TlsError,
     },
+    /// The files for TLS towards the store that nodes share cannot be read.
+    #[error("the store that nodes share (ownership.redis)")]
+    Store(#[source] TlsError),
+    /// The node could not become one of its fleet, or is in the way of another one.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// The system refused an address for agents.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -80,18 +90,31 @@ const AGENTS_EXPECTED: usize = 5_000;
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let connections_max = connections_max(&config.upstream);
     let admin = bind_admin(&config.admin).await?;
+    let settings = NodeSettings::of(&config);
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
-    // One node: its digests stay here, and so does their secret.
+    // The key of a node without others stays here. Several agree on one.
     let digest_key = DigestKey::derive(&rand::random::<[u8; 32]>());
     let sessions = Arc::new(Sessions::new(config.sessions, digest_key, Arc::clone(&upstream) as _));
+    let plane =
+        SessionsAndServers { sessions: Arc::clone(&sessions), upstream: Arc::clone(&upstream) };
+    let (fleet, fleet_task) = settings.node(plane)?;
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
-    let window = GatewayView::new(&sessions, &upstream, &drain);
+    let window = GatewayView::new(&sessions, &upstream, &drain, &fleet);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it tells operators what the gateway does.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
     let links = upstream.start(&sessions);
+    let fleet_task = fleet_task.start()?;
     tasks.spawn(sweep(Arc::clone(&sessions)));
+    let mut shutdown = pin!(shutdown);
+    tokio::select! {
+        ready = fleet.ready() => ready?,
+        () = &mut shutdown => {
+            fleet.leave(LEAVE_PATIENCE).await;
+            return Ok(());
+        }
+    }
     settle(&upstream).await;
     let connections_set = config.edge.connections_max.filter(|set| *set < connections_max);
     let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
@@ -106,17 +129,21 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     window.enter(Startup::Serving);
     say_ready(agents_max, connections_set);
 
-    let mut shutdown = pin!(shutdown);
     let stays = tokio::select! {
         () = &mut shutdown => false,
         () = drain.begun() => true,
+        error = fleet.displaced() => return Err(error.into()),
     };
     drain.begin();
+    fleet.hand_over(HAND_OVER_PATIENCE).await;
     drain.close_agents(&edge, &sessions, listeners).await;
+    fleet.leave(LEAVE_PATIENCE).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);
+    fleet.stop();
+    let _ = fleet_task.await;
     drain.links_stopped();
     if stays {
         shutdown.await;

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::params::{ANY_TIME, MEMORY, MESSAGE, SOME_TIME, set};
 use super::section::Section;
+use crate::core::server::KeyedBy;
 use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
 
 /// The path that the specification gives an OpAMP endpoint.
@@ -86,6 +87,7 @@ pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)])
 
 fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<ServerParams> {
     let mode = mode(section);
+    let keyed_by = keyed_by(section, mode);
     let headers = headers(section, variables);
     let ca_file = section.text("ca_file", authorities);
     let name = section.text("name", name);
@@ -102,7 +104,7 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
     }
     // The address is a good name: it stays the same when the list is reordered.
     let name = name.unwrap_or_else(|| url.authority().map(ToString::to_string).unwrap_or_default());
-    Some(ServerParams { name, url, mode, headers, ca_file })
+    Some(ServerParams { name, url, mode, keyed_by, headers, ca_file })
 }
 
 fn mode(section: &mut Section<'_>) -> Mode {
@@ -131,6 +133,24 @@ fn mode(section: &mut Section<'_>) -> Mode {
         }
     }
     mode
+}
+
+/// In mode `per-agent` there is one answer only.
+fn keyed_by(section: &mut Section<'_>, mode: Mode) -> KeyedBy {
+    let choices = [
+        ("auto", KeyedBy::Auto),
+        ("uid", KeyedBy::Uid),
+        ("link", KeyedBy::Link),
+        ("exclusive", KeyedBy::Exclusive),
+    ];
+    let chosen = section.choice("keyed_by", &choices);
+    if mode == Mode::PerAgent && matches!(chosen, Some(KeyedBy::Uid | KeyedBy::Link)) {
+        section.report(
+            "keyed_by",
+            "has no meaning in mode \"per-agent\": each agent has its own connection",
+        );
+    }
+    chosen.unwrap_or_default()
 }
 
 fn name(text: &str) -> Result<String, String> {

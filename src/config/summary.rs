@@ -6,10 +6,11 @@ use super::Config;
 use super::admission;
 use super::units::{show_bytes, show_duration};
 use crate::core::drain::Terms;
+use crate::core::server::KeyedBy;
 use crate::ownership::params::{OwnershipParams, SharedStore};
 use crate::ownership::redis::RedisMode;
 use crate::telemetry::thousands;
-use crate::upstream::params::Mode;
+use crate::upstream::params::{Mode, ServerParams};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +34,9 @@ impl fmt::Display for Config {
                 ),
             };
             write!(f, "server:    {} at {}, {mode}", server.name, server.url)?;
+            if let SharedStore::Redis(_) = &self.ownership.store {
+                write!(f, "{}", describe_moves(server))?;
+            }
             if !server.headers.is_empty() {
                 let names: Vec<&str> =
                     server.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -71,6 +75,20 @@ fn describe_drain(terms: Terms) -> String {
         thousands(EXAMPLE.into()),
         thousands(EXAMPLE.div_ceil(rate).into()),
     )
+}
+
+/// What the server hears when an agent's session moves to another node.
+fn describe_moves(server: &ServerParams) -> &'static str {
+    match (server.mode, server.keyed_by) {
+        (Mode::PerAgent, _) | (_, KeyedBy::Exclusive) => {
+            ", told of each agent that moves to another node: a goodbye, then an announcement"
+        }
+        (_, KeyedBy::Link) => ", told again of each agent that moves to another node",
+        (_, KeyedBy::Uid) => ", told nothing of agents that move to another node",
+        (_, KeyedBy::Auto) => {
+            ", told nothing of agents that move to another node unless it shows the need"
+        }
+    }
 }
 
 /// Which store, and how long a node's word holds.

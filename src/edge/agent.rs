@@ -128,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             return SocketStep::Again;
         }
         // While the agent leaves its answers unread, its messages stay unread too: answers would pile up.
-        if !writable {
+        // They also stay unread while as much waits for the agent's home as may.
+        if !writable || self.closing.is_none() && !self.conversation.may_read() {
             return SocketStep::Idle;
         }
         self.read(context)
@@ -263,6 +264,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.
     fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
+        if self.closing.is_none() && !self.conversation.may_read() {
+            // What the agent says stays unread: its silence says nothing about it.
+            self.alive.heard(true, now);
+        }
         match self.alive.overdue(&self.conversation.edge().params.keep_alive, now)? {
             Overdue::Ping { silent } => {
                 // Bytes that the agent has yet to read serve as well as a ping.

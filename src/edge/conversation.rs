@@ -57,6 +57,11 @@ impl Conversation {
         self.attachment.as_ref().map(Attachment::uid)
     }
 
+    /// Whether the agent's next message may be read.
+    pub(super) fn may_read(&self) -> bool {
+        self.attachment.as_ref().is_none_or(Attachment::may_read)
+    }
+
     /// Whether the last byte ended a message.
     pub(super) const fn is_between(&self) -> bool {
         self.decoder.is_idle()
@@ -108,9 +113,9 @@ impl Conversation {
                     }
                 }
                 Ok(Some(Incoming::Ping(payload))) => websocket::encode_pong(None, payload, out),
-                Ok(Some(Incoming::Pong(_))) => {
+                Ok(Some(Incoming::Pong(payload))) => {
                     if let Some(attachment) = attachment {
-                        attachment.heard();
+                        attachment.ponged(payload);
                     }
                 }
                 Ok(Some(Incoming::Close(_))) => return AfterBytes::PeerCloses,

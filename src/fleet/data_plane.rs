@@ -1,12 +1,23 @@
 //! What the fleet wants of the data plane: of sessions, and of links to servers. Tests put a notebook in its place.
 
 use crate::core::codec::Undecodable;
-use crate::core::ownership::{Epoch, HoldReason, NodeIncarnation, Secret, ShardId};
+use crate::core::ownership::{Epoch, HoldReason, MoveNumber, NodeIncarnation, Secret, ShardId};
+use crate::ident::InstanceUid;
+
+/// What was sent of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionsSent {
+    /// In which attempt.
+    pub attempt: MoveNumber,
+    /// How many sessions.
+    pub count: usize,
+}
 
 /// See the module's text. Each call returns at once.
 pub trait DataPlane: Send + Sync + 'static {
-    /// This node is the shard's home from now on. `prepared`: its sessions have been received.
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool);
+    /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
+    /// are here: if those of a later attempt have begun to come since, nothing counts.
+    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool;
 
     /// It is the shard's home no longer: its sessions leave without a word to any server.
     fn release(&self, shard: ShardId);
@@ -14,13 +25,29 @@ pub trait DataPlane: Send + Sync + 'static {
     /// Nothing new is taken or sent for the shard.
     fn freeze(&self, shard: ShardId);
 
+    /// Whether servers have answered all that was said for the shard's agents.
+    fn is_settled(&self, shard: ShardId) -> bool;
+
+    /// The agents whose sessions a frozen shard has.
+    fn agents_of(&self, shard: ShardId) -> Vec<InstanceUid>;
+
+    /// Sends the session of an agent of a frozen shard to the shard's new home.
+    fn send_session(&self, uid: InstanceUid, to: NodeIncarnation, attempt: MoveNumber);
+
+    /// Says to the shard's new home that all its sessions were sent, and how many they are.
+    fn end_sessions(&self, shard: ShardId, to: NodeIncarnation, sent: SessionsSent);
+
     /// The shard stays: its sessions go on.
     fn unfreeze(&self, shard: ShardId);
 
-    /// Records of this shard will come from that node.
+    /// The sessions of this shard come from that node. Some may have come before: they take other streams than
+    /// what nodes say of shards. Of an earlier attempt all are void once one of a later attempt has come.
     fn receive(&self, shard: ShardId, from: NodeIncarnation);
 
-    /// The records that have come are void.
+    /// Whether all sessions of a shard are here that this node receives.
+    fn has_received(&self, shard: ShardId) -> bool;
+
+    /// The sessions that have come are void.
     fn discard(&self, shard: ShardId);
 
     /// A node link is up. Frames of that node follow.
@@ -32,7 +59,7 @@ pub trait DataPlane: Send + Sync + 'static {
     /// The node is a member no longer.
     fn node_gone(&self, node: NodeIncarnation);
 
-    /// A frame about an agent has come. Returns the shard whose records are complete with it.
+    /// A frame about an agent has come. Returns the shard whose sessions are complete with it.
     ///
     /// # Errors
     /// If no version of Seawall writes such a frame. The other node's fault.

@@ -32,6 +32,11 @@ impl LinkTable {
         }
     }
 
+    /// Bytes that wait for a peer; `None`: it is not linked.
+    pub(super) fn waiting_bytes(&self, peer: NodeIncarnation) -> Option<usize> {
+        self.0.read().get(&peer).map(NodeLink::waiting_bytes)
+    }
+
     fn of(&self, peer: NodeIncarnation) -> Option<NodeLink> {
         self.0.read().get(&peer).cloned()
     }

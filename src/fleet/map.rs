@@ -1,9 +1,10 @@
 //! The map as the data plane goes by it: a copy that is replaced as a whole, so that readers never wait for the
 //! state machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use crate::core::ownership::{
     Home, MapVersion, Node, NodeIncarnation, RunId, SHARDS, ShardId, ViewDigest,
@@ -42,6 +43,11 @@ impl MapCopy {
         usize::from(SHARDS) - self.homes.iter().flatten().count()
     }
 
+    /// The nodes that are homes.
+    pub(super) fn homes(&self) -> BTreeSet<NodeIncarnation> {
+        self.homes.iter().flatten().map(|home| home.node).collect()
+    }
+
     /// Shards at home at that node.
     pub(super) fn held_by(&self, node: NodeIncarnation) -> usize {
         self.homes.iter().flatten().filter(|home| home.node == node).count()
@@ -55,29 +61,45 @@ const fn seen(node: &Node) -> (NodeIncarnation, RunId, MapVersion, ViewDigest) {
 
 /// The present copy.
 #[derive(Debug)]
-pub(super) struct PresentMap(RwLock<Arc<MapCopy>>);
+pub(super) struct PresentMap(watch::Sender<Arc<MapCopy>>);
 
 impl PresentMap {
     pub(super) fn new(node: &Node) -> Self {
-        Self(RwLock::new(Arc::new(MapCopy::empty(node))))
+        Self(watch::Sender::new(Arc::new(MapCopy::empty(node))))
     }
 
     pub(super) fn get(&self) -> Arc<MapCopy> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// The shard's home.
+    pub(super) fn home(&self, shard: ShardId) -> Option<Home> {
+        self.0.borrow().home(shard)
+    }
+
+    /// The version.
+    pub(super) fn version(&self) -> MapVersion {
+        self.0.borrow().version()
     }
 
     /// Replaces the copy, if the node's view is another one. Returns the new copy.
     pub(super) fn follow(&self, node: &Node) -> Option<Arc<MapCopy>> {
-        if self.0.read().seen == seen(node) {
+        if self.0.borrow().seen == seen(node) {
             return None;
         }
         let copy = Arc::new(MapCopy::of(node));
-        *self.0.write() = Arc::clone(&copy);
+        self.0.send_replace(Arc::clone(&copy));
         Some(copy)
     }
 
     /// A node that has just begun anew is at home nowhere, and knows of no home.
     pub(super) fn clear(&self, node: &Node) {
-        *self.0.write() = Arc::new(MapCopy::empty(node));
+        self.0.send_replace(Arc::new(MapCopy::empty(node)));
+    }
+
+    /// Waits until the copy is as wanted.
+    pub(super) async fn until(&self, wanted: impl FnMut(&Arc<MapCopy>) -> bool) {
+        // The sender is a part of this value.
+        let _ = self.0.subscribe().wait_for(wanted).await;
     }
 }

@@ -26,6 +26,8 @@ pub enum Waiting {
     Homes(usize),
     /// The fleet has no key of digests yet.
     Secret,
+    /// This many homes are out of reach. They are waited for no longer than a lease time.
+    Links(usize),
 }
 
 impl std::fmt::Display for Waiting {
@@ -36,6 +38,9 @@ impl std::fmt::Display for Waiting {
             ),
             Self::Homes(count) => {
                 write!(f, "starting: {count} of {SHARDS} shards have no home yet")
+            }
+            Self::Links(count) => {
+                write!(f, "starting: {count} nodes with shards are not linked yet")
             }
             Self::Secret => f.write_str("starting: the fleet has no key of digests yet"),
         }

@@ -48,6 +48,7 @@ pub struct Fleet {
     /// Wakes the task before its next tick.
     pub(super) look: Notify,
     pub(super) progress: watch::Sender<Progress>,
+    pub(super) stops: watch::Sender<bool>,
     inbox: mpsc::Sender<NodeEvent>,
 }
 
@@ -80,6 +81,7 @@ impl Fleet {
             version_seen: AtomicU64::new(0),
             look: Notify::new(),
             progress: watch::Sender::new(Progress::Starting(Waiting::Membership)),
+            stops: watch::Sender::new(false),
             inbox,
         };
         (Arc::new(fleet), events)
@@ -151,6 +153,24 @@ impl Fleet {
         }
     }
 
+    /// Hands all shards over and stays a member, for the agents that are connected here. Returns whether all are
+    /// handed over within this time; a node without others keeps them.
+    pub async fn hand_over(&self, within: Duration) -> bool {
+        if self.look_at(|node| node.members().count() < 2) {
+            return false;
+        }
+        // The task ends with the process alone.
+        let _ = self.inbox.send(NodeEvent::HandOverWanted).await;
+        let me = self.incarnation();
+        let gone = self.map.until(|copy| copy.held_by(me) == 0);
+        timeout(within, gone).await.is_ok()
+    }
+
+    /// Ends the node links with a goodbye, and the task with them.
+    pub fn stop(&self) {
+        self.stops.send_replace(true);
+    }
+
     /// Hands all shards over and ends the membership, within this time. Returns whether it came to that: otherwise
     /// the others take over as from a node that died.
     pub async fn leave(&self, within: Duration) -> bool {
@@ -169,7 +189,7 @@ impl Fleet {
     /// The version of the map to read, if another node has named a higher one than this node has read.
     pub(super) fn unread_version(&self) -> Option<MapVersion> {
         let seen = MapVersion(self.version_seen.load(Ordering::Relaxed));
-        (seen > self.map.get().version()).then_some(seen)
+        (seen > self.map.version()).then_some(seen)
     }
 
     /// Gives an event to the state machine.
@@ -208,12 +228,12 @@ impl Ways for Fleet {
     }
 
     fn home(&self, shard: ShardId) -> Option<Home> {
-        let home = self.map.get().home(shard)?;
+        let home = self.map.home(shard)?;
         (home.node == self.incarnation() || self.links.has(home.node)).then_some(home)
     }
 
     fn version(&self) -> MapVersion {
-        self.map.get().version()
+        self.map.version()
     }
 
     fn send(

@@ -10,10 +10,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::data_plane::DataPlane;
+use super::hand_over::SessionsOut;
 use super::life::Life;
 use super::map::MapCopy;
 use super::params::{FleetError, FleetParams};
-use super::progress::{Progress, waits_for};
+use super::progress::{Progress, Waiting, waits_for};
 use super::shared::Fleet;
 use crate::clock;
 use crate::cluster::{Member, Members};
@@ -34,10 +35,14 @@ pub struct FleetTask {
     inbox: mpsc::Receiver<NodeEvent>,
     calls: JoinSet<CallEnded>,
     store_failed: bool,
+    /// What is sent of shards that are handed over.
+    sessions_out: SessionsOut,
     /// Shards that the data plane holds.
     held: BTreeSet<ShardId>,
     members: BTreeSet<NodeIncarnation>,
     differing: Vec<NodeName>,
+    /// Since when all but links is as a node that starts needs it.
+    whole_since: Option<Instant>,
     /// Since when the node holds still, as far as it is counted.
     silent_since: Option<Instant>,
 }
@@ -76,9 +81,11 @@ impl FleetTask {
             inbox,
             calls: JoinSet::new(),
             store_failed: false,
+            sessions_out: SessionsOut::new(),
             held: BTreeSet::new(),
             members: BTreeSet::new(),
             differing: Vec::new(),
+            whole_since: None,
             silent_since,
         };
         Ok((fleet, task))
@@ -97,8 +104,10 @@ impl FleetTask {
     async fn run(mut self) {
         let mut ticks = interval((self.fleet.params.times.lease / 40).max(TICK_MIN));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stops = self.fleet.stops.subscribe();
         loop {
             let event = tokio::select! {
+                _ = stops.wait_for(|stops| *stops) => break,
                 Some(event) = self.inbox.recv() => event,
                 Some(Ok(ended)) = self.calls.join_next() => self.call_ended(ended),
                 () = self.fleet.look.notified() => match self.fleet.unread_version() {
@@ -139,6 +148,12 @@ impl FleetTask {
     }
 
     fn take(&mut self, event: NodeEvent) -> Next {
+        // What had come may be void by now, or have been told too early.
+        if let (NodeEvent::Received(shard), Some(plane)) = (&event, &self.fleet.plane)
+            && !plane.has_received(*shard)
+        {
+            return Next::GoOn;
+        }
         let mut effects = Vec::new();
         self.fleet.handle(event, &mut effects);
         let mut next = Next::GoOn;
@@ -185,33 +200,42 @@ impl FleetTask {
     }
 
     fn move_shard(&mut self, effect: &NodeEffect) {
+        let Some(plane) = &self.fleet.plane else { return };
         let (shard, step) = match *effect {
-            NodeEffect::Install { shard, prepared: true, .. } => (shard, ShardStep::HandedToUs),
-            NodeEffect::Install { shard, .. } => (shard, ShardStep::TakenOver),
-            NodeEffect::Release(shard) => (shard, ShardStep::Released),
-            NodeEffect::Freeze { shard, .. } => (shard, ShardStep::Frozen),
-            NodeEffect::Unfreeze(shard) => (shard, ShardStep::Unfrozen),
-            NodeEffect::Receive { shard, .. } => (shard, ShardStep::Receiving),
-            NodeEffect::Discard(shard) => (shard, ShardStep::Discarded),
+            NodeEffect::Install { shard, epoch, prepared } => {
+                self.held.insert(shard);
+                let is_whole = plane.install(shard, epoch, prepared);
+                (shard, if is_whole { ShardStep::HandedToUs } else { ShardStep::TakenOver })
+            }
+            NodeEffect::Release(shard) => {
+                self.held.remove(&shard);
+                self.sessions_out.end(shard);
+                plane.release(shard);
+                (shard, ShardStep::Released)
+            }
+            NodeEffect::Freeze { shard, to } => {
+                plane.freeze(shard);
+                self.sessions_out.begin(&self.fleet, plane, shard, to);
+                (shard, ShardStep::Frozen)
+            }
+            NodeEffect::Unfreeze(shard) => {
+                self.sessions_out.end(shard);
+                plane.unfreeze(shard);
+                (shard, ShardStep::Unfrozen)
+            }
+            NodeEffect::Receive { shard, from } => {
+                plane.receive(shard, from);
+                // They may all have come before.
+                self.fleet.tell(NodeEvent::Received(shard));
+                (shard, ShardStep::Receiving)
+            }
+            NodeEffect::Discard(shard) => {
+                plane.discard(shard);
+                (shard, ShardStep::Discarded)
+            }
             _ => return,
         };
         events::ShardStepped { shard, step }.emit();
-        let Some(plane) = self.fleet.plane.as_deref() else { return };
-        match *effect {
-            NodeEffect::Install { epoch, prepared, .. } => {
-                self.held.insert(shard);
-                plane.install(shard, epoch, prepared);
-            }
-            NodeEffect::Release(_) => {
-                self.held.remove(&shard);
-                plane.release(shard);
-            }
-            NodeEffect::Freeze { .. } => plane.freeze(shard),
-            NodeEffect::Unfreeze(_) => plane.unfreeze(shard),
-            NodeEffect::Receive { from, .. } => plane.receive(shard, from),
-            NodeEffect::Discard(_) => plane.discard(shard),
-            _ => {}
-        }
     }
 
     fn call_store(&mut self, id: CallId, call: StoreCall, deadline: Duration) {
@@ -287,29 +311,44 @@ impl FleetTask {
         }
     }
 
-    fn see_progress(&self) {
+    fn see_progress(&mut self) {
+        if !matches!(*self.fleet.progress.borrow(), Progress::Starting(_)) {
+            return;
+        }
+        let map = self.fleet.map.get();
+        let waits = self.fleet.look_at(|node| waits_for(node, &map));
+        let waits = waits.or_else(|| self.unlinked(&map));
+        let now = waits.map_or(Progress::Ready, Progress::Starting);
         self.fleet.progress.send_if_modified(|progress| {
-            if !matches!(progress, Progress::Starting(_)) {
-                return false;
+            let differs = now != *progress && matches!(progress, Progress::Starting(_));
+            if differs {
+                *progress = now;
             }
-            let map = self.fleet.map.get();
-            let waits = self.fleet.look_at(|node| waits_for(node, &map));
-            let now = waits.map_or(Progress::Ready, Progress::Starting);
-            let differs = now != *progress;
-            *progress = now;
             differs
         });
     }
 
-    /// What members have said to the former life is void, above all what they have confirmed. The order to leave
+    /// Others hear of a new node with their next renewal, and let it in then.
+    fn unlinked(&mut self, map: &MapCopy) -> Option<Waiting> {
+        let since = *self.whole_since.get_or_insert_with(clock::now);
+        let me = self.fleet.incarnation();
+        let homes = map.homes().into_iter().filter(|home| *home != me);
+        let count = homes.filter(|home| !self.fleet.links.has(*home)).count();
+        let late = clock::now().saturating_duration_since(since) > self.fleet.params.times.lease;
+        (count > 0 && !late).then_some(Waiting::Links(count))
+    }
+
+    /// What members have said to the former life is void, above all what they have confirmed. An order to leave
     /// stands.
     fn forget_messages(&mut self) {
-        let mut leaves = false;
+        let mut order = None;
         while let Ok(event) = self.inbox.try_recv() {
-            leaves |= event == NodeEvent::LeaveWanted;
+            if matches!(event, NodeEvent::LeaveWanted | NodeEvent::HandOverWanted) {
+                order = Some(event);
+            }
         }
-        if leaves {
-            self.fleet.tell(NodeEvent::LeaveWanted);
+        if let Some(order) = order {
+            self.fleet.tell(order);
         }
     }
 
@@ -319,6 +358,7 @@ impl FleetTask {
         events::NewIncarnation { before, shards: self.held.len() }.emit();
         self.calls.abort_all();
         self.calls = JoinSet::new();
+        self.sessions_out.end_all();
         let held = std::mem::take(&mut self.held);
         if let Some(plane) = &self.fleet.plane {
             held.into_iter().for_each(|shard| plane.release(shard));

@@ -10,6 +10,7 @@ use crate::admin::{AdmissionView, DrainView, Readiness, ServerView, SessionView,
 use crate::core::drain::DrainPhase;
 use crate::core::session::{FullState, Presence};
 use crate::edge::{AdmissionStatus, Edge};
+use crate::fleet::{Fleet, Progress};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::agent_field;
 use crate::sessions::{SessionInfo, Sessions};
@@ -29,6 +30,7 @@ pub(super) struct GatewayView {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
     drain: Arc<NodeDrain>,
+    fleet: Arc<Fleet>,
     /// Set when agents are admitted.
     edge: OnceLock<Arc<Edge>>,
     phase: AtomicU8,
@@ -39,12 +41,13 @@ impl GatewayView {
         sessions: &Arc<Sessions>,
         upstream: &Arc<Upstream>,
         drain: &Arc<NodeDrain>,
+        fleet: &Arc<Fleet>,
     ) -> Arc<Self> {
         let phase = AtomicU8::new(Startup::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
-        let drain = Arc::clone(drain);
+        let (drain, fleet) = (Arc::clone(drain), Arc::clone(fleet));
         let edge = OnceLock::new();
-        Arc::new(Self { sessions, upstream, drain, edge, phase })
+        Arc::new(Self { sessions, upstream, drain, fleet, edge, phase })
     }
 
     /// From now on agents are admitted.
@@ -58,10 +61,19 @@ impl GatewayView {
 }
 
 /// Why the balancer must send agents elsewhere; the list is empty while the node is ready.
-fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String> {
+fn reasons(
+    phase: u8,
+    progress: &Progress,
+    drain: DrainPhase,
+    servers: &[ServerStatus],
+) -> Vec<String> {
     let mut reasons = Vec::new();
-    if phase == Startup::Starting as u8 {
-        reasons.push("starting: agents are admitted in a moment".to_owned());
+    match progress {
+        Progress::Starting(waiting) => reasons.push(waiting.to_string()),
+        _ if phase == Startup::Starting as u8 => {
+            reasons.push("starting: agents are admitted in a moment".to_owned());
+        }
+        _ => {}
     }
     match drain {
         DrainPhase::Serving => {}
@@ -79,7 +91,12 @@ fn reasons(phase: u8, drain: DrainPhase, servers: &[ServerStatus]) -> Vec<String
 impl View for GatewayView {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
-        let reasons = reasons(self.phase.load(Ordering::Relaxed), self.drain.phase(), &status);
+        let reasons = reasons(
+            self.phase.load(Ordering::Relaxed),
+            &self.fleet.progress(),
+            self.drain.phase(),
+            &status,
+        );
         let server = |server: ServerStatus| ServerView {
             name: server.name,
             reachable: server.reachable,
@@ -167,6 +184,7 @@ fn describe(info: SessionInfo, names: &[String]) -> SessionView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::Waiting;
 
     fn server(name: &str, reachable: bool) -> ServerStatus {
         ServerStatus { name: name.to_owned(), reachable, available: reachable, backlog: 0 }
@@ -174,13 +192,26 @@ mod tests {
 
     #[test]
     fn one_server_is_enough_to_be_ready() {
-        let serving = Startup::Serving as u8;
         let (up, down) = (server("a", true), server("b", false));
-        let none = DrainPhase::Serving;
-        assert_eq!(reasons(serving, none, &[up.clone(), down.clone()]), [""; 0]);
-        assert_eq!(reasons(serving, none, &[down]), ["no server is reached: b"]);
-        assert_eq!(reasons(Startup::Starting as u8, none, std::slice::from_ref(&up)).len(), 1);
-        assert_eq!(reasons(serving, DrainPhase::Closing, std::slice::from_ref(&up)).len(), 1);
-        assert_eq!(reasons(serving, DrainPhase::Drained, &[up]).len(), 1);
+        let of = |phase: Startup, progress: Progress, drain, servers: &[ServerStatus]| {
+            reasons(phase as u8, &progress, drain, servers)
+        };
+        let (serving, none) = (Startup::Serving, DrainPhase::Serving);
+        assert_eq!(of(serving, Progress::Ready, none, &[up.clone(), down.clone()]), [""; 0]);
+        let only_down = of(serving, Progress::Ready, none, &[down]);
+        assert_eq!(only_down, ["no server is reached: b"]);
+        let up = std::slice::from_ref(&up);
+        assert_eq!(of(Startup::Starting, Progress::Ready, none, up).len(), 1);
+        assert_eq!(of(serving, Progress::Ready, DrainPhase::Closing, up).len(), 1);
+        assert_eq!(of(serving, Progress::Ready, DrainPhase::Drained, up).len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_starts_says_what_it_waits_for() {
+        let starting = Progress::Starting(Waiting::Homes(7));
+        let up = server("a", true);
+        let phase = Startup::Starting as u8;
+        let said = reasons(phase, &starting, DrainPhase::Serving, std::slice::from_ref(&up));
+        assert_eq!(said, ["starting: 7 of 1024 shards have no home yet"]);
     }
 }

@@ -98,6 +98,25 @@ pub fn announce(uid: InstanceUid, capabilities: u64, seq: SequenceNum, out: &mut
     put_varint_field(agent_field::CAPABILITIES, capabilities, out);
 }
 
+/// What stands in a frame's head between nodes, as the first fields of a message. [`bare_fields`] is what follows.
+pub fn agent_head(uid: InstanceUid, head: &AgentHead, out: &mut Vec<u8>) {
+    announce(uid, head.capabilities, head.sequence_num, out);
+    if head.flags != 0 {
+        put_varint_field(agent_field::FLAGS, head.flags, out);
+    }
+}
+
+/// The numbers of an agent's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentHead {
+    /// `AgentToServer.sequence_num`.
+    pub sequence_num: SequenceNum,
+    /// `AgentToServer.capabilities`.
+    pub capabilities: u64,
+    /// `AgentToServer.flags`.
+    pub flags: u64,
+}
+
 /// One field of an AgentToServer, from its value.
 pub fn field(number: u32, value: &[u8], out: &mut Vec<u8>) {
     put_len_field(number, value, out);

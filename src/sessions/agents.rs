@@ -2,14 +2,17 @@
 //! to the session of the uid that it names; a plain-HTTP request is attached for as long as it waits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Sessions;
-use super::attachment::Attachment;
+use super::attachment::{Attachment, BoundTo};
 use super::attachment_port::AttachmentEnd;
 use super::attachment_port::AttachmentPort as _;
+use super::carrier::EventContext;
+use super::fresh_uid::fresh_uid;
 use super::outbox::Outbox;
 use super::request::Waiting;
-use crate::clock;
+use crate::core::node_link::AgentConnection;
 use crate::core::session::{AgentMessage, MessageSource, Opened};
 use crate::ident::{ConnectionId, InstanceUid, UidError};
 use crate::opamp::agent::AgentScan;
@@ -59,13 +62,21 @@ impl Sessions {
                 former.hand_over(out);
             }
         }
-        if let Some(attachment) = attachment {
-            let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
-            self.run(&attachment.entry, Some(out), |session, moment, port| {
-                session.agent_message(&message, moment, port);
-            });
+        match attachment.as_ref().map(|attachment| &attachment.bound) {
+            Some(BoundTo::Here { entry, .. }) => {
+                let source = MessageSource::Socket(connection);
+                let message = AgentMessage { source, scan: &scan };
+                self.run(entry, Some(out), |session, moment, port| {
+                    session.agent_message(&message, moment, port);
+                });
+                Ok(())
+            }
+            Some(BoundTo::Home(front)) => match self.in_fleet() {
+                Some(fleet) => fleet.fronts().says(front, &scan, Some(out)),
+                None => Ok(()),
+            },
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A message in a plain-HTTP request. The answer comes from [`Waiting`].
@@ -75,21 +86,31 @@ impl Sessions {
     pub fn receive_http(self: &Arc<Self>, bytes: &[u8]) -> Result<Waiting, Rejected> {
         let scan = AgentScan::parse(bytes)?;
         let uid = InstanceUid::from_wire(scan.uid)?;
+        if let Some(fleet) = self.in_fleet() {
+            let front = fleet.fronts().request(uid, &scan)?;
+            let reply_due = front.outbox.reply_due_at();
+            let bound = BoundTo::Home(front);
+            return Ok(Waiting { sessions: Arc::clone(self), bound, uid, request: 0, reply_due });
+        }
         let outbox = Arc::<Outbox>::default();
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         let (entry, (request, follow_up)) = self.enter(uid, |entry| {
             // The message comes in the same breath, and its follow-up is that of both.
-            let (request, _) = self
-                .apply(entry, None, |session, moment, port| session.request_opened(moment, port));
+            let (request, _) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.request_opened(moment, port)
+                });
             entry.outbox = Some(Arc::clone(&outbox));
-            let ((), follow_up) = self.apply(entry, None, |session, moment, port| {
-                session.agent_message(&message, moment, port);
-            });
+            let ((), follow_up) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.agent_message(&message, moment, port);
+                });
             (request, follow_up)
         })?;
         self.follow_up(uid, follow_up);
         let reply_due = outbox.reply_due_at();
-        Ok(Waiting { sessions: Arc::clone(self), entry, outbox, uid, request, reply_due })
+        let bound = BoundTo::Here { entry, outbox };
+        Ok(Waiting { sessions: Arc::clone(self), bound, uid, request, reply_due })
     }
 
     fn attach(
@@ -97,11 +118,17 @@ impl Sessions {
         uid: InstanceUid,
         connection: ConnectionId,
     ) -> Result<Attachment, Rejected> {
+        if let Some(fleet) = self.in_fleet() {
+            let front = fleet.fronts().open(uid, AgentConnection::WebSocket)?;
+            let bound = BoundTo::Home(front);
+            return Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection });
+        }
         let outbox = Arc::<Outbox>::default();
         let (entry, opened) = self.enter(uid, |entry| {
-            let (opened, _) = self.apply(entry, None, |session, moment, port| {
-                session.connection_opened(connection, moment, port)
-            });
+            let (opened, _) =
+                self.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.connection_opened(connection, moment, port)
+                });
             if opened == Opened::Admitted {
                 entry.outbox = Some(Arc::clone(&outbox));
             }
@@ -110,21 +137,10 @@ impl Sessions {
         if opened == Opened::Cloned {
             return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
         }
-        if self.is_stopping() {
+        if self.stopping.load(Ordering::Relaxed) {
             outbox.close(&self.counters, AttachmentEnd::Stopping);
         }
-        Ok(Attachment { sessions: Arc::clone(self), entry, outbox, uid, connection })
+        let bound = BoundTo::Here { entry, outbox };
+        Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection })
     }
-}
-
-/// A uid for an agent whose own is another agent's: a UUID of version 7, as the specification recommends
-/// (RFC 9562, section 5.7).
-fn fresh_uid() -> InstanceUid {
-    let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let millis = since.as_millis() & 0xffff_ffff_ffff;
-    let random: u128 = rand::random::<u128>() & ((1 << 80) - 1);
-    let bits = (millis << 80) | random;
-    let versioned = (bits & !(0xf << 76)) | (0x7 << 76);
-    let marked = (versioned & !(0x3 << 62)) | (0x2 << 62);
-    InstanceUid::from_bytes(marked.to_be_bytes())
 }

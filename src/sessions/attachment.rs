@@ -13,18 +13,27 @@ use std::time::Instant;
 use super::Sessions;
 use super::attachment_port::{AttachmentEnd, AttachmentPort as _};
 use super::entry::SessionEntry;
+use super::fronts::{FrontEntry, FrontSide};
 use super::outbox::{Look, Outbox, OutboxWork, Outgoing};
 use crate::clock;
+use crate::core::node_link::DetachReason;
 use crate::ident::{ConnectionId, InstanceUid};
 
 /// An attachment as the task of an agent's WebSocket holds it, from the agent's first message on. Dropping it
 /// is the loss of the connection, on every path.
 pub struct Attachment {
     pub(super) sessions: Arc<Sessions>,
-    pub(super) entry: Arc<SessionEntry>,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) bound: BoundTo,
     pub(super) uid: InstanceUid,
     pub(super) connection: ConnectionId,
+}
+
+/// Where the session of a connection is.
+pub(super) enum BoundTo {
+    /// In the table of this node, which is alone.
+    Here { entry: Arc<SessionEntry>, outbox: Arc<Outbox> },
+    /// At a home of the fleet.
+    Home(Arc<FrontEntry>),
 }
 
 impl Attachment {
@@ -36,22 +45,38 @@ impl Attachment {
     /// What the task has to do now; `context` is woken when there is more. Bytes are handed out
     /// only if `writable`: while earlier ones wait they gather in the outbox, where they are bounded.
     pub fn poll_outgoing(&self, context: &Context<'_>, writable: bool) -> Outgoing {
+        match &self.bound {
+            BoundTo::Here { entry, outbox } => self.poll_here(entry, outbox, context, writable),
+            BoundTo::Home(front) => match self.sessions.in_fleet() {
+                Some(fleet) => fleet.fronts().poll(front, context.waker(), writable),
+                None => Outgoing::Nothing { reply_due: None },
+            },
+        }
+    }
+
+    fn poll_here(
+        &self,
+        entry: &SessionEntry,
+        outbox: &Outbox,
+        context: &Context<'_>,
+        writable: bool,
+    ) -> Outgoing {
         let sessions = &self.sessions;
         loop {
             let look = Look { now: clock::now(), writable };
-            match self.outbox.look(context.waker(), look, &sessions.counters) {
+            match outbox.look(context.waker(), look, &sessions.counters) {
                 OutboxWork::Outgoing(outgoing) => return outgoing,
                 OutboxWork::ReplyOverdue => {
-                    self.outbox.reply_due_passed(look.now);
-                    sessions.run(&self.entry, None, |session, moment, port| {
+                    outbox.reply_due_passed(look.now);
+                    sessions.run(entry, None, |session, moment, port| {
                         session.reply_overdue(moment, port);
                     });
                 }
                 OutboxWork::Drained => {
                     // From here on another node speaks for the agent. A writer holds the session's
                     // lock: with it, what came since the look is seen, and written first.
-                    let is_empty = sessions.run(&self.entry, None, |session, moment, port| {
-                        let is_empty = self.outbox.bytes() == 0;
+                    let is_empty = sessions.run(entry, None, |session, moment, port| {
+                        let is_empty = outbox.bytes() == 0;
                         if is_empty {
                             session.drained(self.connection, moment, port);
                         }
@@ -68,43 +93,96 @@ impl Attachment {
 
     /// When an acknowledgement is due in the server's place: then [`Attachment::poll_outgoing`] has something.
     pub fn reply_due(&self) -> Option<Instant> {
-        self.outbox.reply_due_at()
+        match &self.bound {
+            BoundTo::Here { outbox, .. } => outbox.reply_due_at(),
+            BoundTo::Home(front) => front.outbox.reply_due_at(),
+        }
+    }
+
+    /// Whether the agent's next message may be read. If not, the task that last polled
+    /// [`Attachment::poll_outgoing`] is woken when it may.
+    pub fn may_read(&self) -> bool {
+        self.at_home().is_none_or(|(side, front)| side.may_read(front))
     }
 
     /// A pong came: what was written well before it has arrived.
-    pub fn heard(&self) {
-        self.sessions.run(&self.entry, None, |session, moment, _| session.heard(moment.now));
+    pub fn ponged(&self, payload: &[u8]) {
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                self.sessions.run(entry, None, |session, moment, _| session.heard(moment.now));
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().ponged(front, payload);
+                }
+            }
+        }
     }
 
     /// This connection was replaced, and its peer answered the Close: it was alive (R10).
     pub fn replaced_was_alive(&self) {
-        self.sessions.run(&self.entry, None, |session, moment, _| {
-            session.replaced_was_alive(moment);
-        });
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                self.sessions.run(entry, None, |session, moment, _| {
+                    session.replaced_was_alive(moment);
+                });
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().replaced_was_alive(front);
+                }
+            }
+        }
     }
 
-    /// Bytes that the task took were still unwritten when the connection ended.
+    /// Bytes that the task took were still unwritten when the connection ended. A front tells its home of what is
+    /// written instead.
     pub fn content_unwritten(&self) {
-        self.sessions.run(&self.entry, None, |session, moment, _| {
-            session.bytes_unwritten(self.connection, moment);
-        });
+        if let BoundTo::Here { entry, .. } = &self.bound {
+            self.sessions.run(entry, None, |session, moment, _| {
+                session.bytes_unwritten(self.connection, moment);
+            });
+        }
     }
 
     /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under
     /// this one.
     pub(super) fn hand_over(&self, out: &mut Vec<u8>) {
-        self.sessions.run(&self.entry, Some(out), |session, moment, port| {
-            session.connection_renamed(self.connection, moment, port);
-        });
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                self.sessions.run(entry, Some(out), |session, moment, port| {
+                    session.connection_renamed(self.connection, moment, port);
+                });
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().rename(front, out);
+                }
+            }
+        }
+    }
+
+    fn at_home(&self) -> Option<(FrontSide<'_>, &Arc<FrontEntry>)> {
+        let BoundTo::Home(front) = &self.bound else { return None };
+        Some((self.sessions.in_fleet()?.fronts(), front))
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.sessions.run(&self.entry, None, |session, moment, port| {
-            session.connection_lost(self.connection, moment, port);
-        });
-        // A session that has let the connection go leaves what it wrote before behind.
-        self.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
+        match &self.bound {
+            BoundTo::Here { entry, outbox } => {
+                self.sessions.run(entry, None, |session, moment, port| {
+                    session.connection_lost(self.connection, moment, port);
+                });
+                // A session that has let the connection go leaves what it wrote before behind.
+                outbox.close(&self.sessions.counters, AttachmentEnd::Left);
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().close(front, DetachReason::Lost);
+                }
+            }
+        }
     }
 }

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
+use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::contents::{Contents, with_space};
+use super::homes::{DigesterInUse, FarHome, FarWay, hash_of_digests, may_speak};
 use super::outbox::Outbox;
-use super::{Sessions, notes};
+use super::{InFleet, Sessions, notes};
+use crate::core::node_link::PartDigests;
 use crate::core::pacing::Permit;
 use crate::core::session::{
     ClassSet, Departure, FreeBytes, NotSent, Note, Port, ReportDigests, Route, ServerHello,
@@ -17,6 +19,7 @@ use crate::ident::{InstanceUid, ServerId};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, RawHash, report_hash};
 use crate::opamp::field_set::FieldSet;
+use crate::opamp::field_set::agent_field::CAPABILITIES;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::websocket;
 
@@ -24,7 +27,7 @@ use crate::websocket;
 const ONE_SHOT_TOTAL_BYTES_MAX: usize = 64 << 20;
 
 /// What follows once the session's lock is free.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct FollowUp {
     /// Where the session has to stand in its server's queue.
     pub(super) enqueue: ClassSet,
@@ -32,37 +35,80 @@ pub(super) struct FollowUp {
     pub(super) is_over: bool,
 }
 
+impl FollowUp {
+    pub(super) const NOTHING: Self = Self { enqueue: ClassSet::EMPTY, is_over: false };
+
+    /// What follows from this event and a later one.
+    #[must_use]
+    pub(super) const fn and(self, later: Self) -> Self {
+        let enqueue = self.enqueue.union(later.enqueue);
+        Self { enqueue, is_over: self.is_over || later.is_over }
+    }
+}
+
 /// See the module's text. Lives as long as one event is handled.
 pub(super) struct Carrier<'a> {
     sessions: &'a Sessions,
     uid: InstanceUid,
     now: Instant,
-    contents: &'a mut Contents,
-    outbox: &'a mut Option<Arc<Outbox>>,
-    noted: &'a mut Option<Instant>,
-    /// Where the agent's task writes from at once: the gateway's own acknowledgement of the message that is being
-    /// handled goes there, so that a heartbeat's answer costs neither a buffer nor a second look.
-    out: Option<&'a mut Vec<u8>>,
+    around: Surroundings<'a>,
+    event: EventContext<'a>,
     follow_up: FollowUp,
 }
 
-/// What of an entry a carrier works on, beside the session: the agent's contents, the way to its connection, and
-/// the deadline that the list of deadlines has of it.
-type Surroundings<'a> = (&'a mut Contents, &'a mut Option<Arc<Outbox>>, &'a mut Option<Instant>);
+/// What of an entry a carrier works on, beside the session.
+pub(super) struct Surroundings<'a> {
+    pub(super) contents: &'a mut Contents,
+    /// The way to the agent's connection.
+    pub(super) outbox: &'a mut Option<Arc<Outbox>>,
+    /// The way to the front where the connection ends.
+    pub(super) far: Option<&'a mut FarHome>,
+    /// The deadline that the list of deadlines has of the session.
+    pub(super) noted: &'a mut Option<Instant>,
+}
+
+/// What an event brings beside what the session is told.
+#[derive(Debug, Default)]
+pub(super) struct EventContext<'a> {
+    /// Where the agent's task writes from at once: the gateway's own acknowledgement of the message that is being
+    /// handled goes there, so that a heartbeat's answer costs neither a buffer nor a second look.
+    pub(super) out: Option<&'a mut Vec<u8>>,
+    /// The digests of the message's parts, by the key in use.
+    pub(super) digests: Option<PartDigests<'a>>,
+    /// The connection that the session knows of is gone already: whether something may be unwritten there.
+    pub(super) former: Option<bool>,
+}
 
 impl<'a> Carrier<'a> {
     pub(super) const fn new(
         sessions: &'a Sessions,
         (uid, now): (InstanceUid, Instant),
-        (contents, outbox, noted): Surroundings<'a>,
-        out: Option<&'a mut Vec<u8>>,
+        around: Surroundings<'a>,
+        event: EventContext<'a>,
     ) -> Self {
-        let follow_up = FollowUp { enqueue: ClassSet::EMPTY, is_over: false };
-        Self { sessions, uid, now, contents, outbox, noted, out, follow_up }
+        Self { sessions, uid, now, around, event, follow_up: FollowUp::NOTHING }
     }
 
-    pub(super) fn into_follow_up(self) -> FollowUp {
+    pub(super) const fn into_follow_up(self) -> FollowUp {
         self.follow_up
+    }
+
+    /// Does something with the agent's connection, if it has one.
+    fn at_connection<T>(&mut self, act: impl FnOnce(&dyn AttachmentPort) -> T) -> Option<T> {
+        if self.event.former.is_some() {
+            return None;
+        }
+        if let Some(outbox) = &*self.around.outbox {
+            return Some(act(&**outbox));
+        }
+        let far = self.around.far.as_deref_mut()?;
+        let InFleet { joined, .. } = self.sessions.in_fleet()?;
+        Some(act(&FarWay::new(joined, self.uid, far)))
+    }
+
+    /// The agent's shard may be on its way to another home, or be there: nothing may be said for the agent.
+    fn holds_still(&self) -> bool {
+        !may_speak(self.sessions, self.uid)
     }
 
     const fn credit(&self) -> Credit<'a> {
@@ -81,6 +127,9 @@ impl Port for Carrier<'_> {
     }
 
     fn permit(&mut self, route: Route) -> Permit {
+        if self.holds_still() {
+            return Permit::Wait { soon: false };
+        }
         self.sessions.uplink.admit(self.uid, route)
     }
 
@@ -101,29 +150,41 @@ impl Port for Carrier<'_> {
     }
 
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
-        report_hash(&self.sessions.digester.key, scan)
+        let digester = DigesterInUse::of(self.sessions);
+        self.event.digests.map_or_else(
+            || report_hash(&digester.key, scan),
+            |digests| hash_of_digests(&digester.key, scan, &digests),
+        )
     }
 
     fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests) {
-        with_space(|space| {
-            let put = |number, digest| digests.put(number, digest);
-            self.sessions.digester.report(scan, &mut space.digest, put);
-        });
+        let digester = DigesterInUse::of(self.sessions);
+        let mut put = |number, digest| digests.put(number, digest);
+        if let Some(came) = self.event.digests {
+            came.iter()
+                .filter(|(number, _)| scan.present.contains(*number))
+                .for_each(|(n, d)| put(n, d));
+            return put(CAPABILITIES, digester.number(CAPABILITIES, scan.capabilities));
+        }
+        with_space(|space| digester.report(scan, &mut space.digest, put));
     }
 
     fn store(&mut self, scan: &AgentScan<'_>, parts: impl Iterator<Item = (u32, Digest)>) {
-        with_space(|space| self.contents.store(&self.sessions.store, scan, parts, space));
+        with_space(|space| self.around.contents.store(&self.sessions.store, scan, parts, space));
     }
 
     fn append_stored(&mut self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet {
-        self.contents.append(parts, out)
+        self.around.contents.append(parts, out)
     }
 
     fn forget_stored(&mut self) {
-        self.contents.clear();
+        self.around.contents.clear();
     }
 
     fn send(&mut self, route: Route, message: &ToServer<'_>) -> Result<(), NotSent> {
+        if self.holds_still() {
+            return Err(NotSent::Down);
+        }
         let uid = self.uid;
         self.sessions.uplink.send(uid, route, &mut |out| message.write(uid, out))
     }
@@ -138,7 +199,7 @@ impl Port for Carrier<'_> {
 
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         if message == ToAgent::ReplyNow
-            && let Some(out) = &mut self.out
+            && let Some(out) = &mut self.event.out
         {
             let before = out.len();
             let frame = websocket::begin_message(None, message.expected_bytes(), out);
@@ -148,47 +209,57 @@ impl Port for Carrier<'_> {
             return true;
         }
         let credit = self.credit();
-        let Some(outbox) = &self.outbox else { return true };
         let mut write = Some(write);
-        outbox.message(message, &credit, &mut |out| {
+        let mut write_once = |out: &mut Vec<u8>| {
             if let Some(write) = write.take() {
                 write(out);
             }
-        })
+        };
+        self.at_connection(|connection| connection.message(message, &credit, &mut write_once))
+            .unwrap_or(true)
     }
 
     fn answer_request(&mut self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(outbox) = self.outbox.take() {
-            outbox.answer(settled, &self.sessions.counters, write);
+        if let Some(outbox) = self.around.outbox.take() {
+            return outbox.answer(settled, &self.sessions.counters, write);
         }
+        let credit = self.credit();
+        let mut write = Some(write);
+        let mut write_once = |out: &mut Vec<u8>| {
+            if let Some(write) = write.take() {
+                write(out);
+            }
+        };
+        // The front closes the request.
+        self.at_connection(|far| far.message(ToAgent::Reply(0), &credit, &mut write_once));
     }
 
     fn reply_due(&mut self, at: Option<Instant>) {
-        if let Some(outbox) = &self.outbox {
-            outbox.reply_due(at);
-        }
+        self.at_connection(|connection| connection.reply_due(at));
     }
 
     fn detach(&mut self, why: Departure) -> bool {
-        let Some(outbox) = self.outbox.take() else { return false };
+        if let Some(unwritten) = self.event.former {
+            return unwritten;
+        }
         let counters = &self.sessions.counters;
         let ending = match why {
             Departure::Replaced => AttachmentEnd::Replaced,
             Departure::Lost | Departure::Drained => AttachmentEnd::Left,
             Departure::Left | Departure::Renamed => {
-                if let Some(out) = &mut self.out {
+                if let (Some(out), Some(outbox)) = (&mut self.event.out, &self.around.outbox) {
                     outbox.take_into(out, counters);
                 }
                 AttachmentEnd::Left
             }
         };
-        outbox.close(counters, ending)
+        let lost = self.at_connection(|connection| connection.close(counters, ending));
+        *self.around.outbox = None;
+        lost.unwrap_or(false)
     }
 
     fn close_when_written(&mut self) {
-        if let Some(outbox) = &self.outbox {
-            outbox.close_when_written();
-        }
+        self.at_connection(|connection| connection.close_when_written());
     }
 
     fn note(&mut self, note: Note) {
@@ -196,8 +267,8 @@ impl Port for Carrier<'_> {
     }
 
     fn deadline(&mut self, at: Instant) {
-        if self.noted.is_none() {
-            *self.noted = Some(at);
+        if self.around.noted.is_none() {
+            *self.around.noted = Some(at);
             self.sessions.deadlines.push(at, self.uid);
         }
     }

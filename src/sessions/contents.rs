@@ -69,6 +69,37 @@ impl Contents {
         }
     }
 
+    /// Whether the bytes of a part are stored.
+    pub(super) fn has(&self, number: u32) -> bool {
+        let place = PLACES.iter().position(|part| *part == number);
+        let kept = self.0.as_ref();
+        place.is_some_and(|place| kept.is_some_and(|kept| kept.is_stored(place)))
+    }
+
+    /// Hands out each part that is stored, in rising order.
+    pub(super) fn for_each(&self, mut part: impl FnMut(u32, &[u8])) {
+        let mut bytes = Vec::new();
+        for (place, number) in PLACES.into_iter().enumerate() {
+            bytes.clear();
+            if self.0.as_ref().is_some_and(|kept| kept.append_to(place, &mut bytes)) {
+                part(number, &bytes);
+            }
+        }
+    }
+
+    /// Keeps a part as [`Contents::for_each`] handed it out on another node.
+    pub(super) fn restore(
+        &mut self,
+        store: &ContentStore,
+        number: u32,
+        digest: Digest,
+        bytes: &[u8],
+    ) {
+        let Some(place) = PLACES.iter().position(|part| *part == number) else { return };
+        let kept = store.put(Scope::SHARED, digest, bytes);
+        self.0.get_or_insert_with(|| Box::new(store.set())).set(place, kept);
+    }
+
     /// Appends the bytes of these parts to `out`, encoded fields of an AgentToServer, as far as they
     /// are stored. Returns the parts that are missing.
     pub(super) fn append(&self, parts: FieldSet, out: &mut Vec<u8>) -> FieldSet {

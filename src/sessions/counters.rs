@@ -9,6 +9,7 @@ use crate::core::session::{Presence, SessionFigures};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryStatus {
     Connected,
+    Polling,
     Absent,
     Over,
 }
@@ -16,7 +17,8 @@ enum EntryStatus {
 impl EntryStatus {
     const fn of(presence: Presence) -> Self {
         match presence {
-            Presence::Connected { .. } | Presence::Polling { .. } => Self::Connected,
+            Presence::Connected { .. } => Self::Connected,
+            Presence::Polling { .. } => Self::Polling,
             Presence::Absent { .. } | Presence::Disconnecting => Self::Absent,
             Presence::Gone => Self::Over,
         }
@@ -27,14 +29,21 @@ impl EntryStatus {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     connected: AtomicI64,
+    polling: AtomicI64,
     absent: AtomicI64,
     agent_bytes: AtomicUsize,
     server_bytes: AtomicUsize,
 }
 
 impl Counters {
+    /// Sessions whose agents have a connection, or poll.
     pub(super) fn connected(&self) -> i64 {
-        self.connected.load(Ordering::Relaxed)
+        self.connected.load(Ordering::Relaxed) + self.polling()
+    }
+
+    /// Sessions whose agents poll.
+    pub(super) fn polling(&self) -> i64 {
+        self.polling.load(Ordering::Relaxed)
     }
 
     pub(super) fn absent(&self) -> i64 {
@@ -74,6 +83,7 @@ impl Counters {
     fn add(&self, status: EntryStatus, count: i64) {
         match status {
             EntryStatus::Connected => self.connected.fetch_add(count, Ordering::Relaxed),
+            EntryStatus::Polling => self.polling.fetch_add(count, Ordering::Relaxed),
             EntryStatus::Absent => self.absent.fetch_add(count, Ordering::Relaxed),
             EntryStatus::Over => return,
         };
@@ -111,7 +121,14 @@ mod tests {
     fn what_a_session_adds_is_taken_back_with_its_end() {
         let counters = Counters::default();
         let figures = |presence, agent_bytes, server_bytes| {
-            Contribution::of(SessionFigures { presence, agent_bytes, server_bytes, drains: false })
+            Contribution::of(SessionFigures {
+                presence,
+                agent_bytes,
+                server_bytes,
+                drains: false,
+                is_answered: true,
+                is_unheard: false,
+            })
         };
         counters.opened();
         let absent = figures(Presence::Absent { until: crate::clock::now() }, 0, 0);

@@ -1,5 +1,5 @@
-//! When to look at sessions whose agents are away. One entry a session at most (`look_at`), so the
-//! list is bounded by the table; that of a session which has ended stays until it is due.
+//! When to look at sessions whose agents are away, or at connections whose homes are silent. A few entries each at
+//! most (`look_at`), so the list is bounded by the table; that of a session which has ended stays until it is due.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,14 +10,20 @@ use parking_lot::Mutex;
 use crate::ident::InstanceUid;
 
 /// Deadlines, soonest first.
-#[derive(Debug, Default)]
-pub(super) struct Deadlines {
-    heap: Mutex<BinaryHeap<Reverse<(Instant, InstanceUid)>>>,
+#[derive(Debug)]
+pub(super) struct Deadlines<K = InstanceUid> {
+    heap: Mutex<BinaryHeap<Reverse<(Instant, K)>>>,
 }
 
-impl Deadlines {
-    pub(super) fn push(&self, at: Instant, uid: InstanceUid) {
-        self.heap.lock().push(Reverse((at, uid)));
+impl<K: Ord> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self { heap: Mutex::default() }
+    }
+}
+
+impl<K: Ord> Deadlines<K> {
+    pub(super) fn push(&self, at: Instant, of: K) {
+        self.heap.lock().push(Reverse((at, of)));
     }
 
     #[cfg(test)]
@@ -25,8 +31,8 @@ impl Deadlines {
         self.heap.lock().len()
     }
 
-    /// Takes what is due, at most `max` sessions.
-    pub(super) fn due(&self, now: Instant, max: usize) -> Vec<(Instant, InstanceUid)> {
+    /// Takes what is due, at most `max` entries.
+    pub(super) fn due(&self, now: Instant, max: usize) -> Vec<(Instant, K)> {
         let mut heap = self.heap.lock();
         let mut due = Vec::new();
         while due.len() < max && heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {

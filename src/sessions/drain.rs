@@ -10,13 +10,17 @@ use crate::core::session::{Forgets, Presence};
 use crate::ident::InstanceUid;
 
 impl Sessions {
-    /// From now on an agent that goes is taken to have gone to another node.
+    /// From now on an agent that goes is taken to have gone to another node. In a fleet its session stays at its home,
+    /// which may be this node until it has handed its shards over.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(self.in_fleet().is_none(), Ordering::Relaxed);
     }
 
     /// The agents that are here on a WebSocket; `shuffle_key` gives each a number by chance.
     pub fn here(&self, mut shuffle_key: impl FnMut() -> u64) -> Vec<Candidate> {
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.fronts().here(shuffle_key);
+        }
         let mut here = Vec::new();
         for entry in &self.table {
             let state = entry.value().peek();
@@ -31,19 +35,24 @@ impl Sessions {
     /// An agent's connection is to close, once what waits for it is written. If `patient`, an agent stays
     /// whose server has yet to hear or answer something.
     pub fn drain_agent(&self, uid: InstanceUid, patient: bool) -> AgentDrain {
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.fronts().drain_agent(uid, patient);
+        }
         self.with(uid, |session, _, port| session.drain(patient, port))
             .unwrap_or(AgentDrain::Absent)
     }
 
-    /// Forgets agents that are away: they are elsewhere, or will be.
+    /// Forgets agents that are away: they are elsewhere, or will be. In a fleet they are handed over instead.
     pub fn forget_absent(&self) {
-        self.forget(Forgets::Absent);
+        if self.in_fleet().is_none() {
+            forget(self, Forgets::Absent);
+        }
     }
 
     /// The last connection has closed: forgets all agents, except agents whose goodbye servers are yet
     /// to hear.
     pub fn forget_drained(&self) {
-        self.forget(Forgets::AllButLeaving);
+        forget(self, Forgets::AllButLeaving);
     }
 
     /// Whether another node may speak for this agent by now: then its own goodbye is all that is still said of
@@ -58,13 +67,13 @@ impl Sessions {
     pub fn unacknowledged(&self) -> usize {
         self.unacknowledged.load(Ordering::Relaxed) + self.table.len()
     }
+}
 
-    fn forget(&self, which: Forgets) {
-        // A session's end takes it out of the table, so the walk over the table comes first.
-        let all: Vec<Arc<SessionEntry>> =
-            self.table.iter().map(|entry| Arc::clone(entry.value())).collect();
-        for entry in all {
-            self.run(&entry, None, |session, moment, port| session.forget(which, moment, port));
-        }
+fn forget(sessions: &Sessions, which: Forgets) {
+    // A session's end takes it out of the table, so the walk over the table comes first.
+    let all: Vec<Arc<SessionEntry>> =
+        sessions.table.iter().map(|entry| Arc::clone(entry.value())).collect();
+    for entry in all {
+        sessions.run(&entry, None, |session, moment, port| session.forget(which, moment, port));
     }
 }

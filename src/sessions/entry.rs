@@ -9,6 +9,7 @@ use super::attachment_port::AttachmentEnd;
 use super::attachment_port::AttachmentPort as _;
 use super::contents::Contents;
 use super::counters::{Contribution, Counters};
+use super::homes::FarHome;
 use super::outbox::Outbox;
 use crate::core::session::{Presence, Session};
 
@@ -27,14 +28,16 @@ pub(super) struct EntryState {
     pub(super) contents: Contents,
     /// Where bytes for the agent's present connection, or its waiting request, go.
     pub(super) outbox: Option<Arc<Outbox>>,
+    /// In a fleet, the way to the front where the agent's connection ends.
+    pub(super) far: Option<Box<FarHome>>,
     /// The deadline that the list of deadlines has of this session: it stands there once.
     pub(super) noted: Option<Instant>,
 }
 
 impl SessionEntry {
     pub(super) fn new(session: Session) -> Self {
-        let state =
-            EntryState { session, contents: Contents::default(), outbox: None, noted: None };
+        let contents = Contents::default();
+        let state = EntryState { session, contents, outbox: None, far: None, noted: None };
         Self { state: Mutex::new(state) }
     }
 
@@ -54,6 +57,12 @@ impl EntryState {
     /// The session is over, and its entry has left the table: a thread that still finds it looks again.
     pub(super) fn is_over(&self) -> bool {
         self.session.figures().presence == Presence::Gone
+    }
+
+    /// Bytes that wait for the agent at its connection.
+    pub(super) fn connection_bytes(&self) -> usize {
+        let here = self.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        here + self.far.as_ref().map_or(0, |far| far.unwritten_bytes())
     }
 
     /// The agent's connection is to close.

@@ -83,7 +83,7 @@ impl Uplink for FakeUplink {
         if let Some(why) = state.refuses {
             return Err(why);
         }
-        if route != state.route {
+        if route.wire() != state.route.wire() {
             return Err(NotSent::Stale);
         }
         let mut bytes = Vec::new();

@@ -23,6 +23,11 @@ mod drain;
 mod entry;
 #[cfg(test)]
 pub(crate) mod fake_uplink;
+mod fresh_uid;
+mod fronts;
+mod homes;
+mod joined;
+mod loopback;
 mod notes;
 mod outbox;
 pub mod params;
@@ -36,8 +41,8 @@ mod uplink;
 mod view;
 mod ways;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -60,10 +65,13 @@ use crate::opamp::offers::OffersLimits;
 use crate::store::ContentStore;
 use crate::telemetry::events::sessions as events;
 use attachment_port::AttachmentEnd;
-use carrier::{Carrier, FollowUp};
+use carrier::{Carrier, EventContext, FollowUp, Surroundings};
 use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
+use fronts::Fronts;
+use homes::Homes;
+use loopback::Loopback;
 use params::SessionsParams;
 use table::Table;
 
@@ -88,6 +96,26 @@ pub struct Sessions {
     late_replies: Mutex<LateReplies>,
     /// See [`Sessions::excuse_absence`].
     excused: Mutex<Option<Instant>>,
+    /// See [`Sessions::join_fleet`].
+    joined: OnceLock<Joined>,
+}
+
+/// What a node has beside its table once it is one of a fleet. Without it the node is alone, and its agents'
+/// connections stand directly at their sessions.
+struct Joined {
+    /// To the other nodes.
+    ways: Arc<dyn Ways>,
+    /// From this node's fronts to its homes, and back.
+    loopback: Loopback,
+    fronts: Fronts,
+    homes: Homes,
+}
+
+/// The table of a node that is one of a fleet: see `joined`.
+#[derive(Clone, Copy)]
+pub struct InFleet<'a> {
+    sessions: &'a Sessions,
+    joined: &'a Joined,
 }
 
 impl Sessions {
@@ -122,37 +150,43 @@ impl Sessions {
             store,
             late_replies: Mutex::default(),
             excused: Mutex::default(),
+            joined: OnceLock::new(),
         }
     }
 
-    /// How many sessions there are: of agents that are there, and of agents that are away or leave.
+    /// How many agents are connected here or poll, and how many sessions belong to agents that are away or leave. In a
+    /// fleet a connection counts where it ends, and an agent that polls where its session is.
     pub fn count(&self) -> (i64, i64) {
-        (self.counters.connected(), self.counters.absent())
+        let connected = match self.joined.get() {
+            Some(joined) => joined.fronts.connected() + self.counters.polling(),
+            None => self.counters.connected(),
+        };
+        (connected, self.counters.absent())
     }
 
     /// Whether as many agents are connected as there may be sessions: the table has no place for one more.
     pub fn is_full_of_connected(&self) -> bool {
-        self.counters.connected() >= i64::from(self.params.sessions_max)
+        self.count().0 >= i64::from(self.params.sessions_max)
     }
 
-    /// Whether this agent has a session: it takes no new place.
+    /// Whether this agent has a session, or a connection, here: it takes no new place.
     pub fn has(&self, uid: InstanceUid) -> bool {
-        self.table.contains_key(&uid)
+        let session = || self.table.contains_key(&uid);
+        self.joined.get().map_or_else(session, |joined| joined.fronts.has(uid))
     }
 
     /// Tells every connection to close. Their tasks are woken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.fronts().stop();
+        }
         for entry in &self.table {
             entry
                 .value()
                 .lock(&self.counters)
                 .close_connection(&self.counters, AttachmentEnd::Stopping);
         }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
     }
 
     fn find(&self, uid: InstanceUid) -> Option<Arc<SessionEntry>> {
@@ -173,6 +207,9 @@ impl Sessions {
             events::SessionOpened { uid }.emit();
             let now = clock::now();
             let late = self.late_replies.lock().take(uid, now);
+            if let Some(joined) = self.joined.get() {
+                joined.homes.shards.joined(uid);
+            }
             Arc::new(SessionEntry::new(Session::new(uid, late, now)))
         });
         Ok(Arc::clone(&entry))
@@ -220,7 +257,8 @@ impl Sessions {
             return None;
         }
         let uid = locked.session.uid();
-        let (done, follow_up) = self.apply(&mut locked, out, event);
+        let context = EventContext { out, ..EventContext::default() };
+        let (done, follow_up) = self.apply(&mut locked, context, event);
         drop(locked);
         self.follow_up(uid, follow_up);
         Some(done)
@@ -230,16 +268,22 @@ impl Sessions {
     fn apply<T>(
         &self,
         locked: &mut LockedEntry<'_>,
-        out: Option<&mut Vec<u8>>,
+        context: EventContext<'_>,
         event: impl FnOnce(&mut Session, &Moment<'_>, &mut Carrier<'_>) -> T,
     ) -> (T, FollowUp) {
-        let drains = self.draining.load(Ordering::Relaxed);
+        // In a fleet an agent that goes comes back through another front, and its session stays.
+        let drains = self.draining.load(Ordering::Relaxed) && self.joined.get().is_none();
         let moment = Moment { now: clock::now(), policy: &self.policy, drains };
-        let EntryState { session, contents, outbox, noted } = &mut **locked;
-        let mut carrier =
-            Carrier::new(self, (session.uid(), moment.now), (contents, outbox, noted), out);
+        let EntryState { session, contents, outbox, far, noted } = &mut **locked;
+        let around = Surroundings { contents, outbox, far: far.as_deref_mut(), noted };
+        let mut carrier = Carrier::new(self, (session.uid(), moment.now), around, context);
         let done = event(session, &moment, &mut carrier);
         let follow_up = carrier.into_follow_up();
+        if follow_up.is_over
+            && let Some(far) = locked.far.take()
+        {
+            self.counters.outbox_changed(far.unwritten_bytes(), 0);
+        }
         (done, follow_up)
     }
 
@@ -249,7 +293,16 @@ impl Sessions {
         if follow_up.is_over {
             // In this order: once its place is free, a new session may want a link.
             self.uplink.release(uid);
-            self.table.remove_if(&uid, |_, entry| entry.peek().is_over());
+            self.table.remove_if(&uid, |_, entry| {
+                let is_over = entry.peek().is_over();
+                if let Some(joined) = self.joined.get().filter(|_| is_over) {
+                    joined.homes.shards.left(uid);
+                }
+                is_over
+            });
+        }
+        if let Some(fleet) = self.in_fleet() {
+            fleet.handle_loopback(uid);
         }
     }
 }

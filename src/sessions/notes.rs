@@ -8,8 +8,8 @@ use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
     AcknowledgementSwallowed, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
-    HeartbeatRoute, OfferDropped, OfferStored, Replied, ReportForwarded, ReportSuppressed,
-    SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
+    HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, Replied, ReportForwarded,
+    ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
 };
 use crate::telemetry::events::store::{
     ContentMissing, FullStateAsked, FullStateWanted, ReportFromStore,
@@ -31,6 +31,7 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::Gap { expected, received } => {
             GapDetected { uid, expected: expected.0, received: received.0 }.emit();
         }
+        Note::Missed => MessagesMissed { uid }.emit(),
         Note::Heartbeat { forwarded: true } => {
             Heartbeat { route: HeartbeatRoute::Forwarded }.emit();
         }

@@ -64,6 +64,8 @@ enum Stage {
         reply_due: Option<Instant>,
     },
     Ends(AttachmentEnd),
+    /// The agent has left: the connection closes once all is written.
+    Farewell,
 }
 
 impl Default for Stage {
@@ -83,7 +85,7 @@ impl OutboxState {
     const fn reply_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Open { reply_due } => reply_due,
-            Stage::Ends(_) => None,
+            Stage::Ends(_) | Stage::Farewell => None,
         }
     }
 
@@ -122,7 +124,8 @@ impl Outbox {
             Stage::Ends(AttachmentEnd::Stopping) => Some(Outgoing::Stopping),
             Stage::Ends(AttachmentEnd::Left) => Some(Outgoing::Left),
             Stage::Ends(AttachmentEnd::Draining | AttachmentEnd::Answered { .. })
-            | Stage::Open { .. } => None,
+            | Stage::Open { .. }
+            | Stage::Farewell => None,
         };
         if let Some(closes) = closes {
             return OutboxWork::Outgoing(closes);
@@ -136,6 +139,9 @@ impl Outbox {
         }
         if look.writable && state.stage == Stage::Ends(AttachmentEnd::Draining) {
             return OutboxWork::Drained;
+        }
+        if look.writable && state.stage == Stage::Farewell {
+            return OutboxWork::Outgoing(Outgoing::Left);
         }
         state.wake_next(waker);
         OutboxWork::Outgoing(Outgoing::Nothing { reply_due })
@@ -172,6 +178,36 @@ impl Outbox {
     pub(super) fn take_into(&self, out: &mut Vec<u8>, counters: &Counters) {
         let mut bytes = self.state.lock().take(counters);
         out.append(&mut bytes);
+    }
+
+    /// Takes one control frame or message, which `write` writes with its head. Left out if the connection closes.
+    pub(super) fn frame(&self, counters: &Counters, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Open { .. }) {
+            let before = state.bytes.len();
+            write(&mut state.bytes);
+            counters.outbox_changed(before, state.bytes.len());
+            state.wake();
+        }
+    }
+
+    /// Closes the connection once what waits for it is written: the agent has left.
+    pub(super) fn say_farewell(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+            state.stage = Stage::Farewell;
+        }
+        state.wake();
+    }
+
+    /// Has the task look again.
+    pub(super) fn wake(&self) {
+        self.state.lock().wake();
+    }
+
+    /// Whether a request waits for its answer.
+    pub(super) fn awaits_answer(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Open { .. })
     }
 
     /// Writes the answer to a request and wakes its task.
@@ -245,7 +281,11 @@ impl AttachmentPort for Outbox {
     fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool {
         let mut state = self.state.lock();
         let lost = !state.take(counters).is_empty();
-        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+        let may_change = matches!(
+            state.stage,
+            Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining) | Stage::Farewell
+        );
+        if may_change {
             state.stage = Stage::Ends(why);
         }
         state.wake();
@@ -335,6 +375,18 @@ mod tests {
         assert!(matches!(look(&outbox, &counters), OutboxWork::Drained));
         assert!(!outbox.close(&counters, AttachmentEnd::Replaced));
         assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_farewell() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        put(&outbox, &counters, 10);
+        outbox.frame(&counters, |out| websocket::encode_ping(None, &[1, 2, 3, 4], out));
+        assert_eq!(counters.agent_bytes(), outbox.bytes());
+        outbox.say_farewell();
+        outbox.frame(&counters, |_| panic!("the connection closes"));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Left)));
     }
 
     #[test]

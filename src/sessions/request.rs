@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::Sessions;
+use super::attachment::BoundTo;
 use super::attachment_port::AttachmentEnd;
 use super::attachment_port::AttachmentPort as _;
 use super::entry::SessionEntry;
@@ -16,9 +17,9 @@ use crate::opamp::splice::{self, Additions};
 /// A plain-HTTP request whose answer is awaited.
 pub struct Waiting {
     pub(super) sessions: Arc<Sessions>,
-    pub(super) entry: Arc<SessionEntry>,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) bound: BoundTo,
     pub(super) uid: InstanceUid,
+    /// The session's number of it; zero if the session is at a home of the fleet.
     pub(super) request: u32,
     /// See [`Waiting::reply_due`].
     pub(super) reply_due: Option<Instant>,
@@ -37,20 +38,32 @@ impl Waiting {
     /// The answer. `expired`: the agent has waited long enough and is answered in the server's place. To be
     /// polled until it is ready.
     pub fn poll_answer(&self, context: &Context<'_>, expired: bool) -> Poll<RequestAnswer> {
+        let found = match &self.bound {
+            BoundTo::Here { entry, outbox } => self.poll_here((entry, outbox), context, expired),
+            BoundTo::Home(front) => match self.sessions.in_fleet() {
+                Some(fleet) => fleet.fronts().poll_request(front, context.waker(), expired),
+                None => Poll::Pending,
+            },
+        };
+        if found.is_pending() && expired { Poll::Ready(self.acknowledgement()) } else { found }
+    }
+
+    fn poll_here(
+        &self,
+        (entry, outbox): (&SessionEntry, &Outbox),
+        context: &Context<'_>,
+        expired: bool,
+    ) -> Poll<RequestAnswer> {
         let (sessions, waker) = (&self.sessions, context.waker());
-        let look = || self.outbox.take_answer(waker, &sessions.counters);
+        let look = || outbox.take_answer(waker, &sessions.counters);
         let mut found = look();
         if found.is_pending() && expired {
-            sessions.run(&self.entry, None, |session, moment, port| {
+            sessions.run(entry, None, |session, moment, port| {
                 session.request_overdue(self.request, moment, port);
             });
             found = look();
         }
-        match found {
-            Poll::Ready((message, settled)) => Poll::Ready(RequestAnswer { message, settled }),
-            Poll::Pending if expired => Poll::Ready(self.acknowledgement()),
-            Poll::Pending => Poll::Pending,
-        }
+        found.map(|(message, settled)| RequestAnswer { message, settled })
     }
 
     /// An acknowledgement for an agent that has waited long enough, whatever has become of its session.
@@ -60,11 +73,13 @@ impl Waiting {
         RequestAnswer { message, settled: false }
     }
 
-    /// After the answer: the agent's next request goes to another node.
+    /// After the answer: the agent's next request goes to another node. A session at a home stays there.
     pub fn release_drained(&self) {
-        self.sessions.run(&self.entry, None, |session, moment, port| {
-            session.request_drained(self.request, moment, port);
-        });
+        if let BoundTo::Here { entry, .. } = &self.bound {
+            self.sessions.run(entry, None, |session, moment, port| {
+                session.request_drained(self.request, moment, port);
+            });
+        }
     }
 
     /// When the agent has waited long enough; `None` if its answer is there.
@@ -76,10 +91,19 @@ impl Waiting {
 impl Drop for Waiting {
     /// The agent may have given up: the session lets go of its task.
     fn drop(&mut self) {
-        let mut entry = self.entry.lock(&self.sessions.counters);
-        entry.session.request_closed(self.request);
-        entry.outbox.take_if(|outbox| Arc::ptr_eq(outbox, &self.outbox));
-        drop(entry);
-        self.outbox.close(&self.sessions.counters, AttachmentEnd::Left);
+        match &self.bound {
+            BoundTo::Here { entry, outbox } => {
+                let mut entry = entry.lock(&self.sessions.counters);
+                entry.session.request_closed(self.request);
+                entry.outbox.take_if(|present| Arc::ptr_eq(present, outbox));
+                drop(entry);
+                outbox.close(&self.sessions.counters, AttachmentEnd::Left);
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().close_request(front);
+                }
+            }
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! What servers bring about: messages for one agent, permits, links that come back, polls and probes. Each is
 //! one call of one session's entry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::carrier::Carrier;
 use super::entry::SessionEntry;
+use super::homes::{may_speak, takes_answers};
 use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
-use crate::core::session::{RefusedMessage, Route};
+use crate::core::session::{Moment, RefusedMessage, Route, Session};
 use crate::ident::{InstanceUid, ServerId};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::server::ServerScan;
@@ -17,12 +20,20 @@ impl Sessions {
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
-        let delivery = self
-            .with(uid, |session, moment, port| session.server_message(scan, from, moment, port));
-        delivery.unwrap_or_else(|| Delivery {
-            delivered: Delivered::Unknown,
-            answer: self.late_reply(uid, from),
-        })
+        loop {
+            let delivery = self.with(uid, |session, moment, port| {
+                takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
+            });
+            if let Some(delivery) = delivery.flatten() {
+                return delivery;
+            }
+            if self.in_fleet().is_some_and(|fleet| fleet.homes().set_aside(uid, from, scan)) {
+                return Delivery::of(Delivered::Done, None);
+            }
+            if delivery.is_none() || !takes_answers(self, uid) {
+                return Delivery::of(Delivered::Unknown, self.late_reply(uid, from));
+            }
+        }
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by
@@ -35,15 +46,19 @@ impl Sessions {
         said_something: bool,
     ) -> Option<Answer> {
         let refused = RefusedMessage { from, refusal, said_something };
-        self.with(uid, |session, moment, port| session.message_refused(&refused, moment, port))
-            .unwrap_or_else(|| self.late_reply(uid, from))
+        let answer = self.with(uid, |session, moment, port| {
+            takes_answers(self, uid).then(|| session.message_refused(&refused, moment, port))
+        });
+        answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
     }
 
     /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said must be
     /// sent once more, with a permit. Returns what that is as an answer; `None` if none was awaited any more.
     pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
-        self.with(uid, |session, moment, port| session.message_lost(from, again, moment, port))
-            .unwrap_or_else(|| self.late_reply(uid, from))
+        let answer = self.with(uid, |session, moment, port| {
+            takes_answers(self, uid).then(|| session.message_lost(from, again, moment, port))
+        });
+        answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
     }
 
     /// What a server's words for an agent whose session is over are as an answer.
@@ -54,8 +69,15 @@ impl Sessions {
     /// The session gets a permit of its server: one message goes, at most. If more waits, the session stands
     /// in the queue again.
     pub fn permit_granted(&self, uid: InstanceUid, class: Class) -> PermitUse {
-        self.with(uid, |session, moment, port| session.permit_granted(class, moment, port))
-            .unwrap_or(PermitUse::Idle)
+        let used = self.with(uid, |session, moment, port| {
+            if may_speak(self, uid) {
+                return session.permit_granted(class, moment, port);
+            }
+            // The shard's new home, or its going on here, brings another one.
+            session.permit_skipped(class);
+            PermitUse::Idle
+        });
+        used.unwrap_or(PermitUse::Idle)
     }
 
     /// The session's link was down when its permit came. `false`: it is up by now, and the session keeps its
@@ -82,25 +104,35 @@ impl Sessions {
     /// Puts every session into its server's queue whose messages took, or will take, a way that `concerned`
     /// names: after a link came back, or a server's agents moved. Returns how many joined.
     pub fn enqueue_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
+        // What follows from an entry may need the table, so the walk over the table comes first.
         let concerned = self.table.iter().filter(|entry| concerned(*entry.key()));
-        concerned.filter(|entry| self.enqueue_entry(entry.value())).count()
+        let concerned: Vec<Arc<SessionEntry>> =
+            concerned.map(|entry| Arc::clone(entry.value())).collect();
+        concerned.into_iter().filter(|entry| self.enqueue_entry(entry)).count()
     }
 
     fn enqueue_entry(&self, entry: &SessionEntry) -> bool {
-        let joins = self.run(entry, None, |session, moment, port| session.link_up(moment, port));
+        let joins = self.run(entry, None, |session, moment, port| {
+            may_speak(self, session.uid()) && session.link_up(moment, port)
+        });
         joins.unwrap_or(false)
     }
 
     /// The session is to ask `server`, with a permit, whether it has something for the agent, unless the
     /// server has heard of the agent less than `silence` ago.
     pub fn poll(&self, uid: InstanceUid, server: ServerId, silence: Duration) -> Polled {
-        self.with(uid, |session, moment, port| session.poll_due(server, silence, moment, port))
-            .unwrap_or(Polled::Away)
+        let polled = self.with(uid, |session, moment, port| {
+            may_speak(self, uid).then(|| session.poll_due(server, silence, moment, port))
+        });
+        polled.flatten().unwrap_or(Polled::Away)
     }
 
     /// A message for `server` on behalf of this agent, while no other message goes there. `None`: the agent is
     /// elsewhere.
     pub fn probe(&self, uid: InstanceUid, server: ServerId) -> Option<Probe> {
-        self.with(uid, |session, moment, port| session.probe(server, moment, port)).flatten()
+        let probe = |session: &mut Session, moment: &Moment<'_>, port: &mut Carrier<'_>| {
+            if may_speak(self, uid) { session.probe(server, moment, port) } else { None }
+        };
+        self.with(uid, probe).flatten()
     }
 }

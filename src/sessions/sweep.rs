@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Sessions;
+use super::carrier::EventContext;
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::store::ContentStore;
@@ -27,13 +28,18 @@ impl Sessions {
     /// one call looks at.
     pub fn sweep(&self, now: Instant) -> bool {
         let due = self.deadlines.due(now, SWEEP_MAX);
-        let full = due.len() == SWEEP_MAX;
+        let mut full = due.len() == SWEEP_MAX;
         let excused = *self.excused.lock();
         for (at, uid) in due {
             self.look_at(uid, at, (now, excused));
         }
-        let (connected, absent) = self.count();
-        let outbox_bytes = self.counters.agent_bytes();
+        if let Some(fleet) = self.in_fleet() {
+            full |= fleet.homes().sweep(now);
+            full |= fleet.fronts().sweep(now);
+        }
+        let (connected, absent) = (self.counters.connected(), self.counters.absent());
+        let at_fronts = self.joined.get().map_or(0, |joined| joined.fronts.outbox_bytes());
+        let outbox_bytes = self.counters.agent_bytes() + at_fronts;
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);
         self.late_replies.lock().forget(now);
@@ -48,10 +54,17 @@ impl Sessions {
             return;
         }
         locked.noted = None;
-        let ((), follow_up) = self.apply(&mut locked, None, |session, moment, port| {
-            let moment = crate::core::session::Moment { now, ..*moment };
-            session.deadline_passed(excused, &moment, port);
-        });
+        if let Some(fleet) = self.in_fleet()
+            && let Some(again) = fleet.homes().absence_goes_on(&locked, now)
+        {
+            locked.noted = Some(again);
+            return self.deadlines.push(again, uid);
+        }
+        let ((), follow_up) =
+            self.apply(&mut locked, EventContext::default(), |session, moment, port| {
+                let moment = crate::core::session::Moment { now, ..*moment };
+                session.deadline_passed(excused, &moment, port);
+            });
         drop(locked);
         self.follow_up(uid, follow_up);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::pacing::{Class, Permit};
+use crate::core::server::Keying;
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{InstanceUid, ServerId};
 
@@ -38,6 +39,11 @@ pub trait Uplink: Send + Sync + 'static {
 
     /// What the server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
+
+    /// How the server knows its agents: what a session does that came from another home.
+    fn keying(&self, _server: ServerId) -> Keying {
+        Keying::Uid
+    }
 
     /// The session wants a permit of its server: [`super::Sessions::permit_granted`] follows, paced. It stands
     /// in each class once.

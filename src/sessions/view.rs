@@ -30,6 +30,5 @@ impl Sessions {
 
 fn describe(entry: &SessionEntry) -> SessionInfo {
     let state = entry.peek();
-    let connection_bytes = state.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-    state.session.info(connection_bytes)
+    state.session.info(state.connection_bytes())
 }

@@ -157,6 +157,15 @@ impl<const N: usize> ContentSet<N> {
         self.shards.release(std::mem::replace(&mut self.places[index], place));
     }
 
+    /// Whether the content at `index` has its bytes at present.
+    pub fn is_stored(&self, index: usize) -> bool {
+        let place = self.places[index];
+        place != ContentPlace::NONE && {
+            let (shard, slot) = self.shards.at(place);
+            shard.is_stored(slot)
+        }
+    }
+
     /// Appends the bytes of the content at `index` to a message; `false` if the place is empty, or the bytes
     /// were evicted.
     pub fn append_to(&self, index: usize, out: &mut Vec<u8>) -> bool {

@@ -179,7 +179,7 @@ impl Shard {
         Some(body)
     }
 
-    #[cfg(test)]
+    /// Whether a slot has its bytes. Looking leaves the order of use as it is.
     pub(super) fn is_stored(&self, slot: u32) -> bool {
         matches!(self.state.lock().slots.get(slot).content, SlotContent::Body(_))
     }

@@ -15,12 +15,15 @@ use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
 use super::labels::fleet::{ShardStep, StandingLabel, StoreCallResult};
+use super::labels::fronts::HomeFrame;
+use super::labels::homes::FrameOutcome;
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
@@ -177,6 +180,20 @@ struct Metrics [] {
     acknowledgements_swallowed: Counter = AcknowledgementsSwallowed "seawall_swallowed_acknowledgements_total",
     /// Gaps in agents' sequence numbers: messages lost on the way here.
     gaps: Counter = Gaps "seawall_sequence_gaps_total",
+    /// Losses between agents' fronts and this node: each of these agents is asked for its full state.
+    messages_missed: Counter = MessagesMissed "seawall_missed_messages_total",
+    /// What fronts said of agents to this node as their home, by what became of it.
+    front_frames: Family<FrameOutcome> = FrontFrames "seawall_front_frames_total",
+    /// Sessions that came here with their shard from its former home.
+    sessions_received: Counter = SessionsReceived "seawall_received_sessions_total",
+    /// Sessions sent to the new homes of their shards.
+    sessions_sent: Counter = SessionsSent "seawall_sent_sessions_total",
+    /// Bytes of stored contents sent with them.
+    content_bytes_sent: Counter = ContentBytesSent "seawall_sent_content_bytes_total",
+    /// Shards that stayed at their home because their sessions would have taken too much room here.
+    arrivals_void: Counter = ArrivalsVoid "seawall_void_arrivals_total",
+    /// Sessions that left this node with their shard.
+    sessions_released: Counter = SessionsReleased "seawall_released_sessions_total",
     /// Full states that servers asked for.
     full_states_wanted: Counter = FullStatesWanted "seawall_wanted_full_states_total",
     /// Full states that Seawall asked of agents, because it lacked them.
@@ -215,6 +232,17 @@ struct Metrics [] {
     custom_messages_dropped: Family<CustomLoss> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+
+    /// Agents whose connection ends at this node of a fleet, wherever their sessions are; 0 on a node that is alone.
+    front_agents: Gauge = FrontAgents "seawall_front_agents",
+    /// Bytes of what agents said, held until their homes have it.
+    front_held_bytes: Gauge = FrontHeldBytes "seawall_front_held_bytes",
+    /// What homes said to connections of this front, by what it was.
+    home_frames: Family<HomeFrame> = HomeFrames "seawall_front_received_frames_total",
+    /// Connections that homes ordered this front to close, by why.
+    front_closes: Family<CloseOrder> = FrontCloses "seawall_front_ordered_closes_total",
+    /// Pings sent to agents whose uid another connection claims.
+    front_pings: Counter = FrontPings "seawall_front_sent_pings_total",
 
     /// Node links now up.
     node_links: Gauge = NodeLinks "seawall_cluster_links",

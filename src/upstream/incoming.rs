@@ -50,7 +50,7 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
     };
     let (uid, delivery) = match recipient(agent, named) {
         Recipient::Agent(uid) => (uid, sessions.from_server(uid, route, &scan)),
-        Recipient::Foreign(uid) => (uid, Delivery { delivered: Delivered::Unknown, answer: None }),
+        Recipient::Foreign(uid) => (uid, Delivery::of(Delivered::Unknown, None)),
         Recipient::Unaddressed => {
             unaddressed(server, link, &scan);
             return false;
@@ -58,6 +58,10 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
     };
     if let Some(answer) = delivery.answer {
         server.pacer.answered(link.id.index, answer, clock::now());
+    }
+    if let Some(keying) = delivery.shows {
+        let first = server.is_first(ServerEvent::ShowsKeying(keying), clock::now());
+        events::KeyingShown { server: server.name(), keying, first }.emit();
     }
     match delivery.delivered {
         Delivered::Done => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri};
 
 use crate::core::backoff;
+use crate::core::server::KeyedBy;
 
 /// How agents share connections to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct ServerParams {
     pub url: Uri,
     /// How agents share connections.
     pub mode: Mode,
+    /// How it knows its agents; in mode `per-agent` by their connections, whatever this says.
+    pub keyed_by: KeyedBy,
     /// Headers added to each dial or POST, values read from the configuration, the environment or a file.
     /// Marked sensitive, so that logs leave them out.
     pub headers: Vec<(HeaderName, HeaderValue)>,

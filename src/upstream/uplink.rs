@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Upstream;
 use crate::clock;
 use crate::core::pacing::{Class, Permit};
+use crate::core::server::Keying;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, ServerId};
 use crate::sessions::{NotSent, ServerHello, Uplink};
@@ -67,6 +68,10 @@ impl Uplink for Upstream {
 
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
         self.servers().get(server).map_or_else(Arc::default, |server| server.hello())
+    }
+
+    fn keying(&self, server: ServerId) -> Keying {
+        self.servers().get(server).map_or(Keying::Link, |server| server.keying())
     }
 
     fn enqueue(&self, uid: InstanceUid, class: Class) {

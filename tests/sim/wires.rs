@@ -13,7 +13,7 @@ pub(crate) use seawall::core::link::LinkPhase as State;
 use seawall::core::link::{LinkLife, LinkRefusal};
 use seawall::core::pacing::{Class, Permit};
 use seawall::core::placement::{self, Seed};
-use seawall::core::server::{ServerEffect, ServerEvent, ServerRules, ServerState};
+use seawall::core::server::{KeyedBy, ServerEffect, ServerEvent, ServerRules, ServerState};
 use seawall::core::session::Route;
 use seawall::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use seawall::opamp::server::ServerScan;
@@ -28,7 +28,12 @@ fn rules(shared: u16) -> ServerRules {
     let rule = backoff_rule();
     let stable_after = rule.stable_after;
     let dial_probes = (shared == 0).then_some(rule);
-    ServerRules { failover_after: Time::from_secs(30), stable_after, dial_probes }
+    ServerRules {
+        failover_after: Time::from_secs(30),
+        stable_after,
+        dial_probes,
+        keyed_by: KeyedBy::Auto,
+    }
 }
 
 /// `upstream.backoff`, shorter.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use seawall::core::ownership::HoldReason;
+use seawall::core::server::KeyedBy;
 use seawall::ident::ConnectionId;
 use seawall::opamp::digest::DigestKey;
 use seawall::opamp::proto::AgentToServer;
@@ -44,6 +45,7 @@ impl Node {
             name: "a".to_owned(),
             url: server.url().parse().unwrap(),
             mode,
+            keyed_by: KeyedBy::Auto,
             headers: Vec::new(),
             ca_file: None,
         };

@@ -3,8 +3,9 @@
 //! ```text
 //!             home_reached            Attached
 //!   Away ─────────────────► Attaching ─────────► Attached
-//!     ▲                        │  ▲  Later: again     │
-//!     └── home_lost, NotMine ──┴──┴───────────────────┘
+//!     ▲                        │  ▲                  │
+//!     └──────── home_lost ─────┤  └ Later, NotMine: again
+//!                              └─────────────────────┘
 //!
 //!           closed, all is confirmed
 //!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads to Over, too
@@ -26,7 +27,7 @@ mod port;
 
 use std::time::{Duration, Instant};
 
-use super::held::{HeldLimits, HeldMessages, TakenDigests};
+use super::held::{HeldMessages, TakenDigests};
 use super::replies::OwedReplies;
 use crate::core::node_link::{Attach, AttachmentId, DetachReason, Handle, HeartbeatsEntry, ToHome};
 use crate::core::ownership::Home;
@@ -112,14 +113,27 @@ impl FrontAttachment {
 
     /// Whether the agent's next message may be read. What waits for the home has a bound.
     pub fn may_read(&self, policy: &FrontPolicy) -> bool {
-        let limits =
-            HeldLimits { messages_max: policy.held_messages_max, bytes_max: policy.held_bytes_max };
-        self.held.has_room(limits)
+        self.held.has_room(policy.held_messages_max, policy.held_bytes_max)
     }
 
     /// Bytes that are held for the home.
     pub const fn held_bytes(&self) -> usize {
         self.held.bytes()
+    }
+
+    /// Whether the connection is open, as far as the front knows, and still the agent's.
+    pub fn is_open(&self) -> bool {
+        self.stage == ConnectionStage::Open
+    }
+
+    /// Whether the home has the content of all that the agent said, and the agent has its replies.
+    pub fn is_settled(&self) -> bool {
+        self.held.is_empty() && self.replies.due().is_none()
+    }
+
+    /// When the agent is owed a reply of the front's own.
+    pub const fn reply_due(&self) -> Option<Instant> {
+        self.replies.due()
     }
 
     /// Whether the front may forget it.
@@ -206,6 +220,13 @@ impl FrontAttachment {
 
     /// When to call [`FrontAttachment::deadline_passed`].
     pub fn deadline(&self) -> Option<Instant> {
+        let (reply, home) = (self.reply_due().filter(|_| !self.is_over()), self.home_due());
+        [reply, home].into_iter().flatten().min()
+    }
+
+    /// The part of [`FrontAttachment::deadline`] that is about the home: an attach that must be repeated, and the end
+    /// of a connection that is closed. It is in no hurry.
+    pub fn home_due(&self) -> Option<Instant> {
         let again = match self.way {
             Way::Attaching { again, .. } => again,
             Way::Away | Way::Attached { .. } => None,
@@ -215,7 +236,7 @@ impl FrontAttachment {
             ConnectionStage::Leaving { until, .. } => until,
             ConnectionStage::Open => None,
         };
-        [self.replies.due(), again, until].into_iter().flatten().min()
+        [again, until].into_iter().flatten().min()
     }
 
     /// Looks at what is overdue.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::core::node_link::{AgentReport, DIGEST_BYTES, DIGESTED, Numbered, PartDigests};
+use crate::core::session::reports_map;
 use crate::ident::SequenceNum;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
@@ -55,11 +56,18 @@ struct HeldMessage {
     digests: Box<[u8]>,
     /// The message, or what is left of it.
     bytes: Box<[u8]>,
-    /// Parts that the home has asked for.
+    /// Parts that the home has asked for, or that its digest says too little of.
     wanted: FieldSet,
     gone: FieldSet,
     /// How long the frame is that is under way; 0 if none is.
     under_way: usize,
+}
+
+/// The component map, if the agent has sent it. It goes as bytes unasked: the digest is that of its hash alone, which
+/// the home has had with the hash ("AvailableComponents Message").
+fn component_map(scan: &AgentScan<'_>) -> FieldSet {
+    const COMPONENTS: FieldSet = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
+    if reports_map(scan) { COMPONENTS } else { FieldSet::EMPTY }
 }
 
 impl HeldMessage {
@@ -78,7 +86,7 @@ impl HeldMessage {
             digested: FieldSet::of(&numbers),
             digests: digests.taken.iter().flat_map(|(_, digest)| digest.0).collect(),
             bytes: scan.bytes.into(),
-            wanted: FieldSet::EMPTY,
+            wanted: component_map(scan),
             gone: FieldSet::EMPTY,
             under_way: 0,
         }
@@ -135,8 +143,9 @@ impl HeldMessage {
 /// How much may be held of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HeldLimits {
-    pub(super) messages_max: usize,
     pub(super) bytes_max: usize,
+    /// The newest message is held whole, whatever its length: a large state must arrive some time.
+    pub(super) newest_stays: bool,
 }
 
 /// See the module's text.
@@ -163,7 +172,9 @@ impl HeldMessages {
         self.bytes += message.size();
         self.messages.push_back(message);
         let mut place = 0;
+        let end = self.messages.len() - usize::from(limits.newest_stays);
         while self.bytes > limits.bytes_max
+            && place < end
             && let Some(message) = self.messages.get_mut(place)
         {
             let before = message.size();
@@ -174,8 +185,8 @@ impl HeldMessages {
     }
 
     /// Whether one message more may come.
-    pub(super) fn has_room(&self, limits: HeldLimits) -> bool {
-        self.messages.len() < limits.messages_max && self.bytes < limits.bytes_max
+    pub(super) fn has_room(&self, messages_max: usize, bytes_max: usize) -> bool {
+        self.messages.len() < messages_max && self.bytes < bytes_max
     }
 
     /// The agent sent a heartbeat, which the front has answered.

@@ -93,6 +93,16 @@ impl HomeAttachment {
         self.current.is_some()
     }
 
+    /// The front of the connection that has the session.
+    pub fn front(&self) -> Option<NodeIncarnation> {
+        self.current.as_ref().map(|current| current.at.front)
+    }
+
+    /// Whether that front is in reach and has named the connection since.
+    pub fn is_reached(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.reached)
+    }
+
     /// Bytes that wait for the agent.
     pub fn unwritten_bytes(&self) -> usize {
         self.current.as_ref().map_or(0, |current| current.unwritten.bytes())

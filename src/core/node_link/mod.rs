@@ -12,7 +12,10 @@
 //! | `Open`, `Alive` | the connection is open; its agent has answered a ping | `AskOpen`, `Ping` | the two questions before a connection replaces another |
 //! | `Written` | bytes up to n are written: credit | `AgentFrame` | a reply or a push |
 //! | `Detach` | the connection is over | `Close` | the front must close it |
+//! | `WasAlive` | a connection that was replaced was alive | | |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
+//!
+//! A home that hands a shard over says [`ToNewHome`] to the one that takes it: sessions, contents, and the end.
 //!
 //! A link begins with a [`Hello`] from each side. Both speak the lower of their highest formats from then on.
 //! Frames end where they end: what a later version appends to one is passed over.
@@ -28,6 +31,7 @@ mod report;
 mod tests;
 mod to_front;
 mod to_home;
+mod to_new_home;
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
@@ -37,6 +41,7 @@ pub use to_home::{
     AgentConnection, Attach, Detach, DetachReason, HEARTBEATS_MAX, HeartbeatsBatch,
     HeartbeatsEntry, Numbered, ToHome,
 };
+pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
 pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

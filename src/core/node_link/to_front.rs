@@ -105,6 +105,11 @@ const LATER: u8 = 0x88;
 const NOT_MINE: u8 = 0x89;
 
 impl<'a> ToFront<'a> {
+    /// Whether a frame of an agent's stream is for a front; others are for a home.
+    pub fn is_one(frame: &[u8]) -> bool {
+        frame.first().is_some_and(|kind| *kind >= ATTACHED)
+    }
+
     /// The connection that it is for.
     pub const fn handle(&self) -> Handle {
         match self {

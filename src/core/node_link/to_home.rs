@@ -30,6 +30,8 @@ pub enum ToHome<'a> {
     Detach(Handle, Detach),
     /// The front has named all attachments that it has in this shard.
     AllHere(ShardId),
+    /// The agent of a connection that was replaced has answered the Close: it was alive (R10).
+    WasAlive(Handle),
 }
 
 /// Who attaches, and where both sides stand.
@@ -126,6 +128,7 @@ const ALIVE: u8 = 5;
 const WRITTEN: u8 = 6;
 const DETACH: u8 = 7;
 const ALL_HERE: u8 = 8;
+const WAS_ALIVE: u8 = 9;
 
 impl<'a> ToHome<'a> {
     /// Appends the frame.
@@ -168,6 +171,7 @@ impl<'a> ToHome<'a> {
                 out.push(ALL_HERE);
                 put_varint(u64::from(shard.get()), out);
             }
+            Self::WasAlive(handle) => head(WAS_ALIVE, handle, out),
         }
     }
 
@@ -185,7 +189,7 @@ impl<'a> ToHome<'a> {
                 let shard = ShardId::new(reader.small("a shard")?);
                 return shard.map(Self::AllHere).ok_or(Undecodable::Meaningless("a shard"));
             }
-            ATTACH..ALL_HERE => {}
+            ATTACH..ALL_HERE | WAS_ALIVE => {}
             _ => return Err(Undecodable::Unknown(WHAT)),
         }
         let handle = Handle::read(&mut reader)?;
@@ -198,6 +202,7 @@ impl<'a> ToHome<'a> {
             OPEN => Self::Open(handle),
             ALIVE => Self::Alive(handle, reader.small(WHAT)?),
             WRITTEN => Self::Written(handle, reader.count(WHAT)?),
+            WAS_ALIVE => Self::WasAlive(handle),
             _ => {
                 let reason = DetachReason::from_number(reader.byte(WHAT)?)?;
                 let missed = reader.flag(WHAT)?;

@@ -57,6 +57,7 @@ impl NodeStep<'_> {
             return Some((Purpose::Change, change));
         }
         match self.node.phase {
+            NodePhase::Leaving if !self.node.waits.leaves => None,
             NodePhase::Leaving => {
                 let change = self.judge().leaving()?;
                 self.node.waits.leave_asked = true;

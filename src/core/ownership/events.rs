@@ -30,7 +30,9 @@ pub enum NodeEvent {
         /// Whether the node begins to need more than its share.
         urgent: bool,
     },
-    /// The operator or a signal wants the node to leave.
+    /// The node is to hand everything over, and to stay a member: agents are still connected to it.
+    HandOverWanted,
+    /// The node is to leave: to hand everything over, and then to end its membership.
     LeaveWanted,
     /// The data plane has all records of a shard that this node receives.
     Received(ShardId),

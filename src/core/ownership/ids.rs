@@ -120,6 +120,11 @@ impl Epoch {
     }
 }
 
+/// Numbers the attempts of one life of a node to hand shards over. Of two attempts with the same shard only the sessions
+/// of the later one count: those of the earlier one may have gone on since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct MoveNumber(pub u64);
+
 /// SHA-256 of the certificate that a node shows on its node links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CertificateFingerprint(pub [u8; 32]);

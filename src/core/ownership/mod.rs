@@ -56,8 +56,8 @@ pub use clock_reading::ClockReading;
 pub use demand::{BUSY_RENEWAL, Demand, DemandElsewhere};
 pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
 pub use ids::{
-    CertificateFingerprint, Counter, Epoch, MapVersion, NameError, NodeIncarnation, NodeName,
-    RunId, Secret,
+    CertificateFingerprint, Counter, Epoch, MapVersion, MoveNumber, NameError, NodeIncarnation,
+    NodeName, RunId, Secret,
 };
 pub use lease::{Figures, Lease, LeaseHead, SoftwareVersion};
 pub use node::{Node, NodePhase};

@@ -241,6 +241,20 @@ fn a_node_that_leaves_hands_everything_over_first() {
 }
 
 #[test]
+fn a_node_that_hands_over_stays_a_member_until_it_is_told_to_leave() {
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.deliver(node(3), NodeEvent::HandOverWanted);
+    set.run(10);
+    assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [6, 6, 0]);
+    assert!(!set.saw(&NodeEffect::Left) && set.registry.read().leases.len() == 3);
+    assert_eq!(set.standing(3), Ok(Standing::Leased));
+    set.deliver(node(3), NodeEvent::LeaveWanted);
+    set.run(2);
+    assert!(set.saw(&NodeEffect::Left));
+}
+
+#[test]
 fn the_last_node_that_leaves_leaves_its_shards_vacant() {
     let mut set = NodeSet::new(&[1], params());
     set.run(20);

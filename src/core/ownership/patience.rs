@@ -25,6 +25,8 @@ pub(super) struct Patience {
     pub(super) wanted_at: Option<Instant>,
     /// The last time that another node refused a shard.
     pub(super) refused_at: Option<Instant>,
+    /// The membership ends once everything is handed over.
+    pub(super) leaves: bool,
     /// The change that ends the membership has been sent.
     pub(super) leave_asked: bool,
 }

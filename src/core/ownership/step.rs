@@ -42,6 +42,7 @@ impl NodeStep<'_> {
                 self.node.demand.set_figures(&figures);
                 self.node.own.hurries |= urgent;
             }
+            NodeEvent::HandOverWanted => self.want_to_hand_over(),
             NodeEvent::LeaveWanted => self.want_to_leave(),
             NodeEvent::Received(shard) => self.records_received(shard),
             NodeEvent::VersionSeen(version) => {
@@ -96,18 +97,20 @@ impl NodeStep<'_> {
         }
     }
 
+    fn want_to_hand_over(&mut self) {
+        if self.node.phase == NodePhase::Member {
+            self.node.phase = NodePhase::Leaving;
+            self.node.lease.leaving = true;
+            self.node.own.hurries = true;
+        }
+    }
+
     fn want_to_leave(&mut self) {
-        match self.node.phase {
-            NodePhase::Joining => {
-                self.node.phase = NodePhase::Gone;
-                self.out.push(NodeEffect::Left);
-            }
-            NodePhase::Member => {
-                self.node.phase = NodePhase::Leaving;
-                self.node.lease.leaving = true;
-                self.node.own.hurries = true;
-            }
-            NodePhase::Leaving | NodePhase::Gone => {}
+        self.want_to_hand_over();
+        self.node.waits.leaves = true;
+        if self.node.phase == NodePhase::Joining {
+            self.node.phase = NodePhase::Gone;
+            self.out.push(NodeEffect::Left);
         }
     }
 

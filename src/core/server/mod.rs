@@ -38,6 +38,7 @@
 //! counted anew from the moment at which the node may speak again.
 
 mod failures;
+mod keying;
 mod probe;
 mod reach;
 mod told;
@@ -49,12 +50,14 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub use keying::{KeyedBy, Keying};
 pub use reach::Reach;
 
 use crate::core::backoff::{RETRY_AFTER_MAX, Rule};
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use failures::Failures;
+use keying::Keys;
 use probe::DialProbe;
 use told::Told;
 
@@ -71,6 +74,8 @@ pub struct ServerRules {
     /// How probes follow each other, for a server without shared links (mode `per-agent`): its
     /// return shows only when it is dialled for the purpose.
     pub dial_probes: Option<Rule>,
+    /// How it knows its agents.
+    pub keyed_by: KeyedBy,
 }
 
 /// Whose fault it is that messages fail.
@@ -117,6 +122,8 @@ pub enum ServerEvent {
     MessageRefused(u16),
     /// A push came without an agent's uid.
     AnonymousPush,
+    /// What it did with an agent that came from another home shows how it knows its agents.
+    ShowsKeying(Keying),
     /// The node holds still: its links end, and none is dialled.
     HoldStill,
     /// The node may speak again.
@@ -172,6 +179,7 @@ pub struct ServerState {
     failures: Failures,
     probe: Option<DialProbe>,
     told: Told,
+    keys: Keys,
 }
 
 impl ServerState {
@@ -187,6 +195,7 @@ impl ServerState {
             failures: Failures::default(),
             probe: rules.dial_probes.map(|rule| DialProbe::new(rule, now)),
             told: Told::default(),
+            keys: Keys::new(rules.keyed_by),
         }
     }
 
@@ -224,6 +233,7 @@ impl ServerState {
             ServerEvent::PauseAsked(asked) => pause(asked.unwrap_or(PAUSE_DEFAULT), &mut effects),
             ServerEvent::MessageRefused(status) => tell(self.told.refused(status), &mut effects),
             ServerEvent::AnonymousPush => tell(self.told.anonymous(), &mut effects),
+            ServerEvent::ShowsKeying(keying) => tell(self.keys.shows(keying), &mut effects),
             ServerEvent::HoldStill => self.holds_still = true,
             ServerEvent::MaySpeak => {
                 self.holds_still = false;
@@ -319,6 +329,11 @@ impl ServerState {
     /// Whether the node holds still: no word of any agent's may go to this server.
     pub fn holds_still(&self) -> bool {
         self.holds_still && !is_on(Breach::HoldStillSpeaks)
+    }
+
+    /// How it knows its agents, as far as it has shown.
+    pub const fn keying(&self) -> Keying {
+        self.keys.keying()
     }
 
     /// Links that are up.

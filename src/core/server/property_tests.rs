@@ -10,6 +10,7 @@ const RULES: ServerRules = ServerRules {
     failover_after: Duration::from_secs(30),
     stable_after: Duration::from_secs(10),
     dial_probes: None,
+    keyed_by: KeyedBy::Auto,
 };
 
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,7 @@ const RULES: ServerRules = ServerRules {
     failover_after: Duration::from_secs(30),
     stable_after: Duration::from_secs(10),
     dial_probes: None,
+    keyed_by: KeyedBy::Auto,
 };
 
 fn agent(n: u8) -> InstanceUid {

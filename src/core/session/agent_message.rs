@@ -71,7 +71,7 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// Sends the message on or keeps it; says whether the server's own reply is awaited.
     fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
-        let route = self.port.route();
+        let route = self.route();
         let spoke = self.session.numbers.agent().is_some();
         let changed = spoke && self.session.capabilities != scan.capabilities;
         self.follow_number(scan);
@@ -143,13 +143,8 @@ impl<P: Port> Work<'_, P> {
     /// The agent was heard: what this says of content in doubt and of open questions.
     fn note_heard(&mut self, scan: &AgentScan<'_>) {
         let now = self.now();
-        self.session.heard(now);
+        self.note_alive();
         let session = &mut *self.session;
-        let question_waits = session.has_offers();
-        session.questions.after_report(question_waits, now);
-        if let Some(cold) = &mut session.cold {
-            cold.map.after_report(question_waits, now);
-        }
         if session.questions.take_report(scan) {
             let sure = is_complete(scan) || !session.attendance.is_polling();
             if !sure || session.cold.is_some() {
@@ -157,16 +152,32 @@ impl<P: Port> Work<'_, P> {
                 *doubt = doubt.after_answer(sure, now);
             }
         }
-        if let Some(cold) = &mut session.cold
+        self.ask_if_in_doubt();
+    }
+
+    /// The agent gave a sign of life: questions that it leaves open are asked again after a while.
+    pub(super) fn note_alive(&mut self) {
+        let now = self.now();
+        self.session.heard(now);
+        let question_waits = self.session.has_offers();
+        self.session.questions.after_report(question_waits, now);
+        if let Some(cold) = &mut self.session.cold {
+            cold.map.after_report(question_waits, now);
+        }
+    }
+
+    pub(super) fn ask_if_in_doubt(&mut self) {
+        let now = self.now();
+        if let Some(cold) = &mut self.session.cold
             && cold.doubt.is_due(now)
         {
-            session.questions.want();
+            self.session.questions.want();
         }
     }
 
     /// R9. A heartbeat also goes on if this incarnation of the link has yet to see the agent: then it is the
     /// message that introduces it.
-    fn heartbeat_goes_on(&self, route: Option<Route>) -> bool {
+    pub(super) fn heartbeat_goes_on(&self, route: Option<Route>) -> bool {
         if is_on(Breach::R9ForwardsAll) || is_on(Breach::R9ForwardsNone) {
             return route.is_some() && is_on(Breach::R9ForwardsAll);
         }

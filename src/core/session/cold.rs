@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::Session;
+use super::former_home::FormerHome;
 use super::late_replies::LateReply;
 use super::mailbox::Mailbox;
 use super::one_shots::OneShots;
@@ -20,6 +21,10 @@ pub(super) struct Cold {
     /// Answers to an earlier session's messages may pass for answers to this one's.
     pub(super) late_reply: Option<LateReply>,
     pub(super) live: LiveReplacements,
+    /// What is still under way at the home that the session came from.
+    pub(super) former_home: Option<FormerHome>,
+    /// This node's link has brought an offer while the server's memory rested on another node's.
+    pub(super) has_own_offer: bool,
 }
 
 impl Cold {
@@ -27,12 +32,16 @@ impl Cold {
     pub(super) fn is_default(&self) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
         let live = self.live == LiveReplacements::default();
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live
+        let moved = self.former_home.is_some() || self.has_own_offer;
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved
     }
 
     fn is_idle(&self, now: Instant) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && self.live.is_idle(now)
+        let moved =
+            self.has_own_offer || self.former_home.is_some_and(|former| !former.is_past(now));
+        let live = !self.live.is_idle(now);
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved
     }
 }
 

@@ -18,6 +18,11 @@ pub enum Opened {
     Cloned,
 }
 
+/// Two live agents use the session's uid: while one is connected, another connection is refused (R10).
+pub fn is_cloned(session: &Session, now: Instant) -> bool {
+    session.cold.as_ref().is_some_and(|cold| cold.live.is_cloned(now))
+}
+
 impl Session {
     /// A WebSocket speaks for this agent for the first time. The newest wins: an older connection is
     /// detached (R10). The port's connection is still the older one; the shell takes the newer one after
@@ -30,8 +35,7 @@ impl Session {
     ) -> Opened {
         let before = self.attendance.presence();
         let replaces = self.attendance.is_connected() && !self.attendance.is_on(connection);
-        let live = self.cold.as_ref().map(|cold| cold.live);
-        if replaces && live.is_some_and(|live| live.is_cloned(moment.now)) {
+        if replaces && is_cloned(self, moment.now) {
             return Opened::Cloned;
         }
         let mut work = Work::of(self, moment, port);

@@ -39,6 +39,7 @@ impl Session {
     ) {
         let check = self.attendance.check(moment.now, excused, moment.policy);
         let mut work = Work::of(self, moment, port);
+        work.pass_time_of_move();
         match check {
             AbsenceCheck::NoDeadline => {}
             AbsenceCheck::Until(at) => work.port.deadline(at),

@@ -147,7 +147,7 @@ fn forward_now<P: Port>(
         return Forwarding::Queued { soon: true };
     }
     if !takes_reserved_permit(work, scan)
-        && let Permit::Wait { soon } = work.port.permit(route)
+        && let Permit::Wait { soon } = work.permit(route)
     {
         return Forwarding::Queued { soon };
     }
@@ -162,6 +162,9 @@ fn forward_now<P: Port>(
 /// Whether a report is the answer to a question for which a permit was reserved. Were it to wait for
 /// another, the store might have lost it again.
 fn takes_reserved_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) -> bool {
+    if work.session.is_held_back(work.now()) {
+        return false;
+    }
     let answers = scan.is_full() && work.session.questions.full_state() == FullState::Reported;
     answers && work.session.permits.take_reserved()
 }

@@ -48,6 +48,10 @@ pub struct SessionFigures {
     pub server_bytes: usize,
     /// The agent was ordered to another node, which may speak for it by now.
     pub drains: bool,
+    /// The server has answered everything.
+    pub is_answered: bool,
+    /// The agent has said nothing yet.
+    pub is_unheard: bool,
 }
 
 impl Session {
@@ -78,6 +82,8 @@ impl Session {
             agent_bytes: cold.map_or(0, |cold| cold.mailbox.bytes()),
             server_bytes: cold.map_or(0, |cold| cold.one_shots.bytes()),
             drains: self.drains,
+            is_answered: self.outstanding.unanswered() == 0,
+            is_unheard: self.numbers.agent().is_none(),
         }
     }
 

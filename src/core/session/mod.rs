@@ -14,6 +14,7 @@
 //! | `mailbox` | offers that wait for the agent, and content that may be lost | R7 |
 //! | `one_shots` | custom messages and requests that wait for the server | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
+//! | `former_home` | what is still under way at the home that the session came from | R6 |
 //!
 //! Each event has one entry, a method of [`Session`]. It takes the event, the [`Moment`] and a
 //! [`Port`]. The session sends its effects through the port in the order in which they must happen;
@@ -22,17 +23,20 @@
 //! those of docs/PROTOCOL.md.
 
 mod agent_message;
+mod at_front;
 mod cold;
 mod compare;
 mod connections;
 mod deadlines;
 mod delta;
 mod drain;
+mod former_home;
 mod forward;
 mod greeting;
 mod info;
 mod late_replies;
 mod mailbox;
+mod moved_here;
 mod numbers;
 mod one_shots;
 mod outstanding;
@@ -57,15 +61,19 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
-pub use connections::Opened;
+pub use at_front::{AtFront, has_reported};
+pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use drain::Forgets;
+pub use former_home::FormerHome;
 pub use greeting::ServerHello;
 pub use info::{SessionFigures, SessionInfo};
 pub use late_replies::{LateReplies, LateReply};
 pub use mailbox::MailboxRecord;
+pub use moved_here::Move;
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
+pub(crate) use parts::reports_map;
 pub use permit_granted::PermitUse;
 pub use permits::{ClassSet, PermitsRecord};
 pub use polling::{Polled, Probe};
@@ -77,7 +85,7 @@ pub use questions::{AnswerDoubt, FullState, QuestionsRecord};
 pub use record::{SeldomRecord, SessionRecord};
 pub use replica::ReplicaState;
 pub use replies::RepliesRecord;
-pub use route::{Anchor, Route, Wire};
+pub use route::{Anchor, Memory, Peer, Route, Wire};
 pub use server_message::{Delivered, Delivery, RefusedMessage};
 
 use cold::Cold;

@@ -55,6 +55,19 @@ impl Numbers {
         step
     }
 
+    /// Takes the number of the last of several heartbeats. The lost ones among them, if any, said nothing.
+    /// [`NumberStep::Again`]: the session has heard of it.
+    pub(super) fn pass_to(&mut self, number: SequenceNum) -> NumberStep {
+        match self.agent {
+            None => self.follow(number),
+            Some(last) if number <= last => NumberStep::Again,
+            Some(_) => {
+                self.agent = Some(number);
+                NumberStep::Next
+            }
+        }
+    }
+
     /// The agent's last number.
     pub(super) const fn agent(&self) -> Option<SequenceNum> {
         self.agent
@@ -103,6 +116,16 @@ mod tests {
             ]
         );
         assert_eq!(numbers.agent(), Some(SequenceNum(0)));
+    }
+
+    #[test]
+    fn numbers_of_heartbeats_are_passed_over() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.pass_to(SequenceNum(7)), NumberStep::First);
+        let steps = [9, 9, 8].map(|number| numbers.pass_to(SequenceNum(number)));
+        assert_eq!(steps, [NumberStep::Next, NumberStep::Again, NumberStep::Again]);
+        assert_eq!(numbers.follow(SequenceNum(10)), NumberStep::Next);
+        assert_eq!(numbers.next(), SequenceNum(7), "none of them went to the server");
     }
 
     #[test]

@@ -10,7 +10,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Route;
+use super::{Memory, Peer, Route};
+use crate::ident::Incarnation;
 use crate::opamp::server::ServerScan;
 
 /// An answer of the server's, as its pace is judged by it.
@@ -81,9 +82,10 @@ impl Outstanding {
         self.unanswered
     }
 
-    /// Where unanswered messages went, and their number; `None` once all are answered.
+    /// Where unanswered messages went, and their number; `None` once all are answered, and of another node's link.
     pub(super) fn unanswered_on(&self) -> Option<(Route, u32)> {
-        self.route().filter(|_| self.unanswered > 0).map(|route| (route, self.unanswered))
+        let own = self.route().filter(|route| self.unanswered > 0 && route.peer().is_none());
+        own.map(|route| (route, self.unanswered))
     }
 
     /// A message went out.
@@ -92,6 +94,45 @@ impl Outstanding {
         self.unanswered = self.unanswered.saturating_add(1);
         self.announcing = announcing;
         self.left = false;
+    }
+
+    /// `route` as this session's messages take it: what the server remembers of the agent may rest on another
+    /// node's link, as long as the one of `route` is new, or has been up since.
+    pub(super) fn through(&self, route: Route) -> Route {
+        let Some(last) = self.route().filter(|last| last.server() == route.server()) else {
+            return route;
+        };
+        match last.memory {
+            Memory::Elsewhere(peer) => Route { memory: Memory::Inherited(peer), ..route },
+            Memory::Inherited(_) if last.wire() == route.wire() => last,
+            _ => route,
+        }
+    }
+
+    /// The session has moved here from `home`, whose link the last message took. `relies`: the server still
+    /// remembers the agent. What rested on the link of a node before that one is not relied upon.
+    pub(super) fn taken_over(&mut self, home: Peer, relies: bool) {
+        if let Some(last) = &mut self.last {
+            let memory = match last.route.memory {
+                Memory::Own(memory) if relies && memory.0 != 0 => Memory::Elsewhere(home),
+                _ => Memory::Forgotten(home),
+            };
+            last.route.memory = memory;
+        }
+    }
+
+    /// The link of `home` has ended on which the server's memory of the agent rests, if it does. Returns whether it
+    /// did.
+    pub(super) fn link_of_ended(&mut self, home: Peer) -> bool {
+        let Some(last) = self.last.as_mut().filter(|last| last.route.rests_on() == Some(home))
+        else {
+            return false;
+        };
+        last.route.memory = match last.route.memory {
+            Memory::Inherited(_) => Memory::Own(Incarnation(0)),
+            _ => Memory::Forgotten(home),
+        };
+        true
     }
 
     /// Whether what was unanswered would go, and may be lost, with another wire than that of `route`.
@@ -114,6 +155,16 @@ impl Outstanding {
         self.left || self.leads_elsewhere(route)
     }
 
+    /// The server is taken to have forgotten the agent, though its link is up.
+    pub(super) const fn forgotten(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.route.memory = match last.route.memory {
+                Memory::Own(_) | Memory::Inherited(_) => Memory::Own(Incarnation(0)),
+                Memory::Elsewhere(home) | Memory::Forgotten(home) => Memory::Forgotten(home),
+            };
+        }
+    }
+
     /// What was unanswered on another route is given up.
     pub(super) const fn give_up(&mut self) {
         self.unanswered = 0;
@@ -122,7 +173,9 @@ impl Outstanding {
     /// Where the former server can be told that the agent has left it for the one behind `route`. It is
     /// named once.
     pub(super) fn leave_for(&mut self, route: Route) -> Option<Route> {
-        let former = self.route().filter(|former| former.server() != route.server())?;
+        let elsewhere = |former: &Route| former.server() != route.server();
+        // Over another node's link there is nothing to say.
+        let former = self.route().filter(|former| elsewhere(former) && former.peer().is_none())?;
         (!std::mem::replace(&mut self.left, true)).then_some(former)
     }
 
@@ -205,6 +258,28 @@ mod tests {
         assert_eq!(outstanding.unanswered_on(), Some((route(2), 1)));
         assert!(outstanding.take_lost(route(2)) && !outstanding.take_lost(route(2)));
         assert!(outstanding.heard_within(Duration::from_secs(1), now));
+    }
+
+    #[test]
+    fn a_memory_that_rests_on_another_nodes_link_lasts_as_long_as_both_links() {
+        let now = crate::clock::now();
+        let home = Peer::of(crate::core::ownership::NodeIncarnation::new(9).unwrap());
+        let mut told = Outstanding::default();
+        told.sent(route(1), now, false);
+        told.taken_over(home, true);
+        assert_eq!(told.unanswered_on(), None, "the other node's pacer counts it");
+        let through = told.through(route(1));
+        assert!(told.is_introduced(Some(through)) && !told.is_on_wire(through));
+        told.sent(through, now, false);
+        assert!(told.is_introduced(Some(told.through(route(1)))));
+        assert!(!told.is_introduced(Some(told.through(route(2)))), "this node's link was lost");
+        let mut ended = told;
+        assert!(ended.link_of_ended(home) && !ended.link_of_ended(home));
+        assert!(!ended.is_introduced(Some(ended.through(route(1)))));
+        assert!(ended.is_on_wire(route(1)), "its answers still come");
+        // On its way to a third node the memory is not relied upon.
+        told.taken_over(home, true);
+        assert!(!told.is_introduced(Some(told.through(route(1)))));
     }
 
     #[test]

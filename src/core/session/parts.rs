@@ -43,7 +43,7 @@ impl ForwardPlan {
 }
 
 /// Whether a message carries the components themselves.
-pub(super) fn reports_map(scan: &AgentScan<'_>) -> bool {
+pub(crate) fn reports_map(scan: &AgentScan<'_>) -> bool {
     fields(scan.bytes)
         .map_while(Result::ok)
         .filter(|field| field.number == agent_field::AVAILABLE_COMPONENTS)

@@ -31,8 +31,8 @@ impl Session {
         port: &mut P,
     ) -> PermitUse {
         self.permits.dequeued(class);
-        let Some(route) = port.route() else { return PermitUse::Idle };
         let mut work = Work::of(self, moment, port);
+        let Some(route) = work.route() else { return PermitUse::Idle };
         let used = match use_permit(&mut work, class, route) {
             Ok(used) => used,
             Err(NotSent::Full) => {
@@ -54,18 +54,16 @@ impl Session {
     /// A link came back that the session's messages take, or the session belongs to another server now. It
     /// stands in the queue for all that it has to say there. Returns whether it joins the queue with this.
     pub fn link_up<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) -> bool {
-        let route = port.route();
         let mut work = Work::of(self, moment, port);
+        let route = work.route();
         if let Some(route) = route
             && work.session.outstanding.is_introduced(Some(route))
         {
             // The server remembers the agent: what was on its way over another wire is all that it lacks.
             work.note_route(route);
         }
-        let mut wanted = work.session.wanted_permits();
-        if work.session.needs_introduction(route) {
-            wanted.insert(Class::Announce);
-        }
+        let mut wanted = work.session.wanted_permits(work.now());
+        work.want_introduction(&mut wanted);
         let joins = !wanted.minus(work.session.permits.queued()).is_empty();
         work.enqueue(wanted);
         joins
@@ -77,6 +75,9 @@ fn use_permit<P: Port>(
     class: Class,
     route: Route,
 ) -> Result<PermitUse, NotSent> {
+    if class != Class::Ask && work.session.is_held_back(work.now()) {
+        return Ok(PermitUse::Idle);
+    }
     let state_lost = class == Class::Announce && work.port.state_lost(route);
     work.note_route(route);
     let attendance = work.session.attendance;

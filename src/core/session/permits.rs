@@ -102,6 +102,11 @@ impl Permits {
         self.queued.insert(class);
     }
 
+    /// The session has moved: it stands in no queue of this node's yet.
+    pub(super) const fn leave_queues(&mut self) {
+        self.queued = ClassSet::EMPTY;
+    }
+
     /// Adds the classes that are wanted and says which of them are new.
     pub(super) const fn want(&mut self, wanted: ClassSet) -> ClassSet {
         let new = wanted.minus(self.queued);

@@ -42,7 +42,11 @@ impl Session {
         if !is_here || self.attendance.has_left() {
             return Polled::Away;
         }
-        if self.outstanding.heard_within(silence, moment.now) || self.permits.announce_due() {
+        let held_back = self.is_held_back(moment.now);
+        if held_back
+            || self.outstanding.heard_within(silence, moment.now)
+            || self.permits.announce_due()
+        {
             return Polled::NotYet;
         }
         self.permits.announce_later();
@@ -59,10 +63,11 @@ impl Session {
         moment: &Moment<'_>,
         port: &mut P,
     ) -> Option<Probe> {
-        if self.drains || moment.drains || self.attendance.has_left() {
+        let silent = self.drains || moment.drains || self.is_held_back(moment.now);
+        if silent || self.attendance.has_left() {
             return None;
         }
-        let route = port.route()?;
+        let route = self.outstanding.through(port.route()?);
         let uid = self.uid;
         let mut body = Vec::new();
         if route.server() != server {

@@ -234,6 +234,8 @@ pub enum OfferLoss {
     NewProcess,
     /// It came from a server that the agent has been moved away from.
     FormerServer,
+    /// It came on the link of the agent's former home, and this node's has brought a newer one.
+    FormerHome,
 }
 
 /// Why a one-shot message is lost.
@@ -279,6 +281,8 @@ pub enum Note {
         /// The number that came.
         received: SequenceNum,
     },
+    /// Something that the agent said is lost between its front and here.
+    Missed,
     /// A heartbeat was answered here, or sent on.
     Heartbeat {
         /// It was sent on.

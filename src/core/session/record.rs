@@ -18,10 +18,12 @@ use super::questions::{MapQuestion, Questions};
 use super::replica::Replica;
 use super::replies::Replies;
 use super::{
-    LateReply, LiveReplacementsRecord, MailboxRecord, OutstandingRecord, PermitsRecord, Presence,
-    QuestionsRecord, ReplicaState, RepliesRecord, Session,
+    FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OutstandingRecord, PermitsRecord,
+    Presence, QuestionsRecord, ReplicaState, RepliesRecord, Session,
 };
 use crate::ident::{InstanceUid, SequenceNum};
+use crate::opamp::digest::Digest;
+use crate::opamp::field_set::agent_field::STATE_PARTS;
 
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,19 @@ pub struct SeldomRecord {
     pub late_reply: Option<LateReply>,
     /// Replaced connections that proved to be alive.
     pub live_replacements: LiveReplacementsRecord,
+    /// What is under way at the home before this one. A third node does without: it introduces the agent again.
+    pub former_home: Option<FormerHome>,
+    /// The same of offers that this home's link has brought.
+    pub has_own_offer: bool,
+}
+
+impl SessionRecord {
+    /// The digest of a part that the agent has reported.
+    pub fn digest_of(&self, part: u32) -> Option<Digest> {
+        let state = self.replica.as_ref().filter(|state| state.reported.contains(part))?;
+        let place = STATE_PARTS.iter().position(|known| *known == part)?;
+        Some(state.digests[place])
+    }
 }
 
 impl Session {
@@ -95,6 +110,8 @@ impl Session {
             seldom: SeldomRecord {
                 late_reply: cold.late_reply,
                 live_replacements: cold.live.to_record(),
+                former_home: cold.former_home,
+                has_own_offer: cold.has_own_offer,
             },
         }
     }
@@ -107,6 +124,8 @@ impl Session {
             map: MapQuestion::from_record(record.questions.map),
             doubt: record.questions.doubt,
             late_reply: record.seldom.late_reply,
+            former_home: record.seldom.former_home,
+            has_own_offer: record.seldom.has_own_offer,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;

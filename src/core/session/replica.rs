@@ -296,6 +296,31 @@ impl Replica {
         true
     }
 
+    /// Whether the agent has reported this part with this digest.
+    pub(super) fn has(&self, part: u32, digest: Digest) -> bool {
+        let state = self.state();
+        let place = PARTS.iter().position(|known| *known == part);
+        state.reported.contains(part) && place.is_some_and(|place| state.digests[place] == digest)
+    }
+
+    /// Whether a server has asked for the components, and only the agent has them.
+    pub(super) fn lacks_map(&self, asked: bool) -> bool {
+        let state = self.state();
+        !state.has_map && (state.map_given || asked)
+    }
+
+    /// What the server has of these parts is in doubt: it gets them again.
+    pub(super) fn tell_again(&mut self, parts: FieldSet) {
+        let Some(state) = &mut self.0 else { return };
+        if state.reported.is_subset(parts) {
+            self.tell_all_again();
+            return;
+        }
+        let parts = parts.intersection(state.reported);
+        state.acked = state.acked.minus(parts);
+        state.pending = state.pending.union(parts);
+    }
+
     /// The messages take another wire. `in_doubt`: what was on its way may be lost, and goes again.
     pub(super) fn wire_lost(&mut self, in_doubt: bool) {
         if let Some(state) = &mut self.0 {

@@ -3,13 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::former_home::FormerHome;
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;
 use super::{
     Answer, CustomLoss, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
 };
+use crate::core::server::Keying;
 use crate::mutation::{Breach, is_on};
+use crate::opamp::field_set::{FieldSet, server_field};
 use crate::opamp::offers::Absorbed;
 use crate::opamp::server::{ErrorKind, ServerScan};
 use crate::opamp::splice;
@@ -32,6 +35,15 @@ pub struct Delivery {
     pub delivered: Delivered,
     /// What it says about the server as an answer; `None` if it was none.
     pub answer: Option<Answer>,
+    /// How the server knows its agents, if it has shown that.
+    pub shows: Option<Keying>,
+}
+
+impl Delivery {
+    /// Dealt with, and no more than that.
+    pub const fn of(delivered: Delivered, answer: Option<Answer>) -> Self {
+        Self { delivered, answer, shows: None }
+    }
 }
 
 /// Bytes that the greeting adds to a server's message, about.
@@ -139,7 +151,17 @@ fn take_server_message<P: Port>(
         if !scan.is_empty_ack() {
             work.port.note(Note::OfferDropped(OfferLoss::FormerServer));
         }
-        return Delivery { delivered: Delivered::Done, answer: Some(Answer::ORPHAN) };
+        return Delivery::of(Delivered::Done, Some(Answer::ORPHAN));
+    }
+    if from.peer().is_some() {
+        work.former_home_passed_on();
+        if work.session.has_newer_offer(scan) {
+            work.offer_may_be_lost();
+            work.port.note(Note::OfferDropped(OfferLoss::FormerHome));
+            return Delivery::of(Delivered::Done, None);
+        }
+    } else if work.session.has_moved_lately() && offers_something(scan) {
+        work.session.cold_mut().has_own_offer = true;
     }
     let now = work.now();
     let waited = work.session.replies.waited(now, work.moment.policy.reply_wait);
@@ -157,13 +179,40 @@ fn take_server_message<P: Port>(
         // the gateway can act on it (docs/FIELD-NOTES.md).
         work.session.permits.announce_later();
         acknowledge_lost(work);
-        return Delivery { delivered: Delivered::Unavailable(retry_after), answer };
+        return Delivery::of(Delivered::Unavailable(retry_after), answer);
     }
+    if scan.new_instance_uid().is_some() && work.session.has_moved_lately() {
+        // It still has the agent on the former home's link. The agent is innocent of that.
+        work.take_rename();
+        acknowledge_lost(work);
+        return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
+    }
+    let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
+    let ended = work.session.cold_former().is_some_and(FormerHome::introduces_again);
+    let shows = (asks_again && ended).then_some(Keying::Link);
     note_all_answered(work);
     let strip = note_asks(work, scan);
     let message = ForAgent { scan: scan.without_flags(strip), stripped: strip != 0, from, waited };
     deliver(work, &message);
-    Delivery { delivered: Delivered::Done, answer }
+    Delivery { delivered: Delivered::Done, answer, shows }
+}
+
+/// Whether a message brings something of which only the latest counts.
+fn offers_something(scan: &ServerScan<'_>) -> bool {
+    const OFFERS: FieldSet = FieldSet::of(&[
+        server_field::REMOTE_CONFIG,
+        server_field::CONNECTION_SETTINGS,
+        server_field::PACKAGES_AVAILABLE,
+        server_field::COMMAND,
+    ]);
+    !OFFERS.intersection(scan.present).is_empty()
+}
+
+impl Session {
+    /// Whether this node's link has brought an offer, so that those of the former home's are past.
+    fn has_newer_offer(&self, scan: &ServerScan<'_>) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.has_own_offer) && offers_something(scan)
+    }
 }
 
 /// The server's reply will stay out: the agent, if it is owed one, gets the gateway's.

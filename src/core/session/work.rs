@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::former_home::FormerHome;
 use super::greeting::additions;
 use super::parts::says_something;
 use super::{
     ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
     Replier, Route, ServerHello, Session, ToAgent, ToServer,
 };
-use crate::core::pacing::Class;
+use crate::core::pacing::{Class, Permit};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::splice::{self, Additions};
 
@@ -31,6 +32,19 @@ impl<'a, P: Port> Work<'a, P> {
 
     pub(super) const fn now(&self) -> Instant {
         self.moment.now
+    }
+
+    /// The way that the agent's messages take now.
+    pub(super) fn route(&self) -> Option<Route> {
+        self.port.route().map(|route| self.session.outstanding.through(route))
+    }
+
+    /// Whether a message that has just come may go to the server at once.
+    pub(super) fn permit(&mut self, route: Route) -> Permit {
+        if self.session.is_held_back(self.now()) {
+            return Permit::Wait { soon: false };
+        }
+        self.port.permit(route)
     }
 
     // Towards the server.
@@ -82,16 +96,19 @@ impl<'a, P: Port> Work<'a, P> {
     pub(super) fn note_route(&mut self, route: Route) {
         let session = &mut *self.session;
         let introduced = session.outstanding.is_introduced(Some(route));
-        if introduced && session.outstanding.is_on_wire(route) {
+        let on_wire = session.outstanding.is_on_wire(route);
+        if introduced && on_wire {
             return;
         }
         let moved = session.outstanding.moves(route);
-        let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
-        let in_doubt = session.outstanding.unanswered() > 0 || late;
-        session.replica.wire_lost(in_doubt && !is_on(Breach::R6IgnoresLostLink));
-        session.outstanding.give_up();
-        if let Some(cold) = &mut session.cold {
-            cold.late_reply.take_if(|late| late.route.wire() != route.wire());
+        if moved || !on_wire {
+            let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
+            let in_doubt = session.outstanding.unanswered() > 0 || late;
+            session.replica.wire_lost(in_doubt && !is_on(Breach::R6IgnoresLostLink));
+            session.outstanding.give_up();
+            if let Some(cold) = &mut session.cold {
+                cold.late_reply.take_if(|late| late.route.wire() != route.wire());
+            }
         }
         if introduced {
             return;
@@ -131,7 +148,7 @@ impl<'a, P: Port> Work<'a, P> {
         }
         // Before the first message is sent: the server that it will be.
         let route = from.or_else(|| self.session.outstanding.route());
-        let route = route.or_else(|| self.port.route())?;
+        let route = route.or_else(|| self.route())?;
         Some(self.port.server_hello(route.server()))
     }
 
@@ -296,11 +313,21 @@ impl<'a, P: Port> Work<'a, P> {
         if due != self.reply_due {
             self.port.reply_due(due);
         }
-        if let Some(at) = self.session.attendance.deadline(self.moment.policy) {
+        let absence = self.session.attendance.deadline(self.moment.policy);
+        let former_home = self.session.cold_former().map(FormerHome::deadline);
+        if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
-        let wanted = self.session.wanted_permits();
+        let wanted = self.session.wanted_permits(self.now());
         self.enqueue(wanted);
+    }
+
+    /// Adds the class in which the agent is introduced, if it has to be and may be.
+    pub(super) fn want_introduction(&self, wanted: &mut ClassSet) {
+        let held_back = self.session.is_held_back(self.now());
+        if !held_back && self.session.needs_introduction(self.route()) {
+            wanted.insert(Class::Announce);
+        }
     }
 
     pub(super) fn enqueue(&mut self, wanted: ClassSet) {
@@ -349,9 +376,15 @@ impl Session {
     }
 
     /// The classes in which the session has to stand in its server's queue.
-    pub(super) fn wanted_permits(&self) -> ClassSet {
+    pub(super) fn wanted_permits(&self, now: Instant) -> ClassSet {
         let mut wanted = ClassSet::EMPTY;
         if self.attendance.is_gone() {
+            return wanted;
+        }
+        if self.attendance.is_there() && wants_to_ask(self) {
+            wanted.insert(Class::Ask);
+        }
+        if self.is_held_back(now) {
             return wanted;
         }
         let leaves = self.attendance.presence() == Presence::Disconnecting;
@@ -365,9 +398,6 @@ impl Session {
         }
         if !leaves && (self.permits.announce_due() || capabilities_pending(self)) {
             wanted.insert(Class::Announce);
-        }
-        if self.attendance.is_there() && wants_to_ask(self) {
-            wanted.insert(Class::Ask);
         }
         wanted
     }

@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::core::codec::Undecodable;
-use crate::core::ownership::{Epoch, HoldReason, NodeIncarnation, Secret, ShardId};
-use crate::fleet::{DataPlane, Fleet};
+use crate::core::ownership::{Epoch, HoldReason, MoveNumber, NodeIncarnation, Secret, ShardId};
+use crate::fleet::{DataPlane, Fleet, SessionsSent};
+use crate::ident::InstanceUid;
+use crate::sessions::Ways as _;
 
 /// See the module's text.
 #[derive(Default)]
@@ -24,6 +26,7 @@ pub(super) struct Noted {
     /// Those of them that came with their sessions.
     pub(super) handed: BTreeSet<ShardId>,
     pub(super) frozen: BTreeSet<ShardId>,
+    pub(super) coming: BTreeMap<ShardId, Coming>,
     pub(super) reached: BTreeSet<NodeIncarnation>,
     pub(super) gone: Vec<NodeIncarnation>,
     pub(super) frames: Vec<(NodeIncarnation, Vec<u8>)>,
@@ -56,7 +59,53 @@ impl Notebook {
     }
 }
 
+/// What has come of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    attempt: MoveNumber,
+    sessions: u8,
+    of: Option<u8>,
+}
+
+impl Coming {
+    fn is_whole(&self) -> bool {
+        self.of == Some(self.sessions)
+    }
+}
+
+const SESSION: u8 = 1;
+const END: u8 = 2;
+
+/// An agent of this name for its shard: the fleet asks no more of it.
+fn agent(shard: ShardId, number: u8) -> InstanceUid {
+    let mut bytes = [number; 16];
+    bytes[..2].copy_from_slice(&shard.get().to_be_bytes());
+    InstanceUid::from_bytes(bytes)
+}
+
 impl Noted {
+    fn frame(&mut self, from: NodeIncarnation, frame: &[u8]) -> Option<ShardId> {
+        let Some((kind @ (&SESSION | &END), rest)) = frame.split_first() else {
+            self.frames.push((from, frame.to_vec()));
+            return None;
+        };
+        let (attempt, rest) = rest.split_first_chunk().unwrap();
+        let attempt = MoveNumber(u64::from_be_bytes(*attempt));
+        let (shard, rest) = rest.split_first_chunk().unwrap();
+        let shard = ShardId::new(u16::from_be_bytes(*shard)).unwrap();
+        let coming = self.coming.entry(shard).or_default();
+        if attempt > coming.attempt {
+            *coming = Coming { attempt, ..Coming::default() };
+        } else if attempt < coming.attempt {
+            return None;
+        }
+        match *kind {
+            SESSION => coming.sessions += 1,
+            _ => coming.of = rest.first().copied(),
+        }
+        coming.is_whole().then_some(shard)
+    }
+
     fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.faults.push(what());
@@ -65,13 +114,16 @@ impl Noted {
 }
 
 impl DataPlane for Notebook {
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) {
+    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let mut noted = self.noted.lock();
         let new = noted.held.insert(shard, epoch).is_none();
         noted.check(new, || format!("{shard:?} is installed twice"));
-        if prepared {
+        let coming = noted.coming.remove(&shard);
+        let is_whole = prepared && coming.is_some_and(|coming| coming.is_whole());
+        if is_whole {
             noted.handed.insert(shard);
         }
+        is_whole
     }
 
     fn release(&self, shard: ShardId) {
@@ -85,13 +137,57 @@ impl DataPlane for Notebook {
         self.noted.lock().frozen.insert(shard);
     }
 
+    fn is_settled(&self, _: ShardId) -> bool {
+        true
+    }
+
+    /// Each shard has two agents.
+    fn agents_of(&self, shard: ShardId) -> Vec<InstanceUid> {
+        let noted = &mut *self.noted.lock();
+        let frozen = noted.frozen.contains(&shard);
+        noted.check(frozen, || format!("{shard:?} is sent and was not frozen"));
+        [1, 2].map(|number| agent(shard, number)).to_vec()
+    }
+
+    fn send_session(&self, uid: InstanceUid, to: NodeIncarnation, attempt: MoveNumber) {
+        let fleet = self.fleet.get().and_then(Weak::upgrade).unwrap();
+        fleet.send(to, uid, &mut |out| {
+            out.push(SESSION);
+            out.extend_from_slice(&attempt.0.to_be_bytes());
+            out.extend_from_slice(&uid.as_bytes()[..2]);
+        });
+    }
+
+    fn end_sessions(&self, shard: ShardId, to: NodeIncarnation, sent: SessionsSent) {
+        let fleet = self.fleet.get().and_then(Weak::upgrade).unwrap();
+        let count = u8::try_from(sent.count).unwrap();
+        fleet.send(to, agent(shard, 0), &mut |out| {
+            out.push(END);
+            out.extend_from_slice(&sent.attempt.0.to_be_bytes());
+            out.extend_from_slice(&shard.get().to_be_bytes());
+            out.push(count);
+        });
+    }
+
     fn unfreeze(&self, shard: ShardId) {
         self.noted.lock().frozen.remove(&shard);
     }
 
-    fn receive(&self, _: ShardId, _: NodeIncarnation) {}
+    fn receive(&self, shard: ShardId, _: NodeIncarnation) {
+        self.noted.lock().coming.entry(shard).or_default();
+    }
 
-    fn discard(&self, _: ShardId) {}
+    fn has_received(&self, shard: ShardId) -> bool {
+        self.noted.lock().coming.get(&shard).is_some_and(Coming::is_whole)
+    }
+
+    /// The number of the attempt stays: what is left of it may be under way.
+    fn discard(&self, shard: ShardId) {
+        if let Some(coming) = self.noted.lock().coming.get_mut(&shard) {
+            (coming.sessions, coming.of) = (0, None);
+            coming.attempt.0 += 1;
+        }
+    }
 
     fn node_reached(&self, node: NodeIncarnation) {
         let mut noted = self.noted.lock();
@@ -117,8 +213,7 @@ impl DataPlane for Notebook {
         let mut noted = self.noted.lock();
         let reached = noted.reached.contains(&from);
         noted.check(reached, || format!("a frame of {from}, which is not reached"));
-        noted.frames.push((from, frame.to_vec()));
-        Ok(None)
+        Ok(noted.frame(from, frame))
     }
 
     fn homes_changed(&self) {

@@ -128,6 +128,42 @@ async fn a_second_node_of_a_live_name_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_gets_its_share_with_the_sessions() {
+    let store = Arc::new(MemoryStore::new());
+    let one = TestNode::start(params("one", 1), &store);
+    one.ready().await;
+    let two = TestNode::start(params("two", 1), &store);
+    let half = usize::from(SHARDS) / 2;
+    two.until("half of the shards", |two| two.notes.held().len() == half).await;
+    let handed = two.notes.noted.lock().handed.len();
+    assert!(handed + 16 > half, "{handed} of {half} with their sessions");
+    one.until("the other half", |one| one.notes.held().len() == half).await;
+    one.until("nothing is frozen", |one| one.notes.noted.lock().frozen.is_empty()).await;
+    assert!(is_whole(&[&one, &two]));
+    assert_no_faults(&[&one, &two]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_hands_over_first_and_stays_for_its_agents_until_it_is_told() {
+    let store = Arc::new(MemoryStore::new());
+    let one = TestNode::start(params("one", 1), &store);
+    let two = TestNode::start(params("two", 1), &store);
+    one.until("all shards have one home", |_| is_whole(&[&one, &two])).await;
+    two.ready().await;
+    two.until("linked", |two| !two.notes.noted.lock().reached.is_empty()).await;
+    assert!(one.fleet.hand_over(PATIENCE).await && one.notes.held().is_empty());
+    assert!(!one.has_left() && one.fleet.may_write(), "its servers' answers are passed on");
+    assert!(one.fleet.home(shard_of(uid())).is_some_and(|home| home.node == two.fleet.me()));
+    assert!(one.fleet.leave(PATIENCE).await && one.has_left());
+    let gone = one.fleet.me();
+    two.until("told", |two| two.notes.noted.lock().gone.contains(&gone)).await;
+    assert_eq!(two.notes.held().len(), usize::from(SHARDS));
+    one.fleet.stop();
+    timeout(PATIENCE, one.task).await.unwrap().unwrap();
+    assert_no_faults(&[&two]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_only_node_leaves_at_once() {
     let store = Arc::new(MemoryStore::new());
     let node = TestNode::start(params("one", 1), &store);

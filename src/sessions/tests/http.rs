@@ -31,7 +31,7 @@ impl Request {
 }
 
 #[test]
-fn the_servers_own_reply_if_it_comes_soon() {
+pub(super) fn the_servers_own_reply_if_it_comes_soon() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert!(request.waiting.reply_due().is_some());
@@ -42,7 +42,7 @@ fn the_servers_own_reply_if_it_comes_soon() {
 }
 
 #[test]
-fn what_comes_late_is_in_the_next_reply() {
+pub(super) fn what_comes_late_is_in_the_next_reply() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert_eq!(request.poll(true), Some(ack(1)), "an acknowledgement in the server's place");
@@ -56,7 +56,7 @@ fn what_comes_late_is_in_the_next_reply() {
 }
 
 #[test]
-fn a_command_goes_alone() {
+pub(super) fn a_command_goes_alone() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     let command = Some(ServerToAgentCommand::default());
@@ -74,7 +74,7 @@ fn a_command_goes_alone() {
 }
 
 #[test]
-fn of_two_requests_the_newer_waits_and_the_older_is_answered() {
+pub(super) fn of_two_requests_the_newer_waits_and_the_older_is_answered() {
     let bench = Bench::default();
     let older = Request::new(&bench, 1, 0, full());
     assert_eq!(older.poll(false), None);
@@ -90,7 +90,7 @@ fn of_two_requests_the_newer_waits_and_the_older_is_answered() {
 }
 
 #[test]
-fn a_request_and_a_websocket_do_not_take_each_others_replies() {
+pub(super) fn a_request_and_a_websocket_do_not_take_each_others_replies() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert_eq!(request.poll(false), None);
@@ -114,7 +114,7 @@ fn a_request_and_a_websocket_do_not_take_each_others_replies() {
 }
 
 #[test]
-fn a_request_given_up_holds_nothing() {
+pub(super) fn a_request_given_up_holds_nothing() {
     let bench = Bench::default();
     let request = Request::new(&bench, 1, 0, full());
     assert_eq!(request.poll(false), None);
@@ -127,7 +127,7 @@ fn a_request_given_up_holds_nothing() {
 }
 
 #[test]
-fn a_clean_disconnect_over_plain_http() {
+pub(super) fn a_clean_disconnect_over_plain_http() {
     let bench = Bench::default();
     Request::new(&bench, 1, 0, full());
     let last = Request::new(&bench, 1, 1, goodbye());
@@ -136,7 +136,7 @@ fn a_clean_disconnect_over_plain_http() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_stops_polling_has_left() {
+pub(super) async fn an_agent_that_stops_polling_has_left() {
     let bench = Bench::default();
     Request::new(&bench, 1, 0, full());
     bench.says(1, &offer(b"in vain"));

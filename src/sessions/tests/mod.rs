@@ -1,12 +1,15 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
-mod far;
+mod fronts;
 mod hammer;
+mod homes;
 mod http;
+mod loopback;
 mod permits;
 mod posts;
 mod reports;
+mod ways;
 mod websocket;
 
 use std::sync::Arc;
@@ -37,14 +40,10 @@ pub(super) struct Bench {
 impl Bench {
     fn new(params: SessionsParams) -> Self {
         let uplink = Arc::new(FakeUplink::up());
-        Self {
-            sessions: Arc::new(Sessions::new(
-                params,
-                DigestKey::default(),
-                Arc::clone(&uplink) as _,
-            )),
-            uplink,
-        }
+        let sessions =
+            Arc::new(Sessions::new(params, DigestKey::default(), Arc::clone(&uplink) as _));
+        loopback::join(&sessions);
+        Self { sessions, uplink }
     }
 
     fn refuse(&self, why: impl Into<Option<NotSent>>) {
@@ -114,6 +113,8 @@ pub(super) struct Agent<'a> {
     number: u64,
     connection: ConnectionId,
     attachment: Option<Attachment>,
+    /// Read and not looked at yet: see [`Agent::receives`].
+    pending: Mutex<Vec<ServerToAgent>>,
     woken: Arc<Woken>,
 }
 
@@ -135,7 +136,8 @@ impl Woken {
 impl<'a> Agent<'a> {
     fn new(bench: &'a Bench, n: u8, connection: u64) -> Self {
         let (connection, woken) = (ConnectionId(connection), Arc::default());
-        Self { bench, n, number: 0, connection, attachment: None, woken }
+        let pending = Mutex::default();
+        Self { bench, n, number: 0, connection, attachment: None, pending, woken }
     }
 
     /// Sends its first report; the server's acknowledgement is there.
@@ -161,10 +163,27 @@ impl<'a> Agent<'a> {
     fn tries_to_say(&mut self, message: AgentToServer) -> Result<Vec<ServerToAgent>, Rejected> {
         let bytes = addressed(message, self.n, self.number);
         self.number += 1;
+        self.receives(&bytes)
+    }
+
+    /// The connection gets a message; the answers that are there at once. Those of a home wait in the outbox:
+    /// whatever the message brings there first is one.
+    fn receives(&mut self, bytes: &[u8]) -> Result<Vec<ServerToAgent>, Rejected> {
+        let waits = self.attachment.is_some() && loopback::is_joined();
+        let mut pending = if waits { self.reads() } else { Vec::new() };
         let mut out = Vec::new();
         let sessions = &self.bench.sessions;
-        sessions.receive(&mut self.attachment, self.connection, &bytes, &mut out)?;
-        Ok(messages(out))
+        let received = sessions.receive(&mut self.attachment, self.connection, bytes, &mut out);
+        let mut answers = messages(out);
+        if loopback::is_joined() && received.is_ok() {
+            let mut brought = self.reads_once().into_iter();
+            answers.extend(brought.next());
+            pending.extend(brought);
+            // What the task has taken is written by its next look.
+            pending.extend(self.reads_once());
+        }
+        self.pending.lock().extend(pending);
+        received.map(|()| answers)
     }
 
     fn looks(&self) -> Outgoing {
@@ -172,9 +191,17 @@ impl<'a> Agent<'a> {
         self.attachment.as_ref().unwrap().poll_outgoing(&Context::from_waker(&waker), true)
     }
 
+    /// What one look finds.
+    fn reads_once(&self) -> Vec<ServerToAgent> {
+        match self.looks() {
+            Outgoing::Bytes(bytes) => messages(bytes),
+            _ => Vec::new(),
+        }
+    }
+
     /// What waits for it.
     fn reads(&self) -> Vec<ServerToAgent> {
-        let mut all = Vec::new();
+        let mut all = std::mem::take(&mut *self.pending.lock());
         loop {
             match self.looks() {
                 Outgoing::Bytes(bytes) => all.extend(messages(bytes)),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_could_not_be_sent_goes_when_the_link_is_back() {
+pub(super) fn what_could_not_be_sent_goes_when_the_link_is_back() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
@@ -18,7 +18,7 @@ fn what_could_not_be_sent_goes_when_the_link_is_back() {
 }
 
 #[test]
-fn what_a_busy_server_has_no_time_for_goes_with_a_permit_and_the_newest_state_wins() {
+pub(super) fn what_a_busy_server_has_no_time_for_goes_with_a_permit_and_the_newest_state_wins() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.busy(true);
@@ -35,7 +35,7 @@ fn what_a_busy_server_has_no_time_for_goes_with_a_permit_and_the_newest_state_wi
 }
 
 #[test]
-fn custom_messages_wait_in_order_and_are_counted() {
+pub(super) fn custom_messages_wait_in_order_and_are_counted() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Full);
@@ -56,7 +56,7 @@ fn custom_messages_wait_in_order_and_are_counted() {
 }
 
 #[test]
-fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
+pub(super) fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
@@ -75,7 +75,7 @@ fn a_session_that_leaves_while_its_link_is_down_goes_when_the_link_is_back() {
 }
 
 #[test]
-fn a_permit_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
+pub(super) fn a_permit_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     bench.refuse(NotSent::Down);
@@ -92,7 +92,7 @@ fn a_permit_is_not_lost_when_the_link_comes_back_while_it_is_skipped() {
 }
 
 #[test]
-fn agents_are_introduced_to_a_server_that_is_back() {
+pub(super) fn agents_are_introduced_to_a_server_that_is_back() {
     let bench = Bench::default();
     let _here = Agent::first(&bench, 1, 1);
     Agent::first(&bench, 2, 2).attachment = None;
@@ -105,14 +105,14 @@ fn agents_are_introduced_to_a_server_that_is_back() {
 }
 
 #[test]
-fn a_permit_for_an_unknown_agent_is_idle() {
+pub(super) fn a_permit_for_an_unknown_agent_is_idle() {
     let bench = Bench::default();
     assert_eq!(bench.sessions.permit_granted(uid(1), Class::FullState), PermitUse::Idle);
     assert!(bench.sessions.skip_permit(uid(1), Class::Change, &|| true));
 }
 
 #[test]
-fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
+pub(super) fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(goodbye());
@@ -130,7 +130,7 @@ fn an_answer_to_a_session_that_has_ended_does_not_pass_for_one_to_the_next() {
 }
 
 #[test]
-fn a_session_whose_messages_are_all_answered_leaves_no_late_replies() {
+pub(super) fn a_session_whose_messages_are_all_answered_leaves_no_late_replies() {
     let bench = Bench::default();
     Agent::first(&bench, 1, 1).says(goodbye());
     bench.says(1, &ServerToAgent::default());

@@ -9,7 +9,7 @@ use crate::opamp::splice;
 const ALWAYS: Duration = Duration::ZERO;
 
 #[test]
-fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
+pub(super) fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     assert_eq!(agent.says(health()), []);
@@ -27,7 +27,7 @@ fn what_was_not_taken_is_sent_again_and_the_agent_has_its_reply() {
 }
 
 #[test]
-fn what_a_server_refused_is_not_repeated_but_not_taken_for_known_either() {
+pub(super) fn what_a_server_refused_is_not_repeated_but_not_taken_for_known_either() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.number = 7;
@@ -44,7 +44,7 @@ fn what_a_server_refused_is_not_repeated_but_not_taken_for_known_either() {
 }
 
 #[test]
-fn what_another_incarnation_lost_is_not_lost_twice() {
+pub(super) fn what_another_incarnation_lost_is_not_lost_twice() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(health());
@@ -56,7 +56,7 @@ fn what_another_incarnation_lost_is_not_lost_twice() {
 }
 
 #[test]
-fn a_poll_waits_for_one_permit_and_says_who_asks() {
+pub(super) fn a_poll_waits_for_one_permit_and_says_who_asks() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let poll = |silence| bench.sessions.poll(uid(1), ServerId(0), silence);
@@ -73,7 +73,7 @@ fn a_poll_waits_for_one_permit_and_says_who_asks() {
 }
 
 #[test]
-fn no_poll_for_an_agent_that_is_elsewhere_or_gone() {
+pub(super) fn no_poll_for_an_agent_that_is_elsewhere_or_gone() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     assert_eq!(bench.sessions.poll(uid(2), ServerId(0), ALWAYS), Polled::Away);
@@ -92,7 +92,7 @@ fn refused(bench: &Bench, said_something: bool) -> bool {
 }
 
 #[test]
-fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
+pub(super) fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     for _ in 0..2 {
@@ -107,7 +107,7 @@ fn a_refusal_is_the_reply_and_what_was_refused_is_not_repeated() {
 }
 
 #[test]
-fn of_a_refused_message_that_said_nothing_a_waiting_agent_alone_is_told() {
+pub(super) fn of_a_refused_message_that_said_nothing_a_waiting_agent_alone_is_told() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     bench.sessions.poll(uid(1), ServerId(0), ALWAYS);
@@ -117,7 +117,7 @@ fn of_a_refused_message_that_said_nothing_a_waiting_agent_alone_is_told() {
 }
 
 #[test]
-fn a_probe_introduces_or_takes_leave_and_says_nothing_else() {
+pub(super) fn a_probe_introduces_or_takes_leave_and_says_nothing_else() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(health());

@@ -24,13 +24,7 @@ fn says(agent: &mut Agent<'_>, message: AgentToServer) -> Vec<ServerToAgent> {
     let (instance_uid, sequence_num) = (vec![agent.n; 16], agent.number);
     agent.number += 1;
     let bytes = AgentToServer { instance_uid, sequence_num, ..message }.encode_to_vec();
-    let mut out = Vec::new();
-    agent
-        .bench
-        .sessions
-        .receive(&mut agent.attachment, agent.connection, &bytes, &mut out)
-        .unwrap();
-    messages(out)
+    agent.receives(&bytes).unwrap()
 }
 
 /// An agent whose report the server has.
@@ -44,7 +38,7 @@ fn reported(bench: &Bench) -> Agent<'_> {
 }
 
 #[test]
-fn an_unchanged_report_is_answered_here() {
+pub(super) fn an_unchanged_report_is_answered_here() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     assert_eq!(says(&mut agent, report(1, 1)), [ack(1)], "the same bytes");
@@ -55,7 +49,7 @@ fn an_unchanged_report_is_answered_here() {
 }
 
 #[test]
-fn only_what_changed_goes_on() {
+pub(super) fn only_what_changed_goes_on() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     says(&mut agent, report(2, 2));
@@ -69,7 +63,7 @@ fn only_what_changed_goes_on() {
 }
 
 #[test]
-fn what_was_not_sent_is_not_known() {
+pub(super) fn what_was_not_sent_is_not_known() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     bench.refuse(NotSent::Full);
@@ -86,7 +80,7 @@ fn is_whole(message: &AgentToServer) -> bool {
 }
 
 #[test]
-fn a_server_that_may_have_lost_it_gets_all_of_it() {
+pub(super) fn a_server_that_may_have_lost_it_gets_all_of_it() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     bench.relink();
@@ -99,7 +93,7 @@ fn a_server_that_may_have_lost_it_gets_all_of_it() {
 }
 
 #[test]
-fn a_server_that_asks_is_answered_from_the_store() {
+pub(super) fn a_server_that_asks_is_answered_from_the_store() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     bench.says(1, &ask());
@@ -127,7 +121,7 @@ fn map_of(sent: &[(InstanceUid, AgentToServer)]) -> Option<usize> {
 }
 
 #[test]
-fn a_question_for_the_component_map_outlives_the_agents_connection() {
+pub(super) fn a_question_for_the_component_map_outlives_the_agents_connection() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
@@ -155,7 +149,7 @@ fn a_question_for_the_component_map_outlives_the_agents_connection() {
 }
 
 #[test]
-fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
+pub(super) fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     says(&mut agent, components(b"h", &[]));
@@ -170,7 +164,7 @@ fn a_question_for_the_component_map_that_waits_for_the_agent_is_put_once() {
 }
 
 #[test]
-fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
+pub(super) fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     let ask = ServerToAgent { flags: 2, ..ServerToAgent::default() };
@@ -191,7 +185,7 @@ fn a_component_map_comes_from_the_store_or_else_from_the_agent() {
 }
 
 #[test]
-fn custom_messages_are_never_taken_for_unchanged() {
+pub(super) fn custom_messages_are_never_taken_for_unchanged() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     for _ in 0..2 {
@@ -203,7 +197,7 @@ fn custom_messages_are_never_taken_for_unchanged() {
 }
 
 #[test]
-fn a_message_without_digests_goes_on_whole() {
+pub(super) fn a_message_without_digests_goes_on_whole() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
     let AgentToServer { agent_description, health, effective_config, .. } = report(1, 1);

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::opamp::proto::{AgentIdentification, CustomCapabilities};
 
 #[test]
-fn a_message_goes_to_its_agent_only() {
+pub(super) fn a_message_goes_to_its_agent_only() {
     let bench = Bench::default();
     let agents: Vec<Agent<'_>> = (1..=3).map(|n| Agent::first(&bench, n, u64::from(n))).collect();
     bench.says(2, &offer(b"two"));
@@ -18,7 +18,7 @@ fn a_message_goes_to_its_agent_only() {
 }
 
 #[test]
-fn what_comes_wakes_the_task() {
+pub(super) fn what_comes_wakes_the_task() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     assert!(matches!(agent.looks(), Outgoing::Nothing { .. }));
@@ -31,7 +31,7 @@ fn what_comes_wakes_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_own_reply_if_it_comes_soon_else_the_gateways() {
+pub(super) async fn the_servers_own_reply_if_it_comes_soon_else_the_gateways() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(health());
@@ -45,7 +45,7 @@ async fn the_servers_own_reply_if_it_comes_soon_else_the_gateways() {
 }
 
 #[test]
-fn every_agent_hears_what_the_server_can() {
+pub(super) fn every_agent_hears_what_the_server_can() {
     let bench = Bench::default();
     let custom = CustomCapabilities { capabilities: vec!["x".to_owned()] };
     let server_hello =
@@ -59,7 +59,7 @@ fn every_agent_hears_what_the_server_can() {
 }
 
 #[test]
-fn offers_wait_and_are_delivered_to_the_new_connection_only() {
+pub(super) fn offers_wait_and_are_delivered_to_the_new_connection_only() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.attachment = None;
@@ -80,7 +80,7 @@ fn offers_wait_and_are_delivered_to_the_new_connection_only() {
 }
 
 #[test]
-fn the_newest_connection_wins() {
+pub(super) fn the_newest_connection_wins() {
     let bench = Bench::default();
     let old = Agent::first(&bench, 1, 1);
     assert!(matches!(old.looks(), Outgoing::Nothing { .. }));
@@ -100,7 +100,7 @@ fn the_newest_connection_wins() {
 }
 
 #[test]
-fn a_clean_disconnect_leaves_nothing_behind() {
+pub(super) fn a_clean_disconnect_leaves_nothing_behind() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     agent.says(health());
@@ -116,7 +116,7 @@ fn a_clean_disconnect_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_slow_reader_is_closed_at_its_bound() {
+pub(super) fn a_slow_reader_is_closed_at_its_bound() {
     let bench = Bench::new(SessionsParams { outbox_bytes_max: 1000, ..SessionsParams::default() });
     let slow = Agent::first(&bench, 1, 1);
     let other = Agent::first(&bench, 2, 2);
@@ -136,7 +136,7 @@ fn a_slow_reader_is_closed_at_its_bound() {
 }
 
 #[test]
-fn bytes_for_all_agents_have_a_bound_stored_offers_included() {
+pub(super) fn bytes_for_all_agents_have_a_bound_stored_offers_included() {
     let params = SessionsParams { outbox_total_bytes_max: 3000, ..SessionsParams::default() };
     let bench = Bench::new(params);
     for n in 1..=5 {
@@ -149,7 +149,7 @@ fn bytes_for_all_agents_have_a_bound_stored_offers_included() {
 
 /// What waited is counted already: to move it to the connection takes no room.
 #[test]
-fn an_agent_that_comes_back_when_all_room_is_used_up_gets_what_waited() {
+pub(super) fn an_agent_that_comes_back_when_all_room_is_used_up_gets_what_waited() {
     let params = SessionsParams { outbox_total_bytes_max: 3000, ..SessionsParams::default() };
     let bench = Bench::new(params);
     let absent = Agent::first(&bench, 1, 1);
@@ -170,7 +170,7 @@ fn an_agent_that_comes_back_when_all_room_is_used_up_gets_what_waited() {
 }
 
 #[test]
-fn a_full_table_refuses_newcomers_and_knows_the_others() {
+pub(super) fn a_full_table_refuses_newcomers_and_knows_the_others() {
     let bench = Bench::new(SessionsParams { sessions_max: 2, ..SessionsParams::default() });
     let mut one = Agent::first(&bench, 1, 1);
     let mut two = Agent::first(&bench, 2, 2);
@@ -182,7 +182,7 @@ fn a_full_table_refuses_newcomers_and_knows_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_grace_period_is_told_and_the_session_goes() {
+pub(super) async fn the_end_of_the_grace_period_is_told_and_the_session_goes() {
     let bench = Bench::default();
     let agent = Agent::first(&bench, 1, 1);
     let grace_period = bench.sessions.params.grace_period;
@@ -201,7 +201,7 @@ async fn the_end_of_the_grace_period_is_told_and_the_session_goes() {
 
 /// The gate has told agents to come later than that.
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_waits_for_admission_is_not_given_up() {
+pub(super) async fn an_agent_that_waits_for_admission_is_not_given_up() {
     let bench = Bench::default();
     let grace_period = bench.sessions.params.grace_period;
     drop(Agent::first(&bench, 1, 1));
@@ -220,7 +220,7 @@ async fn an_agent_that_waits_for_admission_is_not_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_earlier_sessions_deadline_is_not_the_next_ones() {
+pub(super) async fn an_earlier_sessions_deadline_is_not_the_next_ones() {
     let bench = Bench::default();
     for connection in (1..20).step_by(2) {
         let mut agent = Agent::first(&bench, 1, connection);
@@ -238,7 +238,7 @@ async fn an_earlier_sessions_deadline_is_not_the_next_ones() {
 }
 
 #[test]
-fn a_uid_in_two_hands_is_given_to_one() {
+pub(super) fn a_uid_in_two_hands_is_given_to_one() {
     let bench = Bench::default();
     let mut agents = vec![Agent::first(&bench, 1, 1)];
     for connection in 2..=3 {
@@ -255,7 +255,7 @@ fn a_uid_in_two_hands_is_given_to_one() {
 }
 
 #[test]
-fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
+pub(super) fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
     let bench = Bench::default();
     let mut agent = Agent::first(&bench, 1, 1);
     let identification = AgentIdentification { new_instance_uid: vec![2; 16] };
@@ -276,7 +276,7 @@ fn a_renamed_agents_old_session_ends_when_it_speaks_under_its_new_uid() {
 }
 
 #[test]
-fn an_entry_of_the_table_is_small() {
+pub(super) fn an_entry_of_the_table_is_small() {
     let bytes = size_of::<SessionEntry>()
         + 2 * size_of::<usize>()
         + size_of::<(InstanceUid, Arc<SessionEntry>)>();
@@ -284,5 +284,5 @@ fn an_entry_of_the_table_is_small() {
         "an agent in the table: {bytes} bytes, {} of them its entry",
         size_of::<SessionEntry>()
     );
-    assert!(bytes <= 264, "{bytes} bytes");
+    assert!(bytes <= 272, "{bytes} bytes");
 }

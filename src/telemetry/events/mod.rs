@@ -10,6 +10,8 @@ pub(crate) mod cluster;
 pub(crate) mod drain;
 pub(crate) mod edge;
 pub(crate) mod fleet;
+pub(crate) mod fronts;
+pub(crate) mod homes;
 pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod upstream;

@@ -206,6 +206,20 @@ impl GapDetected {
     }
 }
 
+/// What an agent said is lost between its front and its home.
+pub(crate) struct MessagesMissed {
+    /// The agent.
+    pub uid: InstanceUid,
+}
+
+impl MessagesMissed {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().messages_missed.increment(1);
+        debug!(target: TARGET, uid = %self.uid, "messages lost between the agent's front and here");
+    }
+}
+
 /// An offer waits for its agent.
 pub(crate) struct OfferStored {
     /// The agent.

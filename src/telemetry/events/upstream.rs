@@ -9,7 +9,7 @@ use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::ownership::HoldReason;
 use crate::core::pacing::Class;
-use crate::core::server::Blame;
+use crate::core::server::{Blame, Keying};
 use crate::ident::InstanceUid;
 use crate::opamp::server::ErrorKind;
 use crate::telemetry::label::Label as _;
@@ -101,6 +101,28 @@ impl LinkLost<'_> {
             info!(target: TARGET, server, link, reason, ?held, "link lost");
         } else {
             debug!(target: TARGET, server, link, reason, ?held, "link ended");
+        }
+    }
+}
+
+/// A server has shown how it knows its agents.
+pub(crate) struct KeyingShown<'a> {
+    /// The server's name in the configuration.
+    pub server: &'a str,
+    /// By what it knows them.
+    pub keying: Keying,
+    /// This is news, and what is configured leaves it open.
+    pub first: bool,
+}
+
+impl KeyingShown<'_> {
+    /// Logs it.
+    pub(crate) fn emit(self) {
+        let Self { server, keying, first } = self;
+        if first {
+            info!(target: TARGET, server, ?keying, "server shows how it knows its agents (keyed_by)");
+        } else {
+            debug!(target: TARGET, server, ?keying, "server shows how it knows its agents");
         }
     }
 }

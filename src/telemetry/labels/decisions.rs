@@ -5,6 +5,7 @@ use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
@@ -31,6 +32,17 @@ label_for! {
         Unhealthy = "unhealthy",
         Released = "released",
         HoldsStill = "holds_still",
+    }
+}
+
+label_for! {
+    CloseOrder("order") {
+        Replaced = "replaced",
+        Overflowed = "overflowed",
+        Left = "left",
+        Stopping = "stopping",
+        Draining = "draining",
+        Cloned = "cloned",
     }
 }
 
@@ -94,6 +106,7 @@ label_for! {
         OverBudget = "over_budget",
         NewProcess = "new_process",
         FormerServer = "former_server",
+        FormerHome = "former_home",
     }
 }
 

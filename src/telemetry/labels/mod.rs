@@ -7,5 +7,7 @@ pub(super) mod cluster;
 mod decisions;
 pub(super) mod edge;
 pub(super) mod fleet;
+pub(super) mod fronts;
+pub(super) mod homes;
 pub(super) mod sessions;
 pub(super) mod upstream;

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use super::super::label::Label;
-use super::super::labels::{cluster, edge, fleet, sessions, upstream};
+use super::super::labels::{cluster, edge, fleet, fronts, homes, sessions, upstream};
 use super::super::names::Metric;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
+use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::server::Blame;
@@ -81,10 +82,13 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<edge::AcceptError>();
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
+    found.check::<homes::FrameOutcome>();
     found.check::<upstream::DialResult>();
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();
     found.check::<cluster::FrameRefusal>();
+    found.check::<fronts::HomeFrame>();
+    found.check::<CloseOrder>();
     found.check::<fleet::StandingLabel>();
     found.check::<fleet::StoreCallResult>();
     found.check::<fleet::ShardStep>();

@@ -87,6 +87,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::core::server::KeyedBy;
     use crate::upstream::params::{Mode, ServerParams};
     use crate::upstream::queue::{LinkBounds, LinkQueue};
     use crate::upstream::servers::Servers;
@@ -98,6 +99,7 @@ mod tests {
             name: "a".to_owned(),
             url: http::Uri::from_static("http://127.0.0.1:1/"),
             mode: Mode::Http { connections: NonZeroU16::MIN, poll_interval },
+            keyed_by: KeyedBy::Auto,
             headers: Vec::new(),
             ca_file: None,
         };

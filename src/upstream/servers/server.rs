@@ -12,7 +12,9 @@ use tokio::sync::{Semaphore, watch};
 use super::shared_pacer::SharedPacer;
 use crate::core::pacing::Permit;
 use crate::core::placement::Seed;
-use crate::core::server::{Blame, ServerEffect, ServerEvent, ServerRules, ServerState};
+use crate::core::server::{
+    Blame, KeyedBy, Keying, ServerEffect, ServerEvent, ServerRules, ServerState,
+};
 use crate::ident::{InstanceUid, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::sessions::ServerHello;
@@ -59,6 +61,11 @@ fn rules(params: &ServerParams, all: &UpstreamParams) -> ServerRules {
         failover_after: all.failover_after,
         stable_after: all.stable_after,
         dial_probes: (params.mode == Mode::PerAgent).then(|| all.backoff_rule()),
+        keyed_by: match params.mode {
+            // One connection for each agent: the former home's has to end first.
+            Mode::PerAgent => KeyedBy::Exclusive,
+            Mode::Multiplexed { .. } | Mode::Http { .. } => params.keyed_by,
+        },
     }
 }
 
@@ -179,6 +186,11 @@ impl Server {
     /// Whether messages are taken; tells of each change.
     pub(in crate::upstream) fn health(&self) -> watch::Receiver<bool> {
         self.healthy.subscribe()
+    }
+
+    /// How the server knows its agents, as far as it has shown.
+    pub(in crate::upstream) fn keying(&self) -> Keying {
+        self.state.lock().keying()
     }
 
     /// Whether a message that has just come may go to the server at once.

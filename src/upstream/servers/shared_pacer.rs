@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::core::pacing::Next;
+    use crate::core::server::KeyedBy;
     use crate::upstream::params::Mode;
 
     fn pacer() -> SharedPacer {
@@ -149,6 +150,7 @@ mod tests {
             name: "a".to_owned(),
             url: http::Uri::from_static("ws://127.0.0.1:1/"),
             mode: Mode::Multiplexed { links: NonZeroU16::MIN },
+            keyed_by: KeyedBy::Auto,
             headers: Vec::new(),
             ca_file: None,
         };

@@ -155,6 +155,10 @@ impl<'a> HomePort<'a> for HomeEffects<'_, 'a> {
         self.calls.push(call);
     }
 
+    fn is_cloned(&self) -> bool {
+        false
+    }
+
     fn next_number(&mut self) -> u64 {
         *self.next_number += 1;
         *self.next_number

@@ -290,7 +290,7 @@ impl World {
     ) {
         let it = &mut self.nodes[node];
         let Some(front) = it.fronts.get_mut(&handle) else { return };
-        let moment = FrontMoment { now: self.now, policy: &self.front_policy };
+        let moment = FrontMoment { now: self.now, policy: &self.front_policy, is_crowded: false };
         let mut effects = FrontEffects { secret: it.secret, done: Vec::new() };
         call(&mut front.attachment, &moment, &mut effects);
         let over = front.attachment.is_over();

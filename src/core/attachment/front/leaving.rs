@@ -15,6 +15,10 @@ impl FrontAttachment {
         if self.stage != ConnectionStage::Open {
             return;
         }
+        if reason == DetachReason::Renamed {
+            // The agent is there, and waits for the replies to what it said under its former uid.
+            self.answer_here(port);
+        }
         self.replies.waive();
         // Another connection may have the session by the time that this one gets in: what it says is old then.
         self.is_late = self.id.is_none();

@@ -39,7 +39,7 @@ pub struct FrontPolicy {
     pub leaving_max: Duration,
     /// Messages of one agent that may be held.
     pub held_messages_max: usize,
-    /// Bytes of one agent that may be held.
+    /// Bytes of one agent that may be held; its newest message is held whatever its length.
     pub held_bytes_max: usize,
     /// Bytes that may wait for one agent, at its home and here.
     pub agent_bytes_max: u32,
@@ -52,12 +52,17 @@ pub struct FrontMoment<'a> {
     pub now: Instant,
     /// The configuration's decisions.
     pub policy: &'a FrontPolicy,
+    /// All fronts of the node together hold more than they may: parts are given up at once.
+    pub is_crowded: bool,
 }
 
 impl FrontMoment<'_> {
     pub(super) const fn limits(&self) -> HeldLimits {
-        let FrontPolicy { held_messages_max, held_bytes_max, .. } = *self.policy;
-        HeldLimits { messages_max: held_messages_max, bytes_max: held_bytes_max }
+        let FrontPolicy { held_bytes_max, .. } = *self.policy;
+        HeldLimits {
+            bytes_max: if self.is_crowded { 0 } else { held_bytes_max },
+            newest_stays: !self.is_crowded,
+        }
     }
 }
 

@@ -72,12 +72,19 @@ impl HomeAttachment {
             Some(_) => None,
         };
         match may_replace {
+            Some(true) if self.holds_socket() && port.is_cloned() => {
+                port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Cloned));
+            }
             Some(true) => self.accept(Newcomer::new(at, attach), attach, moment, port),
             Some(false) => {
                 port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Replaced));
             }
             None => self.ask_open(at, attach, moment, port),
         }
+    }
+
+    fn holds_socket(&self) -> bool {
+        self.current.as_ref().is_some_and(|it| it.transport == AgentConnection::WebSocket)
     }
 
     /// Asks the newcomer's front whether the connection is open. One case is open at a time: an earlier newcomer

@@ -40,6 +40,8 @@ pub trait HomePort<'a> {
     fn needs(&self, report: &AgentReport<'_>) -> FieldSet;
     /// The session must be called like this once the entry has returned.
     fn session(&mut self, call: SessionCall<'a>);
+    /// Two live agents use the uid: the session refuses another connection while one is open (R10).
+    fn is_cloned(&self) -> bool;
     /// A number above all that this home has given in its life.
     fn next_number(&mut self) -> u64;
 }

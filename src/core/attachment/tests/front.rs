@@ -10,9 +10,12 @@ use crate::core::ownership::MapVersion;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, Scratch};
 use crate::opamp::field_set::{FieldSet, agent_field};
-use crate::opamp::proto::{AgentToServer, ComponentHealth, CustomMessage};
+use crate::opamp::proto::{
+    AgentToServer, AvailableComponents, ComponentDetails, ComponentHealth, CustomMessage,
+};
 use crate::opamp::splice::{self, Additions};
 use prost::Message;
+use std::collections::BTreeMap;
 
 /// Writes down what the front does, a word for each effect.
 #[derive(Default)]
@@ -66,6 +69,7 @@ impl FrontPort for FrontEffects {
 struct FrontSetup {
     front: FrontAttachment,
     now: Instant,
+    is_crowded: bool,
     effects: FrontEffects,
 }
 
@@ -77,7 +81,7 @@ impl FrontSetup {
             identity: Box::default(),
         };
         let front = FrontAttachment::new(handle(1), about, home);
-        Self { front, now: start(), effects: FrontEffects::default() }
+        Self { front, now: start(), is_crowded: false, effects: FrontEffects::default() }
     }
 
     /// One that is attached, with the home's credit.
@@ -94,7 +98,7 @@ impl FrontSetup {
         &mut self,
         call: impl FnOnce(&mut FrontAttachment, &FrontMoment<'_>, &mut FrontEffects),
     ) -> &mut Self {
-        let moment = FrontMoment { now: self.now, policy: &FRONT };
+        let moment = FrontMoment { now: self.now, policy: &FRONT, is_crowded: self.is_crowded };
         call(&mut self.front, &moment, &mut self.effects);
         self
     }
@@ -189,12 +193,51 @@ fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() 
     let long = "x".repeat(3_900);
     setup.says(1, Some(&long), 0).says(2, Some(&long), 10);
     assert_eq!(setup.done(), ["acknowledge", "acknowledge"]);
+    let held = setup.front.held_bytes();
+    assert!((3_900..5_000).contains(&held), "the newest message is whole: {held}");
+    setup.is_crowded = true;
+    setup.says(3, Some(&long), 10);
+    assert_eq!(setup.done(), ["acknowledge"]);
     assert!(setup.front.held_bytes() < 1_000, "{}", setup.front.held_bytes());
     setup.event(|front, moment, port| front.home_reached(home(3), moment, port));
     setup.hears(&attached(1, 1_000));
     let done = setup.done();
     assert_eq!(done[0], "attach 1");
     assert!(done[1].starts_with("message 2 of") && done[1].ends_with("1 gone"), "{done:?}");
+}
+
+/// Its digest is that of the hash, which the home has.
+#[test]
+fn a_component_map_goes_as_bytes_unasked() {
+    let mut setup = FrontSetup::attached(1_000);
+    let map = [("otlp".to_owned(), ComponentDetails::default())].into();
+    for (components, bytes) in [(BTreeMap::new(), 0), (map, 13)] {
+        let number = if bytes == 0 { 2 } else { 3 };
+        let available = AvailableComponents { hash: b"h".to_vec(), components };
+        let message = AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: number,
+            available_components: Some(available),
+            ..Default::default()
+        }
+        .encode_to_vec();
+        setup.event(|front, moment, port| {
+            front.agent_message(&AgentScan::parse(&message).unwrap(), moment, port);
+        });
+        assert_eq!(setup.done(), [format!("message {number} of {bytes} bytes, 0 gone")]);
+    }
+}
+
+#[test]
+fn a_renamed_agent_gets_the_replies_that_it_is_owed() {
+    let mut setup = FrontSetup::attached(1_000);
+    setup.says(2, Some("well"), 0);
+    assert!(!setup.front.is_settled());
+    setup.event(|front, moment, port| front.closed(DetachReason::Renamed, moment, port));
+    assert_eq!(setup.done(), ["message 2 of 0 bytes, 0 gone", "acknowledge"]);
+    setup.hears(&ToFront::Confirmed(handle(1), 2));
+    assert_eq!(setup.done(), ["detach, missed: false"]);
+    assert!(setup.front.is_over());
 }
 
 #[test]

@@ -43,6 +43,7 @@ struct HomeEffects {
     done: Vec<String>,
     needs: FieldSet,
     number: u64,
+    is_cloned: bool,
 }
 
 impl<'a> HomePort<'a> for HomeEffects {
@@ -80,6 +81,10 @@ impl<'a> HomePort<'a> for HomeEffects {
         });
     }
 
+    fn is_cloned(&self) -> bool {
+        self.is_cloned
+    }
+
     fn next_number(&mut self) -> u64 {
         self.number += 1;
         self.number
@@ -94,7 +99,8 @@ struct HomeSetup {
 
 impl HomeSetup {
     fn new() -> Self {
-        let effects = HomeEffects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0 };
+        let effects =
+            HomeEffects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0, is_cloned: false };
         Self { home: HomeAttachment::new(UID), now: start(), effects }
     }
 
@@ -142,6 +148,20 @@ impl HomeSetup {
 
 fn at(front: u64, connection: u64) -> ConnectionAt {
     ConnectionAt { front: node(front), connection: ConnectionId(connection) }
+}
+
+/// Both ends of their strife are at one front, which cannot tell which of the two is stale.
+#[test]
+fn of_a_cloned_uid_the_connection_that_is_there_stays() {
+    let mut setup = HomeSetup::attached();
+    setup.effects.is_cloned = true;
+    setup.attaches(at(2, 6), &ATTACH);
+    assert_eq!(setup.done(), ["(2).6: close Cloned"]);
+    setup.says(at(2, 5), 2);
+    assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2"]);
+    setup.effects.is_cloned = false;
+    setup.attaches(at(2, 6), &ATTACH);
+    assert_eq!(setup.done()[0], "(2).5: close Replaced");
 }
 
 #[test]

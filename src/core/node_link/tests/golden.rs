@@ -69,6 +69,7 @@ fn frames_for_a_home_are_golden() {
         (ToHome::Written(HANDLE, 2), golden("06", "02")),
         (ToHome::Detach(HANDLE, detach), golden("07", "01010108")),
         (ToHome::AllHere(ShardId::new(1000).unwrap()), "08e807".to_owned()),
+        (ToHome::WasAlive(HANDLE), golden("09", "")),
     ];
     for (message, expected) in cases {
         let mut frame = Vec::new();

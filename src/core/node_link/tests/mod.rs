@@ -3,6 +3,7 @@
 mod budget;
 mod golden;
 mod random;
+mod to_new_home;
 
 use crate::core::ownership::{Epoch, NodeIncarnation};
 use crate::ident::InstanceUid;

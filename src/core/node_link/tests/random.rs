@@ -73,7 +73,7 @@ impl Dice {
         }
     }
 
-    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 8] {
+    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 9] {
         let handle = self.handle();
         let reasons = [
             DetachReason::Lost,
@@ -97,6 +97,7 @@ impl Dice {
             ToHome::Written(handle, self.count(4)),
             ToHome::Detach(handle, detach),
             ToHome::AllHere(ShardId::new(shard).unwrap()),
+            ToHome::WasAlive(handle),
         ]
     }
 

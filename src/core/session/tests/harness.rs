@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, MessageSource, Moment,
-    NotSent, Note, Opened, PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello,
-    Session, SessionInfo, ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, Memory, MessageSource, Moment,
+    Move, NotSent, Note, Opened, Peer, PermitUse, Policy, Port, Presence, ReportDigests, Route,
+    ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
 };
-use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, ServerId};
+use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, Digester, RawHash, Scratch, report_hash};
 use crate::opamp::field_set::{FieldSet, agent_field};
@@ -203,6 +203,18 @@ impl Gateway {
         request
     }
 
+    /// The agent's front has answered heartbeats, up to this number.
+    pub(in crate::core::session) fn front_answered(&mut self, last: u64) {
+        self.event_if_there(|session, moment, port| {
+            session.at_front().heartbeats_answered(SequenceNum(last), moment, port);
+        });
+    }
+
+    /// The agent's front has lost something.
+    pub(in crate::core::session) fn front_missed(&mut self) {
+        self.event_if_there(|session, moment, port| session.at_front().missed(moment, port));
+    }
+
     /// The content store has had to make room.
     pub(in crate::core::session) fn evict(&mut self, number: u32) {
         self.contents.remove(&number);
@@ -274,6 +286,22 @@ impl Gateway {
         });
     }
 
+    /// The session's shard has moved to this node, which has one link, as new as the other's was.
+    pub(in crate::core::session) fn moves(&mut self, how: Move) {
+        let mut bytes = Vec::new();
+        self.session.take().unwrap().to_record().encode(self.now, &mut bytes);
+        let record = SessionRecord::decode(&bytes, self.now).unwrap();
+        self.session = Some(Session::moved_here(record, how, self.now));
+        self.event(|session, moment, port| session.link_up(moment, port));
+    }
+
+    /// The former home's link has ended, or its goodbye was answered.
+    pub(in crate::core::session) fn former_link_ended(&mut self, home: Peer) {
+        self.event_if_there(|session, moment, port| {
+            session.former_link_ended(home, None, moment, port);
+        });
+    }
+
     /// The process dies and starts again.
     pub(in crate::core::session) fn restart(&mut self) {
         self.session = None;
@@ -289,7 +317,7 @@ impl Port for Gateway {
     fn route(&self) -> Option<Route> {
         let link = LinkId { server: self.link.server, index: 0 };
         let incarnation = Incarnation(self.link.incarnation);
-        let memory = self.link.memory.unwrap_or(incarnation);
+        let memory = Memory::Own(self.link.memory.unwrap_or(incarnation));
         Some(Route { link, incarnation, memory })
     }
 

@@ -1,9 +1,11 @@
 //! Tests of a whole session: its rules one by one, and then everything at once in any order.
 
+mod at_front;
 mod doubt;
 mod harness;
 mod late_replies;
 pub(super) mod message;
+mod moves;
 mod peers;
 mod permits;
 mod presence;

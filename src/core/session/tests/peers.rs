@@ -83,6 +83,16 @@ impl AgentPeer {
         self.send(message::heartbeat);
     }
 
+    /// Sends heartbeats that its front answers. Returns the number of the last one.
+    pub(super) fn heartbeats_answered(&mut self, count: u64) -> Option<u64> {
+        self.connection?;
+        let answered = u32::try_from(count).unwrap();
+        self.next_number += count;
+        self.sent += answered;
+        self.replied += answered;
+        Some(self.next_number - 1)
+    }
+
     pub(super) fn custom(&mut self) {
         let data = self.next_custom;
         self.next_custom += 1;

@@ -17,6 +17,10 @@ enum Event {
     Change(Status),
     Custom,
     Heartbeat,
+    /// As many heartbeats, which the agent's front answers.
+    HeartbeatsAnswered(u64),
+    /// The front says that it has lost something, whether it has or not.
+    Missed,
     Wait(Duration),
     /// The agent reads some of what waits for it.
     AgentReads(usize),
@@ -52,6 +56,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => change.clone().prop_map(Event::Change),
         2 => Just(Event::Custom),
         2 => Just(Event::Heartbeat),
+        2 => (1_u64..4).prop_map(Event::HeartbeatsAnswered),
+        1 => Just(Event::Missed),
         2 => (0_u64..50_000).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
         2 => (0_u64..100).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
         6 => few.clone().prop_map(Event::AgentReads),
@@ -100,11 +106,21 @@ impl World {
             Event::Change(with) if lives => self.agent.change(with),
             Event::Custom if lives => self.agent.custom(),
             Event::Heartbeat if lives => self.agent.heartbeat(),
+            Event::HeartbeatsAnswered(count) if lives => {
+                if let Some(last) = self.agent.heartbeats_answered(count) {
+                    self.gateway.front_answered(last);
+                }
+            }
+            Event::Missed => self.gateway.front_missed(),
             Event::AgentLeaves if self.agent.connection.is_some() && lives => {
                 self.agent.leave();
                 self.leaving = true;
             }
-            Event::Change(_) | Event::Custom | Event::Heartbeat | Event::AgentLeaves => {}
+            Event::Change(_)
+            | Event::Custom
+            | Event::Heartbeat
+            | Event::HeartbeatsAnswered(_)
+            | Event::AgentLeaves => {}
             Event::Wait(time) => {
                 // What the agent gets at all it gets soon.
                 if time > Duration::from_secs(1) {

@@ -104,6 +104,8 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
                 in_a_row: u8::try_from(number % 200).unwrap(),
                 last: some(15),
             },
+            former_home: None,
+            has_own_offer: false,
         },
     }
 }

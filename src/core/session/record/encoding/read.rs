@@ -8,8 +8,8 @@ use crate::core::node_link::FRAME_BYTES_MAX;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
     AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
-    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord,
-    Route, SeldomRecord,
+    Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState,
+    RepliesRecord, Route, SeldomRecord,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
@@ -69,7 +69,7 @@ impl RecordReader<'_> {
         let server = ServerId(self.bytes.small(WHAT)?);
         let index = self.bytes.small(WHAT)?;
         let incarnation = Incarnation(self.bytes.small(WHAT)?);
-        let memory = Incarnation(self.bytes.small(WHAT)?);
+        let memory = Memory::Own(Incarnation(self.bytes.small(WHAT)?));
         Ok(Route { link: LinkId { server, index }, incarnation, memory })
     }
 
@@ -188,6 +188,6 @@ impl RecordReader<'_> {
         };
         let in_a_row = self.bytes.byte(WHAT)?;
         let live_replacements = LiveReplacementsRecord { in_a_row, last: self.some_moment()? };
-        Ok(SeldomRecord { late_reply, live_replacements })
+        Ok(SeldomRecord { late_reply, live_replacements, ..SeldomRecord::default() })
     }
 }

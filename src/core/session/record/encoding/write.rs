@@ -6,8 +6,8 @@ use super::AWAY_MAX;
 use crate::core::codec::{put_bytes, put_varint};
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, FullState, LastSent, LateReply, MailboxRecord, OutstandingRecord, PermitsRecord,
-    Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
+    AnswerDoubt, FullState, LastSent, LateReply, MailboxRecord, Memory, OutstandingRecord,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
 };
 use crate::ident::InstanceUid;
 use crate::opamp::splice::Additions;
@@ -62,7 +62,9 @@ impl RecordWriter<'_> {
         put_varint(u64::from(route.link.server.0), self.out);
         put_varint(u64::from(route.link.index), self.out);
         put_varint(u64::from(route.incarnation.0), self.out);
-        put_varint(u64::from(route.memory.0), self.out);
+        // A memory that rests on a third node's link is none for the reader.
+        let memory = if let Memory::Own(memory) = route.memory { memory.0 } else { 0 };
+        put_varint(u64::from(memory), self.out);
     }
 
     pub(super) fn outstanding(&mut self, record: &OutstandingRecord) {
@@ -156,7 +158,7 @@ impl RecordWriter<'_> {
     }
 
     pub(super) fn seldom(&mut self, record: &SeldomRecord) {
-        let SeldomRecord { late_reply, live_replacements } = *record;
+        let SeldomRecord { late_reply, live_replacements, .. } = *record;
         self.flags([late_reply.is_some()]);
         if let Some(LateReply { route, until }) = late_reply {
             self.route(route);

@@ -1,0 +1,118 @@
+//! The entries for an agent whose connection ends at a front: heartbeats that the front has answered (R9), messages
+//! that are lost between the two (R6), and the session's way to another home.
+
+use super::numbers::NumberStep;
+use super::work::Work;
+use super::{EndReason, Moment, Note, Port, Presence, Session};
+use crate::core::pacing::Permit;
+use crate::ident::SequenceNum;
+use crate::opamp::digest::Digest;
+use crate::opamp::field_set::{FieldSet, agent_field};
+
+/// A session, as far as its agent's front and other homes concern it.
+#[derive(Debug)]
+pub struct AtFront<'a>(&'a mut Session);
+
+impl Session {
+    /// See [`AtFront`].
+    pub const fn at_front(&mut self) -> AtFront<'_> {
+        AtFront(self)
+    }
+}
+
+/// Whether the agent has reported this part with this digest: then the digest stands for it. The digest of the
+/// components is that of their hash: if a server has asked for the components themselves, they must come.
+pub fn has_reported(session: &Session, part: u32, digest: Digest) -> bool {
+    if part == agent_field::AVAILABLE_COMPONENTS {
+        let asked = session.cold.as_ref().is_some_and(|cold| !cold.map.is_closed());
+        if session.replica.lacks_map(asked) {
+            return false;
+        }
+    }
+    session.replica.has(part, digest)
+}
+
+impl AtFront<'_> {
+    /// The agent sent heartbeats, which its front has answered; `last` is the number of the last one. All numbers
+    /// up to it count as heard. The server hears of them as of one heartbeat, by an announcement (R9).
+    ///
+    /// Of an agent that has said nothing else here, its capabilities are unknown: it is asked, and its answer
+    /// introduces it.
+    pub fn heartbeats_answered<P: Port>(
+        self,
+        last: SequenceNum,
+        moment: &Moment<'_>,
+        port: &mut P,
+    ) {
+        if self.0.attendance.has_left() {
+            return;
+        }
+        let step = self.0.numbers.pass_to(last);
+        if step == NumberStep::Again {
+            return;
+        }
+        let mut work = Work::of(self.0, moment, port);
+        work.note_alive();
+        work.ask_if_in_doubt();
+        if step == NumberStep::First {
+            work.session.questions.want();
+        } else {
+            tell_alive(&mut work);
+        }
+        if work.session.attendance.is_connected() {
+            work.flush_offers();
+        }
+        work.finish();
+    }
+
+    /// Something that the agent said is lost on its way here: it is asked for its full state (R6).
+    pub fn missed<P: Port>(self, moment: &Moment<'_>, port: &mut P) {
+        if self.0.attendance.has_left() {
+            return;
+        }
+        self.0.questions.want();
+        port.note(Note::Missed);
+        Work::of(self.0, moment, port).finish();
+    }
+
+    /// What the server has of these parts is in doubt, because an earlier home may have told it something else
+    /// last: it gets them again, with a permit.
+    pub fn tell_again<P: Port>(self, parts: FieldSet, moment: &Moment<'_>, port: &mut P) {
+        if self.0.attendance.has_left() {
+            return;
+        }
+        self.0.replica.tell_again(parts);
+        Work::of(self.0, moment, port).finish();
+    }
+
+    /// Another node has the session from now on. It ends here without a word to the agent or a server.
+    pub fn released<P: Port>(self, port: &mut P) {
+        let unanswered = self.0.outstanding.unanswered_on();
+        if let Some((route, messages)) = unanswered {
+            port.orphaned(route, messages);
+        }
+        self.0.replies.waive();
+        self.0.cold = None;
+        self.0.attendance.enter(Presence::Gone);
+        port.note(Note::Ended(EndReason::Moved));
+        port.over(unanswered);
+    }
+}
+
+/// R9: sends one heartbeat on in the agent's name, if one is due and the server has time for it.
+fn tell_alive<P: Port>(work: &mut Work<'_, P>) {
+    let route = work.route();
+    let mut forwarded = false;
+    if let Some(route) = route
+        && work.heartbeat_goes_on(Some(route))
+    {
+        forwarded = work.permit(route) == Permit::Granted && {
+            work.leave_former_server(route);
+            work.send_announce(route).is_ok()
+        };
+        if !forwarded {
+            work.session.permits.announce_later();
+        }
+    }
+    work.port.note(Note::Heartbeat { forwarded });
+}

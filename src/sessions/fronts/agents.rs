@@ -1,0 +1,108 @@
+//! What agents say on their connections here. Each message is one call of the attachment's entry; the reply comes at
+//! once, or through the outbox.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::FrontSide;
+use super::entry::{FrontEntry, FrontState};
+use crate::clock;
+use crate::core::node_link::{AgentConnection, DetachReason, Handle};
+use crate::core::ownership::shard_of;
+use crate::ident::InstanceUid;
+use crate::opamp::agent::AgentScan;
+use crate::sessions::Rejected;
+use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _};
+use crate::telemetry::events::sessions::SessionRefused;
+use parking_lot::MutexGuard;
+
+impl FrontSide<'_> {
+    /// Makes the attachment of a connection whose agent says its first message under this uid.
+    pub(in crate::sessions) fn open(
+        self,
+        uid: InstanceUid,
+        transport: AgentConnection,
+    ) -> Result<Arc<FrontEntry>, Rejected> {
+        let fronts = &self.joined.fronts;
+        // The bound may be passed by as many as there are threads here at one instant. An agent that has a place
+        // takes no other.
+        if fronts.connected() >= i64::from(self.sessions.params.sessions_max) && !fronts.has(uid) {
+            SessionRefused { uid }.emit();
+            return Err(Rejected::Full);
+        }
+        let handle = fronts.next_handle(uid);
+        let entry = fronts.table.open(handle, |place| FrontEntry::new(handle, transport, place));
+        if self.sessions.stopping.load(Ordering::Relaxed) {
+            entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Stopping);
+        }
+        Ok(entry)
+    }
+
+    /// The agent says something on this connection. A reply that is there at once is appended to `out`.
+    ///
+    /// # Errors
+    /// The agent goes on under a uid that another live agent has, though it was given a fresh one.
+    pub(in crate::sessions) fn says(
+        self,
+        entry: &Arc<FrontEntry>,
+        scan: &AgentScan<'_>,
+        out: Option<&mut Vec<u8>>,
+    ) -> Result<(), Rejected> {
+        let Handle { uid, .. } = entry.handle;
+        let mut state = entry.lock();
+        if let Some(fresh) = state.fresh {
+            return Err(Rejected::Cloned { uid, fresh });
+        }
+        self.catch_up((entry, &mut state));
+        if !scan.is_heartbeat() {
+            state.active = Some(clock::now());
+        }
+        self.call((entry, &mut state), out, |front, moment, port| {
+            front.agent_message(scan, moment, port);
+        });
+        drop(state);
+        self.handle_loopback(uid);
+        Ok(())
+    }
+
+    /// Tells a connection of its shard's present turn, unless it knows. Returns whether it was told.
+    pub(super) fn catch_up(
+        self,
+        (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
+    ) -> bool {
+        let (table, shard) = (&self.joined.fronts.table, shard_of(entry.handle.uid));
+        if table.turn(shard) == state.turn {
+            return false;
+        }
+        let (home, turn) = table.home(shard);
+        (state.turn, state.sent_away) = (turn, false);
+        self.call((entry, state), None, |front, moment, port| match home {
+            Some(home) => front.home_reached(home, moment, port),
+            None => front.home_lost(port),
+        });
+        true
+    }
+
+    /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under this one.
+    pub(in crate::sessions) fn rename(self, entry: &Arc<FrontEntry>, out: &mut Vec<u8>) {
+        let mut state = entry.lock();
+        entry.outbox.take_into(out, &self.joined.fronts.outboxes);
+        state.written.take();
+        let written = state.written.confirm();
+        self.call((entry, &mut state), Some(out), |front, moment, port| {
+            if let Some(written) = written {
+                front.written(written, port);
+            }
+            front.closed(DetachReason::Renamed, moment, port);
+        });
+        drop(state);
+        self.handle_loopback(entry.handle.uid);
+    }
+
+    /// The connection is over.
+    pub(in crate::sessions) fn close(self, entry: &Arc<FrontEntry>, reason: DetachReason) {
+        self.with(entry, None, |front, moment, port| front.closed(reason, moment, port));
+        // What waited is unwritten: the home goes by what it was told of.
+        entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Left);
+    }
+}

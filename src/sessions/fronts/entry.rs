@@ -1,0 +1,105 @@
+//! One agent's connection at its front: the attachment's state, the outbox, and what the shell notes beside them.
+
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::core::attachment::{AgentAbout, FrontAttachment};
+use crate::core::node_link::{AgentConnection, Handle};
+use crate::core::ownership::Home;
+use crate::ident::InstanceUid;
+use crate::sessions::outbox::Outbox;
+
+/// See the module's text. Its lock is held for microseconds.
+#[derive(Debug)]
+pub(in crate::sessions) struct FrontEntry {
+    pub(super) handle: Handle,
+    pub(super) transport: AgentConnection,
+    pub(in crate::sessions) outbox: Outbox,
+    state: Mutex<FrontState>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct FrontState {
+    pub(super) front: FrontAttachment,
+    /// Which turn of its shard it has been told of.
+    pub(super) turn: u32,
+    /// Its home sent it away: it attaches again after a while, also if the map stays as it is.
+    pub(super) sent_away: bool,
+    pub(super) written: WrittenNumbers,
+    /// The deadline that the list of deadlines has of it.
+    pub(super) noted: Option<Instant>,
+    /// When the agent last said more than a heartbeat.
+    pub(super) active: Option<Instant>,
+    /// Another live agent has the uid: the one that this agent was given.
+    pub(super) fresh: Option<InstanceUid>,
+    /// The connection closes because the node drains.
+    pub(super) drains: bool,
+    /// What it adds to the sums of all connections.
+    pub(super) counted: FrontContribution,
+}
+
+/// How far the numbered messages for the agent are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct WrittenNumbers {
+    /// The last one in the outbox.
+    pub(super) queued: u64,
+    /// The last one that the connection's task has taken.
+    pub(super) taken: u64,
+    /// The last one of which the home was told.
+    pub(super) told: u64,
+}
+
+impl WrittenNumbers {
+    /// The task has taken all that was in the outbox.
+    pub(super) const fn take(&mut self) {
+        self.taken = self.queued;
+    }
+
+    /// What the task took is written. The number to tell, if it is new.
+    pub(super) fn confirm(&mut self) -> Option<u64> {
+        let is_new = self.taken > self.told;
+        self.told = self.taken;
+        is_new.then_some(self.taken)
+    }
+}
+
+/// What one connection adds to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FrontContribution {
+    pub(super) is_open: bool,
+    pub(super) held_bytes: usize,
+}
+
+impl FrontEntry {
+    /// For a connection whose agent says its first message now. `home`: of its shard, in this turn.
+    pub(super) fn new(
+        handle: Handle,
+        transport: AgentConnection,
+        (home, turn): (Option<Home>, u32),
+    ) -> Self {
+        // Agents are not authenticated, and the kind of their client is not told from the first request's head yet.
+        let about = AgentAbout { transport, client: 0, identity: Box::default() };
+        let state = FrontState {
+            front: FrontAttachment::new(handle, about, home),
+            turn,
+            sent_away: false,
+            written: WrittenNumbers::default(),
+            noted: None,
+            active: None,
+            fresh: None,
+            drains: false,
+            counted: FrontContribution::default(),
+        };
+        Self { handle, transport, outbox: Outbox::default(), state: Mutex::new(state) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, FrontState> {
+        self.state.lock()
+    }
+
+    pub(super) fn is_request(&self) -> bool {
+        self.transport == AgentConnection::PlainHttp
+    }
+}

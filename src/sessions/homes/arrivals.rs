@@ -1,0 +1,301 @@
+//! Sessions that come from a shard's former home. They wait, out of the table, until the map gives the shard to this
+//! node; then they go on where they stopped. Their agents' fronts have yet to attach here.
+//!
+//! ```text
+//!              a frame, or "receive"            all are here, and "receive"       install
+//!   (none) ──────────────────────────► coming ─────────────────────────────► complete ───► in the table
+//!      ▲                                  │ a later attempt: from the beginning      │
+//!      └──────────── discard ─────────────┴──────────────────────────────────────────┘
+//! ```
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::HomeSide;
+use super::far::{FarConnection, FarHome};
+use super::shards::ShardStage;
+use crate::clock;
+use crate::core::attachment::{HomeAttachment, HomeRecord};
+use crate::core::codec::Undecodable;
+use crate::core::node_link::{ContentName, MovingSession, ToNewHome};
+use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
+use crate::core::server::Keying;
+use crate::core::session::{Move, Peer, Presence, Session, SessionRecord};
+use crate::ident::InstanceUid;
+use crate::opamp::field_set::FieldSet;
+use crate::sessions::contents::Contents;
+use crate::telemetry::events::homes::ArrivalVoid;
+
+/// Bytes of all sessions that wait to be installed. An attempt that would take more is void: the shard stays where it
+/// is.
+const BYTES_MAX: usize = 512 << 20;
+/// What a session costs beside its bytes. An estimate.
+const SESSION_BYTES: usize = 1 << 10;
+
+/// See the module's text. At most one attempt of each shard.
+#[derive(Debug, Default)]
+pub(in crate::sessions) struct Arrivals(Mutex<AllArrivals>);
+
+#[derive(Debug, Default)]
+struct AllArrivals {
+    shards: HashMap<ShardId, ComingSessions>,
+    bytes: usize,
+}
+
+/// The sessions of one shard, in one attempt.
+#[derive(Debug)]
+struct ComingSessions {
+    from: NodeIncarnation,
+    attempt: MoveNumber,
+    /// The map may give this node the shard.
+    is_wanted: bool,
+    /// It took too much room.
+    is_void: bool,
+    sessions: Vec<ArrivedSession>,
+    /// The agents that were named, also agents whose sessions have ended.
+    named: HashSet<InstanceUid>,
+    contents: HashMap<ContentName, Box<[u8]>>,
+    expected: Option<u64>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct ArrivedSession {
+    record: SessionRecord,
+    attachment: HomeRecord,
+    tell_again: FieldSet,
+    contents: Vec<(u32, ContentName)>,
+}
+
+impl ComingSessions {
+    fn new(from: NodeIncarnation, attempt: MoveNumber, is_wanted: bool) -> Self {
+        Self {
+            from,
+            attempt,
+            is_wanted,
+            is_void: false,
+            sessions: Vec::new(),
+            named: HashSet::new(),
+            contents: HashMap::new(),
+            expected: None,
+            bytes: 0,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_wanted && !self.is_void && self.expected == Some(self.named.len() as u64)
+    }
+
+    /// Takes a frame. Returns how many bytes it adds.
+    fn take(&mut self, message: &ToNewHome<'_>, now: Instant) -> Result<usize, Undecodable> {
+        let before = self.bytes;
+        match message {
+            ToNewHome::Session(_, uid, session) => {
+                if self.named.insert(*uid)
+                    && let Some(session) = session
+                {
+                    self.sessions.push(ArrivedSession::read(session, now)?);
+                    self.bytes += SESSION_BYTES + session.session.len() + session.attachment.len();
+                }
+            }
+            ToNewHome::Content(_, _, content) => {
+                if self.contents.insert(content.name, content.bytes.into()).is_none() {
+                    self.bytes += content.bytes.len();
+                }
+            }
+            ToNewHome::End(_, _, count) => self.expected = Some(*count),
+        }
+        Ok(self.bytes - before)
+    }
+}
+
+impl ArrivedSession {
+    fn read(session: &MovingSession<'_>, now: Instant) -> Result<Self, Undecodable> {
+        Ok(Self {
+            record: SessionRecord::decode(session.session, now)?,
+            attachment: HomeRecord::decode(session.attachment)?,
+            tell_again: session.tell_again,
+            contents: session.contents.iter().collect(),
+        })
+    }
+}
+
+impl AllArrivals {
+    fn remove(&mut self, shard: ShardId) -> Option<ComingSessions> {
+        let arrival = self.shards.remove(&shard)?;
+        self.bytes -= arrival.bytes;
+        Some(arrival)
+    }
+
+    /// The arrival that a frame belongs to. `None`: it is of an earlier attempt, or of another node than is wanted.
+    fn of_frame(
+        &mut self,
+        shard: ShardId,
+        from: NodeIncarnation,
+        attempt: MoveNumber,
+    ) -> Option<&mut ComingSessions> {
+        let known = self.shards.get(&shard).map(|it| (it.from, it.attempt, it.is_wanted));
+        match known {
+            Some((node, _, true)) if node != from => return None,
+            Some((node, known, _)) if node == from && attempt < known => return None,
+            Some((node, known, is_wanted)) if node != from || attempt > known => {
+                self.remove(shard);
+                self.shards
+                    .insert(shard, ComingSessions::new(from, attempt, is_wanted && node == from));
+            }
+            Some(_) => {}
+            None => {
+                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
+            }
+        }
+        self.shards.get_mut(&shard)
+    }
+}
+
+impl Arrivals {
+    /// The sessions of this shard come from that node. Some may be here already.
+    pub(in crate::sessions) fn receive(&self, shard: ShardId, from: NodeIncarnation) {
+        let all = &mut *self.0.lock();
+        if all.shards.get(&shard).is_some_and(|arrival| arrival.from != from) {
+            all.remove(shard);
+        }
+        let none = || ComingSessions::new(from, MoveNumber(0), true);
+        all.shards.entry(shard).or_insert_with(none).is_wanted = true;
+    }
+
+    /// Whether all sessions of a shard are here.
+    pub(in crate::sessions) fn has_received(&self, shard: ShardId) -> bool {
+        let all = self.0.lock();
+        all.shards.get(&shard).is_some_and(ComingSessions::is_complete)
+    }
+
+    /// The sessions that have come are void.
+    pub(in crate::sessions) fn discard(&self, shard: ShardId) {
+        self.0.lock().remove(shard);
+    }
+
+    fn take(&self, shard: ShardId) -> Option<ComingSessions> {
+        self.0.lock().remove(shard)
+    }
+}
+
+impl HomeSide<'_> {
+    /// A node that hands a shard over says something. Returns the shard if all its sessions are here with this.
+    pub(in crate::sessions) fn take_session(
+        self,
+        from: NodeIncarnation,
+        message: &ToNewHome<'_>,
+    ) -> Result<Option<ShardId>, Undecodable> {
+        let (shard, attempt) = match message {
+            ToNewHome::Session(attempt, uid, _) => (shard_of(*uid), *attempt),
+            ToNewHome::Content(attempt, shard, _) | ToNewHome::End(attempt, shard, _) => {
+                (*shard, *attempt)
+            }
+        };
+        if self.joined.homes.shards.stage(shard) != ShardStage::NotHeld {
+            return Ok(None);
+        }
+        let all = &mut *self.joined.homes.arrivals.0.lock();
+        let free = BYTES_MAX.saturating_sub(all.bytes);
+        let Some(arrival) = all.of_frame(shard, from, attempt) else { return Ok(None) };
+        if arrival.is_void {
+            return Ok(None);
+        }
+        let added = arrival.take(message, clock::now())?;
+        if added > free {
+            ArrivalVoid { shard }.emit();
+            let void = ComingSessions {
+                is_void: true,
+                ..ComingSessions::new(from, attempt, arrival.is_wanted)
+            };
+            let former = std::mem::replace(arrival, void);
+            all.bytes -= former.bytes - added;
+            return Ok(None);
+        }
+        let is_complete = arrival.is_complete();
+        all.bytes += added;
+        Ok(is_complete.then_some(shard))
+    }
+
+    /// Puts the sessions of a shard into the table, before the shard is held. Returns their agents; `None`: they are
+    /// not all here.
+    pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
+        let arrival = self.joined.homes.arrivals.take(shard)?;
+        if !arrival.is_complete() {
+            return None;
+        }
+        let ComingSessions { sessions, contents, from, .. } = arrival;
+        let agents: Vec<InstanceUid> = sessions.iter().map(|it| it.record.uid).collect();
+        sessions.into_iter().for_each(|session| self.seat(session, &contents, from));
+        Some(agents)
+    }
+
+    fn seat(
+        self,
+        arrived: ArrivedSession,
+        contents: &HashMap<ContentName, Box<[u8]>>,
+        from: NodeIncarnation,
+    ) {
+        let ArrivedSession { mut record, attachment, tell_again, contents: names } = arrived;
+        let (uid, now) = (record.uid, clock::now());
+        // Without a place for it the agent is a new one here, once there is a place.
+        let Ok(entry) = self.sessions.find_or_open(uid) else { return };
+        let home = HomeAttachment::from_record(uid, attachment, now);
+        let connection = name_connection(self, &mut record, &home, now);
+        let mut locked = entry.lock(&self.sessions.counters);
+        let mut stored = Contents::default();
+        for (part, name) in names {
+            // What is missing counts as evicted: the agent is asked when it is wanted.
+            if let (Some(bytes), Some(digest)) = (contents.get(&name), record.digest_of(part)) {
+                stored.restore(&self.sessions.store, part, digest, bytes);
+            }
+        }
+        let front = home.front();
+        let mut far = FarHome::new(home);
+        far.connection = connection;
+        far.cut = front.map(|front| AbsenceBegan { at: now, lost_with: Some(front) });
+        far.tell_again = super::calls::tell_again_later(tell_again, now);
+        self.sessions.counters.outbox_changed(0, far.unwritten_bytes());
+        locked.contents = stored;
+        locked.far = Some(Box::new(far));
+        let keying =
+            record.server().map_or(Keying::Link, |server| self.sessions.uplink.keying(server));
+        let from = Move { from: Peer::of(from), is_linked: true, keying };
+        locked.session = Session::moved_here(record, from, now);
+        // What the list of deadlines has of it is looked up in the next sweep.
+        locked.noted = Some(now);
+        self.sessions.deadlines.push(now, uid);
+        self.note_far_deadline(&mut locked);
+    }
+}
+
+/// The session's connection gets a name of this node's, if it has one. Replies that are owed are its front's: it
+/// gives them when the home changes.
+fn name_connection(
+    side: HomeSide<'_>,
+    record: &mut SessionRecord,
+    home: &HomeAttachment,
+    now: Instant,
+) -> FarConnection {
+    record.replies.owed = 0;
+    record.replies.due = None;
+    match record.presence {
+        Presence::Connected { .. } if home.is_attached() => {
+            let connection = side.joined.homes.next_connection();
+            record.presence = Presence::Connected { connection };
+            FarConnection::Socket(connection)
+        }
+        Presence::Connected { .. } => {
+            let until = now + side.sessions.policy.grace_period;
+            record.presence = Presence::Absent { until };
+            FarConnection::None
+        }
+        Presence::Polling { heard, .. } => {
+            record.presence = Presence::Polling { heard, waits: false };
+            FarConnection::Request(record.replies.request)
+        }
+        Presence::Absent { .. } | Presence::Disconnecting | Presence::Gone => FarConnection::None,
+    }
+}

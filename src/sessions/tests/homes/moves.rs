@@ -1,0 +1,232 @@
+//! Shards that are frozen, leave and come.
+
+use super::*;
+
+#[test]
+fn a_shard_that_is_frozen_or_gone_takes_nothing_and_says_nothing() {
+    let home = HomeBench::new();
+    let mut front = settled(&home, 1, (2, 5));
+    let shard = shard_of(uid(1));
+    front.message(1, &changed(1));
+    assert!(!home.fleet().is_settled(shard));
+    home.fleet().freeze(shard);
+    home.bench.says(1, &ServerToAgent::default());
+    assert_eq!(front.hears(), [Heard::Answer(ack(1))], "answers are taken");
+    assert!(home.fleet().is_settled(shard));
+    home.bench.sent();
+    assert_eq!(front.message(2, &changed(2)), [Heard::NotMine]);
+    assert_eq!(front.attaches_again(), [Heard::NotMine]);
+    home.bench.relink();
+    assert_eq!(home.told(), []);
+    home.fleet().unfreeze(shard);
+    let told = home.told();
+    assert!(told.len() == 1, "the agent is introduced to the new incarnation: {told:?}");
+    let heard = front.attaches_again();
+    assert!(matches!(heard[..], [Heard::Attached(_)]), "{heard:?}");
+    home.fleet().release(shard);
+    home.bench.assert_empty();
+    assert_eq!((front.hears(), home.told()), (vec![], vec![]), "it goes without a word");
+    assert_eq!(front.attaches_again(), [Heard::NotMine]);
+}
+
+use crate::core::node_link::ToNewHome;
+use crate::core::ownership::MoveNumber;
+
+/// The node that takes the shard, as the former home calls it.
+const NEW_HOME: u64 = 9;
+
+fn shard() -> ShardId {
+    shard_of(uid(1))
+}
+
+/// The former home has written the sessions of agent 1's shard; what it sends.
+fn records(from: &HomeBench, attempt: u64) -> Vec<Vec<u8>> {
+    let fleet = from.fleet();
+    fleet.freeze(shard());
+    let agents = fleet.agents_of(shard());
+    for uid in &agents {
+        assert!(fleet.send_session(*uid, node(NEW_HOME), MoveNumber(attempt)) > 0);
+    }
+    fleet.end_sessions(shard(), node(NEW_HOME), (MoveNumber(attempt), agents.len()));
+    from.ways.take(|to, _| to == node(NEW_HOME))
+}
+
+/// A node that does not hold the shard, and waits for its sessions.
+fn receiver() -> HomeBench {
+    let home = HomeBench::new();
+    home.fleet().release(shard());
+    home.fleet().receive(shard(), node(1));
+    home
+}
+
+fn takes(home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
+    let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(1), frame).unwrap();
+    frames.iter().fold(None, take)
+}
+
+/// Both homes say the same of the agent, but for what the change of nodes changes.
+#[test]
+fn a_session_goes_on_at_its_new_home() {
+    let old = HomeBench::new();
+    let mut front = settled(&old, 1, (2, 5));
+    front.heartbeats(3);
+    old.bench.says(1, &offer(b"a"));
+    assert_eq!(front.hears().len(), 1);
+    let new = receiver();
+    let frames = records(&old, 1);
+    assert_eq!(takes(&new, &frames), Some(shard()));
+    assert!(new.fleet().has_received(shard()));
+    assert_eq!(new.sessions(), (0, 0), "the map has yet to give it the shard");
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    old.fleet().release(shard());
+    old.bench.assert_empty();
+    assert_eq!(new.sessions(), (1, 0));
+    let (before, after) = (3, new.info(1));
+    assert_eq!((after.agent_number, after.full_state), (Some(before), FullState::Reported));
+    assert!(new.bench.sessions.counters.agent_bytes() > 0, "the offer that may be unwritten");
+    // Its front attaches under its old name, and gets what it may have missed.
+    front.home = &new;
+    let heard = front.attaches_again();
+    let [Heard::Attached(attached), Heard::Push(repeated)] = &heard[..] else {
+        panic!("{heard:?}")
+    };
+    assert_eq!((attached.id, attached.epoch, attached.had), (front.resumes.unwrap(), 4, 1));
+    assert_eq!(repeated, &to(1, offer(b"a")));
+    front.says(&ToHome::Written(front.handle(), 2));
+    // A server that knows agents by their uids hears nothing of the move, and gets what it asks for from the store.
+    assert_eq!(new.told(), []);
+    new.bench.says(1, &ask());
+    let told = new.told();
+    assert!(told.len() == 1 && told[0].agent_description.is_some() && told[0].health.is_some());
+    new.bench.says(1, &ServerToAgent::default());
+    // What the agent reports next is compared with what it has reported there.
+    front.carries = FieldSet::EMPTY;
+    assert_eq!(front.message(4, &state()), [Heard::Answer(ack(1))]);
+    assert_eq!(new.bench.sent(), []);
+}
+
+#[test]
+fn absent_agents_move_with_their_deadline_and_their_offers() {
+    let old = HomeBench::new();
+    settled(&old, 1, (2, 5)).detaches(DetachReason::Lost, false);
+    old.bench.says(1, &offer(b"a"));
+    let new = receiver();
+    takes(&new, &records(&old, 1));
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert_eq!(new.sessions(), (0, 1));
+    let mut front = Front::new(&new, 1, (3, 1));
+    let heard = front.attaches(1, &changed(1));
+    assert!(heard.contains(&Heard::Push(to(1, offer(b"a")))), "{heard:?}");
+    // Another one stays away, and its server is told.
+    let old = HomeBench::new();
+    settled(&old, 1, (2, 5)).detaches(DetachReason::Lost, false);
+    let new = receiver();
+    takes(&new, &records(&old, 1));
+    new.fleet().install(shard(), epoch(4), true);
+    new.told();
+    new.bench.sessions.sweep(clock::now());
+    new.bench.sessions.sweep(clock::now() + Duration::from_secs(59));
+    assert_eq!(new.told(), []);
+    new.bench.sessions.sweep(clock::now() + Duration::from_secs(61));
+    assert!(new.told()[0].agent_disconnect.is_some());
+}
+
+#[test]
+fn a_content_goes_once_and_in_whatever_order() {
+    let old = HomeBench::new();
+    let _one = settled(&old, 1, (2, 5));
+    let other = (2..=255).find(|n| shard_of(uid(*n)) == shard());
+    let Some(other) = other else { return assert!(records(&old, 1).len() > 2) };
+    let _other = settled(&old, other, (2, 6));
+    let mut frames = records(&old, 1);
+    let contents = frames
+        .iter()
+        .filter(|frame| matches!(ToNewHome::decode(frame), Ok(ToNewHome::Content(..))));
+    assert_eq!((contents.count(), frames.len()), (2, 5));
+    frames.reverse();
+    let new = receiver();
+    assert_eq!(takes(&new, &frames), Some(shard()));
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert_eq!(new.sessions(), (2, 0));
+}
+
+#[test]
+fn only_the_sessions_of_the_latest_attempt_count() {
+    let old = HomeBench::new();
+    let mut front = settled(&old, 1, (2, 5));
+    let first = records(&old, 1);
+    // The shard stays after all, and the agent says more.
+    old.fleet().unfreeze(shard());
+    front.message(1, &changed(7));
+    old.bench.says(1, &ServerToAgent::default());
+    let second = records(&old, 2);
+    let new = receiver();
+    takes(&new, &first);
+    assert!(new.fleet().has_received(shard()));
+    takes(&new, &second[..1]);
+    assert!(!new.fleet().has_received(shard()), "a later one has begun");
+    takes(&new, &first);
+    assert!(!new.fleet().has_received(shard()));
+    assert_eq!(takes(&new, &second[1..]), Some(shard()));
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert_eq!(new.info(1).agent_number, Some(1));
+}
+
+#[test]
+fn what_is_not_all_here_does_not_count() {
+    let old = HomeBench::new();
+    let _front = settled(&old, 1, (2, 5));
+    let frames = records(&old, 1);
+    let new = receiver();
+    takes(&new, &frames[..frames.len() - 1]);
+    assert!(!new.fleet().install(shard(), epoch(4), true));
+    assert_eq!(new.sessions(), (0, 0));
+    let new = receiver();
+    takes(&new, &frames);
+    new.fleet().discard(shard());
+    assert!(!new.fleet().install(shard(), epoch(4), true));
+    // Nothing is taken from another node than the one that hands the shard over, or for a shard that is held.
+    let new = HomeBench::new();
+    new.fleet().release(shard());
+    new.fleet().receive(shard(), node(3));
+    assert_eq!(takes(&new, &frames), None);
+    assert_eq!(takes(&old, &frames), None);
+}
+
+#[test]
+fn what_servers_say_while_records_are_under_way_waits() {
+    let home = HomeBench::new();
+    let front = settled(&home, 1, (2, 5));
+    records(&home, 1);
+    home.bench.says(1, &offer(b"a"));
+    assert_eq!(front.hears(), []);
+    home.fleet().unfreeze(shard());
+    assert_eq!(front.hears(), [Heard::Push(to(1, offer(b"a")))]);
+}
+
+/// A, B, A within moments: nothing is lost, and nothing comes twice.
+#[test]
+fn a_shard_that_goes_and_comes_back() {
+    let one = HomeBench::new();
+    let mut front = settled(&one, 1, (2, 5));
+    let two = receiver();
+    takes(&two, &records(&one, 1));
+    assert!(two.fleet().install(shard(), epoch(4), true));
+    one.fleet().release(shard());
+    front.home = &two;
+    front.attaches_again();
+    assert_eq!(front.message(1, &changed(1)), [Heard::Confirmed(2)]);
+    two.bench.says(1, &offer(b"a"));
+    one.fleet().receive(shard(), node(1));
+    takes(&one, &records(&two, 1));
+    assert!(one.fleet().install(shard(), epoch(5), true));
+    two.fleet().release(shard());
+    two.bench.assert_empty();
+    front.home = &one;
+    let heard = front.attaches_again();
+    let attached = |heard: &Heard| matches!(heard, Heard::Attached(it) if it.had == 2);
+    assert!(heard.iter().any(attached) && heard.len() == 2, "{heard:?}");
+    assert_eq!(one.info(1).agent_number, Some(1));
+    assert_eq!(front.message(2, &changed(1)).len(), 1);
+    assert_eq!(one.info(1).full_state, FullState::Reported);
+}
