@@ -164,6 +164,8 @@ fn values_out_of_bounds_name_the_bounds() {
         ("sessions.volatile = [\"helth.status\"]", "sessions.volatile: `helth.status`: `helth` is"),
         ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),
         ("log.level = \"seawall=loud\"", "log.level: "),
+        ("log.level = \"inof\"", "log.level: \"inof\" is no level: error, warn, info,"),
+        ("ownership.rebalance = \"yes\"", "must be one of \"off\", \"on\", not \"yes\""),
         ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),
         ("upstream.pace_min = 0", "upstream.pace_min: must be 1 to 10000000, not 0"),
         ("admission.park_ttl = \"45s\"", "admission.park_ttl: must be 1s to 44s, not 45s"),
@@ -181,6 +183,7 @@ fn values_out_of_bounds_name_the_bounds() {
 fn keys_that_contradict_each_other_are_named() {
     for (text, expected) in [
         ("upstream.backoff_initial = \"31s\"", "upstream.backoff_max: "),
+        ("admission.retry_min = \"11m\"", "admission.retry_max: is less than retry_min (11m)"),
         ("upstream.pace_min = 300000", "upstream.pace_max: is less than upstream.pace_min"),
         ("edge.buffered_bytes_max = \"1MiB\"", "edge.buffered_bytes_max: "),
         ("sessions.outbox_bytes_max = \"1GiB\"", "sessions.outbox_total_bytes_max: "),

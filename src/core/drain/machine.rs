@@ -61,6 +61,12 @@ impl Drain {
         self.phase
     }
 
+    /// The other nodes of the fleet are good for this many admissions a second. Half of it is the automatic rate, from
+    /// the moment on when closing begins.
+    pub fn others_admit(&mut self, rate: NonZeroU32) {
+        self.terms = self.terms.after_others(rate);
+    }
+
     /// Begins it. Asked for once more, it goes on as it was.
     pub fn begin(&mut self, now: Instant) {
         if self.phase == DrainPhase::Serving {

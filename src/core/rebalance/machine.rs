@@ -5,21 +5,24 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::core::drain::{AgentDrain, Candidate, DrainLine, DrainPace};
+use crate::core::ownership::Figures;
 use crate::ident::InstanceUid;
 
 /// How soon something is looked at again that changes by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How soon to list the connected agents again.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a node has to be beyond the tolerance before it sheds by itself.
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long a node whose agents came back leaves it at that, unless it is ordered.
 const REST: Duration = Duration::from_secs(600);
 /// By then an agent that was shed is connected again, and counted where it is.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
-/// So many agents that were shed are judged by.
+/// The last agents that were shed, by which it is judged where they go.
 const JUDGED: usize = 100;
 /// At most this many agents are watched for where they go; those beyond are shed unwatched.
 const WATCHED_MAX: usize = 1_024;
-/// Shed from this part of the share on, in percent, ...
+/// More than this part of the share is too much, in percent, ...
 const TOLERANCE_PERCENT: u64 = 110;
 /// ... and at least this many connections beyond it.
 const BEYOND_MIN: u64 = 10;
@@ -46,11 +49,47 @@ pub struct FleetConnections {
     pub waiting: u64,
     /// Admissions a second that the others are good for; 0: unknown.
     pub admit: u32,
+    /// The other nodes that have more than is tolerated, too.
+    pub beyond: u32,
 }
 
 impl FleetConnections {
-    /// This node's share of all connections; `moving` are on their way.
-    const fn share(self, moving: u64) -> u64 {
+    /// Of a node with this many agents, of which others say this of themselves. `rate`: what the operator has set for
+    /// all together; empty: each follows its machine.
+    pub fn of(here: u64, waiting: u64, others: &[Figures], rate: Option<NonZeroU32>) -> Self {
+        let sum = |of: fn(&Figures) -> u32| others.iter().map(|figures| u64::from(of(figures))).sum();
+        let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let admit = match rate {
+            // Together they may take all of it.
+            Some(rate) if !others.is_empty() => rate.get(),
+            _ => number(sum(|figures| figures.rate)),
+        };
+        let mut fleet = Self {
+            here,
+            elsewhere: sum(|figures| figures.connected),
+            others: number(others.len() as u64),
+            waiting: waiting + sum(|figures| figures.waiting),
+            admit,
+            beyond: 0,
+        };
+        let is_beyond = |figures: &&Figures| fleet.tolerates_less_than(figures.connected.into());
+        fleet.beyond = number(others.iter().filter(is_beyond).count() as u64);
+        fleet
+    }
+
+    /// Whether a node with this many connections has more than is tolerated.
+    const fn tolerates_less_than(self, connections: u64) -> bool {
+        let share = self.share();
+        connections * 100 > share * TOLERANCE_PERCENT && connections >= share + BEYOND_MIN
+    }
+
+    /// This node's share of all connections.
+    pub const fn share(self) -> u64 {
+        self.share_with(0)
+    }
+
+    /// The same, if this many are on their way.
+    const fn share_with(self, moving: u64) -> u64 {
         (self.here + self.elsewhere + moving).div_ceil(self.others as u64 + 1)
     }
 }
@@ -113,6 +152,7 @@ pub struct Rebalance {
     judged: VecDeque<bool>,
     shed: u64,
     end: Option<RebalanceEnd>,
+    census_at: Option<Instant>,
     /// Since when this node has more than is tolerated.
     beyond_since: Option<Instant>,
     rests_until: Option<Instant>,
@@ -133,6 +173,7 @@ impl Rebalance {
             judged: VecDeque::new(),
             shed: 0,
             end: None,
+            census_at: None,
             beyond_since: None,
             rests_until: None,
         }
@@ -186,7 +227,7 @@ impl Rebalance {
         if fleet.waiting >= u64::from(self.rate.get()) {
             return RebalanceStep::Wait(now + LOOK_AGAIN);
         }
-        if fleet.here <= fleet.share(self.moving(now)) {
+        if fleet.here <= fleet.share_with(self.moving(now)) {
             // Where the last of them went is still to be seen.
             return RebalanceStep::Wait(now + LOOK_AGAIN);
         }
@@ -195,6 +236,12 @@ impl Rebalance {
 
     fn close_next(&mut self, now: Instant) -> RebalanceStep {
         if self.line.is_empty() {
+            // Connections of plain HTTP are counted, and cannot be listed.
+            let at = *self.census_at.get_or_insert(now);
+            if now < at {
+                return RebalanceStep::Wait(at);
+            }
+            self.census_at = Some(now + CENSUS_INTERVAL);
             return RebalanceStep::Census;
         }
         let soon = now + LOOK_AGAIN;
@@ -242,7 +289,7 @@ impl Rebalance {
     }
 
     fn begins_by_itself(&mut self, fleet: FleetConnections, now: Instant) -> bool {
-        if !self.terms.by_itself || fleet.others == 0 || !is_beyond(fleet) || fleet.waiting > 0 {
+        if !self.terms.by_itself || fleet.others == 0 || !fleet.tolerates_less_than(fleet.here) || fleet.waiting > 0 {
             self.beyond_since = None;
             return false;
         }
@@ -254,8 +301,8 @@ impl Rebalance {
     fn ends(&self, fleet: FleetConnections, now: Instant) -> Option<RebalanceEnd> {
         let came_back = self.judged.iter().filter(|back| **back).count();
         // A node that has just begun has to be beyond what is tolerated; then it goes on down to its share.
-        let balanced =
-            fleet.here <= fleet.share(self.moving(now)) || (self.shed == 0 && !is_beyond(fleet));
+        let balanced = fleet.here <= fleet.share_with(self.moving(now))
+            || (self.shed == 0 && !fleet.tolerates_less_than(fleet.here));
         if self.stop {
             Some(RebalanceEnd::Stopped)
         } else if fleet.others == 0 {
@@ -268,9 +315,12 @@ impl Rebalance {
     }
 
     fn set_rate(&mut self, fleet: FleetConnections) {
-        let half = NonZeroU32::new(fleet.admit / 2).unwrap_or(NonZeroU32::MIN);
-        let rate = self.terms.rate.unwrap_or(half);
-        if rate != self.rate {
+        // Nodes that shed at the same time share it.
+        let half = fleet.admit / 2 / (fleet.beyond + 1);
+        let rate = self.terms.rate.or(NonZeroU32::new(half)).unwrap_or(NonZeroU32::MIN);
+        let (before, after) = (u64::from(self.rate.get()), u64::from(rate.get()));
+        // Small changes are left out: a pace that begins anew allows a little more in that second.
+        if before.abs_diff(after) * 10 > before {
             self.rate = rate;
             self.pace = DrainPace::new(rate);
         }
@@ -278,12 +328,8 @@ impl Rebalance {
 
     /// Agents that were shed a moment ago, and are counted nowhere.
     fn moving(&self, now: Instant) -> u64 {
-        self.watched.iter().filter(|(at, _)| now < *at + BACK_WITHIN).count() as u64
+        let back = self.watched.partition_point(|(at, _)| now >= *at + BACK_WITHIN);
+        (self.watched.len() - back) as u64
     }
 }
 
-/// Whether this node has more connections than is tolerated.
-const fn is_beyond(fleet: FleetConnections) -> bool {
-    let share = fleet.share(0);
-    fleet.here * 100 > share * TOLERANCE_PERCENT && fleet.here >= share + BEYOND_MIN
-}

@@ -10,7 +10,7 @@
 //!       or it was told to stop, or is alone
 //! ```
 //!
-//! The share is that of all connections divided by the nodes. A node sheds if it has 110 % of it or more, and stops
+//! The share is that of all connections divided by the nodes. A node sheds if it has more than 110 % of it, and stops
 //! when it has its share: agents settled first and in random order, as in a drain, at a rate, and only while no agents
 //! wait for admission anywhere.
 //!

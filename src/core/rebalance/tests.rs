@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::core::drain::{AgentDrain, Candidate};
+use crate::core::ownership::Figures;
 use crate::ident::InstanceUid;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,6 +57,7 @@ impl FleetBench {
             others: self.others,
             waiting: self.waiting,
             admit: 400,
+            beyond: 0,
         }
     }
 
@@ -140,6 +142,29 @@ fn without_a_set_rate_it_is_half_of_what_the_others_admit() {
 }
 
 #[test]
+fn nodes_that_shed_at_the_same_time_share_the_rate() {
+    let figures = |connected, rate| Figures { connected, rate, waiting: 3, ..Figures::default() };
+    let others = [figures(200, 100), figures(10, 300), figures(10, 0)];
+    let fleet = FleetConnections::of(180, 5, &others, NonZeroU32::new(4_000));
+    let expected = FleetConnections {
+        here: 180,
+        elsewhere: 220,
+        others: 3,
+        waiting: 14,
+        admit: 4_000,
+        beyond: 1,
+    };
+    assert_eq!((fleet, fleet.share()), (expected, 100));
+    let mut rebalance = Rebalance::new(RebalanceTerms::default());
+    rebalance.begin();
+    rebalance.next(fleet, crate::clock::now());
+    assert_eq!(rebalance.status().rate, 1_000);
+    let automatic = FleetConnections::of(180, 5, &others, None);
+    assert_eq!(automatic.admit, 400);
+    assert_eq!(FleetConnections::of(180, 5, &[], NonZeroU32::new(4_000)).admit, 0);
+}
+
+#[test]
 fn it_stops_when_more_than_half_of_the_last_hundred_came_back() {
     let mut bench = FleetBench::new(2_000, 0, 1, at_rate(100));
     bench.percent_here = 80;
@@ -212,8 +237,8 @@ fn by_itself_it_begins_after_a_while_and_rests_if_its_agents_came_back() {
     bench.pass(SECOND * 120);
     assert_eq!(bench.ends, [RebalanceEnd::CameBack]);
     let before = bench.closed.len();
-    bench.pass(SECOND * 500);
+    bench.pass(SECOND * 400);
     assert_eq!(bench.closed.len(), before);
-    bench.pass(SECOND * 300);
+    bench.pass(SECOND * 400);
     assert!(bench.closed.len() > before, "it tries again");
 }
