@@ -57,7 +57,8 @@ impl FleetConnections {
     /// Of a node with this many agents, of which others say this of themselves. `rate`: what the operator has set for
     /// all together; empty: each follows its machine.
     pub fn of(here: u64, waiting: u64, others: &[Figures], rate: Option<NonZeroU32>) -> Self {
-        let sum = |of: fn(&Figures) -> u32| others.iter().map(|figures| u64::from(of(figures))).sum();
+        let each = |of: fn(&Figures) -> u32| others.iter().map(move |figures| u64::from(of(figures)));
+        let sum = |of| each(of).sum::<u64>();
         let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let admit = match rate {
             // Together they may take all of it.
