@@ -57,7 +57,8 @@ impl FleetConnections {
     /// Of a node with this many agents, of which others say this of themselves. `rate`: what the operator has set for
     /// all together; empty: each follows its machine.
     pub fn of(here: u64, waiting: u64, others: &[Figures], rate: Option<NonZeroU32>) -> Self {
-        let each = |of: fn(&Figures) -> u32| others.iter().map(move |figures| u64::from(of(figures)));
+        let each =
+            |of: fn(&Figures) -> u32| others.iter().map(move |figures| u64::from(of(figures)));
         let sum = |of| each(of).sum::<u64>();
         let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let admit = match rate {
@@ -290,7 +291,11 @@ impl Rebalance {
     }
 
     fn begins_by_itself(&mut self, fleet: FleetConnections, now: Instant) -> bool {
-        if !self.terms.by_itself || fleet.others == 0 || !fleet.tolerates_less_than(fleet.here) || fleet.waiting > 0 {
+        if !self.terms.by_itself
+            || fleet.others == 0
+            || !fleet.tolerates_less_than(fleet.here)
+            || fleet.waiting > 0
+        {
             self.beyond_since = None;
             return false;
         }
@@ -333,4 +338,3 @@ impl Rebalance {
         (self.watched.len() - back) as u64
     }
 }
-
