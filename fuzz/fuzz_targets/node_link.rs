@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
 use seawall::core::attachment::HomeRecord;
-use seawall::core::node_link::{Hello, ToFront, ToHome, ToNewHome};
+use seawall::core::node_link::{Hello, ToFront, ToHome, ToNewHome, ToNext};
 use seawall::core::session::{Session, SessionRecord};
 
 static START: LazyLock<Instant> = LazyLock::new(seawall::clock::now);
@@ -22,6 +22,11 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(message) = ToFront::decode(data) {
         message.encode(&mut again);
         assert_eq!(ToFront::decode(&again), Ok(message));
+        again.clear();
+    }
+    if let Ok(message) = ToNext::decode(data) {
+        message.encode(&mut again);
+        assert_eq!(ToNext::decode(&again), Ok(message));
         again.clear();
     }
     if let Ok(message) = ToNewHome::decode(data) {

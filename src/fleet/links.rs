@@ -19,6 +19,11 @@ impl LinkTable {
         self.0.read().contains_key(&peer)
     }
 
+    /// The peers that are linked.
+    pub(super) fn all(&self) -> Vec<NodeIncarnation> {
+        self.0.read().keys().copied().collect()
+    }
+
     /// A link is up.
     pub(super) fn add(&self, link: &NodeLink) {
         self.0.write().insert(link.peer(), link.clone());

@@ -232,6 +232,10 @@ impl Ways for Fleet {
         (home.node == self.incarnation() || self.links.has(home.node)).then_some(home)
     }
 
+    fn linked(&self) -> Vec<NodeIncarnation> {
+        self.links.all()
+    }
+
     fn version(&self) -> MapVersion {
         self.map.version()
     }

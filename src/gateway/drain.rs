@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::rebalance::connections;
+use super::share::connections;
 use crate::admin::DrainView;
 use crate::clock;
 use crate::core::drain::{Drain, DrainPhase, DrainStep, Left, Terms};

@@ -8,13 +8,14 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::drain::NodeDrain;
+use super::share::connections;
 use crate::admin::RebalanceView;
 use crate::clock;
 use crate::core::drain::DrainPhase;
 use crate::core::rebalance::{FleetConnections, Rebalance, RebalanceStep, RebalanceTerms};
 use crate::edge::Edge;
 use crate::fleet::Fleet;
-use crate::sessions::Sessions;
+use crate::sessions::{Sessions, is_connected};
 use crate::telemetry::Label as _;
 use crate::telemetry::events::rebalance::{
     AgentShed, RebalanceBegun, RebalanceEnded, RebalanceMeasured,
@@ -22,13 +23,6 @@ use crate::telemetry::events::rebalance::{
 
 /// After this many steps other tasks may run.
 const STEPS_AT_ONCE: u32 = 256;
-
-/// What connections this node and the others have, and how many the others admit a second.
-pub(super) fn connections(edge: &Edge, fleet: &Fleet) -> FleetConnections {
-    let here = edge.admitted_connections();
-    let waiting = edge.admission().waiting;
-    FleetConnections::of(here, waiting, &fleet.elsewhere(), edge.fleet_rate())
-}
 
 /// What it takes to rebalance.
 pub(super) struct RebalanceParts {
@@ -104,7 +98,7 @@ impl NodeRebalance {
                     AgentShed { outcome }.emit();
                 }
                 RebalanceStep::Look(uid) => {
-                    self.rebalance.lock().looked(sessions.is_connected(uid));
+                    self.rebalance.lock().looked(is_connected(&sessions, uid));
                 }
                 RebalanceStep::Over(end) => {
                     let RebalanceView { closed, came_back, .. } = self.view();

@@ -1,10 +1,12 @@
-//! The gate that shares a fleet's admission rate: the edge, and the sessions for the agents that are absent.
+//! The gate that shares a fleet's admission rate: the edge, and the sessions for the agents that are absent. What
+//! connections the fleet has.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::core::admission::FleetShare;
 use crate::core::ownership::Figures;
+use crate::core::rebalance::FleetConnections;
 use crate::edge::Edge;
 use crate::fleet::{AdmissionGate, Fleet};
 use crate::sessions::Sessions;
@@ -45,4 +47,11 @@ impl AdmissionGate for NodeGate {
 /// Shares admission with the other nodes, for as long as this is polled.
 pub(super) async fn share_admission(fleet: Arc<Fleet>, gate: NodeGate) {
     fleet.share_admission(&gate).await;
+}
+
+/// What connections this node and the others have, and how many the others admit a second.
+pub(super) fn connections(edge: &Edge, fleet: &Fleet) -> FleetConnections {
+    let here = edge.admitted_connections();
+    let waiting = edge.admission().waiting;
+    FleetConnections::of(here, waiting, &fleet.elsewhere(), edge.fleet_rate())
 }

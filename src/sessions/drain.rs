@@ -42,15 +42,6 @@ impl Sessions {
             .unwrap_or(AgentDrain::Absent)
     }
 
-    /// Whether this agent has a WebSocket here that is to stay.
-    pub fn is_connected(&self, uid: InstanceUid) -> bool {
-        if let Some(fleet) = self.in_fleet() {
-            return fleet.fronts().is_here(uid);
-        }
-        let presence = self.find(uid).map(|entry| entry.peek().session.figures().presence);
-        matches!(presence, Some(Presence::Connected { .. }))
-    }
-
     /// Forgets agents that are away: they are elsewhere, or will be. In a fleet they are handed over instead.
     pub fn forget_absent(&self) {
         if self.in_fleet().is_none() {
@@ -76,6 +67,15 @@ impl Sessions {
     pub fn unacknowledged(&self) -> usize {
         self.unacknowledged.load(Ordering::Relaxed) + self.table.len()
     }
+}
+
+/// Whether this agent has a WebSocket here that is to stay.
+pub fn is_connected(sessions: &Sessions, uid: InstanceUid) -> bool {
+    if let Some(fleet) = sessions.in_fleet() {
+        return fleet.fronts().is_here(uid);
+    }
+    let presence = sessions.find(uid).map(|entry| entry.peek().session.figures().presence);
+    matches!(presence, Some(Presence::Connected { .. }))
 }
 
 fn forget(sessions: &Sessions, which: Forgets) {

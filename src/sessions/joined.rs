@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::fronts::{FrontSide, Fronts};
-use super::homes::{HomeSide, Homes, KeyInUse};
+use super::homes::{HomeSide, Homes, KeyInUse, OtherHomes};
 use super::loopback::{Loopback, LoopbackSide};
 use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ToFront, ToHome, ToNewHome};
+use crate::core::node_link::{ToFront, ToHome, ToNewHome, ToNext};
 use crate::core::ownership::{Epoch, MoveNumber, NodeIncarnation, ShardId};
-use crate::ident::InstanceUid;
+use crate::ident::{InstanceUid, LinkId};
 use crate::opamp::digest::DigestKey;
 
 impl Sessions {
@@ -63,7 +63,9 @@ impl<'a> InFleet<'a> {
         if ToNewHome::is_one(frame) {
             return self.homes().take_session(from, &ToNewHome::decode(frame)?);
         }
-        if ToFront::is_one(frame) {
+        if ToNext::is_one(frame) {
+            OtherHomes::of(self.homes()).former_home_said(from, &ToNext::decode(frame)?);
+        } else if ToFront::is_one(frame) {
             self.fronts().home_said(from, &ToFront::decode(frame)?);
         } else {
             self.homes().front_said(from, &ToHome::decode(frame)?);
@@ -79,6 +81,7 @@ impl<'a> InFleet<'a> {
     /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
     pub fn node_reached(self, node: NodeIncarnation) {
         self.fronts().home_reached(node);
+        OtherHomes::of(self.homes()).tell_missed(node);
     }
 
     /// The link to a node is down, and with it what was under way.
@@ -90,6 +93,12 @@ impl<'a> InFleet<'a> {
     /// A node is no member of the fleet any more, and will not be one again under this incarnation.
     pub fn node_gone(self, node: NodeIncarnation) {
         self.homes().front_gone(node);
+        OtherHomes::of(self.homes()).former_home_gone(node);
+    }
+
+    /// A link to a server has ended. `links`: how many the server's agents share; `owner`: the one whose it was.
+    pub fn server_link_ended(self, link: LinkId, links: u16, owner: Option<InstanceUid>) {
+        OtherHomes::of(self.homes()).server_link_ended(link, links, owner);
     }
 
     /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they

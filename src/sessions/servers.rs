@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{may_speak, takes_answers};
+use super::homes::{OtherHomes, may_speak, takes_answers};
 use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
@@ -31,7 +31,12 @@ impl Sessions {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {
-                return Delivery::of(Delivered::Unknown, self.late_reply(uid, from));
+                let answer = self.late_reply(uid, from);
+                let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
+                    OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
+                });
+                let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
+                return Delivery::of(delivered, answer);
             }
         }
     }

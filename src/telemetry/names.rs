@@ -16,7 +16,7 @@ use super::labels::edge::{
 };
 use super::labels::fleet::{ShardStep, StandingLabel, StoreCallResult};
 use super::labels::fronts::HomeFrame;
-use super::labels::homes::FrameOutcome;
+use super::labels::homes::{FrameOutcome, PassOutcome};
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
@@ -185,6 +185,8 @@ struct Metrics [] {
     messages_missed: Counter = MessagesMissed "seawall_missed_messages_total",
     /// What fronts said of agents to this node as their home, by what became of it.
     front_frames: Family<FrameOutcome> = FrontFrames "seawall_front_frames_total",
+    /// Servers' messages for agents whose home has changed, by what became of them.
+    passed_on: Family<PassOutcome> = PassedOn "seawall_passed_on_messages_total",
     /// Sessions that came here with their shard from its former home.
     sessions_received: Counter = SessionsReceived "seawall_received_sessions_total",
     /// Sessions sent to the new homes of their shards.

@@ -31,7 +31,7 @@ pub trait SpeakGate: Send + Sync + 'static {
 pub(super) struct Voice {
     fleet: OnceLock<FleetRules>,
     holds_still: AtomicBool,
-    told: watch::Sender<Told>,
+    told: watch::Sender<VoiceCounts>,
 }
 
 /// What holds for the connections of a node that is one of a fleet.
@@ -42,7 +42,7 @@ struct FleetRules {
 
 /// What tasks are told, as counts, so that a change shows even if its opposite follows at once.
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct VoiceCounts {
     holds_still: bool,
     /// Losses of the right to speak.
     losses: u64,
@@ -107,7 +107,7 @@ impl Voice {
 #[derive(Clone)]
 pub(super) struct Right {
     voice: Arc<Voice>,
-    told: watch::Receiver<Told>,
+    told: watch::Receiver<VoiceCounts>,
     losses: u64,
 }
 

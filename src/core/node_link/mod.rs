@@ -15,6 +15,8 @@
 //! | `WasAlive` | a connection that was replaced was alive | | |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
+//! A shard's former home says to its present one ([`ToNext`]) what servers still say on its links, and when those end.
+//!
 //! A home that hands a shard over says [`ToNewHome`] to the one that takes it: sessions, contents, and the end.
 //!
 //! A link begins with a [`Hello`] from each side. Both speak the lower of their highest formats from then on.
@@ -32,6 +34,7 @@ mod tests;
 mod to_front;
 mod to_home;
 mod to_new_home;
+mod to_next;
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
@@ -42,6 +45,7 @@ pub use to_home::{
     HeartbeatsEntry, Numbered, ToHome,
 };
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
+pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
 pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

@@ -29,12 +29,12 @@ pub enum Keying {
 
 /// What is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Keys {
+pub(super) struct ServerKeys {
     configured: KeyedBy,
     shown: Keying,
 }
 
-impl Keys {
+impl ServerKeys {
     pub(super) const fn new(configured: KeyedBy) -> Self {
         Self { configured, shown: Keying::Uid }
     }
@@ -63,14 +63,14 @@ mod tests {
 
     #[test]
     fn auto_learns_and_what_is_configured_stays() {
-        let mut auto = Keys::new(KeyedBy::Auto);
+        let mut auto = ServerKeys::new(KeyedBy::Auto);
         assert_eq!(auto.keying(), Keying::Uid);
         assert!(auto.shows(Keying::Link) && !auto.shows(Keying::Link));
         assert!(auto.shows(Keying::Exclusive) && !auto.shows(Keying::Link));
         assert_eq!(auto.keying(), Keying::Exclusive);
-        let mut uid = Keys::new(KeyedBy::Uid);
+        let mut uid = ServerKeys::new(KeyedBy::Uid);
         assert!(!uid.shows(Keying::Exclusive));
         assert_eq!(uid.keying(), Keying::Uid);
-        assert_eq!(Keys::new(KeyedBy::Exclusive).keying(), Keying::Exclusive);
+        assert_eq!(ServerKeys::new(KeyedBy::Exclusive).keying(), Keying::Exclusive);
     }
 }

@@ -57,7 +57,7 @@ use crate::core::backoff::{RETRY_AFTER_MAX, Rule};
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use failures::Failures;
-use keying::Keys;
+use keying::ServerKeys;
 use probe::DialProbe;
 use told::Told;
 
@@ -179,7 +179,7 @@ pub struct ServerState {
     failures: Failures,
     probe: Option<DialProbe>,
     told: Told,
-    keys: Keys,
+    keys: ServerKeys,
 }
 
 impl ServerState {
@@ -195,7 +195,7 @@ impl ServerState {
             failures: Failures::default(),
             probe: rules.dial_probes.map(|rule| DialProbe::new(rule, now)),
             told: Told::default(),
-            keys: Keys::new(rules.keyed_by),
+            keys: ServerKeys::new(rules.keyed_by),
         }
     }
 

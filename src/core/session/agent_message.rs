@@ -4,7 +4,7 @@ use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
-use super::work::Work;
+use super::work::{Work, route as route_of};
 use super::{
     Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
 };
@@ -71,7 +71,7 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// Sends the message on or keeps it; says whether the server's own reply is awaited.
     fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
-        let route = self.route();
+        let route = route_of(self);
         let spoke = self.session.numbers.agent().is_some();
         let changed = spoke && self.session.capabilities != scan.capabilities;
         self.follow_number(scan);

@@ -2,7 +2,7 @@
 //! that are lost between the two (R6), and the session's way to another home.
 
 use super::numbers::NumberStep;
-use super::work::Work;
+use super::work::{Work, permit, route as route_of};
 use super::{EndReason, Moment, Note, Port, Presence, Session};
 use crate::core::pacing::Permit;
 use crate::ident::SequenceNum;
@@ -101,12 +101,12 @@ impl AtFront<'_> {
 
 /// R9: sends one heartbeat on in the agent's name, if one is due and the server has time for it.
 fn tell_alive<P: Port>(work: &mut Work<'_, P>) {
-    let route = work.route();
+    let route = route_of(work);
     let mut forwarded = false;
     if let Some(route) = route
         && work.heartbeat_goes_on(Some(route))
     {
-        forwarded = work.permit(route) == Permit::Granted && {
+        forwarded = permit(work, route) == Permit::Granted && {
             work.leave_former_server(route);
             work.send_announce(route).is_ok()
         };

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::moved_here::pass_time_of_move;
 use super::presence::AbsenceCheck;
 use super::work::Work;
 use super::{EndReason, Moment, Note, Port, Presence, Replier, Session};
@@ -39,7 +40,7 @@ impl Session {
     ) {
         let check = self.attendance.check(moment.now, excused, moment.policy);
         let mut work = Work::of(self, moment, port);
-        work.pass_time_of_move();
+        pass_time_of_move(&mut work);
         match check {
             AbsenceCheck::NoDeadline => {}
             AbsenceCheck::Until(at) => work.port.deadline(at),

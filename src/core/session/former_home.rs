@@ -15,6 +15,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Session;
 use crate::opamp::field_set::FieldSet;
 
 /// How long the former home's goodbye is waited for.
@@ -42,7 +43,7 @@ pub struct FormerHome {
 }
 
 impl FormerHome {
-    /// A session has moved here, and these parts were on their way, in so many messages. `silent`: the former home
+    /// A session has moved here, and these parts were on their way, in this many messages. `silent`: the former home
     /// says goodbye first.
     pub(super) fn new(in_doubt: FieldSet, unanswered: u32, silent: bool, now: Instant) -> Self {
         Self {
@@ -112,6 +113,16 @@ impl FormerHome {
     const fn take_doubt(&mut self) -> FieldSet {
         std::mem::replace(&mut self.in_doubt, FieldSet::EMPTY)
     }
+}
+
+/// Whether nothing may be said to the server yet.
+pub(super) fn is_held_back(session: &Session, now: Instant) -> bool {
+    former_home(session).is_some_and(|former| former.is_silent(now))
+}
+
+/// What is still under way at the former home.
+pub(super) fn former_home(session: &Session) -> Option<&FormerHome> {
+    session.cold.as_ref().and_then(|cold| cold.former_home.as_ref())
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 
 use super::compare::compare;
 use super::delta::Delta;
+use super::former_home::is_held_back;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;
-use super::work::Work;
+use super::work::{Work, permit};
 use super::{CustomLoss, FullState, Note, Port, Presence, Route, ToServer};
 use crate::core::pacing::Permit;
 use crate::mutation::{Breach, is_on};
@@ -147,7 +148,7 @@ fn forward_now<P: Port>(
         return Forwarding::Queued { soon: true };
     }
     if !takes_reserved_permit(work, scan)
-        && let Permit::Wait { soon } = work.permit(route)
+        && let Permit::Wait { soon } = permit(work, route)
     {
         return Forwarding::Queued { soon };
     }
@@ -162,7 +163,7 @@ fn forward_now<P: Port>(
 /// Whether a report is the answer to a question for which a permit was reserved. Were it to wait for
 /// another, the store might have lost it again.
 fn takes_reserved_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) -> bool {
-    if work.session.is_held_back(work.now()) {
+    if is_held_back(work.session, work.now()) {
         return false;
     }
     let answers = scan.is_full() && work.session.questions.full_state() == FullState::Reported;

@@ -70,7 +70,7 @@ pub use greeting::ServerHello;
 pub use info::{SessionFigures, SessionInfo};
 pub use late_replies::{LateReplies, LateReply};
 pub use mailbox::MailboxRecord;
-pub use moved_here::Move;
+pub use moved_here::{Move, Moved};
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
 pub(crate) use parts::reports_map;

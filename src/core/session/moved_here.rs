@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use super::former_home::FormerHome;
-use super::work::Work;
-use super::{ClassSet, Moment, Peer, Port, Session, SessionRecord};
+use super::former_home::{FormerHome, former_home, is_held_back};
+use super::work::{Work, want_introduction};
+use super::{ClassSet, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer};
 use crate::core::server::Keying;
 use crate::ident::ServerId;
 use crate::opamp::field_set::FieldSet;
@@ -49,100 +49,114 @@ impl Session {
                 Some(FormerHome::new(in_doubt, unanswered, silent, now));
         }
         if let Some(late) = session.cold.as_mut().and_then(|cold| cold.late_reply.as_mut()) {
-            late.route.memory = super::Memory::Forgotten(how.from);
+            late.route.memory = Memory::Forgotten(how.from);
         }
         session
     }
+}
+
+/// A session, as far as its other homes and their links to servers concern it.
+#[derive(Debug)]
+pub struct Moved<'a>(&'a mut Session);
+
+impl<'a> Moved<'a> {
+    /// Of this session.
+    pub const fn of(session: &'a mut Session) -> Self {
+        Self(session)
+    }
 
     /// The link to `server` has ended, or the goodbye was said there, over which the node `home` had told it of the
-    /// agent. It is introduced again, with a permit.
+    /// agent; `None`: all its links. The agent is introduced again, with a permit.
     pub fn former_link_ended<P: Port>(
-        &mut self,
-        home: Peer,
-        server: Option<ServerId>,
+        self,
+        (home, server): (Peer, Option<ServerId>),
         moment: &Moment<'_>,
         port: &mut P,
     ) {
-        let here = self.outstanding.route().filter(|route| {
-            let its = route.rests_on() == Some(home) || route.peer() == Some(home);
-            its && server.is_none_or(|server| server == route.server())
+        let session = self.0;
+        let its = session.outstanding.route().is_some_and(|route| {
+            let of_home = route.rests_on() == Some(home) || route.peer() == Some(home);
+            of_home && server.is_none_or(|server| server == route.server())
         });
-        if here.is_none() || self.attendance.has_left() && !self.is_held_back(moment.now) {
+        if !its {
             return;
         }
-        if self.outstanding.link_of_ended(home) || self.cold_former().is_some() {
-            let former = self
-                .cold_mut()
-                .former_home
-                .get_or_insert_with(|| FormerHome::new(FieldSet::EMPTY, 0, false, moment.now));
-            let again = former.link_ended(moment.now);
-            self.tell_doubt_again(again);
+        if session.outstanding.link_of_ended(home) || former_home(session).is_some() {
+            let again = former_home_mut(session, moment.now).link_ended(moment.now);
+            tell_again(session, again);
         }
-        self.link_up(moment, port);
+        session.link_up(moment, port);
     }
 
-    /// Whether nothing may be said to the server yet.
-    pub(super) fn is_held_back(&self, now: Instant) -> bool {
-        self.cold_former().is_some_and(|former| former.is_silent(now))
-    }
-
-    fn tell_doubt_again(&mut self, parts: FieldSet) {
-        if !parts.is_empty() && !self.attendance.has_left() {
-            self.replica.tell_again(parts);
+    /// The session goes to another home. A server that has agents on one connection at a time hears that it leaves
+    /// this one. Where that connection is the agent's own, its end says so, too.
+    pub fn goodbye<P: Port>(self, keying: impl Fn(ServerId) -> Keying, port: &mut P) {
+        let session = self.0;
+        let own = session.outstanding.route().filter(|route| route.peer().is_none());
+        let Some(route) = own.filter(|_| !session.attendance.has_left()) else { return };
+        if keying(route.server()) == Keying::Exclusive {
+            let message = ToServer::Disconnect { number: session.numbers.next() };
+            if port.send(route, &message).is_ok() {
+                session.outstanding.said_goodbye();
+            }
         }
     }
 
-    pub(super) fn cold_former(&self) -> Option<&FormerHome> {
-        self.cold.as_ref().and_then(|cold| cold.former_home.as_ref())
-    }
-
-    /// What a move explains of what the server does with the agent.
-    pub(super) fn has_moved_lately(&self) -> bool {
-        self.cold_former().is_some()
-            || self.outstanding.route().is_some_and(|route| route.rests_on().is_some())
+    /// A message of the server's was lost between two homes. It is told all that the agent has, for that is how it
+    /// finds out.
+    pub fn server_message_missed<P: Port>(self, moment: &Moment<'_>, port: &mut P) {
+        if !self.0.attendance.has_left() {
+            let mut work = Work::of(self.0, moment, port);
+            work.offer_may_be_lost();
+            work.finish();
+        }
     }
 }
 
-impl<P: Port> Work<'_, P> {
-    /// A message has come that the former home passed on. If it answers the last one there, what was on its way is
-    /// told again.
-    pub(super) fn former_home_passed_on(&mut self) {
-        if let Some(former) = self.session.cold.as_mut().and_then(|cold| cold.former_home.as_mut())
-        {
-            let again = former.answered();
-            self.session.tell_doubt_again(again);
-        }
-    }
+/// What a move explains of what the server does with the agent.
+pub(super) fn has_moved_lately(session: &Session) -> bool {
+    let rests_elsewhere = |route: Route| route.rests_on().is_some();
+    former_home(session).is_some() || session.outstanding.route().is_some_and(rests_elsewhere)
+}
 
-    /// The server has taken the agent for another one, since it still has it on the former home's link. The agent
-    /// is introduced again later.
-    pub(super) fn take_rename(&mut self) {
-        let now = self.now();
-        let former = self
-            .session
-            .cold_mut()
-            .former_home
-            .get_or_insert_with(|| FormerHome::new(FieldSet::EMPTY, 0, false, now));
-        former.renamed(now);
-        self.session.outstanding.forgotten();
-    }
+fn former_home_mut(session: &mut Session, now: Instant) -> &mut FormerHome {
+    let nothing = || FormerHome::new(FieldSet::EMPTY, 0, false, now);
+    session.cold_mut().former_home.get_or_insert_with(nothing)
+}
 
-    /// Time has passed for what is still under way at the former home.
-    pub(super) fn pass_time_of_move(&mut self) {
-        let now = self.now();
-        let was_held_back = self.session.cold_former().is_some_and(FormerHome::holds_back);
-        let Some(former) = self.session.cold.as_mut().and_then(|cold| cold.former_home.as_mut())
-        else {
-            return;
-        };
-        let again = former.pass_time(now);
-        let is_free = was_held_back && !former.holds_back();
-        self.session.tell_doubt_again(again);
-        if is_free {
-            let mut wanted = ClassSet::EMPTY;
-            self.want_introduction(&mut wanted);
-            self.enqueue(wanted);
-        }
-        self.session.drop_idle_cold(now);
+fn tell_again(session: &mut Session, in_doubt: FieldSet) {
+    if !in_doubt.is_empty() && !session.attendance.has_left() {
+        session.replica.tell_again(in_doubt);
     }
+}
+
+/// A message has come that the former home passed on. If it answers the last one there, what was on its way is told
+/// again.
+pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>) {
+    if former_home(work.session).is_some() {
+        let again = former_home_mut(work.session, work.moment.now).answered();
+        tell_again(work.session, again);
+    }
+}
+
+/// The server has taken the agent for another one, since it still has it on the former home's link. The agent is
+/// introduced again later.
+pub(super) fn take_rename<P: Port>(work: &mut Work<'_, P>) {
+    let now = work.now();
+    former_home_mut(work.session, now).renamed(now);
+    work.session.outstanding.forgotten();
+}
+
+/// Time has passed for what is still under way at the former home.
+pub(super) fn pass_time_of_move<P: Port>(work: &mut Work<'_, P>) {
+    let now = work.now();
+    let Some(before) = former_home(work.session).copied() else { return };
+    let again = former_home_mut(work.session, now).pass_time(now);
+    tell_again(work.session, again);
+    if before.holds_back() && !is_held_back(work.session, now) {
+        let mut wanted = ClassSet::EMPTY;
+        want_introduction(work, &mut wanted);
+        work.enqueue(wanted);
+    }
+    work.session.drop_idle_cold(now);
 }

@@ -155,6 +155,11 @@ impl Outstanding {
         self.left || self.leads_elsewhere(route)
     }
 
+    /// The last message is a goodbye, of a session that goes to another home.
+    pub(super) const fn said_goodbye(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
     /// The server is taken to have forgotten the agent, though its link is up.
     pub(super) const fn forgotten(&mut self) {
         if let Some(last) = &mut self.last {

@@ -1,9 +1,10 @@
 //! The entries for the pacer's permits: with each, one message goes. What it says is decided now, so the
 //! newest state wins. If more waits, the session stands in the queue again.
 
+use super::former_home::is_held_back;
 use super::parts::says_something;
 use super::server_message::store_offer;
-use super::work::{Work, capabilities_pending, wants_to_ask};
+use super::work::{Work, capabilities_pending, route as route_of, want_introduction, wants_to_ask};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
 use crate::mutation::{Breach, is_on};
@@ -32,7 +33,7 @@ impl Session {
     ) -> PermitUse {
         self.permits.dequeued(class);
         let mut work = Work::of(self, moment, port);
-        let Some(route) = work.route() else { return PermitUse::Idle };
+        let Some(route) = route_of(&work) else { return PermitUse::Idle };
         let used = match use_permit(&mut work, class, route) {
             Ok(used) => used,
             Err(NotSent::Full) => {
@@ -55,7 +56,7 @@ impl Session {
     /// stands in the queue for all that it has to say there. Returns whether it joins the queue with this.
     pub fn link_up<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) -> bool {
         let mut work = Work::of(self, moment, port);
-        let route = work.route();
+        let route = route_of(&work);
         if let Some(route) = route
             && work.session.outstanding.is_introduced(Some(route))
         {
@@ -63,7 +64,7 @@ impl Session {
             work.note_route(route);
         }
         let mut wanted = work.session.wanted_permits(work.now());
-        work.want_introduction(&mut wanted);
+        want_introduction(&work, &mut wanted);
         let joins = !wanted.minus(work.session.permits.queued()).is_empty();
         work.enqueue(wanted);
         joins
@@ -75,7 +76,7 @@ fn use_permit<P: Port>(
     class: Class,
     route: Route,
 ) -> Result<PermitUse, NotSent> {
-    if class != Class::Ask && work.session.is_held_back(work.now()) {
+    if class != Class::Ask && is_held_back(work.session, work.now()) {
         return Ok(PermitUse::Idle);
     }
     let state_lost = class == Class::Announce && work.port.state_lost(route);

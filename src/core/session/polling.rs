@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::former_home::is_held_back;
 use super::work::Work;
 use super::{Moment, Port, Session, ToServer};
 use crate::ident::ServerId;
@@ -42,7 +43,7 @@ impl Session {
         if !is_here || self.attendance.has_left() {
             return Polled::Away;
         }
-        let held_back = self.is_held_back(moment.now);
+        let held_back = is_held_back(self, moment.now);
         if held_back
             || self.outstanding.heard_within(silence, moment.now)
             || self.permits.announce_due()
@@ -63,7 +64,7 @@ impl Session {
         moment: &Moment<'_>,
         port: &mut P,
     ) -> Option<Probe> {
-        let silent = self.drains || moment.drains || self.is_held_back(moment.now);
+        let silent = self.drains || moment.drains || is_held_back(self, moment.now);
         if silent || self.attendance.has_left() {
             return None;
         }

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::former_home::FormerHome;
+use super::former_home::{FormerHome, former_home};
+use super::moved_here::{has_moved_lately, note_passed_on, take_rename};
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;
@@ -77,7 +78,7 @@ impl Session {
         port: &mut P,
     ) -> Option<Answer> {
         let awaited = self.outstanding.take_lost(from);
-        if !awaited && !self.expects_late_reply(from, moment.now) {
+        if !awaited && !expects_late_reply(self, from, moment.now) {
             return None;
         }
         let more_unanswered = self.outstanding.unanswered() > 0;
@@ -90,13 +91,6 @@ impl Session {
         acknowledge_lost(&mut work);
         work.finish();
         Some(if awaited { Answer::SOME } else { Answer::ORPHAN })
-    }
-
-    /// Whether an answer to an earlier session of this agent may still come on `from`, or may have come and
-    /// passed for another.
-    fn expects_late_reply(&self, from: Route, now: Instant) -> bool {
-        let late = self.cold.as_ref().and_then(|cold| cold.late_reply);
-        late.is_some_and(|late| now < late.until && late.route.wire() == from.wire())
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP. The agent is told as if
@@ -114,6 +108,13 @@ impl Session {
         }
         self.message_lost(refused.from, false, moment, port)
     }
+}
+
+/// Whether an answer to an earlier session of this agent may still come on `from`, or may have come and passed for
+/// another.
+fn expects_late_reply(session: &Session, from: Route, now: Instant) -> bool {
+    let late = session.cold.as_ref().and_then(|cold| cold.late_reply);
+    late.is_some_and(|late| now < late.until && late.route.wire() == from.wire())
 }
 
 /// A message that a server refused outside of OpAMP.
@@ -154,13 +155,13 @@ fn take_server_message<P: Port>(
         return Delivery::of(Delivered::Done, Some(Answer::ORPHAN));
     }
     if from.peer().is_some() {
-        work.former_home_passed_on();
-        if work.session.has_newer_offer(scan) {
+        note_passed_on(work);
+        if has_newer_offer(work.session, scan) {
             work.offer_may_be_lost();
             work.port.note(Note::OfferDropped(OfferLoss::FormerHome));
             return Delivery::of(Delivered::Done, None);
         }
-    } else if work.session.has_moved_lately() && offers_something(scan) {
+    } else if has_moved_lately(work.session) && offers_something(scan) {
         work.session.cold_mut().has_own_offer = true;
     }
     let now = work.now();
@@ -181,14 +182,14 @@ fn take_server_message<P: Port>(
         acknowledge_lost(work);
         return Delivery::of(Delivered::Unavailable(retry_after), answer);
     }
-    if scan.new_instance_uid().is_some() && work.session.has_moved_lately() {
+    if scan.new_instance_uid().is_some() && has_moved_lately(work.session) {
         // It still has the agent on the former home's link. The agent is innocent of that.
-        work.take_rename();
+        take_rename(work);
         acknowledge_lost(work);
         return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
     }
     let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
-    let ended = work.session.cold_former().is_some_and(FormerHome::introduces_again);
+    let ended = former_home(work.session).is_some_and(FormerHome::introduces_again);
     let shows = (asks_again && ended).then_some(Keying::Link);
     note_all_answered(work);
     let strip = note_asks(work, scan);
@@ -208,11 +209,9 @@ fn offers_something(scan: &ServerScan<'_>) -> bool {
     !OFFERS.intersection(scan.present).is_empty()
 }
 
-impl Session {
-    /// Whether this node's link has brought an offer, so that those of the former home's are past.
-    fn has_newer_offer(&self, scan: &ServerScan<'_>) -> bool {
-        self.cold.as_ref().is_some_and(|cold| cold.has_own_offer) && offers_something(scan)
-    }
+/// Whether this node's link has brought an offer, so that those of the former home's are past.
+fn has_newer_offer(session: &Session, scan: &ServerScan<'_>) -> bool {
+    session.cold.as_ref().is_some_and(|cold| cold.has_own_offer) && offers_something(scan)
 }
 
 /// The server's reply will stay out: the agent, if it is owed one, gets the gateway's.

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::former_home::FormerHome;
+use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
+
 use super::parts::says_something;
 use super::{
     ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
@@ -32,19 +33,6 @@ impl<'a, P: Port> Work<'a, P> {
 
     pub(super) const fn now(&self) -> Instant {
         self.moment.now
-    }
-
-    /// The way that the agent's messages take now.
-    pub(super) fn route(&self) -> Option<Route> {
-        self.port.route().map(|route| self.session.outstanding.through(route))
-    }
-
-    /// Whether a message that has just come may go to the server at once.
-    pub(super) fn permit(&mut self, route: Route) -> Permit {
-        if self.session.is_held_back(self.now()) {
-            return Permit::Wait { soon: false };
-        }
-        self.port.permit(route)
     }
 
     // Towards the server.
@@ -148,7 +136,7 @@ impl<'a, P: Port> Work<'a, P> {
         }
         // Before the first message is sent: the server that it will be.
         let route = from.or_else(|| self.session.outstanding.route());
-        let route = route.or_else(|| self.route())?;
+        let route = route.or_else(|| super::work::route(self))?;
         Some(self.port.server_hello(route.server()))
     }
 
@@ -314,20 +302,12 @@ impl<'a, P: Port> Work<'a, P> {
             self.port.reply_due(due);
         }
         let absence = self.session.attendance.deadline(self.moment.policy);
-        let former_home = self.session.cold_former().map(FormerHome::deadline);
+        let former_home = former_home(self.session).map(FormerHome::deadline);
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
         let wanted = self.session.wanted_permits(self.now());
         self.enqueue(wanted);
-    }
-
-    /// Adds the class in which the agent is introduced, if it has to be and may be.
-    pub(super) fn want_introduction(&self, wanted: &mut ClassSet) {
-        let held_back = self.session.is_held_back(self.now());
-        if !held_back && self.session.needs_introduction(self.route()) {
-            wanted.insert(Class::Announce);
-        }
     }
 
     pub(super) fn enqueue(&mut self, wanted: ClassSet) {
@@ -360,6 +340,27 @@ impl<'a, P: Port> Work<'a, P> {
     }
 }
 
+/// The way that the agent's messages take now.
+pub(super) fn route<P: Port>(work: &Work<'_, P>) -> Option<Route> {
+    work.port.route().map(|route| work.session.outstanding.through(route))
+}
+
+/// Whether a message that has just come may go to the server at once.
+pub(super) fn permit<P: Port>(work: &mut Work<'_, P>, route: Route) -> Permit {
+    if is_held_back(work.session, work.now()) {
+        return Permit::Wait { soon: false };
+    }
+    work.port.permit(route)
+}
+
+/// Adds the class in which the agent is introduced, if it has to be and may be.
+pub(super) fn want_introduction<P: Port>(work: &Work<'_, P>, wanted: &mut ClassSet) {
+    let held_back = is_held_back(work.session, work.now());
+    if !held_back && work.session.needs_introduction(route(work)) {
+        wanted.insert(Class::Announce);
+    }
+}
+
 impl Session {
     /// Whether the agent has to be introduced on `route`, having spoken before.
     pub(super) fn needs_introduction(&self, route: Option<Route>) -> bool {
@@ -384,7 +385,7 @@ impl Session {
         if self.attendance.is_there() && wants_to_ask(self) {
             wanted.insert(Class::Ask);
         }
-        if self.is_held_back(now) {
+        if is_held_back(self, now) {
             return wanted;
         }
         let leaves = self.attendance.presence() == Presence::Disconnecting;

@@ -262,7 +262,8 @@ impl HomeSide<'_> {
         locked.far = Some(Box::new(far));
         let keying =
             record.server().map_or(Keying::Link, |server| self.sessions.uplink.keying(server));
-        let from = Move { from: Peer::of(from), is_linked: true, keying };
+        let is_linked = self.joined.ways.linked().contains(&from);
+        let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);

@@ -10,6 +10,7 @@ mod aside;
 mod calls;
 mod departures;
 mod far;
+mod former;
 mod frames;
 mod keys;
 mod messages;
@@ -27,6 +28,7 @@ use arrivals::Arrivals;
 use aside::SetAside;
 use departures::Departures;
 pub(super) use far::{FarHome, FarWay};
+pub(super) use former::OtherHomes;
 pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
 pub(super) use shards::HomeShards;
@@ -57,6 +59,7 @@ pub(super) struct Homes {
     departures: Departures,
     aside: SetAside,
     policy: HomePolicy,
+    missed: former::Missed,
     /// Numbers attachments. It begins anew with each process, as epochs' takers do.
     attachments: AtomicU64,
     /// Numbers the connections of sessions, over all fronts.
@@ -72,6 +75,7 @@ impl Homes {
             arrivals: Arrivals::default(),
             departures: Departures::default(),
             aside: SetAside::default(),
+            missed: former::Missed::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },
             attachments: AtomicU64::new(0),
             connections: AtomicU64::new(0),

@@ -4,6 +4,7 @@ use super::super::carrier::EventContext;
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::ownership::{Epoch, ShardId};
+use crate::core::session::Moved;
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
@@ -37,9 +38,11 @@ impl HomeSide<'_> {
             return;
         }
         let event = EventContext { former: Some(false), ..EventContext::default() };
-        let ((), follow_up) = self
-            .sessions
-            .apply(&mut locked, event, |session, _, port| session.at_front().released(port));
+        let uplink = &self.sessions.uplink;
+        let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
+            Moved::of(session).goodbye(|server| uplink.keying(server), port);
+            session.at_front().released(port);
+        });
         drop(locked);
         self.sessions.follow_up(uid, follow_up);
     }

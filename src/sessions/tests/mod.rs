@@ -1,6 +1,7 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
+mod former;
 mod fronts;
 mod hammer;
 mod homes;
@@ -22,7 +23,7 @@ use super::fake_uplink::{FakeUplink, route};
 use super::*;
 use crate::core::pacing::Class;
 use crate::core::session::Presence;
-use crate::ident::{ConnectionId, ServerId};
+use crate::ident::{ConnectionId, Incarnation, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
     AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,

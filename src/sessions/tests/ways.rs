@@ -106,6 +106,10 @@ impl Ways for FakeWays {
         self.state.lock().home
     }
 
+    fn linked(&self) -> Vec<NodeIncarnation> {
+        self.state.lock().home.map(|home| home.node).into_iter().collect()
+    }
+
     fn version(&self) -> MapVersion {
         MapVersion(1)
     }

@@ -22,6 +22,19 @@ impl FrontSaid {
     }
 }
 
+/// A server's message for an agent that has moved was passed on, or has come from the agent's former home.
+pub(crate) struct PassedOn {
+    /// What became of it.
+    pub outcome: PassOutcome,
+}
+
+impl PassedOn {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().passed_on.with(self.outcome).increment(1);
+    }
+}
+
 /// A session went to its shard's new home.
 pub(crate) struct SessionSent;
 

@@ -15,3 +15,19 @@ label! {
         NoRoom = "no_room",
     }
 }
+
+label! {
+    /// What became of a server's message for an agent whose home has changed.
+    pub(crate) enum PassOutcome("outcome") {
+        /// It went to the agent's present home.
+        Sent = "sent",
+        /// The present home is out of reach: the server is told all again when it is back.
+        NoLink = "no_link",
+        /// It came from the agent's former home, and went to the session.
+        Taken = "taken",
+        /// It came from the agent's former home, and there is no session for it.
+        NoSession = "no_session",
+        /// It came from the agent's former home, and cannot be read.
+        Malformed = "malformed",
+    }
+}

@@ -84,6 +84,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<sessions::SessionState>();
     found.check::<sessions::HeartbeatRoute>();
     found.check::<homes::FrameOutcome>();
+    found.check::<homes::PassOutcome>();
     found.check::<upstream::DialResult>();
     found.check::<cluster::NodeDialResult>();
     found.check::<cluster::NodeAcceptResult>();

@@ -4,7 +4,7 @@ use super::super::*;
 use super::{UID, epoch};
 use crate::core::codec::Undecodable;
 use crate::core::ownership::{Epoch, MapVersion, NodeIncarnation, NodeName, ShardId};
-use crate::ident::{ConnectionId, SequenceNum};
+use crate::ident::{ConnectionId, Incarnation, LinkId, SequenceNum, ServerId};
 use crate::opamp::field_set::{FieldSet, agent_field};
 
 const HANDLE: Handle = Handle { uid: UID, connection: ConnectionId(300) };
@@ -34,6 +34,29 @@ fn report<'a>(digests: &'a [u8], fields: &'a [u8]) -> AgentReport<'a> {
         digests: PartDigests::new(7, parts, digests),
         gone: parts,
         fields,
+    }
+}
+
+#[test]
+fn frames_of_a_former_home_are_golden() {
+    let link = LinkId { server: ServerId(2), index: 300 };
+    let uid = NAME.replace(' ', "").strip_suffix("ac02").unwrap().to_owned();
+    let said = ServerSaid { uid: UID, link, incarnation: Incarnation(5), message: &[0x30, 1] };
+    let server = link.server;
+    for (frame, head, rest) in [
+        (ToNext::ServerSaid(said), "60", format!("{uid}02ac0205023001")),
+        (ToNext::LetGo(LetGo { uid: UID, server, missed: true }), "61", format!("{uid}0201")),
+        (ToNext::LinkEnded(LinkEnded { link, links: 4 }), "62", "02ac0204".to_owned()),
+    ] {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        assert_eq!(hex(&bytes), format!("{head}{rest}"));
+        assert!(ToNext::is_one(&bytes) && !ToFront::is_one(&bytes));
+        assert!(ToHome::decode(&bytes).is_err());
+        assert_eq!(ToNext::decode(&bytes), Ok(frame));
+        for cut in 0..bytes.len() {
+            assert!(ToNext::decode(&bytes[..cut]).is_err());
+        }
     }
 }
 

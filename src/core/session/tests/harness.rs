@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
     AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, Memory, MessageSource, Moment,
-    Move, NotSent, Note, Opened, Peer, PermitUse, Policy, Port, Presence, ReportDigests, Route,
-    ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
+    Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy, Port, Presence, ReportDigests,
+    Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -298,7 +298,7 @@ impl Gateway {
     /// The former home's link has ended, or its goodbye was answered.
     pub(in crate::core::session) fn former_link_ended(&mut self, home: Peer) {
         self.event_if_there(|session, moment, port| {
-            session.former_link_ended(home, None, moment, port);
+            Moved::of(session).former_link_ended((home, None), moment, port);
         });
     }
 

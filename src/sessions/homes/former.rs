@@ -1,0 +1,191 @@
+//! A shard's former home and its present one. The former home passes on what servers still say to its agents, and
+//! says when its links to them end; the present one takes that as the former home's word.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use super::super::{Joined, Sessions};
+use super::HomeSide;
+use super::shards::ShardStage;
+use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
+use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
+use crate::core::placement;
+use crate::core::server::Keying;
+use crate::core::session::{Answer, Moved, Peer, Route};
+use crate::ident::{InstanceUid, LinkId, ServerId};
+use crate::opamp::server::ServerScan;
+use crate::telemetry::events::homes::{PassOutcome, PassedOn};
+
+/// Agents whose servers' messages are known to be lost on their way to another home. What is beyond is forgotten,
+/// and the server finds out with the agent's next full report.
+const MISSED_MAX: usize = 4_096;
+
+/// What could not be passed on, by agent. See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Missed(Mutex<HashMap<InstanceUid, ServerId>>);
+
+/// The home's side, as far as its shards' former and present homes concern it.
+#[derive(Clone, Copy)]
+pub(in crate::sessions) struct OtherHomes<'a> {
+    sessions: &'a Sessions,
+    joined: &'a Joined,
+}
+
+impl<'a> OtherHomes<'a> {
+    pub(in crate::sessions) const fn of(homes: HomeSide<'a>) -> Self {
+        Self { sessions: homes.sessions, joined: homes.joined }
+    }
+
+    /// A server says something to an agent whose shard is at another home: that one gets it. `answer`: what it is as
+    /// the answer to a message that this node sent. Returns whether the shard is elsewhere.
+    pub(in crate::sessions) fn pass_on(
+        self,
+        uid: InstanceUid,
+        from: Route,
+        scan: &ServerScan<'_>,
+        answer: Option<Answer>,
+    ) -> bool {
+        if self.joined.homes.shards.stage(shard_of(uid)) != ShardStage::NotHeld {
+            return false;
+        }
+        let Some(home) = self.present_home(uid) else {
+            PassedOn { outcome: PassOutcome::NoLink }.emit();
+            self.note_missed(uid, from, scan);
+            return true;
+        };
+        let said =
+            ServerSaid { uid, link: from.link, incarnation: from.incarnation, message: scan.bytes };
+        let sent = self.say_to(home, uid, &ToNext::ServerSaid(said));
+        PassedOn { outcome: if sent { PassOutcome::Sent } else { PassOutcome::NoLink } }.emit();
+        if !sent {
+            self.note_missed(uid, from, scan);
+        }
+        // The last one answers the goodbye, where one was said.
+        let is_last = answer.is_some_and(|answer| answer.after.is_some());
+        if is_last && self.sessions.uplink.keying(from.server()) == Keying::Exclusive {
+            let let_go = LetGo { uid, server: from.server(), missed: false };
+            self.say_to(home, uid, &ToNext::LetGo(let_go));
+        }
+        true
+    }
+
+    fn note_missed(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
+        if !scan.is_empty_ack() {
+            self.joined.homes.missed.note(uid, from.server());
+        }
+    }
+
+    /// A link to a server has ended. `links`: how many the server's agents share; `owner`: the one whose it was.
+    pub(in crate::sessions) fn server_link_ended(
+        self,
+        link: LinkId,
+        links: u16,
+        owner: Option<InstanceUid>,
+    ) {
+        if let Some(uid) = owner {
+            if let Some(home) = self.present_home(uid) {
+                let let_go = LetGo { uid, server: link.server, missed: false };
+                self.say_to(home, uid, &ToNext::LetGo(let_go));
+            }
+            return;
+        }
+        let ended = ToNext::LinkEnded(LinkEnded { link, links });
+        for node in self.joined.ways.linked() {
+            // Of no agent: any stream will do.
+            self.say_to(node, InstanceUid::from_bytes([0; 16]), &ended);
+        }
+    }
+
+    /// A former home says something.
+    pub(in crate::sessions) fn former_home_said(self, home: NodeIncarnation, said: &ToNext<'_>) {
+        let peer = Peer::of(home);
+        match *said {
+            ToNext::ServerSaid(said) => self.server_said_there(peer, &said),
+            ToNext::LetGo(LetGo { uid, server, missed }) => {
+                self.memory_ends(peer, uid, Some(server), missed);
+            }
+            ToNext::LinkEnded(LinkEnded { link, links }) => {
+                for uid in self.held() {
+                    if placement::link_of(uid, links) == link.index {
+                        self.memory_ends(peer, uid, Some(link.server), false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A node is gone, and its links to servers with it.
+    pub(in crate::sessions) fn former_home_gone(self, home: NodeIncarnation) {
+        for uid in self.held() {
+            self.memory_ends(Peer::of(home), uid, None, false);
+        }
+    }
+
+    /// A node is in reach again: it learns of the messages that were lost on their way to it.
+    pub(in crate::sessions) fn tell_missed(self, home: NodeIncarnation) {
+        for (uid, server) in
+            self.joined.homes.missed.take(|uid| self.present_home(uid) == Some(home))
+        {
+            let let_go = LetGo { uid, server, missed: true };
+            self.say_to(home, uid, &ToNext::LetGo(let_go));
+        }
+    }
+
+    fn server_said_there(self, peer: Peer, said: &ServerSaid<'_>) {
+        let Ok(scan) = ServerScan::parse(said.message) else {
+            return PassedOn { outcome: PassOutcome::Malformed }.emit();
+        };
+        let route = Route::of_peer(peer, said.link, said.incarnation);
+        let held = || self.joined.homes.shards.takes_answers(said.uid);
+        let taken = self.sessions.with(said.uid, |session, moment, port| {
+            held().then(|| session.server_message(&scan, route, moment, port))
+        });
+        let outcome =
+            if taken.flatten().is_some() { PassOutcome::Taken } else { PassOutcome::NoSession };
+        PassedOn { outcome }.emit();
+    }
+
+    fn memory_ends(self, peer: Peer, uid: InstanceUid, server: Option<ServerId>, missed: bool) {
+        self.sessions.with(uid, |session, moment, port| {
+            Moved::of(session).former_link_ended((peer, server), moment, port);
+            if missed {
+                Moved::of(session).server_message_missed(moment, port);
+            }
+        });
+    }
+
+    /// The agent's home, if it is another node.
+    fn present_home(self, uid: InstanceUid) -> Option<NodeIncarnation> {
+        let ways = &self.joined.ways;
+        let shard = shard_of(uid);
+        let elsewhere = self.joined.homes.shards.stage(shard) == ShardStage::NotHeld;
+        let home = ways.home(shard).filter(|_| elsewhere)?;
+        (home.node != ways.me()).then_some(home.node)
+    }
+
+    fn say_to(self, node: NodeIncarnation, uid: InstanceUid, said: &ToNext<'_>) -> bool {
+        self.joined.ways.send(node, uid, &mut |out| said.encode(out))
+    }
+
+    /// The sessions here, one shard after the other.
+    fn held(self) -> impl Iterator<Item = InstanceUid> + use<'a> {
+        let shards = &self.joined.homes.shards;
+        let held = ShardId::all().filter(|shard| shards.stage(*shard) != ShardStage::NotHeld);
+        held.flat_map(|shard| shards.members(shard))
+    }
+}
+
+impl Missed {
+    fn note(&self, uid: InstanceUid, server: ServerId) {
+        let mut missed = self.0.lock();
+        if missed.len() < MISSED_MAX {
+            missed.insert(uid, server);
+        }
+    }
+
+    /// Takes out those of which `which` says so.
+    fn take(&self, which: impl Fn(InstanceUid) -> bool) -> Vec<(InstanceUid, ServerId)> {
+        self.0.lock().extract_if(|uid, _| which(*uid)).collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Two homes of one shard, the former and the present one: what servers say on the former's links, and their end.
+
+use super::ways::{FakeWays, HOME, ME, epoch, node};
+use super::*;
+use crate::clock;
+use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
+use crate::core::ownership::ShardId;
+use crate::core::server::Keying;
+use crate::core::session::{Move, Peer, Session};
+use crate::ident::LinkId;
+
+/// A node that is the home of no shard.
+fn former_home() -> (Bench, Arc<FakeWays>) {
+    let (bench, ways) = (Bench::default(), Arc::<FakeWays>::default());
+    ways.set_home(Some((HOME, 2)));
+    bench.sessions.join_fleet(Arc::clone(&ways) as _);
+    (bench, ways)
+}
+
+fn fleet(bench: &Bench) -> InFleet<'_> {
+    bench.sessions.in_fleet().unwrap()
+}
+
+/// What the node has said to the agent's present home.
+fn passed_on(ways: &FakeWays) -> Vec<Vec<u8>> {
+    ways.take(|to, frame| to == node(HOME) && ToNext::is_one(frame))
+}
+
+fn offer() -> ServerToAgent {
+    let remote_config = AgentRemoteConfig { config_hash: vec![3], ..AgentRemoteConfig::default() };
+    ServerToAgent { remote_config: Some(remote_config), ..ServerToAgent::default() }
+}
+
+#[test]
+fn what_servers_say_to_agents_that_have_moved_is_passed_on() {
+    let (bench, ways) = former_home();
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    let frames = passed_on(&ways);
+    let [frame] = &frames[..] else { panic!("{frames:?}") };
+    let Ok(ToNext::ServerSaid(said)) = ToNext::decode(frame) else { panic!("{frame:?}") };
+    assert_eq!((said.uid, said.link, said.incarnation), (uid(1), route(1).link, Incarnation(1)));
+    let message = ServerToAgent::decode(said.message).unwrap();
+    assert_eq!(message.remote_config, offer().remote_config);
+}
+
+#[test]
+fn what_could_not_be_passed_on_is_told_when_the_home_is_back() {
+    let (bench, ways) = former_home();
+    ways.set_home(None);
+    assert_eq!(bench.says(1, &ServerToAgent::default()), Delivered::Done);
+    assert_eq!(bench.says(2, &offer()), Delivered::Done);
+    fleet(&bench).node_reached(node(HOME));
+    assert!(passed_on(&ways).is_empty());
+    ways.set_home(Some((HOME, 2)));
+    fleet(&bench).node_reached(node(HOME));
+    let missed = LetGo { uid: uid(2), server: ServerId(0), missed: true };
+    let frames = passed_on(&ways);
+    assert_eq!(frames.len(), 1, "an acknowledgement is no loss");
+    assert_eq!(ToNext::decode(&frames[0]), Ok(ToNext::LetGo(missed)));
+}
+
+#[test]
+fn the_end_of_a_link_is_told_to_whom_it_concerns() {
+    let (bench, ways) = former_home();
+    let link = LinkId { server: ServerId(0), index: 1 };
+    fleet(&bench).server_link_ended(link, 4, None);
+    fleet(&bench).server_link_ended(link, 0, Some(uid(3)));
+    let frames = passed_on(&ways);
+    let said: Vec<ToNext<'_>> = frames.iter().map(|frame| ToNext::decode(frame).unwrap()).collect();
+    let let_go = LetGo { uid: uid(3), server: ServerId(0), missed: false };
+    assert_eq!(said, [ToNext::LinkEnded(LinkEnded { link, links: 4 }), ToNext::LetGo(let_go)]);
+}
+
+/// A session that has come from `HOME`, with its agent's connection.
+fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
+    let agent = Agent::first(bench, 1, 1);
+    let ways = Arc::<FakeWays>::default();
+    ways.set_home(Some((ME, 3)));
+    bench.sessions.join_fleet(ways);
+    ShardId::all().for_each(|shard| {
+        fleet(bench).install(shard, epoch(3), false);
+    });
+    let joined = bench.sessions.joined.get().unwrap();
+    joined.homes.shards.joined(uid(1));
+    let entry = bench.sessions.find(uid(1)).unwrap();
+    let mut locked = entry.lock(&bench.sessions.counters);
+    let how = Move { from: Peer::of(node(HOME)), is_linked: true, keying };
+    locked.session = Session::moved_here(locked.session.to_record(), how, clock::now());
+    drop(locked);
+    bench.sessions.enqueue_one(uid(1));
+    agent
+}
+
+fn from_home(bench: &Bench, number: u64, said: &ToNext<'_>) {
+    let mut frame = Vec::new();
+    said.encode(&mut frame);
+    fleet(bench).from_node(node(number), &frame).unwrap();
+    bench.permits();
+}
+
+#[test]
+fn a_former_homes_word_reaches_the_agent() {
+    let bench = Bench::default();
+    let agent = moved_here(&bench, Keying::Uid);
+    let message = ServerToAgent { instance_uid: vec![1; 16], ..offer() }.encode_to_vec();
+    let link = route(1).link;
+    let said = ServerSaid { uid: uid(1), link, incarnation: Incarnation(1), message: &message };
+    from_home(&bench, HOME, &ToNext::ServerSaid(said));
+    let heard = agent.reads();
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].remote_config, offer().remote_config);
+    let broken = ServerSaid { message: &[0xff], ..said };
+    from_home(&bench, HOME, &ToNext::ServerSaid(broken));
+    from_home(&bench, HOME, &ToNext::ServerSaid(ServerSaid { uid: uid(9), ..said }));
+    assert_eq!(agent.reads(), []);
+}
+
+#[test]
+fn agents_are_introduced_when_the_links_end_that_their_servers_knew_them_by() {
+    let link = route(1).link;
+    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1 });
+    let let_go = LetGo { uid: uid(1), server: link.server, missed: false };
+    let ends: [&dyn Fn(&Bench); 3] = [
+        &|bench| from_home(bench, HOME, &ended),
+        &|bench| from_home(bench, HOME, &ToNext::LetGo(let_go)),
+        &|bench| {
+            fleet(bench).node_gone(node(HOME));
+            bench.permits();
+        },
+    ];
+    for end in ends {
+        let bench = Bench::default();
+        let _agent = moved_here(&bench, Keying::Uid);
+        bench.permits();
+        from_home(&bench, 3, &ended);
+        assert_eq!(bench.sent(), [], "its server hears nothing of the move");
+        end(&bench);
+        assert_eq!(bench.sent().len(), 1);
+    }
+}
+
+#[test]
+fn a_lost_message_makes_its_server_find_out() {
+    let bench = Bench::default();
+    let _agent = moved_here(&bench, Keying::Uid);
+    let let_go = LetGo { uid: uid(1), server: ServerId(0), missed: true };
+    from_home(&bench, HOME, &ToNext::LetGo(let_go));
+    let sent = bench.sent();
+    assert!(sent.iter().any(|(_, message)| message.agent_description.is_some()), "{sent:?}");
+}
