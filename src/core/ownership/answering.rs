@@ -6,7 +6,7 @@ use super::demand::DemandElsewhere;
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
-use super::node::NodePhase;
+use super::node::{Node, NodePhase};
 use super::open_call::{OpenCall, Purpose};
 use super::step::NodeStep;
 
@@ -75,8 +75,11 @@ impl NodeStep<'_> {
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
                     leases.iter().map(|lease| lease.head()).chain(unreadable.clone()).collect();
-                self.see_counters(&heads);
+                see_counters(self.node, self.now, &heads);
+                self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
+                let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
+                self.node.store.renewed(heads.iter().any(unknown));
                 self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
@@ -89,7 +92,8 @@ impl NodeStep<'_> {
             RenewAnswer::NotMember { .. }
                 if self.node.store.rejoins(self.now, &self.node.params) =>
             {
-                self.node.own.hurries = true
+                self.node.own.hurries = true;
+                self.node.store.has_forgotten();
             }
             RenewAnswer::NotMember { .. } => self.end_membership(),
             RenewAnswer::Late { .. } => self.node.own.hurries = true,
@@ -126,11 +130,6 @@ impl NodeStep<'_> {
         self.node.demand.answered(others.chain(unreadable).collect(), sent.monotonic);
     }
 
-    fn see_counters(&mut self, heads: &[LeaseHead]) {
-        let shown = heads.iter().map(|head| (head.incarnation, head.counter));
-        self.node.watch.observe(shown, self.now.monotonic, &self.node.params);
-    }
-
     fn join_answered(&mut self, call: OpenCall, answer: ChangeAnswer) {
         self.node.calls.read_due = true;
         let ChangeAnswer::Changed { run, version } = answer else { return };
@@ -146,7 +145,7 @@ impl NodeStep<'_> {
         {
             self.node.waits.alone.insert(only.incarnation);
         }
-        self.node.view.note_joined(run, version);
+        self.node.view.note_member(run, version);
     }
 
     fn content_read(&mut self, content: Snapshot) {
@@ -162,10 +161,11 @@ impl NodeStep<'_> {
             .map(|lease| lease.head())
             .chain(content.unreadable.clone())
             .collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         if !heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             return self.end_membership();
         }
+        self.node.store.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
         if settled {
@@ -179,10 +179,13 @@ impl NodeStep<'_> {
         }
         let leases = content.leases.iter().map(|lease| lease.head());
         let heads: Vec<LeaseHead> = leases.chain(content.unreadable.clone()).collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             self.node.phase = NodePhase::Member;
+            if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
+                self.node.store.map_is_read();
+            }
             self.node.own.hurries = true;
             return self.adopt(content);
         }
@@ -253,4 +256,9 @@ impl NodeStep<'_> {
             self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
         }
     }
+}
+
+fn see_counters(node: &mut Node, now: ClockReading, heads: &[LeaseHead]) {
+    let shown = heads.iter().map(|head| (head.incarnation, head.counter));
+    node.watch.observe(shown, now.monotonic, &node.params);
 }

@@ -158,7 +158,11 @@ impl Node {
         }
         if self.view.others().next().is_none() {
             let lone = self.params.lone_speaks || is_on(Breach::OwnershipLoneSpeaks);
-            return if lone { Ok(Standing::Lone) } else { Err(HoldReason::Alone) };
+            return if lone && self.knows_of_the_store(now) {
+                Ok(Standing::Lone)
+            } else {
+                Err(HoldReason::Alone)
+            };
         }
         if self.confirmations.come_from_all(self.view.others(), now, &self.params) {
             return Ok(Standing::Confirmed);
@@ -187,20 +191,28 @@ impl Node {
         self.told.end(began, grace, now.monotonic, self.params.lease)
     }
 
+    /// Whether this node has heard of late how the store is: it has written a renewal, or has not answered. A node
+    /// that was stopped asks it first, because another may have come meanwhile.
+    fn knows_of_the_store(&self, now: ClockReading) -> bool {
+        self.own.is_valid(now, &self.params) || self.calls.is_silent(now, &self.params)
+    }
+
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
     /// node need not fear that it was taken over unnoticed.
     pub(super) fn lease_counts(&self, now: ClockReading) -> bool {
         let away = self.store.is_away(now.monotonic, &self.params);
         let trusts = is_on(Breach::OwnershipTrustsStoreThatWentBack);
-        let read = self.store.run() == Some(self.view.content().run) || trusts;
+        let read = self.store.run() == Some(self.view.content().run) && !self.store.is_unread();
+        let read = read || trusts;
         !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt()
     }
 
     /// Whether the others may have taken this node over while it was silent, by a change that the store has lost
     /// since. It has another member's renewal in the store's new run to prove that they are not elsewhere; a
-    /// single other one could not go on without the store.
+    /// single other one could not go on without the store. Or the store has forgotten it and has other members.
     fn is_in_doubt(&self) -> bool {
         let renews = |other| self.watch.has_moved(other);
-        self.store.is_unsure() && self.view.others().count() > 1 && !self.view.others().any(renews)
+        let unsure = self.store.is_unsure() && self.view.others().count() > 1;
+        self.store.is_outlived() || unsure && !self.view.others().any(renews)
     }
 }
