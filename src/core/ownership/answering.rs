@@ -189,6 +189,7 @@ impl NodeStep<'_> {
             self.node.own.hurries = true;
             return self.adopt(content);
         }
+        self.see_secret(&content);
         self.node.view.adopt(content);
         let former = heads.iter().filter(|head| head.name == self.node.lease.name);
         let former: Vec<NodeIncarnation> = former.map(|head| head.incarnation).collect();
@@ -208,10 +209,7 @@ impl NodeStep<'_> {
 
     /// Takes a content of the store for true.
     pub(super) fn adopt(&mut self, content: Snapshot) {
-        let secret = self.node.view.content().secret;
-        if let Some(new) = content.secret.filter(|new| Some(*new) != secret) {
-            self.out.push(NodeEffect::UseSecret(new));
-        }
+        self.see_secret(&content);
         if self.node.view.adopt(content) {
             self.node.confirmations.view_changed();
         }
@@ -226,6 +224,13 @@ impl NodeStep<'_> {
         self.node.peers.retain(|node| view.is_member(node));
         self.node.view.forget_gone();
         self.follow_map();
+    }
+
+    /// Tells the data plane of another key of digests than before.
+    fn see_secret(&mut self, content: &Snapshot) {
+        let before = self.node.view.content().secret;
+        let new = content.secret.filter(|new| Some(*new) != before);
+        self.out.extend(new.map(NodeEffect::UseSecret));
     }
 
     /// Tells the data plane what the map says of its shards.

@@ -342,6 +342,24 @@ fn a_node_that_hands_over_stays_a_member_until_it_is_told_to_leave() {
 }
 
 #[test]
+fn every_node_uses_the_fleets_key_of_digests_whenever_it_joins() {
+    let mut set = NodeSet::new(&[1], params());
+    set.run(20);
+    let joiner = Node::new(lease(2), params(), Secret { id: 2, key: [2; 32] });
+    set.nodes.insert(node(2), joiner);
+    set.run(20);
+    let used = |by: u64| -> Vec<u64> {
+        let effects = set.seen.iter().filter(|(key, _)| *key == node(by));
+        let secret = |effect: &NodeEffect| match effect {
+            NodeEffect::UseSecret(secret) => Some(secret.id),
+            _ => None,
+        };
+        effects.filter_map(|(_, effect)| secret(effect)).collect()
+    };
+    assert_eq!((used(1), used(2)), (vec![1], vec![1]));
+}
+
+#[test]
 fn the_last_node_that_leaves_leaves_its_shards_vacant() {
     let mut set = NodeSet::new(&[1], params());
     set.run(20);
