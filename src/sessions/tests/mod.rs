@@ -1,6 +1,7 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
+mod fleet;
 mod fronts;
 mod hammer;
 mod homes;
