@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::FrontSide;
 use super::entry::FrontEntry;
 use super::heartbeats::HeartbeatsFor;
+use crate::core::attachment::FrontMoment;
 use crate::core::node_link::Handle;
 use crate::core::ownership::{Home, shard_of};
 use crate::telemetry::events::fronts::FrontsMeasured;
@@ -20,7 +21,7 @@ impl FrontSide<'_> {
         let due = fronts.deadlines.due(now, SWEEP_MAX);
         let mut is_more = due.len() == SWEEP_MAX;
         for (at, handle) in due {
-            self.look_at(handle, at);
+            self.look_at(handle, (at, now));
         }
         for HeartbeatsFor { home, uid, mut gather } in fronts.batches.take() {
             self.joined.to_home(home, uid, &mut |out| gather.flush(out));
@@ -31,7 +32,7 @@ impl FrontSide<'_> {
         is_more
     }
 
-    fn look_at(self, handle: Handle, at: Instant) {
+    fn look_at(self, handle: Handle, (at, now): (Instant, Instant)) {
         let Some(entry) = self.joined.fronts.table.find(handle) else { return };
         let mut state = entry.lock();
         if state.noted != Some(at) {
@@ -40,6 +41,7 @@ impl FrontSide<'_> {
         state.noted = None;
         let again = std::mem::take(&mut state.sent_away).then(|| self.home_again(&entry));
         self.call((&entry, &mut state), None, |front, moment, port| {
+            let moment = &FrontMoment { now, ..*moment };
             if let Some(Some(home)) = again {
                 front.home_reached(home, moment, port);
             }

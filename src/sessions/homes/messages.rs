@@ -25,15 +25,22 @@ pub(super) fn needs(
     needs
 }
 
-/// Appends the whole message to `out`. Returns the parts that are unknown: their front has given them up, or the store
-/// has lost them since.
+/// What of a message's parts stays out of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// The server has them: the digest says all.
+    pub(super) told: FieldSet,
+    /// Their front has given them up, or the store has lost them since.
+    pub(super) unknown: FieldSet,
+}
+
+/// Appends the message to `out`, whole but for what is left out. `told`: the parts whose bytes are not needed.
 pub(super) fn make_whole(
     report: &AgentReport<'_>,
-    secret_id: u64,
-    session: &Session,
-    contents: &Contents,
+    (secret_id, told): (u64, FieldSet),
+    (session, contents): (&Session, &Contents),
     out: &mut Vec<u8>,
-) -> FieldSet {
+) -> LeftOut {
     let AgentReport { sequence_num, capabilities, flags, .. } = *report;
     splice::agent_head(session.uid(), &AgentHead { sequence_num, capabilities, flags }, out);
     out.extend_from_slice(report.fields);
@@ -42,7 +49,8 @@ pub(super) fn make_whole(
         let is_known = is_known(report, (part, digest), secret_id, session);
         if is_known { known.insert(part) } else { unknown.insert(part) }
     }
-    unknown.union(contents.append(known, out))
+    let missing = contents.append(known.minus(told), out);
+    LeftOut { told: known.intersection(told), unknown: unknown.union(missing) }
 }
 
 /// The digests that may stand for their parts: those by the key in use.

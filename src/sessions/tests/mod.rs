@@ -2,6 +2,7 @@
 
 mod drain;
 mod former;
+mod fleet;
 mod fronts;
 mod hammer;
 mod homes;
