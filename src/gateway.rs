@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! start: admin (alive, /readyz 503) → links → member, shards have homes → agents are admitted (/readyz 200)
-//! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → the membership
-//!        ends → links write what waits → admin
+//! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → links write what
+//!        waits → the membership ends → admin
 //! ```
 
 mod drain;
@@ -33,7 +33,7 @@ use crate::tls::TlsError;
 use crate::upstream::Upstream;
 use crate::upstream::params::{Mode, UpstreamParams};
 use drain::NodeDrain;
-use fleet::{HAND_OVER_PATIENCE, LEAVE_PATIENCE, NodeSettings};
+use fleet::{LEAVE_PATIENCE, NodeSettings, hand_over_patience};
 use view::{GatewayView, Startup};
 
 /// Why the gateway failed to start. The configuration's or the machine's fault; retrying helps only after
@@ -99,6 +99,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let plane =
         SessionsAndServers { sessions: Arc::clone(&sessions), upstream: Arc::clone(&upstream) };
     let (fleet, fleet_task) = settings.node(plane)?;
+    let hand_over_patience = hand_over_patience(config.drain);
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
     let window = GatewayView::new(&sessions, &upstream, &drain, &fleet);
     let mut tasks = JoinSet::new();
@@ -135,10 +136,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         error = fleet.displaced() => return Err(error.into()),
     };
     drain.begin();
-    fleet.hand_over(HAND_OVER_PATIENCE).await;
+    fleet.hand_over(hand_over_patience).await;
     drain.close_agents(&edge, &sessions, listeners).await;
-    fleet.leave(LEAVE_PATIENCE).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
+    fleet.leave(LEAVE_PATIENCE).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);
