@@ -260,8 +260,9 @@ impl HomeSide<'_> {
         self.sessions.counters.outbox_changed(0, far.unwritten_bytes());
         locked.contents = stored;
         locked.far = Some(Box::new(far));
-        let keying =
-            record.server().map_or(Keying::Link, |server| self.sessions.uplink.keying(server));
+        let (server, uplink) = (record.server(), &self.sessions.uplink);
+        let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
+        server.into_iter().for_each(|server| uplink.adopt(uid, server));
         let is_linked = self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
