@@ -54,6 +54,8 @@ pub use agents::Rejected;
 pub use attachment::Attachment;
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
+#[cfg(test)]
+pub(crate) use tests::fleet_of_one;
 pub use uplink::Uplink;
 pub use ways::Ways;
 

@@ -19,6 +19,8 @@ use std::task::{Context, Wake, Waker};
 
 use prost::Message;
 
+pub(crate) use loopback::fleet_of_one;
+
 use super::fake_uplink::{FakeUplink, route};
 use super::*;
 use crate::core::pacing::Class;
