@@ -40,7 +40,7 @@ SIM := $(CARGO) test --features simulation
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
 	bench-build fuzz-build fuzz release demo smoke sim sim-attachments sim-ownership sim-mutations storm-bytes storm-outage \
 	storm-slow storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
-	prove-house prove-speed prove-small
+	prove-cluster prove-house prove-speed prove-small
 
 help: ## List every command.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -154,6 +154,9 @@ prove-dedup: release ## Prove at full size that servers get only what changed (2
 prove-admission: release ## Prove at full size that storms come in at the set rate, and drains too (20 min).
 	@$(PROOF) admission $(SMALL)
 
+prove-cluster: release ## Prove at full size that several nodes act as one (60 min; SIZE=small: 6 min).
+	@$(PROOF) cluster $(SMALL) --seeds $(SEEDS)
+
 prove-house: release ## Prove that sources are in order and what held still holds, as quickly (40 min).
 	@$(BUILDS)
 	@$(PROOF) house $(SMALL) --seeds $(SEEDS) $(SPEED)
@@ -162,9 +165,10 @@ prove-speed: ## Compare the speed of BASE=1af75eb and HEAD in PAIRS=15 pairs (20
 	@$(BUILDS)
 	@$(PROOF) speed $(SPEED)
 
-prove-small: ## Run each proof in small, as CI does: under a minute each.
+prove-small: ## Run each proof in small, as CI does: under a minute each, that of the cluster 6 minutes.
 	@$(MAKE) --no-print-directory prove-dedup SIZE=small
 	@$(MAKE) --no-print-directory prove-admission SIZE=small
+	@$(MAKE) --no-print-directory prove-cluster SIZE=small
 	@$(MAKE) --no-print-directory prove-house SIZE=small PAIRS=1 \
 		BASE_BIN=$(TARGET)/release HEAD_BIN=$(TARGET)/release
 

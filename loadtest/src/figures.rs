@@ -94,6 +94,14 @@ pub(crate) fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64>
     Some(round(Duration::from_micros(*us).as_secs_f64()))
 }
 
+/// The most that happened in any second; times in microseconds, sorted.
+pub(crate) fn most_in_a_second(sorted_us: &[u64]) -> u64 {
+    let within = |(place, from): (usize, &u64)| {
+        sorted_us[place..].partition_point(|at| *at < from + 1_000_000) as u64
+    };
+    sorted_us.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +112,12 @@ mod tests {
         assert_eq!(seconds_to(&back, 100, 0.5), Some(50.0));
         assert_eq!(seconds_to(&back, 100, 0.99), Some(99.0));
         assert_eq!(seconds_to(&back, 100, 1.0), None);
+    }
+
+    #[test]
+    fn the_best_second_may_begin_at_any_time() {
+        assert_eq!(most_in_a_second(&[0, 900_000, 999_999, 1_000_000, 1_899_999, 1_900_000]), 4);
+        assert_eq!(most_in_a_second(&[]), 0);
     }
 
     #[test]

@@ -65,6 +65,8 @@ enum Command {
     /// Run several nodes that share Redis, let something happen to them, and print what the server,
     /// Redis and the agents noticed
     Cluster(Box<cluster::ClusterArgs>),
+    /// Measure what several nodes cost beside single ones: storms, round trips, fleets that grow
+    ClusterSpeed(cluster::SpeedArgs),
     /// Run a storm in which everything changes, through a gateway to a server that is slow
     Slow(Box<slow::SlowArgs>),
     /// Run the storms that admission is judged by, and compare each with its budget
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Outage(args) => outage::run(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::ClusterSpeed(args) => cluster::run_speed(&args),
         Command::Slow(args) => slow::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::AdmissionTable(args) => admission::run(&args).map(|()| ExitCode::SUCCESS),

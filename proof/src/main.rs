@@ -1,6 +1,6 @@
 //! The `proof` command: shows on demand that what an issue promised holds.
 //!
-//! `proof dedup`, `proof admission` and `proof house` run commands of this repository one after the
+//! `proof dedup`, `proof admission`, `proof cluster` and `proof house` run commands of this repository one after the
 //! other, read figures from what they print, and hold each figure against its goal. The table of all
 //! figures is the last thing they print; the exit code is 1 if a goal is missed. `proof speed` measures
 //! two builds in alternation. This crate knows the commands and their JSON; it uses the gateway as an
@@ -46,6 +46,8 @@ enum Command {
     Dedup(Sized),
     /// Storms come in at the rate that is set: every case of admission, the automatic rate, the drain
     Admission(Sized),
+    /// Several nodes act as one: storms, deaths, a store that goes away, shards that move
+    Cluster(Sized),
     /// The sources are in order and what held still holds, as quickly: figures, simulation, speed
     House(HouseArgs),
     /// Measure two builds in alternation, and say whether the second one is slower
@@ -55,7 +57,7 @@ enum Command {
 /// How much of a proof is run.
 #[derive(Debug, Args)]
 struct Sized {
-    /// Run it in small, within a minute: shows that it works, with fewer agents and wider goals
+    /// Run it in small, within minutes: shows that it works, with fewer agents and wider goals
     #[arg(long)]
     small: bool,
     /// Seeds of the simulation at full size
@@ -98,6 +100,7 @@ fn prove(cli: &Cli) -> io::Result<Vec<Judged>> {
     match &cli.command {
         Command::Dedup(sized) => runner.run_all(points::dedup::steps(sized.size())),
         Command::Admission(sized) => runner.run_all(points::admission::steps(sized.size())),
+        Command::Cluster(sized) => runner.run_all(points::cluster::steps(sized.size())),
         Command::House(args) => {
             let mut figures = runner.run_all(points::house::steps(args.sized.size()))?;
             figures.extend(speed::run(&args.speed, &cli.logs)?);

@@ -13,13 +13,15 @@
 //! - `task`: the one task that gives events to the state machine and carries its effects out, in their order.
 //! - `shared`: what other threads ask: where a shard is at home, whether this node may speak.
 //! - `links`: the node links that are up. `arrivals`: what comes on them. `control`: the bytes of what nodes say.
-//! - `data_plane`: what the fleet wants of sessions and of links to servers. `plane`: a gateway's. `plane`: a gateway's.
+//! - `data_plane`: what the fleet wants of sessions and of links to servers. `plane`: a gateway's.
 //! - `hand_over`: sends the sessions of shards that move.
+//! - `gate`: the gate for agents, and its share of the fleet's admission rate.
 //! - `life`: what a node has anew after it was taken over: incarnation, key, links.
 
 mod arrivals;
 mod control;
 mod data_plane;
+mod gate;
 mod hand_over;
 mod life;
 mod links;
@@ -33,6 +35,7 @@ mod task;
 mod tests;
 
 pub use data_plane::{DataPlane, SessionsSent};
+pub use gate::AdmissionGate;
 pub use params::{FleetError, FleetParams};
 pub use plane::SessionsAndServers;
 pub use progress::{Progress, Waiting};

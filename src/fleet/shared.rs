@@ -1,6 +1,7 @@
 //! What threads other than the fleet's task ask: where a shard is at home, what may be sent where, whether this node
 //! may speak. Each answer comes at once.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::map::PresentMap;
 use super::params::{FleetError, FleetParams};
 use super::progress::{Progress, Waiting};
 use crate::clock;
+use crate::core::admission::FleetShare;
 use crate::core::ownership::{
     AbsenceBegan, AbsenceEnd, ClockReading, Figures, HoldReason, Home, MapVersion, Node,
     NodeEffect, NodeEvent, NodeIncarnation, ShardId, Standing,
@@ -112,8 +114,8 @@ impl Fleet {
         self.node.lock().standing(reading())
     }
 
-    /// Admissions a second that this node may take of the fleet's `rate`.
-    pub fn admission_share(&self, rate: u32) -> u32 {
+    /// What this node may take of the fleet's admission rate, as the operator has set it; empty while that is unknown.
+    pub fn admission_share(&self, rate: Option<NonZeroU32>) -> Option<FleetShare> {
         self.node.lock().admission_share(rate, reading())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fronts::{FrontSide, Fronts};
-use super::homes::{HomeSide, Homes, KeyInUse, OtherHomes};
+use super::homes::{HomeSide, Homes, KeyInUse, OtherHomes, ShardMoves};
 use super::loopback::{Loopback, LoopbackSide};
 use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
@@ -51,6 +51,11 @@ impl<'a> InFleet<'a> {
         HomeSide { sessions: self.sessions, joined: self.joined }
     }
 
+    /// Shards that leave and come.
+    pub(super) const fn moves(self) -> ShardMoves<'a> {
+        ShardMoves { sessions: self.sessions, joined: self.joined }
+    }
+
     /// A frame of an agent's stream came from another node. Returns the shard whose records are complete with it.
     ///
     /// # Errors
@@ -61,7 +66,7 @@ impl<'a> InFleet<'a> {
         frame: &[u8],
     ) -> Result<Option<ShardId>, Undecodable> {
         if ToNewHome::is_one(frame) {
-            return self.homes().take_session(from, &ToNewHome::decode(frame)?);
+            return self.moves().take_session(from, &ToNewHome::decode(frame)?);
         }
         if ToNext::is_one(frame) {
             OtherHomes::of(self.homes()).former_home_said(from, &ToNext::decode(frame)?);
@@ -104,7 +109,7 @@ impl<'a> InFleet<'a> {
     /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
     /// are here.
     pub fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        self.homes().install(shard, epoch, prepared)
+        self.moves().install(shard, epoch, prepared)
     }
 
     /// The sessions of this shard come from that node. Some may have come before.
@@ -124,12 +129,12 @@ impl<'a> InFleet<'a> {
 
     /// The agents whose sessions a frozen shard has. From here on nothing changes them.
     pub fn agents_of(self, shard: ShardId) -> Vec<InstanceUid> {
-        self.homes().agents_of(shard)
+        self.moves().agents_of(shard)
     }
 
     /// Sends the session of an agent of a frozen shard to the shard's new home. Returns how many bytes that were.
     pub fn send_session(self, uid: InstanceUid, to: NodeIncarnation, attempt: MoveNumber) -> usize {
-        self.homes().send_session(uid, to, attempt)
+        self.moves().send_session(uid, to, attempt)
     }
 
     /// Says to the shard's new home that all its sessions were sent in this attempt, and how many they are.
@@ -139,27 +144,27 @@ impl<'a> InFleet<'a> {
         to: NodeIncarnation,
         (attempt, count): (MoveNumber, usize),
     ) {
-        self.homes().end_sessions(shard, to, (attempt, count));
+        self.moves().end_sessions(shard, to, (attempt, count));
     }
 
     /// This node is the shard's home no longer. Its sessions go without a word to an agent or a server.
     pub fn release(self, shard: ShardId) {
-        self.homes().release(shard);
+        self.moves().release(shard);
     }
 
     /// The shard is on its way to another home: its sessions take what servers answer, and nothing else.
     pub fn freeze(self, shard: ShardId) {
-        self.homes().freeze(shard);
+        self.moves().freeze(shard);
     }
 
     /// The shard stays after all: its sessions say what they have to say.
     pub fn unfreeze(self, shard: ShardId) {
-        self.homes().unfreeze(shard);
+        self.moves().unfreeze(shard);
     }
 
     /// Whether servers have answered everything that was said for the shard's agents.
     pub fn is_settled(self, shard: ShardId) -> bool {
-        self.homes().is_settled(shard)
+        self.moves().is_settled(shard)
     }
 
     /// From now on digests are taken with this key, which all nodes of the fleet share.

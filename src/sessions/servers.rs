@@ -27,16 +27,11 @@ impl Sessions {
             if let Some(delivery) = delivery.flatten() {
                 return delivery;
             }
-            if self.in_fleet().is_some_and(|fleet| fleet.homes().set_aside(uid, from, scan)) {
+            if self.in_fleet().is_some_and(|fleet| fleet.moves().set_aside(uid, from, scan)) {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {
-                let answer = self.late_reply(uid, from);
-                let is_elsewhere = self.in_fleet().is_some_and(|fleet| {
-                    OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer)
-                });
-                let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
-                return Delivery::of(delivered, answer);
+                return to_former_agent(self, uid, from, scan);
             }
         }
     }
@@ -140,4 +135,19 @@ impl Sessions {
         };
         self.with(uid, probe).flatten()
     }
+}
+
+/// A message for an agent that has no session here, or whose shard has another home by now.
+fn to_former_agent(
+    sessions: &Sessions,
+    uid: InstanceUid,
+    from: Route,
+    scan: &ServerScan<'_>,
+) -> Delivery {
+    let answer = sessions.late_reply(uid, from);
+    let is_elsewhere = sessions
+        .in_fleet()
+        .is_some_and(|fleet| OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer));
+    let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
+    Delivery::of(delivered, answer)
 }

@@ -45,6 +45,9 @@ pub trait Uplink: Send + Sync + 'static {
         Keying::Uid
     }
 
+    /// A session has come from another home, and this server knows its agent: what there is for it alone begins.
+    fn adopt(&self, _uid: InstanceUid, _server: ServerId) {}
+
     /// The session wants a permit of its server: [`super::Sessions::permit_granted`] follows, paced. It stands
     /// in each class once.
     fn enqueue(&self, uid: InstanceUid, class: Class);

@@ -144,6 +144,13 @@ impl Transport {
         }
     }
 
+    /// The agent's session came from another node: the server is asked on its behalf from now on.
+    pub(super) fn adopt(&self, uid: InstanceUid) {
+        if let Self::Http(pool) = self {
+            pool.add(uid);
+        }
+    }
+
     /// The agent's session is over.
     pub(super) fn release(&self, uid: InstanceUid) {
         match self {

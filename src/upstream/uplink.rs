@@ -74,6 +74,12 @@ impl Uplink for Upstream {
         self.servers().get(server).map_or(Keying::Link, |server| server.keying())
     }
 
+    fn adopt(&self, uid: InstanceUid, server: ServerId) {
+        if let Some(target) = self.target(server) {
+            target.transport.adopt(uid);
+        }
+    }
+
     fn enqueue(&self, uid: InstanceUid, class: Class) {
         self.servers().enqueue(uid, class);
     }

@@ -1,11 +1,11 @@
 //! Carries out what a node wants done: calls to the store, messages on node links, and as much of a data plane as
 //! the rules concern.
 
-use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, StoreCall};
+use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, ShardId, StoreCall};
 
 use crate::events::Event;
 use crate::plan::LEASE;
-use crate::process::Key;
+use crate::process::{Key, Process};
 use crate::store::Call;
 use crate::world::{Message, World};
 
@@ -110,7 +110,7 @@ impl World {
         }
         process.spoke = speaks;
         process.claims = 0;
-        let shards = seawall::core::ownership::ShardId::all().take(process.epochs.len());
+        let shards = ShardId::all().take(process.epochs.len());
         for (shard, shown) in shards.zip(&mut process.epochs) {
             if process.node.is_home_of(shard) {
                 process.claims |= 1 << shard.get();
@@ -133,17 +133,36 @@ impl World {
             let speaks = process.speaks_for(self.now);
             let twice = speaks & spoken;
             spoken |= speaks;
-            if twice != 0 && self.now >= self.oracle.excused_until {
-                let shard = twice.trailing_zeros();
-                let first = self
-                    .processes
-                    .iter()
-                    .find(|(_, other)| other.speaks_for(self.now) & (1 << shard) != 0);
-                let (first, key) = (first.map(|(first, _)| *first), *key);
-                self.oracle.fail("O1", || format!("{first:?} and {key} speak for shard {shard}"));
+            if twice != 0
+                && self.now >= self.oracle.excused_until
+                && let Some((first, shard)) = self.speaks_unexcused(*key, twice)
+            {
+                let key = *key;
+                self.oracle.fail("O1", || format!("{first} and {key} speak for shard {shard}"));
             }
         }
         self.oracle.spoken = spoken;
+    }
+
+    /// The first process that speaks for one of these shards together with that one, and the shard, unless the store
+    /// has forgotten one of both.
+    fn speaks_unexcused(&self, second: Key, shards: u64) -> Option<(Key, u16)> {
+        let both = ShardId::all().take(self.oracle.silent_since.len());
+        let both = both.filter(|shard| shards & (1 << shard.get()) != 0);
+        let pairs = both.flat_map(|shard| {
+            let earlier = self.processes.range(..second);
+            let speaks =
+                move |process: &Process| process.speaks_for(self.now) & (1 << shard.get()) != 0;
+            earlier.filter(move |(_, first)| speaks(first)).map(move |(first, _)| (*first, shard))
+        });
+        let excused = |first: Key, shard| {
+            let (first, second) = (&self.processes[&first], &self.processes[&second]);
+            let excuses =
+                |former, other| self.oracle.forgotten.excuses(former, other, shard, self.now);
+            excuses(first, second) || excuses(second, first)
+        };
+        let mut pairs = pairs.filter(|(first, shard)| !excused(*first, *shard));
+        pairs.next().map(|(first, shard)| (first, shard.get()))
     }
 
     /// While two masters take writes, nodes that cannot hear each other, or have yet to, cannot know.

@@ -44,7 +44,7 @@ impl World {
             Fault::StoreForgets => {
                 let registry = Registry::new(RunId(0));
                 let number = self.store.number();
-                self.store.replace(registry.restarted(RunId(u128::from(number))));
+                self.replace_store(registry.restarted(RunId(u128::from(number))));
             }
             Fault::StoreSplits => self.splits(),
             Fault::Partition => self.partition(),
@@ -72,8 +72,9 @@ impl World {
 
     /// The store starts again, if it is stopped.
     pub(crate) fn store_starts(&mut self) {
-        if let Some(registry) = self.store.stopped_with.take() {
-            let number = self.store.replace(registry);
+        if let Some(registry) = self.store.stopped_with.clone() {
+            let number = self.replace_store(registry);
+            self.store.stopped_with = None;
             self.oracle.store_is_bad(self.now);
             self.say(|| format!("the store starts as {number}"));
         }
@@ -94,8 +95,17 @@ impl World {
         if self.now.saturating_sub(back) <= self.oracle.last_trouble {
             self.oracle.trouble(self.now);
         }
-        let number = self.store.replace(registry);
+        let number = self.replace_store(registry);
         self.say(|| format!("the store goes back by {back:?} as {number}"));
+    }
+
+    /// The store has another state now, in another life. It may have forgotten members.
+    fn replace_store(&mut self, registry: Registry) -> u64 {
+        let before = self.store.members();
+        let after = registry.read().leases.iter().map(|lease| lease.incarnation).collect();
+        let number = self.store.replace(registry);
+        self.oracle.forgotten.store_replaced(&before, &after, number, self.now);
+        number
     }
 
     /// A replica is made master while the old one goes on.

@@ -12,6 +12,7 @@ mod calm;
 mod effects;
 mod events;
 mod faults;
+mod forgotten;
 mod links;
 mod machine;
 mod oracle;

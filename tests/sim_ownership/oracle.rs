@@ -6,6 +6,7 @@ use seawall::core::ownership::{
     Change, ChangeAnswer, NodeIncarnation, RenewAnswer, Snapshot, StoreAnswer, StoreCall,
 };
 
+use crate::forgotten::Forgotten;
 use crate::plan::{LEASE, Plan};
 use crate::world::Time;
 
@@ -33,6 +34,8 @@ pub(crate) struct Oracle {
     pub(crate) store_bad_last: Time,
     /// When two masters last took writes.
     pub(crate) split_last: Time,
+    /// Members that the store has forgotten and that have yet to find out.
+    pub(crate) forgotten: Forgotten,
     /// Renewals by run: with two masters a node may renew at one and stand still at the other.
     renewed: BTreeMap<(u128, NodeIncarnation), Time>,
 }
@@ -50,6 +53,7 @@ impl Oracle {
             store_bad_since: None,
             store_bad_last: Time::ZERO,
             split_last: Time::ZERO,
+            forgotten: Forgotten::default(),
             renewed: BTreeMap::new(),
         }
     }
@@ -96,6 +100,9 @@ impl Oracle {
                 }
             }
             (StoreCall::Change(change), StoreAnswer::Change(ChangeAnswer::Changed { .. })) => {
+                if let Some(lease) = &change.add {
+                    self.forgotten.joined(lease.incarnation, now);
+                }
                 if let Some(before) = before {
                     self.changed(change, &before, now);
                 }

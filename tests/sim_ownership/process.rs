@@ -30,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) stopped: Option<Stop>,
     /// It is stopped as soon as it has called the store: the answer waits for it.
     pub(crate) stops_with_call: bool,
+    /// When it last went on after a stop.
+    pub(crate) resumed: Time,
     /// What has come while it was stopped.
     pub(crate) inbox: Vec<NodeEvent>,
     /// Shards that its data plane holds frozen.
@@ -69,6 +71,7 @@ impl Process {
             machine,
             stopped: None,
             stops_with_call: false,
+            resumed: Time::ZERO,
             inbox: Vec::new(),
             frozen: BTreeSet::new(),
             spoke: false,

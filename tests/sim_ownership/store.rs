@@ -1,9 +1,9 @@
 //! The store that the nodes share: the real meaning of its calls, and what goes wrong around it. A store that fails
 //! over may go back to an earlier state; while it is split two masters take writes, each from some of the nodes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use seawall::core::ownership::{CallId, Registry, RunId, StoreAnswer, StoreCall};
+use seawall::core::ownership::{CallId, NodeIncarnation, Registry, RunId, StoreAnswer, StoreCall};
 
 use crate::process::Key;
 use crate::world::Time;
@@ -64,6 +64,13 @@ impl Store {
             loses: 0,
             slow: 10,
         }
+    }
+
+    /// The members that its data names: of each master, or of the one that is stopped.
+    pub(crate) fn members(&self) -> BTreeSet<NodeIncarnation> {
+        let alive = self.masters.values().map(|master| &master.registry);
+        let leases = alive.chain(&self.stopped_with).flat_map(|registry| registry.read().leases);
+        leases.map(|lease| lease.incarnation).collect()
     }
 
     pub(crate) const fn number(&mut self) -> u64 {

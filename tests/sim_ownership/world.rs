@@ -186,6 +186,7 @@ impl World {
         if stop.clock {
             process.machine.was_stopped(self.now - stop.since);
         }
+        process.resumed = self.now;
         let mut inbox = std::mem::take(&mut process.inbox);
         if self.random.percent(50) {
             inbox.insert(0, NodeEvent::Tick);
@@ -208,6 +209,7 @@ impl World {
             }
             return;
         }
+        self.oracle.forgotten.hears(process.node.incarnation(), &event);
         let moment = process.moment(now);
         if process.spoke && process.node.standing(moment).is_err() {
             (process.spoke, process.must_drop) = (false, true);

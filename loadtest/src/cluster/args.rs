@@ -36,8 +36,12 @@ pub(super) enum ClusterCase {
     RedisPause,
     /// In the midst of a storm the master is killed, and a replica that lags takes over
     RedisFailover,
-    /// Every agent gets a push while all of them move to other nodes
+    /// Every agent gets a push, and --meanwhile something happens
     Push,
+    /// Datagrams between the first two nodes are lost for --away, by --ways; a storm meanwhile
+    Cut,
+    /// The server is killed and started empty while another node joins, so that shards move
+    Server,
     /// Each node is drained and started again, one after the other
     Rolling,
     /// Another node joins
@@ -56,6 +60,30 @@ impl ClusterCase {
                 | Self::RedisFailover
         )
     }
+}
+
+/// What happens while agents get pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Meanwhile {
+    /// All agents move to other nodes, --hops times
+    Move,
+    /// The first node is drained: its shards and its agents go to the others
+    Drain,
+    /// Another node joins, and gets its share of the shards
+    Join,
+}
+
+/// Which datagrams between two nodes are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ways {
+    /// All of them
+    Both,
+    /// Those from the first node to the second
+    Forth,
+    /// Those from the second node to the first
+    Back,
 }
 
 /// How agents come to nodes.
@@ -97,7 +125,7 @@ pub(crate) struct ClusterArgs {
     /// `sessions.grace_period` of the nodes
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     pub(super) grace: Human,
-    /// How long Redis is away
+    /// How long Redis is away, or datagrams are lost
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     pub(super) away: Human,
     /// How long after the cut the middle of a storm is
@@ -106,6 +134,21 @@ pub(crate) struct ClusterArgs {
     /// In a storm, let agents dial the first NODES nodes only
     #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(super) onto: Option<u16>,
+    /// Which datagrams are lost
+    #[arg(long, value_enum, default_value = "both")]
+    pub(super) ways: Ways,
+    /// What happens while agents get pushes
+    #[arg(long, value_enum, default_value = "move")]
+    pub(super) meanwhile: Meanwhile,
+    /// How many pushes a second, instead of --rate
+    #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
+    pub(super) push_rate: Option<f64>,
+    /// While agents get pushes, let the server ask for the full state with each reply
+    #[arg(long)]
+    pub(super) asks: bool,
+    /// Let them dial those alone from the start
+    #[arg(long, requires = "onto")]
+    pub(super) onto_from_the_start: bool,
     /// While they get pushes, how often agents move without waiting for replies: 2 is there and back
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(super) hops: u16,
@@ -164,9 +207,15 @@ impl ClusterArgs {
                     .to_owned(),
             ),
             (
-                self.nodes == 1 && matches!(self.case, ClusterCase::Kill | ClusterCase::Rolling),
+                self.nodes == 1 && self.ends_a_node(),
                 "the agents of a node that ends need another one (--nodes)".to_owned(),
             ),
+            (
+                self.case == ClusterCase::Cut && (self.nodes == 1 || !has_redis),
+                "two nodes that know each other have a way that can be cut (--nodes, --redis)"
+                    .to_owned(),
+            ),
+            (self.asks && self.case != ClusterCase::Push, "--asks is for pushes".to_owned()),
         ] {
             if is_wrong {
                 return Err(what);
@@ -175,9 +224,36 @@ impl ClusterArgs {
         Ok(())
     }
 
+    /// How many nodes agents dial at first.
+    pub(super) fn serving_at_first(&self) -> u16 {
+        if self.onto_from_the_start { self.onto.unwrap_or(self.nodes) } else { self.nodes }
+    }
+
     /// How many nodes there are in the end.
     pub(super) fn nodes_at_most(&self) -> u16 {
-        self.nodes + u16::from(self.case == ClusterCase::Join)
+        self.nodes + u16::from(self.has_newcomer())
+    }
+
+    fn has_newcomer(&self) -> bool {
+        match self.case {
+            ClusterCase::Join | ClusterCase::Server => true,
+            ClusterCase::Push => self.meanwhile == Meanwhile::Join,
+            _ => false,
+        }
+    }
+
+    fn ends_a_node(&self) -> bool {
+        match self.case {
+            ClusterCase::Kill | ClusterCase::Rolling => true,
+            ClusterCase::Push => self.meanwhile == Meanwhile::Drain,
+            _ => false,
+        }
+    }
+
+    /// Whether nodes promise that the server hears nothing new: nothing changes at agents, and the
+    /// server neither asks nor forgets.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.fleet.changed == 0.0 && !self.asks && self.case != ClusterCase::Server
     }
 
     /// How long the agents may take to come back: many times what the rate makes of it.
@@ -212,12 +288,19 @@ mod tests {
             "redis-dump --redis cluster",
             "kill --nodes 1",
             "storm --nodes 2 --onto 3",
+            "push --nodes 1 --meanwhile drain",
+            "cut --nodes 1",
+            "cut --redis none",
+            "storm --asks",
         ] {
             assert!(args(wrong).check().is_err(), "{wrong}");
         }
         for good in ["storm --redis none", "redis-failover --redis sentinel", "join --nodes 1"] {
             args(good).check().unwrap();
         }
-        assert_eq!((args("join").nodes_at_most(), args("storm").nodes_at_most()), (4, 3));
+        let nodes = |line: &str| args(line).nodes_at_most();
+        assert_eq!(["storm", "push", "cut"].map(nodes), [3; 3]);
+        assert_eq!(["join", "server", "push --meanwhile join"].map(nodes), [4; 3]);
+        assert!(args("storm").is_unchanged() && !args("push --asks").is_unchanged());
     }
 }

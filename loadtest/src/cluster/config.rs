@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::redis::RedisStage;
 use crate::addresses::local;
+use crate::server::Keying;
 use crate::server::links::NODE_HEADER;
 use crate::stage::UpstreamMode;
 
@@ -12,8 +13,10 @@ use crate::stage::UpstreamMode;
 pub(super) struct NodePorts {
     pub(super) edge: u16,
     pub(super) admin: u16,
-    /// Of its node links (UDP).
+    /// At which it listens for node links (UDP).
     pub(super) link: u16,
+    /// At which other nodes reach it: the same, or a relay's.
+    pub(super) advertise: u16,
 }
 
 /// What all nodes have in common.
@@ -21,6 +24,7 @@ pub(super) struct NodePorts {
 pub(super) struct SharedConfig {
     pub(super) server_port: u16,
     pub(super) mode: UpstreamMode,
+    pub(super) keyed_by: Keying,
     pub(super) grace: Duration,
     /// Connections that all nodes together admit a second, and how many nodes there are.
     pub(super) rate: f64,
@@ -34,6 +38,8 @@ pub(super) struct SharedConfig {
 pub(super) struct OwnershipConfig {
     lease: Duration,
     redis_mode: &'static str,
+    /// The name under which Sentinels know the master.
+    redis_master: Option<&'static str>,
     redis_addresses: Vec<String>,
 }
 
@@ -41,7 +47,7 @@ impl OwnershipConfig {
     /// By this Redis.
     pub(super) fn new(redis: &RedisStage, lease: Duration) -> Self {
         let (redis_mode, redis_addresses) = redis.addresses();
-        Self { lease, redis_mode, redis_addresses }
+        Self { lease, redis_mode, redis_master: redis.master(), redis_addresses }
     }
 }
 
@@ -51,13 +57,16 @@ impl SharedConfig {
     pub(super) fn text(&self, name: &str, label: &str, ports: NodePorts) -> String {
         let (scheme, mode) = self.mode.in_configuration();
         let [edge, admin, link] = [ports.edge, ports.admin, ports.link].map(local);
+        let advertise = local(ports.advertise);
         let server = local(self.server_port);
         let grace = self.grace.as_millis();
         let ownership = self.ownership.as_ref().map_or_else(String::new, |ownership| {
-            let OwnershipConfig { lease, redis_mode, redis_addresses } = ownership;
+            let OwnershipConfig { lease, redis_mode, redis_master, redis_addresses } = ownership;
+            let master = redis_master.map(|name| format!("master = \"{name}\"\n"));
+            let master = master.unwrap_or_default();
             format!(
-                "[ownership]\nstore = \"redis\"\nnode = \"{name}\"\nadvertise = \"{link}\"\n\
-                 lease = \"{}ms\"\n\n[ownership.redis]\nmode = \"{redis_mode}\"\n\
+                "[ownership]\nstore = \"redis\"\nnode = \"{name}\"\n\
+                 advertise = \"{advertise}\"\nlisten = \"{link}\"\nlease = \"{}ms\"\n\n[ownership.redis]\nmode = \"{redis_mode}\"\n{master}\
                  addresses = {redis_addresses:?}\n\n",
                 lease.as_millis()
             )
@@ -67,10 +76,19 @@ impl SharedConfig {
              [admission]\nrate = {}\n\n[sessions]\ngrace_period = \"{grace}ms\"\n\n\
              [drain]\nrate = {}\nnotice = \"2s\"\n\n{ownership}\
              [[upstream.servers]]\nname = \"main\"\nurl = \"{scheme}://{server}/v1/opamp\"\n\
-             mode = \"{mode}\"\n[upstream.servers.headers]\n\"{NODE_HEADER}\" = \"{label}\"\n",
+             mode = \"{mode}\"\n{}[upstream.servers.headers]\n\"{NODE_HEADER}\" = \"{label}\"\n",
             self.rate_of_node(self.rate),
-            self.drain_rate()
+            self.drain_rate(),
+            self.keyed_by()
         )
+    }
+
+    /// The line that says by what the server knows agents. By uid is what a node takes it for.
+    fn keyed_by(&self) -> String {
+        if self.keyed_by == Keying::Uid {
+            return String::new();
+        }
+        format!("keyed_by = \"{}\"\n", self.keyed_by)
     }
 
     /// `admission.rate`: nodes that share know the rate of all; nodes that are alone are told their part.
@@ -98,6 +116,7 @@ mod tests {
         SharedConfig {
             server_port: 4321,
             mode: UpstreamMode::Multiplexed,
+            keyed_by: Keying::Uid,
             grace: Duration::from_secs(2),
             rate: 300.0,
             nodes: 3,
@@ -107,20 +126,24 @@ mod tests {
 
     #[test]
     fn nodes_that_are_alone_get_their_part_of_the_rate_and_nodes_that_share_all_of_it() {
-        let ports = NodePorts { edge: 1, admin: 2, link: 3 };
+        let ports = NodePorts { edge: 1, admin: 2, link: 3, advertise: 4 };
         let alone = shared().text("node-1", "node-1.1", ports);
         assert!(alone.contains("rate = 100\n") && !alone.contains("ownership"), "{alone}");
         assert!(alone.contains("\"x-loadtest-node\" = \"node-1.1\""), "{alone}");
         let ownership = Some(OwnershipConfig {
             lease: Duration::from_secs(3),
-            redis_mode: "single",
+            redis_mode: "sentinel",
+            redis_master: Some("seawall"),
             redis_addresses: vec!["127.0.0.1:6379".to_owned()],
         });
-        let together = SharedConfig { ownership, ..shared() }.text("node-1", "node-1.1", ports);
+        let keyed_by = Keying::Link;
+        let together =
+            SharedConfig { ownership, keyed_by, ..shared() }.text("node-1", "node-1.1", ports);
         for expected in [
             "rate = 300\n",
-            "store = \"redis\"\nnode = \"node-1\"\nadvertise = \"127.0.0.1:3\"\nlease = \"3000ms\"",
-            "mode = \"single\"\naddresses = [\"127.0.0.1:6379\"]",
+            "store = \"redis\"\nnode = \"node-1\"\nadvertise = \"127.0.0.1:4\"\nlisten = \"127.0.0.1:3\"\nlease = \"3000ms\"",
+            "mode = \"multiplexed\"\nkeyed_by = \"link\"\n[upstream.servers.headers]",
+            "mode = \"sentinel\"\nmaster = \"seawall\"\naddresses = [\"127.0.0.1:6379\"]",
         ] {
             assert!(together.contains(expected), "{together}");
         }

@@ -14,7 +14,9 @@ mod node;
 mod process;
 mod program;
 mod redis;
+mod relay;
 mod scene;
+mod speed;
 
 use std::io;
 use std::process::ExitCode;
@@ -24,8 +26,10 @@ use seawall::clock;
 
 use crate::stage::perform;
 pub(crate) use args::ClusterArgs;
+use args::ClusterCase;
 use figures::{ClusterFigures, Course};
 use scene::Scene;
+pub(crate) use speed::{SpeedArgs, run as run_speed};
 
 /// How long idle nodes are watched, in lease times: six renewals or so.
 const IDLE_LEASES: u32 = 2;
@@ -58,10 +62,15 @@ async fn cluster(args: &ClusterArgs) -> io::Result<ClusterFigures> {
 }
 
 async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigures> {
-    let idle_commands_per_second = idle(scene, args.lease.0 * IDLE_LEASES).await;
+    let idle_commands_per_second = match args.case {
+        // Elsewhere nodes have something to say to Redis.
+        ClusterCase::Storm => Some(idle(scene, args.lease.0 * IDLE_LEASES).await),
+        _ => None,
+    };
     let start = scene.snapshot().await?;
     let happened = cases::act(scene, args).await?;
     let ended = clock::now();
+    let nodes_then = scene.node_samples().await;
     let mut hold = args.aftermath.hold.0;
     if scene.nodes_share() {
         // A home that is gone is missed for a lease time, and has a successor within another.
@@ -70,8 +79,14 @@ async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigure
     let patience = args.aftermath.settle();
     let settled = scene.report.settle_and_hold(&mut scene.crew, hold, patience).await?;
     let end = scene.snapshot().await?;
-    let course =
-        Course { start: &start, end: &end, idle_commands_per_second, ended, settled: &settled };
+    let course = Course {
+        start: &start,
+        end: &end,
+        idle_commands_per_second,
+        nodes_then: &nodes_then,
+        ended,
+        settled: &settled,
+    };
     ClusterFigures::new(scene, args, &course, happened).await
 }
 

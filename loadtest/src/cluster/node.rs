@@ -37,9 +37,15 @@ pub(super) struct NodeSample {
     /// `None` while it has no node links.
     node_link_bytes: Option<f64>,
     cpu_seconds: Option<f64>,
+    rss_bytes: Option<f64>,
 }
 
 impl NodeSample {
+    /// Resident memory of all nodes.
+    pub(super) fn rss_bytes(samples: &[Self]) -> Option<f64> {
+        samples.iter().map(|sample| sample.rss_bytes).sum()
+    }
+
     /// Bytes over node links of all nodes between two moments.
     pub(super) fn node_link_bytes(start: &[Self], end: &[Self]) -> Option<f64> {
         Self::between(start, end, |sample| sample.node_link_bytes)
@@ -92,7 +98,7 @@ impl NodeSetup {
     /// # Errors
     /// When the program fails to start, or finds another mistake.
     pub(super) async fn is_understood(&self, folder: &RunFolder) -> io::Result<bool> {
-        let ports = NodePorts { edge: 1, admin: 2, link: 3 };
+        let ports = NodePorts { edge: 1, admin: 2, link: 3, advertise: 3 };
         let text = self.shared.text("node-0", "node-0.0", ports);
         let path = folder.write("check.toml", &text)?;
         let mut check = Command::new(&self.program);
@@ -114,7 +120,8 @@ impl ClusterNode {
     pub(super) fn new(number: u16) -> io::Result<Self> {
         let held = [HeldPort::take()?, HeldPort::take()?, HeldPort::take()?];
         let [edge, admin, link] = [held[0].port, held[1].port, held[2].port];
-        let (name, ports) = (format!("node-{number}"), NodePorts { edge, admin, link });
+        let (name, ports) =
+            (format!("node-{number}"), NodePorts { edge, admin, link, advertise: link });
         Ok(Self { name, ports, held: held.into(), starts: 0, process: None })
     }
 
@@ -222,6 +229,7 @@ impl ClusterNode {
             label: self.label(),
             node_link_bytes: self.metric(NODE_LINK_BYTES).await,
             cpu_seconds: self.metric("process_cpu_seconds_total").await,
+            rss_bytes: self.metric("process_resident_memory_bytes").await,
         }
     }
 
@@ -254,10 +262,12 @@ mod tests {
             label: label.to_owned(),
             node_link_bytes: None,
             cpu_seconds: Some(cpu),
+            rss_bytes: Some(cpu),
         };
         let start = [sample("node-1.1", 5.0), sample("node-2.1", 7.0)];
         let end = [sample("node-1.1", 6.0), sample("node-2.2", 3.0)];
         assert_eq!(NodeSample::cpu_seconds(&start, &end), Some(4.0));
         assert_eq!(NodeSample::node_link_bytes(&start, &end), None);
+        assert_eq!(NodeSample::rss_bytes(&start), Some(12.0));
     }
 }

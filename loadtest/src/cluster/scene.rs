@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use seawall::clock;
 
-use super::args::{Balancing, ClusterArgs};
+use super::args::{Balancing, ClusterArgs, ClusterCase};
 use super::balancer::NodeBalancer;
 use super::config::{OwnershipConfig, SharedConfig};
 use super::folder::RunFolder;
 use super::node::{ClusterNode, NodeSample, NodeSetup};
 use super::process::GroupProcess;
 use super::redis::{Commands, RedisStage};
+use super::relay::{Cuts, LinkRelay};
 use crate::addresses::{local, low_port};
 use crate::args::FILL_PATIENCE;
 use crate::crew::Crew;
@@ -37,10 +38,29 @@ pub(super) struct Scene {
     pub(super) nodes: Vec<ClusterNode>,
     pub(super) redis: Option<RedisStage>,
     server: GroupProcess,
+    server_setup: ServerSetup,
     pub(super) report: ServerReport,
     report_url: String,
     pub(super) setup: NodeSetup,
+    pub(super) links: NodeWays,
+    /// Resident memory of the nodes before the first agent came.
+    pub(super) empty_rss_bytes: Option<f64>,
     pub(super) folder: RunFolder,
+}
+
+/// The ways between nodes, as far as they can be cut.
+#[derive(Default)]
+pub(super) struct NodeWays {
+    relays: Vec<LinkRelay>,
+    cuts: Cuts,
+}
+
+/// The server's ports, for agents and for its report, and by what it knows agents.
+#[derive(Debug, Clone)]
+struct ServerSetup {
+    port: u16,
+    report_port: u16,
+    keyed_by: String,
 }
 
 /// How things were at one moment.
@@ -52,6 +72,8 @@ pub(super) struct Snapshot {
     pub(super) redis: Commands,
     /// Of the nodes that are there.
     pub(super) nodes: Vec<NodeSample>,
+    /// Processor time of the fleet's processes.
+    pub(super) fleet_cpu_seconds: f64,
     /// By the agent's place: the place of the node that spoke for it last.
     pub(super) homes: Vec<Option<usize>>,
 }
@@ -61,8 +83,9 @@ struct Cast {
     nodes: Vec<ClusterNode>,
     redis: Option<RedisStage>,
     server: GroupProcess,
-    report_url: String,
+    server_setup: ServerSetup,
     setup: NodeSetup,
+    links: NodeWays,
 }
 
 impl Scene {
@@ -79,7 +102,8 @@ impl Scene {
     }
 
     async fn with(cast: Cast, args: &ClusterArgs, folder: RunFolder) -> io::Result<Self> {
-        let Cast { nodes, redis, server, report_url, setup } = cast;
+        let Cast { nodes, redis, server, server_setup, setup, links } = cast;
+        let empty_rss_bytes = NodeSample::rss_bytes(&samples(&nodes).await);
         let balancer = NodeBalancer::start(&folder, args.balancing, &nodes)?;
         let targets: Vec<String> = match &balancer {
             Some(balancer) => vec![balancer.target()],
@@ -88,12 +112,25 @@ impl Scene {
         let targets = targets.iter().map(|url| url.parse()).collect::<Result<Vec<_>, _>>();
         let mut options = args.fleet.options(&targets.map_err(io::Error::other)?, args.agents);
         if args.balancing == Balancing::Direct {
-            options.serving = (0..usize::from(args.nodes)).collect();
+            options.serving = (0..usize::from(args.serving_at_first())).collect();
         }
         let crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
+        let report_url = format!("http://{}", local(server_setup.report_port));
         let report = ServerReport::new(&report_url);
-        let mut scene =
-            Self { crew, balancer, nodes, redis, server, report, report_url, setup, folder };
+        let mut scene = Self {
+            crew,
+            balancer,
+            nodes,
+            redis,
+            server,
+            server_setup,
+            report,
+            report_url,
+            setup,
+            links,
+            empty_rss_bytes,
+            folder,
+        };
         let settled = scene.report.settle(&mut scene.crew, args.aftermath.settle()).await?;
         if !settled.verdict.holds() {
             let faults = settled.verdict.examples.join("; ");
@@ -134,6 +171,15 @@ impl Scene {
         self.crew.ask(&FleetRequest::Serving(serving)).await.map(drop)
     }
 
+    /// Starts the node at this place, and tells the fleet that it serves.
+    ///
+    /// # Errors
+    /// When it fails to start, or a worker has died.
+    pub(super) async fn start_node(&mut self, place: usize) -> io::Result<()> {
+        self.nodes[place].start(&self.setup, &self.folder).await?;
+        self.tell_serving(None).await
+    }
+
     /// Whether agents dial nodes themselves, so that it is known which node each is on.
     pub(super) fn is_direct(&self) -> bool {
         self.balancer.is_none()
@@ -159,10 +205,7 @@ impl Scene {
                 dials.append(&mut part);
             }
         }
-        let mut nodes = Vec::new();
-        for node in self.nodes.iter().filter(|node| node.is_there()) {
-            nodes.push(node.sample().await);
-        }
+        let nodes = self.node_samples().await;
         let redis = match &self.redis {
             Some(redis) => redis.commands().await,
             None => Commands::default(),
@@ -173,8 +216,38 @@ impl Scene {
             dials,
             redis,
             nodes,
+            fleet_cpu_seconds: self.crew.cpu_seconds().await?,
             homes: self.homes().await?,
         })
+    }
+
+    /// What the nodes that are there count now.
+    pub(super) async fn node_samples(&self) -> Vec<NodeSample> {
+        samples(&self.nodes).await
+    }
+
+    /// Kills the server (SIGKILL): all it knew is lost.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) async fn kill_server(&mut self) -> io::Result<()> {
+        self.server.kill().await.map(drop)
+    }
+
+    /// Starts it again, empty, on its old ports.
+    ///
+    /// # Errors
+    /// When it fails to start.
+    pub(super) async fn start_server(&mut self) -> io::Result<()> {
+        self.server = start_server(&self.server_setup, &self.folder).await?;
+        Ok(())
+    }
+
+    /// Cuts these ways between nodes, given by places, from and to; none: all are whole again.
+    pub(super) fn cut_ways(&self, ways: &[(usize, usize)]) {
+        let port = |place: usize| self.nodes[place].ports.link;
+        let ways = ways.iter().map(|(from, to)| (port(*from), port(*to)));
+        self.links.cuts.set(ways.collect());
     }
 
     /// The home of each agent, as far as the server can tell.
@@ -249,10 +322,15 @@ impl Cast {
     async fn start(args: &ClusterArgs, folder: &RunFolder) -> io::Result<Self> {
         let program = NodeSetup::find(args.seawall.as_deref())?;
         let redis = RedisStage::start(folder, args.redis).await?;
-        let (server_port, report_port) = (low_port()?, low_port()?);
+        let server_setup = ServerSetup {
+            port: low_port()?,
+            report_port: low_port()?,
+            keyed_by: args.keyed_by.to_string(),
+        };
         let shared = SharedConfig {
-            server_port,
+            server_port: server_setup.port,
             mode: args.mode,
+            keyed_by: args.keyed_by,
             grace: args.grace.0,
             rate: args.fleet.dial_rate * f64::from(args.nodes),
             nodes: args.nodes,
@@ -262,33 +340,52 @@ impl Cast {
         if redis.is_some() && !setup.is_understood(folder).await? {
             setup.shared.ownership = None;
         }
-        let server = start_server(args, (server_port, report_port), folder).await?;
+        let server = start_server(&server_setup, folder).await?;
         let nodes = (1..=args.nodes_at_most()).map(ClusterNode::new);
         let mut nodes = nodes.collect::<io::Result<Vec<_>>>()?;
+        let mut links = NodeWays::default();
+        if args.case == ClusterCase::Cut {
+            links.stand_before(&mut nodes).await?;
+        }
         for node in nodes.iter_mut().take(args.nodes.into()) {
             node.start(&setup, folder).await?;
         }
         // Nodes that start later are told the rate of the storm.
         setup.shared.rate = args.rate;
-        let report_url = format!("http://{}", local(report_port));
-        Ok(Self { nodes, redis, server, report_url, setup })
+        Ok(Self { nodes, redis, server, server_setup, setup, links })
     }
 }
 
-async fn start_server(
-    args: &ClusterArgs,
-    (port, report_port): (u16, u16),
-    folder: &RunFolder,
-) -> io::Result<GroupProcess> {
-    let keyed_by = args.keyed_by.to_string();
+impl NodeWays {
+    async fn stand_before(&mut self, nodes: &mut [ClusterNode]) -> io::Result<()> {
+        for node in nodes {
+            let relay = LinkRelay::start(node.ports.link, &self.cuts).await?;
+            node.ports.advertise = relay.port;
+            self.relays.push(relay);
+        }
+        Ok(())
+    }
+}
+
+async fn samples(nodes: &[ClusterNode]) -> Vec<NodeSample> {
+    let mut samples = Vec::new();
+    for node in nodes.iter().filter(|node| node.is_there()) {
+        samples.push(node.sample().await);
+    }
+    samples
+}
+
+async fn start_server(setup: &ServerSetup, folder: &RunFolder) -> io::Result<GroupProcess> {
+    let ServerSetup { port, report_port, keyed_by } = setup;
+    let report_port = *report_port;
     let arguments = [
         "server",
         "--listen",
-        &local(port),
+        &local(*port),
         "--report-listen",
         &local(report_port),
         "--keyed-by",
-        &keyed_by,
+        keyed_by,
     ];
     let arguments = arguments.map(str::to_owned);
     let this = std::env::current_exe()?;

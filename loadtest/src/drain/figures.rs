@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::figures::{line, shown};
+use crate::figures::{line, most_in_a_second, shown};
 use crate::fleet::measured::Move;
 use crate::oracle::judge::OracleVerdict;
 use crate::storm::outcome::of_server;
@@ -64,12 +64,10 @@ pub(super) fn worst_second(looks: &[Look]) -> u64 {
 }
 
 /// The most moves that began in any second.
-pub(super) fn worst_second_seen(moves: &[Move]) -> u64 {
+pub(crate) fn worst_second_seen(moves: &[Move]) -> u64 {
     let mut times: Vec<u64> = moves.iter().map(|one| one.closed_at_us).collect();
     times.sort_unstable();
-    let within =
-        |(n, from): (usize, &u64)| times[n..].partition_point(|at| *at < from + 1_000_000) as u64;
-    times.iter().enumerate().map(within).max().unwrap_or(0)
+    most_in_a_second(&times)
 }
 
 impl DrainFigures {

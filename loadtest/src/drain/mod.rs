@@ -25,6 +25,7 @@ use crate::stage::{Cast, Stage, StageGateway, StagedArgs, perform};
 use crate::storm::server::ServerReport;
 use crate::storm::{Progress, fill};
 use balancer::{AGENTS_MAX, Balancer};
+pub(crate) use figures::worst_second_seen;
 use figures::{DrainFigures, Look, worst_second};
 
 /// Options of `loadtest drain`.

@@ -162,6 +162,10 @@ impl AgentLife {
         if let Some(moved) = moved {
             measured.moved(moved);
         }
+        if let (Some(record), Some(cut_at), true) = (self.record, self.cut_at, self.is_returning) {
+            let since = clock::now().saturating_duration_since(cut_at).as_micros();
+            measured.returns[record].admitted_us = u64::try_from(since).ok();
+        }
     }
 
     /// The connection has ended.

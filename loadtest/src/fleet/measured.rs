@@ -65,6 +65,8 @@ impl<'de> Deserialize<'de> for Latencies {
 pub(crate) struct Return {
     /// From the first cut to the first reply of the connection it has now; `None` while it is away.
     pub(crate) back_us: Option<u64>,
+    /// From the first cut until a node opened its WebSocket; `None` while it waits for that.
+    pub(crate) admitted_us: Option<u64>,
     /// Dials until then.
     pub(crate) dials: u64,
     /// It follows Retry-After and its own backoff.

@@ -158,6 +158,7 @@ mod tests {
     #[test]
     fn an_agent_that_two_nodes_spoke_for_is_counted_once() {
         let link = |node: u16, first_us, last_us| SpokenLink {
+            life: 1,
             link: node.into(),
             node,
             opened_us: 0,

@@ -14,7 +14,9 @@
 //!    speaks again on a link that was open before the other node's word. It believed all the time that
 //!    it was the agent's home.
 //! 4. A node may come back as the home of an agent that it lost: then it has a new incarnation, which
-//!    has closed the links of the old one. Words on links opened after the other node's word begin anew.
+//!    has closed the links of the old one. Words on links opened after the other node's word begin anew;
+//!    so do words of a node all of whose links had ended meanwhile (another *life*), for it may have
+//!    opened its new links before the other node's first word.
 //!
 //! The order is that in which the server read the words. Words that a server reads late look like a
 //! double word; the stand-in reads at once unless it is told to stall.
@@ -28,6 +30,8 @@ pub(crate) struct SpokenLink {
     pub(crate) link: u64,
     /// The number of its node: 1 for the node that the server heard of first.
     pub(crate) node: u16,
+    /// Which of the node's lives: from a moment without links to the next one.
+    pub(crate) life: u32,
     pub(crate) opened_us: u64,
     /// The first and the last word for the agent.
     pub(crate) first_us: u64,
@@ -40,14 +44,16 @@ pub(crate) struct SpokenLink {
 /// The two nodes that spoke for one agent at the same time, by the rules above: the one that came
 /// back, and the one that had spoken meanwhile.
 pub(crate) fn spoken_twice(links: &[SpokenLink]) -> Option<(u16, u16)> {
-    let spoke_before =
-        |node: u16, at: u64| links.iter().any(|link| link.node == node && link.first_us < at);
+    let spoke_before = |again: &SpokenLink, at: u64| {
+        let is_its_own = |link: &&SpokenLink| (link.node, link.life) == (again.node, again.life);
+        links.iter().filter(is_its_own).any(|link| link.first_us < at)
+    };
     links.iter().find_map(|again| {
         let meanwhile = links.iter().find(|other| {
             other.node != again.node
                 && again.opened_us <= other.first_us
                 && other.first_us < again.last_us
-                && spoke_before(again.node, other.first_us)
+                && spoke_before(again, other.first_us)
         });
         meanwhile.map(|other| (again.node, other.node))
     })
@@ -61,7 +67,17 @@ mod tests {
     fn link(number: u64, opened_us: u64, words: std::ops::RangeInclusive<u64>) -> SpokenLink {
         let (first_us, last_us) = words.into_inner();
         let node = u16::try_from(number / 10).unwrap();
-        SpokenLink { link: number, node, opened_us, first_us, last_us, words: 2, own_accord: 1 }
+        let life = 1;
+        SpokenLink {
+            link: number,
+            node,
+            life,
+            opened_us,
+            first_us,
+            last_us,
+            words: 2,
+            own_accord: 1,
+        }
     }
 
     #[test]
@@ -92,6 +108,15 @@ mod tests {
     fn another_link_of_the_same_incarnation_gives_no_right_to_speak() {
         let links = [link(10, 0, 1..=1), link(20, 0, 5..=5), link(11, 3, 9..=9)];
         assert_eq!(spoken_twice(&links), Some((1, 2)));
+    }
+
+    #[test]
+    fn a_node_without_links_forgets_that_it_spoke() {
+        let again = link(11, 4, 9..=9);
+        let links = [link(10, 0, 1..=1), link(20, 0, 5..=5), again];
+        assert_eq!(spoken_twice(&links), Some((1, 2)));
+        let links = [link(10, 0, 1..=1), link(20, 0, 5..=5), SpokenLink { life: 2, ..again }];
+        assert_eq!(spoken_twice(&links), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
@@ -76,12 +76,21 @@ impl Word {
     }
 }
 
+/// A node's links, counted: with the first after none it begins another life.
+#[derive(Debug, Default)]
+struct NodeLife {
+    open: AtomicU32,
+    life: AtomicU32,
+}
+
 /// One connection of a named node. `GET /links` shows it.
 #[derive(Debug)]
 pub(crate) struct LinkRecord {
     number: u64,
     /// 0 for a node without a name: its words go unrecorded.
     node: u16,
+    of_node: Arc<NodeLife>,
+    life: u32,
     name: String,
     opened_us: u64,
     /// 0 while it is open.
@@ -97,6 +106,7 @@ pub(crate) struct LinkHold(Arc<LinkRecord>);
 impl Drop for LinkHold {
     fn drop(&mut self) {
         self.0.ended_us.store(now_us(), Ordering::Relaxed);
+        self.0.of_node.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -120,8 +130,8 @@ struct LinkLine<'a> {
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct LinkLog {
-    /// The names of nodes; the number of a node is its place and one.
-    nodes: Mutex<Vec<String>>,
+    /// Nodes by their names; the number of a node is its place and one.
+    nodes: Mutex<Vec<(String, Arc<NodeLife>)>>,
     links: Mutex<Vec<Arc<LinkRecord>>>,
     agents: [Mutex<HashMap<InstanceUid, Vec<SpokenLink>>>; SHARDS],
 }
@@ -139,9 +149,15 @@ impl LinkLog {
     /// A connection begins, of the node with this name. A name that is too long counts as none.
     pub(crate) fn open(&self, number: u64, name: Option<&str>) -> LinkHold {
         let name = name.filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX);
+        let (node, of_node) = name.map_or_else(Default::default, |name| self.node(name));
+        if of_node.open.fetch_add(1, Ordering::Relaxed) == 0 {
+            of_node.life.fetch_add(1, Ordering::Relaxed);
+        }
         let link = Arc::new(LinkRecord {
             number,
-            node: name.map_or(0, |name| self.node(name)),
+            node,
+            life: of_node.life.load(Ordering::Relaxed),
+            of_node,
             name: name.unwrap_or_default().to_owned(),
             opened_us: now_us(),
             ended_us: AtomicU64::new(0),
@@ -157,16 +173,16 @@ impl LinkLog {
         LinkHold(link)
     }
 
-    fn node(&self, name: &str) -> u16 {
+    fn node(&self, name: &str) -> (u16, Arc<NodeLife>) {
         let mut nodes = self.nodes.lock();
-        if let Some(place) = nodes.iter().position(|known| known == name) {
-            return u16::try_from(place + 1).unwrap_or(0);
+        let place = nodes.iter().position(|(known, _)| known == name).unwrap_or(nodes.len());
+        if place >= NODES_MAX {
+            return Default::default();
         }
-        if nodes.len() >= NODES_MAX {
-            return 0;
+        if place == nodes.len() {
+            nodes.push((name.to_owned(), Arc::default()));
         }
-        nodes.push(name.to_owned());
-        u16::try_from(nodes.len()).unwrap_or(0)
+        (u16::try_from(place + 1).unwrap_or(0), nodes[place].1.clone())
     }
 
     /// A word for this agent has come.
@@ -196,6 +212,7 @@ impl LinkLog {
         links.push(SpokenLink {
             link: link.number,
             node: link.node,
+            life: link.life,
             opened_us: link.opened_us,
             first_us: now,
             last_us: now,
@@ -238,7 +255,8 @@ impl LinkLog {
         for agents in &self.agents {
             for (uid, links) in agents.lock().iter() {
                 let last = links.iter().max_by_key(|link| link.last_us);
-                if let Some(name) = last.and_then(|link| nodes.get(usize::from(link.node) - 1)) {
+                let node = last.and_then(|link| nodes.get(usize::from(link.node) - 1));
+                if let Some((name, _)) = node {
                     out.push_str(&format!("{uid} {name}\n"));
                 }
             }

@@ -1,6 +1,7 @@
 //! The steps of each proof. A step stands beside the point of the issue that it shows.
 
 pub(crate) mod admission;
+pub(crate) mod cluster;
 pub(crate) mod dedup;
 pub(crate) mod house;
 
@@ -9,7 +10,7 @@ use crate::step::{occurrences, sum_before};
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Within a minute, as CI does. Tests and seeds that CI runs anyway are left out.
+    /// Within minutes, as CI does. Tests and seeds that CI runs anyway are left out.
     Small,
     /// As the issue says, with this many seeds of the simulation.
     Full {
@@ -42,8 +43,9 @@ mod tests {
     use super::*;
     use crate::step::Step;
 
-    fn each(size: Size) -> [Vec<Step>; 3] {
-        [dedup::steps(size), admission::steps(size), house::steps(size)]
+    fn each(size: Size) -> [Vec<Step>; 4] {
+        let (dedup, admission) = (dedup::steps(size), admission::steps(size));
+        [dedup, admission, house::steps(size), cluster::steps(size)]
     }
 
     #[test]
@@ -69,6 +71,13 @@ mod tests {
             "idle --agents 1000,15000",
             "drain --agents 8000 --rate 1000",
             "sim SEEDS=100000",
+            "sim-ownership SEEDS=100000",
+            "cluster storm --agents 30000 --rate 3000 --keyed-by uid",
+            "cluster kill --agents 30000 --rate 3000 --mid-storm",
+            "cluster redis-stop --agents 30000 --rate=250 --away=60s",
+            "cluster rolling --agents 8000 --rate 3000 --balancing random",
+            "cluster push --agents 10000",
+            "cluster push --agents 1000 --rate 3000 --hops=2 --changed=1 --asks",
         ] {
             assert!(lines.iter().any(|line| line.contains(wanted)), "{wanted}: {lines:#?}");
         }

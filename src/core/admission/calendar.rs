@@ -58,6 +58,13 @@ impl Calendar {
         self.searched = (0, 0);
     }
 
+    /// How many reservations are still to come.
+    pub(super) fn ahead(&self, now: Instant) -> u64 {
+        let over = self.second_of(now).saturating_sub(self.first);
+        let over = usize::try_from(over).unwrap_or(usize::MAX);
+        self.reserved.iter().skip(over).map(|count| u64::from(*count)).sum()
+    }
+
     /// Makes a reservation; `draw` is in 0..1. The wait is between the lead and the longest that `bounds`
     /// allow.
     pub(super) fn reserve(

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use super::arrival::{Arrival, Ticket};
 use super::calendar::{Calendar, ReservationBounds, whole_seconds};
 use super::crowd::Crowd;
+use super::entries::Entries;
 use super::params::{AdmissionParams, Capacity};
 use super::park::Park;
 use super::reserved::Reserved;
 use super::share::time_for;
 use super::verdict::{AdmissionVerdict, ParkVerdict, Reason, Refusal};
-use crate::core::bucket::Bucket;
 use crate::mutation::{Breach, is_on};
 
 /// At most this many parked arrivals are decided in one call.
@@ -23,9 +23,10 @@ const DECIDED_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct Admission {
     params: AdmissionParams,
+    /// Entries a second that reservations and the park reckon with.
     rate: NonZeroU32,
     recovered: Option<NonZeroU32>,
-    bucket: Bucket,
+    entries: Entries,
     park: Park,
     calendar: Calendar,
     reserved: Reserved,
@@ -43,7 +44,7 @@ impl Admission {
             params,
             rate: params.rate,
             recovered: None,
-            bucket: Bucket::with_depth(params.rate, params.burst, now),
+            entries: Entries::new(params.rate, params.burst, now),
             park: Park::default(),
             calendar: Calendar::new(now),
             reserved: Reserved::new(params.reservations_max, now),
@@ -58,14 +59,26 @@ impl Admission {
     /// Sets another burst, as the time in which the rate brings it. It begins empty.
     pub fn set_burst(&mut self, burst: Duration, now: Instant) {
         self.params.burst = burst;
-        self.bucket = Bucket::with_depth(self.rate, burst, now);
-        self.bucket.empty(now);
+        self.entries.set_burst(burst, now);
     }
 
     /// Sets another rate, from now on. Reservations stay what they are, points in time, and parked arrivals
     /// stay parked.
     pub fn set_rate(&mut self, rate: NonZeroU32, now: Instant) {
-        self.bucket.set_rate(rate, now);
+        self.entries.set_shared(false, self.params.burst, now);
+        self.entries.set_rate(rate, now);
+        self.plan(rate);
+    }
+
+    /// Sets this node's share of a fleet's rate, from now on: `rate` now, `soon` while agents refused now sleep. No
+    /// second sees more entries than the share brings in it.
+    pub fn set_share(&mut self, rate: NonZeroU32, soon: NonZeroU32, now: Instant) {
+        self.entries.set_shared(true, self.params.burst, now);
+        self.entries.set_rate(rate, now);
+        self.plan(soon.max(rate));
+    }
+
+    fn plan(&mut self, rate: NonZeroU32) {
         if rate > self.rate {
             self.calendar.look_again();
         }
@@ -106,7 +119,7 @@ impl Admission {
         }
         // The bucket is asked only while the park is empty: a token taken behind others would be lost.
         if self.park.len() == 0
-            && (self.bucket.take(now).is_ok() || is_on(Breach::AdmissionPassesRate))
+            && (self.entries.take(now).is_ok() || is_on(Breach::AdmissionPassesRate))
         {
             return AdmissionVerdict::Admit;
         }
@@ -160,7 +173,7 @@ impl Admission {
                 decided.push((ticket, ParkVerdict::Refuse(refusal)));
                 continue;
             }
-            let token = self.bucket.take(now);
+            let token = self.entries.take(now);
             if let Err(wait) = token
                 && now < until
             {
@@ -182,8 +195,8 @@ impl Admission {
     }
 
     /// Gives a token back: its agent had gone before the verdict reached it.
-    pub const fn refund(&mut self) {
-        self.bucket.refund();
+    pub fn refund(&mut self, now: Instant) {
+        self.entries.refund(now);
     }
 
     /// Refuses an arrival that another node will admit. The waits are spread, so that those agents reach the
@@ -281,14 +294,24 @@ impl Admission {
         time_for(self.park.len() as u64, self.rate).min(self.params.park_ttl)
     }
 
-    /// Entries a second.
+    /// Entries a second that reservations and the park reckon with.
     pub const fn rate(&self) -> NonZeroU32 {
         self.rate
+    }
+
+    /// Entries a second now.
+    pub const fn entry_rate(&self) -> NonZeroU32 {
+        self.entries.rate()
     }
 
     /// Arrivals that are parked.
     pub const fn parked(&self) -> usize {
         self.park.len()
+    }
+
+    /// Agents that wait: parked ones, and those that were told moments still to come.
+    pub fn waiting(&self, now: Instant) -> u64 {
+        self.park.len() as u64 + self.calendar.ahead(now)
     }
 
     /// Refusals that are held.

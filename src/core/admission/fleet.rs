@@ -33,7 +33,7 @@ impl Fleet {
     /// call.
     pub fn observe(&mut self, connected: u64, waited: bool, now: Instant) {
         if waited {
-            self.busy = now;
+            self.busy(now);
         }
         while now.saturating_duration_since(self.period) >= MEMORY {
             self.most = [0, self.most[0]];
@@ -43,6 +43,11 @@ impl Fleet {
             self.most[0] = self.most[0].max(connected);
             self.known = true;
         }
+    }
+
+    /// An arrival has to wait now, here or at another node.
+    pub(super) const fn busy(&mut self, now: Instant) {
+        self.busy = now;
     }
 
     /// How many may be disconnected at most, while this many are connected; empty while the fleet's size is

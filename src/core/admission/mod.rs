@@ -65,7 +65,9 @@ mod automatic_rate;
 mod calendar;
 mod crowd;
 mod decide;
+mod entries;
 mod fleet;
+mod last_second;
 mod node;
 mod params;
 mod park;
@@ -75,6 +77,8 @@ mod sources;
 mod storm;
 mod verdict;
 
+#[cfg(test)]
+mod fleet_storms;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
@@ -86,6 +90,6 @@ pub use decide::Admission;
 pub use fleet::Fleet;
 pub use node::{AdmissionStatus, NodeAdmission, ProbeTick};
 pub use params::{AdmissionParams, Capacity, RATE_MAX};
-pub use share::{Cluster, time_for};
+pub use share::{Cluster, FleetShare, time_for};
 pub use sources::{SourceShares, SourceTerms};
 pub use verdict::{AdmissionVerdict, Outcome, ParkVerdict, Reason, Refusal};

@@ -8,9 +8,14 @@ use super::arrival::{Arrival, Ticket};
 use super::automatic_rate::{AutomaticRate, Observed};
 use super::decide::Admission;
 use super::fleet::Fleet;
+use super::last_second::LastSecond;
 use super::params::{AdmissionParams, Capacity};
+use super::share::FleetShare;
 use super::storm::{StormSigns, StormWatch};
 use super::verdict::{AdmissionVerdict, ParkVerdict};
+
+/// Agents that wait count as this many a second each: at less the last of them would wait for long.
+const WAITING_PER_SECOND: f64 = 20.0;
 
 /// One probe of the machine, [`AutomaticRate::INTERVAL`] after the last.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +31,21 @@ pub struct ProbeTick {
 pub struct AdmissionStatus {
     /// Whether the rate follows the machine.
     pub automatic: bool,
-    /// Entries a second.
+    /// Entries a second now; in a fleet that shares its rate, this node's share.
     pub rate: NonZeroU32,
+    /// Entries a second that reservations and the park reckon with.
+    pub planned: NonZeroU32,
+    /// Entries a second that the node could use.
+    pub need: u32,
+    /// Agents that wait: parked ones, and those that were told moments still to come.
+    pub waiting: u64,
     /// Arrivals that are parked.
     pub parked: usize,
     /// How many arrivals the park holds at this rate.
     pub park_places: usize,
     /// Refusals that are held.
     pub held: usize,
-    /// Agents that may be disconnected; empty: unknown.
+    /// Agents that may be disconnected, of the whole fleet; empty: unknown.
     pub disconnected: Option<u64>,
     /// When the last of them will be admitted, from now, if the rate stays.
     pub last_in: Option<Duration>,
@@ -48,6 +59,16 @@ pub struct NodeAdmission {
     admission: Admission,
     /// Empty: an operator has set the rate.
     automatic: Option<AutomaticRate>,
+    /// What an operator has set: the rate of this node, or of the fleet that it shares it with.
+    set: Option<NonZeroU32>,
+    /// Whether a rate that is set is a fleet's.
+    shares: bool,
+    /// The last share of it; empty: unknown.
+    share: Option<FleetShare>,
+    /// Arrivals, whatever became of them.
+    arrivals: LastSecond,
+    /// Agents that may be disconnected.
+    disconnected: Option<u64>,
     /// The burst of a rate that an operator sets.
     burst: Duration,
     /// The last tick. While the rate is automatic, admission's time advances with the ticks, so that the
@@ -76,6 +97,11 @@ impl NodeAdmission {
         Self {
             admission: Admission::new(begin, now),
             automatic,
+            set: rate,
+            shares: false,
+            share: None,
+            arrivals: LastSecond::new(now),
+            disconnected: None,
             burst: params.burst,
             ticked: now,
             wanted: false,
@@ -93,6 +119,7 @@ impl NodeAdmission {
     ) -> AdmissionVerdict {
         let now = if self.automatic.is_some() { self.ticked } else { now };
         self.admission.set_capacity(capacity);
+        self.arrivals.add(1.0, now);
         let verdict = self.admission.arrive(arrival, now, chance);
         match &verdict {
             AdmissionVerdict::Admit => self.storm.admitted(),
@@ -136,35 +163,85 @@ impl NodeAdmission {
         next.is_some_and(|next| next <= now)
     }
 
-    /// Takes note of how many agents are connected, a few times a second. Returns whether a storm has begun
+    /// Takes note of how many agents are connected here, a few times a second. Returns whether a storm has begun
     /// (`true`) or is over (`false`); empty if neither.
     pub fn observe(&mut self, connected: u64, now: Instant) -> Option<bool> {
+        let (elsewhere, waiting) =
+            self.share.map_or((0, 0), |share| (share.connected, share.waiting));
+        if waiting > 0 {
+            self.storm.waits_elsewhere(now);
+        }
         let signs = StormSigns {
-            connected,
+            connected: connected + elsewhere,
             parked: self.admission.parked() as u64,
-            per_second: u64::from(self.admission.rate().get()),
+            per_second: u64::from(self.admission.entry_rate().get()),
         };
         let changed = self.storm.observe(signs, now);
-        self.admission.set_backlog(self.storm.disconnected(signs));
+        self.disconnected = self.storm.disconnected(signs);
+        // All nodes together bring them in at the fleet's rate: of this node's part that is as long.
+        let planned = u64::from(self.admission.rate().get());
+        let part = |agents: u64| match self.share {
+            Some(share) => (agents.saturating_mul(planned)).div_ceil(share.rate.max(1).into()),
+            None => agents,
+        };
+        self.admission.set_backlog(self.disconnected.map(|agents| part(agents).max(signs.parked)));
         changed
     }
 
-    /// Sets another rate; empty: automatic, from the present one on.
+    /// Sets another rate; empty: automatic, from the present one on. In a fleet it is the rate of all nodes together.
     pub fn set_rate(&mut self, rate: Option<NonZeroU32>, now: Instant) {
+        self.set = rate;
         match rate {
             Some(rate) => {
                 // A set rate keeps its burst: emptying it would cost a second's worth of entries.
                 if self.automatic.take().is_some() {
                     self.admission.set_burst(self.burst, now);
                 }
-                self.admission.set_rate(rate, now);
+                if self.shares {
+                    // The share of it follows.
+                    let before = self.share.map_or(0, |share| share.now);
+                    self.admission.set_share(at_least_one(before.min(rate.get())), rate, now);
+                } else {
+                    self.admission.set_rate(rate, now);
+                }
             }
             None if self.automatic.is_none() => {
-                self.automatic = Some(AutomaticRate::from_rate(self.admission.rate()));
+                self.share = None;
+                let from = self.admission.entry_rate();
+                self.automatic = Some(AutomaticRate::from_rate(from));
+                self.admission.set_rate(from, now);
                 self.admission.set_burst(AutomaticRate::BURST, now);
             }
             None => {}
         }
+    }
+
+    /// From now on a rate that is set is that of a fleet: this node admits its share of it, once it knows that.
+    pub fn join_fleet(&mut self, now: Instant) {
+        self.shares = true;
+        if self.set.is_some() {
+            self.set_rate(self.set, now);
+        }
+    }
+
+    /// What this node may take of the fleet's rate.
+    pub fn set_share(&mut self, share: FleetShare, now: Instant) {
+        if self.automatic.is_none() && self.shares {
+            self.share = Some(share);
+            self.admission.set_share(at_least_one(share.now), at_least_one(share.soon), now);
+        }
+    }
+
+    /// The rate that an operator has set; empty: automatic.
+    pub const fn rate_set(&self) -> Option<NonZeroU32> {
+        self.set
+    }
+
+    /// Entries a second that the node could use: as many as have come in the last second, and all who wait at once.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    fn need(&self, now: Instant) -> u32 {
+        let at_once = self.admission.parked() as f64 * WAITING_PER_SECOND;
+        (self.arrivals.sum(now) + at_once) as u32
     }
 
     /// The agent with this ticket has gone away. `false`: its place was free already.
@@ -178,8 +255,8 @@ impl NodeAdmission {
     }
 
     /// Gives an entry back: its agent had gone before the verdict reached it.
-    pub const fn refund(&mut self) {
-        self.admission.refund();
+    pub fn refund(&mut self, now: Instant) {
+        self.admission.refund(now);
     }
 
     /// Stops admitting: the node drains.
@@ -192,15 +269,22 @@ impl NodeAdmission {
         let admission = &self.admission;
         AdmissionStatus {
             automatic: self.automatic.is_some(),
-            rate: admission.rate(),
+            rate: admission.entry_rate(),
+            planned: admission.rate(),
+            need: self.need(now),
+            waiting: admission.waiting(now),
             parked: admission.parked(),
             park_places: admission.park_places(),
             held: admission.held(),
-            disconnected: admission.backlog(),
+            disconnected: self.disconnected,
             last_in: admission.last_in(),
             expected_until: self.storm.expected_until(admission.line(), now),
         }
     }
+}
+
+fn at_least_one(rate: u32) -> NonZeroU32 {
+    NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]

@@ -25,6 +25,21 @@ impl Cluster {
     }
 }
 
+/// What a node may take of the rate that all nodes of its fleet share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetShare {
+    /// The fleet's rate, in entries a second.
+    pub rate: u32,
+    /// This node's part of it now.
+    pub now: u32,
+    /// Its part as soon as the others know that it needs all that it can get: reservations reckon with it.
+    pub soon: u32,
+    /// Agents connected to the other nodes.
+    pub connected: u64,
+    /// Agents that wait at the other nodes.
+    pub waiting: u64,
+}
+
 /// How long this many agents take at this rate: the shortest time in which a storm can be over.
 pub fn time_for(agents: u64, rate: NonZeroU32) -> Duration {
     let whole = Duration::from_secs(agents / u64::from(rate.get()));

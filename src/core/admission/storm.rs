@@ -62,6 +62,11 @@ impl StormWatch {
         self.waited = true;
     }
 
+    /// Agents wait at other nodes of the fleet: not all that want to be are connected.
+    pub(super) const fn waits_elsewhere(&mut self, now: Instant) {
+        self.fleet.busy(now);
+    }
+
     /// An arrival was refused at once.
     pub(super) fn refused(&mut self, refusal: &Refusal, now: Instant) {
         self.refused = true;

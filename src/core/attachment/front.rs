@@ -8,13 +8,15 @@
 //!                              └─────────────────────┘
 //!
 //!           closed, all is confirmed
-//!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads to Over, too
-//!     │ closed                            ▲
-//!     └───────► Leaving ──────────────────┘  all is confirmed, or `leaving_max` has passed
+//!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads there, too
+//!     │ closed                          ▲  ▲
+//!     └───────► Leaving ────────────────┘  │  all is confirmed, or `leaving_max` has passed
+//!                  │ something is lost     │
+//!                  └──────────────► Missed ┘  told, and `leaving_max` has passed in reach of the same home
 //!
 //! What the agent said was acknowledged. If it is lost in the end, the home is told so: numbers alone would not show
-//! it if the agent's next process happens to come to the number that the home expects.
-//! That word itself goes once and is not confirmed: a home that hands its shard over at that very moment misses it.
+//! it if the agent's next process happens to come to the number that the home expects. That word is not confirmed.
+//! So it goes once more whenever the link or the home has changed, and after a home that says "not mine".
 //! ```
 //!
 //! To drive it: call [`FrontAttachment::home_reached`] whenever the map names a home and its link is up, also if it
@@ -55,7 +57,15 @@ enum Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionStage {
     Open,
-    Leaving { reason: DetachReason, until: Option<Instant> },
+    Leaving {
+        reason: DetachReason,
+        until: Option<Instant>,
+    },
+    /// The home was told that something is lost. Until then it may have to be told again.
+    Missed {
+        reason: DetachReason,
+        until: Instant,
+    },
     Over,
 }
 
@@ -190,8 +200,11 @@ impl FrontAttachment {
         }
         self.way = Way::Attaching { home, again: None };
         self.epoch = self.epoch.max(home.epoch.number);
-        if let ConnectionStage::Leaving { until: None, .. } = self.stage {
-            return self.leave(port);
+        match self.stage {
+            ConnectionStage::Leaving { until: None, .. } | ConnectionStage::Missed { .. } => {
+                return self.leave(moment, port);
+            }
+            ConnectionStage::Open | ConnectionStage::Leaving { .. } | ConnectionStage::Over => {}
         }
         if self.id.is_some() || !self.held.is_empty() {
             self.attach(moment, port);
@@ -239,6 +252,10 @@ impl FrontAttachment {
         let until = match self.stage {
             ConnectionStage::Over => return None,
             ConnectionStage::Leaving { until, .. } => until,
+            // Out of reach, the home has yet to hear of it.
+            ConnectionStage::Missed { until, .. } => {
+                return (self.way != Way::Away).then_some(until);
+            }
             ConnectionStage::Open => None,
         };
         [again, until].into_iter().flatten().min()
@@ -247,13 +264,20 @@ impl FrontAttachment {
     /// Looks at what is overdue.
     pub fn deadline_passed<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= moment.now);
-        if let ConnectionStage::Leaving { until, .. } = &mut self.stage
-            && is_due(*until)
-        {
-            // What is given up must still be told.
-            *until = None;
-            self.held.give_up();
-            return self.leave_if_reached(port);
+        match &mut self.stage {
+            ConnectionStage::Leaving { until, .. } if is_due(*until) => {
+                // What is given up must still be told.
+                *until = None;
+                self.held.give_up();
+                return self.leave_if_reached(moment, port);
+            }
+            ConnectionStage::Missed { .. } => {
+                if is_due(self.deadline()) {
+                    self.stage = ConnectionStage::Over;
+                }
+                return;
+            }
+            ConnectionStage::Open | ConnectionStage::Leaving { .. } | ConnectionStage::Over => {}
         }
         if is_due(self.replies.due()) {
             self.answer_here(port);

@@ -33,7 +33,7 @@ use crate::core::node_link::{
 use crate::core::ownership::NodeIncarnation;
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
-use crate::opamp::field_set::FieldSet;
+use crate::opamp::field_set::{FieldSet, agent_field};
 
 use newcomers::Contender;
 pub use port::{ConnectionAt, HomeMoment, HomePolicy, HomePort, Newcomer, SessionCall};
@@ -59,13 +59,20 @@ struct HeldBy {
     /// The front was told to close it, and has yet to say that it did.
     closing: bool,
     reply_due: Option<Instant>,
+    /// The agent has yet to say all of its state on this connection. An earlier connection that held something may
+    /// come to light until then.
+    unsure_until: Option<Instant>,
 }
 
-/// The highest attachment that has had the session, and how much of it the session has.
+/// The highest attachment that has had the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Highest {
     id: AttachmentId,
+    at: ConnectionAt,
+    /// How much of what its agent said the session has.
     had: u64,
+    /// The number of the last message for its agent.
+    numbered: u64,
 }
 
 /// See the module's text.
@@ -153,6 +160,9 @@ impl HomeAttachment {
         if let Some(highest) = &mut self.highest {
             highest.had = current.had;
         }
+        if says_all(report) {
+            current.unsure_until = None;
+        }
         if let Some(last) = report.heartbeats {
             port.session(SessionCall::Heartbeats(last));
         }
@@ -216,7 +226,9 @@ impl HomeAttachment {
         }
     }
 
-    /// A front is gone for good, and with it what it may have held.
+    /// A front is gone for good, and with it what it may have held: also of connections that had yet to attach, or
+    /// that the session was closed to. So each session must hear of it. A front that has left in order holds
+    /// nothing, and is [`HomeAttachment::not_here`].
     pub fn front_gone<'a, P: HomePort<'a>>(
         &mut self,
         front: NodeIncarnation,
@@ -224,9 +236,10 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         self.link_lost(front);
-        if self.current.as_ref().is_some_and(|current| current.at.front == front) {
+        self.missed = Some(moment.now + GAP_MEMORY);
+        let is_unsure = |it: &HeldBy| it.unsure_until.is_some_and(|until| moment.now < until);
+        if self.current.as_ref().is_some_and(|it| it.at.front == front || is_unsure(it)) {
             port.session(SessionCall::Missed);
-            self.missed = Some(moment.now + GAP_MEMORY);
         }
         self.not_here(front, moment, port);
     }
@@ -257,10 +270,19 @@ impl HomeAttachment {
     }
 
     fn lose<'a, P: HomePort<'a>>(&mut self, reason: DetachReason, port: &mut P) {
-        if let Some(current) = self.current.take() {
+        if let Some(current) = self.take_current() {
             let unwritten = current.unwritten.is_any();
             port.session(SessionCall::Lost { reason, unwritten });
         }
+    }
+
+    /// The current connection has the session no more.
+    fn take_current(&mut self) -> Option<HeldBy> {
+        let current = self.current.take()?;
+        if let Some(highest) = &mut self.highest {
+            highest.numbered = current.unwritten.last();
+        }
+        Some(current)
     }
 
     /// Answers an attach of the current connection: where the home stands, what it has for the agent, and what
@@ -316,4 +338,9 @@ impl HomeAttachment {
             port.to_front(current.at.front, &ToFront::AgentFrame(handle, message));
         }
     }
+}
+
+/// Whether a report leaves nothing of its agent's state in doubt.
+fn says_all(report: &AgentReport<'_>) -> bool {
+    report.present.contains(agent_field::AGENT_DESCRIPTION) && report.gone.is_empty()
 }

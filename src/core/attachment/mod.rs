@@ -17,6 +17,9 @@
 //!   until the home has its content, and sends what is unconfirmed again after a loss, with its number. The home
 //!   takes the next number alone. A home that does not know what came before says so to the session: a gap (R6).
 //!   The same holds the other way for what an agent is told, apart from replies that say nothing.
+//! - **What is lost in the end is told (R6).** Numbers alone would hide it from a home that happens to expect the
+//!   next process's number. The front tells it until the home must have heard. If the front itself is gone, each
+//!   agent may be concerned whose connection is new, and has not said all of its state: it is asked.
 //! - **One reply for each message (R5).** The front alone owes it. It acknowledges when its bound has passed, and
 //!   at once when no home is in reach. What the home answers later is a push, or nothing if it says nothing.
 //! - **One attachment has the session.** The home numbers them ([`AttachmentId`](super::node_link::AttachmentId)),

@@ -2,10 +2,11 @@
 
 use super::calls::{ChangeAnswer, RenewAnswer, Renewed, Snapshot, StoreAnswer};
 use super::clock_reading::ClockReading;
+use super::demand::DemandElsewhere;
 use super::events::{NodeEffect, PeerMessage};
 use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
-use super::node::NodePhase;
+use super::node::{Node, NodePhase};
 use super::open_call::{OpenCall, Purpose};
 use super::step::NodeStep;
 
@@ -73,10 +74,13 @@ impl NodeStep<'_> {
                 self.node.own.written(call.sent, self.now);
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
-                    leases.iter().map(|lease| lease.head()).chain(unreadable).collect();
-                self.see_counters(&heads);
+                    leases.iter().map(|lease| lease.head()).chain(unreadable.clone()).collect();
+                see_counters(self.node, self.now, &heads);
+                self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
-                self.see_figures(&leases, call.sent);
+                let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
+                self.node.store.renewed(heads.iter().any(unknown));
+                self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
                 // A key of digests leaves the version as it is.
@@ -88,27 +92,42 @@ impl NodeStep<'_> {
             RenewAnswer::NotMember { .. }
                 if self.node.store.rejoins(self.now, &self.node.params) =>
             {
-                self.node.own.hurries = true
+                self.node.own.hurries = true;
+                self.node.store.has_forgotten();
             }
             RenewAnswer::NotMember { .. } => self.end_membership(),
             RenewAnswer::Late { .. } => self.node.own.hurries = true,
         }
     }
 
-    fn see_figures(&mut self, leases: &[Lease], sent: ClockReading) {
-        self.node.demand.written(self.node.lease.figures.need, self.now.monotonic);
-        let me = self.node.lease.incarnation;
-        let others = leases.iter().filter(|lease| lease.incarnation != me);
-        let needs: Vec<u32> = others.map(|lease| lease.figures.need).collect();
-        let known = self.node.view.others().all(|node| self.node.view.knows_me(node));
-        self.node.demand.read(needs, known, sent.monotonic);
+    fn see_figures(&mut self, leases: &[Lease], unreadable: &[LeaseHead], sent: ClockReading) {
         let told = leases.iter().map(|lease| (lease.incarnation, lease.figures.told_until));
         self.node.told.read(told, self.now.monotonic);
-    }
-
-    fn see_counters(&mut self, heads: &[LeaseHead]) {
-        let shown = heads.iter().map(|head| (head.incarnation, head.counter));
-        self.node.watch.observe(shown, self.now.monotonic, &self.node.params);
+        // What a store shows that went back may be older than what its nodes take.
+        if self.node.store.is_away(self.now.monotonic, &self.node.params) {
+            return;
+        }
+        let me = self.node.lease.incarnation;
+        let others = leases.iter().filter(|lease| lease.incarnation != me);
+        let others = others.map(|lease| DemandElsewhere {
+            node: lease.incarnation,
+            counter: lease.counter,
+            need: Some(lease.figures.need),
+            claim: Some(lease.figures.rate),
+            knows_me: self.node.view.knows_me(lease.incarnation),
+            connected: lease.figures.connected,
+            waiting: lease.figures.waiting,
+        });
+        let unreadable = unreadable.iter().map(|head| DemandElsewhere {
+            node: head.incarnation,
+            counter: head.counter,
+            need: None,
+            claim: None,
+            knows_me: self.node.view.knows_me(head.incarnation),
+            connected: 0,
+            waiting: 0,
+        });
+        self.node.demand.answered(others.chain(unreadable).collect(), sent.monotonic);
     }
 
     fn join_answered(&mut self, call: OpenCall, answer: ChangeAnswer) {
@@ -126,7 +145,7 @@ impl NodeStep<'_> {
         {
             self.node.waits.alone.insert(only.incarnation);
         }
-        self.node.view.note_joined(run, version);
+        self.node.view.note_member(run, version);
     }
 
     fn content_read(&mut self, content: Snapshot) {
@@ -142,10 +161,11 @@ impl NodeStep<'_> {
             .map(|lease| lease.head())
             .chain(content.unreadable.clone())
             .collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         if !heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             return self.end_membership();
         }
+        self.node.store.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
         if settled {
@@ -159,10 +179,13 @@ impl NodeStep<'_> {
         }
         let leases = content.leases.iter().map(|lease| lease.head());
         let heads: Vec<LeaseHead> = leases.chain(content.unreadable.clone()).collect();
-        self.see_counters(&heads);
+        see_counters(self.node, self.now, &heads);
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
             self.node.phase = NodePhase::Member;
+            if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
+                self.node.store.map_is_read();
+            }
             self.node.own.hurries = true;
             return self.adopt(content);
         }
@@ -233,4 +256,9 @@ impl NodeStep<'_> {
             self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
         }
     }
+}
+
+fn see_counters(node: &mut Node, now: ClockReading, heads: &[LeaseHead]) {
+    let shown = heads.iter().map(|head| (head.incarnation, head.counter));
+    node.watch.observe(shown, now.monotonic, &node.params);
 }

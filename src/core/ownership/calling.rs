@@ -23,8 +23,10 @@ impl NodeStep<'_> {
 
     fn next_call(&mut self) -> Option<(Purpose, StoreCall)> {
         let unknown = self.node.calls.fate == Fate::Unknown;
-        let needs = self.node.lease.figures.need > 0;
-        let due = self.node.own.is_due(self.now, needs, &self.node.params) || unknown;
+        let busy = self.node.demand.is_busy();
+        let due = self.node.own.is_due(self.now, busy, &self.node.params)
+            || self.node.demand.hurries(self.now.monotonic)
+            || unknown;
         match self.node.phase {
             NodePhase::Gone => None,
             NodePhase::Joining if self.node.calls.read_due => {
@@ -74,6 +76,7 @@ impl NodeStep<'_> {
         self.write_lease();
         let away = self.node.store.is_away(self.now.monotonic, &self.node.params);
         let rejoin = self.node.store.rejoins(self.now, &self.node.params);
+        self.node.store.renewal_sent(rejoin);
         let restore = self.node.view.to_restore(away);
         let has = self.node.view.content().secret;
         let makes =
@@ -86,6 +89,9 @@ impl NodeStep<'_> {
         self.node.lease.counter = self.node.own.begin(self.now);
         let content = self.node.view.content();
         (self.node.lease.run, self.node.lease.read) = (content.run, content.version);
+        if let Some(claim) = self.node.demand.claim(self.now.monotonic) {
+            self.node.lease.figures.rate = claim;
+        }
     }
 
     /// The change that makes this node a member. A lease of its name that has stood still goes; what its node had

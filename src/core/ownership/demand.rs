@@ -1,71 +1,301 @@
-//! A node's share of the fleet's admission rate: its equal part at once, and more of what the others leave.
+//! A node's share of the fleet's admission rate, by claims.
 //!
-//! A node borrows from others only if it can know that they do without:
-//! - its own need has been readable in the store for [`READABLE`], so that others that need have counted with it;
-//! - from nodes that are idle in a reading of their leases that is younger than [`READABLE`].
+//! Each lease says what its node *claims*: the admissions a second that it takes at most ([`Figures::rate`]). A
+//! renewal writes the claim and reads those of the others in one step of the store. So of two nodes that ask for the
+//! same one learns that it was the second.
 //!
-//! A node that begins to need, or to borrow, therefore renews at once and then about once a second. What is left over
-//! is dealt out evenly, and to no node more than it needs. Without the store there is no reading, and each node
-//! has its equal part.
+//! ```text
+//!           renewal sent          answered, and the others leave room
+//!   wanted ──────────────► asked ─────────────────────────────────────► granted
+//!                            └── less room: that much is granted; the rest when a later answer shows room
+//! ```
+//!
+//! - A node takes no more than it is granted, and takes less before it writes a lower claim. Therefore all nodes
+//!   together never take more than the rate.
+//! - What a node wants: as much as it needs, if the rate is dealt out evenly and to no other node more than that one
+//!   needs. A node that needs nothing claims a small *standing* part, for the agents that come one at a time.
+//! - A node that needs much renews often. If its lease stands still while others' renewals are answered, it is taken
+//!   for dead, and its claim is free ([`Demand::answered`]).
+//! - While the store is silent each node has its equal part, because it cannot know what the others need. A node that
+//!   has more goes down to that part before one that has less can go up to it.
+//!
+//! [`Figures::rate`]: super::Figures
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a need must have been readable, and how old a reading may be.
-pub const READABLE: Duration = Duration::from_millis(1_200);
-/// A node that not all others know of has this part of its share.
-const JOINER_PART: u32 = 4;
+use super::calls::NODES_MAX;
+use super::ids::{Counter, NodeIncarnation};
+use super::lease::Figures;
+use crate::core::admission::FleetShare;
+
+/// From one renewal to the next while a node needs more than its standing part, or still has more: so often it learns
+/// what the others need.
+pub const BUSY_RENEWAL: Duration = Duration::from_millis(900);
+/// The standing parts of all nodes together are the rate divided by this.
+const STANDING_DIVISOR: u32 = 40;
+/// A node that not all others know of takes this part of its equal share at most.
+const JOINER_DIVISOR: u32 = 4;
+/// A node that needs much and has not renewed for so long is taken for dead ...
+const DEAD_AFTER: Duration = Duration::from_millis(2_250);
+/// ... as long as this node's own readings follow each other within this time: otherwise the store was silent for all.
+const READINGS_APART_MAX: Duration = Duration::from_millis(1_200);
+
+/// What another node's lease says of admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemandElsewhere {
+    /// The node.
+    pub node: NodeIncarnation,
+    /// Its lease's counter.
+    pub counter: Counter,
+    /// Admissions a second that it could use; empty: its lease has a newer format.
+    pub need: Option<u32>,
+    /// Admissions a second that it claims; empty: as above.
+    pub claim: Option<u32>,
+    /// Whether it knows of the node that asks.
+    pub knows_me: bool,
+    /// Agents connected to it.
+    pub connected: u32,
+    /// Agents that wait there.
+    pub waiting: u32,
+}
+
+/// Another node, as the readings show it.
+#[derive(Debug, Clone, Copy)]
+struct NodeSeen {
+    of: DemandElsewhere,
+    /// When its counter was first seen as it is.
+    moved_at: Instant,
+    /// The same, or since when this node's readings have followed each other.
+    watched_since: Instant,
+}
 
 /// See the module's text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Demand {
-    /// Since when the need of this node is readable.
-    announced: Option<Instant>,
-    /// What the others need, by their leases, and when that was read.
-    reading: Option<(Instant, Vec<u32>)>,
-    /// The members of the last reading, this node included.
-    nodes: u32,
-    /// Whether each of them knows of this node.
-    known: bool,
+    lease: Duration,
+    /// The fleet's rate; 0: each node follows its machine, and nothing is shared.
+    rate: u32,
+    /// Admissions a second that this node could use.
+    need: u32,
+    /// Agents that wait here.
+    waiting: u32,
+    /// The claim of the last renewal that was sent.
+    asked: u32,
+    /// What the node may take, whatever became of renewals that are not answered.
+    granted: u32,
+    /// The others in the last reading. At most [`NODES_MAX`].
+    others: BTreeMap<NodeIncarnation, NodeSeen>,
+    /// When the last reading was asked for.
+    read_at: Option<Instant>,
 }
 
 impl Demand {
-    /// The store has written a lease that says what this node needs.
-    pub fn written(&mut self, need: u32, now: Instant) {
-        if need == 0 {
-            self.announced = None;
-        } else {
-            self.announced.get_or_insert(now);
+    /// Of a node that has read nothing yet; `lease` is the lease time.
+    pub const fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            rate: 0,
+            need: 0,
+            waiting: 0,
+            asked: 0,
+            granted: 0,
+            others: BTreeMap::new(),
+            read_at: None,
         }
     }
 
-    /// The leases of the others were asked for at `sent`, and have been read. `known`: each of them knows of this
-    /// node.
-    pub fn read(&mut self, others: Vec<u32>, known: bool, sent: Instant) {
-        self.nodes = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.known = known;
-        self.reading = Some((sent, others));
+    /// The fleet's rate, in admissions a second; 0: each node follows its machine.
+    pub const fn set_rate(&mut self, rate: u32) {
+        self.rate = rate;
     }
 
-    /// Admissions a second that this node may take of the fleet's `rate`: none before it has read who the others are.
-    pub fn share(&self, rate: u32, now: Instant) -> u32 {
-        let Some((read_at, others)) = &self.reading else { return 0 };
-        let equal = rate / self.nodes.max(1);
-        let readable = |since: Instant| now.saturating_duration_since(since) >= READABLE;
-        let borrows = self.known && self.announced.is_some_and(readable);
-        let fresh = |at: Instant| now.saturating_duration_since(at) < READABLE;
-        let share = if borrows && fresh(*read_at) { equal.max(level(rate, others)) } else { equal };
-        if self.known || self.nodes <= 1 { share } else { share / JOINER_PART }
+    /// What this node says of itself.
+    pub const fn set_figures(&mut self, figures: &Figures) {
+        (self.need, self.waiting) = (figures.need, figures.waiting);
+    }
+
+    /// A lease is about to be sent: what it claims; empty: nothing is shared.
+    pub fn claim(&mut self, now: Instant) -> Option<u32> {
+        if self.rate == 0 {
+            return None;
+        }
+        self.asked = if self.is_cut_off(now) { self.equal() } else { self.wanted() };
+        self.granted = self.granted.min(self.asked);
+        Some(self.asked)
+    }
+
+    /// The renewal that was sent at `sent` has been written, and these leases of others were read with it.
+    pub fn answered(&mut self, others: Vec<DemandElsewhere>, sent: Instant) {
+        let follows = self.age(sent).is_some_and(|age| age <= READINGS_APART_MAX);
+        let was_old = self.is_old(sent);
+        // A lease that has changed since the reading before may have changed just after that.
+        let moved_at = self.read_at.filter(|_| !follows).unwrap_or(sent);
+        let before = std::mem::take(&mut self.others);
+        let see = |of: DemandElsewhere| {
+            let still = before.get(&of.node).filter(|seen| seen.of.counter == of.counter);
+            let moved_at = still.map_or(moved_at, |seen| seen.moved_at);
+            let watched_since = still.filter(|_| follows).map_or(sent, |seen| seen.watched_since);
+            (of.node, NodeSeen { of, moved_at, watched_since })
+        };
+        self.others = others.into_iter().take(NODES_MAX).map(see).collect();
+        self.read_at = Some(sent);
+        let claims = self.others.values().map(|seen| self.claim_of(seen, sent));
+        let room = self.rate.saturating_sub(claims.fold(0, u32::saturating_add));
+        // What was granted before the store was silent may be taken by others since.
+        let silent = self.others.values().any(|seen| self.was_silent(seen, sent));
+        if silent || was_old {
+            self.granted = self.granted.min(room.max(self.equal()));
+        }
+        self.granted = self.granted.max(self.asked.min(room));
+    }
+
+    /// Whether the next renewal is due at once: this node wants more than it has asked for, or leaves something to
+    /// others that want it, or has gone over to its equal part.
+    pub fn hurries(&self, now: Instant) -> bool {
+        if self.rate == 0 || self.read_at.is_none() {
+            return false;
+        }
+        if self.is_cut_off(now) {
+            return self.asked != self.equal();
+        }
+        let (wanted, asked) = (self.wanted(), self.asked);
+        let lacks = |seen: &NodeSeen| seen.of.need > seen.of.claim.max(Some(self.standing()));
+        // Small differences wait for the next renewal that is due anyway.
+        let differs = wanted != asked && wanted.abs_diff(asked) >= self.standing();
+        differs && (wanted > asked || self.others.values().any(lacks))
+    }
+
+    /// Whether this node has to know what the others need, now and not in a third of a lease time.
+    pub fn is_busy(&self) -> bool {
+        self.rate > 0 && (self.need > self.standing() || self.asked > self.standing())
+    }
+
+    /// What this node may admit now, and what it will; empty before it has read who the others are, and while nothing is
+    /// shared.
+    pub fn share(&self, now: Instant) -> Option<FleetShare> {
+        self.read_at.filter(|_| self.rate > 0)?;
+        let (connected, waiting) =
+            self.others.values().fold((0, 0), |(connected, waiting), seen| {
+                (connected + u64::from(seen.of.connected), waiting + u64::from(seen.of.waiting))
+            });
+        let (now, soon) = if self.is_cut_off(now) {
+            (self.equal().min(self.modesty()), self.equal())
+        } else {
+            (self.taken(now), level(self.rate, self.needs()).max(self.in_the_long_run()))
+        };
+        Some(FleetShare { rate: self.rate, now, soon, connected, waiting })
+    }
+
+    /// What this node takes on average until all who wait now are admitted: other nodes admit as many as this one
+    /// meanwhile, or those that they have.
+    fn in_the_long_run(&self) -> u32 {
+        let waiting = u64::from(self.waiting);
+        let meanwhile = |seen: &NodeSeen| match seen.of.need {
+            _ if self.is_dead(seen) => 0,
+            Some(_) => u64::from(seen.of.waiting).min(waiting),
+            None => waiting,
+        };
+        let all = waiting + self.others.values().map(meanwhile).sum::<u64>();
+        let part = (u64::from(self.rate) * waiting).checked_div(all).unwrap_or(0);
+        u32::try_from(part).unwrap_or(self.rate)
+    }
+
+    /// What is granted. Another node that has lost the store as well may go up to its equal part before long.
+    fn taken(&self, now: Instant) -> u32 {
+        let granted = self.granted.min(self.wanted());
+        if self.is_old(now) { granted.min(self.equal()) } else { granted }
+    }
+
+    /// A node that not all others know of takes a part of its equal share at most.
+    fn modesty(&self) -> u32 {
+        let known = self.others.values().all(|seen| seen.of.knows_me);
+        if known { self.rate } else { self.equal() / JOINER_DIVISOR }
+    }
+
+    /// As much as this node needs, if the others get what they need as well.
+    fn wanted(&self) -> u32 {
+        if self.read_at.is_none() {
+            return 0;
+        }
+        let level = level(self.rate, self.needs()).min(self.modesty());
+        self.need.max(self.standing()).min(level)
+    }
+
+    fn needs(&self) -> impl Iterator<Item = u32> {
+        let alive = self.others.values().filter(|seen| !self.is_dead(seen));
+        alive.map(|seen| seen.of.need.unwrap_or(u32::MAX).max(self.standing()))
+    }
+
+    /// What another node may take at most, by the reading of this moment.
+    fn claim_of(&self, seen: &NodeSeen, read_at: Instant) -> u32 {
+        let equal = self.equal();
+        let claim = seen.of.claim.unwrap_or(equal);
+        if self.is_dead(seen) {
+            0
+        } else if self.was_silent(seen, read_at) {
+            claim.max(equal)
+        } else {
+            claim
+        }
+    }
+
+    /// Whether the store may have been silent for a node, so that it has gone up to its equal part.
+    fn was_silent(&self, seen: &NodeSeen, read_at: Instant) -> bool {
+        read_at.saturating_duration_since(seen.moved_at) >= self.lease / 2
+    }
+
+    /// Whether a node has stopped to renew, up to the last reading, though it needed to.
+    fn is_dead(&self, seen: &NodeSeen) -> bool {
+        // The standing part of a node that reckons with fewer nodes is larger.
+        let busy = seen.of.knows_me && seen.of.need.max(seen.of.claim) > Some(self.standing() * 2);
+        let still = self
+            .read_at
+            .is_some_and(|at| at.saturating_duration_since(seen.watched_since) >= DEAD_AFTER);
+        busy && still
+    }
+
+    /// Whether this node has read nothing for so long that it takes no more than its equal part.
+    fn is_old(&self, now: Instant) -> bool {
+        self.age(now).is_some_and(|age| age >= self.lease * 2 / 5)
+    }
+
+    /// Whether this node has read nothing for so long that it takes its equal part.
+    fn is_cut_off(&self, now: Instant) -> bool {
+        self.age(now).is_some_and(|age| age >= self.lease * 3 / 4)
+    }
+
+    /// How old the last reading is.
+    fn age(&self, now: Instant) -> Option<Duration> {
+        self.read_at.map(|at| now.saturating_duration_since(at))
+    }
+
+    fn nodes(&self) -> u32 {
+        u32::try_from(self.others.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// An equal part of the rate.
+    fn equal(&self) -> u32 {
+        self.rate / self.nodes()
+    }
+
+    /// What an idle node claims; a single node has everything.
+    fn standing(&self) -> u32 {
+        match self.nodes() {
+            1 => self.rate,
+            nodes => (self.equal() / STANDING_DIVISOR).max(1.min(self.rate / nodes)),
+        }
     }
 }
 
 /// What is left for a node if the rate is dealt out evenly, and to no other node more than it needs.
-fn level(rate: u32, others: &[u32]) -> u32 {
-    let mut needs: Vec<u32> = others.to_vec();
+fn level(rate: u32, others: impl Iterator<Item = u32>) -> u32 {
+    let mut needs: Vec<u32> = others.collect();
     needs.sort_unstable();
     let mut left = rate;
     let mut nodes = u32::try_from(needs.len()).unwrap_or(u32::MAX).saturating_add(1);
     for other in needs {
-        let part = left / nodes.max(1);
+        let part = left / nodes;
         if other >= part {
             break;
         }
@@ -73,112 +303,8 @@ fn level(rate: u32, others: &[u32]) -> u32 {
         left -= other;
         nodes -= 1;
     }
-    left / nodes.max(1)
+    left / nodes
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const RATE: u32 = 1_000;
-
-    fn at(start: Instant, ms: u64) -> Instant {
-        start + Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn an_equal_part_at_once_and_more_when_the_need_has_been_readable() {
-        let start = crate::clock::now();
-        let mut demand = Demand::default();
-        assert_eq!(demand.share(RATE, start), 0, "who else is there?");
-        demand.read(Vec::new(), true, start);
-        assert_eq!(demand.share(RATE, start), RATE, "a single node has everything");
-        demand.read(vec![0, 0, 0], true, start);
-        assert_eq!(demand.share(RATE, start), 250);
-        demand.written(5_000, at(start, 100));
-        demand.read(vec![0, 0, 0], true, at(start, 1_000));
-        assert_eq!(demand.share(RATE, at(start, 1_200)), 250, "readable for 1.1 s");
-        assert_eq!(demand.share(RATE, at(start, 1_300)), RATE);
-        assert_eq!(demand.share(RATE, at(start, 2_200)), 250, "the reading is old");
-        demand.read(vec![400, 0, 0], true, at(start, 2_200));
-        assert_eq!(demand.share(RATE, at(start, 2_300)), 600);
-        demand.read(vec![800, 800, 0], true, at(start, 2_300));
-        assert_eq!(demand.share(RATE, at(start, 2_400)), 333);
-    }
-
-    #[test]
-    fn a_node_that_is_new_to_the_others_is_modest() {
-        let start = crate::clock::now();
-        let mut demand = Demand::default();
-        demand.read(vec![0, 0, 0], false, start);
-        demand.written(5_000, start);
-        assert_eq!(demand.share(RATE, at(start, 60_000)), 62);
-    }
-
-    /// Nodes that are idle until all of them need everything at once. Each renews in the interval of leases, and
-    /// about once a second while it needs. Returns the highest sum of shares.
-    fn storm(nodes: usize, phases: &[u64], borrows_at_once: bool) -> u32 {
-        let start = crate::clock::now();
-        let mut all = vec![Demand::default(); nodes];
-        let mut written = vec![0_u32; nodes];
-        let mut next: Vec<u64> = phases.iter().map(|phase| phase % 3_300).collect();
-        let mut highest = 0;
-        for ms in (0..20_000).step_by(20) {
-            let need = if ms >= 5_000 { 9_000 } else { 0 };
-            let now = at(start, ms);
-            for node in 0..nodes {
-                if ms >= next[node] || (need > 0 && written[node] == 0) {
-                    written[node] = need;
-                    next[node] = ms + if need > 0 { 1_000 } else { 3_300 };
-                    all[node].written(need, now);
-                    let mut others = written.clone();
-                    others.remove(node);
-                    all[node].read(others, true, now);
-                }
-                if borrows_at_once && need > 0 {
-                    all[node].announced = Some(start);
-                    all[node].reading.as_mut().unwrap().0 = now;
-                }
-            }
-            let sum = all.iter().map(|demand| demand.share(RATE, now)).sum();
-            highest = highest.max(sum);
-        }
-        highest
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
-
-        #[test]
-        fn a_storm_on_all_nodes_gets_no_more_than_the_rate(
-            nodes in 2_usize..9,
-            phases in prop::collection::vec(any::<u64>(), 8),
-        ) {
-            prop_assert!(storm(nodes, &phases[..nodes], false) <= RATE);
-        }
-
-        #[test]
-        fn what_is_dealt_out_is_no_more_than_there_is(
-            needs in prop::collection::vec(0_u32..3_000, 1..9),
-        ) {
-            let level_of = |node: usize| {
-                let mut others = needs.clone();
-                let need = others.remove(node);
-                level(RATE, &others).min(need)
-            };
-            let sum: u32 = (0..needs.len()).map(level_of).sum();
-            prop_assert!(sum <= RATE);
-            let wanted: u32 = needs.iter().sum();
-            // Whole numbers leave a remainder.
-            prop_assert!(sum + 8 >= wanted.min(RATE), "{sum} of {wanted}");
-        }
-    }
-
-    #[test]
-    fn borrowing_at_once_would_pass_the_rate() {
-        let phases = [0, 700, 1_400, 2_100];
-        assert!(storm(4, &phases, true) > RATE, "the check can fail");
-    }
-}
+mod tests;

@@ -115,7 +115,7 @@ pub enum HoldReason {
     NoMember,
     /// Its lease does not count, and some member does not confirm it.
     Unconfirmed,
-    /// It was silent when the store went back, and may have been taken over unnoticed.
+    /// The store went back while the node was silent, or has forgotten it: it may have been taken over unnoticed.
     InDoubt,
     /// Its lease does not count, and it is the only member.
     Alone,

@@ -44,7 +44,7 @@ pub struct Figures {
     pub absent: u32,
     /// Agents that wait for admission here.
     pub waiting: u32,
-    /// Admissions a second that this node takes.
+    /// Admissions a second that this node takes at most.
     pub rate: u32,
     /// Admissions a second that it could use.
     pub need: u32,

@@ -53,7 +53,7 @@ pub use calls::{
     Snapshot, StoreAnswer, StoreCall,
 };
 pub use clock_reading::ClockReading;
-pub use demand::{Demand, READABLE};
+pub use demand::{BUSY_RENEWAL, Demand, DemandElsewhere};
 pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
 pub use ids::{
     CertificateFingerprint, Counter, Epoch, MapVersion, MoveNumber, NameError, NodeIncarnation,

@@ -8,6 +8,7 @@
 //! 3. [`Node::may_speak`] before each message to a server that concerns an agent of the shard. A machine that was
 //!    stopped is found out by the first of both calls.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::absence::{AbsenceBegan, AbsenceEnd, ToldElsewhere};
@@ -28,6 +29,7 @@ use super::shard::{Home, ShardId};
 use super::view::{MembershipView, ViewDigest};
 use super::watch::CounterWatch;
 use super::went_back::WentBack;
+use crate::core::admission::FleetShare;
 use crate::mutation::{Breach, is_on};
 
 /// How far a node is.
@@ -81,7 +83,7 @@ impl Node {
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
             waits: Patience::new(spare_secret),
-            demand: Demand::default(),
+            demand: Demand::new(params.lease),
             told: ToldElsewhere::default(),
             reported: Err(HoldReason::NoMember),
         }
@@ -149,7 +151,11 @@ impl Node {
         }
         if self.view.others().next().is_none() {
             let lone = self.params.lone_speaks || is_on(Breach::OwnershipLoneSpeaks);
-            return if lone { Ok(Standing::Lone) } else { Err(HoldReason::Alone) };
+            return if lone && self.knows_of_the_store(now) {
+                Ok(Standing::Lone)
+            } else {
+                Err(HoldReason::Alone)
+            };
         }
         if self.confirmations.come_from_all(self.view.others(), now, &self.params) {
             return Ok(Standing::Confirmed);
@@ -157,9 +163,15 @@ impl Node {
         Err(HoldReason::Unconfirmed)
     }
 
-    /// Admissions a second that this node may take of the fleet's `rate`.
-    pub fn admission_share(&self, rate: u32, now: ClockReading) -> u32 {
-        self.demand.share(rate, now.monotonic)
+    /// What this node may take of the fleet's admission rate, as the operator has set it; empty while that is
+    /// unknown. Without a rate each node follows its machine, and nothing is shared.
+    pub fn admission_share(
+        &mut self,
+        rate: Option<NonZeroU32>,
+        now: ClockReading,
+    ) -> Option<FleetShare> {
+        self.demand.set_rate(rate.map_or(0, NonZeroU32::get));
+        self.demand.share(now.monotonic)
     }
 
     /// When the absence of an agent at home here may end, if the agent has `grace` to come back.
@@ -172,20 +184,28 @@ impl Node {
         self.told.end(began, grace, now.monotonic, self.params.lease)
     }
 
+    /// Whether this node has heard of late how the store is: it has written a renewal, or has not answered. A node
+    /// that was stopped asks it first, because another may have come meanwhile.
+    fn knows_of_the_store(&self, now: ClockReading) -> bool {
+        self.own.is_valid(now, &self.params) || self.calls.is_silent(now, &self.params)
+    }
+
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
     /// node need not fear that it was taken over unnoticed.
     pub(super) fn lease_counts(&self, now: ClockReading) -> bool {
         let away = self.store.is_away(now.monotonic, &self.params);
         let trusts = is_on(Breach::OwnershipTrustsStoreThatWentBack);
-        let read = self.store.run() == Some(self.view.content().run) || trusts;
+        let read = self.store.run() == Some(self.view.content().run) && !self.store.is_unread();
+        let read = read || trusts;
         !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt()
     }
 
     /// Whether the others may have taken this node over while it was silent, by a change that the store has lost
     /// since. It has another member's renewal in the store's new run to prove that they are not elsewhere; a
-    /// single other one could not go on without the store.
+    /// single other one could not go on without the store. Or the store has forgotten it and has other members.
     fn is_in_doubt(&self) -> bool {
         let renews = |other| self.watch.has_moved(other);
-        self.store.is_unsure() && self.view.others().count() > 1 && !self.view.others().any(renews)
+        let unsure = self.store.is_unsure() && self.view.others().count() > 1;
+        self.store.is_outlived() || unsure && !self.view.others().any(renews)
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::kit::{lease, node, params, shard};
 use super::{
-    ClockReading, HoldReason, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeParams, NodePhase,
-    PeerMessage, Registry, RunId, Secret, ShardId, Standing,
+    Ask, ClockReading, HoldReason, MapVersion, Node, NodeEffect, NodeEvent, NodeIncarnation,
+    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, ViewDigest,
 };
 
 /// A store, and nodes that reach it and each other at once, unless they are kept from it.
@@ -21,6 +21,8 @@ struct NodeSet {
     unreached: Vec<NodeIncarnation>,
     /// Nodes whose node links carry nothing.
     cut: Vec<NodeIncarnation>,
+    /// No member calls the store for another.
+    relays_are_lost: bool,
     /// Nodes that are stopped.
     stopped: Vec<NodeIncarnation>,
     seen: Vec<(NodeIncarnation, NodeEffect)>,
@@ -36,6 +38,7 @@ impl NodeSet {
             store_is_away: false,
             unreached: Vec::new(),
             cut: Vec::new(),
+            relays_are_lost: false,
             stopped: Vec::new(),
             seen: Vec::new(),
         };
@@ -97,7 +100,8 @@ impl NodeSet {
                 Some((key, NodeEvent::StoreAnswered(id, answer)))
             }
             NodeEffect::Say(to, message) => {
-                let cut = self.cut.contains(&key) || self.cut.contains(&to);
+                let relay = matches!(*message, PeerMessage::Relay(..)) && self.relays_are_lost;
+                let cut = relay || self.cut.contains(&key) || self.cut.contains(&to);
                 (!cut).then_some((to, NodeEvent::PeerSaid(key, message)))
             }
             NodeEffect::Receive { shard, .. } => Some((key, NodeEvent::Received(shard))),
@@ -195,6 +199,72 @@ fn the_only_member_holds_without_the_store_unless_it_may_go_on() {
 }
 
 #[test]
+fn a_lone_node_that_was_stopped_asks_the_store_before_it_speaks() {
+    let mut set = NodeSet::new(&[1], NodeParams { lone_speaks: true, ..params() });
+    set.run(20);
+    set.stopped.push(node(1));
+    set.run(30);
+    set.store_is_away = true;
+    assert_eq!(set.standing(1), Err(HoldReason::Alone));
+    set.stopped.clear();
+    set.deliver(node(1), NodeEvent::Tick);
+    assert!(set.saw(&NodeEffect::Standing(Err(HoldReason::Alone))));
+    assert_eq!(set.standing(1), Ok(Standing::Lone), "the store has not answered");
+}
+
+#[test]
+fn a_node_that_is_no_member_tells_of_another_run_and_is_told() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.seen.clear();
+    let read = (RunId(7), MapVersion(9));
+    let ask = Ask { number: 1, digest: ViewDigest(1), read, live: Some(RunId(7)) };
+    let message = PeerMessage::Ask(ask);
+    set.deliver(node(1), NodeEvent::PeerSaid(node(9), Box::new(message)));
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed), "the store is away");
+    set.run(2);
+    let told = set.seen.iter().any(|(key, effect)| {
+        matches!(effect, NodeEffect::Say(to, message)
+            if (*key, *to) == (node(1), node(9)) && matches!(**message, PeerMessage::Ask(_)))
+    });
+    assert!(told);
+    set.run(12);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
+}
+
+#[test]
+fn what_another_has_read_of_the_run_that_answers_counts_for_the_view() {
+    let mut set = NodeSet::new(&[1, 2, 3], params());
+    set.run(20);
+    set.registry = set.registry.clone().restarted(RunId(2));
+    (set.unreached, set.cut) = (vec![node(3)], vec![node(3)]);
+    set.start_node(4, params());
+    set.run(5);
+    (set.unreached, set.cut) = (Vec::new(), Vec::new());
+    set.run(8);
+    assert_eq!(set.nodes[&node(3)].members().count(), 4, "it was told");
+    set.store_is_away = true;
+    set.run(8);
+    let standings = [1, 2, 3, 4].map(|number| set.standing(number));
+    assert_eq!(standings, [Ok(Standing::Confirmed); 4]);
+}
+
+#[test]
+fn a_node_that_the_store_has_forgotten_holds_still_among_strangers() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.registry = Registry::new(RunId(2));
+    set.unreached = vec![node(1), node(2)];
+    set.start_node(3, params());
+    set.run(4);
+    set.unreached.clear();
+    set.run(4);
+    assert_eq!(set.standing(1), Err(HoldReason::InDoubt));
+    set.run(10);
+    assert_eq!(set.standing(1), Ok(Standing::Leased));
+}
+
+#[test]
 fn a_store_that_went_back_counts_as_away_and_gets_back_what_it_has_lost() {
     let mut set = NodeSet::new(&[1, 2, 3], params());
     set.run(20);
@@ -207,6 +277,23 @@ fn a_store_that_went_back_counts_as_away_and_gets_back_what_it_has_lost() {
     assert_eq!([set.homes(1), set.homes(2), set.homes(3)], [4, 4, 4]);
     let released = set.seen.iter().any(|(_, effect)| matches!(effect, NodeEffect::Release(_)));
     assert!(!released, "no shard moves for that");
+}
+
+#[test]
+fn what_the_store_gives_back_waits_for_what_was_confirmed() {
+    let mut set = NodeSet::new(&[1], params());
+    set.run(15);
+    let before = set.registry.clone();
+    set.start_node(2, params());
+    set.run(20);
+    assert_eq!(set.homes(2), 6);
+    set.registry = before.restarted(RunId(2));
+    (set.unreached, set.relays_are_lost) = (vec![node(2)], true);
+    for _ in 0..40 {
+        set.run(1);
+        assert!(set.homes(1) + set.homes(2) <= 12, "two nodes speak for a shard");
+    }
+    assert_eq!([set.homes(1), set.homes(2)], [12, 0]);
 }
 
 #[test]

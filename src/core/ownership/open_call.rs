@@ -59,6 +59,8 @@ pub(super) struct StoreCalls {
     routed: u32,
     failures: usize,
     not_before: Option<Instant>,
+    /// When the last call was sent that came to nothing.
+    unanswered: Option<ClockReading>,
 }
 
 /// After this many calls through a member the direct way is tried again.
@@ -75,6 +77,7 @@ impl StoreCalls {
             routed: 0,
             failures: 0,
             not_before: None,
+            unanswered: None,
         }
     }
 
@@ -132,11 +135,17 @@ impl StoreCalls {
         now: Instant,
         wait: Duration,
     ) {
+        self.unanswered = Some(call.sent);
         self.failures = self.failures.wrapping_add(1);
         let other = members.get(self.failures / 2 % members.len().max(1)).copied();
         self.route = if call.via.is_none() { other } else { None };
         self.routed = 0;
         self.not_before = Some(now + if self.route.is_some() { Duration::ZERO } else { wait });
+    }
+
+    /// Whether a call that was sent of late has come to nothing. A machine that was stopped has yet to find out.
+    pub(super) fn is_silent(&self, now: ClockReading, params: &NodeParams) -> bool {
+        self.unanswered.is_some_and(|sent| now.is_within(params.valid_for(), sent))
     }
 
     /// A change was answered, in whatever way: the map tells.
@@ -215,6 +224,22 @@ mod tests {
         let late = ClockReading { monotonic: now.monotonic + params().call_time(), ..now };
         assert!(calls.expire(late, &params()).is_some());
         assert!(calls.close(first.id).is_none());
+    }
+
+    #[test]
+    fn the_store_is_silent_for_a_node_that_has_tried_of_late() {
+        let now = start();
+        let later = |monotonic, wall| ClockReading {
+            monotonic: now.monotonic + Duration::from_secs(monotonic),
+            wall: now.wall + Duration::from_secs(wall),
+        };
+        let mut calls = StoreCalls::new();
+        let call = calls.begin(Purpose::Renew, now);
+        assert!(!calls.is_silent(later(2, 2), &params()), "the call is open");
+        calls.failed(call, &[], later(2, 2).monotonic, Duration::from_secs(1));
+        assert!(calls.is_silent(later(6, 6), &params()));
+        assert!(!calls.is_silent(later(7, 7), &params()), "from its sending");
+        assert!(!calls.is_silent(later(3, 60), &params()), "the machine was stopped");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one.
 
 use super::clock_reading::ClockReading;
-use super::demand::READABLE;
+use super::demand::BUSY_RENEWAL;
 use super::ids::Counter;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
@@ -58,11 +58,11 @@ impl OwnLease {
         self.counted.is_some_and(|sent| now.is_within(params.autonomy, sent))
     }
 
-    /// Whether the next renewal is due, by whichever clock says so. A node that needs more than its share reads what
-    /// the others need while that is fresh.
-    pub(super) fn is_due(&self, now: ClockReading, needs: bool, params: &NodeParams) -> bool {
+    /// Whether the next renewal is due, by whichever clock says so. A busy node reads
+    /// more often what the others need.
+    pub(super) fn is_due(&self, now: ClockReading, busy: bool, params: &NodeParams) -> bool {
         let every = params.renew_every();
-        let every = if needs { every.min(READABLE * 3 / 4) } else { every };
+        let every = if busy { every.min(BUSY_RENEWAL) } else { every };
         self.hurries || self.tried.is_none_or(|tried| !now.is_within(every, tried))
     }
 }
@@ -89,7 +89,7 @@ mod tests {
         own.written(start, at(2));
         assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
         assert!(!own.is_due(at(2), false, &params) && own.is_due(at(4), false, &params));
-        assert!(own.is_due(at(2), true, &params), "it needs more than its share");
+        assert!(own.is_due(at(2), true, &params), "it shares admission with busy nodes");
         let stopped = ClockReading { monotonic: at(3).monotonic, wall: at(60).wall };
         assert!(!own.is_valid(stopped, &params), "the machine was stopped");
         assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");

@@ -1,11 +1,38 @@
 //! What members say to each other over node links, and what a node makes of it.
 
+use std::time::Instant;
+
 use super::calls::{Snapshot, StoreCall};
 use super::events::{Ask, CallId, NodeEffect, PeerMessage};
 use super::ids::NodeIncarnation;
-use super::node::NodePhase;
+use super::node::{Node, NodePhase};
 use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
+
+impl Node {
+    /// Whether the asker hears another run than this node: then the store is away for both.
+    fn hears_another_run(&mut self, ask: Ask, now: Instant) -> bool {
+        let conflict = ask.live.is_some()
+            && self.store.run().is_some()
+            && ask.live != self.store.run()
+            && !is_on(Breach::OwnershipIgnoresOtherRuns);
+        if conflict {
+            self.own.hurries |= !self.store.is_away(now, &self.params);
+            self.store.conflict(now);
+        }
+        conflict
+    }
+
+    /// Whether this node has read a later version of what the asker has read, or a later run that counts here.
+    fn has_read_more_than(&self, ask: Ask, now: Instant) -> bool {
+        let read = self.view.content();
+        if read.run == ask.read.0 {
+            return read.version > ask.read.1;
+        }
+        let counts = self.store.run() == Some(read.run) && !self.store.is_away(now, &self.params);
+        counts && ask.live.is_none_or(|live| live == read.run)
+    }
+}
 
 impl NodeStep<'_> {
     /// Asks all members for confirmation, if it is time.
@@ -29,13 +56,22 @@ impl NodeStep<'_> {
             live: self.node.store.live_run(self.now.monotonic, &self.node.params),
         };
         let say = |node| NodeEffect::Say(node, Box::new(PeerMessage::Ask(ask)));
-        self.out.extend(self.node.view.others().map(say));
+        let strangers = self.node.peers.strangers(self.now.monotonic, &self.node.params);
+        let strangers = strangers.filter(|node| !self.node.view.is_member(*node));
+        self.out.extend(self.node.view.others().chain(strangers).map(say));
     }
 
-    /// A member has said something. What other nodes say is passed over: the store tells who is a member.
+    /// A member has said something. Of other nodes the run alone counts that they hear: the store tells who is a
+    /// member, and there may be two of it.
     pub(super) fn peer_said(&mut self, from: NodeIncarnation, message: PeerMessage) {
         let serves = matches!(self.node.phase, NodePhase::Member | NodePhase::Leaving);
-        if !serves || !self.node.view.is_member(from) {
+        if !serves {
+            return;
+        }
+        if !self.node.view.is_member(from) {
+            if let PeerMessage::Ask(ask) = message {
+                self.asked_by_stranger(from, ask);
+            }
             return;
         }
         match message {
@@ -71,32 +107,38 @@ impl NodeStep<'_> {
 
     fn asked_by(&mut self, from: NodeIncarnation, ask: Ask) {
         self.node.peers.hear(from, self.now.monotonic, ask.live.is_some());
-        let conflict = ask.live.is_some()
-            && self.node.store.run().is_some()
-            && ask.live != self.node.store.run();
-        if conflict && !is_on(Breach::OwnershipIgnoresOtherRuns) {
-            self.node.own.hurries |=
-                !self.node.store.is_away(self.now.monotonic, &self.node.params);
-            self.node.store.conflict(self.now.monotonic);
-        }
+        self.node.hears_another_run(ask, self.now.monotonic);
         let fits = ask.digest == self.node.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
         let settled = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
-        if fits && settled && !self.node.confirmations.is_bound(from) {
+        let free = !self.node.confirmations.is_bound(from) && !self.node.store.is_outlived();
+        if fits && settled && free {
             self.node.confirmations.give(from, self.now.monotonic);
             self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Confirm(ask.number))));
         }
-        let read = self.node.view.content();
-        if !fits && read.run == ask.read.0 && read.version > ask.read.1 {
-            let newer = PeerMessage::Newer(Box::new(read.clone()));
+        if !fits && self.node.has_read_more_than(ask, self.now.monotonic) {
+            let newer = PeerMessage::Newer(Box::new(self.node.view.content().clone()));
             self.out.push(NodeEffect::Say(from, Box::new(newer)));
         }
     }
 
-    /// A member has read a newer content of the same run: it counts as if this node had read it. What came of this
-    /// node's own changes shows only when it reads the store itself.
+    /// A node that is no member of this one's view, but may be one of the other's: two masters may have led both
+    /// apart. From then on it hears this node, too.
+    fn asked_by_stranger(&mut self, from: NodeIncarnation, ask: Ask) {
+        if self.node.hears_another_run(ask, self.now.monotonic) {
+            self.node.peers.hear_stranger(from, self.now.monotonic, &self.node.params);
+        }
+    }
+
+    /// A member has read a newer content, of the same run or of the run that has answered this node since: the view
+    /// counts as if this node had read it. Whether its own lease counts, and what came of its own changes, shows only
+    /// when it reads the store itself.
     fn take_newer(&mut self, content: Snapshot) {
         let read = self.node.view.content();
-        let newer = content.run == read.run && content.version > read.version;
+        let newer = if content.run == read.run {
+            content.version > read.version
+        } else {
+            self.node.store.run() == Some(content.run)
+        };
         let me = self.node.lease.incarnation;
         if newer && content.leases.iter().any(|lease| lease.incarnation == me) {
             self.adopt(content);

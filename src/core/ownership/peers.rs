@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::calls::NODES_MAX;
 use super::events::CallId;
 use super::ids::NodeIncarnation;
 use super::params::NodeParams;
@@ -18,12 +19,37 @@ pub(super) struct Peers {
     heard: BTreeMap<NodeIncarnation, (Instant, bool)>,
     /// Calls in members' places: for which member, and its own number for the call.
     relays: BTreeMap<CallId, (NodeIncarnation, CallId)>,
+    /// Nodes that are no members here and hear another run of the store, and when each was heard last.
+    strangers: BTreeMap<NodeIncarnation, Instant>,
 }
 
 impl Peers {
     /// A member is heard.
     pub(super) fn hear(&mut self, from: NodeIncarnation, now: Instant, reaches_store: bool) {
         self.heard.insert(from, (now, reaches_store));
+    }
+
+    /// A node that is no member hears another run of the store. At most as many are noted as there may be members.
+    pub(super) fn hear_stranger(
+        &mut self,
+        from: NodeIncarnation,
+        now: Instant,
+        params: &NodeParams,
+    ) {
+        self.strangers.retain(|_, at| now.saturating_duration_since(*at) < params.lease);
+        if self.strangers.len() < NODES_MAX {
+            self.strangers.insert(from, now);
+        }
+    }
+
+    /// Nodes that are no members and have been heard of late.
+    pub(super) fn strangers(
+        &self,
+        now: Instant,
+        params: &NodeParams,
+    ) -> impl Iterator<Item = NodeIncarnation> {
+        let recent = move |at: Instant| now.saturating_duration_since(at) < params.lease;
+        self.strangers.iter().filter(move |(_, at)| recent(**at)).map(|(node, _)| *node)
     }
 
     /// Forgets nodes that are members no longer.
@@ -73,6 +99,18 @@ mod tests {
         assert_eq!(peers.that_reach_the_store(now, &params()), [node(2)]);
         let later = now + Duration::from_secs(7);
         assert!(peers.that_reach_the_store(later, &params()).is_empty());
+    }
+
+    #[test]
+    fn strangers_are_bounded_and_forgotten_after_a_lease_time() {
+        let now = crate::clock::now();
+        let mut peers = Peers::default();
+        (0..1_000).for_each(|number| peers.hear_stranger(node(number + 1), now, &params()));
+        assert_eq!(peers.strangers(now, &params()).count(), NODES_MAX);
+        let later = now + Duration::from_secs(10);
+        assert_eq!(peers.strangers(later, &params()).count(), 0);
+        peers.hear_stranger(node(1_000), later, &params());
+        assert_eq!(peers.strangers(later, &params()).collect::<Vec<_>>(), [node(1_000)]);
     }
 
     #[test]

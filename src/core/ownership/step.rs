@@ -39,6 +39,7 @@ impl NodeStep<'_> {
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.node.lease.figures = figures;
+                self.node.demand.set_figures(&figures);
                 self.node.own.hurries |= urgent;
             }
             NodeEvent::HandOverWanted => self.want_to_hand_over(),

@@ -142,7 +142,9 @@ impl Judge<'_> {
             change.still.extend(dead.iter().map(|(node, counter)| (*node, *counter)));
         }
         change.remove.extend(dead.keys());
-        let asked = dead.keys().chain(&gone).copied().collect();
+        let outlived = shards.iter().filter(|(_, known)| self.is_outlived(known));
+        let outlived = outlived.filter_map(|(_, known)| known.node);
+        let asked = dead.keys().chain(&gone).copied().chain(outlived).collect();
         Some((change, asked))
     }
 
@@ -190,12 +192,16 @@ impl Judge<'_> {
     }
 
     /// Whether the store, which went back, gives the shard to a member, while the newer home that this node
-    /// remembers is no member any more. Whatever that one may do, the member speaks already: it gets a newer
-    /// epoch, so that all members hold the same view again.
+    /// remembers is no member any more, and no confirmation of this node lets it speak. Whatever else that one may
+    /// do, the member speaks already: it gets a newer epoch, so that all members hold the same view again.
     fn is_outlived(&self, known: &ShardKnown) -> bool {
         let number = |epoch: Option<Epoch>| epoch.map(|epoch| epoch.number);
+        let (now, params) = (self.now.monotonic, &self.node.params);
+        let gone = |home| {
+            !self.node.view.is_member(home) && self.node.confirmations.is_free_of(home, now, params)
+        };
         known.stored_node.is_some_and(|home| self.node.view.is_member(home))
-            && known.node.is_some_and(|home| !self.node.view.is_member(home))
+            && known.node.is_some_and(gone)
             && number(known.epoch) > number(known.stored)
     }
 

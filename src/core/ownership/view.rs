@@ -39,10 +39,19 @@ pub(super) struct MembershipView {
     leaving: BTreeSet<NodeIncarnation>,
     shards: Vec<ShardKnown>,
     digest: ViewDigest,
-    /// The first version of each run that is known to have this node as a member; the last few runs.
-    joined: Vec<(RunId, MapVersion)>,
-    /// Nodes that have read a version with this node in it: what they hold true includes it.
+    /// The last few runs of which this node was a member.
+    memberships: Vec<Membership>,
+    /// Nodes whose last lease names a version with this node in it: what they hold true includes it.
     know_me: BTreeSet<NodeIncarnation>,
+}
+
+/// The versions of a run that are known to have this node as a member. With two masters others may go on to versions
+/// of which this node knows nothing.
+#[derive(Debug, Clone, Copy)]
+struct Membership {
+    run: RunId,
+    first: MapVersion,
+    last: MapVersion,
 }
 
 /// Runs of the store that are remembered.
@@ -66,7 +75,7 @@ impl MembershipView {
             leaving: BTreeSet::new(),
             shards: vec![ShardKnown::default(); usize::from(shards)],
             digest: ViewDigest(0),
-            joined: Vec::new(),
+            memberships: Vec::new(),
             know_me: BTreeSet::new(),
         }
     }
@@ -85,7 +94,7 @@ impl MembershipView {
         }
         self.content = content;
         if self.is_member(self.me) {
-            self.note_joined(self.content.run, self.content.version);
+            self.note_member(self.content.run, self.content.version);
         }
         let heads: Vec<LeaseHead> = self.heads.values().cloned().collect();
         self.hear(heads.iter());
@@ -93,25 +102,28 @@ impl MembershipView {
         std::mem::replace(&mut self.digest, digest) != digest
     }
 
-    /// This node became a member with this version, or earlier.
-    pub(super) fn note_joined(&mut self, run: RunId, version: MapVersion) {
-        if self.joined.iter().any(|(known, _)| *known == run) {
+    /// This node is a member in this version.
+    pub(super) fn note_member(&mut self, run: RunId, version: MapVersion) {
+        if let Some(known) = self.memberships.iter_mut().find(|known| known.run == run) {
+            known.last = known.last.max(version);
             return;
         }
-        if self.joined.len() == RUNS_MAX {
-            self.joined.remove(0);
+        if self.memberships.len() == RUNS_MAX {
+            self.memberships.remove(0);
         }
-        self.joined.push((run, version));
+        self.memberships.push(Membership { run, first: version, last: version });
     }
 
-    /// Leases that the store shows: which nodes have read that this one is a member?
+    /// Leases that the store shows: which nodes hold true that this one is a member?
     pub(super) fn hear<'a>(&mut self, heads: impl Iterator<Item = &'a LeaseHead>) {
-        for head in heads {
-            let reads = |(run, joined): &(RunId, MapVersion)| {
-                *run == head.run && *joined <= head.read && head.incarnation != self.me
+        for head in heads.filter(|head| head.incarnation != self.me) {
+            let with_me = |known: &Membership| {
+                known.run == head.run && (known.first..=known.last).contains(&head.read)
             };
-            if self.joined.iter().any(reads) {
+            if self.memberships.iter().any(with_me) {
                 self.know_me.insert(head.incarnation);
+            } else {
+                self.know_me.remove(&head.incarnation);
             }
         }
     }
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn a_node_knows_this_one_by_the_version_that_it_names_of_the_same_run() {
         let mut view = MembershipView::new(node(1), 4);
-        view.note_joined(RunId(1), MapVersion(5));
+        view.note_member(RunId(1), MapVersion(5));
         let head = |run, read| {
             let mut lease = lease(2);
             (lease.run, lease.read) = (RunId(run), MapVersion(read));
@@ -282,6 +294,12 @@ mod tests {
         view.hear([head(1, 4), head(2, 9)].iter());
         assert!(!view.knows_me(node(2)));
         view.hear([head(1, 5)].iter());
+        assert!(view.knows_me(node(2)));
+        view.note_member(RunId(2), MapVersion(3));
+        view.hear([head(1, 6)].iter());
+        assert!(!view.knows_me(node(2)), "what the other master did is unknown");
+        view.note_member(RunId(1), MapVersion(7));
+        view.hear([head(1, 6)].iter());
         assert!(view.knows_me(node(2)));
     }
 

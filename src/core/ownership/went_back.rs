@@ -26,6 +26,14 @@ pub(super) struct WentBack {
     /// The node did not speak when it found another run: it may have been taken over, and the store may have
     /// forgotten that.
     unsure: bool,
+    /// The map of this run is yet to be read, from the store itself.
+    unread: bool,
+    /// The last renewal asked to become a member again.
+    rejoins: bool,
+    /// This run may have been without this node, and no renewal is written yet.
+    forgotten: bool,
+    /// While this run was without this node, others that it does not know were members: they may have its shards.
+    outlived: bool,
     answered: Option<Instant>,
 }
 
@@ -44,11 +52,46 @@ impl WentBack {
             self.until = Some(now.monotonic);
             self.spoke = speaks.then_some(now);
             self.unsure = !speaks;
+            self.unread = true;
+            self.forgotten = self.rejoins;
+            self.outlived = false;
         }
         changed
     }
 
-    /// A member has heard another run within the last moments.
+    /// The map is read from the store, whose word counts.
+    pub(super) const fn map_is_read(&mut self) {
+        self.unread = false;
+        self.outlived = false;
+    }
+
+    /// Whether the map of this run is yet to be read.
+    pub(super) const fn is_unread(&self) -> bool {
+        self.unread
+    }
+
+    /// A renewal is sent that asks, or does not ask, to become a member again.
+    pub(super) const fn renewal_sent(&mut self, rejoins: bool) {
+        self.rejoins = rejoins;
+    }
+
+    /// The store says that this node is no member, though it was one of the last run.
+    pub(super) const fn has_forgotten(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// A renewal is written. `strangers`: it shows members that this node does not know.
+    pub(super) const fn renewed(&mut self, strangers: bool) {
+        self.outlived |= self.forgotten && strangers;
+        self.forgotten = false;
+    }
+
+    /// Whether nodes that this one does not know may have its shards, until it has read the map.
+    pub(super) const fn is_outlived(&self) -> bool {
+        self.outlived
+    }
+
+    /// Another node has heard another run within the last moments.
     pub(super) const fn conflict(&mut self, now: Instant) {
         self.until = Some(now);
     }
@@ -114,6 +157,9 @@ mod tests {
         assert!(!store.is_away(at(20).monotonic, &params()));
         assert!(store.has_returned(at(20).monotonic, &params()));
         assert!(!store.has_returned(at(20).monotonic, &params()), "once");
+        assert!(store.is_unread());
+        store.map_is_read();
+        assert!(!store.is_unread());
     }
 
     #[test]
@@ -135,6 +181,30 @@ mod tests {
         store.answered(RunId(1), true, at(0));
         store.answered(RunId(2), false, at(0));
         assert!(store.is_unsure() && !store.rejoins(at(0), &params()));
+    }
+
+    #[test]
+    fn a_node_that_was_forgotten_reads_the_map_before_it_trusts_itself_among_strangers() {
+        let at = times();
+        let forgotten = |strangers| {
+            let mut store = WentBack::default();
+            store.answered(RunId(1), true, at(0));
+            store.answered(RunId(2), true, at(1));
+            store.has_forgotten();
+            store.renewed(strangers);
+            store
+        };
+        assert!(!forgotten(false).is_outlived(), "it knows all members");
+        let mut store = forgotten(true);
+        store.renewed(false);
+        assert!(store.is_outlived());
+        store.map_is_read();
+        store.renewed(true);
+        assert!(!store.is_outlived(), "they came later");
+        store.renewal_sent(true);
+        store.answered(RunId(3), true, at(2));
+        store.renewed(true);
+        assert!(store.is_outlived(), "whether it was forgotten is unknown");
     }
 
     #[test]

@@ -15,7 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Session;
+use super::{Peer, Session};
 use crate::opamp::field_set::FieldSet;
 
 /// How long the former home's goodbye is waited for.
@@ -28,6 +28,7 @@ const DOUBLINGS_MAX: u8 = 6;
 /// See the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormerHome {
+    home: Peer,
     /// Parts that were on their way over its link.
     in_doubt: FieldSet,
     /// Messages that the server has yet to answer there.
@@ -43,17 +44,32 @@ pub struct FormerHome {
 }
 
 impl FormerHome {
-    /// A session has moved here, and these parts were on their way, in this many messages. `silent`: the former home
-    /// says goodbye first.
-    pub(super) fn new(in_doubt: FieldSet, unanswered: u32, silent: bool, now: Instant) -> Self {
+    /// These parts may be under way at a home before the last one, of which nothing more is known.
+    pub(super) fn unknown(in_doubt: FieldSet, now: Instant) -> Self {
+        Self::new(Peer::UNKNOWN, (in_doubt, 0), now)
+    }
+
+    /// A session has moved here from `home`, and these parts were on their way, in this many messages.
+    pub(super) fn new(home: Peer, (in_doubt, unanswered): (FieldSet, u32), now: Instant) -> Self {
         Self {
+            home,
             in_doubt,
             unanswered,
-            silent_until: silent.then(|| now + GOODBYE_WAIT),
+            silent_until: None,
             until: now + REMEMBERED_FOR,
             renames: 0,
             link_ended: false,
         }
+    }
+
+    /// Which node it is.
+    pub(super) const fn home(&self) -> Peer {
+        self.home
+    }
+
+    /// The former home says goodbye first.
+    pub(super) fn wait_for_goodbye(&mut self, now: Instant) {
+        self.silent_until = Some(now + GOODBYE_WAIT);
     }
 
     /// Whether nothing may be said to the server yet.
@@ -71,17 +87,23 @@ impl FormerHome {
         self.silent_until.map_or(self.until, |silent| silent.min(self.until))
     }
 
-    /// The server has answered a message on the former home's link.
-    pub(super) const fn answered(&mut self) -> FieldSet {
-        self.unanswered = self.unanswered.saturating_sub(1);
+    /// The server has answered a message on a link of `home`.
+    pub(super) fn answered(&mut self, home: Peer) -> FieldSet {
+        if home != self.home || self.unanswered == 0 {
+            return FieldSet::EMPTY;
+        }
+        self.unanswered -= 1;
         if self.unanswered == 0 { self.take_doubt() } else { FieldSet::EMPTY }
     }
 
-    /// The former home's link has ended, or it has said goodbye there. Returns the parts to tell again.
-    pub(super) fn link_ended(&mut self, now: Instant) -> FieldSet {
+    /// The link of `home` has ended, or it has said goodbye there. Returns the parts to tell again.
+    pub(super) fn link_ended(&mut self, home: Peer, now: Instant) -> FieldSet {
         self.silent_until = None;
         self.link_ended = true;
         self.until = self.until.max(now + REMEMBERED_FOR);
+        if home != self.home {
+            return FieldSet::EMPTY;
+        }
         self.unanswered = 0;
         self.take_doubt()
     }
@@ -133,16 +155,28 @@ mod tests {
     const HEALTH: FieldSet = FieldSet::of(&[agent_field::HEALTH]);
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn home() -> Peer {
+        Peer::of(crate::core::ownership::NodeIncarnation::new(5).unwrap())
+    }
+
+    fn other() -> Peer {
+        Peer::of(crate::core::ownership::NodeIncarnation::new(6).unwrap())
+    }
+
     #[test]
     fn what_was_on_its_way_is_told_again_when_its_fate_is_known() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(HEALTH, 2, false, now);
+        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
         assert!(!former.is_silent(now));
-        assert_eq!(former.answered(), FieldSet::EMPTY);
-        assert_eq!((former.answered(), former.answered()), (HEALTH, FieldSet::EMPTY));
-        let mut former = FormerHome::new(HEALTH, 2, false, now);
-        assert_eq!(former.link_ended(now), HEALTH);
-        let mut former = FormerHome::new(HEALTH, 2, false, now);
+        for of in [other(), home(), other()] {
+            assert_eq!(former.answered(of), FieldSet::EMPTY);
+        }
+        assert_eq!(former.answered(home()), HEALTH);
+        assert_eq!(former.answered(home()), FieldSet::EMPTY);
+        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
+        assert_eq!(former.link_ended(other(), now), FieldSet::EMPTY);
+        assert_eq!(former.link_ended(home(), now), HEALTH);
+        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
         assert_eq!(former.pass_time(now + SECOND * 29), FieldSet::EMPTY);
         assert_eq!(former.pass_time(now + SECOND * 30), HEALTH);
         assert!(former.is_past(now + SECOND * 30));
@@ -151,20 +185,22 @@ mod tests {
     #[test]
     fn the_goodbye_is_waited_for_and_not_for_long() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(FieldSet::EMPTY, 0, true, now);
+        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
+        former.wait_for_goodbye(now);
         assert!(former.is_silent(now + SECOND * 4) && !former.is_silent(now + SECOND * 5));
         assert_eq!(former.deadline(), now + SECOND * 5);
         former.pass_time(now + SECOND * 5);
         assert_eq!(former.deadline(), now + SECOND * 30);
-        let mut former = FormerHome::new(FieldSet::EMPTY, 0, true, now);
-        former.link_ended(now + SECOND);
+        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
+        former.wait_for_goodbye(now);
+        former.link_ended(other(), now + SECOND);
         assert!(!former.is_silent(now + SECOND) && former.introduces_again());
     }
 
     #[test]
     fn a_renamed_agent_is_introduced_later_each_time() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(FieldSet::EMPTY, 0, false, now);
+        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
         for wait in [5, 10, 20, 40, 80, 160, 320, 320] {
             former.renamed(now);
             assert_eq!(former.deadline(), now + SECOND * wait);

@@ -35,18 +35,27 @@ impl Session {
         let mut session = Self::from_record(record);
         let spoke = session.outstanding.route().is_some();
         let relies = how.keying == Keying::Uid && how.is_linked;
-        session.outstanding.taken_over(how.from, relies);
+        let knows_last = session.outstanding.taken_over(how.from, relies);
+        let doubts_all = former_home(&session).is_some() || !knows_last;
         session.permits.leave_queues();
         let silent = how.keying == Keying::Exclusive && spoke;
         if silent {
             // The former home's goodbye has the next one.
             session.numbers.use_next();
         }
-        let (unanswered, in_doubt) =
-            (session.outstanding.unanswered(), session.replica.state().in_flight);
-        if silent || unanswered > 0 {
-            session.cold_mut().former_home =
-                Some(FormerHome::new(in_doubt, unanswered, silent, now));
+        let unanswered = session.outstanding.unanswered();
+        if silent || doubts_all || unanswered > 0 {
+            let replica = session.replica.state();
+            let mut former = if doubts_all {
+                // Anything that it said may be under way.
+                FormerHome::unknown(replica.reported, now)
+            } else {
+                FormerHome::new(how.from, (replica.in_flight, unanswered), now)
+            };
+            if silent {
+                former.wait_for_goodbye(now);
+            }
+            session.cold_mut().former_home = Some(former);
         }
         if let Some(late) = session.cold.as_mut().and_then(|cold| cold.late_reply.as_mut()) {
             late.route.memory = Memory::Forgotten(how.from);
@@ -82,7 +91,7 @@ impl<'a> Moved<'a> {
             return;
         }
         if session.outstanding.link_of_ended(home) || former_home(session).is_some() {
-            let again = former_home_mut(session, moment.now).link_ended(moment.now);
+            let again = former_home_mut(session, home, moment.now).link_ended(home, moment.now);
             tell_again(session, again);
         }
         session.link_up(moment, port);
@@ -119,8 +128,8 @@ pub(super) fn has_moved_lately(session: &Session) -> bool {
     former_home(session).is_some() || session.outstanding.route().is_some_and(rests_elsewhere)
 }
 
-fn former_home_mut(session: &mut Session, now: Instant) -> &mut FormerHome {
-    let nothing = || FormerHome::new(FieldSet::EMPTY, 0, false, now);
+fn former_home_mut(session: &mut Session, home: Peer, now: Instant) -> &mut FormerHome {
+    let nothing = || FormerHome::new(home, (FieldSet::EMPTY, 0), now);
     session.cold_mut().former_home.get_or_insert_with(nothing)
 }
 
@@ -130,11 +139,12 @@ fn tell_again(session: &mut Session, in_doubt: FieldSet) {
     }
 }
 
-/// A message has come that the former home passed on. If it answers the last one there, what was on its way is told
+/// A message has come that `home` passed on. If it answers the last one there, what was on its way is told
 /// again.
-pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>) {
-    if former_home(work.session).is_some() {
-        let again = former_home_mut(work.session, work.moment.now).answered();
+pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>, home: Peer) {
+    let cold = work.session.cold.as_mut();
+    if let Some(former) = cold.and_then(|cold| cold.former_home.as_mut()) {
+        let again = former.answered(home);
         tell_again(work.session, again);
     }
 }
@@ -143,7 +153,10 @@ pub(super) fn note_passed_on<P: Port>(work: &mut Work<'_, P>) {
 /// introduced again later.
 pub(super) fn take_rename<P: Port>(work: &mut Work<'_, P>) {
     let now = work.now();
-    former_home_mut(work.session, now).renamed(now);
+    let rests_on = work.session.outstanding.route().and_then(Route::rests_on);
+    let former = former_home(work.session).copied();
+    let Some(home) = former.map(|former| former.home()).or(rests_on) else { return };
+    former_home_mut(work.session, home, now).renamed(now);
     work.session.outstanding.forgotten();
 }
 
@@ -151,7 +164,7 @@ pub(super) fn take_rename<P: Port>(work: &mut Work<'_, P>) {
 pub(super) fn pass_time_of_move<P: Port>(work: &mut Work<'_, P>) {
     let now = work.now();
     let Some(before) = former_home(work.session).copied() else { return };
-    let again = former_home_mut(work.session, now).pass_time(now);
+    let again = former_home_mut(work.session, before.home(), now).pass_time(now);
     tell_again(work.session, again);
     if before.holds_back() && !is_held_back(work.session, now) {
         let mut wanted = ClassSet::EMPTY;

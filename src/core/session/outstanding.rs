@@ -110,15 +110,14 @@ impl Outstanding {
     }
 
     /// The session has moved here from `home`, whose link the last message took. `relies`: the server still
-    /// remembers the agent. What rested on the link of a node before that one is not relied upon.
-    pub(super) fn taken_over(&mut self, home: Peer, relies: bool) {
-        if let Some(last) = &mut self.last {
-            let memory = match last.route.memory {
-                Memory::Own(memory) if relies && memory.0 != 0 => Memory::Elsewhere(home),
-                _ => Memory::Forgotten(home),
-            };
-            last.route.memory = memory;
-        }
+    /// remembers the agent. What rested on a node before that one is not relied upon: then `false`.
+    pub(super) fn taken_over(&mut self, home: Peer, relies: bool) -> bool {
+        let Some(last) = &mut self.last else { return true };
+        let is_its = matches!(last.route.memory, Memory::Own(memory) if memory.0 != 0);
+        let remembers = is_its && relies;
+        last.route.memory =
+            if remembers { Memory::Elsewhere(home) } else { Memory::Forgotten(home) };
+        is_its
     }
 
     /// The link of `home` has ended on which the server's memory of the agent rests, if it does. Returns whether it

@@ -27,6 +27,9 @@ use crate::ident::{Incarnation, LinkId, ServerId};
 pub struct Peer(u32);
 
 impl Peer {
+    /// A node of which nothing is known.
+    pub(super) const UNKNOWN: Self = Self(0);
+
     /// The node of this incarnation.
     pub fn of(node: NodeIncarnation) -> Self {
         // The lower half, on purpose.

@@ -154,8 +154,8 @@ fn take_server_message<P: Port>(
         }
         return Delivery::of(Delivered::Done, Some(Answer::ORPHAN));
     }
-    if from.peer().is_some() {
-        note_passed_on(work);
+    if let Some(home) = from.peer() {
+        note_passed_on(work, home);
         if has_newer_offer(work.session, scan) {
             work.offer_may_be_lost();
             work.port.note(Note::OfferDropped(OfferLoss::FormerHome));

@@ -80,7 +80,7 @@ impl AdmissionService {
         let status = self.shared.observe(connected, now);
         let sources = {
             let mut shares = self.shares.write();
-            shares.update(status.rate, status.park_places, now);
+            shares.update(status.planned, status.park_places, now);
             shares.sources()
         };
         AdmissionMeasured { status: &status, sources }.emit();

@@ -88,7 +88,7 @@ impl SharedAdmission {
         }
         if unused > 0 {
             let mut state = self.state.lock();
-            (0..unused).for_each(|_| state.node.refund());
+            (0..unused).for_each(|_| state.node.refund(now));
         }
         more
     }

@@ -1,5 +1,6 @@
 //! Nodes of a fleet in one process: real node links on loopback, one store in memory, a notebook for a data plane.
 
+mod gates;
 mod notebook;
 mod scenes;
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::HomeSide;
+use super::ShardMoves;
 use super::far::{FarConnection, FarHome};
 use super::shards::ShardStage;
 use crate::clock;
@@ -181,7 +181,7 @@ impl Arrivals {
     }
 }
 
-impl HomeSide<'_> {
+impl ShardMoves<'_> {
     /// A node that hands a shard over says something. Returns the shard if all its sessions are here with this.
     pub(in crate::sessions) fn take_session(
         self,
@@ -260,22 +260,23 @@ impl HomeSide<'_> {
         self.sessions.counters.outbox_changed(0, far.unwritten_bytes());
         locked.contents = stored;
         locked.far = Some(Box::new(far));
-        let keying =
-            record.server().map_or(Keying::Link, |server| self.sessions.uplink.keying(server));
+        let (server, uplink) = (record.server(), &self.sessions.uplink);
+        let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
+        server.into_iter().for_each(|server| uplink.adopt(uid, server));
         let is_linked = self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         self.sessions.deadlines.push(now, uid);
-        self.note_far_deadline(&mut locked);
+        self.home().note_far_deadline(&mut locked);
     }
 }
 
 /// The session's connection gets a name of this node's, if it has one. Replies that are owed are its front's: it
 /// gives them when the home changes.
 fn name_connection(
-    side: HomeSide<'_>,
+    side: ShardMoves<'_>,
     record: &mut SessionRecord,
     home: &HomeAttachment,
     now: Instant,

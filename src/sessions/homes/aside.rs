@@ -3,7 +3,7 @@
 
 use parking_lot::Mutex;
 
-use super::HomeSide;
+use super::ShardMoves;
 use super::shards::ShardStage;
 use crate::core::ownership::{ShardId, shard_of};
 use crate::core::session::{OfferLoss, Route};
@@ -56,7 +56,7 @@ impl SetAside {
     }
 }
 
-impl HomeSide<'_> {
+impl ShardMoves<'_> {
     /// Sets a server's message aside. `false`: the agent's shard is not on its way to another home.
     pub(in crate::sessions) fn set_aside(
         self,

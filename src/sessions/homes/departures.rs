@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
-use super::HomeSide;
+use super::ShardMoves;
 use super::shards::ShardStage;
 use crate::clock;
 use crate::core::node_link::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
@@ -51,7 +51,7 @@ struct PackedSession {
     names: Vec<u8>,
 }
 
-impl HomeSide<'_> {
+impl ShardMoves<'_> {
     /// The agents whose sessions a frozen shard has. From here on nothing changes them.
     pub(in crate::sessions) fn agents_of(self, shard: ShardId) -> Vec<InstanceUid> {
         let shards = &self.joined.homes.shards;
@@ -105,7 +105,7 @@ impl HomeSide<'_> {
 }
 
 fn send_frame(
-    home: HomeSide<'_>,
+    home: ShardMoves<'_>,
     uid: InstanceUid,
     to: NodeIncarnation,
     frame: &ToNewHome<'_>,
@@ -122,16 +122,17 @@ fn send_frame(
 
 /// Writes a session down. `None`: it has ended.
 fn pack(
-    home: HomeSide<'_>,
+    home: ShardMoves<'_>,
     uid: InstanceUid,
     mut content: impl FnMut(ContentName, &[u8]),
 ) -> Option<PackedSession> {
     let entry = home.sessions.find(uid)?;
     let state = entry.peek();
     let far = state.far.as_ref().filter(|_| !state.is_over())?;
+    let now = clock::now();
     let (mut session, mut attachment) = (Vec::new(), Vec::new());
-    state.session.to_record().encode(clock::now(), &mut session);
-    far.home.to_record().encode(&mut attachment);
+    state.session.to_record().encode(now, &mut session);
+    far.home.to_record(now).encode(&mut attachment);
     let (mut parts, mut names) = (FieldSet::EMPTY, Vec::new());
     let key = home.joined.homes.key.read();
     state.contents.for_each(|part, bytes| {

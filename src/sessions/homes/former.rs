@@ -9,7 +9,7 @@ use super::super::{Joined, Sessions};
 use super::HomeSide;
 use super::shards::ShardStage;
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
-use crate::core::ownership::{NodeIncarnation, ShardId, shard_of};
+use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
 use crate::core::session::{Answer, Moved, Peer, Route};
@@ -106,7 +106,7 @@ impl<'a> OtherHomes<'a> {
                 self.memory_ends(peer, uid, Some(server), missed);
             }
             ToNext::LinkEnded(LinkEnded { link, links }) => {
-                for uid in self.held() {
+                for uid in self.joined.homes.shards.sessions_held() {
                     if placement::link_of(uid, links) == link.index {
                         self.memory_ends(peer, uid, Some(link.server), false);
                     }
@@ -117,7 +117,7 @@ impl<'a> OtherHomes<'a> {
 
     /// A node is gone, and its links to servers with it.
     pub(in crate::sessions) fn former_home_gone(self, home: NodeIncarnation) {
-        for uid in self.held() {
+        for uid in self.joined.homes.shards.sessions_held() {
             self.memory_ends(Peer::of(home), uid, None, false);
         }
     }
@@ -166,13 +166,6 @@ impl<'a> OtherHomes<'a> {
 
     fn say_to(self, node: NodeIncarnation, uid: InstanceUid, said: &ToNext<'_>) -> bool {
         self.joined.ways.send(node, uid, &mut |out| said.encode(out))
-    }
-
-    /// The sessions here, one shard after the other.
-    fn held(self) -> impl Iterator<Item = InstanceUid> + use<'a> {
-        let shards = &self.joined.homes.shards;
-        let held = ShardId::all().filter(|shard| shards.stage(*shard) != ShardStage::NotHeld);
-        held.flat_map(|shard| shards.members(shard))
     }
 }
 

@@ -49,6 +49,19 @@ pub(super) struct HomeSide<'a> {
     pub(super) joined: &'a Joined,
 }
 
+/// Shards that leave this node and come to it: their sessions, and what becomes of them on the way.
+#[derive(Clone, Copy)]
+pub(super) struct ShardMoves<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) joined: &'a Joined,
+}
+
+impl<'a> ShardMoves<'a> {
+    const fn home(self) -> HomeSide<'a> {
+        HomeSide { sessions: self.sessions, joined: self.joined }
+    }
+}
+
 /// What a node has as a home, beside the table of sessions.
 pub(super) struct Homes {
     pub(super) shards: HomeShards,

@@ -1,14 +1,14 @@
 //! Shards that come and go. What becomes of their sessions at the other node is that node's business.
 
 use super::super::carrier::EventContext;
-use super::HomeSide;
+use super::ShardMoves;
 use super::shards::ShardStage;
 use crate::core::ownership::{Epoch, ShardId};
 use crate::core::session::Moved;
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
-impl HomeSide<'_> {
+impl ShardMoves<'_> {
     /// This node is the shard's home from now on.
     pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let arrived = if prepared { self.seat_arrivals(shard) } else { None };

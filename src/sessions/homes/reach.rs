@@ -3,9 +3,8 @@
 use super::HomeSide;
 use std::time::Instant;
 
-use super::shards::ShardStage;
 use crate::clock;
-use crate::core::ownership::{ABSENCE_MAX, AbsenceBegan, AbsenceEnd, NodeIncarnation, ShardId};
+use crate::core::ownership::{ABSENCE_MAX, AbsenceBegan, AbsenceEnd, NodeIncarnation};
 use crate::ident::InstanceUid;
 
 /// When a connection counts as lost whose front stays out of reach.
@@ -13,12 +12,12 @@ pub(super) fn cut_ends(cut: AbsenceBegan) -> Instant {
     cut.at + ABSENCE_MAX
 }
 
-impl<'a> HomeSide<'a> {
+impl HomeSide<'_> {
     /// The link to a front is lost. Its connections may be open: their sessions go on, and the front says when it is
     /// back which of them are.
     pub(in crate::sessions) fn front_lost(self, front: NodeIncarnation) {
         let now = clock::now();
-        for uid in self.held_sessions() {
+        for uid in self.joined.homes.shards.sessions_held() {
             let Some(entry) = self.sessions.find(uid) else { continue };
             let mut locked = entry.lock(&self.sessions.counters);
             if let Some(far) = &mut locked.far {
@@ -33,18 +32,11 @@ impl<'a> HomeSide<'a> {
 
     /// A front is gone for good.
     pub(in crate::sessions) fn front_gone(self, front: NodeIncarnation) {
-        for uid in self.held_sessions() {
+        for uid in self.joined.homes.shards.sessions_held() {
             self.at_attachment(uid, |home, moment, port| {
                 home.front_gone(front, moment, port);
             });
         }
-    }
-
-    /// The uids of one shard after the other, so that all of them are in memory at no time.
-    fn held_sessions(self) -> impl Iterator<Item = InstanceUid> + use<'a> {
-        let shards = &self.joined.homes.shards;
-        let held = ShardId::all().filter(|shard| shards.stage(*shard) != ShardStage::NotHeld);
-        held.flat_map(|shard| shards.members(shard))
     }
 
     /// A connection whose front is out of reach counts as lost in the end.

@@ -101,4 +101,11 @@ impl HomeShards {
     pub(super) fn members(&self, shard: ShardId) -> Vec<InstanceUid> {
         self.0[shard.index()].members.lock().iter().copied().collect()
     }
+
+    /// The sessions of all shards that are here, one shard after the other, so that all uids are in memory at no
+    /// time.
+    pub(super) fn sessions_held(&self) -> impl Iterator<Item = InstanceUid> {
+        let held = ShardId::all().filter(|shard| self.stage(*shard) != ShardStage::NotHeld);
+        held.flat_map(|shard| self.members(shard))
+    }
 }

@@ -172,6 +172,9 @@ mod tests {
         let status = AdmissionStatus {
             automatic: false,
             rate: NonZeroU32::new(300).unwrap(),
+            planned: NonZeroU32::new(300).unwrap(),
+            need: 0,
+            waiting: 1_500,
             parked: 1_500,
             park_places: 6_000,
             held: 0,

@@ -123,7 +123,7 @@ impl World {
             return;
         };
         let mut bytes = Vec::new();
-        entry.home.to_record().encode(&mut bytes);
+        entry.home.to_record(self.now).encode(&mut bytes);
         let record = HomeRecord::decode(&bytes).unwrap();
         let home = HomeAttachment::from_record(uid, record, self.now);
         let next = Place { node: to, epoch: place.epoch + 1 };
@@ -178,9 +178,12 @@ impl World {
         self.soon(200, 600, Event::FrontGone(former));
     }
 
-    /// A front is gone for good: so are its connections.
+    /// A front is gone for good: so are its connections. A home that hands a session over lets the next one know.
     pub(super) fn front_gone(&mut self, front: NodeIncarnation) {
         for node in 0..NODES {
+            if self.nodes[node].homes.values().any(|entry| entry.frozen) {
+                self.soon(50, 200, Event::FrontGone(front));
+            }
             for uid in self.nodes[node].homes.keys().copied().collect::<Vec<_>>() {
                 self.with_home(node, uid, |home, moment, port| {
                     home.front_gone(front, moment, port);

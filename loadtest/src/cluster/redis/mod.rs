@@ -156,6 +156,11 @@ impl RedisStage {
         }
     }
 
+    /// The name under which Sentinels know the master.
+    pub(super) fn master(&self) -> Option<&'static str> {
+        (self.kind == RedisKind::Sentinel).then_some(MASTER)
+    }
+
     /// Commands so far, of all servers that answer.
     pub(super) async fn commands(&self) -> Commands {
         let mut sum = Commands::default();

@@ -21,8 +21,13 @@ impl FrontAttachment {
         if self.is_over() {
             return;
         }
+        if let ConnectionStage::Missed { .. } = self.stage
+            && !matches!(message, ToFront::NotMine(..))
+        {
+            return;
+        }
         if let ToFront::AgentFrame(_, message) = message {
-            return self.for_agent(from, message, port);
+            return self.for_agent(from, message, moment, port);
         }
         let (Way::Attaching { home, .. } | Way::Attached { home, .. }) = self.way else { return };
         if home.node != from {
@@ -30,15 +35,15 @@ impl FrontAttachment {
         }
         match *message {
             ToFront::Attached(_, attached) => self.attached(home, &attached, moment, port),
-            ToFront::Confirmed(_, number) => self.confirmed(number, port),
+            ToFront::Confirmed(_, number) => self.confirmed(number, moment, port),
             ToFront::Needs(_, needs) => self.needed(needs, moment, port),
-            ToFront::AskOpen(_) => self.asked_open(from, port),
+            ToFront::AskOpen(_) => self.asked_open(from, moment, port),
             ToFront::Ping(_, question) => {
                 if self.stage == ConnectionStage::Open {
                     port.ping(question);
                 }
             }
-            ToFront::Close(_, order) => self.ordered_to_close(order, port),
+            ToFront::Close(_, order) => self.ordered_to_close(order, moment, port),
             ToFront::Later(_) => {
                 let again = Some(moment.now + moment.policy.attach_again);
                 self.way = Way::Attaching { home, again };
@@ -73,15 +78,15 @@ impl FrontAttachment {
         }
         self.send(port);
         self.tell_heartbeats(port);
-        self.leave_if_done(port);
+        self.leave_if_done(moment, port);
     }
 
-    fn confirmed<P: FrontPort>(&mut self, number: u64, port: &mut P) {
+    fn confirmed<P: FrontPort>(&mut self, number: u64, moment: &FrontMoment<'_>, port: &mut P) {
         if matches!(self.way, Way::Attached { .. }) && !self.held.is_empty() {
             self.held.confirm(number);
             self.send(port);
             self.tell_heartbeats(port);
-            self.leave_if_done(port);
+            self.leave_if_done(moment, port);
         }
     }
 
@@ -92,24 +97,36 @@ impl FrontAttachment {
         }
     }
 
-    fn asked_open<P: FrontPort>(&mut self, from: NodeIncarnation, port: &mut P) {
+    fn asked_open<P: FrontPort>(
+        &mut self,
+        from: NodeIncarnation,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
         if self.stage == ConnectionStage::Open {
             port.to_home(from, &ToHome::Open(self.handle));
         } else {
             // It would replace a connection that may be alive: what it still holds is a gap.
-            self.leave(port);
+            self.leave(moment, port);
         }
     }
 
-    fn ordered_to_close<P: FrontPort>(&mut self, order: CloseOrder, port: &mut P) {
+    fn ordered_to_close<P: FrontPort>(
+        &mut self,
+        order: CloseOrder,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
         if self.stage == ConnectionStage::Open {
             port.close(order);
         }
-        if matches!(order, CloseOrder::Replaced | CloseOrder::Cloned) && !self.held.is_empty() {
-            self.tell_detach(DetachReason::Lost, port);
+        if !order.lets_go() {
+            return;
         }
-        if order.lets_go() {
-            self.replies.waive();
+        self.replies.waive();
+        if order != CloseOrder::Left && !self.held.is_empty() {
+            self.end(DetachReason::Lost, moment, port);
+        } else {
             self.stage = ConnectionStage::Over;
         }
     }
@@ -133,6 +150,7 @@ impl FrontAttachment {
         &mut self,
         from: NodeIncarnation,
         message: &AgentFrame<'_>,
+        moment: &FrontMoment<'_>,
         port: &mut P,
     ) {
         if message.epoch < self.epoch && !is_on(Breach::AttachmentTakesOldEpoch) {
@@ -146,7 +164,7 @@ impl FrontAttachment {
         if let Way::Attached { home, .. } = self.way
             && home.node == from
         {
-            self.confirmed(message.had, port);
+            self.confirmed(message.had, moment, port);
         }
     }
 

@@ -24,36 +24,52 @@ impl FrontAttachment {
         self.is_late = self.id.is_none();
         let until = Some(moment.now + moment.policy.leaving_max);
         self.stage = ConnectionStage::Leaving { reason, until };
-        self.leave_if_done(port);
+        self.leave_if_done(moment, port);
     }
 
-    pub(super) fn leave_if_done<P: FrontPort>(&mut self, port: &mut P) {
+    pub(super) fn leave_if_done<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
         if self.held.is_empty() {
-            self.leave(port);
+            self.leave(moment, port);
         }
     }
 
-    pub(super) fn leave_if_reached<P: FrontPort>(&mut self, port: &mut P) {
+    pub(super) fn leave_if_reached<P: FrontPort>(
+        &mut self,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
         if self.way != Way::Away {
-            self.leave(port);
+            self.leave(moment, port);
         }
     }
 
     /// Ends a connection that is closed. A home that is out of reach will hear that the front has it no more.
-    pub(super) fn leave<P: FrontPort>(&mut self, port: &mut P) {
-        if let ConnectionStage::Leaving { reason, .. } = self.stage {
-            self.tell_detach(reason, port);
-            self.stage = ConnectionStage::Over;
+    pub(super) fn leave<P: FrontPort>(&mut self, moment: &FrontMoment<'_>, port: &mut P) {
+        if let ConnectionStage::Leaving { reason, .. } | ConnectionStage::Missed { reason, .. } =
+            self.stage
+        {
+            self.end(reason, moment, port);
         }
     }
 
-    /// Tells the home that the connection is over, and whether something that it said is lost with it.
-    pub(super) fn tell_detach<P: FrontPort>(&self, reason: DetachReason, port: &mut P) {
+    /// Tells the home that the connection is over. If something that it said is lost with it, that may have to be
+    /// told again.
+    pub(super) fn end<P: FrontPort>(
+        &mut self,
+        reason: DetachReason,
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
+        let missed = self.held.is_any_lost() || self.is_late;
+        let detach = Detach { reason, heartbeats: self.held.heartbeats(), missed };
         if let Way::Attached { home, .. } | Way::Attaching { home, .. } = self.way {
-            let (heartbeats, missed) =
-                (self.held.heartbeats(), self.held.is_any_lost() || self.is_late);
-            let detach = Detach { reason, heartbeats, missed };
             port.to_home(home.node, &ToHome::Detach(self.handle, detach));
         }
+        self.held.give_up();
+        self.stage = if missed {
+            ConnectionStage::Missed { reason, until: moment.now + moment.policy.leaving_max }
+        } else {
+            ConnectionStage::Over
+        };
     }
 }

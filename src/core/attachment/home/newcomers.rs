@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    ConnectionAt, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer, SessionCall,
-    Unwritten,
+    ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
+    SessionCall, Unwritten, says_all,
 };
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
@@ -39,19 +39,40 @@ impl HomeAttachment {
         moment: &HomeMoment<'_>,
         port: &mut P,
     ) {
-        if let Some(current) = self.current_at(at) {
-            current.unwritten.set_credit(attach.credit);
-            self.answer_attach(attach, moment, port);
-            return self.ping_again(port);
+        if self.current_at(at).is_some() {
+            return self.attach_again(attach, moment, port);
         }
         let is_lower = |id| self.highest.is_some_and(|highest| highest.id > id);
-        match attach.resumes.map(is_lower) {
-            Some(true) if !is_on(Breach::AttachmentLowerDisplaces) => {
+        match attach.resumes.or_else(|| id_of(self.highest, at)) {
+            Some(id) if is_lower(id) && !is_on(Breach::AttachmentLowerDisplaces) => {
                 port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Replaced));
             }
-            Some(_) => self.accept(Newcomer::new(at, attach), attach, moment, port),
+            Some(id) => {
+                let attach = Attach { resumes: Some(id), ..*attach };
+                self.accept(Newcomer::new(at, &attach), &attach, moment, port);
+            }
             None => self.first_attach(at, attach, moment, port),
         }
+    }
+
+    /// The current connection attaches once more.
+    fn attach_again<'a, P: HomePort<'a>>(
+        &mut self,
+        attach: &Attach<'a>,
+        moment: &HomeMoment<'_>,
+        port: &mut P,
+    ) {
+        let (Some(current), Some(highest)) = (&mut self.current, &mut self.highest) else { return };
+        current.unwritten.set_credit(attach.credit);
+        let before = attach.next.saturating_sub(1);
+        if current.had < before {
+            // Another home has confirmed what this session lacks: it will not come again.
+            (current.had, highest.had) = (before, before);
+            port.session(SessionCall::Missed);
+            self.missed = Some(moment.now + GAP_MEMORY);
+        }
+        self.answer_attach(attach, moment, port);
+        self.ping_again(port);
     }
 
     fn first_attach<'a, P: HomePort<'a>>(
@@ -210,7 +231,7 @@ impl HomeAttachment {
     ) {
         self.drop_candidate(newcomer.at);
         let mut unwritten = false;
-        if let Some(former) = self.current.take() {
+        if let Some(former) = self.take_current() {
             unwritten = former.unwritten.is_any();
             let close = ToFront::Close(self.handle(former.at), CloseOrder::Replaced);
             port.to_front(former.at.front, &close);
@@ -220,23 +241,27 @@ impl HomeAttachment {
             None => AttachmentId { epoch: moment.epoch, number: port.next_number() },
         };
         let before = attach.next.saturating_sub(1);
-        let known =
-            self.highest.filter(|highest| highest.id == id).map_or(0, |highest| highest.had);
+        let highest = self.highest.filter(|highest| highest.id == id);
+        let known = highest.map_or(0, |highest| highest.had);
         // Messages that came before are lost to this session if it had fewer of them.
+        let says_all = before == 0 && attach.first.as_ref().is_some_and(says_all);
         let gap = known < before && !is_on(Breach::AttachmentIgnoresGap)
-            || self.missed.is_some_and(|until| moment.now < until);
+            || self.missed.is_some_and(|until| moment.now < until) && !says_all;
         let had = known.max(before);
-        self.highest = Some(Highest { id, had });
+        // An old frame may say less than its front has had.
+        let numbered = highest.map_or(attach.had, |highest| highest.numbered.max(attach.had));
+        self.highest = Some(Highest { id, at: newcomer.at, had, numbered });
         self.current = Some(HeldBy {
             id,
             at: newcomer.at,
             transport: newcomer.transport,
             had,
             told: 0,
-            unwritten: Unwritten::new(attach.had, attach.credit),
+            unwritten: Unwritten::new(numbered, attach.credit),
             reached: true,
             closing: false,
             reply_due: None,
+            unsure_until: Some(moment.now + GAP_MEMORY),
         });
         port.session(SessionCall::Open { newcomer, gap, unwritten });
         self.answer_attach(attach, moment, port);
@@ -252,4 +277,10 @@ impl HomeAttachment {
         let at = candidate.newcomer.at;
         port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
     }
+}
+
+/// The name of a connection, if it was given one. A first attach of it went before that: the shard has moved
+/// away and back since then, and the frame was slow.
+fn id_of(highest: Option<Highest>, at: ConnectionAt) -> Option<AttachmentId> {
+    highest.filter(|highest| highest.at == at).map(|highest| highest.id)
 }

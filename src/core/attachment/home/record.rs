@@ -14,32 +14,32 @@ const FORMAT: u8 = 1;
 /// The most messages for one agent that may wait.
 const UNWRITTEN_MAX: usize = 1 << 16;
 
-/// The record: which attachment is the highest, how much of it the session has, and what its agent is yet to get.
+/// The record: which attachment is the highest, and what its agent is yet to get.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HomeRecord {
-    highest: Option<(AttachmentId, u64)>,
+    highest: Option<Highest>,
     missed: bool,
     current: Option<CurrentRecord>,
 }
 
+/// The connection is the one of the highest attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CurrentRecord {
-    front: NodeIncarnation,
-    connection: ConnectionId,
     is_http: bool,
+    is_unsure: bool,
     unwritten: Unwritten,
 }
 
 impl HomeAttachment {
     /// Writes down what a new home must know.
-    pub fn to_record(&self) -> HomeRecord {
+    pub fn to_record(&self, now: Instant) -> HomeRecord {
+        let counts = |until: Option<Instant>| until.is_some_and(|until| now < until);
         HomeRecord {
-            missed: self.missed.is_some(),
-            highest: self.highest.map(|highest| (highest.id, highest.had)),
+            missed: counts(self.missed),
+            highest: self.highest,
             current: self.current.as_ref().map(|current| CurrentRecord {
-                front: current.at.front,
-                connection: current.at.connection,
                 is_http: current.transport == AgentConnection::PlainHttp,
+                is_unsure: counts(current.unsure_until),
                 unwritten: current.unwritten.clone(),
             }),
         }
@@ -47,10 +47,10 @@ impl HomeAttachment {
 
     /// Goes on from a record. The front of its connection has yet to name it here.
     pub fn from_record(uid: InstanceUid, record: HomeRecord, now: Instant) -> Self {
-        let highest = record.highest.map(|(id, had)| Highest { id, had });
+        let highest = record.highest;
         let current = record.current.zip(highest).map(|(current, highest)| HeldBy {
             id: highest.id,
-            at: ConnectionAt { front: current.front, connection: current.connection },
+            at: highest.at,
             transport: if current.is_http {
                 AgentConnection::PlainHttp
             } else {
@@ -62,6 +62,7 @@ impl HomeAttachment {
             reached: false,
             closing: false,
             reply_due: None,
+            unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
         });
         Self {
             uid,
@@ -78,10 +79,7 @@ impl HomeRecord {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
-        put_optional(self.highest, out, |(id, had), out| {
-            id.put(out);
-            put_varint(had, out);
-        });
+        put_optional(self.highest.as_ref(), out, Highest::put);
         out.push(u8::from(self.missed));
         put_optional(self.current.as_ref(), out, CurrentRecord::put);
     }
@@ -96,18 +94,35 @@ impl HomeRecord {
         if reader.byte(WHAT)? != FORMAT {
             return Err(Undecodable::Unknown(WHAT));
         }
-        let highest = reader
-            .optional(WHAT, |reader| Ok((AttachmentId::read(reader)?, reader.count(WHAT)?)))?;
+        let highest = reader.optional(WHAT, Highest::read)?;
         let missed = reader.flag(WHAT)?;
         Ok(Self { highest, missed, current: reader.optional(WHAT, CurrentRecord::read)? })
     }
 }
 
+impl Highest {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.id.put(out);
+        out.extend_from_slice(&self.at.front.get().to_le_bytes());
+        put_varint(self.at.connection.0, out);
+        put_varint(self.had, out);
+        put_varint(self.numbered, out);
+    }
+
+    fn read(reader: &mut ByteReader<'_>) -> Result<Self, Undecodable> {
+        const WHAT: &str = "an attachment's record";
+        let id = AttachmentId::read(reader)?;
+        let front = NodeIncarnation::new(reader.fixed64(WHAT)?);
+        let front = front.ok_or(Undecodable::Meaningless(WHAT))?;
+        let at = ConnectionAt { front, connection: ConnectionId(reader.varint(WHAT)?) };
+        Ok(Self { id, at, had: reader.count(WHAT)?, numbered: reader.count(WHAT)? })
+    }
+}
+
 impl CurrentRecord {
     fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.front.get().to_le_bytes());
-        put_varint(self.connection.0, out);
         out.push(u8::from(self.is_http));
+        out.push(u8::from(self.is_unsure));
         put_varint(self.unwritten.last_written(), out);
         put_varint(self.unwritten.credit() as u64, out);
         let messages = self.unwritten.messages();
@@ -120,10 +135,8 @@ impl CurrentRecord {
 
     fn read(reader: &mut ByteReader<'_>) -> Result<Self, Undecodable> {
         const WHAT: &str = "an attachment's record";
-        let front = NodeIncarnation::new(reader.fixed64(WHAT)?);
-        let front = front.ok_or(Undecodable::Meaningless(WHAT))?;
-        let connection = ConnectionId(reader.varint(WHAT)?);
         let is_http = reader.flag(WHAT)?;
+        let is_unsure = reader.flag(WHAT)?;
         let written = reader.count(WHAT)?;
         let mut unwritten = Unwritten::new(written, reader.small(WHAT)?);
         let count = reader.small::<usize>(WHAT)?;
@@ -135,6 +148,6 @@ impl CurrentRecord {
             let kind = if unasked { ForAgentKind::Unasked } else { ForAgentKind::Answer };
             unwritten.restore(kind, reader.bytes(FRAME_BYTES_MAX, WHAT)?);
         }
-        Ok(Self { front, connection, is_http, unwritten })
+        Ok(Self { is_http, is_unsure, unwritten })
     }
 }

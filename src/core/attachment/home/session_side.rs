@@ -65,7 +65,7 @@ impl HomeAttachment {
             port.to_front(current.at.front, &ToFront::Close(handle, order));
         }
         if order.lets_go() {
-            self.current = None;
+            self.take_current();
         } else {
             current.closing = order != CloseOrder::Draining;
         }

@@ -44,6 +44,11 @@ impl Unwritten {
         self.written
     }
 
+    /// The number of the last message.
+    pub(super) fn last(&self) -> u64 {
+        self.written + self.messages.len() as u64
+    }
+
     /// How many bytes may wait.
     pub const fn credit(&self) -> usize {
         self.credit
@@ -77,7 +82,7 @@ impl Unwritten {
             return None;
         }
         self.restore(kind, bytes);
-        let number = self.written + self.messages.len() as u64;
+        let number = self.last();
         Some(UnwrittenMessage { number, kind, bytes })
     }
 

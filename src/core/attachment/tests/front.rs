@@ -258,7 +258,27 @@ fn what_is_given_up_is_told_when_the_home_is_back() {
     assert_eq!(setup.front.held_bytes(), 0);
     setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
     assert_eq!(setup.done(), ["detach, missed: true"]);
-    assert!(setup.front.is_over());
+}
+
+#[test]
+fn a_loss_is_told_again_until_the_home_must_have_heard_of_it() {
+    let mut setup = FrontSetup::attached(1_000);
+    setup.says(2, Some("well"), 0);
+    setup.hears(&ToFront::Close(handle(1), CloseOrder::Replaced));
+    assert_eq!(setup.done()[1..], ["close Replaced", "detach, missed: true"]);
+    assert_eq!((setup.front.is_over(), setup.front.held_bytes()), (false, 0));
+    setup.event(|front, _, port| front.home_lost(port));
+    assert!(setup.front.deadline().is_none(), "it may be lost with the link");
+    setup.event(|front, moment, port| front.home_reached(home(3), moment, port));
+    setup.hears(&ToFront::NotMine(handle(1), MapVersion(8)));
+    setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
+    assert_eq!(setup.done(), ["detach, missed: true", "read map 8", "detach, missed: true"]);
+    setup.hears(&attached(1, 1_000)).hears(&ToFront::AskOpen(handle(1)));
+    assert!(setup.done().is_empty(), "to all else it is gone");
+    setup.now += FRONT.leaving_max;
+    assert_eq!(setup.front.deadline(), Some(setup.now));
+    setup.event(|front, moment, port| front.deadline_passed(moment, port));
+    assert!(setup.front.is_over() && setup.done().is_empty());
 }
 
 #[test]

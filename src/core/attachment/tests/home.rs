@@ -252,6 +252,49 @@ fn what_a_front_dropped_is_a_gap_now_and_for_those_that_follow() {
 }
 
 #[test]
+fn a_front_that_is_gone_may_have_held_something_of_any_agent() {
+    let full = FieldSet::of(&[agent_field::AGENT_DESCRIPTION]);
+    let all = Attach { first: Some(AgentReport { present: full, ..REPORT }), ..ATTACH };
+    let gone = |setup: &mut HomeSetup| {
+        setup.event(|home, moment, port| home.front_gone(node(9), moment, port)).done()
+    };
+    let mut setup = HomeSetup::attached();
+    assert_eq!(gone(&mut setup), ["missed"], "connection 5 has said little, and may be later");
+    setup.attaches(at(2, 6), &ATTACH);
+    assert!(setup.done().contains(&"open true false".to_owned()));
+    setup.attaches(at(2, 7), &all);
+    assert!(setup.done().contains(&"open false false".to_owned()), "it says all");
+    assert!(gone(&mut setup).is_empty());
+    let mut setup = HomeSetup::attached();
+    setup.now += Duration::from_secs(60);
+    assert!(gone(&mut setup).is_empty(), "front 9 would have noticed that connection 5 is later");
+    setup.event(|home, moment, port| home.front_gone(node(2), moment, port));
+    assert_eq!(setup.done(), ["missed", "lost false"]);
+}
+
+#[test]
+fn a_first_attach_that_comes_late_changes_nothing() {
+    let mut setup = HomeSetup::attached();
+    setup.says(at(2, 5), 2).offers();
+    setup.event(|home, _, _| home.link_lost(node(2)));
+    setup.event(|home, moment, port| home.not_here(node(2), moment, port));
+    setup.done();
+    setup.attaches(at(2, 5), &ATTACH);
+    assert_eq!(setup.done(), ["open false false", "(2).5: attached 1 had 2"]);
+    setup.offers();
+    assert_eq!(setup.done(), ["(2).5: message 2"], "the front has had a message 1");
+}
+
+#[test]
+fn what_another_home_has_confirmed_is_not_waited_for() {
+    let mut setup = HomeSetup::attached();
+    setup.attaches(at(2, 5), &Attach { next: 4, first: None, ..ATTACH });
+    assert_eq!(setup.done(), ["missed", "(2).5: attached 1 had 3"]);
+    setup.says(at(2, 5), 4);
+    assert_eq!(setup.done(), ["takes 4", "(2).5: confirmed 4"]);
+}
+
+#[test]
 fn a_front_that_has_named_all_lacks_the_rest() {
     let mut setup = HomeSetup::attached();
     setup.event(|home, moment, port| home.not_here(node(2), moment, port));
@@ -268,15 +311,18 @@ fn a_record_goes_on_where_the_former_home_stopped() {
     let mut setup = HomeSetup::attached();
     setup.offers();
     let mut bytes = Vec::new();
-    let record = setup.home.to_record();
+    let record = setup.home.to_record(setup.now);
     record.encode(&mut bytes);
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let golden = "01 01 03 0100000000000000 01 01 00 01 0200000000000000 05 00 00 08 01 01 02 1a00";
+    let golden =
+        "01 01 03 0100000000000000 01 0200000000000000 05 01 00 00 01 00 01 00 08 01 01 02 1a00";
     assert_eq!(hex, golden.replace(' ', ""), "a change here is a new format");
     assert_eq!(HomeRecord::decode(&bytes).as_ref(), Ok(&record));
     for end in 0..bytes.len() {
         assert!(HomeRecord::decode(&bytes[..end]).is_err());
     }
+    let later = setup.home.to_record(setup.now + Duration::from_secs(60));
+    assert_ne!(later, record, "connection 5 is too old to be doubted");
     let mut next = HomeSetup::new();
     next.home = HomeAttachment::from_record(UID, record, next.now);
     assert_eq!(next.home.unwritten_bytes(), OFFER.len());

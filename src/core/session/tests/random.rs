@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use super::harness::Gateway;
 use super::message::Status;
 use super::peers::{AgentPeer, ServerPeer};
-use crate::core::session::Route;
+use crate::core::ownership::NodeIncarnation;
+use crate::core::server::Keying;
+use crate::core::session::{Move, Peer, Route};
 use crate::opamp::agent::AgentScan;
 
 #[derive(Debug, Clone)]
@@ -43,6 +45,12 @@ enum Event {
     Overloaded(bool),
     Permits,
     GatewayRestarts,
+    /// The session's shard goes to another node, which takes its link's numbers from where the test is.
+    Moves(Keying),
+    /// What is under way on a former home's link arrives, and its answers are passed on.
+    FormerLinkReads(usize),
+    /// The link of the oldest former home ends.
+    FormerLinkEnds,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -80,8 +88,33 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// The same where the session moves from node to node. One-shots are left out: of two links each keeps its own order.
+fn event_of_moves() -> impl Strategy<Value = Event> {
+    let keying = prop::sample::select(vec![Keying::Uid, Keying::Uid, Keying::Link]);
+    prop_oneof![
+        20 => event().prop_filter("order", |event| {
+            !matches!(event, Event::Custom | Event::ServerRestarts | Event::GatewayRestarts)
+        }),
+        2 => keying.prop_map(Event::Moves),
+        2 => (0_usize..4).prop_map(Event::FormerLinkReads),
+        1 => Just(Event::FormerLinkEnds),
+    ]
+}
+
+/// A link of a former home, which goes on after the session has gone.
+struct FormerLink {
+    home: Peer,
+    to_server: VecDeque<(Route, Vec<u8>)>,
+    said: VecDeque<(Route, Vec<u8>)>,
+}
+
 struct World {
     gateway: Gateway,
+    /// Oldest first.
+    former: VecDeque<FormerLink>,
+    /// The server forgets the agent with any link on which it has heard of it.
+    forgets_with_link: bool,
+    moves: u64,
     agent: AgentPeer,
     server: ServerPeer,
     /// On the way from the server to the gateway.
@@ -97,7 +130,17 @@ impl World {
     fn new(full_on_reconnect: bool, server: ServerPeer) -> Self {
         let gateway = Gateway::new(crate::clock::now());
         let agent = AgentPeer::new(full_on_reconnect);
-        Self { gateway, agent, server, said: VecDeque::new(), leaving: false, forgotten: false }
+        Self {
+            gateway,
+            former: VecDeque::new(),
+            forgets_with_link: false,
+            moves: 0,
+            agent,
+            server,
+            said: VecDeque::new(),
+            leaving: false,
+            forgotten: false,
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -169,8 +212,55 @@ impl World {
                 self.gateway.restart();
                 self.forgotten = true;
             }
+            Event::Moves(keying) => self.move_to_another_node(keying),
+            Event::FormerLinkReads(count) => self.former_links_read(count),
+            Event::FormerLinkEnds => self.former_link_ends(),
         }
         self.deliver();
+    }
+
+    /// What is on its way to the server stays on its way, and so do its answers.
+    fn move_to_another_node(&mut self, keying: Keying) {
+        if self.gateway.session.is_none() {
+            return;
+        }
+        self.moves += 1;
+        let home = Peer::of(NodeIncarnation::new(self.moves).unwrap());
+        let of_home = |(route, bytes): (Route, Vec<u8>)| {
+            (Route::of_peer(home, route.link, route.incarnation), bytes)
+        };
+        let to_server = self.gateway.effects.to_server.drain(..).map(of_home).collect();
+        let said = self.said.drain(..).map(of_home).collect();
+        self.former.push_back(FormerLink { home, to_server, said });
+        if let Some((route, number)) = self.server.counted
+            && route.peer().is_none()
+        {
+            self.server.counted = Some((of_home((route, Vec::new())).0, number));
+        }
+        self.gateway.moves(Move { from: home, is_linked: true, keying });
+    }
+
+    fn former_links_read(&mut self, count: usize) {
+        for link in 0..self.former.len() {
+            for _ in 0..count {
+                if let Some((route, bytes)) = self.former[link].to_server.pop_front() {
+                    let answer = self.server.receive(route, &bytes);
+                    self.former[link].said.push_back((route, answer));
+                }
+                if let Some((route, bytes)) = self.former[link].said.pop_front() {
+                    self.gateway.server_says(route, &bytes);
+                }
+            }
+        }
+    }
+
+    fn former_link_ends(&mut self) {
+        let Some(link) = self.former.pop_front() else { return };
+        self.server.link_lost();
+        if self.forgets_with_link {
+            self.server.restart();
+        }
+        self.gateway.former_link_ended(link.home);
     }
 
     fn connect(&mut self) {
@@ -251,6 +341,7 @@ impl World {
 
     /// Everything works from now on, for longer than any patience lasts.
     fn quiesce(&mut self) {
+        self.former_links_read(200);
         self.gateway.link.room = usize::MAX;
         self.gateway.has_time = true;
         self.server.is_overloaded = false;
@@ -277,6 +368,31 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_server_learns_the_truth_of_an_agent_whose_home_moves(
+        full_on_reconnect: bool,
+        counts: bool,
+        forgets_with_link: bool,
+        links_end: bool,
+        events in proptest::collection::vec(event_of_moves(), 1..120),
+    ) {
+        let server = ServerPeer { counts, ..ServerPeer::default() };
+        let mut world = World::new(full_on_reconnect, server);
+        world.forgets_with_link = forgets_with_link;
+        for event in events {
+            world.happen(event);
+        }
+        world.connect();
+        world.deliver();
+        world.quiesce();
+        while links_end && !world.former.is_empty() {
+            world.former_link_ends();
+        }
+        world.quiesce();
+        prop_assert_eq!(world.server.status(), Some(world.agent.status));
+        prop_assert_eq!(world.agent.replied, world.agent.sent, "R5");
+    }
 
     #[test]
     fn the_server_learns_the_truth(

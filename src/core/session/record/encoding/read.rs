@@ -7,9 +7,9 @@ use crate::core::codec::{ByteReader, Undecodable};
 use crate::core::node_link::FRAME_BYTES_MAX;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
-    Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState,
-    RepliesRecord, Route, SeldomRecord,
+    AnswerDoubt, ClassSet, FormerHome, FullState, LastSent, LateReply, LiveReplacementsRecord,
+    MailboxRecord, Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord,
+    ReplicaState, RepliesRecord, Route, SeldomRecord,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
@@ -179,7 +179,7 @@ impl RecordReader<'_> {
     }
 
     pub(super) fn seldom(&mut self) -> Read<SeldomRecord> {
-        let [is_late] = self.flags()?;
+        let [is_late, has_moved_lately] = self.flags()?;
         let late_reply = if is_late {
             let route = self.route()?;
             Some(LateReply { route, until: self.moment()? })
@@ -188,6 +188,7 @@ impl RecordReader<'_> {
         };
         let in_a_row = self.bytes.byte(WHAT)?;
         let live_replacements = LiveReplacementsRecord { in_a_row, last: self.some_moment()? };
-        Ok(SeldomRecord { late_reply, live_replacements, ..SeldomRecord::default() })
+        let former_home = has_moved_lately.then(|| FormerHome::unknown(FieldSet::EMPTY, self.now));
+        Ok(SeldomRecord { late_reply, live_replacements, former_home, has_own_offer: false })
     }
 }

@@ -158,8 +158,8 @@ impl RecordWriter<'_> {
     }
 
     pub(super) fn seldom(&mut self, record: &SeldomRecord) {
-        let SeldomRecord { late_reply, live_replacements, .. } = *record;
-        self.flags([late_reply.is_some()]);
+        let SeldomRecord { late_reply, live_replacements, former_home, .. } = *record;
+        self.flags([late_reply.is_some(), former_home.is_some()]);
         if let Some(LateReply { route, until }) = late_reply {
             self.route(route);
             self.moment(until);

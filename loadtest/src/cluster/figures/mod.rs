@@ -1,5 +1,9 @@
 //! What a run of a cluster came to, and whether that is right. The keys are an interface.
 
+mod back;
+mod cost;
+mod push;
+
 use std::io;
 use std::time::Duration;
 
@@ -11,12 +15,14 @@ use super::cases::Happened;
 use super::node::NodeSample;
 use super::redis::RedisKind;
 use super::scene::{Scene, Snapshot};
-use crate::figures::{line, round, seconds_to, shown};
-use crate::fleet::measured::{Measured, Return, quantile};
+use crate::figures::{line, round, shown};
 use crate::oracle::judge::OracleVerdict;
 use crate::storm::moves::MoveFigures;
 use crate::storm::outcome::of_server;
 use crate::storm::server::Settled;
+use back::Back;
+use cost::CostFigures;
+use push::PushFigures;
 
 /// How often a home passes an agent's heartbeat on to its server, by default.
 const HEARTBEATS_FORWARDED_EACH: Duration = Duration::from_secs(60);
@@ -38,7 +44,7 @@ pub(super) struct ClusterFigures {
     pub(super) agents_wrong: u64,
     /// Agents for which two nodes spoke at the same time.
     pub(super) spoken_twice: u64,
-    /// Agents whose home was killed, by the node that had spoken for them last.
+    /// Agents whose home was killed or stopped, by the node that had spoken for them last.
     agents_without_home: u64,
     /// Agents that the server renamed, because they came on a second connection (`--keyed-by exclusive`).
     agents_renamed: u64,
@@ -48,7 +54,7 @@ pub(super) struct ClusterFigures {
     messages_per_agent: f64,
     /// Commands of the nodes that Redis worked on; null without Redis.
     redis_commands: Option<u64>,
-    /// Those that idle nodes would have said meanwhile, by what they said before.
+    /// Those that idle nodes would have said meanwhile, by what they said before a storm.
     redis_commands_idle: Option<f64>,
     /// What crossed node links, over the agents; null while there are none.
     node_link_bytes_per_agent: Option<f64>,
@@ -61,6 +67,8 @@ pub(super) struct ClusterFigures {
     seconds_to_100: Option<f64>,
     /// Agents that were back in the best second of a storm: more than the rate admits is too many.
     back_peak_per_second: Option<u64>,
+    /// Agents whose connections were opened in the best second of a storm.
+    admitted_peak_per_second: Option<u64>,
     first_reply_ms_p99: Option<f64>,
     agents_back: u64,
     refusals: u64,
@@ -82,8 +90,10 @@ pub(super) struct ClusterFigures {
     /// The share of all connections that a node has which joined.
     newcomer_share: Option<f64>,
     drain_seconds_max: Option<f64>,
-    /// Processor time of all nodes since the case began, without that of processes that ended.
-    nodes_cpu_seconds: Option<f64>,
+    /// Connections that nodes closed on agents in the worst second, as the agents saw it.
+    closes_worst_second: Option<u64>,
+    #[serde(flatten)]
+    pub(super) cost: CostFigures,
     misrouted: u64,
     malformed: u64,
     #[serde(flatten)]
@@ -98,8 +108,10 @@ pub(super) struct ClusterFigures {
 pub(super) struct Course<'a> {
     pub(super) start: &'a Snapshot,
     pub(super) end: &'a Snapshot,
-    /// Commands that idle nodes say to Redis in a second.
-    pub(super) idle_commands_per_second: f64,
+    /// Commands that idle nodes say to Redis in a second, where that was measured.
+    pub(super) idle_commands_per_second: Option<f64>,
+    /// What nodes had counted when the case had ended.
+    pub(super) nodes_then: &'a [NodeSample],
     pub(super) ended: std::time::Instant,
     pub(super) settled: &'a Settled,
 }
@@ -128,7 +140,6 @@ impl ClusterFigures {
         let back = Back::new(end, args, happened.cut_at.is_some());
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
         let link_bytes = NodeSample::node_link_bytes(&start.nodes, &end.nodes);
-        let cpu = NodeSample::cpu_seconds(&start.nodes, &end.nodes);
         let mut figures = Self {
             case: args.case,
             nodes: args.nodes,
@@ -136,7 +147,7 @@ impl ClusterFigures {
             redis: args.redis,
             balancing: args.balancing,
             nodes_share: scene.nodes_share(),
-            is_unchanged: args.fleet.changed == 0.0,
+            is_unchanged: args.is_unchanged(),
             agents_missing: count("agents_missing"),
             agents_wrong: count("agents_wrong"),
             spoken_twice: count("spoken_twice"),
@@ -145,14 +156,17 @@ impl ClusterFigures {
             full_states: count("full_states"),
             messages_per_agent: round(messages / agents),
             redis_commands: has_redis.then(|| end.redis.of_nodes_since(&start.redis)),
-            redis_commands_idle: has_redis
-                .then(|| round(course.idle_commands_per_second * seconds)),
+            redis_commands_idle: course
+                .idle_commands_per_second
+                .filter(|_| has_redis)
+                .map(|commands| round(commands * seconds)),
             node_link_bytes_per_agent: link_bytes.map(|bytes| round(bytes / agents)),
             cross_node_ms_p99: scene.is_direct().then(|| back.cross_node_ms_p99(start)).flatten(),
             time_ratio: back.time_ratio(args),
             seconds_to_99: back.seconds_to(0.99),
             seconds_to_100: back.seconds_to(1.0),
             back_peak_per_second: back.peak_per_second(),
+            admitted_peak_per_second: back.admitted_peak_per_second(),
             first_reply_ms_p99: end.measured.first_reply.quantile_ms(0.99).map(round),
             agents_back: back.sorted_us.len() as u64,
             refusals: since.refusals,
@@ -170,7 +184,8 @@ impl ClusterFigures {
             pushes: PushFigures::new(happened.pushes_ordered, &since),
             newcomer_share: happened.newcomer_share,
             drain_seconds_max: happened.drain_seconds_max,
-            nodes_cpu_seconds: cpu.map(round),
+            closes_worst_second: happened.closes_worst_second,
+            cost: CostFigures::new(scene, course),
             misrouted: since.misrouted,
             malformed: since.malformed,
             moves: MoveFigures::between(&scene.crew.targets, &start.measured, &end.measured),
@@ -257,7 +272,9 @@ impl ClusterFigures {
         line("  idle nodes' in that time", shown(self.redis_commands_idle, ""));
         line("node links: bytes per agent", shown(self.node_link_bytes_per_agent, ""));
         line("later for a home elsewhere, p99", shown(self.cross_node_ms_p99, " ms"));
-        line("nodes: processor time", shown(self.nodes_cpu_seconds, " s"));
+        for (name, value) in self.cost.lines() {
+            line(name, value);
+        }
         for (name, value) in self.pushes.lines() {
             line(name, value);
         }
@@ -281,97 +298,6 @@ impl ClusterFigures {
     }
 }
 
-/// What became of pushes.
-#[derive(Debug, Serialize)]
-struct PushFigures {
-    pushes_ordered: u64,
-    pushes_lost: u64,
-    pushes_repeated: u64,
-    /// From the sending at the server to the arrival at the agent.
-    push_ms_p50: Option<f64>,
-    push_ms_p99: Option<f64>,
-    push_ms_max: Option<f64>,
-}
-
-impl PushFigures {
-    fn new(pushes_ordered: u64, since: &Measured) -> Self {
-        let in_milliseconds = |share| since.pushes.quantile_ms(share).map(round);
-        let came = since.custom_messages - since.pushes_repeated;
-        Self {
-            pushes_ordered,
-            pushes_lost: pushes_ordered.saturating_sub(came),
-            pushes_repeated: since.pushes_repeated,
-            push_ms_p50: in_milliseconds(0.5),
-            push_ms_p99: in_milliseconds(0.99),
-            push_ms_max: in_milliseconds(1.0),
-        }
-    }
-
-    /// What a reader sees of it, if there were any.
-    fn lines(&self) -> Vec<(&'static str, String)> {
-        if self.pushes_ordered == 0 {
-            return Vec::new();
-        }
-        vec![
-            ("pushes lost", self.pushes_lost.to_string()),
-            ("pushes repeated", self.pushes_repeated.to_string()),
-            ("push to arrival, p99", shown(self.push_ms_p99, " ms")),
-            ("push to arrival, longest", shown(self.push_ms_max, " ms")),
-        ]
-    }
-}
-
-/// How agents came back after a cut.
-struct Back<'a> {
-    returns: &'a [Return],
-    sorted_us: Vec<u64>,
-    agents: u64,
-    was_cut: bool,
-}
-
-impl<'a> Back<'a> {
-    fn new(end: &'a Snapshot, args: &ClusterArgs, was_cut: bool) -> Self {
-        let returns = &end.measured.returns[..];
-        let mut sorted_us: Vec<u64> = returns.iter().filter_map(|agent| agent.back_us).collect();
-        sorted_us.sort_unstable();
-        Self { returns, sorted_us, agents: args.agents.into(), was_cut }
-    }
-
-    fn seconds_to(&self, share: f64) -> Option<f64> {
-        self.was_cut.then(|| seconds_to(&self.sorted_us, self.agents, share)).flatten()
-    }
-
-    fn peak_per_second(&self) -> Option<u64> {
-        let within = |(place, from): (usize, &u64)| {
-            self.sorted_us[place..].partition_point(|at| *at < from + 1_000_000) as u64
-        };
-        self.was_cut.then(|| self.sorted_us.iter().enumerate().map(within).max()).flatten()
-    }
-
-    fn time_ratio(&self, args: &ClusterArgs) -> Option<f64> {
-        let ideal = self.agents as f64 / args.rate;
-        self.seconds_to(1.0).map(|seconds| round(seconds / ideal))
-    }
-
-    fn cross_node_ms_p99(&self, start: &Snapshot) -> Option<f64> {
-        let is_at_home = |agent: &Return| {
-            let home = start.homes.get(usize::try_from(agent.agent).ok()?).copied().flatten()?;
-            Some(home == usize::from(agent.target))
-        };
-        let p99 = |at_home: bool| {
-            let back = self.returns.iter().filter(|agent| agent.back_us.is_some());
-            let mut own: Vec<u64> = back
-                .filter(|agent| is_at_home(agent) == Some(at_home))
-                .map(|agent| agent.acknowledged_us)
-                .collect();
-            own.sort_unstable();
-            quantile(&own, 0.99)
-        };
-        let (elsewhere, at_home) = p99(false).zip(p99(true))?;
-        Some(round((elsewhere as f64 - at_home as f64) / 1000.0))
-    }
-}
-
 /// The mean and the most dials of an agent.
 fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
     let since = || start.iter().zip(end).map(|(start, end)| end.saturating_sub(*start));
@@ -381,7 +307,8 @@ fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
 
 fn homes_lost(start: &Snapshot, args: &ClusterArgs, happened: &Happened) -> u64 {
     let is_lost = |home: &&Option<usize>| home.is_some_and(|at| happened.acted_on.contains(&at));
-    if args.case == ClusterCase::Kill {
+    // A node that was stopped for three lease times has lost its agents to the others.
+    if matches!(args.case, ClusterCase::Kill | ClusterCase::Pause) {
         start.homes.iter().filter(is_lost).count() as u64
     } else {
         0

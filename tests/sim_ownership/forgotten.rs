@@ -1,0 +1,78 @@
+//! Members that the store has forgotten. A node that starts fresh on such a store sees no one, and takes what has no
+//! home; a former member that cannot reach the store cannot know of that (docs/OWNERSHIP.md, "What cannot be kept").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seawall::core::ownership::{
+    NodeEvent, NodeIncarnation, PeerMessage, ShardId, Standing, StoreAnswer,
+};
+
+use crate::plan::LEASE;
+use crate::process::Process;
+use crate::world::Time;
+
+/// A node that may go on alone tries the store first, by a call of a sixth of a lease time. Clocks drift.
+const TRIES_FOR: Time = LEASE.checked_div(7).unwrap();
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Forgotten {
+    /// Members that were forgotten and have had no answer since: by which master, and when.
+    lost: BTreeMap<NodeIncarnation, (u64, Time)>,
+    /// When each node became a member.
+    joined: BTreeMap<NodeIncarnation, Time>,
+}
+
+impl Forgotten {
+    /// The store has another state now, in a life of this number.
+    pub(crate) fn store_replaced(
+        &mut self,
+        before: &BTreeSet<NodeIncarnation>,
+        after: &BTreeSet<NodeIncarnation>,
+        number: u64,
+        now: Time,
+    ) {
+        for node in before.difference(after) {
+            self.lost.entry(*node).or_insert((number, now));
+        }
+        self.lost.retain(|node, _| !after.contains(node));
+    }
+
+    /// A node has become a member.
+    pub(crate) fn joined(&mut self, node: NodeIncarnation, now: Time) {
+        self.joined.insert(node, now);
+    }
+
+    /// Something happens to a node: it may find out.
+    pub(crate) fn hears(&mut self, node: NodeIncarnation, event: &NodeEvent) {
+        let answer: &StoreAnswer = match event {
+            NodeEvent::StoreAnswered(_, answer) => answer,
+            NodeEvent::PeerSaid(_, message) => match &**message {
+                PeerMessage::Relayed(_, answer) => answer,
+                _ => return,
+            },
+            _ => return,
+        };
+        let run = answer.run().0;
+        if self.lost.get(&node).is_some_and(|(number, _)| run >= u128::from(*number)) {
+            self.lost.remove(&node);
+        }
+    }
+
+    /// Whether the former member cannot know that the other speaks for the shard: the store has forgotten it, it has
+    /// had no answer since, and the shard was given by a node that has become a member after that. One that is alone
+    /// must have tried since it was last stopped.
+    pub(crate) fn excuses(
+        &self,
+        former: &Process,
+        other: &Process,
+        shard: ShardId,
+        now: Time,
+    ) -> bool {
+        let Some((_, lost)) = self.lost.get(&former.node.incarnation()) else { return false };
+        let taker = other.node.home(shard).map(|home| home.epoch.taker);
+        let fresh = taker.and_then(|taker| self.joined.get(&taker)).is_some_and(|at| at > lost);
+        let alone = former.node.standing(former.moment(now)) == Ok(Standing::Lone);
+        fresh && (!alone || now >= former.resumed + TRIES_FOR)
+    }
+}
