@@ -135,6 +135,11 @@ impl FrontAttachment {
         self.stage == ConnectionStage::Open
     }
 
+    /// Whether the connection is over and what it said is given up, so that a home in reach must hear of a loss.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self.stage, ConnectionStage::Leaving { until: None, .. })
+    }
+
     /// Whether the home has the content of all that the agent said, and the agent has its replies.
     pub fn is_settled(&self) -> bool {
         self.held.is_empty() && self.replies.due().is_none()

@@ -6,7 +6,7 @@ use crate::core::node_link::{AgentReport, PartDigests};
 use crate::core::session::{Session, has_reported, reports_map};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
-use crate::opamp::field_set::FieldSet;
+use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice::{self, AgentHead};
 
 /// The parts that must come as bytes: see [`HomePort::needs`](crate::core::attachment::HomePort::needs).
@@ -22,7 +22,23 @@ pub(super) fn needs(
             needs.insert(part);
         }
     }
+    if report.has_map && !carries_components(report) && !has_map(contents) {
+        needs.insert(agent_field::AVAILABLE_COMPONENTS);
+    }
     needs
+}
+
+/// Whether components came as bytes, or were given up.
+fn carries_components(report: &AgentReport<'_>) -> bool {
+    let carried = AgentScan::parse(report.fields).map_or(FieldSet::EMPTY, |scan| scan.present);
+    carried.union(report.gone).contains(agent_field::AVAILABLE_COMPONENTS)
+}
+
+/// Whether the component map is in the store. The digest leaves that open.
+fn has_map(contents: &Contents) -> bool {
+    let mut stored = Vec::new();
+    contents.append(FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]), &mut stored);
+    AgentScan::parse(&stored).is_ok_and(|scan| reports_map(&scan))
 }
 
 /// What of a message's parts stays out of its bytes.

@@ -1,8 +1,8 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
-mod former;
 mod fleet;
+mod former;
 mod fronts;
 mod hammer;
 mod homes;
@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use prost::Message;
+
+pub(crate) use loopback::fleet_of_one;
 
 use super::fake_uplink::{FakeUplink, route};
 use super::*;
