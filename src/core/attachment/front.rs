@@ -3,8 +3,9 @@
 //! ```text
 //!             home_reached            Attached
 //!   Away ─────────────────► Attaching ─────────► Attached
-//!     ▲                        │  ▲  Later: again     │
-//!     └── home_lost, NotMine ──┴──┴───────────────────┘
+//!     ▲                        │  ▲                  │
+//!     └──────── home_lost ─────┤  └ Later, NotMine: again
+//!                              └─────────────────────┘
 //!
 //!           closed, all is confirmed
 //!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads there, too

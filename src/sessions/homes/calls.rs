@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::carrier::{EventContext, FollowUp};
 use super::super::entry::LockedEntry;
 use super::far::{FarConnection, FarHome, FarPort};
-use super::messages;
+use super::messages::{self, AgentSoFar};
 use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomeMoment, Newcomer, SessionCall};
 use crate::core::node_link::{AgentConnection, AgentReport, CloseOrder, DetachReason};
@@ -195,8 +195,8 @@ impl HomeSide<'_> {
         } else {
             told_parts(&locked.session, report.sequence_num, self.sessions.uplink.route(uid))
         };
-        let known = (&locked.session, &locked.contents);
-        let left_out = messages::make_whole(report, (secret_id, told), known, &mut bytes);
+        let has = AgentSoFar { session: &locked.session, contents: &locked.contents };
+        let left_out = messages::make_whole(report, (secret_id, told), &has, &mut bytes);
         let Ok(mut scan) = AgentScan::parse(&bytes) else {
             // The front has scanned it: bytes of another version, or damaged ones.
             return self.miss(locked);

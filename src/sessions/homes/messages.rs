@@ -41,9 +41,16 @@ fn has_map(contents: &Contents) -> bool {
     AgentScan::parse(&stored).is_ok_and(|scan| reports_map(&scan))
 }
 
+/// What the home has of the agent.
+#[derive(Clone, Copy)]
+pub(super) struct AgentSoFar<'a> {
+    pub(super) session: &'a Session,
+    pub(super) contents: &'a Contents,
+}
+
 /// What of a message's parts stays out of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LeftOut {
+pub(super) struct NotInBytes {
     /// The server has them: the digest says all.
     pub(super) told: FieldSet,
     /// Their front has given them up, or the store has lost them since.
@@ -54,9 +61,10 @@ pub(super) struct LeftOut {
 pub(super) fn make_whole(
     report: &AgentReport<'_>,
     (secret_id, told): (u64, FieldSet),
-    (session, contents): (&Session, &Contents),
+    has: &AgentSoFar<'_>,
     out: &mut Vec<u8>,
-) -> LeftOut {
+) -> NotInBytes {
+    let AgentSoFar { session, contents } = *has;
     let AgentReport { sequence_num, capabilities, flags, .. } = *report;
     splice::agent_head(session.uid(), &AgentHead { sequence_num, capabilities, flags }, out);
     out.extend_from_slice(report.fields);
@@ -66,7 +74,7 @@ pub(super) fn make_whole(
         if is_known { known.insert(part) } else { unknown.insert(part) }
     }
     let missing = contents.append(known.minus(told), out);
-    LeftOut { told: known.intersection(told), unknown: unknown.union(missing) }
+    NotInBytes { told: known.intersection(told), unknown: unknown.union(missing) }
 }
 
 /// The digests that may stand for their parts: those by the key in use.
