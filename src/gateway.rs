@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! start: admin (alive, /readyz 503) → links → member, shards have homes → agents are admitted (/readyz 200)
-//! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → the membership
-//!        ends → links write what waits → admin
+//! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → links write what
+//!        waits → the membership ends → admin
 //! ```
 
 mod drain;
 mod fleet;
+mod rebalance;
+mod share;
 mod view;
 
 use std::future::Future;
@@ -33,7 +35,9 @@ use crate::tls::TlsError;
 use crate::upstream::Upstream;
 use crate::upstream::params::{Mode, UpstreamParams};
 use drain::NodeDrain;
-use fleet::{HAND_OVER_PATIENCE, LEAVE_PATIENCE, NodeSettings};
+use fleet::{LEAVE_PATIENCE, NodeSettings, hand_over_patience};
+use rebalance::{NodeRebalance, RebalanceParts};
+use share::{NodeGate, share_admission};
 use view::{GatewayView, Startup};
 
 /// Why the gateway failed to start. The configuration's or the machine's fault; retrying helps only after
@@ -99,8 +103,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let plane =
         SessionsAndServers { sessions: Arc::clone(&sessions), upstream: Arc::clone(&upstream) };
     let (fleet, fleet_task) = settings.node(plane)?;
+    let hand_over_patience = hand_over_patience(config.drain);
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
-    let window = GatewayView::new(&sessions, &upstream, &drain, &fleet);
+    let rebalance = NodeRebalance::new(config.ownership.rebalance);
+    let window = GatewayView::new(&sessions, &upstream, (&drain, &rebalance), &fleet);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it tells operators what the gateway does.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
@@ -122,6 +128,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let agents_max = edge.agents_max();
     let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
     edge.start_probe().map_err(StartError::Threads)?;
+    if fleet.is_shared() {
+        let (edge, sessions) = (Arc::clone(&edge), Arc::clone(&sessions));
+        let (fleet, drain) = (Arc::clone(&fleet), Arc::clone(&drain));
+        tasks.spawn(share_admission(Arc::clone(&fleet), NodeGate::join_fleet(&edge, &sessions)));
+        tasks.spawn(rebalance.run(RebalanceParts { edge, sessions, fleet, drain }));
+    }
     let (_addresses, listeners) = edge.listen(&accept_runtime)?;
     tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
@@ -135,10 +147,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         error = fleet.displaced() => return Err(error.into()),
     };
     drain.begin();
-    fleet.hand_over(HAND_OVER_PATIENCE).await;
-    drain.close_agents(&edge, &sessions, listeners).await;
-    fleet.leave(LEAVE_PATIENCE).await;
+    fleet.hand_over(hand_over_patience).await;
+    drain.close_agents(&edge, &sessions, &fleet, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
+    fleet.leave(LEAVE_PATIENCE).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::admission;
 use super::drain;
+use super::rebalance;
 use super::response::{fault, json, text};
 use super::view::{SessionView, View};
 use crate::ident::InstanceUid;
@@ -22,6 +23,7 @@ const INDEX: &str = "Seawall\n\n\
     /sessions?limit=100&after=UID      the agents known here, a page at a time\n\
     /sessions/UID                      one of them\n\
     /drain                             the phase of a drain; POST begins one\n\
+    /rebalance                         connections closed for other nodes to take; POST begins, DELETE ends it\n\
     /admission                         the admission rate and who waits; POST ?rate=N sets it, 0: automatic\n";
 
 /// A page of sessions.
@@ -41,11 +43,14 @@ struct ReadyBody<'a> {
 
 /// Answers a request. May take milliseconds, because it renders metrics and walks sessions.
 pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<String> {
-    // The paths that take POST as well.
+    // The paths that take orders as well.
     match (method, uri.path()) {
         (&Method::GET | &Method::HEAD | &Method::POST, "/drain") => drain::answer(method, view),
         (&Method::GET | &Method::HEAD | &Method::POST, "/admission") => {
             admission::answer(method, uri, view)
+        }
+        (&Method::GET | &Method::HEAD | &Method::POST | &Method::DELETE, "/rebalance") => {
+            rebalance::answer(method, view)
         }
         (&Method::GET | &Method::HEAD, _) => look(uri, view),
         _ => {

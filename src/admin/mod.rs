@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod drain;
 pub(crate) mod params;
+mod rebalance;
 mod response;
 mod view;
 
@@ -29,7 +30,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use params::AdminParams;
-pub(crate) use view::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
+pub(crate) use view::{
+    AdmissionView, DrainView, Readiness, RebalanceView, ServerView, SessionView, View,
+};
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 

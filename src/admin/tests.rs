@@ -35,6 +35,8 @@ fn session(number: u8) -> SessionView {
 #[derive(Default)]
 struct Fake {
     drains: Mutex<u32>,
+    /// Whether connections are closed for other nodes; empty: there are none.
+    rebalances: Mutex<Option<bool>>,
     /// The rate once agents are admitted; before that, the outer value is empty.
     rate: Mutex<Option<Option<NonZeroU32>>>,
     reasons: Mutex<Vec<String>>,
@@ -68,6 +70,23 @@ impl View for Fake {
 
     fn begin_drain(&self) {
         *self.drains.lock() += 1;
+    }
+
+    fn rebalance(&self) -> Option<RebalanceView> {
+        let shedding = (*self.rebalances.lock())?;
+        Some(RebalanceView {
+            shedding,
+            connections: 300,
+            share: 200,
+            closed: 4,
+            came_back: 1,
+            rate: 10,
+            ended: None,
+        })
+    }
+
+    fn order_rebalance(&self, begin: bool) {
+        *self.rebalances.lock() = Some(begin);
     }
 
     fn admission(&self) -> Option<AdmissionView> {
@@ -190,6 +209,23 @@ async fn a_drain_begins_with_a_post_alone() {
     assert_eq!((status, body.contains("\"notice\"")), (202, true), "{body}");
     assert_eq!(ask(running.address, "DELETE", "/drain").await.0, 405);
     assert_eq!(*running.view.drains.lock(), 1);
+}
+
+#[tokio::test]
+async fn rebalancing_begins_with_a_post_and_ends_with_a_delete() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (status, _, body) = ask(running.address, "POST", "/rebalance").await;
+    assert_eq!((status, body.contains("ownership.store")), (409, true), "{body}");
+    *running.view.rebalances.lock() = Some(false);
+    let expected = json!({
+        "shedding": false, "connections": 300, "share": 200, "closed": 4, "came_back": 1, "rate": 10,
+        "ended": null,
+    });
+    assert_eq!(get(running.address, "/rebalance").await, (200, expected));
+    assert_eq!(ask(running.address, "POST", "/rebalance").await.0, 202);
+    assert_eq!(*running.view.rebalances.lock(), Some(true));
+    assert_eq!(ask(running.address, "DELETE", "/rebalance").await.0, 202);
+    assert_eq!(*running.view.rebalances.lock(), Some(false));
 }
 
 #[tokio::test]

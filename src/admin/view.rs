@@ -26,6 +26,12 @@ pub(crate) trait View: Send + Sync + 'static {
     /// Begins a drain, unless one has begun.
     fn begin_drain(&self);
 
+    /// The state of rebalancing; empty for a node without others.
+    fn rebalance(&self) -> Option<RebalanceView>;
+
+    /// Begins to close connections for other nodes to take (`true`), or ends it.
+    fn order_rebalance(&self, begin: bool);
+
     /// The state of admission, once agents are admitted.
     fn admission(&self) -> Option<AdmissionView>;
 
@@ -101,6 +107,25 @@ pub(crate) struct DrainView {
     pub left: usize,
     /// Connections closed a second, at most.
     pub rate: u32,
+}
+
+/// The state of rebalancing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RebalanceView {
+    /// Whether connections are closed.
+    pub shedding: bool,
+    /// Agents' connections here.
+    pub connections: u64,
+    /// This node's share of the fleet's connections.
+    pub share: u64,
+    /// Connections closed since it began last.
+    pub closed: u64,
+    /// Of the last hundred of them, how many came back here.
+    pub came_back: usize,
+    /// Connections closed a second, at most.
+    pub rate: u32,
+    /// How it ended last: `balanced`, `came_back`, `stopped` or `alone`; null before its first end.
+    pub ended: Option<&'static str>,
 }
 
 /// The state of admission.

@@ -62,6 +62,12 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         }
         params.admission.retry_fixed = wait;
     }
+    if params.admission.retry_min > params.admission.retry_max {
+        section.report(
+            "retry_max",
+            format!("is less than retry_min ({})", show_duration(params.admission.retry_min)),
+        );
+    }
     if params.admission.park_horizon > params.admission.park_ttl {
         section.report(
             "park_horizon",

@@ -1,6 +1,7 @@
 //! `[ownership]` and its Redis: which store the nodes share. Must not know how it is dialled.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +65,12 @@ pub(super) fn ownership(mut section: Section<'_>) -> OwnershipParams {
     super::params::set!(params, section, lease: duration(LEASE), autonomy: duration(AUTONOMY));
     if let Some(speaks) = section.choice("lone", &keeps) {
         params.lone_speaks = speaks;
+    }
+    if let Some(by_itself) = section.choice("rebalance", &[("off", false), ("on", true)]) {
+        params.rebalance.by_itself = by_itself;
+    }
+    if let Some(rate) = section.number("rebalance_rate", 0..=1_000_000) {
+        params.rebalance.rate = NonZeroU32::new(rate);
     }
     if let Some(redis) = redis(section.section("redis"), kind) {
         params.store = SharedStore::Redis(Box::new(redis));

@@ -19,5 +19,6 @@ pub mod pacing;
 pub mod peer_link;
 pub mod placement;
 pub mod pressure;
+pub mod rebalance;
 pub mod server;
 pub mod session;

@@ -10,7 +10,8 @@
 //!   on it is rejected.
 //! - `http`, `body`, `answer`: plain HTTP (hyper). `refusal`: each request that is refused over HTTP.
 //!   `lingering_close`: the end of a connection that is refused.
-//! - `drain`: how connections end when the node drains.
+//! - `drain`: how connections end when the node drains. `fleet`: what the other nodes are told, and admission shared
+//!   with them.
 //!
 //! HTTP/2 and HTTP/3 dock here: each stream is an arrival with an `admission::Applicant` of its own, its
 //! requests go through `http::exchange`, and an upgraded stream is an `AgentSocket`.
@@ -25,6 +26,7 @@ mod connection;
 mod conversation;
 mod drain;
 mod ending;
+mod fleet;
 mod http;
 mod lingering_close;
 mod listen;
@@ -99,7 +101,9 @@ impl Edge {
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Budget::new(params.buffered_bytes_max);
         let permits = Arc::new(Semaphore::new(max));
-        let admission = AdmissionService::new(&params.admission, capacity_now(&permits, &sessions));
+        let agents_max = max - Capacity::reserve_of(max);
+        let capacity = capacity_now(&permits, &sessions);
+        let admission = AdmissionService::new(&params.admission, capacity, agents_max);
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,

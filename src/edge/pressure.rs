@@ -43,6 +43,11 @@ impl Pressure {
         }
     }
 
+    /// Whether memory is short.
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
     /// Returns at once, or under pressure after a respite.
     pub(super) async fn passed(&self) {
         if self.on.load(Ordering::Relaxed) {

@@ -32,6 +32,16 @@ pub trait AdmissionGate: Send + Sync {
 }
 
 impl Fleet {
+    /// What the other nodes that take agents say of themselves.
+    pub fn elsewhere(&self) -> Vec<Figures> {
+        self.look_at(|node| node.elsewhere().copied().collect())
+    }
+
+    /// Whether nodes share a store, so that this one may have others.
+    pub fn is_shared(&self) -> bool {
+        self.plane.is_some()
+    }
+
     /// Tells the other nodes what this gate needs, and the gate what it may take, for as long as this is polled.
     pub async fn share_admission(&self, gate: &impl AdmissionGate) {
         let mut soon = 0;

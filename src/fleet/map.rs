@@ -96,10 +96,4 @@ impl PresentMap {
     pub(super) fn clear(&self, node: &Node) {
         self.0.send_replace(Arc::new(MapCopy::empty(node)));
     }
-
-    /// Waits until the copy is as wanted.
-    pub(super) async fn until(&self, wanted: impl FnMut(&Arc<MapCopy>) -> bool) {
-        // The sender is a part of this value.
-        let _ = self.0.subscribe().wait_for(wanted).await;
-    }
 }

@@ -14,8 +14,8 @@
 //! - `shared`: what other threads ask: where a shard is at home, whether this node may speak.
 //! - `links`: the node links that are up. `arrivals`: what comes on them. `control`: the bytes of what nodes say.
 //! - `data_plane`: what the fleet wants of sessions and of links to servers. `plane`: a gateway's.
-//! - `hand_over`: sends the sessions of shards that move.
 //! - `gate`: the gate for agents, and its share of the fleet's admission rate.
+//! - `hand_over`: sends the sessions of shards that move.
 //! - `life`: what a node has anew after it was taken over: incarnation, key, links.
 
 mod arrivals;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::data_plane::DataPlane;
 use super::life::{Life, new_incarnation, new_node};
@@ -19,7 +19,7 @@ use super::progress::{Progress, Waiting};
 use crate::clock;
 use crate::core::admission::FleetShare;
 use crate::core::ownership::{
-    AbsenceBegan, AbsenceEnd, ClockReading, Figures, HoldReason, Home, MapVersion, Node,
+    AbsenceBegan, AbsenceEnd, ClockReading, Figures, HoldReason, Home, Lease, MapVersion, Node,
     NodeEffect, NodeEvent, NodeIncarnation, ShardId, Standing,
 };
 use crate::ident::InstanceUid;
@@ -51,6 +51,9 @@ pub struct Fleet {
     pub(super) stops: watch::Sender<bool>,
     inbox: mpsc::Sender<NodeEvent>,
 }
+
+/// How often a node that hands over looks whether it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What both clocks show.
 fn reading() -> ClockReading {
@@ -154,16 +157,24 @@ impl Fleet {
     }
 
     /// Hands all shards over and stays a member, for the agents that are connected here. Returns whether all are
-    /// handed over within this time; a node without others keeps them.
+    /// handed over within this time. If all other nodes leave as well, they stay.
     pub async fn hand_over(&self, within: Duration) -> bool {
-        if self.look_at(|node| node.members().count() < 2) {
-            return false;
-        }
         // The task ends with the process alone.
         let _ = self.inbox.send(NodeEvent::HandOverWanted).await;
-        let me = self.incarnation();
-        let gone = self.map.until(|copy| copy.held_by(me) == 0);
-        timeout(within, gone).await.is_ok()
+        let done = async {
+            loop {
+                let me = self.incarnation();
+                if self.map.get().held_by(me) == 0 {
+                    return true;
+                }
+                let stays = |lease: &Lease| lease.incarnation != me && !lease.leaving;
+                if !self.look_at(|node| node.content().leases.iter().any(stays)) {
+                    return false;
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(within, done).await.unwrap_or(false)
     }
 
     /// Ends the node links with a goodbye, and the task with them.

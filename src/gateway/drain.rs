@@ -1,6 +1,7 @@
 //! Carries a drain out: `core::drain` says what comes next, and here it is done. What a step means for
 //! connections the edge knows, and what it means for agents the sessions know.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::share::connections;
 use crate::admin::DrainView;
 use crate::clock;
 use crate::core::drain::{Drain, DrainPhase, DrainStep, Left, Terms};
 use crate::edge::Edge;
+use crate::fleet::Fleet;
 use crate::sessions::Sessions;
 use crate::telemetry::Label as _;
 use crate::telemetry::events::drain::{DrainMeasured, DrainPhaseEntered, DrainTooSlow};
@@ -70,6 +73,7 @@ impl NodeDrain {
         &self,
         edge: &Edge,
         sessions: &Sessions,
+        fleet: &Fleet,
         mut listeners: JoinSet<()>,
     ) {
         let mut shown = DrainPhase::Serving;
@@ -78,6 +82,9 @@ impl NodeDrain {
             let left = left(edge, sessions);
             let (step, phase) = {
                 let mut drain = self.drain.lock();
+                if let Some(rate) = NonZeroU32::new(connections(edge, fleet).admit) {
+                    drain.others_admit(rate);
+                }
                 (drain.next(now, left), drain.phase())
             };
             if phase != shown {

@@ -9,6 +9,7 @@ use ring::digest::{SHA256, digest};
 use super::StartError;
 use crate::cluster::FrameBounds;
 use crate::config::Config;
+use crate::core::drain::Terms;
 use crate::core::ownership::encoding::PEER_BYTES_MAX;
 use crate::core::ownership::{NodeParams, SHARDS};
 use crate::fleet::{DataPlane, Fleet, FleetParams, FleetTask, SessionsAndServers};
@@ -20,10 +21,14 @@ use crate::upstream::params::Mode;
 /// What a frame between nodes adds to a message.
 const FRAME_HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// How long a node that stops waits for its shards to be handed over.
-pub(super) const HAND_OVER_PATIENCE: Duration = Duration::from_secs(60);
-/// And then for the end of its membership.
+/// How long a node that stops waits for the end of its membership, and for its shards to be handed over at most.
 pub(super) const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a node that drains waits for its shards to be handed over: most of its time is for its agents.
+pub(super) fn hand_over_patience(drain: Terms) -> Duration {
+    HAND_OVER_PATIENCE.min(drain.time_max / 4)
+}
 
 /// What the configuration says of a node.
 pub(super) struct NodeSettings {

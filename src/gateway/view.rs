@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::drain::NodeDrain;
-use crate::admin::{AdmissionView, DrainView, Readiness, ServerView, SessionView, View};
+use super::rebalance::NodeRebalance;
+use crate::admin::{
+    AdmissionView, DrainView, Readiness, RebalanceView, ServerView, SessionView, View,
+};
 use crate::core::drain::DrainPhase;
 use crate::core::session::{FullState, Presence};
 use crate::edge::{AdmissionStatus, Edge};
@@ -30,6 +33,7 @@ pub(super) struct GatewayView {
     sessions: Arc<Sessions>,
     upstream: Arc<Upstream>,
     drain: Arc<NodeDrain>,
+    rebalance: Arc<NodeRebalance>,
     fleet: Arc<Fleet>,
     /// Set when agents are admitted.
     edge: OnceLock<Arc<Edge>>,
@@ -40,14 +44,15 @@ impl GatewayView {
     pub(super) fn new(
         sessions: &Arc<Sessions>,
         upstream: &Arc<Upstream>,
-        drain: &Arc<NodeDrain>,
+        (drain, rebalance): (&Arc<NodeDrain>, &Arc<NodeRebalance>),
         fleet: &Arc<Fleet>,
     ) -> Arc<Self> {
         let phase = AtomicU8::new(Startup::Starting as u8);
         let (sessions, upstream) = (Arc::clone(sessions), Arc::clone(upstream));
         let (drain, fleet) = (Arc::clone(drain), Arc::clone(fleet));
         let edge = OnceLock::new();
-        Arc::new(Self { sessions, upstream, drain, fleet, edge, phase })
+        let rebalance = Arc::clone(rebalance);
+        Arc::new(Self { sessions, upstream, drain, rebalance, fleet, edge, phase })
     }
 
     /// From now on agents are admitted.
@@ -122,6 +127,14 @@ impl View for GatewayView {
 
     fn begin_drain(&self) {
         self.drain.begin();
+    }
+
+    fn rebalance(&self) -> Option<RebalanceView> {
+        self.fleet.is_shared().then(|| self.rebalance.view())
+    }
+
+    fn order_rebalance(&self, begin: bool) {
+        self.rebalance.order(begin);
     }
 
     fn admission(&self) -> Option<AdmissionView> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::redis::RedisParams;
 use crate::core::ownership::NodeName;
+use crate::core::rebalance::RebalanceTerms;
 
 /// Which store the nodes share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct OwnershipParams {
     pub autonomy: Duration,
     /// Whether the only member goes on speaking while the store is away.
     pub lone_speaks: bool,
+    /// How connections are given to other nodes.
+    pub rebalance: RebalanceTerms,
 }
 
 impl Default for OwnershipParams {
@@ -44,6 +47,7 @@ impl Default for OwnershipParams {
             lease: Duration::from_secs(10),
             autonomy: Duration::from_secs(30 * 60),
             lone_speaks: false,
+            rebalance: RebalanceTerms::default(),
         }
     }
 }

@@ -69,6 +69,15 @@ impl Sessions {
     }
 }
 
+/// Whether this agent has a WebSocket here that is to stay.
+pub fn is_connected(sessions: &Sessions, uid: InstanceUid) -> bool {
+    if let Some(fleet) = sessions.in_fleet() {
+        return fleet.fronts().is_here(uid);
+    }
+    let presence = sessions.find(uid).map(|entry| entry.peek().session.figures().presence);
+    matches!(presence, Some(Presence::Connected { .. }))
+}
+
 fn forget(sessions: &Sessions, which: Forgets) {
     // A session's end takes it out of the table, so the walk over the table comes first.
     let all: Vec<Arc<SessionEntry>> =

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -35,9 +36,20 @@ impl LogParams {
     /// Says what is wrong with `level`, so that configuration can report it with everything else.
     ///
     /// # Errors
-    /// The filter's own words.
+    /// The filter's own words, or a directive that the filter takes for the name of a part.
     pub fn check(&self) -> Result<(), String> {
-        EnvFilter::try_new(&self.level).map(drop).map_err(|error| error.to_string())
+        EnvFilter::try_new(&self.level).map_err(|error| error.to_string())?;
+        // The filter takes a mistyped level for a part whose every line is wanted.
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let names_part = |word: &str| word.contains(['=', ':', '[']);
+        let mut words = self.level.split(',').map(str::trim);
+        match words.find(|word| !is_level(word) && !names_part(word)) {
+            None => Ok(()),
+            Some(word) => Err(format!(
+                "\"{word}\" is no level: error, warn, info, debug, trace or off; a part's is written \
+                 seawall::edge=debug"
+            )),
+        }
     }
 }
 
@@ -67,7 +79,9 @@ mod tests {
         assert_eq!(LogParams::default().check(), Ok(()));
         let level = "info,seawall::edge=debug".to_owned();
         assert_eq!(LogParams { level, ..Default::default() }.check(), Ok(()));
-        let level = "seawall=loud".to_owned();
-        assert!(LogParams { level, ..Default::default() }.check().is_err());
+        for wrong in ["seawall=loud", "inof", "info,debgu"] {
+            let level = wrong.to_owned();
+            assert!(LogParams { level, ..Default::default() }.check().is_err(), "{wrong}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::core::link::LossReason;
 use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
+use crate::core::rebalance::RebalanceEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -298,6 +299,13 @@ struct Metrics [] {
     drain_unacknowledged: Counter = DrainUnacknowledged "seawall_drain_unacknowledged_agents_total",
     /// Agents' connections that a drain is still to close.
     drain_left: Gauge = DrainLeft "seawall_drain_left_connections",
+
+    /// 1 while connections are closed for other nodes to take, else 0.
+    rebalance_shedding: Gauge = RebalanceShedding "seawall_rebalance_shedding",
+    /// Agents' connections closed for other nodes to take.
+    rebalance_closed: Counter = RebalanceClosed "seawall_rebalance_closed_connections_total",
+    /// Times that a node closed no more of them, by why.
+    rebalance_ends: Family<RebalanceEnd> = RebalanceEnds "seawall_rebalance_ends_total",
 }
 
 /// The handles of one server.

@@ -194,6 +194,11 @@ impl Admission {
         self.closing = true;
     }
 
+    /// Whether it has stopped admitting.
+    pub const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Gives a token back: its agent had gone before the verdict reached it.
     pub fn refund(&mut self, now: Instant) {
         self.entries.refund(now);
@@ -268,7 +273,8 @@ impl Admission {
     /// How many arrivals the park holds at this rate.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     pub fn park_places(&self) -> usize {
-        (f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64()) as usize
+        let places = f64::from(self.rate.get()) * self.params.park_horizon.as_secs_f64();
+        (places as usize).min(self.params.park_max)
     }
 
     /// These places are open to each source; the rest to sources within their share.

@@ -240,6 +240,9 @@ impl NodeAdmission {
     /// Entries a second that the node could use: as many as have come in the last second, and all who wait at once.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     fn need(&self, now: Instant) -> u32 {
+        if self.admission.is_closing() {
+            return 0;
+        }
         let at_once = self.admission.parked() as f64 * WAITING_PER_SECOND;
         (self.arrivals.sum(now) + at_once) as u32
     }

@@ -15,6 +15,8 @@ pub struct AdmissionParams {
     pub burst: Duration,
     /// The park holds what the rate admits during this time. Zero: the park is closed.
     pub park_horizon: Duration,
+    /// The park holds at most this many: a parked agent occupies a connection.
+    pub park_max: usize,
     /// After this time a parked agent is refused with a reservation. Keep it below the shortest time after
     /// which an agent, or a proxy before it, gives up: 45 s for opamp-go, 15 s for some proxies.
     pub park_ttl: Duration,
@@ -46,6 +48,7 @@ impl AdmissionParams {
             rate,
             burst: Duration::from_secs(1),
             park_horizon: Duration::from_secs(20),
+            park_max: usize::MAX,
             park_ttl: Duration::from_secs(30),
             overbook_percent: 15,
             retry_min: Duration::from_secs(1),

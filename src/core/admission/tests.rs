@@ -226,6 +226,13 @@ fn a_fixed_wait_is_told_to_all() {
 }
 
 #[test]
+fn the_park_has_no_more_places_than_the_node_has_connections() {
+    let mut bench = AdmissionBench::full(AdmissionParams { park_max: 5, ..small() });
+    assert_eq!((bench.admission.park_places(), bench.admission.parked()), (5, 5));
+    assert_eq!(bench.refuse(Arrival::default()).reason, Reason::ParkFull);
+}
+
+#[test]
 fn a_node_that_closes_sends_every_arrival_away() {
     let mut bench = AdmissionBench::full(small());
     bench.admission.close();

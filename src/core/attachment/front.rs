@@ -3,9 +3,8 @@
 //! ```text
 //!             home_reached            Attached
 //!   Away ─────────────────► Attaching ─────────► Attached
-//!     ▲                        │  ▲                  │
-//!     └──────── home_lost ─────┤  └ Later, NotMine: again
-//!                              └─────────────────────┘
+//!     ▲                        │  ▲  Later: again     │
+//!     └── home_lost, NotMine ──┴──┴───────────────────┘
 //!
 //!           closed, all is confirmed
 //!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads there, too

@@ -1,16 +1,13 @@
 //! The state machine of a drain. The module's text has its diagram and says how to drive it.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use super::line::{ANSWER_PATIENCE, DrainLine};
 use super::pace::DrainPace;
 use super::step::{AgentDrain, Candidate, DrainPhase, DrainStep, Left};
 use super::terms::Terms;
-use crate::ident::InstanceUid;
 
-/// How long an agent stays beyond its place in the line because its server has yet to answer it.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// How soon something is looked at again that changes by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How soon to list the connected agents again, after an empty list.
@@ -19,15 +16,6 @@ const CENSUS_INTERVAL: Duration = Duration::from_millis(250);
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long servers may take to hear the goodbyes of agents that disconnected by themselves.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
-/// An agent that was active within the last of these goes last, and so on. Within each class the order is
-/// random, so that the agents of a site leave at different times.
-const RECENT: [Duration; 4] = [
-    Duration::from_secs(30),
-    Duration::from_secs(10),
-    Duration::from_secs(3),
-    Duration::from_secs(1),
-];
-
 /// A drain. See the module's text.
 #[derive(Debug)]
 pub struct Drain {
@@ -39,17 +27,8 @@ pub struct Drain {
     entered: bool,
     rate: NonZeroU32,
     pace: DrainPace,
-    line: VecDeque<LinePlace>,
+    line: DrainLine,
     census_at: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct LinePlace {
-    uid: InstanceUid,
-    /// Look at it at this moment or later.
-    not_before: Option<Instant>,
-    /// When it is closed in any case; set when it is first looked at.
-    give_up: Option<Instant>,
 }
 
 impl Drain {
@@ -62,7 +41,7 @@ impl Drain {
             entered: false,
             rate: terms.rate(),
             pace: DrainPace::new(terms.rate()),
-            line: VecDeque::new(),
+            line: DrainLine::default(),
             census_at: None,
         }
     }
@@ -80,6 +59,12 @@ impl Drain {
     /// How far it is.
     pub const fn phase(&self) -> DrainPhase {
         self.phase
+    }
+
+    /// The other nodes of the fleet are good for this many admissions a second. Half of it is the automatic rate, from
+    /// the moment on when closing begins.
+    pub fn others_admit(&mut self, rate: NonZeroU32) {
+        self.terms = self.terms.after_others(rate);
     }
 
     /// Begins it. Asked for once more, it goes on as it was.
@@ -110,7 +95,7 @@ impl Drain {
             DrainPhase::Closing | DrainPhase::Cutting if left.connections == 0 => self.deliver(now),
             DrainPhase::Closing if now >= since + self.terms.time_max => {
                 self.enter(DrainPhase::Cutting, now);
-                self.line = VecDeque::new();
+                self.line = DrainLine::default();
                 DrainStep::CloseAll
             }
             DrainPhase::Closing => self.close_next(now, since + self.terms.time_max),
@@ -136,7 +121,7 @@ impl Drain {
     }
 
     fn close_next(&mut self, now: Instant, end: Instant) -> DrainStep {
-        let Some(place) = self.line.front_mut() else {
+        if self.line.is_empty() {
             // Connections whose agent is unknown are left, such as those in their handshake.
             let at = *self.census_at.get_or_insert(now);
             if now < at {
@@ -144,46 +129,29 @@ impl Drain {
             }
             self.census_at = Some(now + CENSUS_INTERVAL);
             return DrainStep::Census;
-        };
-        if let Some(at) = place.not_before.filter(|at| now < *at) {
+        }
+        if let Some(at) = self.line.not_before(now) {
             return DrainStep::Wait(at.min(end));
         }
-        match self.pace.take(now) {
-            Err(at) => DrainStep::Wait(at.min(end)),
-            Ok(()) => {
-                let give_up = *place.give_up.get_or_insert(now + ANSWER_PATIENCE);
-                let uid = place.uid;
-                DrainStep::Close { uid, patient: now < give_up }
-            }
+        if let Err(at) = self.pace.take(now) {
+            return DrainStep::Wait(at.min(end));
+        }
+        match self.line.first(now) {
+            Some((uid, patient)) => DrainStep::Close { uid, patient },
+            None => DrainStep::Census,
         }
     }
 
     /// The answer to [`DrainStep::Census`].
-    pub fn line_up(&mut self, mut here: Vec<Candidate>, now: Instant) {
-        let order = |candidate: &Candidate| {
-            let silent = candidate.active.map(|at| now.saturating_duration_since(at));
-            let recent = RECENT.iter().filter(|within| silent.is_some_and(|s| s < **within));
-            (recent.count(), candidate.shuffle_key)
-        };
-        here.sort_by_cached_key(order);
-        let place = |candidate: Candidate| {
-            let uid = candidate.uid;
-            LinePlace { uid, not_before: None, give_up: None }
-        };
-        self.line = here.into_iter().map(place).collect();
+    pub fn line_up(&mut self, here: Vec<Candidate>, now: Instant) {
+        self.line.line_up(here, now);
     }
 
     /// The answer to [`DrainStep::Close`].
     pub fn closed(&mut self, outcome: AgentDrain, now: Instant) {
-        let place = self.line.pop_front();
-        match outcome {
-            AgentDrain::Closing => {}
-            AgentDrain::Absent => self.pace.refund(),
-            AgentDrain::Pending => {
-                self.pace.refund();
-                let not_before = Some(now + LOOK_AGAIN);
-                self.line.extend(place.map(|place| LinePlace { not_before, ..place }));
-            }
+        self.line.went(outcome, now);
+        if outcome != AgentDrain::Closing {
+            self.pace.refund();
         }
     }
 

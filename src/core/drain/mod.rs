@@ -28,6 +28,7 @@
 //! 3. [`Drain::may_close`] for each connection outside of the line: a WebSocket whose agent is still unknown,
 //!    and plain HTTP after each answer.
 
+mod line;
 mod machine;
 mod pace;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod property_tests;
 mod step;
 mod terms;
 
+pub use line::DrainLine;
 pub use machine::Drain;
 pub use pace::DrainPace;
 pub use step::{AgentDrain, Candidate, DrainPhase, DrainStep, Left};

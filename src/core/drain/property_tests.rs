@@ -227,6 +227,22 @@ fn an_automatic_rate_is_half_of_what_this_node_admits() {
 }
 
 #[test]
+fn in_a_fleet_an_automatic_rate_is_half_of_what_the_others_admit() {
+    let now = crate::clock::now();
+    let terms = Terms { notice: Duration::ZERO, ..Terms::default() };
+    let mut drain = Drain::new(terms.after_admission(NonZeroU32::new(100)));
+    drain.others_admit(NonZeroU32::new(9_000).unwrap());
+    begin(&mut drain, now, 10);
+    assert_eq!(drain.rate().get(), 4_500);
+    drain.others_admit(NonZeroU32::new(1).unwrap());
+    assert_eq!(drain.rate().get(), 4_500, "closing has begun");
+    let mut set = Drain::new(Terms { rate: NonZeroU32::new(40), ..terms });
+    set.others_admit(NonZeroU32::new(9_000).unwrap());
+    begin(&mut set, now, 10);
+    assert_eq!(set.rate().get(), 40);
+}
+
+#[test]
 fn an_automatic_rate_suffices_for_all_connections() {
     let terms = Terms::default().after_admission(NonZeroU32::new(400));
     let at = |open| (terms.rate_for(open).get(), terms.left_over(open));

@@ -27,8 +27,7 @@ impl Default for Terms {
     }
 }
 
-/// Half of what one node bears on small machines. Once nodes know each other, it will be half of what the
-/// others admit.
+/// Half of what one node bears on small machines. In a fleet it is half of what the others admit.
 pub(super) const RATE_AUTOMATIC: NonZeroU32 = NonZeroU32::new(1_000).expect("is above zero");
 
 impl Terms {
@@ -38,6 +37,13 @@ impl Terms {
     pub fn after_admission(self, entry: Option<NonZeroU32>) -> Self {
         let half = entry.and_then(|entry| NonZeroU32::new(entry.get() / 2)).or(entry);
         let automatic = half.map_or(RATE_AUTOMATIC, |half| half.min(RATE_AUTOMATIC));
+        Self { automatic, ..self }
+    }
+
+    /// Sets the automatic rate to half of what the other nodes of a fleet admit.
+    #[must_use]
+    pub fn after_others(self, admit: NonZeroU32) -> Self {
+        let automatic = NonZeroU32::new(admit.get() / 2).unwrap_or(NonZeroU32::MIN);
         Self { automatic, ..self }
     }
 

@@ -19,7 +19,7 @@ use super::demand::Demand;
 use super::events::{HoldReason, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, Secret};
-use super::lease::Lease;
+use super::lease::{Figures, Lease};
 use super::open_call::StoreCalls;
 use super::own_lease::OwnLease;
 use super::params::NodeParams;
@@ -112,6 +112,13 @@ impl Node {
     /// Changes whenever members or homes do, as far as this node knows.
     pub const fn view_digest(&self) -> ViewDigest {
         self.view.digest()
+    }
+
+    /// What the other nodes that take agents say of themselves.
+    pub fn elsewhere(&self) -> impl Iterator<Item = &Figures> {
+        let me = self.lease.incarnation;
+        let others = self.view.content().leases.iter();
+        others.filter(move |lease| lease.incarnation != me && !lease.leaving).map(|l| &l.figures)
     }
 
     /// The shard's home, as far as this node knows.

@@ -36,7 +36,7 @@ pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 
-pub(crate) use crate::core::admission::AdmissionStatus;
+pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare};
 
 use crate::clock;
 use crate::core::admission::{Arrival, SourceShares, SourceTerms};
@@ -53,9 +53,14 @@ pub(super) struct AdmissionService {
 }
 
 impl AdmissionService {
-    pub(super) fn new(settings: &AdmissionSettings, capacity: CapacityNow) -> Self {
+    /// `agents_max`: how many connections of agents there may be.
+    pub(super) fn new(
+        settings: &AdmissionSettings,
+        capacity: CapacityNow,
+        agents_max: usize,
+    ) -> Self {
         let now = clock::now();
-        let shared = Arc::new(SharedAdmission::new(settings, capacity, now));
+        let shared = Arc::new(SharedAdmission::new(settings, (capacity, agents_max), now));
         let status = shared.status(now);
         let terms = SourceTerms {
             percent: settings.source_share_percent,
@@ -110,6 +115,26 @@ impl AdmissionService {
     pub(super) fn set_rate(&self, rate: Option<NonZeroU32>) {
         RateSet { rate: rate.map(NonZeroU32::get) }.emit();
         self.shared.set_rate(rate, clock::now());
+    }
+
+    /// From now on a rate that is set is a fleet's, and this node admits its share.
+    pub(super) fn join_fleet(&self) {
+        self.shared.join_fleet(clock::now());
+    }
+
+    /// Sets what this node may take of the fleet's rate.
+    pub(super) fn set_share(&self, share: FleetShare) {
+        self.shared.set_share(share, clock::now());
+    }
+
+    /// The rate that is set; empty: automatic.
+    pub(super) fn rate_set(&self) -> Option<NonZeroU32> {
+        self.shared.rate_set()
+    }
+
+    /// Completes when arrivals begin to wait for more than the share.
+    pub(super) async fn need_begins(&self) {
+        self.shared.need_begins().await;
     }
 
     /// Stops admitting; parked arrivals are sent away.

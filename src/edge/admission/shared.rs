@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::params::AdmissionSettings;
 use crate::clock;
 use crate::core::admission::{
-    AdmissionStatus, AdmissionVerdict, Arrival, Capacity, NodeAdmission, ParkVerdict, ProbeTick,
-    Refusal, Ticket,
+    AdmissionParams, AdmissionStatus, AdmissionVerdict, Arrival, Capacity, FleetShare,
+    NodeAdmission, ParkVerdict, ProbeTick, Refusal, Ticket,
 };
 use crate::telemetry::events::admission::StormChanged;
 
 pub(super) struct SharedAdmission {
     state: Mutex<SharedState>,
     capacity: CapacityNow,
+    /// Arrivals have begun to wait.
+    need: Notify,
 }
 
 /// Says how many more connections the node can bear now.
@@ -29,6 +31,8 @@ pub(in crate::edge) type CapacityNow = Box<dyn Fn() -> Capacity + Send + Sync>;
 
 struct SharedState {
     node: NodeAdmission,
+    /// Whether `need` has been told of the arrivals that wait now.
+    need_told: bool,
     /// Where parked arrivals wait for their verdicts.
     waiting: HashMap<Ticket, oneshot::Sender<ParkVerdict>>,
 }
@@ -44,16 +48,26 @@ pub(super) enum Decided {
 }
 
 impl SharedAdmission {
-    pub(super) fn new(settings: &AdmissionSettings, capacity: CapacityNow, now: Instant) -> Self {
+    /// `agents_max`: how many connections of agents there may be.
+    pub(super) fn new(
+        settings: &AdmissionSettings,
+        (capacity, agents_max): (CapacityNow, usize),
+        now: Instant,
+    ) -> Self {
         let AdmissionSettings { rate, admission, fleet_size, .. } = settings;
-        let node = NodeAdmission::new(*admission, *rate, *fleet_size, now);
-        Self { state: Mutex::new(SharedState { node, waiting: HashMap::new() }), capacity }
+        let admission = AdmissionParams { park_max: agents_max, ..*admission };
+        let node = NodeAdmission::new(admission, *rate, *fleet_size, now);
+        let state = SharedState { node, need_told: false, waiting: HashMap::new() };
+        Self { state: Mutex::new(state), capacity, need: Notify::new() }
     }
 
     pub(super) fn arrive(self: &Arc<Self>, arrival: Arrival) -> Decided {
         let capacity = (self.capacity)();
         let mut state = self.state.lock();
         let verdict = state.node.arrive(arrival, capacity, clock::now(), &mut rand::random::<f64>);
+        if verdict != AdmissionVerdict::Admit && !std::mem::replace(&mut state.need_told, true) {
+            self.need.notify_one();
+        }
         match verdict {
             AdmissionVerdict::Admit => Decided::Admit,
             AdmissionVerdict::Park { ticket, .. } => {
@@ -101,12 +115,31 @@ impl SharedAdmission {
     pub(super) fn observe(&self, connected: u64, now: Instant) -> AdmissionStatus {
         let (changed, status) = {
             let mut state = self.state.lock();
-            (state.node.observe(connected, now), state.node.status(now))
+            let (changed, status) = (state.node.observe(connected, now), state.node.status(now));
+            state.need_told &= status.parked > 0;
+            (changed, status)
         };
         if let Some(begun) = changed {
             StormChanged { begun, status: &status }.emit();
         }
         status
+    }
+
+    pub(super) fn join_fleet(&self, now: Instant) {
+        self.state.lock().node.join_fleet(now);
+    }
+
+    pub(super) fn set_share(&self, share: FleetShare, now: Instant) {
+        self.state.lock().node.set_share(share, now);
+    }
+
+    pub(super) fn rate_set(&self) -> Option<NonZeroU32> {
+        self.state.lock().node.rate_set()
+    }
+
+    /// Completes when arrivals begin to wait. For one task.
+    pub(super) async fn need_begins(&self) {
+        self.need.notified().await;
     }
 
     pub(super) fn status(&self, now: Instant) -> AdmissionStatus {

@@ -20,6 +20,14 @@ impl FrontSide<'_> {
         here
     }
 
+    /// Whether the agent has a WebSocket here that is to stay.
+    pub(in crate::sessions) fn is_here(self, uid: InstanceUid) -> bool {
+        self.joined.fronts.table.latest(uid).is_some_and(|entry| {
+            let state = entry.lock();
+            state.front.is_open() && !state.drains && !entry.is_request()
+        })
+    }
+
     /// An agent's connection must close, once what waits for it is written. If `patient`, it stays while its home
     /// has yet to hear or to answer something.
     pub(in crate::sessions) fn drain_agent(self, uid: InstanceUid, patient: bool) -> AgentDrain {

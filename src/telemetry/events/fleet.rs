@@ -42,14 +42,10 @@ impl StandingChanged {
             metrics().standing.with(*other).set(if *other == now { 1.0 } else { 0.0 });
         }
         match self.standing {
-            Ok(Standing::Leased) => info!(target: TARGET, right = %now, "speaks to servers"),
-            Ok(_) => {
-                warn!(target: TARGET, right = %now, "speaks to servers, without a lease that counts");
-            }
-            Err(HoldReason::NoMember) => {
-                info!(target: TARGET, reason = %now, "holds still towards servers");
-            }
-            Err(_) => warn!(target: TARGET, reason = %now, "holds still towards servers"),
+            Ok(Standing::Leased) => info!(target: TARGET, right = %now, "the lease counts"),
+            Ok(_) => warn!(target: TARGET, right = %now, "no lease that counts"),
+            // What follows for servers is logged where it is done.
+            Err(_) => debug!(target: TARGET, reason = %now, "no right to speak to servers"),
         }
     }
 }

@@ -137,6 +137,10 @@ impl Silence {
     /// Logs it; the links that end are counted one by one.
     pub(crate) fn emit(self) {
         match self.why {
+            // Every start begins so.
+            Some(why @ HoldReason::NoMember) => {
+                info!(target: TARGET, ?why, "holding still towards servers");
+            }
             Some(why) => warn!(target: TARGET, ?why, "holding still towards servers"),
             None => info!(target: TARGET, "speaking to servers"),
         }

@@ -8,6 +8,7 @@ use crate::core::link::LossReason;
 use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
+use crate::core::rebalance::RebalanceEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -56,6 +57,15 @@ label_for! {
         Overflowed = "overflowed",
         LeaseGone = "lease_gone",
         Released = "released",
+    }
+}
+
+label_for! {
+    RebalanceEnd("reason") {
+        Balanced = "balanced",
+        CameBack = "came_back",
+        Stopped = "stopped",
+        Alone = "alone",
     }
 }
 

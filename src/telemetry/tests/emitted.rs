@@ -16,6 +16,7 @@ use crate::core::link::LossReason;
 use crate::core::node_link::CloseOrder;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
+use crate::core::rebalance::RebalanceEnd;
 use crate::core::server::Blame;
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::opamp::server::ErrorKind;
@@ -99,6 +100,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<Blame>();
     found.check::<Outcome>();
     found.check::<DrainPhase>();
+    found.check::<RebalanceEnd>();
     found.check::<EndReason>();
     found.check::<Replier>();
     found.check::<OfferLoss>();
