@@ -138,7 +138,10 @@ impl FrontAttachment {
 
     /// Whether the connection is over and what it said is given up, so that a home in reach must hear of a loss.
     pub fn is_given_up(&self) -> bool {
-        matches!(self.stage, ConnectionStage::Leaving { until: None, .. })
+        matches!(
+            self.stage,
+            ConnectionStage::Leaving { until: None, .. } | ConnectionStage::Missed { .. }
+        )
     }
 
     /// Whether the home has the content of all that the agent said, and the agent has its replies.
