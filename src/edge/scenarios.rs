@@ -38,8 +38,8 @@ impl Listening {
         if in_fleet {
             fleet_of_one(&sessions);
         }
-        let mut params = EdgeParams::default();
-        params.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let mut params = EdgeParams { listen, ..EdgeParams::default() };
         params.admission.rate = NonZeroU32::new(10_000);
         let edge = Edge::new(params, Arc::clone(&sessions), 64);
         edge.start_probe().unwrap();
@@ -155,7 +155,7 @@ impl WireAgent {
     }
 
     /// The node closes. The agent answers, or just goes.
-    async fn is_closed(mut self, code: u16, answers: bool) {
+    async fn sees_the_close(mut self, code: u16, answers: bool) {
         assert_eq!(self.hears().await, Heard::Close(Some(code)));
         if answers {
             let mut out = Vec::new();
@@ -225,7 +225,7 @@ async fn the_newest_connection_of_an_agent_wins() {
         let mut new = node.connects(1).await;
         new.says(report()).await;
         new.is_acknowledged().await;
-        old.is_closed(1000, false).await;
+        old.sees_the_close(1000, false).await;
         new.says(heartbeat()).await;
         new.is_acknowledged().await;
         node.counts(1).await;
@@ -242,7 +242,7 @@ async fn of_two_agents_with_one_uid_the_second_gets_another() {
             let mut next = node.connects(1).await;
             next.says(report()).await;
             next.is_acknowledged().await;
-            std::mem::replace(&mut agent, next).is_closed(1000, true).await;
+            std::mem::replace(&mut agent, next).sees_the_close(1000, true).await;
         }
         let mut other = node.connects(1).await;
         other.says(report()).await;
@@ -267,7 +267,7 @@ async fn an_agent_that_says_goodbye_gets_its_reply_and_is_closed() {
         let goodbye = AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..heartbeat() };
         agent.says(goodbye).await;
         agent.is_acknowledged().await;
-        agent.is_closed(1000, true).await;
+        agent.sees_the_close(1000, true).await;
         node.counts(0).await;
     }
 }
@@ -296,7 +296,7 @@ async fn a_drained_agent_is_told_to_go_elsewhere() {
         node.sessions.begin_drain();
         assert_eq!(node.sessions.here(|| 0).len(), 1);
         assert_eq!(node.sessions.drain_agent(uid(1), false), AgentDrain::Closing);
-        agent.is_closed(1001, true).await;
+        agent.sees_the_close(1001, true).await;
         node.counts(0).await;
     }
 }
@@ -308,7 +308,7 @@ async fn a_node_that_stops_closes_every_connection() {
         agent.says(report()).await;
         agent.is_acknowledged().await;
         node.sessions.stop();
-        agent.is_closed(1001, true).await;
+        agent.sees_the_close(1001, true).await;
         let mut late = node.connects(2).await;
         late.says(report()).await;
         let heard = late.hears().await;
@@ -329,7 +329,7 @@ async fn nonsense_is_answered_and_the_agent_goes_on() {
             agent.says_bytes(&[0xff; 7]).await;
             assert!(matches!(agent.hears().await, Heard::Message(_)));
         }
-        agent.is_closed(1002, true).await;
+        agent.sees_the_close(1002, true).await;
     }
 }
 
