@@ -187,7 +187,7 @@ fn every_process_ends_with_the_harness_even_if_that_is_killed() {
     if !has(&["redis-server"]) || !Path::new("/usr/bin/setpriv").exists() {
         return;
     }
-    let flags = ["pause", "--redis=single", "--lease=60s"];
+    let flags = ["pause", "--redis=single", "--lease=3s"];
     let folder = folder(&flags);
     let mut harness =
         command(&folder, &flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
