@@ -7,8 +7,6 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
-#[path = "cluster/points.rs"]
-mod points;
 #[path = "cluster/run.rs"]
 mod run;
 
@@ -46,9 +44,9 @@ fn nodes_that_share_nothing_are_seen_to_speak_twice() {
 }
 
 /// The same with a Redis that the nodes share, if they can. Asserted: if they do, no agent has two nodes
-/// that speak for it, and the server hears nothing.
+/// that speak for it. What the server hears besides, `points` asserts.
 #[test]
-fn a_storm_over_nodes_that_share_is_nothing_to_the_server() {
+fn in_a_storm_over_nodes_that_share_one_speaks_for_each_agent() {
     if !has(&["redis-server"]) {
         return;
     }
@@ -57,9 +55,7 @@ fn a_storm_over_nodes_that_share_is_nothing_to_the_server() {
     assert_eq!(run.count("connections_closed"), 0);
     assert!(run.figures["redis_commands"].is_u64());
     if run.shares() {
-        for key in ["spoken_twice", "full_states", "messages_per_agent"] {
-            assert_eq!(run.number(key), 0.0, "{key}: {}", run.said);
-        }
+        assert_eq!(run.count("spoken_twice"), 0, "{}", run.said);
         assert!(run.count("redis_commands") > 0);
     } else {
         assert!(run.has_fault("knows no [ownership]"), "{}", run.said);
@@ -191,7 +187,7 @@ fn every_process_ends_with_the_harness_even_if_that_is_killed() {
     if !has(&["redis-server"]) || !Path::new("/usr/bin/setpriv").exists() {
         return;
     }
-    let flags = ["pause", "--redis=single", "--lease=60s"];
+    let flags = ["pause", "--redis=single", "--lease=3s"];
     let folder = folder(&flags);
     let mut harness =
         command(&folder, &flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

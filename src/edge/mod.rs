@@ -35,6 +35,8 @@ mod prefixed;
 mod pressure;
 mod refusal;
 mod request;
+#[cfg(test)]
+mod scenarios;
 mod transport;
 
 use std::io;

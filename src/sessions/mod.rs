@@ -55,6 +55,8 @@ pub use attachment::Attachment;
 pub use drain::is_connected;
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
+#[cfg(test)]
+pub(crate) use tests::fleet_of_one;
 pub use uplink::Uplink;
 pub use ways::Ways;
 

@@ -3,8 +3,9 @@
 //! ```text
 //!             home_reached            Attached
 //!   Away ─────────────────► Attaching ─────────► Attached
-//!     ▲                        │  ▲  Later: again     │
-//!     └── home_lost, NotMine ──┴──┴───────────────────┘
+//!     ▲                        │  ▲                  │
+//!     └──────── home_lost ─────┤  └ Later, NotMine: again
+//!                              └─────────────────────┘
 //!
 //!           closed, all is confirmed
 //!   Open ─────────────────────────────► Over      Close (Replaced, Left, Cloned) leads there, too
@@ -133,6 +134,14 @@ impl FrontAttachment {
     /// Whether the connection is open, as far as the front knows, and still the agent's.
     pub fn is_open(&self) -> bool {
         self.stage == ConnectionStage::Open
+    }
+
+    /// Whether the connection is over and what it said is given up, so that a home in reach must hear of a loss.
+    pub fn is_given_up(&self) -> bool {
+        matches!(
+            self.stage,
+            ConnectionStage::Leaving { until: None, .. } | ConnectionStage::Missed { .. }
+        )
     }
 
     /// Whether the home has the content of all that the agent said, and the agent has its replies.

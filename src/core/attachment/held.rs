@@ -56,18 +56,13 @@ struct HeldMessage {
     digests: Box<[u8]>,
     /// The message, or what is left of it.
     bytes: Box<[u8]>,
-    /// Parts that the home has asked for, or that its digest says too little of.
+    /// See [`AgentReport::has_map`].
+    has_map: bool,
+    /// Parts that the home has asked for.
     wanted: FieldSet,
     gone: FieldSet,
     /// How long the frame is that is under way; 0 if none is.
     under_way: usize,
-}
-
-/// The component map, if the agent has sent it. It goes as bytes unasked: the digest is that of its hash alone, which
-/// the home has had with the hash ("AvailableComponents Message").
-fn component_map(scan: &AgentScan<'_>) -> FieldSet {
-    const COMPONENTS: FieldSet = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
-    if reports_map(scan) { COMPONENTS } else { FieldSet::EMPTY }
 }
 
 impl HeldMessage {
@@ -86,7 +81,8 @@ impl HeldMessage {
             digested: FieldSet::of(&numbers),
             digests: digests.taken.iter().flat_map(|(_, digest)| digest.0).collect(),
             bytes: scan.bytes.into(),
-            wanted: component_map(scan),
+            has_map: reports_map(scan),
+            wanted: FieldSet::EMPTY,
             gone: FieldSet::EMPTY,
             under_way: 0,
         }
@@ -120,6 +116,7 @@ impl HeldMessage {
             flags: self.flags,
             present: self.present,
             heartbeats: self.heartbeats,
+            has_map: self.has_map,
             digests: PartDigests::new(self.secret, self.digested, &self.digests)
                 .filter(|digests| !digests.parts().is_empty()),
             gone: self.gone,

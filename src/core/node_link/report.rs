@@ -78,6 +78,9 @@ pub struct AgentReport<'a> {
     /// The number of the last heartbeat that the front has answered before this message and that the home may not
     /// have been told of. All numbers from the message before up to it were heartbeats.
     pub heartbeats: Option<SequenceNum>,
+    /// The message has the component map itself beside its hash, of which alone the digest is
+    /// ("AvailableComponents Message").
+    pub has_map: bool,
     /// Digests of parts.
     pub digests: Option<PartDigests<'a>>,
     /// Parts whose bytes the front had to give up: their content is unknown, and the agent must be asked.
@@ -91,6 +94,7 @@ const HAS_HEARTBEATS: u8 = 1 << 1;
 const HAS_DIGESTS: u8 = 1 << 2;
 const HAS_GONE: u8 = 1 << 3;
 const HAS_FIELDS: u8 = 1 << 4;
+const HAS_MAP: u8 = 1 << 5;
 
 impl<'a> AgentReport<'a> {
     fn head(&self) -> u8 {
@@ -100,6 +104,7 @@ impl<'a> AgentReport<'a> {
             | bit(self.digests.is_some(), HAS_DIGESTS)
             | bit(!self.gone.is_empty(), HAS_GONE)
             | bit(!self.fields.is_empty(), HAS_FIELDS)
+            | bit(self.has_map, HAS_MAP)
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -127,7 +132,7 @@ impl<'a> AgentReport<'a> {
     pub(super) fn read(reader: &mut ByteReader<'a>) -> Result<Self, Undecodable> {
         const WHAT: &str = "an agent's message";
         let head = reader.byte(WHAT)?;
-        if head >= HAS_FIELDS << 1 {
+        if head >= HAS_MAP << 1 {
             return Err(Undecodable::Unknown(WHAT));
         }
         let has = |bit: u8| head & bit != 0;
@@ -139,7 +144,17 @@ impl<'a> AgentReport<'a> {
         let digests = if has(HAS_DIGESTS) { Some(PartDigests::read(reader)?) } else { None };
         let gone = if has(HAS_GONE) { reader.small(WHAT)? } else { 0 };
         let fields = if has(HAS_FIELDS) { reader.bytes(FRAME_BYTES_MAX, WHAT)? } else { &[] };
-        let gone = FieldSet::from_bits(gone);
-        Ok(Self { sequence_num, capabilities, flags, present, heartbeats, digests, gone, fields })
+        let (gone, has_map) = (FieldSet::from_bits(gone), has(HAS_MAP));
+        Ok(Self {
+            sequence_num,
+            capabilities,
+            flags,
+            present,
+            heartbeats,
+            has_map,
+            digests,
+            gone,
+            fields,
+        })
     }
 }

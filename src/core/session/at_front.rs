@@ -3,7 +3,7 @@
 
 use super::numbers::NumberStep;
 use super::work::{Work, permit, route as route_of};
-use super::{EndReason, Moment, Note, Port, Presence, Session};
+use super::{EndReason, Moment, Note, Port, Presence, Route, Session};
 use crate::core::pacing::Permit;
 use crate::ident::SequenceNum;
 use crate::opamp::digest::Digest;
@@ -30,6 +30,17 @@ pub fn has_reported(session: &Session, part: u32, digest: Digest) -> bool {
         }
     }
     session.replica.has(part, digest)
+}
+
+/// The parts that the server has, over this route: what a report of this number repeats of them goes no further, and
+/// their bytes are not needed. A new process's report is stored anew.
+pub fn told_parts(session: &Session, number: SequenceNum, route: Option<Route>) -> FieldSet {
+    let route = route.map(|route| session.outstanding.through(route));
+    if session.numbers.goes_on(number) && session.outstanding.is_introduced(route) {
+        session.replica.state().acked
+    } else {
+        FieldSet::EMPTY
+    }
 }
 
 impl AtFront<'_> {

@@ -55,6 +55,11 @@ impl Numbers {
         step
     }
 
+    /// Whether a message of this number would be of the same process as the last one, whatever is lost between.
+    pub(super) fn goes_on(&self, number: SequenceNum) -> bool {
+        self.agent.is_some_and(|last| number == last.next() || number > FIRST_NUMBER_MAX)
+    }
+
     /// Takes the number of the last of several heartbeats. The lost ones among them, if any, said nothing.
     /// [`NumberStep::Again`]: the session has heard of it.
     pub(super) fn pass_to(&mut self, number: SequenceNum) -> NumberStep {

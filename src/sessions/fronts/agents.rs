@@ -16,6 +16,9 @@ use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _};
 use crate::telemetry::events::sessions::SessionRefused;
 use parking_lot::MutexGuard;
 
+/// Connections in the table for each agent that may be connected: closed ones stay while no home is in reach.
+const CONNECTIONS_EACH: usize = 4;
+
 impl FrontSide<'_> {
     /// Makes the attachment of a connection whose agent says its first message under this uid.
     pub(in crate::sessions) fn open(
@@ -26,7 +29,9 @@ impl FrontSide<'_> {
         let fronts = &self.joined.fronts;
         // The bound may be passed by as many as there are threads here at one instant. An agent that has a place
         // takes no other.
-        if fronts.connected() >= i64::from(self.sessions.params.sessions_max) && !fronts.has(uid) {
+        let max = self.sessions.params.sessions_max;
+        let is_full = fronts.connected() >= i64::from(max) && !fronts.has(uid);
+        if is_full || fronts.table.len() >= CONNECTIONS_EACH * max as usize {
             SessionRefused { uid }.emit();
             return Err(Rejected::Full);
         }
@@ -65,17 +70,17 @@ impl FrontSide<'_> {
         Ok(())
     }
 
-    /// Tells a connection of its shard's present turn, unless it knows. Returns whether it was told.
+    /// Tells a connection of the last change of its shard's home, unless it knows. Returns whether it was told.
     pub(super) fn catch_up(
         self,
         (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
     ) -> bool {
         let (table, shard) = (&self.joined.fronts.table, shard_of(entry.handle.uid));
-        if table.turn(shard) == state.turn {
+        if table.change(shard) == state.change {
             return false;
         }
-        let (home, turn) = table.home(shard);
-        (state.turn, state.sent_away) = (turn, false);
+        let (home, change) = table.home(shard);
+        state.change = change;
         self.call((entry, state), None, |front, moment, port| match home {
             Some(home) => front.home_reached(home, moment, port),
             None => front.home_lost(port),

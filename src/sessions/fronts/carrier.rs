@@ -39,8 +39,6 @@ pub(super) struct FrontCarrier<'a> {
 struct FrontDone {
     /// The highest number of a message that was put into the outbox.
     queued: u64,
-    /// The home sent the connection away.
-    sent_away: bool,
     /// The uid that the agent was given.
     fresh: Option<InstanceUid>,
 }
@@ -168,7 +166,6 @@ impl FrontPort for FrontCarrier<'_> {
     }
 
     fn read_map(&mut self, version: MapVersion) {
-        self.done.sent_away = true;
         self.side.joined.ways.read_map(version);
     }
 }
@@ -219,10 +216,9 @@ impl FrontSide<'_> {
         let before = (state.front.reply_due(), state.front.may_read(policy));
         let mut carrier = FrontCarrier { side: self, entry, out, done: FrontDone::default() };
         let returned = event(&mut state.front, &moment, &mut carrier);
-        let FrontDone { queued, sent_away, fresh } = carrier.done;
+        let FrontDone { queued, fresh } = carrier.done;
         state.written.queued = state.written.queued.max(queued);
         state.fresh = state.fresh.or(fresh);
-        state.sent_away |= sent_away;
         let after = (state.front.reply_due(), state.front.may_read(policy));
         if after.0 != before.0 {
             entry.outbox.reply_due(after.0);
@@ -230,20 +226,14 @@ impl FrontSide<'_> {
         if after.1 && !before.1 {
             entry.outbox.wake();
         }
-        self.note((entry, state), &moment);
+        self.note(entry, state);
         returned
     }
 
     /// Notes when a connection must be looked at, and what it adds to the sums.
-    fn note(
-        self,
-        (entry, state): (&FrontEntry, &mut MutexGuard<'_, FrontState>),
-        moment: &FrontMoment<'_>,
-    ) {
+    fn note(self, entry: &FrontEntry, state: &mut MutexGuard<'_, FrontState>) {
         let fronts = &self.joined.fronts;
-        let away = state.sent_away.then(|| moment.now + moment.policy.attach_again);
-        let due = [state.front.home_due(), away].into_iter().flatten().min();
-        if let Some(due) = due
+        if let Some(due) = state.front.home_due()
             && state.noted.is_none_or(|noted| due < noted)
         {
             state.noted = Some(due);

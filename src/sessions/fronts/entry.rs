@@ -23,10 +23,8 @@ pub(in crate::sessions) struct FrontEntry {
 #[derive(Debug)]
 pub(super) struct FrontState {
     pub(super) front: FrontAttachment,
-    /// Which turn of its shard it has been told of.
-    pub(super) turn: u32,
-    /// Its home sent it away: it attaches again after a while, also if the map stays as it is.
-    pub(super) sent_away: bool,
+    /// The last change of its shard's home that it has been told of.
+    pub(super) change: u32,
     pub(super) written: WrittenNumbers,
     /// The deadline that the list of deadlines has of it.
     pub(super) noted: Option<Instant>,
@@ -73,18 +71,17 @@ pub(super) struct FrontContribution {
 }
 
 impl FrontEntry {
-    /// For a connection whose agent says its first message now. `home`: of its shard, in this turn.
+    /// For a connection whose agent says its first message now. `home`: of its shard, after this change.
     pub(super) fn new(
         handle: Handle,
         transport: AgentConnection,
-        (home, turn): (Option<Home>, u32),
+        (home, change): (Option<Home>, u32),
     ) -> Self {
         // Agents are not authenticated, and the kind of their client is not told from the first request's head yet.
         let about = AgentAbout { transport, client: 0, identity: Box::default() };
         let state = FrontState {
             front: FrontAttachment::new(handle, about, home),
-            turn,
-            sent_away: false,
+            change,
             written: WrittenNumbers::default(),
             noted: None,
             active: None,

@@ -5,7 +5,7 @@
 //! ```text
 //!   home changed ──► the shard's round waits ──► every connection was told ──► a while later: "all are here"
 //!       ▲                    │                        │
-//!       └────────────────────┴────────────────────────┘  another turn: from the beginning
+//!       └────────────────────┴────────────────────────┘  another change: from the beginning
 //! ```
 
 use std::collections::VecDeque;
@@ -40,16 +40,16 @@ pub(super) struct HomesInReach(Mutex<Rounds>);
 #[derive(Debug, Default)]
 struct Rounds {
     waiting: VecDeque<ShardRound>,
-    /// Shards whose connections all know of the turn.
+    /// Shards whose connections all know of the last change.
     told: VecDeque<ShardTold>,
     pace: Option<Bucket>,
 }
 
-/// A shard whose connections must hear of its turn.
+/// A shard whose connections must hear of the last change.
 #[derive(Debug)]
 struct ShardRound {
     shard: ShardId,
-    turn: u32,
+    change: u32,
     /// The last connection that knows.
     last: Option<Handle>,
 }
@@ -58,18 +58,18 @@ struct ShardRound {
 struct ShardTold {
     at: Instant,
     shard: ShardId,
-    turn: u32,
+    change: u32,
 }
 
 impl Fronts {
-    /// Begins another turn of a shard, and its round.
-    fn begin_turn(&self, rounds: &mut Rounds, shard: ShardId, home: Option<Home>) {
+    /// The shard's home has changed, or its reach: its round begins.
+    fn note_change(&self, rounds: &mut Rounds, shard: ShardId, home: Option<Home>) {
         self.table.set_home(shard, home);
-        let turn = self.table.turn(shard);
+        let change = self.table.change(shard);
         rounds.told.retain(|told| told.shard != shard);
         match rounds.waiting.iter_mut().find(|round| round.shard == shard) {
-            Some(round) => (round.turn, round.last) = (turn, None),
-            None => rounds.waiting.push_back(ShardRound { shard, turn, last: None }),
+            Some(round) => (round.change, round.last) = (change, None),
+            None => rounds.waiting.push_back(ShardRound { shard, change, last: None }),
         }
         debug_assert!(rounds.waiting.len() + rounds.told.len() <= usize::from(SHARDS));
     }
@@ -82,7 +82,7 @@ impl FrontSide<'_> {
         for shard in ShardId::all() {
             let home = self.joined.ways.home(shard);
             if self.joined.fronts.table.home(shard).0 != home {
-                self.joined.fronts.begin_turn(&mut rounds, shard, home);
+                self.joined.fronts.note_change(&mut rounds, shard, home);
             }
         }
         drop(rounds);
@@ -95,7 +95,7 @@ impl FrontSide<'_> {
         for shard in ShardId::all() {
             let home = self.joined.ways.home(shard);
             if home.is_some_and(|home| home.node == node) {
-                self.joined.fronts.begin_turn(rounds, shard, home);
+                self.joined.fronts.note_change(rounds, shard, home);
             }
         }
     }
@@ -106,7 +106,7 @@ impl FrontSide<'_> {
         for shard in ShardId::all() {
             let home = self.joined.fronts.table.home(shard).0;
             if home.is_some_and(|home| home.node == node) {
-                self.joined.fronts.begin_turn(rounds, shard, None);
+                self.joined.fronts.note_change(rounds, shard, None);
             }
         }
     }
@@ -143,16 +143,16 @@ impl FrontSide<'_> {
         };
         let entries = self.joined.fronts.table.after(round.shard, round.last, CHUNK);
         if entries.is_empty() {
-            let ShardRound { shard, turn, .. } = *round;
+            let ShardRound { shard, change, .. } = *round;
             waiting.pop_front();
-            told.push_back(ShardTold { at: now + NAMED_AFTER, shard, turn });
+            told.push_back(ShardTold { at: now + NAMED_AFTER, shard, change });
             return RoundStep::Told(Vec::new());
         }
         let (home, _) = self.joined.fronts.table.home(round.shard);
         let mut uids = Vec::new();
         for entry in entries {
             let mut state = entry.lock();
-            if state.turn != round.turn {
+            if state.change != round.change {
                 if home.is_some() && pace.take(now).is_err() {
                     drop(state);
                     break;
@@ -171,9 +171,9 @@ impl FrontSide<'_> {
         if rounds.told.front()?.at > now {
             return None;
         }
-        let ShardTold { shard, turn, .. } = rounds.told.pop_front()?;
+        let ShardTold { shard, change, .. } = rounds.told.pop_front()?;
         let (home, present) = self.joined.fronts.table.home(shard);
-        if let Some(home) = home.filter(|_| turn == present) {
+        if let Some(home) = home.filter(|_| change == present) {
             self.joined.to_home(home.node, NO_AGENT, &mut |out| ToHome::AllHere(shard).encode(out));
         }
         Some(NO_AGENT)

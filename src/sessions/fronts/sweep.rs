@@ -4,10 +4,9 @@
 use std::time::Instant;
 
 use super::FrontSide;
-use super::entry::FrontEntry;
 use super::heartbeats::HeartbeatsFor;
+use crate::core::attachment::FrontMoment;
 use crate::core::node_link::Handle;
-use crate::core::ownership::{Home, shard_of};
 use crate::telemetry::events::fronts::FrontsMeasured;
 
 /// Connections looked at in one call.
@@ -20,7 +19,7 @@ impl FrontSide<'_> {
         let due = fronts.deadlines.due(now, SWEEP_MAX);
         let mut is_more = due.len() == SWEEP_MAX;
         for (at, handle) in due {
-            self.look_at(handle, at);
+            self.look_at(handle, (at, now));
         }
         for HeartbeatsFor { home, uid, mut gather } in fronts.batches.take() {
             self.joined.to_home(home, uid, &mut |out| gather.flush(out));
@@ -31,26 +30,32 @@ impl FrontSide<'_> {
         is_more
     }
 
-    fn look_at(self, handle: Handle, at: Instant) {
+    fn look_at(self, handle: Handle, (at, now): (Instant, Instant)) {
         let Some(entry) = self.joined.fronts.table.find(handle) else { return };
         let mut state = entry.lock();
         if state.noted != Some(at) {
             return;
         }
         state.noted = None;
-        let again = std::mem::take(&mut state.sent_away).then(|| self.home_again(&entry));
         self.call((&entry, &mut state), None, |front, moment, port| {
-            if let Some(Some(home)) = again {
-                front.home_reached(home, moment, port);
-            }
+            let moment = &FrontMoment { now, ..*moment };
             front.deadline_passed(moment, port);
         });
+        let is_given_up = state.front.is_given_up();
         drop(state);
+        if is_given_up {
+            self.forget_earlier(handle);
+        }
         self.handle_loopback(handle.uid);
     }
 
-    /// The home that sent the connection away, if the map names it still.
-    fn home_again(self, entry: &FrontEntry) -> Option<Home> {
-        self.joined.fronts.table.home(shard_of(entry.handle.uid)).0
+    /// One word of a loss is enough for an agent, however often it came and went while no home was in reach.
+    fn forget_earlier(self, than: Handle) {
+        let table = &self.joined.fronts.table;
+        for entry in table.of_agent(than.uid) {
+            if entry.handle < than && entry.lock().front.is_given_up() {
+                table.remove(entry.handle);
+            }
+        }
     }
 }

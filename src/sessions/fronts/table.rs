@@ -1,13 +1,13 @@
 //! All connections of this front, by shard; and where each shard's home is, as far as this front has been told.
 //!
-//! A **turn** begins when a shard's home changes, comes into reach or goes out of it. Each connection notes the turn
-//! that it has been told of, so that it hears of each once: before its agent's next message, or in the round that
-//! `reach` makes, if that comes first.
+//! A shard's home may change, come into reach or go out of it. These changes are numbered for each shard, and each
+//! connection notes the last one that it has been told of. So it hears of each once: before its agent's next message,
+//! or in the round that `reach` makes, if that comes first.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -20,25 +20,27 @@ use crate::ident::{ConnectionId, InstanceUid};
 #[derive(Debug)]
 pub(super) struct FrontTable {
     shards: Box<[ShardFronts]>,
+    len: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct ShardFronts {
-    /// The turn in [`FrontsOfShard`], to be read without its lock.
-    turn: AtomicU32,
+    /// The number in [`FrontsOfShard`], to be read without its lock.
+    change: AtomicU32,
     state: Mutex<FrontsOfShard>,
 }
 
 #[derive(Debug, Default)]
 struct FrontsOfShard {
     home: Option<Home>,
-    turn: u32,
+    change: u32,
     fronts: BTreeMap<Handle, Arc<FrontEntry>>,
 }
 
 impl Default for FrontTable {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| ShardFronts::default()).collect() }
+        let shards = (0..SHARDS).map(|_| ShardFronts::default()).collect();
+        Self { shards, len: AtomicUsize::new(0) }
     }
 }
 
@@ -47,24 +49,24 @@ impl FrontTable {
         &self.shards[shard.index()]
     }
 
-    /// The shard's turn.
-    pub(super) fn turn(&self, shard: ShardId) -> u32 {
-        self.shard(shard).turn.load(Ordering::Acquire)
+    /// The number of the shard's last change.
+    pub(super) fn change(&self, shard: ShardId) -> u32 {
+        self.shard(shard).change.load(Ordering::Acquire)
     }
 
-    /// The shard's home if it is in reach, and the turn.
+    /// The shard's home if it is in reach, and the number of the last change.
     pub(super) fn home(&self, shard: ShardId) -> (Option<Home>, u32) {
         let state = self.shard(shard).state.lock();
-        (state.home, state.turn)
+        (state.home, state.change)
     }
 
-    /// Begins another turn of a shard.
+    /// The shard's home is this one from now on.
     pub(super) fn set_home(&self, shard: ShardId, home: Option<Home>) {
         let place = self.shard(shard);
         let mut state = place.state.lock();
         state.home = home;
-        state.turn = state.turn.wrapping_add(1);
-        place.turn.store(state.turn, Ordering::Release);
+        state.change = state.change.wrapping_add(1);
+        place.change.store(state.change, Ordering::Release);
     }
 
     /// Puts a connection into the table; `make` is given where its home is.
@@ -74,17 +76,35 @@ impl FrontTable {
         make: impl FnOnce((Option<Home>, u32)) -> FrontEntry,
     ) -> Arc<FrontEntry> {
         let mut state = self.shard(shard_of(handle.uid)).state.lock();
-        let entry = Arc::new(make((state.home, state.turn)));
-        state.fronts.insert(handle, Arc::clone(&entry));
+        let entry = Arc::new(make((state.home, state.change)));
+        if state.fronts.insert(handle, Arc::clone(&entry)).is_none() {
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
         entry
     }
 
     pub(super) fn remove(&self, handle: Handle) {
-        self.shard(shard_of(handle.uid)).state.lock().fronts.remove(&handle);
+        let removed = self.shard(shard_of(handle.uid)).state.lock().fronts.remove(&handle);
+        if removed.is_some() {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn find(&self, handle: Handle) -> Option<Arc<FrontEntry>> {
         self.shard(shard_of(handle.uid)).state.lock().fronts.get(&handle).cloned()
+    }
+
+    /// How many connections there are, closed ones included whose homes have yet to hear of it.
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// All connections of an agent, oldest first.
+    pub(super) fn of_agent(&self, uid: InstanceUid) -> Vec<Arc<FrontEntry>> {
+        let handle = |connection| Handle { uid, connection: ConnectionId(connection) };
+        let state = self.shard(shard_of(uid)).state.lock();
+        let of_agent = state.fronts.range(handle(0)..=handle(u64::MAX));
+        of_agent.map(|(_, entry)| Arc::clone(entry)).collect()
     }
 
     /// The latest connection of an agent.
@@ -140,11 +160,14 @@ mod tests {
         };
         assert_eq!(after(None, 2), [1, 2]);
         assert_eq!(after(Some(handle(2)), 2), [3]);
+        assert_eq!((table.of_agent(uid).len(), table.len()), (3, 3));
+        table.remove(handle(3));
         table.remove(handle(3));
         assert!(table.find(handle(3)).is_none());
+        assert_eq!(table.len(), 2);
         assert_eq!(table.latest(uid).map(|entry| entry.handle), Some(handle(2)));
-        assert_eq!((table.turn(shard), table.home(shard)), (0, (None, 0)));
+        assert_eq!((table.change(shard), table.home(shard)), (0, (None, 0)));
         table.set_home(shard, None);
-        assert_eq!((table.turn(shard), table.home(shard)), (1, (None, 1)));
+        assert_eq!((table.change(shard), table.home(shard)), (1, (None, 1)));
     }
 }

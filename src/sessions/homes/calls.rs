@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use super::super::carrier::{EventContext, FollowUp};
 use super::super::entry::LockedEntry;
 use super::far::{FarConnection, FarHome, FarPort};
-use super::messages;
+use super::messages::{self, AgentSoFar};
 use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomeMoment, Newcomer, SessionCall};
 use crate::core::node_link::{AgentConnection, AgentReport, CloseOrder, DetachReason};
 use crate::core::ownership::Epoch;
-use crate::core::session::{AgentMessage, MessageSource, Opened};
+use crate::core::session::{AgentMessage, MessageSource, Opened, told_parts};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 
@@ -188,18 +188,26 @@ impl HomeSide<'_> {
         let secret_id = self.joined.homes.key.read().secret_id;
         let digests = messages::usable_digests(report, secret_id);
         let mut bytes = Vec::with_capacity(64 + report.fields.len());
-        let (session, contents) = (&locked.session, &locked.contents);
-        let unknown = messages::make_whole(report, secret_id, session, contents, &mut bytes);
-        let Ok(scan) = AgentScan::parse(&bytes) else {
+        let uid = locked.session.uid();
+        let told = if report.present.contains(agent_field::AGENT_DISCONNECT) {
+            // A goodbye goes on as it is.
+            FieldSet::EMPTY
+        } else {
+            told_parts(&locked.session, report.sequence_num, self.sessions.uplink.route(uid))
+        };
+        let has = AgentSoFar { session: &locked.session, contents: &locked.contents };
+        let left_out = messages::make_whole(report, (secret_id, told), &has, &mut bytes);
+        let Ok(mut scan) = AgentScan::parse(&bytes) else {
             // The front has scanned it: bytes of another version, or damaged ones.
             return self.miss(locked);
         };
+        scan.present = scan.present.union(left_out.told);
         let message = AgentMessage { source, scan: &scan };
         let event = EventContext { digests, ..EventContext::default() };
         let ((), follow_up) = self.sessions.apply(locked, event, |session, moment, port| {
             session.agent_message(&message, moment, port);
         });
-        if unknown.is_empty() || follow_up.is_over {
+        if left_out.unknown.is_empty() || follow_up.is_over {
             return follow_up;
         }
         follow_up.and(self.miss(locked))

@@ -6,7 +6,7 @@ use crate::core::node_link::{AgentReport, PartDigests};
 use crate::core::session::{Session, has_reported, reports_map};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, DigestKey, RawHash};
-use crate::opamp::field_set::FieldSet;
+use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice::{self, AgentHead};
 
 /// The parts that must come as bytes: see [`HomePort::needs`](crate::core::attachment::HomePort::needs).
@@ -22,18 +22,49 @@ pub(super) fn needs(
             needs.insert(part);
         }
     }
+    if report.has_map && !carries_components(report) && !has_map(contents) {
+        needs.insert(agent_field::AVAILABLE_COMPONENTS);
+    }
     needs
 }
 
-/// Appends the whole message to `out`. Returns the parts that are unknown: their front has given them up, or the store
-/// has lost them since.
+/// Whether components came as bytes, or were given up.
+fn carries_components(report: &AgentReport<'_>) -> bool {
+    let carried = AgentScan::parse(report.fields).map_or(FieldSet::EMPTY, |scan| scan.present);
+    carried.union(report.gone).contains(agent_field::AVAILABLE_COMPONENTS)
+}
+
+/// Whether the component map is in the store. The digest leaves that open.
+fn has_map(contents: &Contents) -> bool {
+    let mut stored = Vec::new();
+    contents.append(FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]), &mut stored);
+    AgentScan::parse(&stored).is_ok_and(|scan| reports_map(&scan))
+}
+
+/// What the home has of the agent.
+#[derive(Clone, Copy)]
+pub(super) struct AgentSoFar<'a> {
+    pub(super) session: &'a Session,
+    pub(super) contents: &'a Contents,
+}
+
+/// What of a message's parts stays out of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotInBytes {
+    /// The server has them: the digest says all.
+    pub(super) told: FieldSet,
+    /// Their front has given them up, or the store has lost them since.
+    pub(super) unknown: FieldSet,
+}
+
+/// Appends the message to `out`, whole but for what is left out. `told`: the parts whose bytes are not needed.
 pub(super) fn make_whole(
     report: &AgentReport<'_>,
-    secret_id: u64,
-    session: &Session,
-    contents: &Contents,
+    (secret_id, told): (u64, FieldSet),
+    has: &AgentSoFar<'_>,
     out: &mut Vec<u8>,
-) -> FieldSet {
+) -> NotInBytes {
+    let AgentSoFar { session, contents } = *has;
     let AgentReport { sequence_num, capabilities, flags, .. } = *report;
     splice::agent_head(session.uid(), &AgentHead { sequence_num, capabilities, flags }, out);
     out.extend_from_slice(report.fields);
@@ -42,7 +73,8 @@ pub(super) fn make_whole(
         let is_known = is_known(report, (part, digest), secret_id, session);
         if is_known { known.insert(part) } else { unknown.insert(part) }
     }
-    unknown.union(contents.append(known, out))
+    let missing = contents.append(known.minus(told), out);
+    NotInBytes { told: known.intersection(told), unknown: unknown.union(missing) }
 }
 
 /// The digests that may stand for their parts: those by the key in use.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::carrier::EventContext;
 use super::super::entry::LockedEntry;
+use crate::core::attachment::HomeMoment;
 use crate::core::ownership::{AbsenceBegan, AbsenceEnd};
 use crate::core::session::Presence;
 use crate::ident::InstanceUid;
@@ -38,7 +39,7 @@ impl HomeSide<'_> {
         let tell_again = far.tell_again.take_if(|(at, _)| due(*at));
         let cut = far.cut.take_if(|cut| due(super::reach::cut_ends(*cut)));
         let mut follow_up = self.drive(epoch, &mut locked, |home, moment, port| {
-            home.deadline_passed(moment, port);
+            home.deadline_passed(&HomeMoment { now, ..*moment }, port);
         });
         if let Some((_, parts)) = tell_again
             && !follow_up.is_over

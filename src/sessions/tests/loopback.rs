@@ -14,9 +14,13 @@ thread_local! {
 
 /// Has the sessions join a fleet of one, if the scenario asks for it.
 pub(super) fn join(sessions: &Sessions) {
-    if !is_joined() {
-        return;
+    if is_joined() {
+        fleet_of_one(sessions);
     }
+}
+
+/// A fleet of this node alone, which is every agent's home.
+pub(crate) fn fleet_of_one(sessions: &Sessions) {
     let ways = Arc::<FakeWays>::default();
     ways.set_home(Some((ME, 1)));
     sessions.join_fleet(ways);

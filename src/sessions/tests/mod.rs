@@ -1,6 +1,7 @@
 //! Tests of the table of sessions: a fake way to the servers, and agents whose tasks are the tests.
 
 mod drain;
+mod fleet;
 mod former;
 mod fronts;
 mod hammer;
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use prost::Message;
+
+pub(crate) use loopback::fleet_of_one;
 
 use super::fake_uplink::{FakeUplink, route};
 use super::*;

@@ -107,7 +107,7 @@ impl Ways for FakeWays {
     }
 
     fn linked(&self) -> Vec<NodeIncarnation> {
-        self.state.lock().home.map(|home| home.node).into_iter().collect()
+        (1..=3).filter_map(NodeIncarnation::new).collect()
     }
 
     fn version(&self) -> MapVersion {

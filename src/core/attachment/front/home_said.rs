@@ -48,7 +48,7 @@ impl FrontAttachment {
                 let again = Some(moment.now + moment.policy.attach_again);
                 self.way = Way::Attaching { home, again };
             }
-            ToFront::NotMine(_, version) => self.not_there(version, port),
+            ToFront::NotMine(_, version) => self.not_there((home, version), moment, port),
             ToFront::AgentFrame(..) => {}
         }
     }
@@ -131,8 +131,17 @@ impl FrontAttachment {
         }
     }
 
-    fn not_there<P: FrontPort>(&mut self, version: MapVersion, port: &mut P) {
+    /// The home may be about to take the shard, or may keep it after all: it is asked again until the map names
+    /// another one.
+    fn not_there<P: FrontPort>(
+        &mut self,
+        (home, version): (Home, MapVersion),
+        moment: &FrontMoment<'_>,
+        port: &mut P,
+    ) {
         self.home_lost(port);
+        let again = Some(moment.now + moment.policy.attach_again);
+        self.way = Way::Attaching { home, again };
         port.read_map(version);
     }
 

@@ -33,7 +33,9 @@ impl FrontPort for FrontEffects {
             ToHome::Message(_, message) => {
                 let report = message.report;
                 let bytes = report.fields.len();
-                format!("message {} of {bytes} bytes, {} gone", message.number, report.gone.len())
+                let map = if report.has_map { ", a map" } else { "" };
+                let (number, gone) = (message.number, report.gone.len());
+                format!("message {number} of {bytes} bytes, {gone} gone{map}")
             }
             ToHome::Written(_, number) => format!("written {number}"),
             ToHome::Detach(_, detach) => format!("detach, missed: {}", detach.missed),
@@ -208,11 +210,11 @@ fn without_a_home_the_front_answers_at_once_and_gives_parts_up_over_its_bound() 
 
 /// Its digest is that of the hash, which the home has.
 #[test]
-fn a_component_map_goes_as_bytes_unasked() {
+fn the_home_hears_of_a_component_map_and_may_ask_for_it() {
     let mut setup = FrontSetup::attached(1_000);
     let map = [("otlp".to_owned(), ComponentDetails::default())].into();
-    for (components, bytes) in [(BTreeMap::new(), 0), (map, 13)] {
-        let number = if bytes == 0 { 2 } else { 3 };
+    for (components, seen) in [(BTreeMap::new(), ""), (map, ", a map")] {
+        let number = if seen.is_empty() { 2 } else { 3 };
         let available = AvailableComponents { hash: b"h".to_vec(), components };
         let message = AgentToServer {
             instance_uid: vec![7; 16],
@@ -224,8 +226,11 @@ fn a_component_map_goes_as_bytes_unasked() {
         setup.event(|front, moment, port| {
             front.agent_message(&AgentScan::parse(&message).unwrap(), moment, port);
         });
-        assert_eq!(setup.done(), [format!("message {number} of {bytes} bytes, 0 gone")]);
+        assert_eq!(setup.done(), [format!("message {number} of 0 bytes, 0 gone{seen}")]);
     }
+    let parts = FieldSet::of(&[agent_field::AVAILABLE_COMPONENTS]);
+    setup.hears(&ToFront::Needs(handle(1), Needs { number: 3, parts }));
+    assert_eq!(setup.done(), ["message 3 of 13 bytes, 0 gone, a map"]);
 }
 
 #[test]

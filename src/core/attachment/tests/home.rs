@@ -17,6 +17,7 @@ const REPORT: AgentReport<'static> = AgentReport {
     flags: 0,
     present: FieldSet::EMPTY,
     heartbeats: None,
+    has_map: false,
     digests: None,
     gone: FieldSet::EMPTY,
     fields: &[],

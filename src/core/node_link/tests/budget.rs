@@ -26,6 +26,7 @@ fn an_unchanged_agents_return_is_small() {
         flags: 0,
         present: parts.union(head).union(FieldSet::of(&[agent_field::CAPABILITIES])),
         heartbeats: None,
+        has_map: false,
         digests: PartDigests::new(u64::MAX, parts, &digests),
         gone: FieldSet::EMPTY,
         fields: &[],

@@ -31,6 +31,7 @@ fn report<'a>(digests: &'a [u8], fields: &'a [u8]) -> AgentReport<'a> {
         flags: 1,
         present: FieldSet::of(&[agent_field::INSTANCE_UID, agent_field::HEALTH]),
         heartbeats: Some(SequenceNum(4)),
+        has_map: true,
         digests: PartDigests::new(7, parts, digests),
         gone: parts,
         fields,
@@ -64,7 +65,7 @@ fn frames_of_a_former_home_are_golden() {
 fn frames_for_a_home_are_golden() {
     let digests = [0xdd; DIGEST_BYTES];
     let report = report(&digests, &[0x2a, 0]);
-    let report_hex = format!("1f05853022010407000000000000 0020{} 20022a00", "dd".repeat(16));
+    let report_hex = format!("3f05853022010407000000000000 0020{} 20022a00", "dd".repeat(16));
     let attach = Attach {
         resumes: Some(id()),
         transport: AgentConnection::WebSocket,

@@ -52,6 +52,7 @@ impl Dice {
             flags: self.numbers[6] >> 60,
             present: FieldSet::from_bits(self.bits[1]),
             heartbeats: self.flags[1].then_some(SequenceNum(self.numbers[7])),
+            has_map: self.flags[0],
             digests: PartDigests::new(self.numbers[6], parts, digests).filter(|_| self.flags[2]),
             gone: FieldSet::from_bits(if self.flags[3] { self.bits[2] } else { 0 }),
             fields: &self.bytes,

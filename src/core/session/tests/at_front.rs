@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::harness::{Gateway, POLICY, UID, route};
 use super::message::{self, Status, bytes};
-use crate::core::session::{EndReason, FullState, Note, Presence};
-use crate::ident::ConnectionId;
+use crate::core::session::{EndReason, FullState, Note, Presence, told_parts};
+use crate::ident::{ConnectionId, SequenceNum};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::proto::AgentToServer;
 use prost::Message;
@@ -146,4 +146,14 @@ fn a_session_that_goes_to_another_home_says_nothing_here() {
     assert!(gateway.effects.to_server.is_empty() && gateway.effects.to_agent.is_empty());
     gateway.wait(Duration::from_secs(1));
     assert_eq!(session.uid(), UID);
+}
+
+#[test]
+fn the_bytes_of_what_the_server_has_are_not_needed_but_for_a_new_process() {
+    let gateway = gateway();
+    let session = gateway.session.as_ref().unwrap();
+    let told =
+        |number, incarnation| told_parts(session, SequenceNum(number), Some(route(incarnation)));
+    assert!(told(1, 1).contains(agent_field::HEALTH) && told(9, 1).contains(agent_field::HEALTH));
+    assert_eq!((told(0, 1), told(1, 2)), (FieldSet::EMPTY, FieldSet::EMPTY));
 }

@@ -208,7 +208,29 @@ async fn what_a_lost_connection_said_is_brought_home_or_said_to_be_lost() {
     bench.bench.sessions.sweep(clock::now());
     let sent = bench.sent();
     assert!(sent.contains(&"Lost, missed".to_owned()), "{sent:?}");
-    assert!(!bench.bench.sessions.has(uid(1)) && !bench.bench.sessions.has(uid(2)));
+    // That word may be lost with the link: it is kept for a while.
+    assert!(!bench.bench.sessions.has(uid(1)) && bench.bench.sessions.has(uid(2)));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    bench.bench.sessions.sweep(clock::now());
+    assert!(!bench.bench.sessions.has(uid(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_and_goes_without_a_home_leaves_one_word() {
+    let bench = FrontBench::default();
+    let mut agent = bench.attached(1);
+    bench.moves(None);
+    for connection in 2..6 {
+        agent.says(health());
+        agent = agent.returns(connection);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        bench.bench.sessions.sweep(clock::now());
+    }
+    bench.moves(Some((3, 2)));
+    assert_eq!(bench.ways.sent_to(3), ["Lost, missed"]);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    bench.bench.sessions.sweep(clock::now());
+    assert!(!bench.bench.sessions.has(uid(1)));
 }
 
 #[test]

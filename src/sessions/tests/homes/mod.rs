@@ -14,7 +14,7 @@ use crate::core::node_link::{
     ToFront, ToHome,
 };
 use crate::core::ownership::{AbsenceEnd, ShardId, shard_of};
-use crate::core::session::FullState;
+use crate::core::session::{FullState, reports_map};
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::Scratch;
@@ -144,6 +144,7 @@ impl<'a> Front<'a> {
             flags: scan.flags,
             present: scan.present,
             heartbeats: None,
+            has_map: reports_map(&scan),
             digests: PartDigests::new(SECRET, digested, &digests)
                 .filter(|it| !it.parts().is_empty()),
             gone: FieldSet::EMPTY,
