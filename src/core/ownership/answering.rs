@@ -189,7 +189,7 @@ impl NodeStep<'_> {
             self.node.own.hurries = true;
             return self.adopt(content);
         }
-        self.see_secret(&content);
+        self.out.extend(new_secret(self.node, &content));
         self.node.view.adopt(content);
         let former = heads.iter().filter(|head| head.name == self.node.lease.name);
         let former: Vec<NodeIncarnation> = former.map(|head| head.incarnation).collect();
@@ -209,7 +209,7 @@ impl NodeStep<'_> {
 
     /// Takes a content of the store for true.
     pub(super) fn adopt(&mut self, content: Snapshot) {
-        self.see_secret(&content);
+        self.out.extend(new_secret(self.node, &content));
         if self.node.view.adopt(content) {
             self.node.confirmations.view_changed();
         }
@@ -224,13 +224,6 @@ impl NodeStep<'_> {
         self.node.peers.retain(|node| view.is_member(node));
         self.node.view.forget_gone();
         self.follow_map();
-    }
-
-    /// Tells the data plane of another key of digests than before.
-    fn see_secret(&mut self, content: &Snapshot) {
-        let before = self.node.view.content().secret;
-        let new = content.secret.filter(|new| Some(*new) != before);
-        self.out.extend(new.map(NodeEffect::UseSecret));
     }
 
     /// Tells the data plane what the map says of its shards.
@@ -266,4 +259,10 @@ impl NodeStep<'_> {
 fn see_counters(node: &mut Node, now: ClockReading, heads: &[LeaseHead]) {
     let shown = heads.iter().map(|head| (head.incarnation, head.counter));
     node.watch.observe(shown, now.monotonic, &node.params);
+}
+
+/// Another key of digests than before, for the data plane.
+fn new_secret(node: &Node, content: &Snapshot) -> Option<NodeEffect> {
+    let before = node.view.content().secret;
+    content.secret.filter(|new| Some(*new) != before).map(NodeEffect::UseSecret)
 }
