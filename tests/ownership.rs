@@ -29,9 +29,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use seawall::core::ownership::{
-    CertificateFingerprint, Change, ChangeAnswer, Counter, Figures, Lease, MapVersion,
-    NodeIncarnation, NodeName, Renew, RenewAnswer, RunId, Snapshot, SoftwareVersion, StoreAnswer,
-    StoreCall,
+    CertificateFingerprint, Change, ChangeAnswer, Counter, Lease, NodeIncarnation, NodeName, Renew,
+    RenewAnswer, RunId, Snapshot, SoftwareVersion, StoreAnswer, StoreCall,
 };
 use seawall::ownership::redis::{RedisAddress, RedisMode, RedisParams, RedisStore};
 use seawall::ownership::{Store, StoreError};
@@ -65,21 +64,14 @@ fn node(number: u64) -> NodeIncarnation {
 }
 
 fn lease(number: u64, counter: u64) -> Lease {
+    let name = NodeName::try_new(&format!("node-{number}")).unwrap();
     Lease {
-        name: NodeName::try_new(&format!("node-{number}")).unwrap(),
-        incarnation: node(number),
         counter: Counter(counter),
-        read: MapVersion(0),
-        run: RunId(0),
-        joined: MapVersion(0),
         address: Some(SocketAddr::from(([127, 0, 0, 1], 4321))),
         fingerprint: CertificateFingerprint([1; 32]),
         software: SoftwareVersion::new("0.1.0"),
         settings: 1,
-        lone_speaks: false,
-        leaving: false,
-        format: 1,
-        figures: Figures::default(),
+        ..Lease::new(name, node(number))
     }
 }
 

@@ -15,8 +15,7 @@ use crate::cluster::{
 };
 use crate::core::ownership::encoding::FORMAT;
 use crate::core::ownership::{
-    CertificateFingerprint, Counter, Figures, Lease, MapVersion, Node, NodeIncarnation, RunId,
-    Secret, SoftwareVersion,
+    CertificateFingerprint, Lease, Node, NodeIncarnation, Secret, SoftwareVersion,
 };
 
 /// An incarnation that no other life has had.
@@ -35,20 +34,13 @@ pub(super) fn new_node(
     linked: &Linked,
 ) -> Node {
     let lease = Lease {
-        name: params.name.clone(),
-        incarnation,
-        counter: Counter(0),
-        read: MapVersion(0),
-        run: RunId(0),
-        joined: MapVersion(0),
         address: linked.address,
         fingerprint: linked.fingerprint,
         software: SoftwareVersion::new(env!("CARGO_PKG_VERSION")),
         settings: params.settings,
         lone_speaks: params.times.lone_speaks,
-        leaving: false,
         format: FORMAT,
-        figures: Figures::default(),
+        ..Lease::new(params.name.clone(), incarnation)
     };
     Node::new(lease, params.times, Secret { id: rand::random(), key: rand::random() })
 }

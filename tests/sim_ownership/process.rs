@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use seawall::core::ownership::{
-    CertificateFingerprint, ClockReading, Counter, Figures, Lease, MapVersion, Node, NodeEvent,
-    NodeIncarnation, NodeName, NodeParams, RunId, Secret, ShardId, SoftwareVersion,
+    ClockReading, Lease, Node, NodeEvent, NodeIncarnation, NodeName, NodeParams, Secret, ShardId,
 };
 
 use crate::machine::Machine;
@@ -48,22 +47,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(place: usize, number: u64, params: NodeParams, machine: Machine) -> Self {
-        let lease = Lease {
-            name: name(place),
-            incarnation: NodeIncarnation::new(number).unwrap(),
-            counter: Counter(0),
-            read: MapVersion(0),
-            run: RunId(0),
-            joined: MapVersion(0),
-            address: None,
-            fingerprint: CertificateFingerprint([0; 32]),
-            software: SoftwareVersion::new("1.0.0"),
-            settings: 0,
-            lone_speaks: false,
-            leaving: false,
-            format: 1,
-            figures: Figures::default(),
-        };
+        let lease = Lease::new(name(place), NodeIncarnation::new(number).unwrap());
         let secret = Secret { id: number, key: [7; 32] };
         Self {
             place,

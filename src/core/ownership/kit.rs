@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    CertificateFingerprint, Counter, Epoch, Figures, Lease, MapVersion, NodeIncarnation, NodeName,
-    NodeParams, RunId, ShardId, SoftwareVersion,
-};
+use super::{Epoch, Lease, NodeIncarnation, NodeName, NodeParams, ShardId};
 
 pub(super) fn params() -> NodeParams {
     NodeParams {
@@ -30,20 +27,5 @@ pub(super) fn epoch(number: u64, taker: u64) -> Epoch {
 }
 
 pub(super) fn lease(number: u64) -> Lease {
-    Lease {
-        name: NodeName::try_new(&format!("node-{number}")).unwrap(),
-        incarnation: node(number),
-        counter: Counter(0),
-        read: MapVersion(0),
-        run: RunId(0),
-        joined: MapVersion(0),
-        address: None,
-        fingerprint: CertificateFingerprint([0; 32]),
-        software: SoftwareVersion::new("1.0.0"),
-        settings: 0,
-        lone_speaks: false,
-        leaving: false,
-        format: 1,
-        figures: Figures::default(),
-    }
+    Lease::new(NodeName::try_new(&format!("node-{number}")).unwrap(), node(number))
 }

@@ -104,6 +104,27 @@ pub struct LeaseHead {
 }
 
 impl Lease {
+    /// Of a node that has yet to renew, and of which this alone is known. It knows the first format, as every version
+    /// does.
+    pub fn new(name: NodeName, incarnation: NodeIncarnation) -> Self {
+        Self {
+            name,
+            incarnation,
+            counter: Counter(0),
+            read: MapVersion(0),
+            run: RunId(0),
+            joined: MapVersion(0),
+            address: None,
+            fingerprint: CertificateFingerprint([0; 32]),
+            software: SoftwareVersion::default(),
+            settings: 0,
+            lone_speaks: false,
+            leaving: false,
+            format: 1,
+            figures: Figures::default(),
+        }
+    }
+
     /// The part that every version of the software understands.
     pub fn head(&self) -> LeaseHead {
         LeaseHead {

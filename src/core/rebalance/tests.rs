@@ -122,7 +122,7 @@ fn at_rate(rate: u32) -> RebalanceTerms {
 fn a_node_sheds_down_to_its_share_at_the_rate() {
     let mut bench = FleetBench::new(2_000, 4_000, 3, at_rate(100));
     bench.pass(SECOND * 5);
-    assert!(bench.closed.is_empty(), "nobody has ordered it");
+    assert!(bench.closed.is_empty(), "no order has come");
     bench.rebalance.begin();
     bench.pass(SECOND * 60);
     assert_eq!(bench.ends, [RebalanceEnd::Balanced]);

@@ -3,33 +3,13 @@
 use std::time::Duration;
 
 use super::harness::{Gateway, POLICY, UID, route};
-use super::message::{self, Status, bytes};
+use super::message::{self, bytes};
+use super::settled::{HERE, full, gateway, sent};
 use crate::core::session::{EndReason, FullState, Note, Presence, told_parts};
 use crate::ident::{ConnectionId, SequenceNum};
 use crate::opamp::field_set::{FieldSet, agent_field};
-use crate::opamp::proto::AgentToServer;
-use prost::Message;
 
-const HERE: ConnectionId = ConnectionId(1);
 const HEALTH: FieldSet = FieldSet::of(&[agent_field::HEALTH]);
-
-fn full(number: u64) -> Vec<u8> {
-    bytes(&message::report(number, Status::FIRST))
-}
-
-/// An agent whose first report the server has answered.
-fn gateway() -> Gateway {
-    let mut gateway = Gateway::new(crate::clock::now());
-    gateway.agent_says(HERE, &full(0));
-    gateway.server_says(route(1), &bytes(&message::ack()));
-    gateway.effects = Default::default();
-    gateway
-}
-
-fn sent(gateway: &mut Gateway) -> Vec<AgentToServer> {
-    let sent = gateway.effects.to_server.drain(..);
-    sent.map(|(_, bytes)| AgentToServer::decode(&bytes[..]).unwrap()).collect()
-}
 
 #[test]
 fn numbers_of_answered_heartbeats_are_no_gap() {

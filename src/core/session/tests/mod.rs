@@ -13,5 +13,6 @@ mod random;
 mod record;
 mod record_bytes;
 mod rules;
+mod settled;
 
 pub(super) use harness::{Gateway as Harness, POLICY, UID, route};

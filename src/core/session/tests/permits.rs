@@ -6,31 +6,10 @@ use prost::Message;
 
 use super::harness::{Gateway, route};
 use super::message::{self, Status, bytes};
+use super::settled::{HERE, full, gateway, sent};
 use crate::core::session::FullState;
-use crate::ident::ConnectionId;
 use crate::opamp::field_set::agent_field;
 use crate::opamp::proto::{AgentToServer, AvailableComponents, ComponentDetails, ServerToAgent};
-
-const HERE: ConnectionId = ConnectionId(1);
-
-fn full(number: u64) -> Vec<u8> {
-    bytes(&message::report(number, Status::FIRST))
-}
-
-/// A gateway whose agent's first report the server has.
-fn gateway() -> Gateway {
-    let mut gateway = Gateway::new(crate::clock::now());
-    gateway.agent_says(HERE, &full(0));
-    gateway.server_says(route(1), &bytes(&message::ack()));
-    gateway.effects.to_server.clear();
-    gateway.effects.to_agent.clear();
-    gateway
-}
-
-fn sent(gateway: &mut Gateway) -> Vec<AgentToServer> {
-    let sent = gateway.effects.to_server.drain(..);
-    sent.map(|(_, bytes)| AgentToServer::decode(&bytes[..]).unwrap()).collect()
-}
 
 fn asked(gateway: &mut Gateway) -> Vec<u64> {
     let given = gateway.effects.to_agent.drain(..);
