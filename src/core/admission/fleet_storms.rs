@@ -10,9 +10,8 @@ use super::{
     Refusal, Ticket,
 };
 use crate::core::ownership::{
-    CertificateFingerprint, ClockReading, Counter, Figures, Lease, MapVersion, Node, NodeEffect,
-    NodeEvent, NodeIncarnation, NodeName, NodeParams, Registry, RunId, Secret, SoftwareVersion,
-    StoreAnswer,
+    ClockReading, Figures, Lease, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeName,
+    NodeParams, Registry, RunId, Secret, StoreAnswer,
 };
 
 const RATE: u32 = 600;
@@ -38,22 +37,8 @@ struct StormGate {
 
 impl StormGate {
     fn new(number: usize, params: AdmissionParams, now: Instant) -> Self {
-        let lease = Lease {
-            name: NodeName::try_new(&format!("node-{number}")).unwrap(),
-            incarnation: incarnation(number),
-            counter: Counter(0),
-            read: MapVersion(0),
-            run: RunId(0),
-            joined: MapVersion(0),
-            address: None,
-            fingerprint: CertificateFingerprint([0; 32]),
-            software: SoftwareVersion::new("1.0.0"),
-            settings: 0,
-            lone_speaks: false,
-            leaving: false,
-            format: 1,
-            figures: Figures::default(),
-        };
+        let name = NodeName::try_new(&format!("node-{number}")).unwrap();
+        let lease = Lease::new(name, incarnation(number));
         let node_params = NodeParams {
             lease: LEASE,
             autonomy: Duration::from_secs(1_800),
@@ -94,6 +79,8 @@ struct FleetWorld {
     params: AdmissionParams,
     gates: Vec<StormGate>,
     store: Registry,
+    /// Calls of the store.
+    calls: usize,
     /// What reaches nodes in a moment.
     mail: VecDeque<(Instant, usize, NodeEvent)>,
     /// Agents that dial at a moment.
@@ -115,6 +102,7 @@ impl FleetWorld {
             params,
             gates: Vec::new(),
             store: Registry::new(RunId(1)),
+            calls: 0,
             mail: VecDeque::new(),
             dials: BTreeMap::new(),
             chances: vec![1.0; nodes],
@@ -194,6 +182,7 @@ impl FleetWorld {
         for effect in effects {
             let (to, event) = match effect {
                 NodeEffect::CallStore { id, call, .. } => {
+                    self.calls += 1;
                     let answer: StoreAnswer = self.store.apply(&call);
                     (from, NodeEvent::StoreAnswered(id, Box::new(answer)))
                 }
@@ -332,6 +321,23 @@ fn storms_get_the_whole_rate_and_no_second_more() {
         let what = format!("{chances:?}: {took:.3} of the ideal, {worst:.3} of the rate");
         assert!(took <= 1.0 / least && worst <= 1.1, "{what}");
     }
+}
+
+#[test]
+fn the_store_is_called_as_leases_need_it_and_about_once_a_second_in_a_storm() {
+    let mut world = FleetWorld::new(3, 12_000, AdmissionParams::new(rate()));
+    let before = world.calls;
+    world.pass(LEASE * 3);
+    let idle = world.calls - before;
+    assert!((27..=32).contains(&idle), "{idle}: three nodes renew each third of a lease time");
+    world.storm(Duration::from_secs(1));
+    world.pass(Duration::from_secs(10));
+    let busy = world.calls - before - idle;
+    assert!(busy <= 70, "{busy}");
+    world.until_all_are_in();
+    let before = world.calls;
+    world.pass(LEASE * 3);
+    assert!(world.calls - before <= 40, "{}", world.calls - before);
 }
 
 #[test]

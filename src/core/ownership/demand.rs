@@ -29,8 +29,8 @@ use super::ids::{Counter, NodeIncarnation};
 use super::lease::Figures;
 use crate::core::admission::FleetShare;
 
-/// From one renewal to the next while a node needs more than its standing part, or still has more: so often it learns
-/// what the others need.
+/// From one renewal to the next, and at most a tenth of the lease time, while a node needs more than its standing
+/// part, or still has more: so often it learns what the others need.
 pub const BUSY_RENEWAL: Duration = Duration::from_millis(900);
 /// The standing parts of all nodes together are the rate divided by this.
 const STANDING_DIVISOR: u32 = 40;
@@ -240,9 +240,10 @@ impl Demand {
         }
     }
 
-    /// Whether the store may have been silent for a node, so that it has gone up to its equal part.
+    /// Whether the store may have been silent for a node, so that it has gone up to its equal part. Two readings of
+    /// idle nodes are up to a third of a lease time apart.
     fn was_silent(&self, seen: &NodeSeen, read_at: Instant) -> bool {
-        read_at.saturating_duration_since(seen.moved_at) >= self.lease / 2
+        read_at.saturating_duration_since(seen.moved_at) >= self.lease * 7 / 10
     }
 
     /// Whether a node has stopped to renew, up to the last reading, though it needed to.
@@ -262,7 +263,7 @@ impl Demand {
 
     /// Whether this node has read nothing for so long that it takes its equal part.
     fn is_cut_off(&self, now: Instant) -> bool {
-        self.age(now).is_some_and(|age| age >= self.lease * 3 / 4)
+        self.age(now).is_some_and(|age| age >= self.lease * 9 / 10)
     }
 
     /// How old the last reading is.

@@ -62,7 +62,7 @@ impl OwnLease {
     /// more often what the others need.
     pub(super) fn is_due(&self, now: ClockReading, busy: bool, params: &NodeParams) -> bool {
         let every = params.renew_every();
-        let every = if busy { every.min(BUSY_RENEWAL) } else { every };
+        let every = if busy { BUSY_RENEWAL.min(params.lease / 10) } else { every };
         self.hurries || self.tried.is_none_or(|tried| !now.is_within(every, tried))
     }
 }
