@@ -38,6 +38,8 @@ pub struct SessionRecord {
     pub drains: bool,
     /// The agent has the server's greeting on its present connection.
     pub greeted: bool,
+    /// The number of the last ping that the agent was to confirm something with.
+    pub last_ping: u16,
     /// The agent's last number.
     pub agent_number: Option<SequenceNum>,
     /// The last number used towards the server.
@@ -93,6 +95,7 @@ impl Session {
             presence: self.attendance.presence(),
             drains: self.drains,
             greeted: self.greeting.is_told(),
+            last_ping: self.last_ping,
             agent_number: self.numbers.agent(),
             upstream_number: self.numbers.upstream(),
             outstanding: self.outstanding.to_record(),
@@ -142,6 +145,7 @@ impl Session {
             permits: Permits::from_record(&record.permits),
             greeting: Greeting::restored(record.greeted),
             drains: record.drains,
+            last_ping: record.last_ping,
         }
     }
 }

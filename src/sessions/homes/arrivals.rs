@@ -25,6 +25,7 @@ use crate::core::server::Keying;
 use crate::core::session::{Move, Peer, Presence, Session, SessionRecord};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
+use crate::sessions::carrier::EventContext;
 use crate::sessions::contents::Contents;
 use crate::telemetry::events::homes::ArrivalVoid;
 
@@ -266,6 +267,8 @@ impl ShardMoves<'_> {
         let is_linked = self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
+        let event = EventContext::default();
+        self.sessions.apply(&mut locked, event, |session, _, port| session.confirm_again(port));
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         self.sessions.deadlines.push(now, uid);
