@@ -77,6 +77,8 @@ impl Offers {
     pub(super) fn agent_is_there(&mut self, leaves: bool) -> Result<(), Fault> {
         let kept = std::mem::take(&mut self.kept);
         if leaves {
+            // It has no use for what it has yet to read.
+            (self.confirmed, self.owed_from) = (self.given, self.customs.len());
             return Ok(());
         }
         if kept {
