@@ -272,11 +272,11 @@ impl AttachmentPort for Outbox {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
         let mut state = self.state.lock();
-        match state.stage {
-            Stage::Ends(
-                AttachmentEnd::Overflowed | AttachmentEnd::Replaced | AttachmentEnd::Stopping,
-            ) => return false,
-            _ => {}
+        if let Stage::Ends(
+            AttachmentEnd::Overflowed | AttachmentEnd::Replaced | AttachmentEnd::Stopping,
+        ) = state.stage
+        {
+            return false;
         }
         let mut bytes = std::mem::take(&mut state.bytes);
         let before = bytes.len();

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use super::mailbox::Mailbox;
 use super::presence::Attendance;
 use super::server_message::note_dropped;
 use super::work::Work;
@@ -104,7 +103,7 @@ impl Session {
         work.session.replies.waive();
         work.session.drains = false;
         work.port.detach(Departure::Lost);
-        work.take_back();
+        take_back(&mut work);
         if moment.drains {
             work.forget_moved();
         } else {
@@ -150,14 +149,6 @@ impl Session {
         }
     }
 
-    /// The connection goes on through another node: a ping that went through the former one may come to nothing.
-    pub fn confirm_again<P: Port>(&self, port: &mut P) {
-        let mailbox = self.cold.as_ref().map(|cold| &cold.mailbox);
-        if self.attendance.is_connected() && mailbox.is_some_and(Mailbox::is_unconfirmed) {
-            port.confirm(self.last_ping);
-        }
-    }
-
     /// The agent gave a sign of life, a message or a pong: what was written to it well before has arrived.
     pub fn heard(&mut self, now: Instant) {
         if let Some(cold) = &mut self.cold {
@@ -199,20 +190,10 @@ impl<P: Port> Work<'_, P> {
     /// What was written to the agent last may be lost: it waits once more. Of what there is no copy, the agent's
     /// state shows the server what the agent lacks.
     pub(super) fn reply_may_be_lost(&mut self) {
-        self.take_back();
+        take_back(self);
         let cold = self.session.cold.as_mut();
         if cold.is_some_and(|cold| cold.mailbox.take_doubt()) {
             self.offer_may_be_lost();
-        }
-    }
-
-    /// What the agent has yet to confirm waits for it once more.
-    fn take_back(&mut self) {
-        let (uid, limits) = (self.session.uid, self.moment.policy.offers);
-        let mailbox = self.session.cold.as_mut().map(|cold| &mut cold.mailbox);
-        if let Some(dropped) = mailbox.and_then(|mailbox| mailbox.take_back(uid, limits)) {
-            self.port.note(Note::OffersTakenBack);
-            note_dropped(self, dropped);
         }
     }
 
@@ -223,5 +204,15 @@ impl<P: Port> Work<'_, P> {
             cold.mailbox.set_renamed(false);
         }
         self.port.detach(Departure::Replaced);
+    }
+}
+
+/// What the agent has yet to confirm waits for it once more.
+fn take_back<P: Port>(work: &mut Work<'_, P>) {
+    let (uid, limits) = (work.session.uid, work.moment.policy.offers);
+    let mailbox = work.session.cold.as_mut().map(|cold| &mut cold.mailbox);
+    if let Some(dropped) = mailbox.and_then(|mailbox| mailbox.take_back(uid, limits)) {
+        work.port.note(Note::OffersTakenBack);
+        note_dropped(work, dropped);
     }
 }

@@ -31,6 +31,8 @@ pub struct MailboxRecord {
     pub offers: Option<Box<Offers>>,
     /// What the agent has yet to confirm, in the order in which it was written.
     pub unconfirmed: VecDeque<Written>,
+    /// The number of the last ping that the agent was to confirm something with.
+    pub last_ping: u16,
     /// When content without a copy was last written to the agent; set until the agent proves that it arrived.
     pub in_doubt: Option<Instant>,
     /// The server told the agent to use another uid.
@@ -82,13 +84,13 @@ pub(super) struct Copying {
 }
 
 impl Mailbox {
-    pub(super) fn to_record(&self) -> MailboxRecord {
+    pub(super) fn to_record(&self, last_ping: u16) -> MailboxRecord {
         let Self { offers, unconfirmed, in_doubt, renamed } = self.clone();
-        MailboxRecord { offers, unconfirmed, in_doubt, renamed }
+        MailboxRecord { offers, unconfirmed, last_ping, in_doubt, renamed }
     }
 
     pub(super) fn from_record(record: MailboxRecord) -> Self {
-        let MailboxRecord { offers, unconfirmed, in_doubt, renamed } = record;
+        let MailboxRecord { offers, unconfirmed, in_doubt, renamed, .. } = record;
         Self { offers, unconfirmed, in_doubt, renamed }
     }
 

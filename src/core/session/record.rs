@@ -38,8 +38,6 @@ pub struct SessionRecord {
     pub drains: bool,
     /// The agent has the server's greeting on its present connection.
     pub greeted: bool,
-    /// The number of the last ping that the agent was to confirm something with.
-    pub last_ping: u16,
     /// The agent's last number.
     pub agent_number: Option<SequenceNum>,
     /// The last number used towards the server.
@@ -95,7 +93,6 @@ impl Session {
             presence: self.attendance.presence(),
             drains: self.drains,
             greeted: self.greeting.is_told(),
-            last_ping: self.last_ping,
             agent_number: self.numbers.agent(),
             upstream_number: self.numbers.upstream(),
             outstanding: self.outstanding.to_record(),
@@ -108,7 +105,7 @@ impl Session {
             },
             replica: self.replica.to_record(),
             permits: self.permits.to_record(),
-            mailbox: cold.mailbox.to_record(),
+            mailbox: cold.mailbox.to_record(self.last_ping),
             one_shots: cold.one_shots.to_record(),
             seldom: SeldomRecord {
                 late_reply: cold.late_reply,
@@ -121,6 +118,7 @@ impl Session {
 
     /// Makes the session that the record was written from.
     pub fn from_record(record: SessionRecord) -> Self {
+        let last_ping = record.mailbox.last_ping;
         let cold = Cold {
             mailbox: Mailbox::from_record(record.mailbox),
             one_shots: OneShots::from_record(record.one_shots),
@@ -145,7 +143,7 @@ impl Session {
             permits: Permits::from_record(&record.permits),
             greeting: Greeting::restored(record.greeted),
             drains: record.drains,
-            last_ping: record.last_ping,
+            last_ping,
         }
     }
 }

@@ -169,7 +169,7 @@ impl<'a, P: Port> Work<'a, P> {
         let hello = self.hello(Some(from));
         let (mut wrote, mut gave) = (false, false);
         let with = additions(hello.as_deref(), 0);
-        let copying = self.copying(false);
+        let copying = copying(self, false);
         let mailbox = has_content.then(|| &mut self.session.cold_mut().mailbox);
         self.port.to_agent(kind, |out| {
             let before = out.len();
@@ -185,18 +185,11 @@ impl<'a, P: Port> Work<'a, P> {
         wrote
     }
 
-    /// How what is written now is copied. `in_answer`: it answers a request.
-    fn copying(&self, in_answer: bool) -> Copying {
-        let free = self.port.free_bytes().for_copies;
-        let (now, limits) = (self.now(), self.moment.policy.offers);
-        Copying { now, ping: self.session.last_ping.wrapping_add(1), free, limits, in_answer }
-    }
-
     /// All that waited for an agent goes to its WebSocket. If that closes, the rest waits for the agent's next one.
     pub(super) fn flush_offers(&mut self) {
         let (with, uid) = (Additions::default(), self.session.uid);
         while self.session.has_offers() {
-            let copying = self.copying(false);
+            let copying = copying(self, false);
             let mailbox = &mut self.session.cold_mut().mailbox;
             self.wrote_content = true;
             let took = self.port.to_agent(ToAgent::Stored(mailbox.bytes()), |out| {
@@ -237,7 +230,7 @@ impl<'a, P: Port> Work<'a, P> {
     fn answer_request(&mut self) {
         let (hello, uid) = (self.hello(None), self.session.uid);
         let with = additions(hello.as_deref(), 0);
-        let (settled, copying) = (self.session.is_settled(), self.copying(true));
+        let (settled, copying) = (self.session.is_settled(), copying(self, true));
         let mailbox = self.session.cold.as_mut().map(|cold| &mut cold.mailbox);
         self.port.answer_request(settled, |out| match mailbox {
             Some(mailbox) => mailbox.write_next((uid, &with), copying, out),
@@ -346,6 +339,13 @@ impl<'a, P: Port> Work<'a, P> {
         }
         self.port.over(unanswered);
     }
+}
+
+/// How what is written now is copied. `in_answer`: it answers a request.
+fn copying<P: Port>(work: &Work<'_, P>, in_answer: bool) -> Copying {
+    let free = work.port.free_bytes().for_copies;
+    let (now, limits) = (work.now(), work.moment.policy.offers);
+    Copying { now, ping: work.session.last_ping.wrapping_add(1), free, limits, in_answer }
 }
 
 /// The way that the agent's messages take now.

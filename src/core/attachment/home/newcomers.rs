@@ -6,7 +6,7 @@ use super::{
     ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
     SessionCall, Unwritten, says_all,
 };
-use crate::core::attachment::home::session_side::{OF_SESSION, ping_of_session};
+use crate::core::attachment::home::session_side::{OF_SESSION, confirm_again, ping_of_session};
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
 
@@ -74,7 +74,9 @@ impl HomeAttachment {
         }
         self.answer_attach(attach, moment, port);
         self.ping_again(port);
-        self.confirm_again(port);
+        if let Some(current) = &self.current {
+            confirm_again(self.uid, current, port);
+        }
     }
 
     fn first_attach<'a, P: HomePort<'a>>(
@@ -95,7 +97,7 @@ impl HomeAttachment {
             Some(_) => None,
         };
         match may_replace {
-            Some(true) if self.holds_socket() && port.is_cloned() => {
+            Some(true) if holds_socket(self.current.as_ref()) && port.is_cloned() => {
                 port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Cloned));
             }
             Some(true) => self.accept(Newcomer::new(at, attach), attach, moment, port),
@@ -104,10 +106,6 @@ impl HomeAttachment {
             }
             None => self.ask_open(at, attach, moment, port),
         }
-    }
-
-    fn holds_socket(&self) -> bool {
-        self.current.as_ref().is_some_and(|it| it.transport == AgentConnection::WebSocket)
     }
 
     /// Asks the newcomer's front whether the connection is open. One case is open at a time: an earlier newcomer
@@ -284,6 +282,10 @@ impl HomeAttachment {
         let at = candidate.newcomer.at;
         port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
     }
+}
+
+fn holds_socket(current: Option<&HeldBy>) -> bool {
+    current.is_some_and(|it| it.transport == AgentConnection::WebSocket)
 }
 
 /// The name of a connection, if it was given one. A first attach of it went before that: the shard has moved

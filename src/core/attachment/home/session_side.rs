@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use super::{HomeAttachment, HomePort};
+use super::{HeldBy, HomeAttachment, HomePort};
 use crate::core::node_link::{CloseOrder, ForAgentKind, Handle, ToFront};
 use crate::core::ownership::Epoch;
+use crate::ident::InstanceUid;
 
 /// Set in the number of a ping that the session asks for; of the others, each is a question of R10.
 pub(super) const OF_SESSION: u32 = 1 << 31;
@@ -13,6 +14,15 @@ pub(super) const OF_SESSION: u32 = 1 << 31;
 /// The session's number of a ping, if it is the session's.
 pub(super) fn ping_of_session(question: u32) -> Option<u16> {
     u16::try_from(question.checked_sub(OF_SESSION)?).ok()
+}
+
+/// Sends the session's ping, for the first time or because the link to the front was lost since.
+pub(super) fn confirm_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &HeldBy, port: &mut P) {
+    if let Some(ping) = current.asked.filter(|_| current.reached) {
+        let handle = Handle { uid, connection: current.at.connection };
+        let ping = ToFront::Ping(handle, OF_SESSION | u32::from(ping));
+        port.to_front(current.at.front, &ping);
+    }
 }
 
 impl HomeAttachment {
@@ -60,18 +70,7 @@ impl HomeAttachment {
     pub fn confirm<'a, P: HomePort<'a>>(&mut self, ping: u16, port: &mut P) {
         if let Some(current) = &mut self.current {
             current.asked = Some(ping);
-            self.confirm_again(port);
-        }
-    }
-
-    /// Sends the session's ping, for the first time or because the link to the front was lost since.
-    pub(super) fn confirm_again<'a, P: HomePort<'a>>(&self, port: &mut P) {
-        if let Some(current) = self.current.as_ref().filter(|current| current.reached)
-            && let Some(ping) = current.asked
-        {
-            let handle = Handle { uid: self.uid, connection: current.at.connection };
-            let ping = ToFront::Ping(handle, OF_SESSION | u32::from(ping));
-            port.to_front(current.at.front, &ping);
+            confirm_again(self.uid, current, port);
         }
     }
 

@@ -38,7 +38,6 @@ impl SessionRecord {
         writer.questions(&self.questions);
         writer.replica(self.replica.as_ref());
         writer.permits(&self.permits);
-        put_varint(u64::from(self.last_ping), writer.out);
         writer.mailbox(self.uid, &self.mailbox);
         writer.one_shots(&self.one_shots);
         writer.seldom(&self.seldom);
@@ -73,7 +72,6 @@ impl SessionRecord {
             questions: reader.questions()?,
             replica: reader.replica()?,
             permits: reader.permits()?,
-            last_ping: reader.bytes.small(WHAT)?,
             mailbox: reader.mailbox()?,
             one_shots: reader.one_shots()?,
             seldom: reader.seldom()?,

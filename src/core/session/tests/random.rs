@@ -177,9 +177,7 @@ impl World {
             Event::AgentReads(count) => self.agent_reads(count),
             Event::AgentReadsAndIsLost(count) => self.agent_reads_and_is_lost(count),
             Event::ConnectionLost(with) => {
-                if lives {
-                    self.agent.change(with);
-                }
+                lives.then(|| self.agent.change(with));
                 self.connection_lost();
             }
             Event::Connects => self.connect(),

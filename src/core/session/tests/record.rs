@@ -97,10 +97,10 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
             announce_due: dice.flags[0],
             answer_goes_first: dice.flags[1],
         },
-        last_ping: u16::try_from(number % 1_000).unwrap(),
         mailbox: MailboxRecord {
             offers: None,
             unconfirmed: VecDeque::new(),
+            last_ping: u16::try_from(number % 1_000).unwrap(),
             in_doubt: some(2),
             renamed: dice.flags[3],
         },

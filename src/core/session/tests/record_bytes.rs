@@ -86,14 +86,14 @@ fn a_record_is_golden() {
 }
 
 /// Head; presence and flags; unanswered messages; replies; questions; the replica with one digest; permits; the
-/// last ping and the mailbox; a one-shot; what is seldom.
+/// mailbox; a one-shot; what is seldom.
 const GOLDEN: &str = "01000707070707070707070707070707070707010807\
     00ac0203070000\
     0202b81708\
     01b8170807\
     0002b8170002b817\
     01200000000000dddddddddddddddddddddddddddddddd\
-    0003070101b8170000\
+    0003010701b8170000\
     01026a00\
     0100000202b8170701b817";
 

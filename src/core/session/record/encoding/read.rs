@@ -155,7 +155,7 @@ impl RecordReader<'_> {
 
     pub(super) fn mailbox(&mut self) -> Read<MailboxRecord> {
         let [renamed] = self.flags()?;
-        let in_doubt = self.some_moment()?;
+        let (last_ping, in_doubt) = (self.bytes.small(WHAT)?, self.some_moment()?);
         let mut offers = Offers::default();
         for message in self.messages()? {
             let scan = ServerScan::parse(&message).map_err(|_| Undecodable::Meaningless(WHAT))?;
@@ -164,7 +164,7 @@ impl RecordReader<'_> {
         let offers = Some(Box::new(offers)).filter(|offers| !offers.is_empty());
         let count = self.count()?;
         let unconfirmed = (0..count).map(|_| self.written()).collect::<Read<_>>()?;
-        Ok(MailboxRecord { offers, unconfirmed, in_doubt, renamed })
+        Ok(MailboxRecord { offers, unconfirmed, last_ping, in_doubt, renamed })
     }
 
     fn written(&mut self) -> Read<Written> {

@@ -134,6 +134,7 @@ impl RecordWriter<'_> {
     /// Offers travel as the messages that would bring them to the agent.
     pub(super) fn mailbox(&mut self, uid: InstanceUid, record: &MailboxRecord) {
         self.flags([record.renamed]);
+        put_varint(u64::from(record.last_ping), self.out);
         self.some_moment(record.in_doubt);
         let mut messages = Vec::new();
         if let Some(offers) = &record.offers {
