@@ -18,6 +18,7 @@ impl ShardMoves<'_> {
         let arrived = arrived.unwrap_or_default();
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
+        self.deliver_aside(shard);
         is_whole
     }
 
