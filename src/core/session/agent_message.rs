@@ -3,6 +3,7 @@
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::parts::ForwardPlan;
+use super::polling::announcement_waits;
 use super::questions::is_complete;
 use super::work::{Work, route as route_of};
 use super::{
@@ -192,6 +193,7 @@ impl<P: Port> Work<'_, P> {
     fn take_heartbeat(&mut self, scan: &AgentScan<'_>, route: Option<Route>) -> Forwarding {
         let forwarding = match route {
             None => Forwarding::Nothing,
+            Some(on) if announcement_waits(self, on) => Forwarding::Nothing,
             Some(_) => forward(self, scan, route, ForwardPlan::Whole),
         };
         let forwarded = forwarding == Forwarding::Sent;

@@ -3,6 +3,7 @@
 
 use super::former_home::is_held_back;
 use super::parts::says_something;
+use super::polling::announcement_waits;
 use super::server_message::store_offer;
 use super::work::{Work, capabilities_pending, route as route_of, want_introduction, wants_to_ask};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
@@ -63,7 +64,7 @@ impl Session {
             // The server remembers the agent: what was on its way over another wire is all that it lacks.
             work.note_route(route);
         }
-        let mut wanted = work.session.wanted_permits(work.now());
+        let mut wanted = work.wanted_permits();
         want_introduction(&work, &mut wanted);
         let joins = !wanted.minus(work.session.permits.queued()).is_empty();
         work.enqueue(wanted);
@@ -128,9 +129,11 @@ fn send_state<P: Port>(
     Ok(PermitUse::Used)
 }
 
-/// Whether the server is to hear that the agent is there.
+/// Whether the server is to hear now that the agent is there.
 fn announce_pending<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
-    work.session.permits.announce_due() || work.session.needs_introduction(Some(route))
+    let session = &*work.session;
+    session.needs_introduction(Some(route))
+        || session.permits.announce_due() && !announcement_waits(work, route)
 }
 
 /// Sends parts of the agent's state from the store (R2, R4).

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::former_home::is_held_back;
+use super::former_home::{former_home, is_held_back};
 use super::work::Work;
-use super::{Moment, Port, Session, ToServer};
+use super::{Moment, Port, Route, Session, ToServer};
 use crate::ident::ServerId;
 
 /// What came of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
-    /// The session waits for a permit.
+    /// The session waits for a permit, or before that for the answer to another message of the agent's.
     Due,
     /// The server has heard of the agent lately, or is about to.
     NotYet,
@@ -82,4 +82,16 @@ impl Session {
         work.finish();
         Some(Probe { introduces: true, body })
     }
+}
+
+/// Whether an announcement has to wait, because another message of the agent's is under way. A server that is polled
+/// gets one announcement of an agent after the other, however slow its answers are: what it has for the agent comes
+/// with the answer to either. What says something goes on at once.
+pub(super) fn announcement_waits<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
+    if !work.port.is_polled(route) {
+        return false;
+    }
+    let (now, outstanding) = (work.now(), &work.session.outstanding);
+    let here = outstanding.unanswered() > 0 && outstanding.is_on_wire(route);
+    here || former_home(work.session).is_some_and(|former| former.awaits_answer(now))
 }

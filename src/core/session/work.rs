@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
-
 use super::parts::says_something;
+use super::polling::announcement_waits;
 use super::{
     ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
     Replier, Route, ServerHello, Session, ToAgent, ToServer,
@@ -306,8 +306,42 @@ impl<'a, P: Port> Work<'a, P> {
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
-        let wanted = self.session.wanted_permits(self.now());
+        let wanted = self.wanted_permits();
         self.enqueue(wanted);
+    }
+
+    /// The classes in which the session has to stand in its server's queue.
+    pub(super) fn wanted_permits(&self) -> ClassSet {
+        let session = &*self.session;
+        let mut wanted = ClassSet::EMPTY;
+        if session.attendance.is_gone() {
+            return wanted;
+        }
+        if session.attendance.is_there() && wants_to_ask(session) {
+            wanted.insert(Class::Ask);
+        }
+        if is_held_back(session, self.now()) {
+            return wanted;
+        }
+        let leaves = session.attendance.presence() == Presence::Disconnecting;
+        if leaves || session.has_one_shots() {
+            wanted.insert(Class::Urgent);
+        }
+        if !leaves && session.replica.full_pending() {
+            wanted.insert(Class::FullState);
+        } else if !leaves && says_something(session.replica.pending()) {
+            wanted.insert(Class::Change);
+        }
+        if !leaves && (self.announcement_goes() || capabilities_pending(session)) {
+            wanted.insert(Class::Announce);
+        }
+        wanted
+    }
+
+    /// Whether the server is to hear that the agent is there, and may hear it now.
+    fn announcement_goes(&self) -> bool {
+        let waits = || route(self).is_some_and(|route| announcement_waits(self, route));
+        self.session.permits.announce_due() && !waits()
     }
 
     pub(super) fn enqueue(&mut self, wanted: ClassSet) {
@@ -374,33 +408,6 @@ impl Session {
             && self.outstanding.unanswered() == 0
             && self.replica.pending().is_empty()
             && !self.has_one_shots()
-    }
-
-    /// The classes in which the session has to stand in its server's queue.
-    pub(super) fn wanted_permits(&self, now: Instant) -> ClassSet {
-        let mut wanted = ClassSet::EMPTY;
-        if self.attendance.is_gone() {
-            return wanted;
-        }
-        if self.attendance.is_there() && wants_to_ask(self) {
-            wanted.insert(Class::Ask);
-        }
-        if is_held_back(self, now) {
-            return wanted;
-        }
-        let leaves = self.attendance.presence() == Presence::Disconnecting;
-        if leaves || self.has_one_shots() {
-            wanted.insert(Class::Urgent);
-        }
-        if !leaves && self.replica.full_pending() {
-            wanted.insert(Class::FullState);
-        } else if !leaves && says_something(self.replica.pending()) {
-            wanted.insert(Class::Change);
-        }
-        if !leaves && (self.permits.announce_due() || capabilities_pending(self)) {
-            wanted.insert(Class::Announce);
-        }
-        wanted
     }
 }
 

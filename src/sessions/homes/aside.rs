@@ -73,6 +73,8 @@ impl ShardMoves<'_> {
         let fits = self.joined.homes.aside.put(message, is_told);
         if fits == Some(false) {
             OfferDropped { uid, reason: OfferLoss::OverBudget }.emit();
+            // If it was an answer, it is one no more.
+            self.sessions.not_taken(uid, from, true);
         }
         fits.is_some()
     }
