@@ -5,7 +5,7 @@ use super::former_home::is_held_back;
 use super::parts::says_something;
 use super::polling::announcement_waits;
 use super::server_message::store_offer;
-use super::work::{Work, capabilities_pending, route as route_of, want_introduction, wants_to_ask};
+use super::work::{Work, announcement_due, route as route_of, want_introduction, wants_to_ask};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
 use crate::mutation::{Breach, is_on};
@@ -120,7 +120,8 @@ fn send_state<P: Port>(
         work.leave_former_server(route);
         return send_stored(work, route, pending);
     }
-    let announces = announce_pending(work, route) || capabilities_pending(work.session);
+    let due = announcement_due(work.session) && !announcement_waits(work, route);
+    let announces = due || work.session.needs_introduction(Some(route));
     if class != Class::Announce || !announces {
         return Ok(PermitUse::Idle);
     }

@@ -332,16 +332,16 @@ impl<'a, P: Port> Work<'a, P> {
         } else if !leaves && says_something(session.replica.pending()) {
             wanted.insert(Class::Change);
         }
-        if !leaves && (self.announcement_goes() || capabilities_pending(session)) {
+        if !leaves && self.announcement_goes() {
             wanted.insert(Class::Announce);
         }
         wanted
     }
 
-    /// Whether the server is to hear that the agent is there, and may hear it now.
+    /// Whether the server is to hear that the agent is there, or of its capabilities, and may hear it now.
     fn announcement_goes(&self) -> bool {
         let waits = || route(self).is_some_and(|route| announcement_waits(self, route));
-        self.session.permits.announce_due() && !waits()
+        announcement_due(self.session) && !waits()
     }
 
     pub(super) fn enqueue(&mut self, wanted: ClassSet) {
@@ -417,9 +417,14 @@ pub(super) fn wants_to_ask(session: &Session) -> bool {
         || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
 }
 
+/// Whether the server is to hear that the agent is there, or of its capabilities alone.
+pub(super) fn announcement_due(session: &Session) -> bool {
+    session.permits.announce_due() || capabilities_pending(session)
+}
+
 /// Whether the server is to get the agent's capabilities alone: an announcement has them, as every
 /// message does.
-pub(super) fn capabilities_pending(session: &Session) -> bool {
+fn capabilities_pending(session: &Session) -> bool {
     let pending = session.replica.pending();
     !pending.is_empty() && !says_something(pending) && !session.has_one_shots()
 }
