@@ -8,7 +8,7 @@
 //!      └──────────── discard ─────────────┴──────────────────────────────────────────┘
 //! ```
 //!
-//! What their former home says about them meanwhile waits with them.
+//! That links of their former home end meanwhile waits with them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -22,12 +22,13 @@ use super::shards::ShardStage;
 use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomeRecord};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ContentName, LetGo, MovingSession, ServerSaid, ToNewHome, ToNext};
+use crate::core::node_link::{ContentName, LetGo, MovingSession, ToNewHome, ToNext};
 use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
 use crate::core::server::Keying;
-use crate::core::session::{Move, Peer, Presence, Session, SessionRecord};
+use crate::core::session::{Move, Moved, Peer, Presence, Session, SessionRecord};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
+use crate::sessions::carrier::EventContext;
 use crate::sessions::contents::Contents;
 use crate::telemetry::events::homes::ArrivalVoid;
 
@@ -181,7 +182,7 @@ impl Arrivals {
         self.0.lock().remove(shard);
     }
 
-    /// Takes the sessions out. What their former home says goes on waiting, until [`Arrivals::end`].
+    /// Takes the sessions out. What their former home says of its links goes on waiting, until [`Arrivals::end`].
     fn take_sessions(&self, shard: ShardId) -> Option<ComingSessions> {
         let all = &mut *self.0.lock();
         let arrival = all.shards.get_mut(&shard)?;
@@ -198,7 +199,8 @@ impl Arrivals {
         Some((arrival.from, arrival.early))
     }
 
-    /// Keeps what a former home says about sessions on their way here. `true`: it is about nothing else.
+    /// Keeps a former home's word that links have ended which sessions on their way here rest on. `true`: it is about
+    /// nothing else.
     pub(in crate::sessions) fn keep_word(
         &self,
         from: NodeIncarnation,
@@ -208,7 +210,7 @@ impl Arrivals {
         let all = &mut *self.0.lock();
         let keep = |arrival: &mut ComingSessions| arrival.early.put(frame);
         match *said {
-            ToNext::ServerSaid(ServerSaid { uid, .. }) | ToNext::LetGo(LetGo { uid, .. }) => {
+            ToNext::LetGo(LetGo { uid, .. }) => {
                 let arrival = all.shards.get_mut(&shard_of(uid));
                 arrival.filter(|arrival| arrival.from == from).map(keep).is_some()
             }
@@ -217,6 +219,8 @@ impl Arrivals {
                 its.for_each(keep);
                 false
             }
+            // It waits apart, whether sessions come or not.
+            ToNext::ServerSaid(_) => false,
         }
     }
 }
@@ -308,6 +312,10 @@ impl ShardMoves<'_> {
         let is_linked = is_polled || self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
+        let event = EventContext::default();
+        self.sessions.apply(&mut locked, event, |session, _, port| {
+            Moved::of(session).confirm_again(port);
+        });
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         self.sessions.deadlines.push(now, uid);
