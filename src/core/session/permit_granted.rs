@@ -3,9 +3,9 @@
 
 use super::former_home::is_held_back;
 use super::parts::says_something;
-use super::polling::announcement_waits;
 use super::server_message::store_offer;
-use super::work::{Work, announcement_due, route as route_of, want_introduction, wants_to_ask};
+use super::wanted::{announcement_due, announcement_waits, wanted_permits, wants_to_ask};
+use super::work::{Work, route as route_of, want_introduction};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
 use crate::mutation::{Breach, is_on};
@@ -64,7 +64,7 @@ impl Session {
             // The server remembers the agent: what was on its way over another wire is all that it lacks.
             work.note_route(route);
         }
-        let mut wanted = work.wanted_permits();
+        let mut wanted = wanted_permits(work.session, work.now(), work.port);
         want_introduction(&work, &mut wanted);
         let joins = !wanted.minus(work.session.permits.queued()).is_empty();
         work.enqueue(wanted);
@@ -120,8 +120,9 @@ fn send_state<P: Port>(
         work.leave_former_server(route);
         return send_stored(work, route, pending);
     }
-    let due = announcement_due(work.session) && !announcement_waits(work, route);
-    let announces = due || work.session.needs_introduction(Some(route));
+    let waits = announcement_waits(work.session, route, work.now(), work.port);
+    let announces =
+        announcement_due(work.session) && !waits || work.session.needs_introduction(Some(route));
     if class != Class::Announce || !announces {
         return Ok(PermitUse::Idle);
     }
@@ -134,7 +135,8 @@ fn send_state<P: Port>(
 fn announce_pending<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
     let session = &*work.session;
     session.needs_introduction(Some(route))
-        || session.permits.announce_due() && !announcement_waits(work, route)
+        || session.permits.announce_due()
+            && !announcement_waits(session, route, work.now(), work.port)
 }
 
 /// Sends parts of the agent's state from the store (R2, R4).

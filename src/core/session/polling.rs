@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::former_home::{former_home, is_held_back};
+use super::former_home::is_held_back;
 use super::work::Work;
-use super::{Moment, Port, Route, Session, ToServer};
+use super::{Moment, Port, Session, ToServer};
 use crate::ident::ServerId;
 
 /// What came of a poll.
@@ -82,16 +82,4 @@ impl Session {
         work.finish();
         Some(Probe { introduces: true, body })
     }
-}
-
-/// Whether an announcement has to wait, because another message of the agent's is under way. A server that is polled
-/// gets one announcement of an agent after the other, however slow its answers are: what it has for the agent comes
-/// with the answer to either. What says something goes on at once.
-pub(super) fn announcement_waits<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
-    if !work.port.is_polled(route) {
-        return false;
-    }
-    let (now, outstanding) = (work.now(), &work.session.outstanding);
-    let here = outstanding.unanswered() > 0 && outstanding.is_on_wire(route);
-    here || former_home(work.session).is_some_and(|former| former.awaits_answer(now))
 }

@@ -7,11 +7,10 @@ use std::time::Instant;
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
 use super::mailbox::Copying;
-use super::parts::says_something;
-use super::polling::announcement_waits;
+use super::wanted::wanted_permits;
 use super::{
-    ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
-    Replier, Route, ServerHello, Session, ToAgent, ToServer,
+    ClassSet, CustomLoss, Departure, Moment, NotSent, Note, OfferLoss, Port, Presence, Replier,
+    Route, ServerHello, Session, ToAgent, ToServer,
 };
 use crate::core::pacing::{Class, Permit};
 use crate::mutation::{Breach, is_on};
@@ -308,42 +307,8 @@ impl<'a, P: Port> Work<'a, P> {
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
-        let wanted = self.wanted_permits();
+        let wanted = wanted_permits(self.session, self.now(), self.port);
         self.enqueue(wanted);
-    }
-
-    /// The classes in which the session has to stand in its server's queue.
-    pub(super) fn wanted_permits(&self) -> ClassSet {
-        let session = &*self.session;
-        let mut wanted = ClassSet::EMPTY;
-        if session.attendance.is_gone() {
-            return wanted;
-        }
-        if session.attendance.is_there() && wants_to_ask(session) {
-            wanted.insert(Class::Ask);
-        }
-        if is_held_back(session, self.now()) {
-            return wanted;
-        }
-        let leaves = session.attendance.presence() == Presence::Disconnecting;
-        if leaves || session.has_one_shots() {
-            wanted.insert(Class::Urgent);
-        }
-        if !leaves && session.replica.full_pending() {
-            wanted.insert(Class::FullState);
-        } else if !leaves && says_something(session.replica.pending()) {
-            wanted.insert(Class::Change);
-        }
-        if !leaves && self.announcement_goes() {
-            wanted.insert(Class::Announce);
-        }
-        wanted
-    }
-
-    /// Whether the server is to hear that the agent is there, or of its capabilities, and may hear it now.
-    fn announcement_goes(&self) -> bool {
-        let waits = || route(self).is_some_and(|route| announcement_waits(self, route));
-        announcement_due(self.session) && !waits()
     }
 
     pub(super) fn enqueue(&mut self, wanted: ClassSet) {
@@ -418,22 +383,4 @@ impl Session {
             && self.replica.pending().is_empty()
             && !self.has_one_shots()
     }
-}
-
-/// Whether the gateway has something to ask the agent itself.
-pub(super) fn wants_to_ask(session: &Session) -> bool {
-    session.questions.full_state() == FullState::Wanted
-        || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
-}
-
-/// Whether the server is to hear that the agent is there, or of its capabilities alone.
-pub(super) fn announcement_due(session: &Session) -> bool {
-    session.permits.announce_due() || capabilities_pending(session)
-}
-
-/// Whether the server is to get the agent's capabilities alone: an announcement has them, as every
-/// message does.
-fn capabilities_pending(session: &Session) -> bool {
-    let pending = session.replica.pending();
-    !pending.is_empty() && !says_something(pending) && !session.has_one_shots()
 }
