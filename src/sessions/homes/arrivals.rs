@@ -296,7 +296,7 @@ impl ShardMoves<'_> {
                 stored.restore(&self.sessions.store, part, digest, bytes);
             }
         }
-        let front = home.front();
+        let front = home.holder().map(|at| at.front);
         let mut far = FarHome::new(home);
         far.connection = connection;
         far.cut = front.map(|front| AbsenceBegan { at: now, lost_with: Some(front) });

@@ -22,7 +22,7 @@ impl HomeSide<'_> {
             let mut locked = entry.lock(&self.sessions.counters);
             if let Some(far) = &mut locked.far {
                 far.home.link_lost(front);
-                if far.home.front() == Some(front) && far.cut.is_none() {
+                if far.front() == Some(front) && far.cut.is_none() {
                     far.cut = Some(AbsenceBegan { at: now, lost_with: Some(front) });
                 }
                 self.note_far_deadline(&mut locked);
