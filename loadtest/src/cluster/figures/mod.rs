@@ -50,8 +50,11 @@ pub(super) struct ClusterFigures {
     agents_renamed: u64,
     /// Messages with a full state that the server got since the case began.
     pub(super) full_states: u64,
-    /// Messages that it got beyond the heartbeats that were due anyway, over the agents.
+    /// Messages that it got beyond the heartbeats that were due anyway, over the agents. Where nodes leave in order, one
+    /// announcement of each agent is due for each of them.
     messages_per_agent: f64,
+    /// Announcements among all that it got: words on a link on which it had not heard of the agent.
+    announces_per_agent: f64,
     /// Commands of the nodes that Redis worked on; null without Redis.
     redis_commands: Option<u64>,
     /// Those that idle nodes would have said meanwhile, by what they said before a storm.
@@ -134,8 +137,13 @@ impl ClusterFigures {
         let server = of_server(scene.report.counts().await?, &course.settled.verdict);
         let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
         let heartbeats_due = agents * (1.0 + seconds / HEARTBEATS_FORWARDED_EACH.as_secs_f64());
-        let beyond = (count("heartbeats") as f64 - heartbeats_due).max(0.0);
-        let messages = count("messages").saturating_sub(count("heartbeats")) as f64 + beyond;
+        // Where homes move by order a heartbeat may be the first on its link. A node that leaves ends links by which
+        // the server knows agents: each of them is announced once for each such node.
+        let homes_move = matches!(args.case, ClusterCase::Rolling | ClusterCase::Join);
+        let heartbeats = count("heartbeats") + if homes_move { count("announces") } else { 0 };
+        let leaves = if homes_move { happened.drains } else { 0 };
+        let beyond = heartbeats as f64 - heartbeats_due - agents * f64::from(leaves);
+        let messages = count("messages").saturating_sub(heartbeats) as f64 + beyond.max(0.0);
         let has_redis = scene.redis.is_some();
         let back = Back::new(end, args, happened.cut_at.is_some());
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
@@ -155,6 +163,7 @@ impl ClusterFigures {
             agents_renamed: count("renamed"),
             full_states: count("full_states"),
             messages_per_agent: round(messages / agents),
+            announces_per_agent: round(count("announces") as f64 / agents),
             redis_commands: has_redis.then(|| end.redis.of_nodes_since(&start.redis)),
             redis_commands_idle: course
                 .idle_commands_per_second
@@ -264,6 +273,7 @@ impl ClusterFigures {
         line("server: two nodes spoke for one", self.spoken_twice.to_string());
         line("server: full states", self.full_states.to_string());
         line("server: messages per agent", self.messages_per_agent.to_string());
+        line("server: announces per agent", self.announces_per_agent.to_string());
         line("dials per agent", format!("{}, {} of one agent", self.dials_mean, self.dials_most));
         line("agents renamed", self.agents_renamed.to_string());
         line("connections closed on agents", self.connections_closed.to_string());
