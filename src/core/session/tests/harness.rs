@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{
-    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, Memory, MessageSource, Moment,
-    Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy, Port, Presence, ReportDigests,
-    Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, Departure, FormerLinksEnded, FreeBytes, FullState, Memory,
+    MessageSource, Moment, Move, Moved, NotSent, Note, Opened, PermitUse, Policy, Port, Presence,
+    ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -287,7 +287,7 @@ impl Gateway {
     }
 
     /// The session's shard has moved to this node, which has one link, as new as the other's was.
-    pub(in crate::core::session) fn moves(&mut self, how: Move) {
+    pub(in crate::core::session) fn moves(&mut self, how: &Move<'_>) {
         let mut bytes = Vec::new();
         self.session.take().unwrap().to_record().encode(self.now, &mut bytes);
         let record = SessionRecord::decode(&bytes, self.now).unwrap();
@@ -295,10 +295,10 @@ impl Gateway {
         self.event(|session, moment, port| session.link_up(moment, port));
     }
 
-    /// The former home's link has ended, or its goodbye was answered.
-    pub(in crate::core::session) fn former_link_ended(&mut self, home: Peer) {
+    /// A former home's links have ended, or its goodbye was answered.
+    pub(in crate::core::session) fn former_link_ended(&mut self, ended: FormerLinksEnded) {
         self.event_if_there(|session, moment, port| {
-            Moved::of(session).former_link_ended((home, None), moment, port);
+            Moved::of(session).former_link_ended(ended, moment, port);
         });
     }
 
