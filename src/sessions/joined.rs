@@ -81,6 +81,7 @@ impl<'a> InFleet<'a> {
     /// The map, or what is in reach of it, may have changed.
     pub fn homes_changed(self) {
         self.fronts().homes_changed();
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
@@ -89,6 +90,7 @@ impl<'a> InFleet<'a> {
         let homes = OtherHomes::of(self.homes());
         homes.tell_all_ended(node);
         homes.tell_missed(node);
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is down, and with it what was under way.

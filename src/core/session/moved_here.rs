@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::doubts::Doubt;
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::former_links::FormerLink;
+use super::mailbox::Mailbox;
 use super::work::{Work, want_introduction};
 use super::{
     ClassSet, LateReply, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer, Wire,
@@ -187,6 +188,15 @@ impl<'a> Moved<'a> {
             let again = former.links_ended(|link| ended.covers(link), moment.now);
             tell_again(session, again);
             session.link_up(moment, port);
+        }
+    }
+
+    /// The agent's connection goes on: a ping that the former home wanted answered may come to nothing.
+    pub fn confirm_again<P: Port>(self, port: &mut P) {
+        let session = self.0;
+        let mailbox = session.cold.as_ref().map(|cold| &cold.mailbox);
+        if session.attendance.is_connected() && mailbox.is_some_and(Mailbox::is_unconfirmed) {
+            port.confirm(session.last_ping);
         }
     }
 

@@ -19,6 +19,7 @@ impl ShardMoves<'_> {
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
         self.see_fronts(shard);
+        self.deliver_aside(shard);
         is_whole
     }
 
@@ -38,7 +39,7 @@ impl ShardMoves<'_> {
         if locked.is_over() {
             return;
         }
-        let event = EventContext { former: Some(false), ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, ..EventContext::default() };
         let uplink = &self.sessions.uplink;
         let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
             Moved::of(session).goodbye(|server| uplink.keying(server), port);

@@ -11,8 +11,9 @@ use crate::core::attachment::HomeAttachment;
 use crate::core::node_link::ContentName;
 use crate::core::ownership::{AbsenceBegan, ShardId};
 use crate::core::server::Keying;
-use crate::core::session::{LateReply, Move, Peer, Presence, Session, SessionRecord, Wire};
+use crate::core::session::{LateReply, Move, Moved, Peer, Presence, Session, SessionRecord, Wire};
 use crate::ident::InstanceUid;
+use crate::sessions::carrier::EventContext;
 use crate::sessions::contents::Contents;
 
 /// What the sessions of one shard have in common.
@@ -58,6 +59,10 @@ impl Seating<'_> {
         locked.contents = self.stored(&names, &record);
         locked.far = Some(Box::new(far));
         locked.session = self.session(record, late, now);
+        let event = EventContext::default();
+        sessions.apply(&mut locked, event, |session, _, port| {
+            Moved::of(session).confirm_again(port);
+        });
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         sessions.deadlines.push(now, uid);
