@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::Upstream;
 use super::link_set::LinkSet;
+use super::params::Mode;
+use super::transport::Target;
 use crate::clock;
 use crate::core::pacing::{Class, Permit};
 use crate::core::server::Keying;
@@ -67,6 +69,11 @@ impl Uplink for Upstream {
         }
     }
 
+    fn is_polled(&self, server: ServerId) -> bool {
+        let server = self.servers().get(server);
+        server.is_some_and(|server| matches!(server.params.mode, Mode::Http { .. }))
+    }
+
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
         self.servers().get(server).map_or_else(Arc::default, |server| server.hello())
     }
@@ -88,7 +95,9 @@ impl Uplink for Upstream {
 
     fn shared_links(&self) -> Vec<SharedLink> {
         let mut all = Vec::new();
-        for target in self.targets() {
+        // Those of a server that is polled mean nothing to it.
+        let all_kept = |target: &&Arc<Target>| !self.is_polled(target.server.id);
+        for target in self.targets().iter().filter(all_kept) {
             let links = target.server.params.mode.shared_links();
             let shared = target.transport.shared().into_iter().flat_map(LinkSet::iter);
             all.extend(shared.map(|link| SharedLink { route: link.route(), links }));

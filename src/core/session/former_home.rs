@@ -135,6 +135,11 @@ impl FormerHome {
         if self.until <= now { self.doubts.settle(|_| true) } else { FieldSet::EMPTY }
     }
 
+    /// Whether a message may be under way there that the server has yet to answer.
+    pub(super) fn awaits_answer(&self, now: Instant) -> bool {
+        self.doubts.iter().any(|doubt| doubt.unanswered > 0) && now < self.until
+    }
+
     /// Whether all of this is past.
     pub(super) fn is_past(&self, now: Instant) -> bool {
         self.until <= now && self.silent_until.is_none() && self.doubts.is_empty()

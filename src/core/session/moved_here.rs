@@ -84,15 +84,15 @@ impl Session {
             let wire = last.map(|last| Wire { of: Some(home), link: last.link, incarnation });
             home != Peer::UNKNOWN && wire.is_some_and(how.has_ended)
         };
-        let says_goodbye = how.keying == Keying::Exclusive
+        let lets_go = matches!(how.keying, Keying::Exclusive | Keying::OwnLink)
             && spoke_there.is_some_and(|route| {
                 !has_ended(FormerLink { home: how.from, incarnation: route.incarnation })
             });
-        if says_goodbye {
-            // It has the next number.
+        if lets_go && how.keying == Keying::Exclusive {
+            // The former home's goodbye has the next one.
             session.numbers.use_next();
         }
-        if says_goodbye || doubt.is_some() || after.ended || former_home(&session).is_some() {
+        if lets_go || doubt.is_some() || after.ended || former_home(&session).is_some() {
             let former = former_home_mut(&mut session, how.from, now);
             former.moved_on(how.from);
             doubt.into_iter().for_each(|doubt| former.doubt(doubt, now));
@@ -103,7 +103,7 @@ impl Session {
             };
             // Here they come as answers on this node's own link.
             former.lose_sight_of(how.me);
-            if says_goodbye {
+            if lets_go {
                 former.wait_for_goodbye(now);
             }
             tell_again(&mut session, again);
@@ -172,8 +172,9 @@ impl<'a> Moved<'a> {
     ) {
         let session = self.0;
         let last = session.outstanding.route();
-        let its = last.filter(|last| ended.server.is_none_or(|server| server == last.server()));
-        if its.is_none() {
+        let of_server = |last: &Route| ended.server.is_none_or(|server| server == last.server());
+        // What a server remembers that is polled rests on no link.
+        if last.filter(of_server).is_none_or(|last| port.is_polled(last)) {
             return;
         }
         let rested = session.outstanding.links_ended(|link| ended.covers(link));
@@ -201,7 +202,7 @@ impl<'a> Moved<'a> {
     }
 
     /// The session goes to another home. A server that has agents on one connection at a time hears that it leaves
-    /// this one. Where that connection is the agent's own, its end says so, too.
+    /// this one. Where that connection is the agent's own, its end says so.
     pub fn goodbye<P: Port>(self, keying: impl Fn(ServerId) -> Keying, port: &mut P) {
         let session = self.0;
         let own = session.outstanding.route().filter(|route| route.peer().is_none());

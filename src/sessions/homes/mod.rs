@@ -9,6 +9,7 @@ mod arrivals;
 mod aside;
 mod calls;
 mod departures;
+mod early_words;
 mod ended;
 mod far;
 mod former;

@@ -86,7 +86,12 @@ impl Seating<'_> {
         let (uid, server, uplink) = (record.uid, record.server(), &sessions.uplink);
         let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
         server.into_iter().for_each(|server| uplink.adopt(uid, server));
+        // A server that is polled remembers the agent whatever becomes of links.
+        let is_polled = server.is_some_and(|server| uplink.is_polled(server));
         let has_ended = |wire: Wire| {
+            if is_polled {
+                return false;
+            }
             let Wire { of, link, incarnation } = wire;
             of.is_some_and(|home| {
                 let ended = &joined.homes.ended;

@@ -14,7 +14,6 @@ use crate::core::backoff::Rule;
 use crate::core::http_mode::{
     ChannelEffect, ChannelEvent, ChannelFacts, HttpChannel, Objection, is_withheld,
 };
-use crate::core::node_link::LinkEnded;
 use crate::core::server::{ServerEffect, ServerEvent};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::server::ServerScan;
@@ -212,12 +211,7 @@ impl ChannelTask {
             }
             ChannelEffect::Up => hand.counted = self.up(),
             ChannelEffect::Down => {
-                let up_to = self.link.route().incarnation;
                 self.link.down();
-                if let Some(fleet) = self.sessions.in_fleet() {
-                    let links = server.params.mode.shared_links();
-                    fleet.server_link_ended(LinkEnded { link: self.link.id, links, up_to }, None);
-                }
                 if std::mem::take(&mut hand.counted) {
                     server.shared_link_lost(self.link.id.index, clock::now());
                 }

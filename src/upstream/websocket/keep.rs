@@ -132,11 +132,11 @@ impl LinkTask {
             // What it took with it is forgotten in time: agents' own links are counted as one.
             server.handle(ServerEvent::LinkLost, now);
         }
-        if let Some(fleet) = sessions.in_fleet() {
+        if let Some(fleet) = sessions.in_fleet().filter(|_| link.owner.is_none()) {
             // What the server remembers by this link is past, also for agents that are at other homes by now.
             let links = server.params.mode.shared_links();
             let up_to = origin.route.incarnation;
-            fleet.server_link_ended(LinkEnded { link: link.id, links, up_to }, link.owner);
+            fleet.server_link_ended(LinkEnded { link: link.id, links, up_to }, None);
         }
         let held = now.saturating_duration_since(since);
         events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);

@@ -8,6 +8,7 @@ use dashmap::{DashMap, Entry};
 use tokio::runtime::Handle;
 
 use super::keep::{LinkTask, keep_link};
+use crate::core::node_link::LinkEnded;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, LinkId};
 use crate::sessions::Sessions;
@@ -48,9 +49,10 @@ impl OwnLinks {
         (!link.is_released()).then(|| link.route())
     }
 
-    /// The link of one agent, if it has one.
+    /// The link of one agent, if it has one that stays.
     pub(in crate::upstream) fn get(&self, uid: InstanceUid) -> Option<Arc<Link>> {
-        self.links.get(&uid).map(|link| Arc::clone(&link))
+        let link = self.links.get(&uid)?;
+        (!link.is_released()).then(|| Arc::clone(&link))
     }
 
     /// The same; made and dialled if it is missing.
@@ -85,9 +87,15 @@ impl OwnLinks {
             sessions: Arc::clone(&starter.sessions),
         };
         let (links, link) = (Arc::clone(&self.links), Arc::clone(link));
+        let sessions = Arc::clone(&starter.sessions);
         starter.runtime.spawn(async move {
             keep_link(task).await;
             links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
+            if let Some(fleet) = sessions.in_fleet() {
+                // The agent may be at another home by now, which waits for this.
+                let up_to = link.route().incarnation;
+                fleet.server_link_ended(LinkEnded { link: link.id, links: 0, up_to }, Some(uid));
+            }
         });
     }
 

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::core::ownership::NodeIncarnation;
 use crate::core::pacing::{Class, Permit};
+use crate::core::server::Keying;
 use crate::core::session::{
     AgentMessage, Answer, ClassSet, Departure, FormerLinksEnded, FreeBytes, FullState, Memory,
-    MessageSource, Moment, Move, Moved, NotSent, Note, Opened, PermitUse, Policy, Port, Presence,
-    ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
+    MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy, Port,
+    Presence, ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent,
+    ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -36,6 +39,17 @@ pub(in crate::core::session) const fn route(incarnation: u32) -> Route {
     Route::of_link(link, Incarnation(incarnation))
 }
 
+/// To a node whose own link is new, from this one.
+pub(in crate::core::session) fn moved_from(from: Peer, keying: Keying) -> Move<'static> {
+    let me = Peer::of(NodeIncarnation::new(7).unwrap());
+    Move { from, me, keying, own: None, has_ended: &|_| false, late: None }
+}
+
+/// All links of a former home.
+pub(in crate::core::session) fn all_of(home: Peer) -> FormerLinksEnded {
+    FormerLinksEnded { home, server: None, up_to: None, own: None }
+}
+
 /// The way to the server.
 #[derive(Debug, Clone)]
 pub(in crate::core::session) struct TestLink {
@@ -44,6 +58,8 @@ pub(in crate::core::session) struct TestLink {
     /// The server's memory, if it outlives the link.
     pub(in crate::core::session) memory: Option<Incarnation>,
     pub(in crate::core::session) is_up: bool,
+    /// The server speaks only when it is asked.
+    pub(in crate::core::session) is_polled: bool,
     /// Messages it takes before it is full.
     pub(in crate::core::session) room: usize,
 }
@@ -109,6 +125,7 @@ impl Gateway {
                 incarnation: 1,
                 memory: None,
                 is_up: true,
+                is_polled: false,
                 room: usize::MAX,
             },
             effects: Effects::default(),
@@ -337,6 +354,10 @@ impl Port for Gateway {
 
     fn state_lost(&self, _: Route) -> bool {
         false
+    }
+
+    fn is_polled(&self, _: Route) -> bool {
+        self.link.is_polled
     }
 
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::harness::{Gateway, route};
+use super::harness::{Gateway, all_of, moved_from, route};
 use super::message::{self, Status, bytes};
 use crate::core::ownership::NodeIncarnation;
 use crate::core::server::Keying;
-use crate::core::session::{FormerLinksEnded, Move, Note, OfferLoss, Peer, Route};
+use crate::core::session::{Move, Note, OfferLoss, Peer, Route};
 use crate::ident::ConnectionId;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::proto::{AgentToServer, ServerToAgent};
@@ -19,18 +19,8 @@ fn home() -> Peer {
     Peer::of(NodeIncarnation::new(0x1234_5678_9abc).unwrap())
 }
 
-fn here() -> Peer {
-    Peer::of(NodeIncarnation::new(7).unwrap())
-}
-
-/// From the former home to this node, whose own link is new.
 fn keyed(keying: Keying) -> Move<'static> {
-    Move { from: home(), me: here(), keying, own: None, has_ended: &|_| false, late: None }
-}
-
-/// All links of a node.
-fn all_of(home: Peer) -> FormerLinksEnded {
-    FormerLinksEnded { home, server: None, up_to: None, own: None }
+    moved_from(home(), keying)
 }
 
 /// A link of the former home's, with the very numbers of this node's.
@@ -149,6 +139,20 @@ fn an_exclusive_server_hears_the_goodbye_first() {
     waits(&|gateway| gateway.wait(Duration::from_secs(5)));
 }
 
+/// In mode `per-agent` the former home closes the agent's connection, and says nothing.
+#[test]
+fn where_agents_have_connections_of_their_own_the_former_ones_end_comes_first() {
+    let mut gateway = settled();
+    gateway.moves(&keyed(Keying::OwnLink));
+    gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
+    gateway.permits();
+    assert_eq!(sent(&mut gateway), []);
+    gateway.former_link_ended(all_of(home()));
+    gateway.permits();
+    let first = sent(&mut gateway);
+    assert_eq!((message::status(&first[0]), first[0].sequence_num), (CHANGED, 1));
+}
+
 #[test]
 fn what_was_on_its_way_is_told_at_once_and_once_more() {
     let ends: [&dyn Fn(&mut Gateway); 3] = [
@@ -242,8 +246,9 @@ fn a_home_that_has_said_nothing_says_no_goodbye() {
     let mut gateway = settled();
     gateway.moves(&keyed(Keying::Exclusive));
     gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
+    let second = keyed(Keying::Uid).me;
     let third = Peer::of(NodeIncarnation::new(8).unwrap());
-    gateway.moves(&Move { from: here(), me: third, ..keyed(Keying::Exclusive) });
+    gateway.moves(&Move { from: second, me: third, ..keyed(Keying::Exclusive) });
     gateway.permits();
     assert_eq!(sent(&mut gateway), [], "the first one has yet to say goodbye");
     gateway.former_link_ended(all_of(home()));
@@ -257,12 +262,13 @@ fn an_offer_of_an_earlier_home_is_past_once_a_later_one_has_brought_one() {
     gateway.moves(&keyed(Keying::Uid));
     gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
     gateway.server_says(route(1), &offer(2));
+    let second = keyed(Keying::Uid).me;
     let third = Peer::of(NodeIncarnation::new(8).unwrap());
-    gateway.moves(&Move { from: here(), me: third, ..keyed(Keying::Uid) });
+    gateway.moves(&Move { from: second, me: third, ..keyed(Keying::Uid) });
     gateway.effects.to_agent.clear();
     gateway.server_says(former(1), &offer(1));
     assert!(gateway.effects.to_agent.is_empty(), "the first home's");
-    let second = Route::of_peer(here(), route(1).link, route(1).incarnation);
-    gateway.server_says(second, &offer(3));
+    let there = Route::of_peer(second, route(1).link, route(1).incarnation);
+    gateway.server_says(there, &offer(3));
     assert_eq!(gateway.effects.to_agent.len(), 1);
 }
