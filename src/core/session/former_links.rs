@@ -4,7 +4,8 @@
 //! Bounded: of more the oldest is forgotten. If its server forgets the agent with it, the server finds out with the
 //! next heartbeat.
 
-use super::Peer;
+use super::{Peer, Route, Wire};
+use crate::core::server::Keying;
 use crate::ident::Incarnation;
 
 /// As many as one agent's homes that all live on. More than that are rare.
@@ -17,6 +18,21 @@ pub struct FormerLink {
     pub home: Peer,
     /// The establishment that spoke for the agent.
     pub incarnation: Incarnation,
+}
+
+/// How a session comes to this node.
+#[derive(Clone, Copy)]
+pub struct Move<'a> {
+    /// The node that wrote its record.
+    pub from: Peer,
+    /// This node.
+    pub me: Peer,
+    /// How the server knows its agents that the session's last message went to.
+    pub keying: Keying,
+    /// The way to that server from here.
+    pub own: Option<Route>,
+    /// Whether this establishment of another node's link is known to have ended. A node that is no member has none.
+    pub has_ended: &'a dyn Fn(Wire) -> bool,
 }
 
 /// Whose link has brought an agent the latest offer.

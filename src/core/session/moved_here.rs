@@ -9,28 +9,12 @@ use super::former_links::FormerLink;
 use super::mailbox::Mailbox;
 use super::work::{Work, want_introduction};
 use super::{
-    ClassSet, LateReply, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer, Wire,
+    ClassSet, LateReply, Memory, Moment, Move, Peer, Port, Route, Session, SessionRecord, ToServer,
+    Wire,
 };
 use crate::core::server::Keying;
 use crate::ident::{Incarnation, ServerId};
 use crate::opamp::field_set::FieldSet;
-
-/// How a session comes to this node.
-#[derive(Clone, Copy)]
-pub struct Move<'a> {
-    /// The node that wrote its record.
-    pub from: Peer,
-    /// This node.
-    pub me: Peer,
-    /// How the server knows its agents that the session's last message went to.
-    pub keying: Keying,
-    /// The way to that server from here.
-    pub own: Option<Route>,
-    /// Whether this establishment of another node's link is known to have ended. A node that is no member has none.
-    pub has_ended: &'a dyn Fn(Wire) -> bool,
-    /// Answers to what the session said when it was here before may still come.
-    pub late: Option<LateReply>,
-}
 
 /// A former home's links that have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +31,11 @@ pub struct FormerLinksEnded {
 }
 
 impl FormerLinksEnded {
+    /// All links of a node, of which this one knows no more.
+    pub const fn all(home: Peer) -> Self {
+        Self { home, server: None, up_to: None, own: None }
+    }
+
     fn covers(self, link: FormerLink) -> bool {
         link.home == self.home && self.up_to.is_none_or(|up_to| link.incarnation <= up_to)
     }
@@ -60,20 +49,15 @@ impl SessionRecord {
 }
 
 impl Session {
-    /// The server may have forgotten the agent, but not what it knows of it. The answer to the next word over this
-    /// node's link shows whether that is so.
-    fn remembers(&mut self, own: Route) {
-        self.replica.may_be_forgotten();
-        if !self.outstanding.is_on_wire(own) {
-            self.replica.wire_lost(self.outstanding.unanswered() > 0);
-            self.outstanding.give_up();
-            self.outstanding.speak_on(own);
-        }
-    }
-
     /// Makes the session of a record that another node has written. [`Session::link_up`] comes next: it stands in
-    /// its server's queue for all that it has to say.
-    pub fn moved_here(record: SessionRecord, how: &Move<'_>, now: Instant) -> Self {
+    /// its server's queue for all that it has to say. `late`: answers to what the session said when it was here before
+    /// may still come.
+    pub fn moved_here(
+        record: SessionRecord,
+        how: &Move<'_>,
+        late: Option<LateReply>,
+        now: Instant,
+    ) -> Self {
         let mut session = Self::from_record(record);
         session.permits.leave_queues();
         let last = session.outstanding.route();
@@ -114,28 +98,39 @@ impl Session {
             session.replica.wire_lost(session.outstanding.unanswered() > 0);
             session.outstanding.give_up();
         }
-        session.take_late_reply(how);
+        take_late_reply(&mut session, how, late);
         if let Some(cold) = &mut session.cold {
             cold.offer_of = cold.offer_of.map(|source| source.after_move(how.from, how.me));
         }
         session
     }
+}
 
-    /// Late replies of this node's own link count above those of another's.
-    fn take_late_reply(&mut self, how: &Move<'_>) {
-        if let Some(late) = self.cold.as_mut().and_then(|cold| cold.late_reply.as_mut()) {
-            let memory = &mut late.route.memory;
-            *memory = match *memory {
-                Memory::Own(_) | Memory::Inherited(_) => Memory::Forgotten(how.from),
-                Memory::Elsewhere(peer) | Memory::Forgotten(peer) if peer == how.me => {
-                    Memory::Own(Incarnation(0))
-                }
-                elsewhere => elsewhere,
-            };
-        }
-        if how.late.is_some() {
-            self.cold_mut().late_reply = how.late;
-        }
+/// The server may have forgotten the agent, but not what it knows of it. The answer to the next word over this node's
+/// link shows whether that is so.
+fn remember(session: &mut Session, own: Route) {
+    session.replica.may_be_forgotten();
+    if !session.outstanding.is_on_wire(own) {
+        session.replica.wire_lost(session.outstanding.unanswered() > 0);
+        session.outstanding.give_up();
+        session.outstanding.speak_on(own);
+    }
+}
+
+/// Late replies on this node's own link count above those on another's.
+fn take_late_reply(session: &mut Session, how: &Move<'_>, late: Option<LateReply>) {
+    if let Some(late) = session.cold.as_mut().and_then(|cold| cold.late_reply.as_mut()) {
+        let memory = &mut late.route.memory;
+        *memory = match *memory {
+            Memory::Own(_) | Memory::Inherited(_) => Memory::Forgotten(how.from),
+            Memory::Elsewhere(peer) | Memory::Forgotten(peer) if peer == how.me => {
+                Memory::Own(Incarnation(0))
+            }
+            elsewhere => elsewhere,
+        };
+    }
+    if late.is_some() {
+        session.cold_mut().late_reply = late;
     }
 }
 
@@ -179,7 +174,7 @@ impl<'a> Moved<'a> {
         }
         let rested = session.outstanding.links_ended(|link| ended.covers(link));
         if rested && let Some(own) = ended.own {
-            session.remembers(own);
+            remember(session, own);
         }
         let waits = |former: &FormerHome| {
             former.doubts(ended.home) || former.holds_back() && former.home() == ended.home

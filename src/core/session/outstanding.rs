@@ -10,8 +10,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::former_links::{FormerLink, FormerLinks};
-use super::{Memory, Move, Peer, Route, Wire};
+use super::former_links::{FormerLink, FormerLinks, Move};
+use super::{Memory, Peer, Route, Wire};
 use crate::core::server::Keying;
 use crate::ident::Incarnation;
 use crate::opamp::server::ServerScan;
@@ -341,7 +341,6 @@ mod tests {
             keying: Keying::Uid,
             own: Some(route(own)),
             has_ended: &|_| false,
-            late: None,
         }
     }
 

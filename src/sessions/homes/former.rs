@@ -124,16 +124,19 @@ impl<'a> OtherHomes<'a> {
         match *said {
             ToNext::ServerSaid(said) => self.server_said_there(peer, &said),
             ToNext::LetGo(LetGo { uid, server, missed }) => {
-                self.memory_ends(uid, (peer, Some(server), None), missed);
+                let ended =
+                    FormerLinksEnded { server: Some(server), ..FormerLinksEnded::all(peer) };
+                self.memory_ends(uid, ended, missed);
             }
             ToNext::LinkEnded(ended) => {
                 // Sessions that have yet to arrive will find it.
                 self.joined.homes.ended.note(peer, ended);
                 let LinkEnded { link, links, up_to } = ended;
                 let (server, up_to) = (Some(link.server), Some(up_to));
+                let ended = FormerLinksEnded { server, up_to, ..FormerLinksEnded::all(peer) };
                 for uid in self.joined.homes.shards.sessions_held() {
                     if placement::link_of(uid, links) == link.index {
-                        self.memory_ends(uid, (peer, server, up_to), false);
+                        self.memory_ends(uid, ended, false);
                     }
                 }
             }
@@ -144,7 +147,7 @@ impl<'a> OtherHomes<'a> {
     pub(in crate::sessions) fn former_home_gone(self, home: NodeIncarnation) {
         let home = Peer::of(home);
         for uid in self.joined.homes.shards.sessions_held() {
-            self.memory_ends(uid, (home, None, None), false);
+            self.memory_ends(uid, FormerLinksEnded::all(home), false);
         }
         self.joined.homes.ended.forget(home);
     }
@@ -170,16 +173,12 @@ impl<'a> OtherHomes<'a> {
         PassedOn { outcome }.emit();
     }
 
-    fn memory_ends(
-        self,
-        uid: InstanceUid,
-        (home, server, up_to): (Peer, Option<ServerId>, Option<Incarnation>),
-        missed: bool,
-    ) {
+    /// The link that the server's memory of an agent rests on has ended. Whether this node's is up, is seen here.
+    fn memory_ends(self, uid: InstanceUid, ended: FormerLinksEnded, missed: bool) {
         let uplink = &self.sessions.uplink;
         let by_uid = |route: &Route| uplink.keying(route.server()) == Keying::Uid;
         let own = uplink.route(uid).filter(by_uid).filter(|own| uplink.is_up(uid, *own));
-        let ended = FormerLinksEnded { home, server, up_to, own };
+        let ended = FormerLinksEnded { own, ..ended };
         self.sessions.with(uid, |session, moment, port| {
             Moved::of(session).former_link_ended(ended, moment, port);
             if missed {

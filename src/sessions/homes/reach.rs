@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::far::FarPort;
 use super::{HomeSide, ShardMoves};
 use crate::clock;
-use crate::core::attachment::{HomeAttachment, HomeMoment};
+use crate::core::attachment::{HomeAttachment, HomeMoment, HomePort};
 use crate::core::ownership::{ABSENCE_MAX, AbsenceBegan, AbsenceEnd, NodeIncarnation, ShardId};
 use crate::ident::InstanceUid;
 
@@ -70,11 +69,11 @@ impl GoneLately {
 }
 
 /// Tells an attachment that a front is gone.
-fn tell_gone<'f>(
+fn tell_gone<'f, P: HomePort<'f>>(
     home: &mut HomeAttachment,
     (front, end): (NodeIncarnation, FrontEnd),
     moment: &HomeMoment<'_>,
-    port: &mut FarPort<'_, 'f>,
+    port: &mut P,
 ) {
     match end {
         FrontEnd::Died => home.front_gone(front, moment, port),

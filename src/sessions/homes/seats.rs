@@ -104,9 +104,8 @@ impl Seating<'_> {
             keying,
             own: uplink.route(uid),
             has_ended: &has_ended,
-            late,
         };
-        Session::moved_here(record, &how, now)
+        Session::moved_here(record, &how, late, now)
     }
 }
 

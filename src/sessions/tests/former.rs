@@ -140,9 +140,8 @@ fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
         keying,
         own: Some(route(1)),
         has_ended: &|_| false,
-        late: None,
     };
-    locked.session = Session::moved_here(locked.session.to_record(), &how, clock::now());
+    locked.session = Session::moved_here(locked.session.to_record(), &how, None, clock::now());
     drop(locked);
     bench.sessions.enqueue_one(uid(1));
     agent

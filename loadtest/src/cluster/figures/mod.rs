@@ -137,15 +137,7 @@ impl ClusterFigures {
         let seconds = (end.at - start.at).as_secs_f64();
         let server = of_server(scene.report.counts().await?, &course.settled.verdict);
         let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
-        let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
-        // Where homes move by order a heartbeat may be the first on its link. A node that leaves ends links by which
-        // the server knows agents: each of them is announced once for each such node.
-        let homes_move = matches!(args.case, ClusterCase::Rolling | ClusterCase::Join);
-        let heartbeats = count("heartbeats") + if homes_move { count("announces") } else { 0 };
-        let leaves = if homes_move { happened.drains } else { 0 };
-        let beyond = heartbeats as f64 - heartbeats_due - agents * f64::from(leaves);
-        let messages = count("messages").saturating_sub(heartbeats) as f64 + beyond.max(0.0);
+        let messages = messages_beyond(args, &count, (seconds, happened.drains));
         let has_redis = scene.redis.is_some();
         let back = Back::new(end, args, happened.cut_at.is_some());
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
@@ -308,6 +300,25 @@ impl ClusterFigures {
     fn sharing(&self) -> &'static str {
         if self.nodes_share { "which share sessions" } else { "each alone" }
     }
+}
+
+/// Messages beyond the heartbeats that were due in these seconds. Where homes move by order a heartbeat may be the first
+/// on its link, which counts as an announcement. A node that is drained ends links by which the server knows agents: each
+/// agent is announced once for each drain.
+fn messages_beyond(
+    args: &ClusterArgs,
+    count: &impl Fn(&str) -> u64,
+    (seconds, drains): (f64, u32),
+) -> f64 {
+    let agents = f64::from(args.agents);
+    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+    let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
+    let homes_move = matches!(args.case, ClusterCase::Rolling | ClusterCase::Join);
+    let announces = if homes_move { count("announces") } else { 0 };
+    let announces_due = if homes_move { agents * f64::from(drains) } else { 0.0 };
+    let heartbeats = count("heartbeats") + announces;
+    let beyond = heartbeats as f64 - heartbeats_due - announces_due;
+    count("messages").saturating_sub(heartbeats) as f64 + beyond.max(0.0)
 }
 
 /// The mean and the most dials of an agent.

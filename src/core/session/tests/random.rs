@@ -241,9 +241,8 @@ impl World {
             keying,
             own: Some(route),
             has_ended: &has_ended,
-            late: is_late.then_some(LateReply { route, until }),
         };
-        self.gateway.moves(&how);
+        self.gateway.moves_back(&how, is_late.then_some(LateReply { route, until }));
     }
 
     /// What a node has written arrives at the server. Returns the answer.

@@ -11,7 +11,7 @@ use crate::ident::Incarnation;
 pub(super) const NODES: usize = 4;
 
 /// A node where the session is not, or what an earlier tenure has left on the link of the one where it is.
-pub(super) struct TestNode {
+pub(super) struct NodeElsewhere {
     /// Which life of the node.
     pub(super) life: u64,
     pub(super) incarnation: u32,
@@ -20,7 +20,7 @@ pub(super) struct TestNode {
     pub(super) said: VecDeque<(Route, Vec<u8>)>,
 }
 
-impl TestNode {
+impl NodeElsewhere {
     pub(super) fn peer(&self) -> Peer {
         Peer::of(NodeIncarnation::new(self.life + 1).unwrap())
     }
@@ -38,7 +38,7 @@ impl TestNode {
 
 /// See the module's text.
 pub(super) struct TestNodes {
-    pub(super) all: Vec<TestNode>,
+    pub(super) all: Vec<NodeElsewhere>,
     /// Where the session is.
     pub(super) at: usize,
     /// Counts the session's homes. Each numbers what it has left on its link.
@@ -49,7 +49,7 @@ pub(super) struct TestNodes {
 
 impl TestNodes {
     pub(super) fn new() -> Self {
-        let node = |life: usize| TestNode {
+        let node = |life: usize| NodeElsewhere {
             life: life as u64,
             incarnation: 1,
             is_up: true,

@@ -10,7 +10,7 @@ use super::test_nodes::NODES;
 use crate::core::server::Keying;
 
 #[derive(Debug, Clone)]
-enum Step {
+enum Happening {
     Changes,
     Moves(usize),
     LinkEnds(usize),
@@ -20,13 +20,13 @@ enum Step {
     ComesBackAfterEnd(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        2 => Just(Step::Changes),
-        3 => (0..NODES).prop_map(Step::Moves),
-        1 => (0..NODES).prop_map(Step::LinkEnds),
-        1 => Just(Step::ComesBack),
-        1 => (0..NODES).prop_map(Step::ComesBackAfterEnd),
+        2 => Just(Happening::Changes),
+        3 => (0..NODES).prop_map(Happening::Moves),
+        1 => (0..NODES).prop_map(Happening::LinkEnds),
+        1 => Just(Happening::ComesBack),
+        1 => (0..NODES).prop_map(Happening::ComesBackAfterEnd),
     ]
 }
 
@@ -63,7 +63,7 @@ proptest! {
 
     #[test]
     fn nothing_is_told_twice_however_often_the_session_moves(
-        steps in proptest::collection::vec(step(), 1..60),
+        steps in proptest::collection::vec(happening(), 1..60),
     ) {
         let mut world = World::new(true, ServerPeer::default());
         world.connect();
@@ -72,29 +72,29 @@ proptest! {
         let mut all_known = true;
         for (number, step) in steps.into_iter().enumerate() {
             let expected = match step {
-                Step::Changes => {
+                Happening::Changes => {
                     let health = Some(1_000 + u32::try_from(number).unwrap());
                     let news = Status { health, ..Status::default() };
                     world.agent.change(news);
                     world.deliver();
                     vec![news]
                 }
-                Step::Moves(to) => {
+                Happening::Moves(to) => {
                     world.move_to(to, Keying::Uid);
                     vec![]
                 }
-                Step::LinkEnds(node) => {
+                Happening::LinkEnds(node) => {
                     let knew = knows_by(&world, node);
                     world.link_ends_at(node);
                     // Of its own link a home knows that all may be forgotten with it.
                     all_known &= !knew || node != world.nodes.at;
                     if knew { vec![Status::default()] } else { vec![] }
                 }
-                Step::ComesBack if all_known => {
+                Happening::ComesBack if all_known => {
                     comes_back(&mut world);
                     vec![]
                 }
-                Step::ComesBack => {
+                Happening::ComesBack => {
                     comes_back(&mut world);
                     all_known = true;
                     let repeated = heard(&mut world);
@@ -102,13 +102,13 @@ proptest! {
                     prop_assert!(repeated[0].description.is_some());
                     vec![]
                 }
-                Step::ComesBackAfterEnd(node) if node != world.nodes.at && all_known => {
+                Happening::ComesBackAfterEnd(node) if node != world.nodes.at && all_known => {
                     let knew = knows_by(&world, node);
                     world.link_ends_at(node);
                     comes_back(&mut world);
                     if knew { vec![Status::default()] } else { vec![] }
                 }
-                Step::ComesBackAfterEnd(_) => vec![],
+                Happening::ComesBackAfterEnd(_) => vec![],
             };
             prop_assert_eq!(heard(&mut world), expected, "step {}: {:?}", number, step);
         }
