@@ -13,6 +13,8 @@ use crate::world::Time;
 pub(crate) enum Fault {
     /// Calls to the store, and answers, are lost for a while.
     StoreLoses,
+    /// Calls are answered by errors for a while.
+    StoreRefuses,
     /// Calls take seconds: some are carried out after their callers have given up.
     StoreDelays,
     /// The store stops, and starts again with its data.
@@ -48,8 +50,9 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::StoreLoses,
+        Self::StoreRefuses,
         Self::StoreDelays,
         Self::StoreRestarts,
         Self::StorePauses,
@@ -73,6 +76,7 @@ impl Fault {
         matches!(
             self,
             Self::StoreLoses
+                | Self::StoreRefuses
                 | Self::StoreDelays
                 | Self::StoreRestarts
                 | Self::StorePauses

@@ -262,6 +262,7 @@ impl HomeAttachment {
             closing: false,
             reply_due: None,
             unsure_until: Some(moment.now + GAP_MEMORY),
+            under_way: None,
         });
         port.session(SessionCall::Open { newcomer, gap, unwritten });
         self.answer_attach(attach, moment, port);

@@ -63,6 +63,7 @@ impl HomeAttachment {
             closing: false,
             reply_due: None,
             unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
+            under_way: None,
         });
         Self {
             uid,

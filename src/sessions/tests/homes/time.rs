@@ -28,6 +28,23 @@ fn a_home_that_takes_over_asks_agents_whose_numbers_go_on_and_tells_states_once_
 }
 
 #[test]
+fn a_front_hears_when_the_server_has_answered_what_it_was_told() {
+    let home = HomeBench::new();
+    let mut front = Front::new(&home, 1, (2, 5));
+    front.carries = FieldSet::EMPTY;
+    let heard = front.attaches(3, &state());
+    assert!(matches!(heard[..], [Heard::Attached(_)]), "{heard:?}");
+    front.carries = FieldSet::of(&agent_field::STATE_PARTS);
+    assert!(!front.message(3, &state()).contains(&Heard::Told(1)));
+    assert_eq!(home.told().len(), 1);
+    home.bench.says(1, &ServerToAgent::default());
+    assert!(front.hears().contains(&Heard::Told(1)));
+    front.message(4, &AgentToServer::default());
+    home.bench.says(1, &ServerToAgent::default());
+    assert!(!front.hears().iter().any(|it| matches!(it, Heard::Told(_))), "it knows");
+}
+
+#[test]
 fn a_front_that_is_back_names_what_it_has_and_the_rest_is_lost() {
     let home = HomeBench::new();
     let mut stays = settled(&home, 1, (2, 5));
