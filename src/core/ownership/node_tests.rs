@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::kit::{lease, node, params, shard};
 use super::{
     Ask, ClockReading, HoldReason, MapVersion, Node, NodeEffect, NodeEvent, NodeIncarnation,
-    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, StoreCall, ViewDigest,
+    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, StoreCall,
+    ViewDigest,
 };
 
 /// A store, and nodes that reach it and each other at once, unless they are kept from it.

@@ -23,6 +23,8 @@ pub(super) struct Cold {
     pub(super) live: LiveReplacements,
     /// What is still under way at the home that the session came from.
     pub(super) former_home: Option<FormerHome>,
+    /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
+    pub(super) awaits_all: Option<Instant>,
     /// This node's link has brought an offer while the server's memory rested on another node's.
     pub(super) has_own_offer: bool,
 }
@@ -32,14 +34,15 @@ impl Cold {
     pub(super) fn is_default(&self) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
         let live = self.live == LiveReplacements::default();
-        let moved = self.former_home.is_some() || self.has_own_offer;
+        let moved = self.former_home.is_some() || self.awaits_all.is_some() || self.has_own_offer;
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved
     }
 
     fn is_idle(&self, now: Instant) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
-        let moved =
-            self.has_own_offer || self.former_home.is_some_and(|former| !former.is_past(now));
+        let moved = self.has_own_offer
+            || self.awaits_all.is_some()
+            || self.former_home.is_some_and(|former| !former.is_past(now));
         let live = !self.live.is_idle(now);
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved
     }
@@ -53,6 +56,13 @@ impl Session {
     /// Gives the box back once all in it is past.
     pub(super) fn drop_idle_cold(&mut self, now: Instant) {
         self.cold.take_if(|cold| cold.is_idle(now));
+    }
+
+    /// Nothing more of the agent's is waited for before the server hears of it.
+    pub(super) fn all_said(&mut self, now: Instant) {
+        if self.cold.as_mut().is_some_and(|cold| cold.awaits_all.take().is_some()) {
+            self.drop_idle_cold(now);
+        }
     }
 
     pub(super) fn has_offers(&self) -> bool {

@@ -87,7 +87,9 @@ impl Session {
             server_bytes: cold.map_or(0, |cold| cold.one_shots.bytes()),
             drains: self.drains,
             is_answered,
-            is_told: is_answered && self.replica.pending().is_empty() && former_home(self).is_none(),
+            is_told: is_answered
+                && self.replica.pending().is_empty()
+                && former_home(self).is_none(),
             is_unheard: self.numbers.agent().is_none(),
         }
     }

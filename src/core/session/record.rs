@@ -125,6 +125,8 @@ impl Session {
             doubt: record.questions.doubt,
             late_reply: record.seldom.late_reply,
             former_home: record.seldom.former_home,
+            // The next home tells what there is.
+            awaits_all: None,
             has_own_offer: record.seldom.has_own_offer,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
         };

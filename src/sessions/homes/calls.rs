@@ -155,6 +155,9 @@ impl HomeSide<'_> {
                     self.refuse(locked);
                     return (CallOutcome::Cloned, follow_up);
                 }
+                if is_unknown && self.joined.homes.shards.is_orphan(locked.session.uid()) {
+                    self.tell(locked, |session, moment, _| session.at_front().taken_over(moment));
+                }
                 (FarConnection::Socket(connection), follow_up)
             }
             AgentConnection::PlainHttp => {
