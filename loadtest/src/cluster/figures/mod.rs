@@ -118,6 +118,13 @@ pub(super) struct Course<'a> {
     pub(super) settled: &'a Settled,
 }
 
+impl Course<'_> {
+    fn seconds_to_settled(&self) -> Option<f64> {
+        let after = |at: std::time::Instant| at.saturating_duration_since(self.ended);
+        self.settled.at.map(|at| round(after(at).as_secs_f64()))
+    }
+}
+
 impl ClusterFigures {
     /// Works them out, and lists the faults.
     ///
@@ -178,10 +185,7 @@ impl ClusterFigures {
             dials_most,
             seconds_to_connected: happened.seconds_to_connected,
             seconds_to_homes: happened.seconds_to_homes,
-            seconds_to_settled: course
-                .settled
-                .at
-                .map(|at| round(at.saturating_duration_since(course.ended).as_secs_f64())),
+            seconds_to_settled: course.seconds_to_settled(),
             woken_words: happened.woken.map(|[words, _]| words),
             woken_words_of_own_accord: happened.woken.map(|[_, own]| own),
             pushes: PushFigures::new(happened.pushes_ordered, &since),
