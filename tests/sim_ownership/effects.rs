@@ -53,7 +53,7 @@ impl World {
         if self.random.percent(self.store.loses) {
             return;
         }
-        if self.random.percent(self.store.refuses) {
+        if self.store.refuses > 0 && self.random.percent(self.store.refuses) {
             let delay = self.random.ms(1, self.store.slow + 2);
             return self.after(delay, Event::ErrorArrives(key, id));
         }

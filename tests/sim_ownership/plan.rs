@@ -50,9 +50,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 17] = [
         Self::StoreLoses,
-        Self::StoreRefuses,
         Self::StoreDelays,
         Self::StoreRestarts,
         Self::StorePauses,
@@ -128,6 +127,9 @@ fn faults(random: &mut Random) -> Vec<Fault> {
     faults
 }
 
+/// In one of so many stories the store answers calls with errors as well.
+const REFUSED_EACH: u64 = 5;
+
 /// The lease time of all stories.
 pub(crate) const LEASE: Duration = Duration::from_secs(9);
 
@@ -138,7 +140,7 @@ impl Plan {
         let start = |random: &mut Random| {
             Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
         };
-        Self {
+        let mut plan = Self {
             places,
             starts: (0..places).map(|_| start(random) + random.ms(0, 2_000)).collect(),
             params: NodeParams {
@@ -151,6 +153,12 @@ impl Plan {
             faults,
             fault_every: Duration::from_secs(random.pick(&[3, 8, 20, 45])),
             lasts: Duration::from_secs(80 + random.below(120)),
+        };
+        // Between two masters other faults say more.
+        let splits = plan.faults.contains(&Fault::StoreSplits);
+        if plan.lasts.as_secs() % REFUSED_EACH == 0 && !splits {
+            plan.faults.push(Fault::StoreRefuses);
         }
+        plan
     }
 }
