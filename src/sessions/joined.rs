@@ -81,12 +81,14 @@ impl<'a> InFleet<'a> {
     /// The map, or what is in reach of it, may have changed.
     pub fn homes_changed(self) {
         self.fronts().homes_changed();
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
     pub fn node_reached(self, node: NodeIncarnation) {
         self.fronts().home_reached(node);
         OtherHomes::of(self.homes()).tell_missed(node);
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is down, and with it what was under way.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{OtherHomes, may_speak, takes_answers};
-use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
+use super::homes::{Aside, OtherHomes, may_speak, takes_answers};
+use super::{Answer, Delivered, Delivery, InFleet, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
 use crate::core::session::{Moment, RefusedMessage, Route, Session};
@@ -27,7 +27,8 @@ impl Sessions {
             if let Some(delivery) = delivery.flatten() {
                 return delivery;
             }
-            if self.in_fleet().is_some_and(|fleet| fleet.moves().set_aside(uid, from, scan)) {
+            let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(uid, from, scan, false);
+            if self.in_fleet().map_or(Aside::Unwanted, aside) != Aside::Unwanted {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {

@@ -101,6 +101,7 @@ impl<P: Port> Work<'_, P> {
     /// of a loss, which a full report mends.
     fn follow_number(&mut self, scan: &AgentScan<'_>) {
         let step = self.session.numbers.follow(scan.sequence_num);
+        self.judge_answer(step);
         match step {
             NumberStep::Next => return,
             // It says nothing new; the reply that was lost may have offered something, or asked.
@@ -126,6 +127,17 @@ impl<P: Port> Work<'_, P> {
         let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
         if !says_all && (step == NumberStep::NewProcess || !ignored) {
             self.session.questions.want();
+        }
+    }
+
+    /// The agent's number says whether it has the answer to its last request.
+    fn judge_answer(&mut self, step: NumberStep) {
+        let Some(cold) = &mut self.session.cold else { return };
+        if cold.mailbox.is_unconfirmed_answer() {
+            match step {
+                NumberStep::Next => cold.mailbox.all_confirmed(),
+                _ => self.reply_may_be_lost(),
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::former_home::{FormerHome, former_home, is_held_back};
+use super::mailbox::Mailbox;
 use super::work::{Work, want_introduction};
 use super::{ClassSet, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer};
 use crate::core::server::Keying;
@@ -95,6 +96,15 @@ impl<'a> Moved<'a> {
             tell_again(session, again);
         }
         session.link_up(moment, port);
+    }
+
+    /// The agent's connection goes on: a ping that the former home wanted answered may come to nothing.
+    pub fn confirm_again<P: Port>(self, port: &mut P) {
+        let session = self.0;
+        let mailbox = session.cold.as_ref().map(|cold| &cold.mailbox);
+        if session.attendance.is_connected() && mailbox.is_some_and(Mailbox::is_unconfirmed) {
+            port.confirm(session.last_ping);
+        }
     }
 
     /// The session goes to another home. A server that has agents on one connection at a time hears that it leaves

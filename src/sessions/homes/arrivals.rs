@@ -22,9 +22,10 @@ use crate::core::codec::Undecodable;
 use crate::core::node_link::{ContentName, MovingSession, ToNewHome};
 use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
 use crate::core::server::Keying;
-use crate::core::session::{Move, Peer, Presence, Session, SessionRecord};
+use crate::core::session::{Move, Moved, Peer, Presence, Session, SessionRecord};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
+use crate::sessions::carrier::EventContext;
 use crate::sessions::contents::Contents;
 use crate::telemetry::events::homes::ArrivalVoid;
 
@@ -266,6 +267,10 @@ impl ShardMoves<'_> {
         let is_linked = self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
+        let event = EventContext::default();
+        self.sessions.apply(&mut locked, event, |session, _, port| {
+            Moved::of(session).confirm_again(port);
+        });
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         self.sessions.deadlines.push(now, uid);

@@ -25,6 +25,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use arrivals::Arrivals;
+pub(super) use aside::Aside;
 use aside::SetAside;
 use departures::Departures;
 pub(super) use far::{FarHome, FarWay};

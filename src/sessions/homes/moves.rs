@@ -18,6 +18,7 @@ impl ShardMoves<'_> {
         let arrived = arrived.unwrap_or_default();
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
+        self.deliver_aside(shard);
         is_whole
     }
 
@@ -37,7 +38,7 @@ impl ShardMoves<'_> {
         if locked.is_over() {
             return;
         }
-        let event = EventContext { former: Some(false), ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, ..EventContext::default() };
         let uplink = &self.sessions.uplink;
         let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
             Moved::of(session).goodbye(|server| uplink.keying(server), port);

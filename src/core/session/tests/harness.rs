@@ -55,6 +55,8 @@ pub(in crate::core::session) struct Addressed {
     /// It answers one of the agent's messages.
     pub(in crate::core::session) is_reply: bool,
     pub(in crate::core::session) bytes: Vec<u8>,
+    /// The ping behind it.
+    pub(in crate::core::session) ping: Option<u16>,
 }
 
 /// What the session has sent out through the port.
@@ -83,6 +85,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) has_time: bool,
     /// The agent's connection takes no message more: too much waits there.
     pub(in crate::core::session) overflows: bool,
+    /// Bytes that copies of what the agent has yet to confirm may take.
+    pub(in crate::core::session) free_for_copies: usize,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
     /// Every effect, in words.
@@ -110,6 +114,7 @@ impl Gateway {
             effects: Effects::default(),
             has_time: true,
             overflows: false,
+            free_for_copies: usize::MAX,
             restores: false,
             log: Vec::new(),
             attached: None,
@@ -190,6 +195,11 @@ impl Gateway {
         let scan = AgentScan::parse(bytes).unwrap();
         let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
+    }
+
+    /// The agent answers a ping.
+    pub(in crate::core::session) fn ponged(&mut self, ping: u16) {
+        self.event_if_there(|session, moment, _| session.confirmed(ping, moment.now));
     }
 
     /// A plain-HTTP request. Returns its number.
@@ -334,7 +344,11 @@ impl Port for Gateway {
     }
 
     fn free_bytes(&self) -> FreeBytes {
-        FreeBytes { for_agents: usize::MAX, for_servers: usize::MAX }
+        FreeBytes {
+            for_agents: usize::MAX,
+            for_copies: self.free_for_copies,
+            for_servers: usize::MAX,
+        }
     }
 
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
@@ -399,7 +413,7 @@ impl Port for Gateway {
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.log.push(format!("to agent {message:?} {bytes:?}"));
-        self.effects.to_agent.push_back(Addressed { connection, is_reply, bytes });
+        self.effects.to_agent.push_back(Addressed { connection, is_reply, bytes, ping: None });
         true
     }
 
@@ -415,10 +429,16 @@ impl Port for Gateway {
         self.effects.reply_due = at;
     }
 
-    fn detach(&mut self, _: Departure) -> bool {
+    fn confirm(&mut self, ping: u16) {
+        self.log.push(format!("ping {ping}"));
+        if let Some(last) = self.effects.to_agent.back_mut() {
+            last.ping = Some(ping);
+        }
+    }
+
+    fn detach(&mut self, _: Departure) {
         // What was written is on its way: the connection's end decides what becomes of it.
         self.attached = None;
-        false
     }
 
     fn close_when_written(&mut self) {}
