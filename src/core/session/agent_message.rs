@@ -5,6 +5,7 @@ use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
+use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
     Departure, EndReason, FullState, Moment, Note, OfferLoss, Port, Presence, Replier, Route,
@@ -218,6 +219,9 @@ impl<P: Port> Work<'_, P> {
     fn take_heartbeat(&mut self, scan: &AgentScan<'_>, route: Option<Route>) -> Forwarding {
         let forwarding = match route {
             None => Forwarding::Nothing,
+            Some(on) if announcement_waits(self.session, on, self.now(), self.port) => {
+                Forwarding::Nothing
+            }
             Some(_) => forward(self, scan, route, ForwardPlan::Whole),
         };
         let forwarded = forwarding == Forwarding::Sent;
