@@ -146,13 +146,17 @@ impl FleetTask {
                 let result = match error {
                     StoreError::Unknown(_) => StoreCallResult::Unknown,
                     StoreError::Unreachable(_) => StoreCallResult::Unreachable,
-                    StoreError::Refused(_) => StoreCallResult::Refused,
+                    StoreError::Refused { .. } => StoreCallResult::Refused,
                     StoreError::Corrupt { .. } => StoreCallResult::Corrupt,
                 };
-                let first = !self.store_failed;
-                events::StoreFailed { call: kind, result, error: &error, first }.emit();
+                let (fault, first) = (error.fault().as_str(), !self.store_failed);
+                events::StoreFailed { call: kind, result, error: &error, fault, first }.emit();
                 self.store_failed = true;
-                NodeEvent::StoreSilent(id)
+                if error.may_apply() {
+                    NodeEvent::StoreSilent(id)
+                } else {
+                    NodeEvent::StoreRefused(id)
+                }
             }
         }
     }

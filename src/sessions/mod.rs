@@ -263,6 +263,9 @@ impl Sessions {
         let uid = locked.session.uid();
         let context = EventContext { out, ..EventContext::default() };
         let (done, follow_up) = self.apply(&mut locked, context, event);
+        if let Some(fleet) = self.in_fleet() {
+            fleet.homes().note_told(&mut locked);
+        }
         drop(locked);
         self.follow_up(uid, follow_up);
         Some(done)

@@ -29,6 +29,9 @@ pub(super) struct NodeSetup {
 /// The metric of bytes that a node has sent to others; over all nodes it is what crossed node links.
 const NODE_LINK_BYTES: &str = "seawall_cluster_sent_bytes_total";
 
+/// The metric of shards that are at home at a node.
+const HELD_SHARDS: &str = "seawall_ownership_held_shards";
+
 /// What a node counts, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct NodeSample {
@@ -247,6 +250,11 @@ impl ClusterNode {
             cpu_seconds: self.metric("process_cpu_seconds_total").await,
             rss_bytes: self.metric("process_resident_memory_bytes").await,
         }
+    }
+
+    /// Shards that are at home here, as it knows; 0 while it is not there.
+    pub(super) async fn shards_held(&self) -> f64 {
+        self.metric(HELD_SHARDS).await.unwrap_or(0.0)
     }
 
     /// The sum of a metric over its labels; `None` where the node or the metric is missing.

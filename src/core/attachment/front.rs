@@ -91,7 +91,9 @@ pub struct FrontAttachment {
     greeted: bool,
     /// The connection was closed before it was attached.
     is_late: bool,
-    forwarded: Option<Instant>,
+    /// When the home last wanted parts of what the agent said, and of which message. `None` once servers have
+    /// answered all that it told them.
+    forwarded: Option<(Instant, u64)>,
 }
 
 impl FrontAttachment {
@@ -321,7 +323,7 @@ impl FrontAttachment {
         self.way = Way::Attaching { home, again };
         let forwarded_lately = self
             .forwarded
-            .is_some_and(|at| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
+            .is_some_and(|(at, _)| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
         let (next, heartbeats) = (self.held.next(), self.held.heartbeats());
         self.held.send_again();
         let mut fields = Vec::new();

@@ -65,6 +65,8 @@ struct HeldBy {
     /// The agent has yet to say all of its state on this connection. An earlier connection that held something may
     /// come to light until then.
     unsure_until: Option<Instant>,
+    /// The front takes what its agent said up to this message for being on its way to servers.
+    under_way: Option<u64>,
 }
 
 /// The highest attachment that has had the session.
@@ -151,6 +153,7 @@ impl HomeAttachment {
         if parts.is_empty() {
             self.take(&message.report, port);
         } else {
+            current.under_way = Some(message.number);
             let needs = Needs { number: message.number, parts };
             port.to_front(at.front, &ToFront::Needs(self.handle(at), needs));
         }
@@ -303,6 +306,9 @@ impl HomeAttachment {
         let needs = first.as_ref().map_or(FieldSet::EMPTY, |first| port.needs(first));
         let taken = first.filter(|_| needs.is_empty());
         let had = before + u64::from(taken.is_some());
+        if attach.forwarded_lately || !needs.is_empty() {
+            current.under_way = Some(before + u64::from(first.is_some()));
+        }
         let attached = Attached {
             id: current.id,
             epoch: moment.epoch.number,

@@ -12,7 +12,7 @@
 //! | `Open`, `Alive` | the connection is open; its agent has answered a ping | `AskOpen`, `Ping` | the two questions before a connection replaces another |
 //! | `Written` | bytes up to n are written: credit | `AgentFrame` | a reply or a push |
 //! | `Detach` | the connection is over | `Close` | the front must close it |
-//! | `WasAlive` | a connection that was replaced was alive | | |
+//! | `WasAlive` | a connection that was replaced was alive | `Told` | servers have answered all that they were told of messages up to n |
 //! | `FrontLeaves` | the front is about to leave, and holds nothing | | |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!

@@ -36,6 +36,7 @@ impl NodeStep<'_> {
             NodeEvent::Tick => {}
             NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer),
             NodeEvent::StoreSilent(id) => self.store_silent(id),
+            NodeEvent::StoreRefused(id) => self.store_refused(id),
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.node.lease.figures = figures;
@@ -135,6 +136,16 @@ impl NodeStep<'_> {
             self.call_failed(call);
         } else {
             self.node.peers.end_relay(id);
+        }
+    }
+
+    fn store_refused(&mut self, id: CallId) {
+        if let Some((member, its_id)) = self.node.peers.end_relay(id) {
+            let message = Box::new(PeerMessage::RelayRefused(its_id));
+            return self.out.push(NodeEffect::Say(member, message));
+        }
+        if let Some(call) = self.node.calls.close(id) {
+            self.call_refused(call);
         }
     }
 

@@ -2,12 +2,14 @@
 
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
+use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
 use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
-    Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
+    Departure, EndReason, FullState, Moment, Note, OfferLoss, Port, Presence, Replier, Route,
+    Session, ToAgent,
 };
 use crate::ident::ConnectionId;
 use crate::mutation::{Breach, is_on};
@@ -78,6 +80,7 @@ impl<P: Port> Work<'_, P> {
         self.follow_number(scan);
         self.session.capabilities = scan.capabilities;
         self.note_heard(scan);
+        self.note_all_said(scan);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.
             self.enter(Presence::Disconnecting);
@@ -166,6 +169,17 @@ impl<P: Port> Work<'_, P> {
             }
         }
         self.ask_if_in_doubt();
+    }
+
+    /// What a successor of a dead home waits for has come: there is nothing left to ask. What is said once waits for
+    /// nothing.
+    fn note_all_said(&mut self, scan: &AgentScan<'_>) {
+        let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
+        let asks = self.session.questions.full_state() != FullState::Reported;
+        if says_once || !asks {
+            let now = self.now();
+            self.session.all_said(now);
+        }
     }
 
     /// The agent gave a sign of life: questions that it leaves open are asked again after a while.

@@ -26,6 +26,8 @@ pub(super) struct Cold {
     pub(super) former_home: Option<FormerHome>,
     /// Whose link has brought the latest offer, as long as several may.
     pub(super) offer_of: Option<OfferSource>,
+    /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
+    pub(super) awaits_all: Option<Instant>,
 }
 
 impl Cold {
@@ -33,14 +35,16 @@ impl Cold {
     pub(super) fn is_default(&self) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
         let live = self.live == LiveReplacements::default();
-        let moved = self.former_home.is_some() || self.offer_of.is_some();
+        let moved =
+            self.former_home.is_some() || self.awaits_all.is_some() || self.offer_of.is_some();
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved
     }
 
     fn is_idle(&self, now: Instant) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
-        let moved =
-            self.offer_of.is_some() || self.former_home.is_some_and(|former| !former.is_past(now));
+        let moved = self.offer_of.is_some()
+            || self.awaits_all.is_some()
+            || self.former_home.is_some_and(|former| !former.is_past(now));
         let live = !self.live.is_idle(now);
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved
     }
@@ -57,6 +61,13 @@ impl Session {
             cold.offer_of = None;
         }
         self.cold.take_if(|cold| cold.is_idle(now));
+    }
+
+    /// Nothing more of the agent's is waited for before the server hears of it.
+    pub(super) fn all_said(&mut self, now: Instant) {
+        if self.cold.as_mut().is_some_and(|cold| cold.awaits_all.take().is_some()) {
+            self.drop_idle_cold(now);
+        }
     }
 
     pub(super) fn has_offers(&self) -> bool {

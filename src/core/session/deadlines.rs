@@ -41,6 +41,10 @@ impl Session {
         let check = self.attendance.check(moment.now, excused, moment.policy);
         let mut work = Work::of(self, moment, port);
         pass_time_of_move(&mut work);
+        let awaits_all = work.session.cold.as_ref().and_then(|cold| cold.awaits_all);
+        if awaits_all.is_some_and(|until| until <= moment.now) {
+            work.session.all_said(moment.now);
+        }
         match check {
             AbsenceCheck::NoDeadline => {}
             AbsenceCheck::Until(at) => work.port.deadline(at),

@@ -148,7 +148,9 @@ impl FormerHome {
 
 /// Whether nothing may be said to the server yet.
 pub(super) fn is_held_back(session: &Session, now: Instant) -> bool {
-    former_home(session).is_some_and(|former| former.is_silent(now))
+    let awaits = session.cold.as_ref().and_then(|cold| cold.awaits_all);
+    awaits.is_some_and(|until| now < until)
+        || former_home(session).is_some_and(|former| former.is_silent(now))
 }
 
 /// What is still under way at the former home.

@@ -127,6 +127,8 @@ impl Session {
             late_reply: record.seldom.late_reply,
             former_home: record.seldom.former_home,
             offer_of: record.seldom.offer_of,
+            // The next home tells what there is.
+            awaits_all: None,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;

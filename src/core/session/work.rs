@@ -305,7 +305,8 @@ impl<'a, P: Port> Work<'a, P> {
         }
         let absence = self.session.attendance.deadline(self.moment.policy);
         let former_home = former_home(self.session).map(FormerHome::deadline);
-        if let Some(at) = absence.into_iter().chain(former_home).min() {
+        let awaits_all = self.session.cold.as_ref().and_then(|cold| cold.awaits_all);
+        if let Some(at) = absence.into_iter().chain(former_home).chain(awaits_all).min() {
             self.port.deadline(at);
         }
         let wanted = wanted_permits(self.session, self.now(), self.port);

@@ -100,7 +100,17 @@ impl HomeSide<'_> {
         let uid = locked.session.uid();
         let Some(far) = &mut locked.far else { return };
         far.home.settle(&mut FarPort::new(self.joined, uid, None));
+        self.note_told(locked);
         self.note_far_deadline(locked);
+    }
+
+    /// Says so to the front, if servers have answered all that they were to be told of its agent.
+    pub(in crate::sessions) fn note_told(self, locked: &mut LockedEntry<'_>) {
+        let uid = locked.session.uid();
+        let is_told = locked.session.figures().is_told;
+        if let Some(far) = locked.far.as_mut().filter(|far| is_told && far.tell_again.is_none()) {
+            far.home.all_told(&mut FarPort::new(self.joined, uid, None));
+        }
     }
 
     /// Notes when to look at the attachment, if that is earlier than was noted.
@@ -175,6 +185,9 @@ impl HomeSide<'_> {
                 if opened == Opened::Cloned {
                     self.refuse(locked);
                     return (CallOutcome::Cloned, follow_up);
+                }
+                if is_unknown && self.joined.homes.shards.is_orphan(locked.session.uid()) {
+                    self.tell(locked, |session, moment, _| session.at_front().taken_over(moment));
                 }
                 (FarConnection::Socket(connection), follow_up)
             }

@@ -13,9 +13,9 @@ impl ShardMoves<'_> {
     /// This node is the shard's home from now on.
     pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
         let arrived = if prepared { self.seat_arrivals(shard) } else { None };
-        self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
-        self.hear_early_words(shard);
         let is_whole = arrived.is_some();
+        self.joined.homes.shards.install(shard, epoch, is_whole);
+        self.hear_early_words(shard);
         let arrived = arrived.unwrap_or_default();
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));

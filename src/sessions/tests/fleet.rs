@@ -461,7 +461,8 @@ fn shards_of_a_dead_home_are_taken_over() {
     }
     (1..NODES).for_each(|place| world.fleet.fleet(place).node_gone(incarnation(dead)));
     world.fleet.map_changed();
-    world.settle(5);
+    // Longer than a state that may be on its way waits to be told once more.
+    world.settle(40);
     world.assert_true(0);
     let more = world.fleet.full_states() - before;
     assert!(more <= its.len(), "{more} full states for {} agents", its.len());

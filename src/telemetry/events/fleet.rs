@@ -108,6 +108,8 @@ pub(crate) struct StoreFailed<'a> {
     pub result: StoreCallResult,
     /// In words.
     pub error: &'a dyn Display,
+    /// Whose fault it is.
+    pub fault: &'static str,
     /// The first since it answered last is logged at the default level.
     pub first: bool,
 }
@@ -116,11 +118,11 @@ impl StoreFailed<'_> {
     /// Logs and counts it.
     pub(crate) fn emit(self) {
         metrics().shared_store_calls.with(self.call, self.result).increment(1);
-        let error = self.error;
+        let Self { error, fault, .. } = self;
         if self.first {
-            warn!(target: TARGET, %error, "the store that nodes share does not answer");
+            warn!(target: TARGET, %error, fault, "a call to the store that nodes share came to nothing");
         } else {
-            debug!(target: TARGET, %error, "the store does not answer");
+            debug!(target: TARGET, %error, fault, "a call to the store came to nothing");
         }
     }
 }

@@ -190,7 +190,7 @@ impl World {
         self.tell(|| format!("  node {to} hears of {from}: {message:?}"));
         let home = self.nodes[from].incarnation;
         let Some(front) = self.nodes[to].fronts.get_mut(&handle) else {
-            if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..)) {
+            if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..) | ToFront::Told(..)) {
                 let mut frame = Vec::new();
                 let gone = Detach { reason: DetachReason::Lost, heartbeats: None, missed: false };
                 ToHome::Detach(handle, gone).encode(&mut frame);

@@ -31,6 +31,8 @@ pub(super) struct Happened {
     pub(super) acted_on: Vec<usize>,
     /// From what was done to a node until every agent was connected and answered.
     pub(super) seconds_to_connected: Option<f64>,
+    /// From what was done to a node until every shard had a home again, and agents were connected.
+    pub(super) seconds_to_homes: Option<f64>,
     /// Words for agents on links of before the pause, after the node went on: all, and those of its own
     /// accord.
     pub(super) woken: Option<[u64; 2]>,

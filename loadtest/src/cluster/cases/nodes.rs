@@ -35,6 +35,13 @@ pub(super) async fn kill(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Ha
     }
     let mut happened = Happened { cut_at, acted_on: vec![VICTIM], ..Happened::default() };
     connected_since(scene, args, killed, &mut happened).await?;
+    if scene.nodes_share() {
+        if scene.wait_for_homes(args.patience()).await {
+            happened.seconds_to_homes = Some(round((clock::now() - killed).as_secs_f64()));
+        } else {
+            happened.faults.push("some shards did not find a home again".to_owned());
+        }
+    }
     Ok(happened)
 }
 

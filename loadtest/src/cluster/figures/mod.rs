@@ -84,6 +84,8 @@ pub(super) struct ClusterFigures {
     dials_mean: f64,
     dials_most: u32,
     seconds_to_connected: Option<f64>,
+    /// From a node's death until every shard had a home again; no less than the time above.
+    seconds_to_homes: Option<f64>,
     /// From the case's end until the server was right about every agent.
     seconds_to_settled: Option<f64>,
     /// After a pause, on links of before it: words for agents, and those of the node's own accord.
@@ -118,6 +120,13 @@ pub(super) struct Course<'a> {
     pub(super) nodes_then: &'a [NodeSample],
     pub(super) ended: std::time::Instant,
     pub(super) settled: &'a Settled,
+}
+
+impl Course<'_> {
+    fn seconds_to_settled(&self) -> Option<f64> {
+        let after = |at: std::time::Instant| at.saturating_duration_since(self.ended);
+        self.settled.at.map(|at| round(after(at).as_secs_f64()))
+    }
 }
 
 impl ClusterFigures {
@@ -178,10 +187,8 @@ impl ClusterFigures {
             dials_mean,
             dials_most,
             seconds_to_connected: happened.seconds_to_connected,
-            seconds_to_settled: course
-                .settled
-                .at
-                .map(|at| round(at.saturating_duration_since(course.ended).as_secs_f64())),
+            seconds_to_homes: happened.seconds_to_homes,
+            seconds_to_settled: course.seconds_to_settled(),
             woken_words: happened.woken.map(|[words, _]| words),
             woken_words_of_own_accord: happened.woken.map(|[_, own]| own),
             pushes: PushFigures::new(happened.pushes_ordered, &since),
@@ -261,6 +268,7 @@ impl ClusterFigures {
         line("100 % back after", shown(self.seconds_to_100, " s"));
         line("time over the ideal", shown(self.time_ratio, ""));
         line("all connected again after", shown(self.seconds_to_connected, " s"));
+        line("every shard has a home after", shown(self.seconds_to_homes, " s"));
         line("server: right about all after", shown(self.seconds_to_settled, " s more"));
         line("server: agents missing", self.agents_missing.to_string());
         line("server: agents wrong", self.agents_wrong.to_string());

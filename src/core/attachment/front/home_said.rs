@@ -52,6 +52,7 @@ impl FrontAttachment {
                 self.way = Way::Attaching { home, again };
             }
             ToFront::NotMine(_, version) => self.not_there((home, version), moment, port),
+            ToFront::Told(_, number) => drop(self.forwarded.take_if(|(_, last)| *last <= number)),
             ToFront::AgentFrame(..) => {}
         }
     }
@@ -74,7 +75,7 @@ impl FrontAttachment {
         self.held.send_again();
         if !attached.needs.is_empty() {
             self.held.want(attached.had + 1, attached.needs);
-            self.forwarded = Some(moment.now);
+            self.forwarded = Some((moment.now, attached.had + 1));
         }
         if self.written > 0 {
             port.to_home(home.node, &ToHome::Written(self.handle, self.written));
@@ -95,7 +96,7 @@ impl FrontAttachment {
 
     fn needed<P: FrontPort>(&mut self, needs: Needs, moment: &FrontMoment<'_>, port: &mut P) {
         if matches!(self.way, Way::Attached { .. }) && self.held.want(needs.number, needs.parts) {
-            self.forwarded = Some(moment.now);
+            self.forwarded = Some((moment.now, needs.number));
             self.send(port);
         }
     }

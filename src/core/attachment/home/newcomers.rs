@@ -267,6 +267,7 @@ impl HomeAttachment {
             reply_due: None,
             asked: None,
             unsure_until: Some(moment.now + GAP_MEMORY),
+            under_way: None,
         });
         port.session(SessionCall::Open { newcomer, gap });
         self.answer_attach(attach, moment, port);

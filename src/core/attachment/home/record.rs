@@ -64,6 +64,7 @@ impl HomeAttachment {
             reply_due: None,
             asked: None,
             unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
+            under_way: None,
         });
         Self {
             uid,

@@ -39,6 +39,19 @@ impl HomeAttachment {
         }
     }
 
+    /// Servers have answered all that the session had to tell them. A front that takes something of it for being on
+    /// its way hears so: a home after this one need not tell it once more.
+    pub fn all_told<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let uid = self.uid;
+        if let Some(current) = &mut self.current
+            && current.reached
+            && current.under_way.take_if(|number| *number <= current.had).is_some()
+        {
+            let handle = Handle { uid, connection: current.at.connection };
+            port.to_front(current.at.front, &ToFront::Told(handle, current.had));
+        }
+    }
+
     /// The session has something for the agent. `false`: the credit is used up; what waited is dropped, and the
     /// connection closes.
     pub fn for_agent<'a, P: HomePort<'a>>(

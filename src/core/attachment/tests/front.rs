@@ -29,7 +29,10 @@ impl FrontPort for FrontEffects {
 
     fn to_home(&mut self, _: NodeIncarnation, message: &ToHome<'_>) {
         self.0.push(match message {
-            ToHome::Attach(_, attach) => format!("attach {}", attach.next),
+            ToHome::Attach(_, attach) => {
+                let lately = if attach.forwarded_lately { ", forwarded lately" } else { "" };
+                format!("attach {}{lately}", attach.next)
+            }
             ToHome::Message(_, message) => {
                 let report = message.report;
                 let bytes = report.fields.len();
@@ -279,6 +282,20 @@ fn a_loss_is_told_again_until_the_home_must_have_heard_of_it() {
     assert_eq!(setup.front.deadline(), Some(setup.now));
     setup.event(|front, moment, port| front.deadline_passed(moment, port));
     assert!(setup.front.is_over() && setup.done().is_empty());
+}
+
+#[test]
+fn what_servers_have_answered_is_not_on_its_way() {
+    let parts = FieldSet::of(&[agent_field::HEALTH]);
+    let told = |number| ToFront::Told(handle(1), number);
+    let mut setup = FrontSetup::attached(1_000);
+    setup.says(2, Some("well"), 0).hears(&ToFront::Needs(handle(1), Needs { number: 2, parts }));
+    setup.hears(&ToFront::Confirmed(handle(1), 2)).hears(&told(1)).done();
+    setup.event(|front, moment, port| front.home_reached(home(4), moment, port));
+    assert_eq!(setup.done(), ["attach 3, forwarded lately"], "an earlier message was answered");
+    setup.hears(&attached(2, 1_000)).hears(&told(2)).done();
+    setup.event(|front, moment, port| front.home_reached(home(5), moment, port));
+    assert_eq!(setup.done(), ["attach 3"]);
 }
 
 #[test]

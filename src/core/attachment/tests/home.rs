@@ -62,6 +62,7 @@ impl<'a> HomePort<'a> for HomeEffects {
             ToFront::Ping(_, question) => format!("ping {question}"),
             ToFront::Later(_) => "later".to_owned(),
             ToFront::NotMine(..) => "not mine".to_owned(),
+            ToFront::Told(_, number) => format!("told {number}"),
         };
         self.done.push(format!("{front:?}.{connection}: {what}").replace("NodeIncarnation", ""));
     }
@@ -177,6 +178,23 @@ fn the_next_message_is_taken_and_no_other() {
     setup.effects.needs = FieldSet::EMPTY;
     setup.says(at(2, 5), 2).says(at(2, 5), 2);
     assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2", "(2).5: confirmed 2"]);
+}
+
+#[test]
+fn a_front_hears_once_that_servers_have_answered_what_it_takes_for_being_on_its_way() {
+    let all_told = |setup: &mut HomeSetup| setup.event(|home, _, port| home.all_told(port)).done();
+    let mut setup = HomeSetup::attached();
+    assert!(all_told(&mut setup).is_empty(), "nothing was asked for");
+    setup.effects.needs = FieldSet::of(&[agent_field::HEALTH]);
+    setup.says(at(2, 5), 2).done();
+    assert!(all_told(&mut setup).is_empty(), "it has yet to come");
+    setup.effects.needs = FieldSet::EMPTY;
+    setup.says(at(2, 5), 2).done();
+    assert_eq!(all_told(&mut setup), ["(2).5: told 2"]);
+    assert!(all_told(&mut setup).is_empty());
+    let again = Attach { forwarded_lately: true, next: 3, first: None, ..ATTACH };
+    setup.attaches(at(2, 5), &again).done();
+    assert_eq!(all_told(&mut setup), ["(2).5: told 2"], "a former home has forwarded it");
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn frames_for_a_front_are_golden() {
         (ToFront::Close(HANDLE, CloseOrder::Cloned), golden("87", "05")),
         (ToFront::Later(HANDLE), golden("88", "")),
         (ToFront::NotMine(HANDLE, MapVersion(12)), golden("89", "0c")),
+        (ToFront::Told(HANDLE, 6), golden("8a", "06")),
     ];
     for (message, expected) in cases {
         let mut frame = Vec::new();
