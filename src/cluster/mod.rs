@@ -21,6 +21,7 @@
 //! Must not know sessions, what frames mean, or the store of leases.
 
 mod accept;
+mod driver;
 mod error;
 mod events;
 mod identity;
@@ -29,6 +30,7 @@ mod loss;
 mod members;
 mod node_links;
 mod open;
+mod parts;
 mod peer;
 mod serve;
 mod tls;
@@ -37,7 +39,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
-pub use crate::core::peer_link::{FrameBounds, LinkEnd, NotQueued};
+pub use crate::core::peer_link::{FrameBounds, Haste, LinkEnd, NotQueued};
 pub use error::NodeLinksError;
 pub use events::NodeLinkEvents;
 pub use identity::{IdentityError, NodeIdentity};

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, Incoming};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::accept;
+use super::driver::{LinkRuntime, NodeConnection};
 use super::error::{self, CloseCode, NodeLinksError, NotLinked};
 use super::events::NodeLinkEvents;
 use super::identity::NodeIdentity;
@@ -60,7 +61,7 @@ impl NodeLinks {
         let (server, client) = transport::quic(Tls::new(&identity, &members)?)?;
         let failed = |source| NodeLinksError::Socket { listen, source };
         let socket = transport::socket(listen).map_err(failed)?;
-        let runtime = Arc::new(TokioRuntime);
+        let runtime = Arc::new(LinkRuntime);
         let config = EndpointConfig::default();
         let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         endpoint.set_default_client_config(client);
@@ -112,12 +113,12 @@ impl Drop for NodeLinks {
 /// The task of all node links.
 struct Keeper {
     around: PeerSurroundings,
-    peers: HashMap<NodeIncarnation, mpsc::Sender<Connection>>,
+    peers: HashMap<NodeIncarnation, mpsc::Sender<NodeConnection>>,
     tasks: JoinSet<()>,
 }
 
 /// How a handshake that another node began has ended.
-type NodeHandshake = (SocketAddr, Result<(Member, Connection), NotLinked>);
+type NodeHandshake = (SocketAddr, Result<(Member, NodeConnection), NotLinked>);
 
 impl Keeper {
     async fn run(mut self) {

@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 
 use super::control;
 use crate::cluster::{NodeLink, NotQueued};
+use crate::core::node_link::haste_of;
 use crate::core::ownership::{NodeIncarnation, PeerMessage};
 use crate::ident::InstanceUid;
 
@@ -63,7 +64,12 @@ impl LinkTable {
     ) -> bool {
         let links = self.0.read();
         let Some(link) = links.get(&to) else { return false };
-        match link.send(uid, |out| write(out)) {
+        let write = |out: &mut Vec<u8>| {
+            let before = out.len();
+            write(out);
+            haste_of(&out[before..])
+        };
+        match link.send_when(uid, write) {
             Ok(_) => true,
             Err(NotQueued::Lost) => false,
             Err(NotQueued::Full | NotQueued::TooBig(_)) => {

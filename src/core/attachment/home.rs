@@ -53,7 +53,12 @@ struct HeldBy {
     had: u64,
     /// The front has been told so up to this number.
     told: u64,
+    /// About what the front holds of the messages after that.
+    untold_bytes: usize,
     unwritten: Unwritten,
+    /// The server's capabilities that the agent has heard of on this connection, or will: they are in a message that is
+    /// repeated until it is written.
+    greeted: Option<u64>,
     /// The front is in reach, and has named the attachment since it is.
     reached: bool,
     /// The front was told to close it, and has yet to say that it did.
@@ -62,6 +67,25 @@ struct HeldBy {
     /// The agent has yet to say all of its state on this connection. An earlier connection that held something may
     /// come to light until then.
     unsure_until: Option<Instant>,
+}
+
+/// What a message costs its front beside its parts. An estimate.
+const MESSAGE_BYTES: usize = 256;
+/// So much may be taken and untold: it is little beside what a front may hold, and beside the credit.
+const UNTOLD_BYTES_MAX: usize = 4 << 10;
+
+impl HeldBy {
+    /// The front hears at once what was taken.
+    const fn tell(&mut self) -> u64 {
+        self.untold_bytes = 0;
+        self.told = self.had;
+        self.had
+    }
+
+    /// Whether the front can wait to hear what was taken: the reply says it, too, and comes soon.
+    fn is_told_with_the_reply(&self) -> bool {
+        self.told > 0 && self.reply_due.is_some() && self.untold_bytes < UNTOLD_BYTES_MAX
+    }
 }
 
 /// The highest attachment that has had the session.
@@ -157,6 +181,7 @@ impl HomeAttachment {
     fn take<'a, P: HomePort<'a>>(&mut self, report: &AgentReport<'a>, port: &mut P) {
         let Some(current) = &mut self.current else { return };
         current.had += 1;
+        current.untold_bytes += MESSAGE_BYTES + report.fields.len();
         if let Some(highest) = &mut self.highest {
             highest.had = current.had;
         }

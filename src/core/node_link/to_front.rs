@@ -95,7 +95,7 @@ pub enum CloseOrder {
 }
 
 const ATTACHED: u8 = 0x81;
-const CONFIRMED: u8 = 0x82;
+pub(super) const CONFIRMED: u8 = 0x82;
 const NEEDS: u8 = 0x83;
 const ASK_OPEN: u8 = 0x84;
 const PING: u8 = 0x85;

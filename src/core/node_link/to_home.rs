@@ -122,10 +122,10 @@ pub enum DetachReason {
 
 const ATTACH: u8 = 1;
 const MESSAGE: u8 = 2;
-const HEARTBEATS: u8 = 3;
+pub(super) const HEARTBEATS: u8 = 3;
 const OPEN: u8 = 4;
 const ALIVE: u8 = 5;
-const WRITTEN: u8 = 6;
+pub(super) const WRITTEN: u8 = 6;
 const DETACH: u8 = 7;
 const ALL_HERE: u8 = 8;
 const WAS_ALIVE: u8 = 9;

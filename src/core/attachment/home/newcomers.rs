@@ -231,6 +231,7 @@ impl HomeAttachment {
     ) {
         self.drop_candidate(newcomer.at);
         let mut unwritten = false;
+        self.confirm(port);
         if let Some(former) = self.take_current() {
             unwritten = former.unwritten.is_any();
             let close = ToFront::Close(self.handle(former.at), CloseOrder::Replaced);
@@ -257,7 +258,9 @@ impl HomeAttachment {
             transport: newcomer.transport,
             had,
             told: 0,
+            untold_bytes: 0,
             unwritten: Unwritten::new(numbered, attach.credit),
+            greeted: None,
             reached: true,
             closing: false,
             reply_due: None,

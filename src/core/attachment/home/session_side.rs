@@ -8,16 +8,24 @@ use crate::core::node_link::{CloseOrder, ForAgentKind, Handle, ToFront};
 use crate::core::ownership::Epoch;
 
 impl HomeAttachment {
-    /// After the calls of an event: tells the front what was taken, unless something else has.
+    /// After the calls of an event: tells the front what was taken, unless something else has, or will soon. While
+    /// another connection wants the session, what this one holds must be known.
     pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let is_contested = self.candidate.is_some();
+        if is_contested || self.current.as_ref().is_some_and(|it| !it.is_told_with_the_reply()) {
+            self.confirm(port);
+        }
+    }
+
+    /// Tells the front what was taken.
+    pub(super) fn confirm<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
         let uid = self.uid;
         if let Some(current) = &mut self.current
             && current.told < current.had
             && current.reached
         {
-            current.told = current.had;
             let handle = Handle { uid, connection: current.at.connection };
-            port.to_front(current.at.front, &ToFront::Confirmed(handle, current.had));
+            port.to_front(current.at.front, &ToFront::Confirmed(handle, current.tell()));
         }
     }
 
@@ -35,14 +43,13 @@ impl HomeAttachment {
         if current.closing {
             return true;
         }
-        let Some(message) = current.unwritten.add(kind, bytes) else {
+        let Some(message) = current.unwritten.add(kind, bytes, &mut current.greeted) else {
             self.close(CloseOrder::Overflowed, port);
             return false;
         };
         if current.reached {
-            current.told = current.had;
             let handle = Handle { uid, connection: current.at.connection };
-            let message = message.to_send(epoch.number, current.had);
+            let message = message.to_send(epoch.number, current.tell());
             port.to_front(current.at.front, &ToFront::AgentFrame(handle, message));
         }
         true
@@ -57,6 +64,8 @@ impl HomeAttachment {
 
     /// The session closes the connection. Returns whether something may be unwritten.
     pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) -> bool {
+        // Otherwise the front would take it for lost.
+        self.confirm(port);
         let uid = self.uid;
         let Some(current) = &mut self.current else { return false };
         let unwritten = current.unwritten.is_any();

@@ -178,6 +178,30 @@ fn the_next_message_is_taken_and_no_other() {
     assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2", "(2).5: confirmed 2"]);
 }
 
+/// The reply says it, too.
+#[test]
+fn while_a_reply_is_due_soon_it_confirms_what_was_taken() {
+    let mut setup = HomeSetup::attached();
+    let due = setup.now + SECOND;
+    setup.event(|home, _, _| home.reply_due(Some(due)));
+    setup.says(at(2, 5), 2);
+    assert_eq!(setup.done(), ["takes 2"]);
+    setup.event(|home, _, port| {
+        home.for_agent(ForAgentKind::Answer, &[], epoch(3), port);
+        home.settle(port);
+    });
+    assert_eq!(setup.done(), ["(2).5: message 0"]);
+    for number in 3..=18 {
+        setup.says(at(2, 5), number);
+    }
+    assert_eq!(setup.done().last().unwrap(), "(2).5: confirmed 18", "the front holds too much");
+    setup.says(at(2, 5), 19).says(at(2, 5), 19);
+    assert_eq!(setup.done(), ["takes 19", "(2).5: confirmed 19"], "the front asks");
+    setup.says(at(2, 5), 20);
+    setup.attaches(at(3, 1), &ATTACH).event(|home, _, port| home.settle(port));
+    assert_eq!(setup.done(), ["takes 20", "(3).1: open?", "(2).5: confirmed 20"]);
+}
+
 #[test]
 fn what_is_unwritten_goes_again_and_its_credit_ends() {
     let mut setup = HomeSetup::attached();
