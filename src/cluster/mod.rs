@@ -33,6 +33,7 @@ mod open;
 mod parts;
 mod peer;
 mod serve;
+mod socket;
 mod tls;
 mod transport;
 

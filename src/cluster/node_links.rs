@@ -17,6 +17,7 @@ use super::events::NodeLinkEvents;
 use super::identity::NodeIdentity;
 use super::members::{KnownMembers, Member, Members};
 use super::peer::{PeerSurroundings, PeerTask};
+use super::socket::NodeSocket;
 use super::tls::Tls;
 use super::transport::{self, HANDSHAKES_MAX};
 use crate::core::ownership::NodeIncarnation;
@@ -60,10 +61,12 @@ impl NodeLinks {
         let members = KnownMembers(members);
         let (server, client) = transport::quic(Tls::new(&identity, &members)?)?;
         let failed = |source| NodeLinksError::Socket { listen, source };
-        let socket = transport::socket(listen).map_err(failed)?;
+        let socket = transport::socket(listen).and_then(NodeSocket::new).map_err(failed)?;
         let runtime = Arc::new(LinkRuntime);
         let config = EndpointConfig::default();
-        let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
+        let mut endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(server), Arc::new(socket), runtime)
+                .map_err(failed)?;
         endpoint.set_default_client_config(client);
         let (stop, stopped) = watch::channel(false);
         let around = PeerSurroundings {
