@@ -6,7 +6,7 @@ use super::{
     ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
     SessionCall, Unwritten, says_all,
 };
-use crate::core::attachment::home::session_side::{OF_SESSION, confirm_again, ping_of_session};
+use crate::core::attachment::home::session_side::{self, OF_SESSION, ping_of_session};
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
 
@@ -75,7 +75,7 @@ impl HomeAttachment {
         self.answer_attach(attach, moment, port);
         self.ping_again(port);
         if let Some(current) = &self.current {
-            confirm_again(self.uid, current, port);
+            session_side::ping_again(self.uid, current, port);
         }
     }
 
@@ -236,6 +236,7 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         self.drop_candidate(newcomer.at);
+        self.confirm(port);
         if let Some(former) = self.take_current() {
             let close = ToFront::Close(self.handle(former.at), CloseOrder::Replaced);
             port.to_front(former.at.front, &close);
@@ -261,7 +262,9 @@ impl HomeAttachment {
             transport: newcomer.transport,
             had,
             told: 0,
+            untold_bytes: 0,
             unwritten: Unwritten::new(numbered, attach.credit),
+            greeted: None,
             reached: true,
             closing: false,
             reply_due: None,
