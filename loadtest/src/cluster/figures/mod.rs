@@ -134,9 +134,7 @@ impl ClusterFigures {
         let seconds = (end.at - start.at).as_secs_f64();
         let server = of_server(scene.report.counts().await?, &course.settled.verdict);
         let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
-        let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
-        let beyond = (count("heartbeats") as f64 - heartbeats_due).max(0.0);
+        let beyond = (count("heartbeats") as f64 - heartbeats_due(args, seconds)).max(0.0);
         let messages = count("messages").saturating_sub(count("heartbeats")) as f64 + beyond;
         let has_redis = scene.redis.is_some();
         let back = Back::new(end, args, happened.cut_at.is_some());
@@ -298,6 +296,12 @@ impl ClusterFigures {
     fn sharing(&self) -> &'static str {
         if self.nodes_share { "which share sessions" } else { "each alone" }
     }
+}
+
+/// Heartbeats, or polls, that the server was due to get.
+fn heartbeats_due(args: &ClusterArgs, seconds: f64) -> f64 {
+    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+    f64::from(args.agents) * (1.0 + seconds / each.as_secs_f64())
 }
 
 /// The mean and the most dials of an agent.
