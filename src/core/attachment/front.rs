@@ -195,7 +195,7 @@ impl FrontAttachment {
         let secret = port.digest(scan, &mut |number, digest| digests.put(number, digest));
         digests.secret = secret;
         if self.held.push(scan, digests, moment.limits()) {
-            self.forwarded = Some(moment.now);
+            self.forwarded = Some((moment.now, self.held.last()));
         }
         self.replies.owe(moment.now, moment.policy.reply_bound);
         match self.way {

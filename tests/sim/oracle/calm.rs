@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use seawall::core::pacing::Class;
 use seawall::core::session;
 use seawall::ident::InstanceUid;
-use seawall::sessions::SessionInfo;
+use seawall::sessions::{AgentHere, SessionInfo};
 
 use super::Oracle;
 use super::presence::Presence;
@@ -109,7 +109,8 @@ impl World {
     /// The table holds exactly the agents that are there, and all of its work is done.
     fn judge_table(&mut self, node: NodeKey, present: &BTreeSet<InstanceUid>) {
         let Some(gateway) = self.nodes.get(&node) else { return };
-        let list = gateway.sessions.list(None, usize::MAX);
+        let here = gateway.sessions.agents().list(None, usize::MAX);
+        let list: Vec<SessionInfo> = here.into_iter().filter_map(session_of).collect();
         let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
         let (connected, absent) = gateway.sessions.count();
         let open = gateway.wires.ends.lock().links.len();
@@ -153,5 +154,13 @@ impl Oracle {
             Presence::Polling(_) => true,
             Presence::Unknown | Presence::Absent(_) | Presence::Left => false,
         }
+    }
+}
+
+/// The session of an agent whose home the node is.
+fn session_of(here: AgentHere) -> Option<SessionInfo> {
+    match here {
+        AgentHere::Home { session, .. } => Some(session),
+        AgentHere::Front(_) => None,
     }
 }
