@@ -4,7 +4,7 @@ use quinn::{Connection, Endpoint, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
-use super::driver::{Driver, NodeConnection};
+use super::driver::{LinkDriver, NodeConnection};
 use super::error::{CloseCode, NotLinked};
 use super::identity::fingerprint_of;
 use super::members::{KnownMembers, Member};
@@ -17,7 +17,7 @@ const SERVER_NAME: &str = "node";
 /// Dials this member.
 pub(super) async fn dial(endpoint: Endpoint, member: Member) -> Result<NodeConnection, NotLinked> {
     let Some(address) = member.address else { return Err(NotLinked::Timeout) };
-    let (connecting, driver) = Driver::of(|| endpoint.connect(address, SERVER_NAME));
+    let (connecting, driver) = LinkDriver::of(|| endpoint.connect(address, SERVER_NAME));
     let connection = timeout(DIAL_TIMEOUT, connecting?).await.map_err(|_| NotLinked::Timeout)??;
     if shown_by(&connection) == Some(member.fingerprint) {
         return Ok(NodeConnection { connection, driver });
@@ -31,7 +31,7 @@ pub(super) async fn accept(
     incoming: Incoming,
     members: KnownMembers,
 ) -> Result<(Member, NodeConnection), NotLinked> {
-    let (connecting, driver) = Driver::of(|| incoming.accept());
+    let (connecting, driver) = LinkDriver::of(|| incoming.accept());
     let connection = timeout(DIAL_TIMEOUT, connecting?).await.map_err(|_| NotLinked::Timeout)??;
     let member = shown_by(&connection).and_then(|shown| members.by_fingerprint(shown));
     match member {

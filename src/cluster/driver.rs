@@ -32,7 +32,7 @@ enum Catch {
     None,
     /// It may be taken over.
     Next,
-    Caught(Driver),
+    Caught(LinkDriver),
 }
 
 /// tokio, with drivers that may be taken over.
@@ -46,7 +46,7 @@ impl Runtime for LinkRuntime {
 
     fn spawn(&self, future: DriverFuture) {
         match CATCH.replace(Catch::None) {
-            Catch::Next => CATCH.set(Catch::Caught(Driver::start(future))),
+            Catch::Next => CATCH.set(Catch::Caught(LinkDriver::start(future))),
             Catch::None | Catch::Caught(_) => drop(tokio::spawn(future)),
         }
     }
@@ -62,19 +62,19 @@ impl Runtime for LinkRuntime {
 
 /// A driver, which is a task until it is taken over.
 #[derive(Clone)]
-pub(super) struct Driver {
+pub(super) struct LinkDriver {
     /// `None`: it is taken over, or has ended.
     future: Arc<Mutex<Option<DriverFuture>>>,
     task: AbortHandle,
 }
 
-impl fmt::Debug for Driver {
+impl fmt::Debug for LinkDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").finish_non_exhaustive()
+        f.debug_struct("LinkDriver").finish_non_exhaustive()
     }
 }
 
-impl Driver {
+impl LinkDriver {
     fn start(future: DriverFuture) -> Self {
         let future = Arc::new(Mutex::new(Some(future)));
         let own = Arc::clone(&future);
@@ -105,7 +105,7 @@ impl Driver {
 #[derive(Debug, Clone)]
 pub(super) struct NodeConnection {
     pub(super) connection: Connection,
-    pub(super) driver: Option<Driver>,
+    pub(super) driver: Option<LinkDriver>,
 }
 
 impl Deref for NodeConnection {

@@ -18,16 +18,16 @@ use parking_lot::Mutex;
 
 /// Rounds before other tasks have their turn. A datagram, its frames, their answers and the next datagram take four.
 const ROUNDS: usize = 16;
-/// The task looks at its parts: whoever wakes one leaves the task alone.
+/// The task looks at its parts: a waker of one leaves the task alone.
 const AT_WORK: u64 = 1 << 63;
 
 /// See the module's text. At most 63 parts.
 pub(super) struct Parts<'a, T> {
-    parts: Vec<Part<'a, T>>,
+    parts: Vec<TaskPart<'a, T>>,
     calls: Arc<Calls>,
 }
 
-struct Part<'a, T> {
+struct TaskPart<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
     waker: Waker,
 }
@@ -71,7 +71,7 @@ impl<'a, T> Parts<'a, T> {
         debug_assert!(bit < AT_WORK, "there is a bit for each part");
         self.calls.woken.fetch_or(bit, Ordering::AcqRel);
         let waker = Waker::from(Arc::new(PartCall { calls: Arc::clone(&self.calls), bit }));
-        self.parts.push(Part { future: Box::pin(future), waker });
+        self.parts.push(TaskPart { future: Box::pin(future), waker });
     }
 
     /// Runs all parts until the first one ends.
@@ -84,7 +84,7 @@ impl<'a, T> Parts<'a, T> {
         for _ in 0..ROUNDS {
             let mut woken = self.calls.woken.swap(AT_WORK, Ordering::AcqRel) & !AT_WORK;
             while woken != 0 {
-                let Part { future, waker } = &mut self.parts[woken.trailing_zeros() as usize];
+                let TaskPart { future, waker } = &mut self.parts[woken.trailing_zeros() as usize];
                 if let Poll::Ready(end) = future.as_mut().poll(&mut Context::from_waker(waker)) {
                     return Poll::Ready(end);
                 }

@@ -59,7 +59,7 @@ impl AsyncUdpSocket for NodeSocket {
                 found = Some(count);
                 if count < fit { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
-            // An error is an earlier datagram's that found nobody: the next look is past it.
+            // An error is an earlier datagram's that found no socket: the next look is past it.
             if let Some(count) = found {
                 return Poll::Ready(Ok(count));
             }

@@ -39,7 +39,7 @@ pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// anything, short beside all that waits for such a frame.
 pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 
-/// The peer acknowledges packets after so many, or this long after the first of them: with the frames that it has to
+/// The peer acknowledges after this many packets, or this long after the first of them: with the frames that it has to
 /// say, as a rule, instead of by packets of their own. Few enough that the smallest congestion window that a link
 /// begins with (ten packets) does not run dry meanwhile; after losses the time bounds the wait.
 const ACKNOWLEDGED_AFTER_PACKETS: u32 = 8;

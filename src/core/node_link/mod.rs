@@ -54,8 +54,8 @@ pub use to_home::{
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
 pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
 
-/// Whether a frame must go at once. Nobody waits for what is written, what was confirmed, and heartbeats that were
-/// answered.
+/// Whether a frame must go at once. What is written, what was confirmed, and heartbeats that were
+/// answered can wait.
 pub fn haste_of(frame: &[u8]) -> Haste {
     let can_wait =
         frame.first().is_some_and(|kind| [WRITTEN, HEARTBEATS, CONFIRMED].contains(kind));

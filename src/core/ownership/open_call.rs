@@ -7,7 +7,7 @@
 //!     └───────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A change that the store has refused with an error is known to be void: nothing is to be found out.
+//! A change that the store has refused with an error is void, and known to be.
 //!
 //! A change carries the caller's own counter. The caller's next renewal moves that, so that a change that is still
 //! under way can no longer be applied: what is read after it is the change's fate.

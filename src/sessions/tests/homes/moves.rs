@@ -315,7 +315,7 @@ fn a_shard_that_goes_and_comes_back() {
     let attached = |heard: &Heard| matches!(heard, Heard::Attached(it) if it.had == 2);
     assert!(heard.iter().any(attached) && heard.len() == 2, "{heard:?}");
     assert_eq!(one.info(1).agent_number, Some(1));
-    assert_eq!(front.message(2, &changed(1)), []);
+    assert_eq!(front.message(2, &changed(1)), [Heard::Answer(ack(1))], "its server has that");
     assert_eq!(one.info(1).full_state, FullState::Reported);
 }
 
