@@ -139,6 +139,10 @@ impl Port for Carrier<'_> {
         self.sessions.uplink.state_lost(route)
     }
 
+    fn is_polled(&self, route: Route) -> bool {
+        self.sessions.uplink.is_polled(route.server())
+    }
+
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
         self.sessions.uplink.server_hello(server)
     }

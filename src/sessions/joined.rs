@@ -69,7 +69,10 @@ impl<'a> InFleet<'a> {
             return self.moves().take_session(from, &ToNewHome::decode(frame)?);
         }
         if ToNext::is_one(frame) {
-            OtherHomes::of(self.homes()).former_home_said(from, &ToNext::decode(frame)?);
+            let said = ToNext::decode(frame)?;
+            if !self.joined.homes.arrivals.keep_word(from, &said, frame) {
+                OtherHomes::of(self.homes()).former_home_said(from, &said);
+            }
         } else if ToFront::is_one(frame) {
             self.fronts().home_said(from, &ToFront::decode(frame)?);
         } else {

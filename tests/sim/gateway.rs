@@ -91,7 +91,7 @@ impl Gateway {
     pub(crate) fn new(node: NodeKey, plan: &Plan, random: &mut Random) -> Self {
         let paces =
             plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
-        let wires = Arc::new(Wires::new(node, plan.links, plan.room, paces.collect()));
+        let wires = Arc::new(Wires::new(node, plan, paces.collect()));
         let digest_key = DigestKey::derive(&[7; 32]);
         let sessions =
             Arc::new(Sessions::new(plan.params.clone(), digest_key, Arc::clone(&wires) as _));

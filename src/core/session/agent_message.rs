@@ -4,6 +4,7 @@ use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
+use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
     Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
@@ -204,6 +205,9 @@ impl<P: Port> Work<'_, P> {
     fn take_heartbeat(&mut self, scan: &AgentScan<'_>, route: Option<Route>) -> Forwarding {
         let forwarding = match route {
             None => Forwarding::Nothing,
+            Some(on) if announcement_waits(self.session, on, self.now(), self.port) => {
+                Forwarding::Nothing
+            }
             Some(_) => forward(self, scan, route, ForwardPlan::Whole),
         };
         let forwarded = forwarding == Forwarding::Sent;

@@ -53,6 +53,7 @@ mod replies;
 mod route;
 mod server_asks;
 mod server_message;
+mod wanted;
 mod work;
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub trait Port {
     /// incarnation lately: then the next one is introduced by its full state, which spares a question.
     fn state_lost(&self, route: Route) -> bool;
 
+    /// Whether the server speaks only when it is asked (mode `http`). Each message is answered then, or known to be
+    /// lost.
+    fn is_polled(&self, route: Route) -> bool;
+
     /// What a server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
 

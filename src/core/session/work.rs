@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
 use super::mailbox::Copying;
-use super::parts::says_something;
+use super::wanted::wanted_permits;
 use super::{
-    ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
-    Replier, Route, ServerHello, Session, ToAgent, ToServer,
+    ClassSet, CustomLoss, Departure, Moment, NotSent, Note, OfferLoss, Port, Presence, Replier,
+    Route, ServerHello, Session, ToAgent, ToServer,
 };
 use crate::core::pacing::{Class, Permit};
 use crate::mutation::{Breach, is_on};
@@ -307,7 +307,7 @@ impl<'a, P: Port> Work<'a, P> {
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
-        let wanted = self.session.wanted_permits(self.now());
+        let wanted = wanted_permits(self.session, self.now(), self.port);
         self.enqueue(wanted);
     }
 
@@ -383,44 +383,4 @@ impl Session {
             && self.replica.pending().is_empty()
             && !self.has_one_shots()
     }
-
-    /// The classes in which the session has to stand in its server's queue.
-    pub(super) fn wanted_permits(&self, now: Instant) -> ClassSet {
-        let mut wanted = ClassSet::EMPTY;
-        if self.attendance.is_gone() {
-            return wanted;
-        }
-        if self.attendance.is_there() && wants_to_ask(self) {
-            wanted.insert(Class::Ask);
-        }
-        if is_held_back(self, now) {
-            return wanted;
-        }
-        let leaves = self.attendance.presence() == Presence::Disconnecting;
-        if leaves || self.has_one_shots() {
-            wanted.insert(Class::Urgent);
-        }
-        if !leaves && self.replica.full_pending() {
-            wanted.insert(Class::FullState);
-        } else if !leaves && says_something(self.replica.pending()) {
-            wanted.insert(Class::Change);
-        }
-        if !leaves && (self.permits.announce_due() || capabilities_pending(self)) {
-            wanted.insert(Class::Announce);
-        }
-        wanted
-    }
-}
-
-/// Whether the gateway has something to ask the agent itself.
-pub(super) fn wants_to_ask(session: &Session) -> bool {
-    session.questions.full_state() == FullState::Wanted
-        || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
-}
-
-/// Whether the server is to get the agent's capabilities alone: an announcement has them, as every
-/// message does.
-pub(super) fn capabilities_pending(session: &Session) -> bool {
-    let pending = session.replica.pending();
-    !pending.is_empty() && !says_something(pending) && !session.has_one_shots()
 }

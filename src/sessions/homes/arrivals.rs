@@ -7,6 +7,8 @@
 //!      ▲                                  │ a later attempt: from the beginning      │
 //!      └──────────── discard ─────────────┴──────────────────────────────────────────┘
 //! ```
+//!
+//! That links of their former home end meanwhile waits with them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -14,12 +16,13 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::ShardMoves;
+use super::early_words::EarlyWords;
 use super::far::{FarConnection, FarHome};
 use super::shards::ShardStage;
 use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomeRecord};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ContentName, MovingSession, ToNewHome};
+use crate::core::node_link::{ContentName, LetGo, MovingSession, ToNewHome, ToNext};
 use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
 use crate::core::server::Keying;
 use crate::core::session::{Move, Moved, Peer, Presence, Session, SessionRecord};
@@ -60,6 +63,7 @@ struct ComingSessions {
     contents: HashMap<ContentName, Box<[u8]>>,
     expected: Option<u64>,
     bytes: usize,
+    early: EarlyWords,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl ComingSessions {
             contents: HashMap::new(),
             expected: None,
             bytes: 0,
+            early: EarlyWords::default(),
         }
     }
 
@@ -177,8 +182,46 @@ impl Arrivals {
         self.0.lock().remove(shard);
     }
 
-    fn take(&self, shard: ShardId) -> Option<ComingSessions> {
-        self.0.lock().remove(shard)
+    /// Takes the sessions out. What their former home says of its links goes on waiting, until [`Arrivals::end`].
+    fn take_sessions(&self, shard: ShardId) -> Option<ComingSessions> {
+        let all = &mut *self.0.lock();
+        let arrival = all.shards.get_mut(&shard)?;
+        let early = std::mem::take(&mut arrival.early);
+        let nothing = ComingSessions::new(arrival.from, arrival.attempt, arrival.is_wanted);
+        let taken = std::mem::replace(arrival, ComingSessions { early, ..nothing });
+        all.bytes -= taken.bytes;
+        Some(taken)
+    }
+
+    /// The sessions are in the table, or void. Returns what their former home has said meanwhile.
+    pub(super) fn end(&self, shard: ShardId) -> Option<(NodeIncarnation, EarlyWords)> {
+        let arrival = self.0.lock().remove(shard)?;
+        Some((arrival.from, arrival.early))
+    }
+
+    /// Keeps a former home's word that links have ended which sessions on their way here rest on. `true`: it is about
+    /// nothing else.
+    pub(in crate::sessions) fn keep_word(
+        &self,
+        from: NodeIncarnation,
+        said: &ToNext<'_>,
+        frame: &[u8],
+    ) -> bool {
+        let all = &mut *self.0.lock();
+        let keep = |arrival: &mut ComingSessions| arrival.early.put(frame);
+        match *said {
+            ToNext::LetGo(LetGo { uid, .. }) => {
+                let arrival = all.shards.get_mut(&shard_of(uid));
+                arrival.filter(|arrival| arrival.from == from).map(keep).is_some()
+            }
+            ToNext::LinkEnded(_) => {
+                let its = all.shards.values_mut().filter(|arrival| arrival.from == from);
+                its.for_each(keep);
+                false
+            }
+            // It waits apart, whether sessions come or not.
+            ToNext::ServerSaid(_) => false,
+        }
     }
 }
 
@@ -223,7 +266,7 @@ impl ShardMoves<'_> {
     /// Puts the sessions of a shard into the table, before the shard is held. Returns their agents; `None`: they are
     /// not all here.
     pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
-        let arrival = self.joined.homes.arrivals.take(shard)?;
+        let arrival = self.joined.homes.arrivals.take_sessions(shard)?;
         if !arrival.is_complete() {
             return None;
         }
@@ -264,7 +307,9 @@ impl ShardMoves<'_> {
         let (server, uplink) = (record.server(), &self.sessions.uplink);
         let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
         server.into_iter().for_each(|server| uplink.adopt(uid, server));
-        let is_linked = self.joined.ways.linked().contains(&from);
+        // A server that is polled remembers the agent whatever becomes of links.
+        let is_polled = server.is_some_and(|server| uplink.is_polled(server));
+        let is_linked = is_polled || self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
         let event = EventContext::default();

@@ -96,6 +96,10 @@ impl ShardMoves<'_> {
         let aside = self.joined.homes.aside.put(message, || always || is_unsure());
         if aside == Aside::Full {
             OtherHomes::of(self.home()).note_missed(uid, from, scan);
+            if matches!(self.joined.homes.shards.stage(shard_of(uid)), ShardStage::Told(_)) {
+                // If it was an answer, none is awaited any more.
+                self.sessions.not_taken(uid, from, true);
+            }
         }
         aside
     }

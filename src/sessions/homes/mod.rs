@@ -9,6 +9,7 @@ mod arrivals;
 mod aside;
 mod calls;
 mod departures;
+mod early_words;
 mod far;
 mod former;
 mod frames;

@@ -44,6 +44,8 @@ pub(in crate::core::session) struct TestLink {
     /// The server's memory, if it outlives the link.
     pub(in crate::core::session) memory: Option<Incarnation>,
     pub(in crate::core::session) is_up: bool,
+    /// The server speaks only when it is asked.
+    pub(in crate::core::session) is_polled: bool,
     /// Messages it takes before it is full.
     pub(in crate::core::session) room: usize,
 }
@@ -109,6 +111,7 @@ impl Gateway {
                 incarnation: 1,
                 memory: None,
                 is_up: true,
+                is_polled: false,
                 room: usize::MAX,
             },
             effects: Effects::default(),
@@ -337,6 +340,10 @@ impl Port for Gateway {
 
     fn state_lost(&self, _: Route) -> bool {
         false
+    }
+
+    fn is_polled(&self, _: Route) -> bool {
+        self.link.is_polled
     }
 
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
