@@ -25,6 +25,8 @@ pub enum NodeMessageKind {
     AllHere,
     /// A connection that was replaced was alive.
     WasAlive,
+    /// The front is about to leave, and holds nothing.
+    FrontLeaves,
     /// The connection is the session's.
     Attached,
     /// The home has the content of messages.
@@ -73,6 +75,7 @@ impl NodeMessageKind {
             to_home::DETACH => NodeMessageKind::Detach,
             to_home::ALL_HERE => NodeMessageKind::AllHere,
             to_home::WAS_ALIVE => NodeMessageKind::WasAlive,
+            to_home::FRONT_LEAVES => NodeMessageKind::FrontLeaves,
             to_front::ATTACHED => NodeMessageKind::Attached,
             to_front::CONFIRMED => NodeMessageKind::Confirmed,
             to_front::NEEDS => NodeMessageKind::Needs,

@@ -135,8 +135,8 @@ impl ShardMoves<'_> {
         let members = self.joined.ways.members();
         for uid in self.joined.homes.shards.members(shard) {
             self.home().at_attachment(uid, |home, moment, port| {
-                let front = home.holder().map(|at| at.front);
-                let stranger = front.filter(|front| !members.contains(front));
+                let stranger =
+                    home.holder().map(|at| at.front).filter(|front| !members.contains(front));
                 let is_known = |front: NodeIncarnation| gone.iter().any(|(it, _)| *it == front);
                 let unknown = stranger.filter(|front| !is_known(*front)).map(with_end);
                 for end in gone.iter().copied().chain(unknown) {

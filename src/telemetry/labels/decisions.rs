@@ -59,6 +59,7 @@ label_for! {
         Detach = "detach",
         AllHere = "all_here",
         WasAlive = "was_alive",
+        FrontLeaves = "front_leaves",
         Attached = "attached",
         Confirmed = "confirmed",
         Needs = "needs",

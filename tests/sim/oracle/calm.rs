@@ -109,8 +109,12 @@ impl World {
     /// The table holds exactly the agents that are there, and all of its work is done.
     fn judge_table(&mut self, node: NodeKey, present: &BTreeSet<InstanceUid>) {
         let Some(gateway) = self.nodes.get(&node) else { return };
-        let here = gateway.sessions.agents().list(None, usize::MAX);
-        let list: Vec<SessionInfo> = here.into_iter().filter_map(session_of).collect();
+        let at_home = |agent| match agent {
+            AgentHere::Home { session, .. } => Some(session),
+            AgentHere::Front(_) => None,
+        };
+        let listed = gateway.sessions.agents().list(None, usize::MAX);
+        let list: Vec<SessionInfo> = listed.into_iter().filter_map(at_home).collect();
         let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
         let (connected, absent) = gateway.sessions.count();
         let open = gateway.wires.ends.lock().links.len();
@@ -154,13 +158,5 @@ impl Oracle {
             Presence::Polling(_) => true,
             Presence::Unknown | Presence::Absent(_) | Presence::Left => false,
         }
-    }
-}
-
-/// The session of an agent whose home the node is.
-fn session_of(here: AgentHere) -> Option<SessionInfo> {
-    match here {
-        AgentHere::Home { session, .. } => Some(session),
-        AgentHere::Front(_) => None,
     }
 }
