@@ -79,6 +79,8 @@ pub(super) struct EventContext<'a> {
     pub(super) digests: Option<PartDigests<'a>>,
     /// The connection that the session knows of is gone already.
     pub(super) is_cut_off: bool,
+    /// The session goes to another home with this: what it says to a server is a goodbye, though its shard is gone.
+    pub(super) leaves: bool,
 }
 
 impl<'a> Carrier<'a> {
@@ -110,7 +112,7 @@ impl<'a> Carrier<'a> {
 
     /// The agent's shard may be on its way to another home, or be there: nothing may be said for the agent.
     fn holds_still(&self) -> bool {
-        !may_speak(self.sessions, self.uid)
+        !self.event.leaves && !may_speak(self.sessions, self.uid)
     }
 
     const fn credit(&self) -> Credit<'a> {

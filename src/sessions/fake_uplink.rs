@@ -7,6 +7,7 @@ use prost::Message as _;
 
 use super::{SharedLink, Uplink};
 use crate::core::pacing::{Class, Permit};
+use crate::core::server::Keying;
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
 use crate::opamp::proto::AgentToServer;
@@ -23,6 +24,7 @@ pub(super) struct FakeState {
     /// Why messages are refused, while they are.
     pub(super) refuses: Option<NotSent>,
     pub(super) sent: Vec<(InstanceUid, AgentToServer)>,
+    pub(super) keying: Keying,
     /// Everything has to wait for a permit.
     pub(super) is_busy: bool,
     pub(super) enqueued: Vec<(InstanceUid, Class)>,
@@ -43,6 +45,7 @@ impl FakeUplink {
             route: route(1),
             refuses: None,
             sent: Vec::new(),
+            keying: Keying::Uid,
             is_busy: false,
             enqueued: Vec::new(),
             released: Vec::new(),
@@ -102,6 +105,10 @@ impl Uplink for FakeUplink {
 
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
         Arc::clone(&self.state.lock().server_hello)
+    }
+
+    fn keying(&self, _: ServerId) -> Keying {
+        self.state.lock().keying
     }
 
     fn is_up(&self, _: InstanceUid, _: Route) -> bool {

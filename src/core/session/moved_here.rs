@@ -94,6 +94,10 @@ impl Session {
         }
         // What it may have forgotten here before is another question.
         session.replica.introduction_answered(true);
+        if !after.ended && how.keying != Keying::Uid {
+            // It hears of the agent again. The former home's link is up: the server lives, and says if it lacks something.
+            session.replica.may_be_forgotten();
+        }
         if after.is_back {
             session.replica.wire_lost(session.outstanding.unanswered() > 0);
             session.outstanding.give_up();

@@ -343,8 +343,8 @@ impl Replica {
         }
     }
 
-    /// A former home's link has ended, while this node's to the same server is up: one that knows agents by uid has
-    /// what it had, and says so by asking for nothing when the agent is introduced again.
+    /// The server may have forgotten the agent, since it moved or a former home's link has ended. But the server lives,
+    /// and most likely has what it had: then it asks for nothing when the agent is introduced again.
     pub(super) fn may_be_forgotten(&mut self) {
         if let Some(state) = &mut self.0 {
             state.remembered = state.believed();

@@ -51,7 +51,7 @@ impl ShardMoves<'_> {
         if locked.is_over() {
             return;
         }
-        let event = EventContext { is_cut_off: true, ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, leaves: true, ..EventContext::default() };
         let uplink = &self.sessions.uplink;
         let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
             Moved::of(session).goodbye(|server| uplink.keying(server), port);

@@ -12,7 +12,7 @@ use crate::core::server::Keying;
 #[derive(Debug, Clone)]
 enum Happening {
     Changes,
-    Moves(usize),
+    Moves(usize, Keying),
     LinkEnds(usize),
     /// The agent comes back, and reports all of its state.
     ComesBack,
@@ -23,7 +23,8 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         2 => Just(Happening::Changes),
-        3 => (0..NODES).prop_map(Happening::Moves),
+        3 => (0..NODES).prop_map(|node| Happening::Moves(node, Keying::Uid)),
+        1 => (0..NODES).prop_map(|node| Happening::Moves(node, Keying::Link)),
         1 => (0..NODES).prop_map(Happening::LinkEnds),
         1 => Just(Happening::ComesBack),
         1 => (0..NODES).prop_map(Happening::ComesBackAfterEnd),
@@ -79,9 +80,10 @@ proptest! {
                     world.deliver();
                     vec![news]
                 }
-                Happening::Moves(to) => {
-                    world.move_to(to, Keying::Uid);
-                    vec![]
+                Happening::Moves(to, keying) => {
+                    let introduces = to != world.nodes.at && keying == Keying::Link;
+                    world.move_to(to, keying);
+                    if introduces { vec![Status::default()] } else { vec![] }
                 }
                 Happening::LinkEnds(node) => {
                     let knew = knows_by(&world, node);

@@ -31,6 +31,7 @@ fn a_shard_that_is_frozen_or_gone_takes_nothing_and_says_nothing() {
 
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNewHome, ToNext};
 use crate::core::ownership::MoveNumber;
+use crate::core::server::Keying;
 use crate::ident::Incarnation;
 
 /// The node that takes the shard, as the former home calls it.
@@ -340,6 +341,32 @@ fn there_and_back_costs_a_server_nothing() {
         assert_eq!(told.len(), usize::from(relinks), "{told:?}");
         assert!(told.iter().all(|told| told.agent_description.is_none()));
     }
+}
+
+/// A server that has agents on one connection at a time would rename one that comes on another.
+#[test]
+fn an_exclusive_server_hears_that_the_agent_leaves_the_former_home() {
+    let old = HomeBench::new();
+    let _front = settled(&old, 1, (2, 5));
+    let new = receiver();
+    for home in [&old, &new] {
+        home.bench.uplink.state.lock().keying = Keying::Exclusive;
+    }
+    takes(&new, &records(&old, 1));
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    old.bench.sent();
+    old.ways.set_home(Some((NEW_HOME, 4)));
+    old.fleet().release(shard());
+    let goodbye = old.bench.sent();
+    let [(_, goodbye)] = &goodbye[..] else { panic!("{goodbye:?}") };
+    assert!(goodbye.agent_disconnect.is_some());
+    assert_eq!(new.told(), [], "it waits for the answer");
+    old.bench.says(1, &ServerToAgent::default());
+    let words = old.ways.take(|to, frame| to == node(NEW_HOME) && ToNext::is_one(frame));
+    takes(&new, &words);
+    let told = new.told();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].sequence_num, goodbye.sequence_num + 1);
 }
 
 /// A link ends at the former home while its sessions are on their way.
