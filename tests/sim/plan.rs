@@ -11,7 +11,7 @@ use seawall::store::StoreParams;
 use crate::agent::Kind;
 use crate::gate::GatePlan;
 use crate::pace::PaceSettings;
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::server::Traits;
 use crate::status::{PARTS, Part};
 

@@ -1,7 +1,4 @@
-//! What can happen in a story, and the order in which it does: the soonest first, and of two events of one moment
-//! the one that was noted first.
-
-use std::cmp::Ordering;
+//! What can happen in a story.
 
 use seawall::core::ownership::{CallId, ShardId};
 
@@ -37,34 +34,4 @@ pub(crate) enum Event {
     /// In the calm: a node dies, and starts again.
     CalmCrash,
     CalmStart,
-}
-
-/// An event and its moment.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: Time,
-    /// Tells two events of the same moment apart: the one noted first happens first.
-    pub(crate) order: u64,
-    pub(crate) event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The soonest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// One direction between two places.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seawall::core::ownership::NodeParams;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// A kind of fault.

@@ -1,18 +1,21 @@
 //! Everything that exists, the time, and what happens next. One thread, one source of chance: the same seed is the
 //! same story, to the last byte.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use seawall::core::ownership::{NodeEvent, NodeIncarnation, NodePhase, PeerMessage, StoreCall};
 
-use crate::events::{Entry, Event};
+use crate::events::Event;
 use crate::links::Links;
 use crate::machine::Machine;
 use crate::oracle::Oracle;
 use crate::plan::{LEASE, Plan};
 use crate::process::{Key, Process};
-use crate::random::Random;
+use crate::simulation::queue::Queue;
+use crate::simulation::random::Random;
+use crate::simulation::runner::{Outcome, Story};
+use crate::simulation::trace::Trace;
 use crate::store::Store;
 
 /// Since the start of the story.
@@ -44,8 +47,7 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) now: Time,
     start: Instant,
-    queue: BinaryHeap<Entry>,
-    order: u64,
+    queue: Queue<Time, Event>,
     pub(crate) processes: BTreeMap<Key, Process>,
     pub(crate) places: Vec<Place>,
     pub(crate) store: Store,
@@ -55,14 +57,44 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     last_key: Key,
     end: Time,
-    pub(crate) log: Option<Vec<String>>,
+    log: Option<Vec<String>>,
     /// Depends on all that was done and said.
-    pub(crate) trace: u64,
-    pub(crate) events: u64,
+    trace: Trace,
+    events: u64,
+}
+
+impl Story for World {
+    fn begin(seed: u64, start: Instant, tells: bool) -> Self {
+        Self::new(seed, start, tells)
+    }
+
+    fn run(&mut self) {
+        while self.oracle.violation.is_none()
+            && let Some((at, event)) = self.queue.pop()
+            && at <= self.end
+        {
+            self.now = at;
+            self.events += 1;
+            self.happen(event);
+            self.check_speaking();
+        }
+        if self.oracle.violation.is_none() {
+            self.all_must_be_well("in the end");
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            violation: self.oracle.violation,
+            trace: self.trace.number(),
+            events: self.events,
+            log: self.log.unwrap_or_default(),
+        }
+    }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, start: Instant, log: bool) -> Self {
+    fn new(seed: u64, start: Instant, log: bool) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random);
         let settle = plan.params.autonomy + LEASE * 5;
@@ -71,8 +103,7 @@ impl World {
             now: Time::ZERO,
             // Room for clocks that are behind.
             start: start + Time::from_secs(3_600),
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: Queue::new(),
             processes: BTreeMap::new(),
             places: vec![Place { running: None, wanted: true }; plan.places],
             store: Store::new(plan.places),
@@ -83,7 +114,7 @@ impl World {
             last_key: 0,
             end: plan.lasts + settle + LEASE * 8,
             log: log.then(Vec::new),
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: Trace::new(),
             events: 0,
             plan,
         };
@@ -104,22 +135,6 @@ impl World {
         self.at(self.plan.lasts, Event::Calm);
         self.at(self.plan.lasts + settle, Event::CalmCrash);
         self.at(self.plan.lasts + settle + LEASE * 2, Event::CalmStart);
-    }
-
-    /// Runs the story to its end.
-    pub(crate) fn run(&mut self) {
-        while self.oracle.violation.is_none()
-            && let Some(entry) = self.queue.pop()
-            && entry.at <= self.end
-        {
-            self.now = entry.at;
-            self.events += 1;
-            self.happen(entry.event);
-            self.check_speaking();
-        }
-        if self.oracle.violation.is_none() {
-            self.all_must_be_well("in the end");
-        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -274,9 +289,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
-        let (order, at) = (self.order, at.max(self.now));
-        self.order += 1;
-        self.queue.push(Entry { at, order, event });
+        self.queue.push(at.max(self.now), event);
     }
 
     pub(crate) fn after(&mut self, delay: Time, event: Event) {
@@ -289,12 +302,10 @@ impl World {
         }
     }
 
-    /// Notes what was done (FNV-1a).
+    /// Notes what was done.
     fn mark(&mut self, key: Key, effects: usize) {
         let time = u64::try_from(self.now.as_micros()).unwrap();
-        for number in [key, effects as u64, time] {
-            self.trace = (self.trace ^ number).wrapping_mul(0x0100_0000_01b3);
-        }
+        [key, effects as u64, time].into_iter().for_each(|number| self.trace.mark(number));
     }
 }
 
