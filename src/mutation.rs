@@ -116,6 +116,14 @@ pub enum Breach {
     OwnershipKeepsWhatWaits,
     /// Ownership: a node that joins asks for nothing.
     OwnershipNeverBalances,
+    /// Ownership: a node goes on without a lease that counts for as long as the others confirm it.
+    OwnershipAutonomyNeverEnds,
+    /// Ownership: a node that was silent when the store went back is as sure of itself as one that spoke.
+    OwnershipNeverDoubts,
+    /// Ownership: a node that is to hand over keeps what it has.
+    OwnershipHandsNothingOver,
+    /// Ownership: a node that has handed over ends its membership, though it was not told to.
+    OwnershipHandOverLeaves,
     /// An attachment that goes on takes the session from a later one.
     AttachmentLowerDisplaces,
     /// A home takes a message that it has had once more.
@@ -196,7 +204,7 @@ impl Breach {
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.
-    pub const OWNERSHIP: [Self; 16] = [
+    pub const OWNERSHIP: [Self; 20] = [
         Self::OwnershipTakesWithoutCounter,
         Self::OwnershipAskingLeavesFree,
         Self::OwnershipTakesConfirmed,
@@ -213,6 +221,10 @@ impl Breach {
         Self::OwnershipLoneSpeaks,
         Self::OwnershipKeepsWhatWaits,
         Self::OwnershipNeverBalances,
+        Self::OwnershipAutonomyNeverEnds,
+        Self::OwnershipNeverDoubts,
+        Self::OwnershipHandsNothingOver,
+        Self::OwnershipHandOverLeaves,
     ];
 }
 

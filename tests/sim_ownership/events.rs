@@ -1,6 +1,6 @@
 //! What can happen in a story.
 
-use seawall::core::ownership::{CallId, ShardId};
+use seawall::core::ownership::{CallId, MoveNumber, ShardId};
 
 use crate::process::Key;
 use crate::world::Time;
@@ -18,7 +18,8 @@ pub(crate) enum Event {
     CallDue(Key, CallId),
     /// A message arrives at the other end of a node link.
     MessageArrives(u64),
-    /// The records of a shard have arrived.
+    /// The sessions of a frozen shard go to its new home; whether they are all there is looked at.
+    SessionsGo(Key, ShardId, MoveNumber),
     Received(Key, ShardId),
     /// A fault ends.
     StoreStarts,
@@ -26,6 +27,9 @@ pub(crate) enum Event {
     SplitEnds,
     NodeHeals(usize),
     LinksHeal(usize, usize),
+    /// A node that has handed over leaves.
+    Leaves(Key),
+    SceneGoesOn,
     /// The oracle looks at everything.
     Observe,
     Fault,
@@ -34,4 +38,7 @@ pub(crate) enum Event {
     /// In the calm: a node dies, and starts again.
     CalmCrash,
     CalmStart,
+    /// Or it hands over, and leaves.
+    CalmHandOver,
+    CalmLeave,
 }

@@ -51,7 +51,9 @@ impl World {
             Fault::NodeCut | Fault::LinkCut | Fault::LinkSlow | Fault::LinkBreaks => {
                 self.network_fault(fault);
             }
-            Fault::Crash | Fault::Pause | Fault::WallClock | Fault::Leave => {
+            Fault::Newcomer => self.newcomer(),
+            Fault::StoreChangesSides => self.changes_sides(),
+            Fault::Crash | Fault::Pause | Fault::WallClock | Fault::Leave | Fault::HandOver => {
                 self.node_fault(fault);
             }
         }
@@ -100,7 +102,7 @@ impl World {
     }
 
     /// The store has another state now, in another life. It may have forgotten members.
-    fn replace_store(&mut self, registry: Registry) -> u64 {
+    pub(crate) fn replace_store(&mut self, registry: Registry) -> u64 {
         let before = self.store.members();
         let after = registry.read().leases.iter().map(|lease| lease.incarnation).collect();
         let number = self.store.replace(registry);
@@ -175,6 +177,14 @@ impl World {
         self.oracle.unrest(self.now);
     }
 
+    /// A node is told to leave.
+    pub(crate) fn leave(&mut self, key: Key) {
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.may_leave = true;
+            self.deliver(key, NodeEvent::LeaveWanted);
+        }
+    }
+
     fn resume_later(&mut self, key: Key) {
         let lease = u64::try_from(LEASE.as_millis()).unwrap();
         let delay = self.random.ms(lease / 4, lease * 4);
@@ -233,7 +243,12 @@ impl World {
             Fault::WallClock if process.stopped.is_none() => {
                 process.machine.mislead(self.now, &mut self.random)
             }
-            Fault::Leave => self.deliver(key, NodeEvent::LeaveWanted),
+            Fault::Leave => self.leave(key),
+            Fault::HandOver => {
+                self.deliver(key, NodeEvent::HandOverWanted);
+                let delay = self.random.ms(1_000, 60_000);
+                self.after(delay, Event::Leaves(key));
+            }
             _ => {}
         }
     }

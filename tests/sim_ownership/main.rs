@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod calm;
+mod data_plane;
 mod effects;
 mod events;
 mod faults;
@@ -18,6 +19,8 @@ mod machine;
 mod oracle;
 mod plan;
 mod process;
+mod scenes;
+mod sessions;
 #[path = "../support/simulation/mod.rs"]
 mod simulation;
 mod store;

@@ -45,10 +45,18 @@ pub(crate) enum Fault {
     WallClock,
     /// A node leaves, and another of its name starts.
     Leave,
+    /// A node hands over everything by request, and stays a member for a while before it leaves.
+    HandOver,
+    /// A node leaves, the others lose the store for longer than they may go on without it, and then one comes that
+    /// they do not know of.
+    Newcomer,
+    /// A node is cut off from the others and the store, and is taken over. Then a replica on its side, which lacks
+    /// that, takes the store's place, out of reach of the others.
+    StoreChangesSides,
 }
 
 impl Fault {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::StoreLoses,
         Self::StoreDelays,
         Self::StoreRestarts,
@@ -66,6 +74,9 @@ impl Fault {
         Self::Pause,
         Self::WallClock,
         Self::Leave,
+        Self::HandOver,
+        Self::Newcomer,
+        Self::StoreChangesSides,
     ];
 
     /// Whether it leaves nodes and their links as they are.
@@ -81,6 +92,8 @@ impl Fault {
                 | Self::StoreForgets
                 | Self::StoreSplits
                 | Self::NodeCut
+                | Self::Newcomer
+                | Self::StoreChangesSides
         )
     }
 }
@@ -98,10 +111,12 @@ pub(crate) struct Plan {
     pub(crate) fault_every: Duration,
     /// When the faults end.
     pub(crate) lasts: Time,
+    /// What happens to one more node in the calm: it hands over and leaves; otherwise it dies.
+    pub(crate) ends_with_hand_over: bool,
 }
 
 /// Faults that are at their worst together.
-const FIENDS: [&[Fault]; 8] = [
+const FIENDS: [&[Fault]; 11] = [
     &[Fault::Pause, Fault::StoreDelays, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreFailsOver, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreForgets, Fault::Pause],
@@ -110,6 +125,9 @@ const FIENDS: [&[Fault]; 8] = [
     &[Fault::WallClock, Fault::Pause, Fault::StoreRestarts],
     &[Fault::Leave, Fault::Crash, Fault::StoreDelays, Fault::StoreFailsOver],
     &[Fault::Pause, Fault::Partition, Fault::StoreFailsOver],
+    &[Fault::HandOver, Fault::Crash, Fault::LinkCut, Fault::LinkSlow],
+    &[Fault::Newcomer],
+    &[Fault::StoreChangesSides],
 ];
 
 fn faults(random: &mut Random) -> Vec<Fault> {
@@ -134,19 +152,24 @@ impl Plan {
         let start = |random: &mut Random| {
             Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
         };
+        let autonomy = Duration::from_secs(random.pick(&[25, 45, 90]));
+        // An outage of the store that lasts longer than nodes may go on without it takes its time.
+        let outage =
+            if faults.contains(&Fault::Newcomer) { autonomy + LEASE * 6 } else { Time::ZERO };
         Self {
             places,
             starts: (0..places).map(|_| start(random) + random.ms(0, 2_000)).collect(),
             params: NodeParams {
                 lease: LEASE,
-                autonomy: Duration::from_secs(random.pick(&[25, 45, 90])),
+                autonomy,
                 shards: random.pick(&[4, 8, 13]),
                 lone_speaks: random.percent(15),
                 private: false,
             },
             faults,
             fault_every: Duration::from_secs(random.pick(&[3, 8, 20, 45])),
-            lasts: Duration::from_secs(80 + random.below(120)),
+            lasts: Duration::from_secs(80 + random.below(120)) + outage,
+            ends_with_hand_over: random.percent(50),
         }
     }
 }

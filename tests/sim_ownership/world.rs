@@ -12,6 +12,8 @@ use crate::machine::Machine;
 use crate::oracle::Oracle;
 use crate::plan::{LEASE, Plan};
 use crate::process::{Key, Process};
+use crate::scenes::Scene;
+use crate::sessions::Records;
 use crate::simulation::queue::Queue;
 use crate::simulation::random::Random;
 use crate::simulation::runner::{Outcome, Story};
@@ -38,7 +40,14 @@ pub(crate) struct Message {
     pub(crate) places: (usize, usize),
     pub(crate) to: Key,
     pub(crate) generation: u32,
-    pub(crate) message: Box<PeerMessage>,
+    pub(crate) what: Carried,
+}
+
+/// What goes over node links.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    Said(Box<PeerMessage>),
+    Sessions(Records),
 }
 
 /// See the module's text.
@@ -55,6 +64,8 @@ pub(crate) struct World {
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) oracle: Oracle,
     pub(crate) calm: bool,
+    /// Faults of which one is to follow the other.
+    pub(crate) scene: Option<Scene>,
     last_key: Key,
     end: Time,
     log: Option<Vec<String>>,
@@ -111,6 +122,7 @@ impl World {
             messages: BTreeMap::new(),
             oracle: Oracle::new(&plan),
             calm: false,
+            scene: None,
             last_key: 0,
             end: plan.lasts + settle + LEASE * 8,
             log: log.then(Vec::new),
@@ -133,8 +145,14 @@ impl World {
         self.at(OBSERVE_EVERY, Event::Observe);
         self.at(self.plan.fault_every, Event::Fault);
         self.at(self.plan.lasts, Event::Calm);
-        self.at(self.plan.lasts + settle, Event::CalmCrash);
-        self.at(self.plan.lasts + settle + LEASE * 2, Event::CalmStart);
+        let settled = self.plan.lasts + settle;
+        if self.plan.ends_with_hand_over {
+            self.at(settled, Event::CalmHandOver);
+            self.at(settled + LEASE, Event::CalmLeave);
+        } else {
+            self.at(settled, Event::CalmCrash);
+            self.at(settled + LEASE * 2, Event::CalmStart);
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -146,17 +164,22 @@ impl World {
             Event::AnswerArrives(call) => self.answer_arrives(call),
             Event::CallDue(key, id) => self.deliver(key, NodeEvent::StoreSilent(id)),
             Event::MessageArrives(message) => self.message_arrives(message),
-            Event::Received(key, shard) => self.deliver(key, NodeEvent::Received(shard)),
+            Event::SessionsGo(key, shard, attempt) => self.sessions_go(key, shard, attempt),
+            Event::Received(key, shard) => self.received(key, shard),
             Event::StoreStarts => self.store_starts(),
             Event::StoreHeals => self.store_heals(),
             Event::SplitEnds => self.split_ends(),
             Event::NodeHeals(place) => self.node_heals(place),
             Event::LinksHeal(from, to) => self.links_heal(from, to),
+            Event::Leaves(key) => self.leave(key),
+            Event::SceneGoesOn => self.scene_goes_on(),
             Event::Observe => self.observe(),
             Event::Fault => self.fault(),
             Event::Calm => self.become_calm(),
             Event::CalmCrash => self.crash_in_the_calm(),
             Event::CalmStart => self.start_in_the_calm(),
+            Event::CalmHandOver => self.hand_over_in_the_calm(),
+            Event::CalmLeave => self.leave_in_the_calm(),
         }
     }
 
@@ -224,6 +247,10 @@ impl World {
             }
             return;
         }
+        // What had come may be void by now.
+        if matches!(event, NodeEvent::Received(shard) if !process.sessions.has_received(shard)) {
+            return;
+        }
         self.oracle.forgotten.hears(process.node.incarnation(), &event);
         let moment = process.moment(now);
         if process.spoke && process.node.standing(moment).is_err() {
@@ -275,8 +302,14 @@ impl World {
         let Some(message) = self.messages.remove(&number) else { return };
         let (from, to) = message.places;
         let link = *self.links.of(from, to);
-        if link.generation == message.generation && !link.cut {
-            self.deliver(message.to, NodeEvent::PeerSaid(message.from, message.message));
+        if link.generation != message.generation || link.cut {
+            return;
+        }
+        match message.what {
+            Carried::Said(said) => {
+                self.deliver(message.to, NodeEvent::PeerSaid(message.from, said));
+            }
+            Carried::Sessions(records) => self.records_arrive(message.to, message.from, records),
         }
     }
 

@@ -39,7 +39,8 @@ impl NodeStep<'_> {
     fn hand_all_over(&mut self) {
         let refused =
             |at| self.now.monotonic.saturating_duration_since(at) < self.node.params.retry_after();
-        if self.node.waits.refused_at.is_some_and(refused) {
+        let keeps = is_on(Breach::OwnershipHandsNothingOver);
+        if self.node.waits.refused_at.is_some_and(refused) || keeps {
             return;
         }
         let staying: Vec<ShardId> = self

@@ -101,6 +101,7 @@ impl NodeStep<'_> {
         if self.node.phase == NodePhase::Member {
             self.node.phase = NodePhase::Leaving;
             self.node.lease.leaving = true;
+            self.node.waits.leaves |= is_on(Breach::OwnershipHandOverLeaves);
             self.node.own.hurries = true;
         }
     }

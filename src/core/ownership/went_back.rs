@@ -51,7 +51,7 @@ impl WentBack {
         if changed {
             self.until = Some(now.monotonic);
             self.spoke = speaks.then_some(now);
-            self.unsure = !speaks;
+            self.unsure = !speaks && !is_on(Breach::OwnershipNeverDoubts);
             self.unread = true;
             self.forgotten = self.rejoins;
             self.outlived = false;

@@ -1,0 +1,120 @@
+//! What a node's data plane has of its shards, as far as hand-overs concern it: one number for each shard stands for
+//! all that its sessions have been through. It goes by the rules of `sessions::homes`: of several attempts with a
+//! shard the sessions of the latest count, and what has come of it waits until the map gives the shard.
+
+use std::collections::BTreeMap;
+
+use seawall::core::ownership::{MoveNumber, NodeIncarnation, ShardId};
+
+/// Sessions of a shard on their way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records {
+    pub(crate) shard: ShardId,
+    pub(crate) attempt: MoveNumber,
+    /// What they have been through.
+    pub(crate) lived: u64,
+}
+
+/// A shard that is frozen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Departure {
+    pub(crate) to: NodeIncarnation,
+    pub(crate) attempt: MoveNumber,
+}
+
+/// What has come of a shard.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    from: NodeIncarnation,
+    attempt: MoveNumber,
+    /// The map may give this node the shard.
+    is_wanted: bool,
+    lived: Option<u64>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct SimSessions {
+    /// Of each shard that is here.
+    held: BTreeMap<ShardId, u64>,
+    leaving: BTreeMap<ShardId, Departure>,
+    coming: BTreeMap<ShardId, Arrival>,
+    attempts: u64,
+}
+
+impl SimSessions {
+    /// The shard is frozen. Returns the attempt; `None`: it was frozen already.
+    pub(crate) fn freeze(&mut self, shard: ShardId, to: NodeIncarnation) -> Option<MoveNumber> {
+        self.attempts += 1;
+        let attempt = MoveNumber(self.attempts);
+        self.leaving.insert(shard, Departure { to, attempt }).is_none().then_some(attempt)
+    }
+
+    pub(crate) fn unfreeze(&mut self, shard: ShardId) {
+        self.leaving.remove(&shard);
+    }
+
+    pub(crate) fn release(&mut self, shard: ShardId) {
+        self.leaving.remove(&shard);
+        self.held.remove(&shard);
+    }
+
+    /// The sessions of a frozen shard, with the node that they go to, unless the attempt is over.
+    pub(crate) fn to_send(
+        &self,
+        shard: ShardId,
+        attempt: MoveNumber,
+    ) -> Option<(NodeIncarnation, Records)> {
+        let departure = self.leaving.get(&shard).filter(|it| it.attempt == attempt)?;
+        let lived = *self.held.get(&shard)?;
+        Some((departure.to, Records { shard, attempt, lived }))
+    }
+
+    /// The sessions have been through this much now.
+    pub(crate) fn live(&mut self, shard: ShardId, lived: u64) {
+        if let Some(had) = self.held.get_mut(&shard) {
+            *had = lived;
+        }
+    }
+
+    /// This node is to receive the shard from that one.
+    pub(crate) fn receive(&mut self, shard: ShardId, from: NodeIncarnation) {
+        self.coming.retain(|known, arrival| *known != shard || arrival.from == from);
+        let none = Arrival { from, attempt: MoveNumber(0), is_wanted: true, lived: None };
+        self.coming.entry(shard).or_insert(none).is_wanted = true;
+    }
+
+    /// Sessions have come.
+    pub(crate) fn take(&mut self, from: NodeIncarnation, records: Records) {
+        let Records { shard, attempt, lived } = records;
+        if self.held.contains_key(&shard) {
+            return;
+        }
+        let is_wanted = match self.coming.get(&shard) {
+            Some(known) if known.from != from && known.is_wanted => return,
+            Some(known) if known.from == from && attempt < known.attempt => return,
+            known => known.is_some_and(|known| known.from == from && known.is_wanted),
+        };
+        self.coming.insert(shard, Arrival { from, attempt, is_wanted, lived: Some(lived) });
+    }
+
+    /// Whether the sessions of a shard are here that this node is to receive.
+    pub(crate) fn has_received(&self, shard: ShardId) -> bool {
+        let is_whole = |arrival: &Arrival| arrival.is_wanted && arrival.lived.is_some();
+        self.coming.get(&shard).is_some_and(is_whole)
+    }
+
+    pub(crate) fn discard(&mut self, shard: ShardId) {
+        self.coming.remove(&shard);
+    }
+
+    /// The shard is here from now on. Returns what its sessions have been through, if they came along; otherwise
+    /// they begin with `now`.
+    pub(crate) fn install(&mut self, shard: ShardId, prepared: bool, now: u64) -> Option<u64> {
+        let received = self.has_received(shard);
+        let arrival = self.coming.remove(&shard).filter(|_| prepared && received);
+        let lived = arrival.and_then(|arrival| arrival.lived);
+        self.held.insert(shard, lived.unwrap_or(now));
+        lived
+    }
+}
