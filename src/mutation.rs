@@ -120,6 +120,8 @@ pub enum Breach {
     OwnershipAutonomyNeverEnds,
     /// Ownership: a node that was silent when the store went back is as sure of itself as one that spoke.
     OwnershipNeverDoubts,
+    /// Ownership: records count of an attempt that came to nothing.
+    OwnershipTakesOldAttempt,
     /// Ownership: a node that is to hand over keeps what it has.
     OwnershipHandsNothingOver,
     /// Ownership: a node that has handed over ends its membership, though it was not told to.
@@ -204,7 +206,7 @@ impl Breach {
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.
-    pub const OWNERSHIP: [Self; 20] = [
+    pub const OWNERSHIP: [Self; 21] = [
         Self::OwnershipTakesWithoutCounter,
         Self::OwnershipAskingLeavesFree,
         Self::OwnershipTakesConfirmed,
@@ -223,6 +225,7 @@ impl Breach {
         Self::OwnershipNeverBalances,
         Self::OwnershipAutonomyNeverEnds,
         Self::OwnershipNeverDoubts,
+        Self::OwnershipTakesOldAttempt,
         Self::OwnershipHandsNothingOver,
         Self::OwnershipHandOverLeaves,
     ];

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::data_plane::DataPlane;
-use super::hand_over::SessionsOut;
+use super::hand_over::{SessionsOut, ShardDeparture};
 use super::life::Life;
 use super::map::MapCopy;
 use super::params::{FleetError, FleetParams};
@@ -149,8 +149,8 @@ impl FleetTask {
 
     fn take(&mut self, event: NodeEvent) -> Next {
         // What had come may be void by now, or have been told too early.
-        if let (NodeEvent::Received(shard), Some(plane)) = (&event, &self.fleet.plane)
-            && !plane.has_received(*shard)
+        if let (NodeEvent::Received(shard, attempt), Some(plane)) = (&event, &self.fleet.plane)
+            && !plane.has_received(*shard, *attempt)
         {
             return Next::GoOn;
         }
@@ -202,9 +202,9 @@ impl FleetTask {
     fn move_shard(&mut self, effect: &NodeEffect) {
         let Some(plane) = &self.fleet.plane else { return };
         let (shard, step) = match *effect {
-            NodeEffect::Install { shard, epoch, prepared } => {
+            NodeEffect::Install { shard, epoch, handed_by } => {
                 self.held.insert(shard);
-                let is_whole = plane.install(shard, epoch, prepared);
+                let is_whole = plane.install(shard, epoch, handed_by);
                 (shard, if is_whole { ShardStep::HandedToUs } else { ShardStep::TakenOver })
             }
             NodeEffect::Release(shard) => {
@@ -213,9 +213,10 @@ impl FleetTask {
                 plane.release(shard);
                 (shard, ShardStep::Released)
             }
-            NodeEffect::Freeze { shard, to } => {
+            NodeEffect::Freeze { shard, to, attempt } => {
                 plane.freeze(shard);
-                self.sessions_out.begin(&self.fleet, plane, shard, to);
+                let departure = ShardDeparture { shard, to, attempt };
+                self.sessions_out.begin(&self.fleet, plane, departure);
                 (shard, ShardStep::Frozen)
             }
             NodeEffect::Unfreeze(shard) => {
@@ -223,10 +224,10 @@ impl FleetTask {
                 plane.unfreeze(shard);
                 (shard, ShardStep::Unfrozen)
             }
-            NodeEffect::Receive { shard, from } => {
-                plane.receive(shard, from);
+            NodeEffect::Receive { shard, from, attempt } => {
+                plane.receive(shard, from, attempt);
                 // They may all have come before.
-                self.fleet.tell(NodeEvent::Received(shard));
+                self.fleet.tell(NodeEvent::Received(shard, attempt));
                 (shard, ShardStep::Receiving)
             }
             NodeEffect::Discard(shard) => {

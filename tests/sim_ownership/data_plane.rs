@@ -19,24 +19,24 @@ impl World {
         let Some(process) = self.processes.get_mut(&key) else { return };
         match effect {
             NodeEffect::DropWaiting => process.must_drop = false,
-            NodeEffect::Freeze { shard, to } => match process.sessions.freeze(shard, to) {
-                Some(attempt) => {
-                    let delay = self.random.ms(5, 800);
-                    self.after(delay, Event::SessionsGo(key, shard, attempt));
+            NodeEffect::Freeze { shard, to, attempt } => {
+                if !process.sessions.freeze(shard, to, attempt) {
+                    self.oracle.fail("H1", || format!("{key} freezes {shard:?} twice"));
                 }
-                None => self.oracle.fail("H1", || format!("{key} freezes {shard:?} twice")),
-            },
+                let delay = self.random.ms(5, 800);
+                self.after(delay, Event::SessionsGo(key, shard, attempt));
+            }
             NodeEffect::Unfreeze(shard) => process.sessions.unfreeze(shard),
             NodeEffect::Release(shard) => process.sessions.release(shard),
-            NodeEffect::Receive { shard, from } => {
-                process.sessions.receive(shard, from);
+            NodeEffect::Receive { shard, from, attempt } => {
+                process.sessions.receive(shard, from, attempt);
                 // They may have come before.
-                self.after(Time::ZERO, Event::Received(key, shard));
+                self.after(Time::ZERO, Event::Received(key, shard, attempt));
             }
             NodeEffect::Discard(shard) => process.sessions.discard(shard),
-            NodeEffect::Install { shard, prepared, .. } => {
+            NodeEffect::Install { shard, handed_by, .. } => {
                 let now = self.oracle.lived(shard);
-                let lived = process.sessions.install(shard, prepared, now);
+                let lived = process.sessions.install(shard, handed_by, now);
                 self.oracle.installed(key, shard, lived, self.now);
             }
             _ => {}
@@ -60,14 +60,14 @@ impl World {
     pub(crate) fn records_arrive(&mut self, key: Key, from: NodeIncarnation, records: Records) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.sessions.take(from, records);
-        self.received(key, records.shard);
+        self.received(key, records.shard, records.attempt);
     }
 
     /// The data plane looks whether all sessions of a shard are here.
-    pub(crate) fn received(&mut self, key: Key, shard: ShardId) {
+    pub(crate) fn received(&mut self, key: Key, shard: ShardId, attempt: MoveNumber) {
         let Some(process) = self.processes.get(&key) else { return };
-        if process.sessions.has_received(shard) {
-            self.deliver(key, NodeEvent::Received(shard));
+        if process.sessions.has_received(shard, attempt) {
+            self.deliver(key, NodeEvent::Received(shard, attempt));
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Event {
     MessageArrives(u64),
     /// The sessions of a frozen shard go to its new home; whether they are all there is looked at.
     SessionsGo(Key, ShardId, MoveNumber),
-    Received(Key, ShardId),
+    Received(Key, ShardId, MoveNumber),
     /// A fault ends.
     StoreStarts,
     StoreHeals,

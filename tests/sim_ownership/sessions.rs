@@ -17,9 +17,9 @@ pub(crate) struct Records {
 
 /// A shard that is frozen.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Departure {
-    pub(crate) to: NodeIncarnation,
-    pub(crate) attempt: MoveNumber,
+struct Departure {
+    to: NodeIncarnation,
+    attempt: MoveNumber,
 }
 
 /// What has come of a shard.
@@ -39,15 +39,17 @@ pub(crate) struct SimSessions {
     held: BTreeMap<ShardId, u64>,
     leaving: BTreeMap<ShardId, Departure>,
     coming: BTreeMap<ShardId, Arrival>,
-    attempts: u64,
 }
 
 impl SimSessions {
-    /// The shard is frozen. Returns the attempt; `None`: it was frozen already.
-    pub(crate) fn freeze(&mut self, shard: ShardId, to: NodeIncarnation) -> Option<MoveNumber> {
-        self.attempts += 1;
-        let attempt = MoveNumber(self.attempts);
-        self.leaving.insert(shard, Departure { to, attempt }).is_none().then_some(attempt)
+    /// The shard is frozen. `false`: it was frozen already.
+    pub(crate) fn freeze(
+        &mut self,
+        shard: ShardId,
+        to: NodeIncarnation,
+        attempt: MoveNumber,
+    ) -> bool {
+        self.leaving.insert(shard, Departure { to, attempt }).is_none()
     }
 
     pub(crate) fn unfreeze(&mut self, shard: ShardId) {
@@ -77,11 +79,13 @@ impl SimSessions {
         }
     }
 
-    /// This node is to receive the shard from that one.
-    pub(crate) fn receive(&mut self, shard: ShardId, from: NodeIncarnation) {
-        self.coming.retain(|known, arrival| *known != shard || arrival.from == from);
-        let none = Arrival { from, attempt: MoveNumber(0), is_wanted: true, lived: None };
-        self.coming.entry(shard).or_insert(none).is_wanted = true;
+    /// This node is to receive the shard from that one, in this attempt.
+    pub(crate) fn receive(&mut self, shard: ShardId, from: NodeIncarnation, attempt: MoveNumber) {
+        let is_other = |it: &Arrival| it.from != from || it.attempt < attempt;
+        self.coming.retain(|known, arrival| *known != shard || !is_other(arrival));
+        let none = Arrival { from, attempt, is_wanted: true, lived: None };
+        let arrival = self.coming.entry(shard).or_insert(none);
+        arrival.is_wanted |= arrival.attempt == attempt;
     }
 
     /// Sessions have come.
@@ -93,15 +97,17 @@ impl SimSessions {
         let is_wanted = match self.coming.get(&shard) {
             Some(known) if known.from != from && known.is_wanted => return,
             Some(known) if known.from == from && attempt < known.attempt => return,
-            known => known.is_some_and(|known| known.from == from && known.is_wanted),
+            known => {
+                known.is_some_and(|it| (it.from, it.attempt) == (from, attempt) && it.is_wanted)
+            }
         };
         self.coming.insert(shard, Arrival { from, attempt, is_wanted, lived: Some(lived) });
     }
 
-    /// Whether the sessions of a shard are here that this node is to receive.
-    pub(crate) fn has_received(&self, shard: ShardId) -> bool {
-        let is_whole = |arrival: &Arrival| arrival.is_wanted && arrival.lived.is_some();
-        self.coming.get(&shard).is_some_and(is_whole)
+    /// Whether the sessions of a shard are here that this attempt brings.
+    pub(crate) fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool {
+        let coming = self.coming.get(&shard).filter(|it| it.attempt == attempt && it.is_wanted);
+        coming.is_some_and(|arrival| arrival.lived.is_some())
     }
 
     pub(crate) fn discard(&mut self, shard: ShardId) {
@@ -110,9 +116,14 @@ impl SimSessions {
 
     /// The shard is here from now on. Returns what its sessions have been through, if they came along; otherwise
     /// they begin with `now`.
-    pub(crate) fn install(&mut self, shard: ShardId, prepared: bool, now: u64) -> Option<u64> {
-        let received = self.has_received(shard);
-        let arrival = self.coming.remove(&shard).filter(|_| prepared && received);
+    pub(crate) fn install(
+        &mut self,
+        shard: ShardId,
+        handed_by: Option<MoveNumber>,
+        now: u64,
+    ) -> Option<u64> {
+        let received = handed_by.is_some_and(|attempt| self.has_received(shard, attempt));
+        let arrival = self.coming.remove(&shard).filter(|_| received);
         let lived = arrival.and_then(|arrival| arrival.lived);
         self.held.insert(shard, lived.unwrap_or(now));
         lived

@@ -165,7 +165,7 @@ impl World {
             Event::CallDue(key, id) => self.deliver(key, NodeEvent::StoreSilent(id)),
             Event::MessageArrives(message) => self.message_arrives(message),
             Event::SessionsGo(key, shard, attempt) => self.sessions_go(key, shard, attempt),
-            Event::Received(key, shard) => self.received(key, shard),
+            Event::Received(key, shard, attempt) => self.received(key, shard, attempt),
             Event::StoreStarts => self.store_starts(),
             Event::StoreHeals => self.store_heals(),
             Event::SplitEnds => self.split_ends(),
@@ -248,7 +248,9 @@ impl World {
             return;
         }
         // What had come may be void by now.
-        if matches!(event, NodeEvent::Received(shard) if !process.sessions.has_received(shard)) {
+        if let NodeEvent::Received(shard, attempt) = event
+            && !process.sessions.has_received(shard, attempt)
+        {
             return;
         }
         self.oracle.forgotten.hears(process.node.incarnation(), &event);

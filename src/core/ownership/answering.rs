@@ -233,8 +233,8 @@ impl NodeStep<'_> {
             let mine = known.node == Some(me);
             match (mine, self.node.moves.held().contains(&shard), known.epoch) {
                 (true, false, Some(epoch)) => {
-                    let prepared = self.node.moves.install(shard);
-                    self.out.push(NodeEffect::Install { shard, epoch, prepared });
+                    let handed_by = self.node.moves.install(shard, epoch);
+                    self.out.push(NodeEffect::Install { shard, epoch, handed_by });
                 }
                 (false, true, _) => {
                     self.node.moves.release(shard);
@@ -249,9 +249,9 @@ impl NodeStep<'_> {
     fn changes_are_settled(&mut self) {
         self.node.confirmations.unbind();
         self.node.waits.leave_asked = false;
-        for (shard, to, epoch) in self.node.moves.settled() {
-            self.out.push(NodeEffect::Unfreeze(shard));
-            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
+        for (to, attempt) in self.node.moves.settled() {
+            self.out.push(NodeEffect::Unfreeze(attempt.shard));
+            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(attempt))));
         }
     }
 }

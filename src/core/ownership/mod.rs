@@ -54,7 +54,9 @@ pub use calls::{
 };
 pub use clock_reading::ClockReading;
 pub use demand::{BUSY_RENEWAL, Demand, DemandElsewhere};
-pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
+pub use events::{
+    Ask, CallId, HandOverAttempt, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing,
+};
 pub use ids::{
     CertificateFingerprint, Counter, Epoch, MapVersion, MoveNumber, NameError, NodeIncarnation,
     NodeName, RunId, Secret,

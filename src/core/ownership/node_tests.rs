@@ -104,7 +104,9 @@ impl NodeSet {
                 let cut = relay || self.cut.contains(&key) || self.cut.contains(&to);
                 (!cut).then_some((to, NodeEvent::PeerSaid(key, message)))
             }
-            NodeEffect::Receive { shard, .. } => Some((key, NodeEvent::Received(shard))),
+            NodeEffect::Receive { shard, attempt, .. } => {
+                Some((key, NodeEvent::Received(shard, attempt)))
+            }
             _ => None,
         }
     }
@@ -151,7 +153,7 @@ fn a_joiner_gets_its_share_from_nodes_that_have_more() {
     let moved = set
         .seen
         .iter()
-        .filter(|(_, effect)| matches!(effect, NodeEffect::Install { prepared: true, .. }));
+        .filter(|(_, effect)| matches!(effect, NodeEffect::Install { handed_by: Some(_), .. }));
     assert_eq!(moved.count(), 4, "with their records");
 }
 

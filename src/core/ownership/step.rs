@@ -44,7 +44,7 @@ impl NodeStep<'_> {
             }
             NodeEvent::HandOverWanted => self.want_to_hand_over(),
             NodeEvent::LeaveWanted => self.want_to_leave(),
-            NodeEvent::Received(shard) => self.records_received(shard),
+            NodeEvent::Received(shard, attempt) => self.records_received(shard, attempt),
             NodeEvent::VersionSeen(version) => {
                 self.node.calls.read_due |= version > self.node.view.content().version;
             }

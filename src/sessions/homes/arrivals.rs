@@ -130,6 +130,7 @@ impl AllArrivals {
     }
 
     /// The arrival that a frame belongs to. `None`: it is of an earlier attempt, or of another node than is wanted.
+    /// A later attempt takes the place of what is here: it has yet to be said to be wanted.
     fn of_frame(
         &mut self,
         shard: ShardId,
@@ -140,10 +141,9 @@ impl AllArrivals {
         match known {
             Some((node, _, true)) if node != from => return None,
             Some((node, known, _)) if node == from && attempt < known => return None,
-            Some((node, known, is_wanted)) if node != from || attempt > known => {
+            Some((node, known, _)) if node != from || attempt > known => {
                 self.remove(shard);
-                self.shards
-                    .insert(shard, ComingSessions::new(from, attempt, is_wanted && node == from));
+                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
             }
             Some(_) => {}
             None => {
@@ -155,20 +155,28 @@ impl AllArrivals {
 }
 
 impl Arrivals {
-    /// The sessions of this shard come from that node. Some may be here already.
-    pub(in crate::sessions) fn receive(&self, shard: ShardId, from: NodeIncarnation) {
+    /// The sessions of this shard come from that node, in this attempt. Some may be here already; if some of a later
+    /// attempt are, this one is over.
+    pub(in crate::sessions) fn receive(
+        &self,
+        shard: ShardId,
+        from: NodeIncarnation,
+        attempt: MoveNumber,
+    ) {
         let all = &mut *self.0.lock();
-        if all.shards.get(&shard).is_some_and(|arrival| arrival.from != from) {
+        let is_other = |it: &ComingSessions| it.from != from || it.attempt < attempt;
+        if all.shards.get(&shard).is_some_and(is_other) {
             all.remove(shard);
         }
-        let none = || ComingSessions::new(from, MoveNumber(0), true);
-        all.shards.entry(shard).or_insert_with(none).is_wanted = true;
+        let none = || ComingSessions::new(from, attempt, true);
+        let arrival = all.shards.entry(shard).or_insert_with(none);
+        arrival.is_wanted |= arrival.attempt == attempt;
     }
 
-    /// Whether all sessions of a shard are here.
-    pub(in crate::sessions) fn has_received(&self, shard: ShardId) -> bool {
+    /// Whether all sessions of a shard are here that this attempt brings.
+    pub(in crate::sessions) fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool {
         let all = self.0.lock();
-        all.shards.get(&shard).is_some_and(ComingSessions::is_complete)
+        all.shards.get(&shard).is_some_and(|it| it.attempt == attempt && it.is_complete())
     }
 
     /// The sessions that have come are void.
@@ -182,12 +190,13 @@ impl Arrivals {
 }
 
 impl ShardMoves<'_> {
-    /// A node that hands a shard over says something. Returns the shard if all its sessions are here with this.
+    /// A node that hands a shard over says something. Returns the shard and the attempt if all its sessions are here
+    /// with this.
     pub(in crate::sessions) fn take_session(
         self,
         from: NodeIncarnation,
         message: &ToNewHome<'_>,
-    ) -> Result<Option<ShardId>, Undecodable> {
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable> {
         let (shard, attempt) = match message {
             ToNewHome::Session(attempt, uid, _) => (shard_of(*uid), *attempt),
             ToNewHome::Content(attempt, shard, _) | ToNewHome::End(attempt, shard, _) => {
@@ -216,14 +225,18 @@ impl ShardMoves<'_> {
         }
         let is_complete = arrival.is_complete();
         all.bytes += added;
-        Ok(is_complete.then_some(shard))
+        Ok(is_complete.then_some((shard, attempt)))
     }
 
-    /// Puts the sessions of a shard into the table, before the shard is held. Returns their agents; `None`: they are
-    /// not all here.
-    pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
+    /// Puts the sessions that an attempt has brought into the table, before their shard is held. Returns their agents;
+    /// `None`: they are not all here.
+    pub(super) fn seat_arrivals(
+        self,
+        shard: ShardId,
+        attempt: MoveNumber,
+    ) -> Option<Vec<InstanceUid>> {
         let arrival = self.joined.homes.arrivals.take(shard)?;
-        if !arrival.is_complete() {
+        if arrival.attempt != attempt || !arrival.is_complete() {
             return None;
         }
         let ComingSessions { sessions, contents, from, .. } = arrival;

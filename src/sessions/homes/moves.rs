@@ -3,15 +3,20 @@
 use super::super::carrier::EventContext;
 use super::ShardMoves;
 use super::shards::ShardStage;
-use crate::core::ownership::{Epoch, ShardId};
+use crate::core::ownership::{Epoch, MoveNumber, ShardId};
 use crate::core::session::Moved;
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
 impl ShardMoves<'_> {
     /// This node is the shard's home from now on.
-    pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        let arrived = if prepared { self.seat_arrivals(shard) } else { None };
+    pub(in crate::sessions) fn install(
+        self,
+        shard: ShardId,
+        epoch: Epoch,
+        handed_by: Option<MoveNumber>,
+    ) -> bool {
+        let arrived = handed_by.and_then(|attempt| self.seat_arrivals(shard, attempt));
         self.joined.homes.arrivals.discard(shard);
         self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
         let is_whole = arrived.is_some();

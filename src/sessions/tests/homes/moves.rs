@@ -34,6 +34,8 @@ use crate::core::ownership::MoveNumber;
 
 /// The node that takes the shard, as the former home calls it.
 const NEW_HOME: u64 = 9;
+/// The attempt of most hand-overs.
+const FIRST: Option<MoveNumber> = Some(MoveNumber(1));
 
 fn shard() -> ShardId {
     shard_of(uid(1))
@@ -55,13 +57,13 @@ fn records(from: &HomeBench, attempt: u64) -> Vec<Vec<u8>> {
 fn receiver() -> HomeBench {
     let home = HomeBench::new();
     home.fleet().release(shard());
-    home.fleet().receive(shard(), node(1));
+    home.fleet().receive(shard(), node(1), MoveNumber(1));
     home
 }
 
 fn takes(home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
     let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(1), frame).unwrap();
-    frames.iter().fold(None, take)
+    frames.iter().fold(None, take).map(|(shard, _)| shard)
 }
 
 /// Both homes say the same of the agent, but for what the change of nodes changes.
@@ -75,9 +77,9 @@ fn a_session_goes_on_at_its_new_home() {
     let new = receiver();
     let frames = records(&old, 1);
     assert_eq!(takes(&new, &frames), Some(shard()));
-    assert!(new.fleet().has_received(shard()));
+    assert!(new.fleet().has_received(shard(), MoveNumber(1)));
     assert_eq!(new.sessions(), (0, 0), "the map has yet to give it the shard");
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     old.fleet().release(shard());
     old.bench.assert_empty();
     assert_eq!(new.sessions(), (1, 0));
@@ -112,7 +114,7 @@ fn absent_agents_move_with_their_deadline_and_their_offers() {
     old.bench.says(1, &offer(b"a"));
     let new = receiver();
     takes(&new, &records(&old, 1));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (0, 1));
     let mut front = Front::new(&new, 1, (3, 1));
     let heard = front.attaches(1, &changed(1));
@@ -122,7 +124,7 @@ fn absent_agents_move_with_their_deadline_and_their_offers() {
     settled(&old, 1, (2, 5)).detaches(DetachReason::Lost, false);
     let new = receiver();
     takes(&new, &records(&old, 1));
-    new.fleet().install(shard(), epoch(4), true);
+    new.fleet().install(shard(), epoch(4), FIRST);
     new.told();
     new.bench.sessions.sweep(clock::now());
     new.bench.sessions.sweep(clock::now() + Duration::from_secs(59));
@@ -146,7 +148,7 @@ fn a_content_goes_once_and_in_whatever_order() {
     frames.reverse();
     let new = receiver();
     assert_eq!(takes(&new, &frames), Some(shard()));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (2, 0));
 }
 
@@ -162,13 +164,15 @@ fn only_the_sessions_of_the_latest_attempt_count() {
     let second = records(&old, 2);
     let new = receiver();
     takes(&new, &first);
-    assert!(new.fleet().has_received(shard()));
+    assert!(new.fleet().has_received(shard(), MoveNumber(1)));
     takes(&new, &second[..1]);
-    assert!(!new.fleet().has_received(shard()), "a later one has begun");
+    assert!(!new.fleet().has_received(shard(), MoveNumber(1)), "a later one has begun");
     takes(&new, &first);
-    assert!(!new.fleet().has_received(shard()));
-    assert_eq!(takes(&new, &second[1..]), Some(shard()));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().has_received(shard(), MoveNumber(1)));
+    assert_eq!(takes(&new, &second[1..]), None, "it has yet to be offered");
+    new.fleet().receive(shard(), node(1), MoveNumber(2));
+    assert!(new.fleet().has_received(shard(), MoveNumber(2)));
+    assert!(new.fleet().install(shard(), epoch(4), Some(MoveNumber(2))));
     assert_eq!(new.info(1).agent_number, Some(1));
 }
 
@@ -179,16 +183,16 @@ fn what_is_not_all_here_does_not_count() {
     let frames = records(&old, 1);
     let new = receiver();
     takes(&new, &frames[..frames.len() - 1]);
-    assert!(!new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (0, 0));
     let new = receiver();
     takes(&new, &frames);
     new.fleet().discard(shard());
-    assert!(!new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().install(shard(), epoch(4), FIRST));
     // Nothing is taken from another node than the one that hands the shard over, or for a shard that is held.
     let new = HomeBench::new();
     new.fleet().release(shard());
-    new.fleet().receive(shard(), node(3));
+    new.fleet().receive(shard(), node(3), MoveNumber(1));
     assert_eq!(takes(&new, &frames), None);
     assert_eq!(takes(&old, &frames), None);
 }
@@ -211,15 +215,15 @@ fn a_shard_that_goes_and_comes_back() {
     let mut front = settled(&one, 1, (2, 5));
     let two = receiver();
     takes(&two, &records(&one, 1));
-    assert!(two.fleet().install(shard(), epoch(4), true));
+    assert!(two.fleet().install(shard(), epoch(4), FIRST));
     one.fleet().release(shard());
     front.home = &two;
     front.attaches_again();
     assert_eq!(front.message(1, &changed(1)), [Heard::Confirmed(2)]);
     two.bench.says(1, &offer(b"a"));
-    one.fleet().receive(shard(), node(1));
+    one.fleet().receive(shard(), node(1), MoveNumber(1));
     takes(&one, &records(&two, 1));
-    assert!(one.fleet().install(shard(), epoch(5), true));
+    assert!(one.fleet().install(shard(), epoch(5), FIRST));
     two.fleet().release(shard());
     two.bench.assert_empty();
     front.home = &one;
