@@ -19,7 +19,7 @@ use super::shared::Fleet;
 use crate::clock;
 use crate::cluster::{Member, Members};
 use crate::core::ownership::{
-    CallId, HoldReason, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
+    CallId, HoldReason, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
     StoreAnswer, StoreCall,
 };
 use crate::ownership::{Store, StoreError};
@@ -339,10 +339,11 @@ impl FleetTask {
         (count > 0 && !late).then_some(Waiting::Links(count))
     }
 
-    /// What members have said to the former life is void, above all what they have confirmed. An order to leave
-    /// stands.
+    /// What members have said to the former life is void, above all what they have confirmed. An order to leave, or
+    /// to hand over, stands.
     fn forget_messages(&mut self) {
-        let mut order = None;
+        let hands_over = self.fleet.look_at(Node::hands_over);
+        let mut order = hands_over.then_some(NodeEvent::HandOverWanted);
         while let Ok(event) = self.inbox.try_recv() {
             if matches!(event, NodeEvent::LeaveWanted | NodeEvent::HandOverWanted) {
                 order = Some(event);

@@ -79,7 +79,7 @@ impl World {
         self.processes.values_mut().for_each(|process| process.stops_with_call = false);
         for key in self.processes.keys().copied().collect::<Vec<_>>() {
             self.after(Time::ZERO, Event::Resume(key));
-            if self.processes[&key].node.phase() == NodePhase::Leaving {
+            if self.processes[&key].node.hands_over() {
                 self.after(Time::ZERO, Event::Leaves(key));
             }
         }

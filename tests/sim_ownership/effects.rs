@@ -27,9 +27,13 @@ impl World {
                 NodeEffect::UseSecret(_) => {}
                 NodeEffect::TakeNewIncarnation => {
                     self.say(|| format!("  {key} was taken over"));
-                    let place = self.processes[&key].place;
+                    let Process { place, node, .. } = &self.processes[&key];
+                    let (place, hands_over) = (*place, node.hands_over());
                     let machine = self.end(key);
                     self.start(place, machine);
+                    if let Some(key) = self.places[place].running.filter(|_| hands_over) {
+                        self.deliver(key, NodeEvent::HandOverWanted);
+                    }
                 }
                 NodeEffect::Left => {
                     if !self.processes[&key].may_leave {

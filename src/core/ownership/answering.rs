@@ -182,7 +182,8 @@ impl NodeStep<'_> {
         see_counters(self.node, self.now, &heads);
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
-            self.node.phase = NodePhase::Member;
+            let leaves = self.node.lease.leaving;
+            self.node.phase = if leaves { NodePhase::Leaving } else { NodePhase::Member };
             if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
                 self.node.store.map_is_read();
             }
@@ -248,7 +249,6 @@ impl NodeStep<'_> {
     /// The fate of the last change is known and its map is read: what it has not moved stays.
     fn changes_are_settled(&mut self) {
         self.node.confirmations.unbind();
-        self.node.waits.leave_asked = false;
         for (to, attempt) in self.node.moves.settled() {
             self.out.push(NodeEffect::Unfreeze(attempt.shard));
             self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(attempt))));

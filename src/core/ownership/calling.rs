@@ -58,11 +58,7 @@ impl NodeStep<'_> {
         }
         match self.node.phase {
             NodePhase::Leaving if !self.node.waits.leaves => None,
-            NodePhase::Leaving => {
-                let change = self.judge().leaving()?;
-                self.node.waits.leave_asked = true;
-                Some((Purpose::Leave, change))
-            }
+            NodePhase::Leaving => Some((Purpose::Leave, self.judge().leaving()?)),
             NodePhase::Member => {
                 let (change, asked) = self.judge().take_over()?;
                 asked.into_iter().for_each(|node| self.node.confirmations.bind(node));

@@ -99,6 +99,11 @@ impl Node {
         self.phase
     }
 
+    /// Whether it was told to hand everything over. What takes its place after it was taken over is to be told so, too.
+    pub const fn hands_over(&self) -> bool {
+        self.lease.leaving
+    }
+
     /// The members that this node knows of.
     pub fn members(&self) -> impl Iterator<Item = NodeIncarnation> {
         self.view.heads().keys().copied()
@@ -150,7 +155,7 @@ impl Node {
         if self.lease_counts(now) {
             return Ok(Standing::Leased);
         }
-        if self.is_in_doubt() {
+        if self.is_in_doubt(now) {
             return Err(HoldReason::InDoubt);
         }
         if !self.own.is_autonomous(now, &self.params) {
@@ -204,15 +209,25 @@ impl Node {
         let trusts = is_on(Breach::OwnershipTrustsStoreThatWentBack);
         let read = self.store.run() == Some(self.view.content().run) && !self.store.is_unread();
         let read = read || trusts;
-        !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt()
+        !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt(now)
     }
 
     /// Whether the others may have taken this node over while it was silent, by a change that the store has lost
-    /// since. It has another member's renewal in the store's new run to prove that they are not elsewhere; a
-    /// single other one could not go on without the store. Or the store has forgotten it and has other members.
-    fn is_in_doubt(&self) -> bool {
+    /// since. It has another member's renewal in the store's new run to prove that they are not elsewhere. Or the
+    /// store has forgotten it and has other members.
+    fn is_in_doubt(&self, now: ClockReading) -> bool {
         let renews = |other| self.watch.has_moved(other);
-        let unsure = self.store.is_unsure() && self.view.others().count() > 1;
+        let unsure = self.store.is_unsure(now.monotonic, &self.params) && self.others_may_go_on();
         self.store.is_outlived() || unsure && !self.view.others().any(renews)
+    }
+
+    /// Whether the others could go on without the store and this node. A single one cannot, unless it may go on alone.
+    fn others_may_go_on(&self) -> bool {
+        let mut others = self.view.others();
+        match (others.next(), others.next()) {
+            (None, _) => false,
+            (Some(only), None) => self.view.may_be_lone(only),
+            (Some(_), Some(_)) => true,
+        }
     }
 }

@@ -97,11 +97,12 @@ impl NodeStep<'_> {
         }
     }
 
+    /// A node that has yet to become a member becomes one that gets nothing.
     fn want_to_hand_over(&mut self) {
+        self.node.lease.leaving = true;
+        self.node.waits.leaves |= is_on(Breach::OwnershipHandOverLeaves);
         if self.node.phase == NodePhase::Member {
             self.node.phase = NodePhase::Leaving;
-            self.node.lease.leaving = true;
-            self.node.waits.leaves |= is_on(Breach::OwnershipHandOverLeaves);
             self.node.own.hurries = true;
         }
     }
@@ -117,7 +118,7 @@ impl NodeStep<'_> {
 
     /// The store has taken this incarnation off the membership.
     pub(super) fn end_membership(&mut self) {
-        let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leave_asked;
+        let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leaves;
         self.node.phase = NodePhase::Gone;
         self.out.push(if leaves { NodeEffect::Left } else { NodeEffect::TakeNewIncarnation });
     }

@@ -23,9 +23,9 @@ pub(super) struct WentBack {
     until: Option<Instant>,
     /// When a node that spoke found another run.
     spoke: Option<ClockReading>,
-    /// The node did not speak when it found another run: it may have been taken over, and the store may have
-    /// forgotten that.
-    unsure: bool,
+    /// Since when this node is unsure of itself: it did not speak when it found another run, so that it may have been
+    /// taken over, and the store may have forgotten that.
+    unsure: Option<Instant>,
     /// The map of this run is yet to be read, from the store itself.
     unread: bool,
     /// The last renewal asked to become a member again.
@@ -51,7 +51,8 @@ impl WentBack {
         if changed {
             self.until = Some(now.monotonic);
             self.spoke = speaks.then_some(now);
-            self.unsure = !speaks && !is_on(Breach::OwnershipNeverDoubts);
+            self.unsure =
+                (!speaks && !is_on(Breach::OwnershipNeverDoubts)).then_some(now.monotonic);
             self.unread = true;
             self.forgotten = self.rejoins;
             self.outlived = false;
@@ -117,9 +118,11 @@ impl WentBack {
         self.spoke.is_some_and(|since| now.is_within(params.lease, since))
     }
 
-    /// Whether this node may have been taken over without knowing.
-    pub(super) const fn is_unsure(&self) -> bool {
-        self.unsure
+    /// Whether this node may have been taken over without knowing, by others that may go on without the store. They
+    /// had a lease before this run began, and go on for `autonomy` at most.
+    pub(super) fn is_unsure(&self, now: Instant, params: &NodeParams) -> bool {
+        let recent = |since| now.saturating_duration_since(since) < params.stranger_wait();
+        self.unsure.is_some_and(recent)
     }
 
     /// The run that has answered of late, if one has.
@@ -152,7 +155,8 @@ mod tests {
         assert!(!store.is_away(at(0).monotonic, &params()));
         assert!(!store.has_returned(at(0).monotonic, &params()));
         assert!(store.answered(RunId(2), true, at(10)));
-        assert!(store.is_away(at(19).monotonic, &params()) && !store.is_unsure());
+        assert!(store.is_away(at(19).monotonic, &params()));
+        assert!(!store.is_unsure(at(19).monotonic, &params()));
         assert!(store.rejoins(at(19), &params()) && !store.rejoins(at(20), &params()));
         assert!(!store.is_away(at(20).monotonic, &params()));
         assert!(store.has_returned(at(20).monotonic, &params()));
@@ -180,7 +184,9 @@ mod tests {
         let mut store = WentBack::default();
         store.answered(RunId(1), true, at(0));
         store.answered(RunId(2), false, at(0));
-        assert!(store.is_unsure() && !store.rejoins(at(0), &params()));
+        assert!(!store.rejoins(at(0), &params()));
+        assert!(store.is_unsure(at(1_809).monotonic, &params()));
+        assert!(!store.is_unsure(at(1_810).monotonic, &params()), "the others' autonomy is over");
     }
 
     #[test]
