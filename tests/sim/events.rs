@@ -2,7 +2,7 @@
 //! event comes; the event then has no effect.
 
 use crate::wires::Key;
-use crate::world::{NodeKey, Time};
+use crate::world::NodeKey;
 
 /// What happens next. Whatever it names may be gone by then.
 #[derive(Debug, Clone, Copy)]

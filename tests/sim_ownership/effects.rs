@@ -1,7 +1,9 @@
 //! Carries out what a node wants done: calls to the store, and messages on node links. What its data plane does is in
 //! `data_plane`.
 
-use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, ShardId, StoreCall};
+use seawall::core::ownership::{
+    NodeEffect, NodeEvent, NodeIncarnation, PeerMessage, ShardId, StoreCall,
+};
 
 use crate::events::Event;
 use crate::plan::LEASE;

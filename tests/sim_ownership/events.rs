@@ -3,7 +3,6 @@
 use seawall::core::ownership::{CallId, MoveNumber, ShardId};
 
 use crate::process::Key;
-use crate::world::Time;
 
 /// What happens next. Whatever it names may be gone by then.
 #[derive(Debug, Clone, Copy)]
