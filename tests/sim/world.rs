@@ -480,8 +480,8 @@ impl World {
 
     /// Notes what went over a wire.
     pub(crate) fn mark(&mut self, bytes: &[u8]) {
-        self.trace.mark_bytes(bytes);
-        self.trace.mark(u64::try_from(self.now.as_micros()).unwrap());
+        self.trace.mark(bytes.iter().copied());
+        self.trace.mark([u64::try_from(self.now.as_micros()).unwrap()]);
     }
 }
 

@@ -340,7 +340,7 @@ impl World {
     /// Notes what was done.
     fn mark(&mut self, key: Key, effects: usize) {
         let time = u64::try_from(self.now.as_micros()).unwrap();
-        [key, effects as u64, time].into_iter().for_each(|number| self.trace.mark(number));
+        self.trace.mark([key, effects as u64, time]);
     }
 }
 

@@ -352,8 +352,8 @@ impl World {
 
     /// Sends a frame to a node's present life.
     pub(super) fn send(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
-        self.trace.mark_bytes(&bytes);
-        self.trace.mark(u64::try_from((self.now - self.start).as_micros()).unwrap());
+        self.trace.mark(bytes.iter().copied());
+        self.trace.mark([u64::try_from((self.now - self.start).as_micros()).unwrap()]);
         let Some(link) = self.links.get_mut(&(from, to)) else { return };
         if let Some(at) = link.send(self.now, &mut self.random) {
             let life = link.life;

@@ -8,12 +8,10 @@ impl Trace {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    pub(crate) const fn mark(&mut self, number: u64) {
-        self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01b3);
-    }
-
-    pub(crate) fn mark_bytes(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.mark(u64::from(*byte)));
+    pub(crate) fn mark(&mut self, what: impl IntoIterator<Item = impl Into<u64>>) {
+        for number in what {
+            self.0 = (self.0 ^ number.into()).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 
     pub(crate) const fn number(self) -> u64 {
