@@ -162,7 +162,8 @@ impl World {
             let (first, second) = (&self.processes[&first], &self.processes[&second]);
             let excuses =
                 |former, other| self.oracle.forgotten.excuses(former, other, shard, self.now);
-            excuses(first, second) || excuses(second, first)
+            let confirm = |speaks| self.oracle.forgotten.confirm(speaks, self.now);
+            excuses(first, second) || excuses(second, first) || confirm(first) || confirm(second)
         };
         let mut pairs = pairs.filter(|(first, shard)| !excused(*first, *shard));
         pairs.next().map(|(first, shard)| (first, shard.get()))

@@ -79,11 +79,14 @@ impl NodeStep<'_> {
                 self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
                 let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
-                self.node.store.renewed(heads.iter().any(unknown));
+                self.node.store.renewed(heads.iter().any(unknown), self.now.monotonic);
                 self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
                 // A key of digests leaves the version as it is.
+                if (read.run, read.version) == (run, version) {
+                    self.node.own.map_is_read();
+                }
                 if (read.run, read.version, read.secret) != (run, version, secret) {
                     self.node.calls.read_due = true;
                 }
@@ -166,6 +169,7 @@ impl NodeStep<'_> {
             return self.end_membership();
         }
         self.node.store.map_is_read();
+        self.node.own.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
         if settled {
@@ -187,6 +191,7 @@ impl NodeStep<'_> {
             if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
                 self.node.store.map_is_read();
             }
+            self.node.own.map_is_read();
             self.node.own.hurries = true;
             return self.adopt(content);
         }

@@ -17,6 +17,7 @@ mod calls;
 mod clock_reading;
 mod confirmations;
 mod demand;
+mod doubt;
 pub mod encoding;
 mod events;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
+use super::doubt::DoubtedNode;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
-use super::ids::RunId;
+use super::ids::{Counter, RunId};
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
@@ -82,6 +83,7 @@ impl NodeStep<'_> {
         if self.node.phase == NodePhase::Gone {
             return;
         }
+        self.look_at_others();
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
             self.call_failed(late);
         }
@@ -129,7 +131,31 @@ impl NodeStep<'_> {
         if self.node.store.answered(run, speaks, self.now) {
             self.node.watch.restart();
             self.node.waits.restart();
+            self.node.own.hurries = true;
+            if speaks {
+                self.node.doubt.end();
+            } else {
+                self.doubt_others();
+            }
         }
+    }
+
+    /// A node that has never asked to become a member cannot have been taken over.
+    fn doubt_others(&mut self) {
+        let never_asked = self.node.own.counter() == Counter::default();
+        if never_asked || is_on(Breach::OwnershipNeverDoubts) {
+            return;
+        }
+        let view = &self.node.view;
+        let others = view.others().map(|node| DoubtedNode { node, lone: view.may_be_lone(node) });
+        self.node.doubt.begin(others.collect(), self.now.monotonic);
+    }
+
+    /// Looks whether there is still reason to doubt.
+    fn look_at_others(&mut self) {
+        let Node { doubt, watch, view, params, .. } = &mut *self.node;
+        let is_here = |other| watch.has_moved(other) && view.knows_me(other);
+        doubt.look(is_here, self.now.monotonic, params);
     }
 
     fn store_silent(&mut self, id: CallId) {
