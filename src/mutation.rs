@@ -36,6 +36,8 @@ pub enum Breach {
     R7KeepsFirst,
     /// What waited for an absent agent is forgotten when it returns.
     R7ForgetsKept,
+    /// What was written to an agent counts as read.
+    R7ForgetsWritten,
     /// A restart command outlives the process it was meant for.
     R7RestartsNewProcess,
     /// A server's message goes to another agent than the one it names.
@@ -166,7 +168,7 @@ impl Breach {
     ];
 
     /// Those that the simulation of fleets must notice, in the order of the rules.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::R1SuppressesNews,
         Self::R1ForwardsUnchanged,
         Self::R2DropsChange,
@@ -181,6 +183,7 @@ impl Breach {
         Self::R6IgnoresLostLink,
         Self::R7KeepsFirst,
         Self::R7ForgetsKept,
+        Self::R7ForgetsWritten,
         Self::R7RestartsNewProcess,
         Self::R7WrongAgent,
         Self::R8TellsAtOnce,

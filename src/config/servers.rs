@@ -135,7 +135,7 @@ fn mode(section: &mut Section<'_>) -> Mode {
     mode
 }
 
-/// In mode `per-agent` there is one answer only.
+/// In the modes `per-agent` and `http` there is one answer only.
 fn keyed_by(section: &mut Section<'_>, mode: Mode) -> KeyedBy {
     let choices = [
         ("auto", KeyedBy::Auto),
@@ -144,11 +144,14 @@ fn keyed_by(section: &mut Section<'_>, mode: Mode) -> KeyedBy {
         ("exclusive", KeyedBy::Exclusive),
     ];
     let chosen = section.choice("keyed_by", &choices);
-    if mode == Mode::PerAgent && matches!(chosen, Some(KeyedBy::Uid | KeyedBy::Link)) {
-        section.report(
+    match (mode, chosen) {
+        (Mode::PerAgent, Some(KeyedBy::Uid | KeyedBy::Link)) => section.report(
             "keyed_by",
             "has no meaning in mode \"per-agent\": each agent has its own connection",
-        );
+        ),
+        (Mode::Http { .. }, Some(KeyedBy::Link | KeyedBy::Exclusive)) => section
+            .report("keyed_by", "has no meaning in mode \"http\": connections stand for no agent"),
+        _ => {}
     }
     chosen.unwrap_or_default()
 }

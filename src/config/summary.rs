@@ -80,11 +80,16 @@ fn describe_drain(terms: Terms) -> String {
 /// What the server hears when an agent's session moves to another node.
 fn describe_moves(server: &ServerParams) -> &'static str {
     match (server.mode, server.keyed_by) {
-        (Mode::PerAgent, _) | (_, KeyedBy::Exclusive) => {
+        (Mode::PerAgent, _) | (_, KeyedBy::OwnLink) => {
+            ", told of each agent that moves to another node by a new connection"
+        }
+        (Mode::Http { .. }, _) | (_, KeyedBy::Uid) => {
+            ", told nothing of agents that move to another node"
+        }
+        (_, KeyedBy::Exclusive) => {
             ", told of each agent that moves to another node: a goodbye, then an announcement"
         }
         (_, KeyedBy::Link) => ", told again of each agent that moves to another node",
-        (_, KeyedBy::Uid) => ", told nothing of agents that move to another node",
         (_, KeyedBy::Auto) => {
             ", told nothing of agents that move to another node unless it shows the need"
         }

@@ -218,6 +218,14 @@ fn servers_say_what_is_wrong_with_them() {
         ("url = \"ws://h\"\nconnections = 2", "servers[0].connections: has no meaning in mode"),
         ("url = \"ws://h\"\npoll_interval = \"9s\"", "servers[0].poll_interval: has no meaning"),
         ("url = \"ws://h\"\nmode = \"per-agent\"\nlinks = 2", "servers[0].links: has no meaning"),
+        (
+            "url = \"ws://h\"\nmode = \"per-agent\"\nkeyed_by = \"uid\"",
+            "servers[0].keyed_by: has no meaning",
+        ),
+        (
+            "url = \"http://h\"\nmode = \"http\"\nkeyed_by = \"link\"",
+            "servers[0].keyed_by: has no meaning",
+        ),
         ("url = \"ws://h\"\nlinks = 0", "must be 1 to 1024, not 0"),
         ("url = \"ws://h\"\nmod = \"x\"", "did you mean `mode`?"),
         ("url = \"wss://h\"\nca_file = \"/nowhere\"", "servers[0].ca_file: /nowhere: "),

@@ -81,11 +81,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         async move {
             let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
             let reason = poll_fn(|context| self.poll(context, timer.as_mut())).await;
-            if !self.unwritten.is_empty()
-                && let Some(attachment) = &self.conversation.attachment
-            {
-                attachment.content_unwritten();
-            }
             (self.conversation.uid(), reason)
         }
     }

@@ -38,6 +38,16 @@ pub struct Absorbed {
     pub malformed: u32,
 }
 
+impl Absorbed {
+    /// Adds what another message had refused.
+    pub const fn add(&mut self, other: Self) {
+        self.dropped_custom += other.dropped_custom;
+        self.dropped_offers += other.dropped_offers;
+        self.dropped_bytes += other.dropped_bytes;
+        self.malformed += other.malformed;
+    }
+}
+
 /// What waits for one agent. Allocates with the first item.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Offers {

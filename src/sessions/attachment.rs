@@ -63,7 +63,7 @@ impl Attachment {
     ) -> Outgoing {
         let sessions = &self.sessions;
         loop {
-            let look = Look { now: clock::now(), writable };
+            let look = Look { now: clock::now(), writable, lingers: false };
             match outbox.look(context.waker(), look, &sessions.counters) {
                 OutboxWork::Outgoing(outgoing) => return outgoing,
                 OutboxWork::ReplyOverdue => {
@@ -95,7 +95,7 @@ impl Attachment {
     pub fn reply_due(&self) -> Option<Instant> {
         match &self.bound {
             BoundTo::Here { outbox, .. } => outbox.reply_due_at(),
-            BoundTo::Home(front) => front.outbox.reply_due_at(),
+            BoundTo::Home(front) => front.look_due(),
         }
     }
 
@@ -105,11 +105,16 @@ impl Attachment {
         self.at_home().is_none_or(|(side, front)| side.may_read(front))
     }
 
-    /// A pong came: what was written well before it has arrived.
+    /// A pong came: what was written before its ping has arrived.
     pub fn ponged(&self, payload: &[u8]) {
         match &self.bound {
             BoundTo::Here { entry, .. } => {
-                self.sessions.run(entry, None, |session, moment, _| session.heard(moment.now));
+                // The connection's own pings are empty.
+                let ping = payload.try_into().map(u16::from_be_bytes);
+                self.sessions.run(entry, None, |session, moment, _| match ping {
+                    Ok(ping) => session.confirmed(ping, moment.now),
+                    Err(_) => session.heard(moment.now),
+                });
             }
             BoundTo::Home(front) => {
                 if let Some(fleet) = self.sessions.in_fleet() {
@@ -132,16 +137,6 @@ impl Attachment {
                     fleet.fronts().replaced_was_alive(front);
                 }
             }
-        }
-    }
-
-    /// Bytes that the task took were still unwritten when the connection ended. A front tells its home of what is
-    /// written instead.
-    pub fn content_unwritten(&self) {
-        if let BoundTo::Here { entry, .. } = &self.bound {
-            self.sessions.run(entry, None, |session, moment, _| {
-                session.bytes_unwritten(self.connection, moment);
-            });
         }
     }
 

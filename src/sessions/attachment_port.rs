@@ -9,8 +9,8 @@ use crate::core::session::ToAgent;
 /// The way from a session to its agent's connection. Called with the session locked: returns at once, and
 /// calls nothing.
 pub(super) trait AttachmentPort {
-    /// Brings one message, which `write` appends without a header. `false`: the credit is used up, what
-    /// waited is dropped, and the connection closes.
+    /// Brings one message, which `write` appends without a header. `false`: the connection closes, and what waited
+    /// is dropped. If it closed before, `write` is uncalled.
     fn message(
         &self,
         kind: ToAgent,
@@ -21,8 +21,11 @@ pub(super) trait AttachmentPort {
     /// When the connection has to call for an overdue reply.
     fn reply_due(&self, at: Option<Instant>);
 
-    /// Closes the connection; what waits for it is dropped. Returns whether anything was.
-    fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool;
+    /// Has the agent answer a ping of this number, which goes behind what was brought before.
+    fn confirm(&self, ping: u16, counters: &Counters);
+
+    /// Closes the connection; what waits for it is dropped.
+    fn close(&self, counters: &Counters, why: AttachmentEnd);
 
     /// Closes the connection once what waits for it is written.
     fn close_when_written(&self);

@@ -25,6 +25,8 @@ use crate::websocket;
 
 /// One-shot messages of all agents that may wait for their servers, in bytes.
 const ONE_SHOT_TOTAL_BYTES_MAX: usize = 64 << 20;
+/// The copies of what agents have yet to confirm take at most this part of what may wait for agents, besides.
+const COPIES_SHARE: usize = 4;
 
 /// What follows once the session's lock is free.
 #[derive(Debug, Clone, Copy)]
@@ -75,8 +77,8 @@ pub(super) struct EventContext<'a> {
     pub(super) out: Option<&'a mut Vec<u8>>,
     /// The digests of the message's parts, by the key in use.
     pub(super) digests: Option<PartDigests<'a>>,
-    /// The connection that the session knows of is gone already: whether something may be unwritten there.
-    pub(super) former: Option<bool>,
+    /// The connection that the session knows of is gone already.
+    pub(super) is_cut_off: bool,
 }
 
 impl<'a> Carrier<'a> {
@@ -95,7 +97,7 @@ impl<'a> Carrier<'a> {
 
     /// Does something with the agent's connection, if it has one.
     fn at_connection<T>(&mut self, act: impl FnOnce(&dyn AttachmentPort) -> T) -> Option<T> {
-        if self.event.former.is_some() {
+        if self.event.is_cut_off {
             return None;
         }
         if let Some(outbox) = &*self.around.outbox {
@@ -137,6 +139,10 @@ impl Port for Carrier<'_> {
         self.sessions.uplink.state_lost(route)
     }
 
+    fn is_polled(&self, route: Route) -> bool {
+        self.sessions.uplink.is_polled(route.server())
+    }
+
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
         self.sessions.uplink.server_hello(server)
     }
@@ -145,6 +151,8 @@ impl Port for Carrier<'_> {
         let Sessions { counters, params, .. } = self.sessions;
         FreeBytes {
             for_agents: params.outbox_total_bytes_max.saturating_sub(counters.agent_bytes()),
+            for_copies: (params.outbox_total_bytes_max / COPIES_SHARE)
+                .saturating_sub(counters.copied_bytes()),
             for_servers: ONE_SHOT_TOTAL_BYTES_MAX.saturating_sub(counters.server_bytes()),
         }
     }
@@ -216,7 +224,7 @@ impl Port for Carrier<'_> {
             }
         };
         self.at_connection(|connection| connection.message(message, &credit, &mut write_once))
-            .unwrap_or(true)
+            .unwrap_or(false)
     }
 
     fn answer_request(&mut self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
@@ -238,9 +246,14 @@ impl Port for Carrier<'_> {
         self.at_connection(|connection| connection.reply_due(at));
     }
 
-    fn detach(&mut self, why: Departure) -> bool {
-        if let Some(unwritten) = self.event.former {
-            return unwritten;
+    fn confirm(&mut self, ping: u16) {
+        let counters = &self.sessions.counters;
+        self.at_connection(|connection| connection.confirm(ping, counters));
+    }
+
+    fn detach(&mut self, why: Departure) {
+        if self.event.is_cut_off {
+            return;
         }
         let counters = &self.sessions.counters;
         let ending = match why {
@@ -253,9 +266,8 @@ impl Port for Carrier<'_> {
                 AttachmentEnd::Left
             }
         };
-        let lost = self.at_connection(|connection| connection.close(counters, ending));
+        self.at_connection(|connection| connection.close(counters, ending));
         *self.around.outbox = None;
-        lost.unwrap_or(false)
     }
 
     fn close_when_written(&mut self) {

@@ -32,6 +32,7 @@ pub(super) struct Counters {
     polling: AtomicI64,
     absent: AtomicI64,
     agent_bytes: AtomicUsize,
+    copied_bytes: AtomicUsize,
     server_bytes: AtomicUsize,
 }
 
@@ -53,6 +54,11 @@ impl Counters {
     /// Bytes that wait for agents.
     pub(super) fn agent_bytes(&self) -> usize {
         self.agent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of copies of what agents have yet to confirm.
+    pub(super) fn copied_bytes(&self) -> usize {
+        self.copied_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of one-shot messages that wait for servers.
@@ -77,6 +83,7 @@ impl Counters {
             self.add(after.status, 1);
         }
         adjust(&self.agent_bytes, before.agent_bytes, after.agent_bytes);
+        adjust(&self.copied_bytes, before.copied_bytes, after.copied_bytes);
         adjust(&self.server_bytes, before.server_bytes, after.server_bytes);
     }
 
@@ -95,13 +102,14 @@ impl Counters {
 pub(super) struct Contribution {
     status: EntryStatus,
     agent_bytes: usize,
+    copied_bytes: usize,
     server_bytes: usize,
 }
 
 impl Contribution {
     pub(super) const fn of(figures: SessionFigures) -> Self {
-        let SessionFigures { presence, agent_bytes, server_bytes, .. } = figures;
-        Self { status: EntryStatus::of(presence), agent_bytes, server_bytes }
+        let SessionFigures { presence, agent_bytes, copied_bytes, server_bytes, .. } = figures;
+        Self { status: EntryStatus::of(presence), agent_bytes, copied_bytes, server_bytes }
     }
 }
 
@@ -124,6 +132,7 @@ mod tests {
             Contribution::of(SessionFigures {
                 presence,
                 agent_bytes,
+                copied_bytes: agent_bytes / 2,
                 server_bytes,
                 drains: false,
                 is_answered: true,
@@ -137,9 +146,11 @@ mod tests {
         counters.outbox_changed(0, 5);
         assert_eq!((counters.connected(), counters.absent()), (1, 0));
         assert_eq!((counters.agent_bytes(), counters.server_bytes()), (25, 3));
+        assert_eq!(counters.copied_bytes(), 10);
         counters.changed(there, figures(Presence::Gone, 0, 0));
         counters.outbox_changed(5, 0);
         assert_eq!((counters.connected(), counters.absent()), (0, 0));
         assert_eq!((counters.agent_bytes(), counters.server_bytes()), (0, 0));
+        assert_eq!(counters.copied_bytes(), 0);
     }
 }

@@ -58,6 +58,9 @@ impl Sessions {
     /// Whether another node may speak for this agent by now: then its own goodbye is all that is still said of
     /// it here.
     pub fn is_drained_from(&self, uid: InstanceUid) -> bool {
+        if let Some(fleet) = self.in_fleet() {
+            return fleet.moves().is_gone(uid);
+        }
         self.draining.load(Ordering::Relaxed)
             && self.find(uid).is_none_or(|entry| entry.peek().session.figures().drains)
     }

@@ -70,7 +70,10 @@ impl<'a> InFleet<'a> {
             return self.moves().take_session(from, &ToNewHome::decode(frame)?);
         }
         if ToNext::is_one(frame) {
-            OtherHomes::of(self.homes()).former_home_said(from, &ToNext::decode(frame)?);
+            let said = ToNext::decode(frame)?;
+            if !self.joined.homes.arrivals.keep_word(from, &said, frame) {
+                OtherHomes::of(self.homes()).former_home_said(from, &said);
+            }
         } else if ToFront::is_one(frame) {
             self.fronts().home_said(from, &ToFront::decode(frame)?);
         } else {
@@ -82,12 +85,14 @@ impl<'a> InFleet<'a> {
     /// The map, or what is in reach of it, may have changed.
     pub fn homes_changed(self) {
         self.fronts().homes_changed();
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
     pub fn node_reached(self, node: NodeIncarnation) {
         self.fronts().home_reached(node);
         OtherHomes::of(self.homes()).tell_missed(node);
+        self.moves().deliver_all_aside();
     }
 
     /// The link to a node is down, and with it what was under way.

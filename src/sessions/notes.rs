@@ -8,8 +8,8 @@ use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
     AcknowledgementSwallowed, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
-    HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, Replied, ReportForwarded,
-    ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
+    HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, OffersTakenBack, Replied,
+    ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
 };
 use crate::telemetry::events::store::{
     ContentMissing, FullStateAsked, FullStateWanted, ReportFromStore,
@@ -46,6 +46,7 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::Replied { by, after } => Replied { source: by, after }.emit(),
         Note::AcknowledgementSwallowed => AcknowledgementSwallowed.emit(),
         Note::OfferStored => OfferStored { uid }.emit(),
+        Note::OffersTakenBack => OffersTakenBack { uid }.emit(),
         Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
         Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
     }

@@ -8,6 +8,7 @@
 //!    │                                  │ credit is used up: Overflowed, bytes gone
 //!    │ close_when_written, farewell     ▼
 //!    └──────────────────────────────► AttachmentEnd: the task writes what waits, then closes
+//!                                      (a front lingers first, until its agent has confirmed what was written)
 //! ```
 
 use std::task::{Poll, Waker};
@@ -64,8 +65,17 @@ enum Stage {
         reply_due: Option<Instant>,
     },
     Ends(AttachmentEnd),
+    /// All is written, and the connection closes once the agent has confirmed it, or has had time to.
+    Lingers,
     /// The agent has left: the connection closes once all is written.
     Farewell,
+}
+
+impl Stage {
+    /// More may be written before the connection closes.
+    const fn takes_more(self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Lingers | Self::Ends(AttachmentEnd::Draining))
+    }
 }
 
 impl Default for Stage {
@@ -85,7 +95,7 @@ impl OutboxState {
     const fn reply_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Open { reply_due } => reply_due,
-            Stage::Ends(_) | Stage::Farewell => None,
+            Stage::Ends(_) | Stage::Lingers | Stage::Farewell => None,
         }
     }
 
@@ -125,6 +135,7 @@ impl Outbox {
             Stage::Ends(AttachmentEnd::Left) => Some(Outgoing::Left),
             Stage::Ends(AttachmentEnd::Draining | AttachmentEnd::Answered { .. })
             | Stage::Open { .. }
+            | Stage::Lingers
             | Stage::Farewell => None,
         };
         if let Some(closes) = closes {
@@ -137,7 +148,9 @@ impl Outbox {
         if look.writable && !state.bytes.is_empty() {
             return OutboxWork::Outgoing(Outgoing::Bytes(state.take(counters)));
         }
-        if look.writable && state.stage == Stage::Ends(AttachmentEnd::Draining) {
+        let lingers = state.stage == Stage::Lingers && look.lingers;
+        let drains = matches!(state.stage, Stage::Ends(AttachmentEnd::Draining) | Stage::Lingers);
+        if look.writable && drains && !lingers {
             return OutboxWork::Drained;
         }
         if look.writable && state.stage == Stage::Farewell {
@@ -180,10 +193,11 @@ impl Outbox {
         out.append(&mut bytes);
     }
 
-    /// Takes one control frame or message, which `write` writes with its head. Left out if the connection closes.
+    /// Takes one control frame or message, which `write` writes with its head. Left out if the connection closes
+    /// before what waits is written.
     pub(super) fn frame(&self, counters: &Counters, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
-        if matches!(state.stage, Stage::Open { .. }) {
+        if state.stage.takes_more() {
             let before = state.bytes.len();
             write(&mut state.bytes);
             counters.outbox_changed(before, state.bytes.len());
@@ -194,10 +208,23 @@ impl Outbox {
     /// Closes the connection once what waits for it is written: the agent has left.
     pub(super) fn say_farewell(&self) {
         let mut state = self.state.lock();
-        if matches!(state.stage, Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining)) {
+        if state.stage.takes_more() {
             state.stage = Stage::Farewell;
         }
         state.wake();
+    }
+
+    /// Keeps a connection that drains open until the agent has confirmed what was written.
+    pub(super) fn linger(&self) {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Ends(AttachmentEnd::Draining) {
+            state.stage = Stage::Lingers;
+        }
+    }
+
+    /// Whether a connection that drains is kept open for that.
+    pub(super) fn lingers(&self) -> bool {
+        self.state.lock().stage == Stage::Lingers
     }
 
     /// Has the task look again.
@@ -233,6 +260,8 @@ pub(super) struct Look {
     pub(super) now: Instant,
     /// The socket takes bytes.
     pub(super) writable: bool,
+    /// The agent has yet to confirm something, and has time for it: a connection that lingers stays open.
+    pub(super) lingers: bool,
 }
 
 impl AttachmentPort for Outbox {
@@ -243,10 +272,11 @@ impl AttachmentPort for Outbox {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
         let mut state = self.state.lock();
-        match state.stage {
-            Stage::Ends(AttachmentEnd::Overflowed) => return false,
-            Stage::Ends(AttachmentEnd::Replaced | AttachmentEnd::Stopping) => return true,
-            _ => {}
+        if let Stage::Ends(
+            AttachmentEnd::Overflowed | AttachmentEnd::Replaced | AttachmentEnd::Stopping,
+        ) = state.stage
+        {
+            return false;
         }
         let mut bytes = std::mem::take(&mut state.bytes);
         let before = bytes.len();
@@ -278,18 +308,17 @@ impl AttachmentPort for Outbox {
         }
     }
 
-    fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool {
+    fn confirm(&self, ping: u16, counters: &Counters) {
+        self.frame(counters, |out| websocket::encode_ping(None, &ping.to_be_bytes(), out));
+    }
+
+    fn close(&self, counters: &Counters, why: AttachmentEnd) {
         let mut state = self.state.lock();
-        let lost = !state.take(counters).is_empty();
-        let may_change = matches!(
-            state.stage,
-            Stage::Open { .. } | Stage::Ends(AttachmentEnd::Draining) | Stage::Farewell
-        );
-        if may_change {
+        state.take(counters);
+        if state.stage.takes_more() || state.stage == Stage::Farewell {
             state.stage = Stage::Ends(why);
         }
         state.wake();
-        lost
     }
 
     fn close_when_written(&self) {
@@ -324,7 +353,7 @@ mod tests {
     }
 
     fn look(outbox: &Outbox, counters: &Counters) -> OutboxWork {
-        let look = Look { now: crate::clock::now(), writable: true };
+        let look = Look { now: crate::clock::now(), writable: true, lingers: false };
         outbox.look(Waker::noop(), look, counters)
     }
 
@@ -345,7 +374,8 @@ mod tests {
         let outboxes = [(); 4].map(|()| Outbox::default());
         let took = outboxes.each_ref().map(|outbox| put(outbox, &counters, 400));
         assert_eq!(took, [true, true, false, false]);
-        assert!(outboxes[0].close(&counters, AttachmentEnd::Replaced), "unread bytes are lost");
+        outboxes[0].close(&counters, AttachmentEnd::Replaced);
+        assert_eq!(outboxes[0].bytes(), 0, "unread bytes are lost");
         assert!(put(&outboxes[2], &counters, 1) || counters.agent_bytes() < 1_000);
         assert!(matches!(look(&outboxes[0], &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
     }
@@ -373,7 +403,7 @@ mod tests {
         outbox.close_when_written();
         assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Bytes(_))));
         assert!(matches!(look(&outbox, &counters), OutboxWork::Drained));
-        assert!(!outbox.close(&counters, AttachmentEnd::Replaced));
+        outbox.close(&counters, AttachmentEnd::Replaced);
         assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
     }
 
@@ -400,6 +430,27 @@ mod tests {
         assert!(matches!(look(&outbox, &counters), OutboxWork::ReplyOverdue));
         outbox.reply_due_passed(now);
         assert_eq!(outbox.reply_due_at(), None);
+    }
+
+    #[test]
+    fn a_connection_that_drains_lingers_until_what_was_written_is_confirmed() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        let look = |lingers| {
+            let look = Look { now: crate::clock::now(), writable: true, lingers };
+            outbox.look(Waker::noop(), look, &counters)
+        };
+        outbox.linger();
+        assert!(!outbox.lingers(), "it is to stay");
+        put(&outbox, &counters, 10);
+        outbox.close_when_written();
+        assert!(matches!(look(true), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(matches!(look(true), OutboxWork::Drained));
+        outbox.linger();
+        assert!(matches!(look(true), OutboxWork::Outgoing(Outgoing::Nothing { .. })));
+        put(&outbox, &counters, 10);
+        assert!(matches!(look(true), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(outbox.lingers());
+        assert!(matches!(look(false), OutboxWork::Drained));
     }
 
     /// With the counts of its `Arc`, one outbox takes six chunks of 16 bytes from the allocator.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{OtherHomes, may_speak, takes_answers};
-use super::{Answer, Delivered, Delivery, PermitUse, Polled, Probe, Sessions, table};
+use super::homes::{Aside, OtherHomes, may_speak, takes_answers};
+use super::{Answer, Delivered, Delivery, InFleet, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
 use crate::core::session::{Moment, RefusedMessage, Route, Session};
@@ -27,7 +27,8 @@ impl Sessions {
             if let Some(delivery) = delivery.flatten() {
                 return delivery;
             }
-            if self.in_fleet().is_some_and(|fleet| fleet.moves().set_aside(uid, from, scan)) {
+            let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(uid, from, scan, false);
+            if self.in_fleet().map_or(Aside::Unwanted, aside) != Aside::Unwanted {
                 return Delivery::of(Delivered::Done, None);
             }
             if delivery.is_none() || !takes_answers(self, uid) {
@@ -47,18 +48,23 @@ impl Sessions {
     ) -> Option<Answer> {
         let refused = RefusedMessage { from, refusal, said_something };
         let answer = self.with(uid, |session, moment, port| {
-            takes_answers(self, uid).then(|| session.message_refused(&refused, moment, port))
+            if takes_answers(self, uid) {
+                session.message_refused(&refused, moment, port)
+            } else {
+                // The agent cannot be told now. If its session stays here, it is refused once more.
+                session.message_lost(from, true, moment, port)
+            }
         });
-        answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
+        answer.unwrap_or_else(|| self.late_reply(uid, from))
     }
 
     /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said must be
     /// sent once more, with a permit. Returns what that is as an answer; `None` if none was awaited any more.
     pub fn not_taken(&self, uid: InstanceUid, from: Route, again: bool) -> Option<Answer> {
-        let answer = self.with(uid, |session, moment, port| {
-            takes_answers(self, uid).then(|| session.message_lost(from, again, moment, port))
-        });
-        answer.flatten().unwrap_or_else(|| self.late_reply(uid, from))
+        // Also of a session whose record is written: it may stay, and another home has this in doubt anyway.
+        let answer =
+            self.with(uid, |session, moment, port| session.message_lost(from, again, moment, port));
+        answer.unwrap_or_else(|| self.late_reply(uid, from))
     }
 
     /// What a server's words for an agent whose session is over are as an answer.
@@ -122,9 +128,14 @@ impl Sessions {
     /// server has heard of the agent less than `silence` ago.
     pub fn poll(&self, uid: InstanceUid, server: ServerId, silence: Duration) -> Polled {
         let polled = self.with(uid, |session, moment, port| {
-            may_speak(self, uid).then(|| session.poll_due(server, silence, moment, port))
+            if may_speak(self, uid) {
+                session.poll_due(server, silence, moment, port)
+            } else {
+                // Its shard may yet stay, or has just come. The end of the session ends the polls.
+                Polled::NotYet
+            }
         });
-        polled.flatten().unwrap_or(Polled::Away)
+        polled.unwrap_or(Polled::Away)
     }
 
     /// A message for `server` on behalf of this agent, while no other message goes there. `None`: the agent is

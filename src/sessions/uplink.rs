@@ -37,6 +37,11 @@ pub trait Uplink: Send + Sync + 'static {
     /// An agent has been introduced to the server by a message of the gateway's own: for the count.
     fn announced(&self, uid: InstanceUid, server: ServerId);
 
+    /// Whether the server speaks only when it is asked, and answers each message (mode `http`).
+    fn is_polled(&self, _server: ServerId) -> bool {
+        false
+    }
+
     /// What the server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
 

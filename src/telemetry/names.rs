@@ -229,6 +229,8 @@ struct Metrics [] {
     store_misses: Counter = StoreMisses "seawall_store_misses_total",
     /// Offers stored for agents that were absent or polling.
     offers_stored: Counter = OffersStored "seawall_stored_offers_total",
+    /// Connections that ended before the agent had confirmed what was offered: the offers wait once more.
+    offers_taken_back: Counter = OffersTakenBack "seawall_unconfirmed_offers_total",
     /// Offers dropped before they reached their agent, by why.
     offers_dropped: Family<OfferLoss> = OffersDropped "seawall_dropped_offers_total",
     /// Custom messages dropped before they reached their agent or server, by why.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Upstream;
+use super::params::Mode;
 use crate::clock;
 use crate::core::pacing::{Class, Permit};
 use crate::core::server::Keying;
@@ -64,6 +65,11 @@ impl Uplink for Upstream {
         if let Some(server) = self.servers().get(server) {
             events::Announced { uid }.emit(&server.metrics);
         }
+    }
+
+    fn is_polled(&self, server: ServerId) -> bool {
+        let server = self.servers().get(server);
+        server.is_some_and(|server| matches!(server.params.mode, Mode::Http { .. }))
     }
 
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {

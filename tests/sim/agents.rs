@@ -5,6 +5,7 @@ use seawall::opamp::proto::ServerToAgent;
 
 use crate::agent::Channel;
 use crate::gateway::HttpReply;
+use crate::network::as_control;
 use crate::oracle::{Cause, Heard};
 use crate::status::{self, Report, uid_bytes};
 use crate::world::{Event, NodeKey, Time, World, show, show_answer};
@@ -123,15 +124,19 @@ impl World {
         let bytes = status::encode(report, &mut self.random);
         self.mark(&bytes);
         self.agents[report.agent].spoke_at = self.now;
-        let delay = self.random.ms(1, 80);
-        let Some(conn) = self.conns.get_mut(&wire) else { return };
+        let Some(conn) = self.conns.get(&wire) else { return };
         let lost = conn.cut;
-        if !lost {
-            let arrives = conn.up.put(bytes, self.now, delay);
-            self.at(arrives, Event::ToGateway(wire));
-        }
+        self.send_up(wire, bytes);
         let lost = if lost { ", in vain" } else { "" };
         self.say(|| format!("{} on {wire}{lost}", show(report)));
+    }
+
+    /// Writes to a connection, in vain if it is cut.
+    fn send_up(&mut self, wire: u64, bytes: Vec<u8>) {
+        let delay = self.random.ms(1, 80);
+        let Some(conn) = self.conns.get_mut(&wire).filter(|conn| !conn.cut) else { return };
+        let arrives = conn.up.put(bytes, self.now, delay);
+        self.at(arrives, Event::ToGateway(wire));
     }
 
     pub(crate) fn reaches_gateway(&mut self, wire: u64) {
@@ -142,6 +147,12 @@ impl World {
         }
         let Some(bytes) = conn.up.take(self.now) else { return };
         let (node, process) = (conn.node, conn.process);
+        if let Some(ping) = as_control(&bytes) {
+            let Some(gateway) = self.nodes.get_mut(&node) else { return };
+            self.oracle.ponged((node, agent), wire, ping);
+            gateway.ponged(wire, ping);
+            return self.settle(Cause::Timer);
+        }
         let place = self.place(node, agent);
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let report = status::decode(&bytes).expect("what an agent has written");
@@ -224,6 +235,10 @@ impl World {
             return;
         }
         let Some(bytes) = conn.down.take(self.now) else { return };
+        if as_control(&bytes).is_some() {
+            // It is answered by the library below the agent, at once and by the same bytes.
+            return self.send_up(wire, bytes);
+        }
         if let Some(message) = self.understand(&bytes) {
             self.agent_gets((node, agent), &message);
         }
@@ -324,7 +339,7 @@ impl World {
         let Some(request) = self.requests.get_mut(&wire) else { return };
         let agent = request.agent;
         request.closes = closes;
-        self.oracle.given_in_reply((node, agent), &message, self.now);
+        self.oracle.given_in_reply((node, agent), &message);
         if closes {
             self.oracle.let_go((node, agent));
             self.count_close(node);

@@ -18,6 +18,7 @@ use seawall::websocket::{Decoder, Incoming, Role};
 
 use crate::gate::Gate;
 use crate::http::ChannelEnd;
+use crate::network;
 use crate::pace::ServerPace;
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
@@ -90,7 +91,7 @@ impl Gateway {
     pub(crate) fn new(node: NodeKey, plan: &Plan, random: &mut Random) -> Self {
         let paces =
             plan.servers.iter().map(|_| ServerPace::new(plan.pace, plan.links, random.fork()));
-        let wires = Arc::new(Wires::new(node, plan.links, plan.room, paces.collect()));
+        let wires = Arc::new(Wires::new(node, plan, paces.collect()));
         let digest_key = DigestKey::derive(&[7; 32]);
         let sessions =
             Arc::new(Sessions::new(plan.params.clone(), digest_key, Arc::clone(&wires) as _));
@@ -189,6 +190,13 @@ impl Gateway {
         Ok(unframe(out))
     }
 
+    /// The agent has answered a ping.
+    pub(crate) fn ponged(&mut self, wire: u64, payload: &[u8]) {
+        let task = self.tasks.get_mut(&wire).expect("the connection is open");
+        task.attachment.as_ref().expect("a session has pinged").ponged(payload);
+        task.woken.0.store(true, Ordering::Relaxed);
+    }
+
     /// The connection is over.
     pub(crate) fn close(&mut self, wire: u64) {
         self.open.remove(&wire);
@@ -253,15 +261,19 @@ impl Gateway {
     }
 }
 
-/// The messages in frames.
+/// The messages and pings in frames.
 pub(crate) fn unframe(mut frames: Vec<u8>) -> Vec<Vec<u8>> {
     let mut decoder = Decoder::new(Role::Client);
     let mut position = 0;
     let mut messages = Vec::new();
-    while let Some(Incoming::Message(message)) =
+    while let Some(frame) =
         decoder.feed(&mut frames, &mut position, BYTES_MAX).expect("whole frames")
     {
-        messages.push(header::strip(message).to_vec());
+        match frame {
+            Incoming::Message(message) => messages.push(header::strip(message).to_vec()),
+            Incoming::Ping(payload) => messages.push(network::control(payload)),
+            Incoming::Pong(_) | Incoming::Close(_) => panic!("the sessions write neither"),
+        }
     }
     messages
 }

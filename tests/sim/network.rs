@@ -8,6 +8,19 @@ use seawall::core::session::Route;
 use crate::simulation::random::Random;
 use crate::world::{NodeKey, Time};
 
+/// No message begins with this byte.
+const CONTROL: u8 = 0;
+
+/// A ping, or the pong to it, as a pipe carries it between messages.
+pub(crate) fn control(payload: &[u8]) -> Vec<u8> {
+    [&[CONTROL], payload].concat()
+}
+
+/// The payload of a ping or pong, if it is one.
+pub(crate) fn as_control(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(&[CONTROL])
+}
+
 /// One direction.
 #[derive(Debug)]
 pub(crate) struct Pipe {

@@ -20,6 +20,7 @@ use seawall::opamp::server::ServerScan;
 use seawall::sessions::{NotSent, ServerHello, Uplink};
 
 use crate::pace::ServerPace;
+use crate::plan::Plan;
 use crate::world::{NodeKey, Time};
 
 /// By what times a server is judged; the defaults of `upstream.failover_after` and `stable_after`.
@@ -106,6 +107,8 @@ pub(crate) struct Ends {
     pub(crate) notes: Vec<Note>,
     /// Messages that may wait on a link.
     pub(crate) room: usize,
+    /// Mode `http`.
+    is_http: bool,
     next: Key,
 }
 
@@ -124,14 +127,17 @@ pub(crate) const fn node_of_key(key: Key) -> NodeKey {
 }
 
 impl Wires {
-    /// `shared`: how many links each server has; 0: one an agent.
-    pub(crate) fn new(node: NodeKey, shared: u16, room: usize, paces: Vec<ServerPace>) -> Self {
+    /// With no link yet up.
+    pub(crate) fn new(node: NodeKey, plan: &Plan, paces: Vec<ServerPace>) -> Self {
+        // How many links each server has; 0: one an agent.
+        let (shared, room, is_http) = (plan.links, plan.room, plan.http);
         let mut ends = Ends {
             dead: false,
             links: BTreeMap::new(),
             servers: Vec::new(),
             notes: Vec::new(),
             room,
+            is_http,
             next: node * KEYS,
         };
         let rules = rules(shared);
@@ -309,6 +315,10 @@ impl Uplink for Wires {
     }
 
     fn announced(&self, _: InstanceUid, _: ServerId) {}
+
+    fn is_polled(&self, _: ServerId) -> bool {
+        self.ends.lock().is_http
+    }
 
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
         Arc::clone(&self.ends.lock().servers[usize::from(server.0)].server_hello)

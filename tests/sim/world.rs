@@ -19,7 +19,7 @@ use crate::arrivals::{Applicant, OBSERVE_EVERY};
 pub(crate) use crate::events::Event;
 use crate::gateway::{Gateway, unframe};
 use crate::http::ChannelEnd;
-use crate::network::{Conn, Line};
+use crate::network::{Conn, Line, as_control};
 use crate::oracle::{Cause, Given, Oracle, Sent};
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
@@ -415,16 +415,25 @@ impl World {
     /// The gateway writes to an agent's WebSocket.
     pub(crate) fn give(&mut self, wire: u64, bytes: Vec<u8>, cause: Cause) {
         self.mark(&bytes);
-        let Some(message) = self.understand(&bytes) else { return };
-        let Some(conn) = self.conns.get_mut(&wire) else { return };
-        let (agent, node, at) = (conn.agent, conn.node, self.now);
-        if !conn.cut {
-            let delay = self.random.ms(1, 80);
-            let arrives = conn.down.put(bytes, at, delay);
-            self.at(arrives, Event::ToAgent(wire));
+        if let Some(ping) = as_control(&bytes) {
+            if let Some(conn) = self.conns.get(&wire) {
+                self.oracle.pinged((conn.node, conn.agent), wire, ping);
+            }
+            return self.send_down(wire, bytes);
         }
+        let Some(message) = self.understand(&bytes) else { return };
+        let Some(conn) = self.conns.get(&wire) else { return };
+        let (agent, node) = (conn.agent, conn.node);
+        self.send_down(wire, bytes);
         self.say(|| format!("  given to {agent} on {wire}: {}", show_answer(&message)));
-        self.oracle.given((node, agent), Given { message: &message, cause, wire }, at);
+        self.oracle.given((node, agent), Given { message: &message, cause, wire });
+    }
+
+    fn send_down(&mut self, wire: u64, bytes: Vec<u8>) {
+        let Some(conn) = self.conns.get_mut(&wire).filter(|conn| !conn.cut) else { return };
+        let delay = self.random.ms(1, 80);
+        let arrives = conn.down.put(bytes, self.now, delay);
+        self.at(arrives, Event::ToAgent(wire));
     }
 
     /// A request's task looks at its session.

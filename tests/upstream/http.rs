@@ -252,6 +252,32 @@ async fn polls_are_spread_over_the_interval() {
     assert_connected(&agents);
 }
 
+/// What an agent says waits for what is under way, and for no more than that.
+#[tokio::test]
+async fn polls_of_a_slow_server_do_not_pile_up() {
+    const AGENTS: u16 = 4;
+    let server = Mock::start_http().await;
+    let gateway = before(&server, 1).server_key("poll_interval", "\"500ms\"").start().await;
+    let agents = agents(&gateway, AGENTS).await;
+    server.converged(&refs(&agents)).await;
+    // All of them take longer than an interval.
+    server.behave(|behaviour| behaviour.reply = Reply::Late(Duration::from_millis(300)));
+    let begun = server.with(|state| state.received.len());
+    // A poll for each agent in each interval would be twice as many as these.
+    server.wait("polls", |state| state.received.len() >= begun + 24).await;
+    let before = server.with(|state| state.received.len());
+    agents[0].set_health("waits its turn").await;
+    let change = |state: &State| {
+        state.received[before..].iter().position(|(_, report)| report.health.is_some())
+    };
+    server.wait("the change", |state| change(state).is_some()).await;
+    // One for each agent may wait; and time passes until the change is there.
+    let waited = server.with(|state| change(state)).expect("it came");
+    assert!(waited <= 2 * usize::from(AGENTS), "{waited} others went before it");
+    assert_no_gaps(&server);
+    assert_connected(&agents);
+}
+
 #[tokio::test]
 async fn an_offer_in_a_polls_answer_reaches_its_agent() {
     let server = Mock::start_http().await;

@@ -48,7 +48,7 @@ async fn so_do_those_over_plain_http() {
     assert!(took < SOON, "{took:?}");
 }
 
-/// The agent's own connection is closed with its goodbye, so the answer stays unseen.
+/// The agent's own connection is closed with its goodbye.
 #[tokio::test]
 async fn so_do_those_with_a_connection_for_each_agent() {
     let took = time_to_tell(&Mock::start().await, Mode::PerAgent).await;

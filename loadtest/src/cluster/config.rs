@@ -79,16 +79,18 @@ impl SharedConfig {
              mode = \"{mode}\"\n{}[upstream.servers.headers]\n\"{NODE_HEADER}\" = \"{label}\"\n",
             self.rate_of_node(self.rate),
             self.drain_rate(),
-            self.keyed_by()
+            self.server_keys()
         )
     }
 
-    /// The line that says by what the server knows agents. By uid is what a node takes it for.
-    fn keyed_by(&self) -> String {
-        if self.keyed_by == Keying::Uid {
-            return String::new();
-        }
-        format!("keyed_by = \"{}\"\n", self.keyed_by)
+    /// The lines that say by what the server knows agents, and how often it is polled. By uid is what a node takes
+    /// it for.
+    fn server_keys(&self) -> String {
+        let keyed_by =
+            (self.keyed_by != Keying::Uid).then(|| format!("keyed_by = \"{}\"\n", self.keyed_by));
+        let polls = self.mode.polls_each();
+        let polls = polls.map(|each| format!("poll_interval = \"{}ms\"\n", each.as_millis()));
+        [keyed_by, polls].into_iter().flatten().collect()
     }
 
     /// `admission.rate`: nodes that share know the rate of all; nodes that are alone are told their part.
@@ -136,6 +138,9 @@ mod tests {
             redis_master: Some("seawall"),
             redis_addresses: vec!["127.0.0.1:6379".to_owned()],
         });
+        let polled = SharedConfig { mode: UpstreamMode::Http, ..shared() };
+        let polled = polled.text("node-1", "node-1.1", ports);
+        assert!(polled.contains("mode = \"http\"\npoll_interval = \"1000ms\"\n"), "{polled}");
         let keyed_by = Keying::Link;
         let together =
             SharedConfig { ownership, keyed_by, ..shared() }.text("node-1", "node-1.1", ports);

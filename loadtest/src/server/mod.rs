@@ -3,6 +3,7 @@
 
 mod counts;
 mod front;
+mod inbox;
 pub(crate) mod links;
 mod misbehave;
 mod peaks;

@@ -107,7 +107,10 @@ impl PushOrder {
         let mut message = self.message(uid);
         let hash = message.remote_config.as_ref().map(|config| config.config_hash.clone());
         let Some(route) = server.store.offer(uid, hash.as_deref()) else {
-            server.counts.pushes_unroutable.one();
+            let waits = self.kind != PushKind::Bytes && server.store.push_later(uid, message);
+            let counts = &server.counts;
+            let count = if waits { &counts.pushes } else { &counts.pushes_unroutable };
+            count.one();
             return;
         };
         if server.faults.current().push_without_uid {

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use seawall::ident::InstanceUid;
+use seawall::opamp::proto::ServerToAgent;
 use tokio::sync::mpsc;
 
+use super::inbox::Inbox;
 use crate::oracle::digest::{ABSENT, StateView, of_components, of_field};
 use crate::oracle::fields::{ReportShape, StatusField};
 use crate::oracle::judge::AgentLine;
@@ -60,6 +62,8 @@ struct KnownAgent {
     /// The connection of its last message; `None` for a POST.
     spoke_on: Option<u64>,
     route: Option<AgentRoute>,
+    /// For an agent that comes by POST.
+    inbox: Option<Inbox>,
     /// Of `fields` and `components`; `None` until it is made.
     digests: [Option<u64>; StatusField::COUNT + 1],
     offered: Option<Vec<u8>>,
@@ -139,6 +143,10 @@ impl AgentStore {
         agent.last_number = report.sequence_num;
         agent.disconnected = report.agent_disconnect.is_some();
         outcome.new_here = agent.follow(route, self.keying);
+        agent.inbox = match route {
+            None => Some(agent.inbox.take().unwrap_or_default()),
+            Some(_) => None,
+        };
         let is_expected = outcome.unknown || outcome.gap || outcome.new_here || agent.wants_full;
         outcome.repeated = !is_expected && report.is_full_state() && agent.holds(report);
         agent.wants_full =
@@ -174,18 +182,33 @@ impl AgentStore {
     pub(crate) fn offer(&self, uid: InstanceUid, hash: Option<&[u8]>) -> Option<AgentRoute> {
         let mut shard = self.shard(&uid).lock();
         let agent = shard.get_mut(&uid)?;
-        if let (Some(hash), true) = (hash, agent.route.is_some()) {
+        if let (Some(hash), true) = (hash, agent.is_reachable()) {
             agent.offered = Some(hash.to_vec());
         }
         agent.route.clone()
+    }
+
+    /// A push waits for the agent's next POST. `false`: it does not come by POST, or has too many.
+    pub(crate) fn push_later(&self, uid: InstanceUid, push: ServerToAgent) -> bool {
+        let mut shard = self.shard(&uid).lock();
+        let inbox = shard.get_mut(&uid).and_then(|agent| agent.inbox.as_mut());
+        inbox.is_some_and(|inbox| inbox.put(push))
+    }
+
+    /// Adds what waits for an agent that comes by POST to the answer.
+    pub(crate) fn add_push(&self, uid: InstanceUid, reply: &mut ServerToAgent) {
+        let mut shard = self.shard(&uid).lock();
+        if let Some(inbox) = shard.get_mut(&uid).and_then(|agent| agent.inbox.as_mut()) {
+            inbox.add_to(reply);
+        }
     }
 
     /// All agents that can be reached, in any order.
     pub(crate) fn reachable(&self) -> Vec<InstanceUid> {
         let of_shard = |shard: &Mutex<HashMap<InstanceUid, KnownAgent>>| {
             let shard = shard.lock();
-            let routed = shard.iter().filter(|(_, agent)| agent.route.is_some());
-            routed.map(|(uid, _)| *uid).collect::<Vec<_>>()
+            let reached = shard.iter().filter(|(_, agent)| agent.is_reachable());
+            reached.map(|(uid, _)| *uid).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of_shard).collect()
     }
@@ -244,6 +267,11 @@ impl KnownAgent {
             self.route = route.cloned();
         }
         is_new
+    }
+
+    /// Whether it has a connection, or comes by POST.
+    const fn is_reachable(&self) -> bool {
+        self.route.is_some() || self.inbox.is_some() && !self.disconnected
     }
 
     /// Whether it has a connection other than this one.

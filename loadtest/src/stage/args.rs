@@ -1,11 +1,15 @@
 //! The options of the commands that start server and gateway themselves.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::args::FleetArgs;
 use crate::figures::FiguresArgs;
+
+/// `poll_interval` of the nodes of a cluster: what a server says must arrive soon.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the gateway reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +30,11 @@ impl UpstreamMode {
             Self::PerAgent => ("ws", "per-agent"),
             Self::Http => ("http", "http"),
         }
+    }
+
+    /// How often the nodes of a cluster ask the server on behalf of each agent, where they do.
+    pub(crate) fn polls_each(self) -> Option<Duration> {
+        (self == Self::Http).then_some(POLL_INTERVAL)
     }
 }
 

@@ -130,13 +130,15 @@ fn one_node_takes_all_of_a_storm() {
     assert_eq!((run.count("agents_back"), run.count("refusals")), (240, 0), "{}", run.said);
 }
 
-/// Point 11.
+/// Point 11. A server that has agents on one connection at a time shows that the former home closes an agent's own
+/// before the present one opens another.
 #[test]
 fn modes_per_agent_and_http_believe_what_one_node_would() {
-    for mode in ["--mode=per-agent", "--mode=http"] {
+    for mode in [&["--mode=per-agent", "--keyed-by=exclusive"][..], &["--mode=http"]] {
         let flags: [&[&str]; 3] = [&["kill"], &["push"], &["rolling", "--balancing=leastconn"]];
         for case in flags {
-            let Some(run) = run(&["haproxy"], &[case, &[mode]].concat()) else { return };
+            let Some(run) = run(&["haproxy"], &[case, mode].concat()) else { return };
+            assert_eq!(run.count("agents_renamed"), 0, "{}", run.said);
             if case[0] == "push" {
                 pushes_arrive(&run);
             }

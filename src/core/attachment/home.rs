@@ -14,7 +14,8 @@
 //!
 //! To drive it: hand each frame of a front to the entry of its name, then carry out the [`SessionCall`]s in their
 //! order, then call [`HomeAttachment::settle`]. What the session does meanwhile (its `AttachmentPort`) comes in by
-//! [`HomeAttachment::for_agent`], [`HomeAttachment::reply_due`] and [`HomeAttachment::close`]. A session that
+//! [`HomeAttachment::for_agent`], [`HomeAttachment::confirm`], [`HomeAttachment::reply_due`] and
+//! [`HomeAttachment::close`]. A session that
 //! refuses the connection of [`SessionCall::Open`] (R10) calls `close` with `Cloned`, and the calls behind it are
 //! left out. While the shard is frozen for a hand-over the shell answers every frame with `NotMine` instead.
 
@@ -59,6 +60,8 @@ struct HeldBy {
     /// The front was told to close it, and has yet to say that it did.
     closing: bool,
     reply_due: Option<Instant>,
+    /// The session's ping that the agent has yet to answer.
+    asked: Option<u16>,
     /// The agent has yet to say all of its state on this connection. An earlier connection that held something may
     /// come to light until then.
     unsure_until: Option<Instant>,
@@ -270,9 +273,8 @@ impl HomeAttachment {
     }
 
     fn lose<'a, P: HomePort<'a>>(&mut self, reason: DetachReason, port: &mut P) {
-        if let Some(current) = self.take_current() {
-            let unwritten = current.unwritten.is_any();
-            port.session(SessionCall::Lost { reason, unwritten });
+        if self.take_current().is_some() {
+            port.session(SessionCall::Lost { reason });
         }
     }
 

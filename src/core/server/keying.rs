@@ -12,6 +12,8 @@ pub enum KeyedBy {
     Link,
     /// See [`Keying::Exclusive`].
     Exclusive,
+    /// See [`Keying::OwnLink`]: mode `per-agent` says so.
+    OwnLink,
 }
 
 /// How a server knows its agents.
@@ -25,6 +27,8 @@ pub enum Keying {
     /// By uid, and by one connection at a time: it refuses, or renames, an agent that comes on a second one. The
     /// former home has to say goodbye first.
     Exclusive,
+    /// By a connection of the agent's own, which the former home has to close first.
+    OwnLink,
 }
 
 /// What is known of it.
@@ -45,6 +49,7 @@ impl ServerKeys {
             KeyedBy::Uid => Keying::Uid,
             KeyedBy::Link => Keying::Link,
             KeyedBy::Exclusive => Keying::Exclusive,
+            KeyedBy::OwnLink => Keying::OwnLink,
         }
     }
 
@@ -72,5 +77,7 @@ mod tests {
         assert!(!uid.shows(Keying::Exclusive));
         assert_eq!(uid.keying(), Keying::Uid);
         assert_eq!(ServerKeys::new(KeyedBy::Exclusive).keying(), Keying::Exclusive);
+        let mut own = ServerKeys::new(KeyedBy::OwnLink);
+        assert!(!own.shows(Keying::Exclusive) && own.keying() == Keying::OwnLink);
     }
 }

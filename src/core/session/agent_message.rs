@@ -4,6 +4,7 @@ use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
+use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
     Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
@@ -98,6 +99,7 @@ impl<P: Port> Work<'_, P> {
     /// of a loss, which a full report mends.
     fn follow_number(&mut self, scan: &AgentScan<'_>) {
         let step = self.session.numbers.follow(scan.sequence_num);
+        self.judge_answer(step);
         match step {
             NumberStep::Next => return,
             // It says nothing new; the reply that was lost may have offered something, or asked.
@@ -123,6 +125,17 @@ impl<P: Port> Work<'_, P> {
         let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
         if !says_all && (step == NumberStep::NewProcess || !ignored) {
             self.session.questions.want();
+        }
+    }
+
+    /// The agent's number says whether it has the answer to its last request.
+    fn judge_answer(&mut self, step: NumberStep) {
+        let Some(cold) = &mut self.session.cold else { return };
+        if cold.mailbox.is_unconfirmed_answer() {
+            match step {
+                NumberStep::Next => cold.mailbox.all_confirmed(),
+                _ => self.reply_may_be_lost(),
+            }
         }
     }
 
@@ -192,6 +205,9 @@ impl<P: Port> Work<'_, P> {
     fn take_heartbeat(&mut self, scan: &AgentScan<'_>, route: Option<Route>) -> Forwarding {
         let forwarding = match route {
             None => Forwarding::Nothing,
+            Some(on) if announcement_waits(self.session, on, self.now(), self.port) => {
+                Forwarding::Nothing
+            }
             Some(_) => forward(self, scan, route, ForwardPlan::Whole),
         };
         let forwarded = forwarding == Forwarding::Sent;

@@ -2,6 +2,7 @@
 //! that are lost between the two (R6), and the session's way to another home.
 
 use super::numbers::NumberStep;
+use super::wanted::announcement_waits;
 use super::work::{Work, permit, route as route_of};
 use super::{EndReason, Moment, Note, Port, Presence, Route, Session};
 use crate::core::pacing::Permit;
@@ -117,7 +118,9 @@ fn tell_alive<P: Port>(work: &mut Work<'_, P>) {
     if let Some(route) = route
         && work.heartbeat_goes_on(Some(route))
     {
-        forwarded = permit(work, route) == Permit::Granted && {
+        let waits = announcement_waits(work.session, route, work.now(), work.port)
+            || permit(work, route) != Permit::Granted;
+        forwarded = !waits && {
             work.leave_former_server(route);
             work.send_announce(route).is_ok()
         };

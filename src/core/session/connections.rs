@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::presence::Attendance;
+use super::server_message::note_dropped;
 use super::work::Work;
 use super::{Departure, EndReason, Moment, Note, Port, Presence, Session, server_asks};
 use crate::ident::ConnectionId;
@@ -101,9 +102,8 @@ impl Session {
         work.enter(Attendance::after_loss(moment.now, moment.policy));
         work.session.replies.waive();
         work.session.drains = false;
-        if work.port.detach(Departure::Lost) {
-            work.session.cold_mut().mailbox.content_written(moment.now);
-        }
+        work.port.detach(Departure::Lost);
+        take_back(&mut work);
         if moment.drains {
             work.forget_moved();
         } else {
@@ -138,11 +138,14 @@ impl Session {
         self.cold_mut().live.note(moment.now);
     }
 
-    /// Bytes that the connection's task had taken stayed unwritten when the connection ended; an offer may be
-    /// among them. A newer connection has found out when it came.
-    pub fn bytes_unwritten(&mut self, connection: ConnectionId, moment: &Moment<'_>) {
-        if self.attendance.is_on(connection) {
-            self.cold_mut().mailbox.content_written(moment.now);
+    /// The agent has answered the ping of this number: it has all that was written to its WebSocket before that.
+    pub fn confirmed(&mut self, ping: u16, now: Instant) {
+        self.heard(now);
+        if let Some(cold) = &mut self.cold
+            && !cold.mailbox.is_unconfirmed_answer()
+        {
+            cold.mailbox.confirmed(ping, self.last_ping);
+            self.drop_idle_cold(now);
         }
     }
 
@@ -178,26 +181,38 @@ impl<P: Port> Work<'_, P> {
         {
             cold.mailbox.drop_offers();
         }
-        self.reply_may_be_lost();
+        let cold = self.session.cold.as_ref();
+        if cold.is_some_and(|cold| !cold.mailbox.is_unconfirmed_answer()) {
+            self.reply_may_be_lost();
+        }
     }
 
-    /// What was written to the agent last may be lost. If that was an offer, the agent's state shows the
-    /// server which configuration it really has.
+    /// What was written to the agent last may be lost: it waits once more. Of what there is no copy, the agent's
+    /// state shows the server what the agent lacks.
     pub(super) fn reply_may_be_lost(&mut self) {
+        take_back(self);
         let cold = self.session.cold.as_mut();
         if cold.is_some_and(|cold| cold.mailbox.take_doubt()) {
             self.offer_may_be_lost();
         }
     }
 
-    /// The session's former connection is told to close; an offer may be among what waited for it.
+    /// The session's former connection is told to close.
     fn take_over(&mut self) {
         self.session.drains = false;
         if let Some(cold) = &mut self.session.cold {
             cold.mailbox.set_renamed(false);
         }
-        if self.port.detach(Departure::Replaced) {
-            self.offer_may_be_lost();
-        }
+        self.port.detach(Departure::Replaced);
+    }
+}
+
+/// What the agent has yet to confirm waits for it once more.
+fn take_back<P: Port>(work: &mut Work<'_, P>) {
+    let (uid, limits) = (work.session.uid, work.moment.policy.offers);
+    let mailbox = work.session.cold.as_mut().map(|cold| &mut cold.mailbox);
+    if let Some(dropped) = mailbox.and_then(|mailbox| mailbox.take_back(uid, limits)) {
+        work.port.note(Note::OffersTakenBack);
+        note_dropped(work, dropped);
     }
 }

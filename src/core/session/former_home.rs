@@ -122,6 +122,11 @@ impl FormerHome {
         if self.until <= now { self.take_doubt() } else { FieldSet::EMPTY }
     }
 
+    /// Whether a message may be under way there that the server has yet to answer.
+    pub(super) fn awaits_answer(&self, now: Instant) -> bool {
+        self.unanswered > 0 && now < self.until
+    }
+
     /// Whether all of this is past.
     pub(super) fn is_past(&self, now: Instant) -> bool {
         self.until <= now && self.silent_until.is_none() && self.in_doubt.is_empty()

@@ -44,6 +44,8 @@ pub struct SessionFigures {
     pub presence: Presence,
     /// Bytes that wait for the agent in its session; its connection counts its own.
     pub agent_bytes: usize,
+    /// Bytes of copies of what the agent has yet to confirm.
+    pub copied_bytes: usize,
     /// Bytes of one-shot messages that wait for the server.
     pub server_bytes: usize,
     /// The agent was ordered to another node, which may speak for it by now.
@@ -80,6 +82,7 @@ impl Session {
         SessionFigures {
             presence: self.attendance.presence(),
             agent_bytes: cold.map_or(0, |cold| cold.mailbox.bytes()),
+            copied_bytes: cold.map_or(0, |cold| cold.mailbox.copied_bytes()),
             server_bytes: cold.map_or(0, |cold| cold.one_shots.bytes()),
             drains: self.drains,
             is_answered: self.outstanding.unanswered() == 0,

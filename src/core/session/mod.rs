@@ -11,7 +11,7 @@
 //! | `questions` | what the agent has to be asked for | R3, R4 |
 //! | `outstanding` | messages that the server has yet to answer, and where they went | R6 |
 //! | `permits` | the classes in which the session waits for its server | R6, R9 |
-//! | `mailbox` | offers that wait for the agent, and content that may be lost | R7 |
+//! | `mailbox` | offers that wait for the agent, and what it has yet to confirm | R7 |
 //! | `one_shots` | custom messages and requests that wait for the server | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
 //! | `former_home` | what is still under way at the home that the session came from | R6 |
@@ -53,6 +53,7 @@ mod replies;
 mod route;
 mod server_asks;
 mod server_message;
+mod wanted;
 mod work;
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ pub use former_home::FormerHome;
 pub use greeting::ServerHello;
 pub use info::{SessionFigures, SessionInfo};
 pub use late_replies::{LateReplies, LateReply};
-pub use mailbox::MailboxRecord;
+pub use mailbox::{MailboxRecord, Written};
 pub use moved_here::{Move, Moved};
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
@@ -149,6 +150,8 @@ pub struct Session {
     greeting: Greeting,
     /// The agent is to go to another node: its connection closes once it has what waits for it.
     drains: bool,
+    /// The number of the last ping that the agent was to confirm something with.
+    last_ping: u16,
 }
 
 impl Session {
@@ -169,6 +172,7 @@ impl Session {
             permits: Permits::default(),
             greeting: Greeting::default(),
             drains: false,
+            last_ping: 0,
         };
         if let Some(late) = late {
             session.cold_mut().late_reply = Some(late);

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::former_home::{FormerHome, former_home, is_held_back};
+use super::mailbox::Mailbox;
 use super::work::{Work, want_introduction};
 use super::{ClassSet, Memory, Moment, Peer, Port, Route, Session, SessionRecord, ToServer};
 use crate::core::server::Keying;
@@ -38,8 +39,8 @@ impl Session {
         let knows_last = session.outstanding.taken_over(how.from, relies);
         let doubts_all = former_home(&session).is_some() || !knows_last;
         session.permits.leave_queues();
-        let silent = how.keying == Keying::Exclusive && spoke;
-        if silent {
+        let silent = spoke && matches!(how.keying, Keying::Exclusive | Keying::OwnLink);
+        if silent && how.keying == Keying::Exclusive {
             // The former home's goodbye has the next one.
             session.numbers.use_next();
         }
@@ -85,7 +86,9 @@ impl<'a> Moved<'a> {
         let session = self.0;
         let its = session.outstanding.route().is_some_and(|route| {
             let of_home = route.rests_on() == Some(home) || route.peer() == Some(home);
-            of_home && server.is_none_or(|server| server == route.server())
+            let of_server = server.is_none_or(|server| server == route.server());
+            // What a server remembers that is polled rests on no link.
+            of_home && of_server && !port.is_polled(route)
         });
         if !its {
             return;
@@ -97,8 +100,17 @@ impl<'a> Moved<'a> {
         session.link_up(moment, port);
     }
 
+    /// The agent's connection goes on: a ping that the former home wanted answered may come to nothing.
+    pub fn confirm_again<P: Port>(self, port: &mut P) {
+        let session = self.0;
+        let mailbox = session.cold.as_ref().map(|cold| &cold.mailbox);
+        if session.attendance.is_connected() && mailbox.is_some_and(Mailbox::is_unconfirmed) {
+            port.confirm(session.last_ping);
+        }
+    }
+
     /// The session goes to another home. A server that has agents on one connection at a time hears that it leaves
-    /// this one. Where that connection is the agent's own, its end says so, too.
+    /// this one. Where that connection is the agent's own, its end says so.
     pub fn goodbye<P: Port>(self, keying: impl Fn(ServerId) -> Keying, port: &mut P) {
         let session = self.0;
         let own = session.outstanding.route().filter(|route| route.peer().is_none());

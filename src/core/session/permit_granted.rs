@@ -4,7 +4,8 @@
 use super::former_home::is_held_back;
 use super::parts::says_something;
 use super::server_message::store_offer;
-use super::work::{Work, capabilities_pending, route as route_of, want_introduction, wants_to_ask};
+use super::wanted::{announcement_due, announcement_waits, wanted_permits, wants_to_ask};
+use super::work::{Work, route as route_of, want_introduction};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
 use crate::mutation::{Breach, is_on};
@@ -63,7 +64,7 @@ impl Session {
             // The server remembers the agent: what was on its way over another wire is all that it lacks.
             work.note_route(route);
         }
-        let mut wanted = work.session.wanted_permits(work.now());
+        let mut wanted = wanted_permits(work.session, work.now(), work.port);
         want_introduction(&work, &mut wanted);
         let joins = !wanted.minus(work.session.permits.queued()).is_empty();
         work.enqueue(wanted);
@@ -119,7 +120,9 @@ fn send_state<P: Port>(
         work.leave_former_server(route);
         return send_stored(work, route, pending);
     }
-    let announces = announce_pending(work, route) || capabilities_pending(work.session);
+    let waits = announcement_waits(work.session, route, work.now(), work.port);
+    let announces =
+        announcement_due(work.session) && !waits || work.session.needs_introduction(Some(route));
     if class != Class::Announce || !announces {
         return Ok(PermitUse::Idle);
     }
@@ -128,9 +131,12 @@ fn send_state<P: Port>(
     Ok(PermitUse::Used)
 }
 
-/// Whether the server is to hear that the agent is there.
+/// Whether the server is to hear now that the agent is there.
 fn announce_pending<P: Port>(work: &Work<'_, P>, route: Route) -> bool {
-    work.session.permits.announce_due() || work.session.needs_introduction(Some(route))
+    let session = &*work.session;
+    session.needs_introduction(Some(route))
+        || session.permits.announce_due()
+            && !announcement_waits(session, route, work.now(), work.port)
 }
 
 /// Sends parts of the agent's state from the store (R2, R4).

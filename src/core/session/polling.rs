@@ -11,7 +11,7 @@ use crate::ident::ServerId;
 /// What came of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
-    /// The session waits for a permit.
+    /// The session waits for a permit, or before that for the answer to another message of the agent's.
     Due,
     /// The server has heard of the agent lately, or is about to.
     NotYet,

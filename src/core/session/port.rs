@@ -28,6 +28,10 @@ pub trait Port {
     /// incarnation lately: then the next one is introduced by its full state, which spares a question.
     fn state_lost(&self, route: Route) -> bool;
 
+    /// Whether the server speaks only when it is asked (mode `http`). Each message is answered then, or known to be
+    /// lost.
+    fn is_polled(&self, route: Route) -> bool;
+
     /// What a server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
 
@@ -69,9 +73,8 @@ pub trait Port {
 
     // Towards the agent.
 
-    /// Writes one `ServerToAgent`, without a header, for the agent's present connection. `false`: more waits
-    /// there than may, all of it is dropped, and the connection closes. A connection that closes already
-    /// leaves `write` uncalled.
+    /// Writes one `ServerToAgent`, without a header, for the agent's present connection. `false`: the connection
+    /// closes, and what waits there is dropped. One that closes already leaves `write` uncalled.
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool;
 
     /// Answers the plain-HTTP request that waits. `settled`: the server has heard and answered everything.
@@ -80,9 +83,12 @@ pub trait Port {
     /// From when on the agent's connection has to call [`super::Session::reply_overdue`].
     fn reply_due(&mut self, at: Option<Instant>);
 
-    /// The agent's present connection is no longer the session's. Returns whether bytes that waited for it
-    /// are lost.
-    fn detach(&mut self, why: Departure) -> bool;
+    /// Has the agent's WebSocket confirm what was written to it: a ping of this number goes behind it.
+    /// [`super::Session::confirmed`] follows with its pong.
+    fn confirm(&mut self, ping: u16);
+
+    /// The agent's present connection is no longer the session's.
+    fn detach(&mut self, why: Departure);
 
     /// The agent's present connection closes once what waits for it is written.
     fn close_when_written(&mut self);
@@ -116,6 +122,8 @@ pub enum NotSent {
 pub struct FreeBytes {
     /// For agents.
     pub for_agents: usize,
+    /// Copies of what agents have yet to confirm.
+    pub for_copies: usize,
     /// One-shot messages, for servers.
     pub for_servers: usize,
 }
@@ -313,6 +321,8 @@ pub enum Note {
     AcknowledgementSwallowed,
     /// An offer waits for its agent.
     OfferStored,
+    /// The agent has yet to confirm what was written to it, and its connection is gone: it waits once more.
+    OffersTakenBack,
     /// An offer is lost.
     OfferDropped(OfferLoss),
     /// A custom message, or a request, is lost.

@@ -105,7 +105,7 @@ impl Session {
             },
             replica: self.replica.to_record(),
             permits: self.permits.to_record(),
-            mailbox: cold.mailbox.to_record(),
+            mailbox: cold.mailbox.to_record(self.last_ping),
             one_shots: cold.one_shots.to_record(),
             seldom: SeldomRecord {
                 late_reply: cold.late_reply,
@@ -118,6 +118,7 @@ impl Session {
 
     /// Makes the session that the record was written from.
     pub fn from_record(record: SessionRecord) -> Self {
+        let last_ping = record.mailbox.last_ping;
         let cold = Cold {
             mailbox: Mailbox::from_record(record.mailbox),
             one_shots: OneShots::from_record(record.one_shots),
@@ -142,6 +143,7 @@ impl Session {
             permits: Permits::from_record(&record.permits),
             greeting: Greeting::restored(record.greeted),
             drains: record.drains,
+            last_ping,
         }
     }
 }

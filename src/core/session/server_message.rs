@@ -279,21 +279,23 @@ fn write_through<P: Port>(
     kind: fn(usize) -> ToAgent,
 ) {
     let ForAgent { scan, stripped, from, .. } = message;
-    let (now, uid) = (work.now(), work.session.uid);
+    let uid = work.session.uid;
     if scan.new_instance_uid().is_some() {
         work.session.cold_mut().mailbox.set_renamed(true);
     }
-    // A question that is lost is asked again; an offer has to be found missing.
-    if !scan.without_flags(u64::MAX).is_empty_ack() {
-        work.session.cold_mut().mailbox.content_written(now);
-    }
-    work.pass_on(kind(scan.bytes.len() + GREETING_BYTES), *from, |with, out| {
+    // A question that is lost is asked again; an offer goes again.
+    let has_content = !scan.without_flags(u64::MAX).is_empty_ack();
+    let kind = kind(scan.bytes.len() + GREETING_BYTES);
+    let wrote = work.pass_on(kind, (*from, has_content), |with, out| {
         let gave = splice::to_agent(scan, uid, with, out);
         if *stripped {
             splice::set_flags(scan.flags, out);
         }
         gave
     });
+    if has_content && !wrote {
+        store_offer(work, scan);
+    }
 }
 
 /// Keeps a server's message for an agent that is away or polls. What exceeds the room is lost: the agent's
@@ -305,8 +307,16 @@ pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>
         return;
     }
     let limits = work.moment.policy.offers;
-    let mailbox = &mut work.session.cold_mut().mailbox;
-    let Absorbed { dropped_custom, dropped_offers, .. } = mailbox.absorb(scan, limits);
+    let absorbed = work.session.cold_mut().mailbox.absorb(scan, limits);
+    note_dropped(work, absorbed);
+    if !scan.is_empty_ack() {
+        work.port.note(Note::OfferStored);
+    }
+}
+
+/// The mailbox had no room for some of what was to wait.
+pub(super) fn note_dropped<P: Port>(work: &mut Work<'_, P>, dropped: Absorbed) {
+    let Absorbed { dropped_custom, dropped_offers, .. } = dropped;
     if dropped_offers > 0 {
         work.offer_may_be_lost();
     }
@@ -315,8 +325,5 @@ pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>
     }
     for _ in 0..dropped_offers {
         work.port.note(Note::OfferDropped(OfferLoss::OverBudget));
-    }
-    if !scan.is_empty_ack() {
-        work.port.note(Note::OfferStored);
     }
 }

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
-
-use super::parts::says_something;
+use super::mailbox::Copying;
+use super::wanted::wanted_permits;
 use super::{
-    ClassSet, CustomLoss, Departure, FullState, Moment, NotSent, Note, OfferLoss, Port, Presence,
-    Replier, Route, ServerHello, Session, ToAgent, ToServer,
+    ClassSet, CustomLoss, Departure, Moment, NotSent, Note, OfferLoss, Port, Presence, Replier,
+    Route, ServerHello, Session, ToAgent, ToServer,
 };
 use crate::core::pacing::{Class, Permit};
 use crate::mutation::{Breach, is_on};
@@ -23,12 +23,14 @@ pub(super) struct Work<'a, P: Port> {
     pub(super) port: &'a mut P,
     /// When a reply was due before the event.
     reply_due: Option<Instant>,
+    /// Content was written to the agent's WebSocket, and the agent has to confirm it.
+    wrote_content: bool,
 }
 
 impl<'a, P: Port> Work<'a, P> {
     pub(super) fn of(session: &'a mut Session, moment: &'a Moment<'a>, port: &'a mut P) -> Self {
         let reply_due = session.replies.due();
-        Self { session, moment, port, reply_due }
+        Self { session, moment, port, reply_due, wrote_content: false }
     }
 
     pub(super) const fn now(&self) -> Instant {
@@ -144,9 +146,8 @@ impl<'a, P: Port> Work<'a, P> {
     pub(super) fn acknowledge(&mut self, kind: ToAgent, flags: u64) {
         let (hello, uid) = (self.hello(None), self.session.uid);
         let with = additions(hello.as_deref(), flags);
-        let took = self.port.to_agent(kind, |out| splice::acknowledge(uid, &with, out));
+        self.port.to_agent(kind, |out| splice::acknowledge(uid, &with, out));
         self.session.greeting.gave(hello.as_deref());
-        self.note_overflow(took);
     }
 
     /// Gives replies that the agent is owed, in the server's place.
@@ -157,51 +158,44 @@ impl<'a, P: Port> Work<'a, P> {
         }
     }
 
-    /// Passes a server's message on. `write` is given the greeting and returns whether it wrote it.
+    /// Passes a server's message on. `write` is given the greeting and returns whether it wrote it. Returns whether
+    /// there was a connection to write to.
     pub(super) fn pass_on(
         &mut self,
         kind: ToAgent,
-        from: Route,
+        (from, has_content): (Route, bool),
         write: impl FnOnce(&Additions<'_>, &mut Vec<u8>) -> bool,
-    ) {
+    ) -> bool {
         let hello = self.hello(Some(from));
-        let mut gave = false;
+        let (mut wrote, mut gave) = (false, false);
         let with = additions(hello.as_deref(), 0);
-        let took = self.port.to_agent(kind, |out| gave = write(&with, out));
+        let copying = copying(self, false);
+        let mailbox = has_content.then(|| &mut self.session.cold_mut().mailbox);
+        self.port.to_agent(kind, |out| {
+            let before = out.len();
+            (wrote, gave) = (true, write(&with, out));
+            if let Some(mailbox) = mailbox {
+                mailbox.copy(&out[before..], copying);
+            }
+        });
         if gave {
             self.session.greeting.gave(hello.as_deref());
         }
-        self.note_overflow(took);
+        self.wrote_content |= wrote && has_content;
+        wrote
     }
 
-    /// Bytes that waited for the agent are lost, an offer perhaps among them.
-    fn note_overflow(&mut self, took: bool) {
-        if !took {
-            let now = self.now();
-            self.session.cold_mut().mailbox.content_written(now);
-        }
-    }
-
-    /// All that waited for an agent goes to its WebSocket. If that closes because too much waits there, the
-    /// rest is lost with it; if it closes for another reason, the rest waits for the agent's next one.
+    /// All that waited for an agent goes to its WebSocket. If that closes, the rest waits for the agent's next one.
     pub(super) fn flush_offers(&mut self) {
-        let (now, with, uid) = (self.now(), Additions::default(), self.session.uid);
-        while let Some(cold) = self.session.cold.as_mut().filter(|cold| cold.mailbox.has_offers()) {
-            let mailbox = &mut cold.mailbox;
-            let mut wrote = false;
+        let (with, uid) = (Additions::default(), self.session.uid);
+        while self.session.has_offers() {
+            let copying = copying(self, false);
+            let mailbox = &mut self.session.cold_mut().mailbox;
+            self.wrote_content = true;
             let took = self.port.to_agent(ToAgent::Stored(mailbox.bytes()), |out| {
-                wrote = true;
-                mailbox.write_next((uid, &with), now, out);
+                mailbox.write_next((uid, &with), copying, out);
             });
             if !took {
-                let mut lost = Vec::new();
-                while mailbox.has_offers() {
-                    lost.clear();
-                    mailbox.write_next((uid, &with), now, &mut lost);
-                }
-            }
-            self.note_overflow(took);
-            if !wrote {
                 return;
             }
         }
@@ -213,6 +207,9 @@ impl<'a, P: Port> Work<'a, P> {
         let owed = self.session.replies.waive();
         self.acknowledge_owed(owed);
         self.session.drains = false;
+        if let Some(cold) = &mut self.session.cold {
+            cold.mailbox.all_confirmed();
+        }
         self.port.detach(why);
     }
 
@@ -231,12 +228,12 @@ impl<'a, P: Port> Work<'a, P> {
 
     /// Answers the plain-HTTP request that waits with all that waits for its agent, in one message.
     fn answer_request(&mut self) {
-        let (now, hello, uid) = (self.now(), self.hello(None), self.session.uid);
+        let (hello, uid) = (self.hello(None), self.session.uid);
         let with = additions(hello.as_deref(), 0);
-        let settled = self.session.is_settled();
+        let (settled, copying) = (self.session.is_settled(), copying(self, true));
         let mailbox = self.session.cold.as_mut().map(|cold| &mut cold.mailbox);
         self.port.answer_request(settled, |out| match mailbox {
-            Some(mailbox) => mailbox.write_next((uid, &with), now, out),
+            Some(mailbox) => mailbox.write_next((uid, &with), copying, out),
             None => splice::acknowledge(uid, &with, out),
         });
         self.session.greeting.gave(hello.as_deref());
@@ -301,12 +298,16 @@ impl<'a, P: Port> Work<'a, P> {
         if due != self.reply_due {
             self.port.reply_due(due);
         }
+        if self.wrote_content {
+            self.session.last_ping = self.session.last_ping.wrapping_add(1);
+            self.port.confirm(self.session.last_ping);
+        }
         let absence = self.session.attendance.deadline(self.moment.policy);
         let former_home = former_home(self.session).map(FormerHome::deadline);
         if let Some(at) = absence.into_iter().chain(former_home).min() {
             self.port.deadline(at);
         }
-        let wanted = self.session.wanted_permits(self.now());
+        let wanted = wanted_permits(self.session, self.now(), self.port);
         self.enqueue(wanted);
     }
 
@@ -338,6 +339,13 @@ impl<'a, P: Port> Work<'a, P> {
         }
         self.port.over(unanswered);
     }
+}
+
+/// How what is written now is copied. `in_answer`: it answers a request.
+fn copying<P: Port>(work: &Work<'_, P>, in_answer: bool) -> Copying {
+    let free = work.port.free_bytes().for_copies;
+    let (now, limits) = (work.now(), work.moment.policy.offers);
+    Copying { now, ping: work.session.last_ping.wrapping_add(1), free, limits, in_answer }
 }
 
 /// The way that the agent's messages take now.
@@ -375,44 +383,4 @@ impl Session {
             && self.replica.pending().is_empty()
             && !self.has_one_shots()
     }
-
-    /// The classes in which the session has to stand in its server's queue.
-    pub(super) fn wanted_permits(&self, now: Instant) -> ClassSet {
-        let mut wanted = ClassSet::EMPTY;
-        if self.attendance.is_gone() {
-            return wanted;
-        }
-        if self.attendance.is_there() && wants_to_ask(self) {
-            wanted.insert(Class::Ask);
-        }
-        if is_held_back(self, now) {
-            return wanted;
-        }
-        let leaves = self.attendance.presence() == Presence::Disconnecting;
-        if leaves || self.has_one_shots() {
-            wanted.insert(Class::Urgent);
-        }
-        if !leaves && self.replica.full_pending() {
-            wanted.insert(Class::FullState);
-        } else if !leaves && says_something(self.replica.pending()) {
-            wanted.insert(Class::Change);
-        }
-        if !leaves && (self.permits.announce_due() || capabilities_pending(self)) {
-            wanted.insert(Class::Announce);
-        }
-        wanted
-    }
-}
-
-/// Whether the gateway has something to ask the agent itself.
-pub(super) fn wants_to_ask(session: &Session) -> bool {
-    session.questions.full_state() == FullState::Wanted
-        || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
-}
-
-/// Whether the server is to get the agent's capabilities alone: an announcement has them, as every
-/// message does.
-pub(super) fn capabilities_pending(session: &Session) -> bool {
-    let pending = session.replica.pending();
-    !pending.is_empty() && !says_something(pending) && !session.has_one_shots()
 }

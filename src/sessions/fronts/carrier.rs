@@ -41,6 +41,8 @@ struct FrontDone {
     queued: u64,
     /// The uid that the agent was given.
     fresh: Option<InstanceUid>,
+    /// The last ping that was sent.
+    asked: Option<u32>,
 }
 
 impl FrontCarrier<'_> {
@@ -138,6 +140,7 @@ impl FrontPort for FrontCarrier<'_> {
     fn ping(&mut self, question: u32) {
         if !self.entry.is_request() {
             FrontPinged.emit();
+            self.done.asked = Some(question);
             let ping =
                 |out: &mut Vec<u8>| websocket::encode_ping(None, &question.to_be_bytes(), out);
             self.entry.outbox.frame(&self.side.joined.fronts.outboxes, ping);
@@ -216,9 +219,10 @@ impl FrontSide<'_> {
         let before = (state.front.reply_due(), state.front.may_read(policy));
         let mut carrier = FrontCarrier { side: self, entry, out, done: FrontDone::default() };
         let returned = event(&mut state.front, &moment, &mut carrier);
-        let FrontDone { queued, fresh } = carrier.done;
+        let FrontDone { queued, fresh, asked } = carrier.done;
         state.written.queued = state.written.queued.max(queued);
         state.fresh = state.fresh.or(fresh);
+        state.asked = asked.map(|question| (question, moment.now)).or(state.asked);
         let after = (state.front.reply_due(), state.front.may_read(policy));
         if after.0 != before.0 {
             entry.outbox.reply_due(after.0);

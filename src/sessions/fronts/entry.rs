@@ -1,6 +1,6 @@
 //! One agent's connection at its front: the attachment's state, the outbox, and what the shell notes beside them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -34,8 +34,20 @@ pub(super) struct FrontState {
     pub(super) fresh: Option<InstanceUid>,
     /// The connection closes because the node drains.
     pub(super) drains: bool,
+    /// The last ping that a home asked for and that is unanswered, and when it was sent.
+    pub(super) asked: Option<(u32, Instant)>,
     /// What it adds to the sums of all connections.
     pub(super) counted: FrontContribution,
+}
+
+/// How long a connection that drains stays open for the answer to a ping.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl FrontState {
+    /// Until when a connection that drains stays open, though all is written: a ping that followed it is unanswered.
+    pub(super) fn lingers_until(&self) -> Option<Instant> {
+        self.asked.map(|(_, at)| at + LINGER)
+    }
 }
 
 /// How far the numbered messages for the agent are.
@@ -87,6 +99,7 @@ impl FrontEntry {
             active: None,
             fresh: None,
             drains: false,
+            asked: None,
             counted: FrontContribution::default(),
         };
         Self { handle, transport, outbox: Outbox::default(), state: Mutex::new(state) }
@@ -94,6 +107,14 @@ impl FrontEntry {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, FrontState> {
         self.state.lock()
+    }
+
+    /// When the connection's task has to look again.
+    pub(in crate::sessions) fn look_due(&self) -> Option<Instant> {
+        if self.outbox.lingers() {
+            return self.lock().lingers_until();
+        }
+        self.outbox.reply_due_at()
     }
 
     pub(super) fn is_request(&self) -> bool {

@@ -27,7 +27,9 @@ impl FrontSide<'_> {
                     front.written(written, port);
                 });
             }
-            let look = Look { now: clock::now(), writable };
+            let now = clock::now();
+            let lingers = state.lingers_until().is_some_and(|until| now < until);
+            let look = Look { now, writable, lingers };
             let found = match entry.outbox.look(waker, look, &self.joined.fronts.outboxes) {
                 OutboxWork::Outgoing(outgoing) => {
                     if matches!(outgoing, Outgoing::Bytes(_)) {
@@ -43,6 +45,10 @@ impl FrontSide<'_> {
                     None
                 }
                 OutboxWork::Drained => {
+                    if look.lingers {
+                        entry.outbox.linger();
+                        continue;
+                    }
                     self.call((entry, &mut state), None, |front, moment, port| {
                         front.closed(DetachReason::Drained, moment, port);
                     });
@@ -76,8 +82,14 @@ impl FrontSide<'_> {
     /// The agent has answered a ping.
     pub(in crate::sessions) fn ponged(self, entry: &Arc<FrontEntry>, payload: &[u8]) {
         // The connection's own pings are empty.
-        if let Ok(question) = payload.try_into().map(u32::from_be_bytes) {
-            self.with(entry, None, |front, _, port| front.ponged(question, port));
+        let Ok(question) = payload.try_into().map(u32::from_be_bytes) else { return };
+        let mut state = entry.lock();
+        if state.asked.take_if(|(asked, _)| *asked == question).is_some() && entry.outbox.lingers()
+        {
+            entry.outbox.wake();
         }
+        self.call((entry, &mut state), None, |front, _, port| front.ponged(question, port));
+        drop(state);
+        self.handle_loopback(entry.handle.uid);
     }
 }

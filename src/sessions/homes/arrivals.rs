@@ -7,6 +7,8 @@
 //!      ▲                                  │ a later attempt: from the beginning      │
 //!      └──────────── discard ─────────────┴──────────────────────────────────────────┘
 //! ```
+//!
+//! That links of their former home end meanwhile waits with them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -14,17 +16,19 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::ShardMoves;
+use super::early_words::EarlyWords;
 use super::far::{FarConnection, FarHome};
 use super::shards::ShardStage;
 use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomeRecord};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ContentName, MovingSession, ToNewHome};
+use crate::core::node_link::{ContentName, LetGo, MovingSession, ToNewHome, ToNext};
 use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
 use crate::core::server::Keying;
-use crate::core::session::{Move, Peer, Presence, Session, SessionRecord};
+use crate::core::session::{Move, Moved, Peer, Presence, Session, SessionRecord};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
+use crate::sessions::carrier::EventContext;
 use crate::sessions::contents::Contents;
 use crate::telemetry::events::homes::ArrivalVoid;
 
@@ -59,6 +63,7 @@ struct ComingSessions {
     contents: HashMap<ContentName, Box<[u8]>>,
     expected: Option<u64>,
     bytes: usize,
+    early: EarlyWords,
 }
 
 #[derive(Debug)]
@@ -81,6 +86,7 @@ impl ComingSessions {
             contents: HashMap::new(),
             expected: None,
             bytes: 0,
+            early: EarlyWords::default(),
         }
     }
 
@@ -129,6 +135,14 @@ impl AllArrivals {
         Some(arrival)
     }
 
+    /// Another attempt takes the place of what is here, if anything is. What the same node has said of its links goes on
+    /// waiting.
+    fn begin(&mut self, shard: ShardId, coming: ComingSessions) -> &mut ComingSessions {
+        let before = self.remove(shard).filter(|before| before.from == coming.from);
+        let early = before.map(|before| before.early).unwrap_or_default();
+        self.shards.entry(shard).insert_entry(ComingSessions { early, ..coming }).into_mut()
+    }
+
     /// The arrival that a frame belongs to. `None`: it is of an earlier attempt, or of another node than is wanted.
     /// A later attempt takes the place of what is here: it has yet to be said to be wanted.
     fn of_frame(
@@ -141,16 +155,11 @@ impl AllArrivals {
         match known {
             Some((node, _, true)) if node != from => return None,
             Some((node, known, _)) if node == from && attempt < known => return None,
-            Some((node, known, _)) if node != from || attempt > known => {
-                self.remove(shard);
-                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
+            Some((node, known, _)) if node == from && attempt == known => {
+                self.shards.get_mut(&shard)
             }
-            Some(_) => {}
-            None => {
-                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
-            }
+            _ => Some(self.begin(shard, ComingSessions::new(from, attempt, false))),
         }
-        self.shards.get_mut(&shard)
     }
 }
 
@@ -164,13 +173,12 @@ impl Arrivals {
         attempt: MoveNumber,
     ) {
         let all = &mut *self.0.lock();
-        let is_other = |it: &ComingSessions| it.from != from || it.attempt < attempt;
-        if all.shards.get(&shard).is_some_and(is_other) {
-            all.remove(shard);
+        match all.shards.get_mut(&shard) {
+            Some(it) if it.from == from && it.attempt >= attempt => {
+                it.is_wanted |= it.attempt == attempt;
+            }
+            _ => drop(all.begin(shard, ComingSessions::new(from, attempt, true))),
         }
-        let none = || ComingSessions::new(from, attempt, true);
-        let arrival = all.shards.entry(shard).or_insert_with(none);
-        arrival.is_wanted |= arrival.attempt == attempt;
     }
 
     /// Whether all sessions of a shard are here that this attempt brings.
@@ -184,8 +192,46 @@ impl Arrivals {
         self.0.lock().remove(shard);
     }
 
-    fn take(&self, shard: ShardId) -> Option<ComingSessions> {
-        self.0.lock().remove(shard)
+    /// Takes the sessions out. What their former home says of its links goes on waiting, until [`Arrivals::end`].
+    fn take_sessions(&self, shard: ShardId) -> Option<ComingSessions> {
+        let all = &mut *self.0.lock();
+        let arrival = all.shards.get_mut(&shard)?;
+        let early = std::mem::take(&mut arrival.early);
+        let nothing = ComingSessions::new(arrival.from, arrival.attempt, arrival.is_wanted);
+        let taken = std::mem::replace(arrival, ComingSessions { early, ..nothing });
+        all.bytes -= taken.bytes;
+        Some(taken)
+    }
+
+    /// The sessions are in the table, or void. Returns what their former home has said meanwhile.
+    pub(super) fn end(&self, shard: ShardId) -> Option<(NodeIncarnation, EarlyWords)> {
+        let arrival = self.0.lock().remove(shard)?;
+        Some((arrival.from, arrival.early))
+    }
+
+    /// Keeps a former home's word that links have ended which sessions on their way here rest on. `true`: it is about
+    /// nothing else.
+    pub(in crate::sessions) fn keep_word(
+        &self,
+        from: NodeIncarnation,
+        said: &ToNext<'_>,
+        frame: &[u8],
+    ) -> bool {
+        let all = &mut *self.0.lock();
+        let keep = |arrival: &mut ComingSessions| arrival.early.put(frame);
+        match *said {
+            ToNext::LetGo(LetGo { uid, .. }) => {
+                let arrival = all.shards.get_mut(&shard_of(uid));
+                arrival.filter(|arrival| arrival.from == from).map(keep).is_some()
+            }
+            ToNext::LinkEnded(_) => {
+                let its = all.shards.values_mut().filter(|arrival| arrival.from == from);
+                its.for_each(keep);
+                false
+            }
+            // It waits apart, whether sessions come or not.
+            ToNext::ServerSaid(_) => false,
+        }
     }
 }
 
@@ -235,7 +281,7 @@ impl ShardMoves<'_> {
         shard: ShardId,
         attempt: MoveNumber,
     ) -> Option<Vec<InstanceUid>> {
-        let arrival = self.joined.homes.arrivals.take(shard)?;
+        let arrival = self.joined.homes.arrivals.take_sessions(shard)?;
         if arrival.attempt != attempt || !arrival.is_complete() {
             return None;
         }
@@ -276,9 +322,15 @@ impl ShardMoves<'_> {
         let (server, uplink) = (record.server(), &self.sessions.uplink);
         let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
         server.into_iter().for_each(|server| uplink.adopt(uid, server));
-        let is_linked = self.joined.ways.linked().contains(&from);
+        // A server that is polled remembers the agent whatever becomes of links.
+        let is_polled = server.is_some_and(|server| uplink.is_polled(server));
+        let is_linked = is_polled || self.joined.ways.linked().contains(&from);
         let from = Move { from: Peer::of(from), is_linked, keying };
         locked.session = Session::moved_here(record, from, now);
+        let event = EventContext::default();
+        self.sessions.apply(&mut locked, event, |session, _, port| {
+            Moved::of(session).confirm_again(port);
+        });
         // What the list of deadlines has of it is looked up in the next sweep.
         locked.noted = Some(now);
         self.sessions.deadlines.push(now, uid);

@@ -88,9 +88,7 @@ impl HomeSide<'_> {
     fn call(self, locked: &mut LockedEntry<'_>, call: SessionCall<'_>) -> (CallOutcome, FollowUp) {
         let done = |follow_up| (CallOutcome::Done, follow_up);
         match call {
-            SessionCall::Open { newcomer, gap, unwritten } => {
-                self.open(locked, &newcomer, (gap, unwritten))
-            }
+            SessionCall::Open { newcomer, gap } => self.open(locked, &newcomer, gap),
             SessionCall::Message(report) => done(self.take(locked, &report)),
             SessionCall::Heartbeats(last) => done(self.tell(locked, |session, moment, port| {
                 session.at_front().heartbeats_answered(last, moment, port);
@@ -100,10 +98,14 @@ impl HomeSide<'_> {
                 locked.session.heard(clock::now());
                 done(FollowUp::NOTHING)
             }
+            SessionCall::Confirmed(ping) => {
+                locked.session.confirmed(ping, clock::now());
+                done(FollowUp::NOTHING)
+            }
             SessionCall::ReplyOverdue => done(self.tell(locked, |session, moment, port| {
                 session.reply_overdue(moment, port);
             })),
-            SessionCall::Lost { reason, unwritten } => done(self.lose(locked, reason, unwritten)),
+            SessionCall::Lost { reason } => done(self.lose(locked, reason)),
         }
     }
 
@@ -124,16 +126,15 @@ impl HomeSide<'_> {
         self.tell(locked, |session, moment, port| session.at_front().missed(moment, port))
     }
 
-    /// A connection has the session from now on. `gap`: something before it is lost; `unwritten`: something for the
-    /// agent may be lost with the former one, which is closed already.
+    /// A connection has the session from now on; a former one is closed already. `gap`: something before it is lost.
     fn open(
         self,
         locked: &mut LockedEntry<'_>,
         newcomer: &Newcomer,
-        (gap, unwritten): (bool, bool),
+        gap: bool,
     ) -> (CallOutcome, FollowUp) {
         let is_unknown = locked.session.figures().is_unheard;
-        let event = EventContext { former: Some(unwritten), ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, ..EventContext::default() };
         let (connection, mut follow_up) = match newcomer.transport {
             AgentConnection::WebSocket => {
                 let connection = self.joined.homes.next_connection();
@@ -213,9 +214,9 @@ impl HomeSide<'_> {
         follow_up.and(self.miss(locked))
     }
 
-    fn lose(self, locked: &mut LockedEntry<'_>, reason: DetachReason, unwritten: bool) -> FollowUp {
+    fn lose(self, locked: &mut LockedEntry<'_>, reason: DetachReason) -> FollowUp {
         let Some(far) = &mut locked.far else { return FollowUp::NOTHING };
-        let event = EventContext { former: Some(unwritten), ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, ..EventContext::default() };
         match std::mem::take(&mut far.connection) {
             FarConnection::Socket(connection) => {
                 let ((), follow_up) =

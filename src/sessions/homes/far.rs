@@ -119,12 +119,11 @@ impl<'a> FarWay<'a> {
         Self { joined, uid, far: RefCell::new(far) }
     }
 
-    fn close(&self, order: CloseOrder, counters: &Counters) -> bool {
+    fn close(&self, order: CloseOrder, counters: &Counters) {
         let home = &mut self.far.borrow_mut().home;
         let before = home.unwritten_bytes();
-        let unwritten = home.close(order, &mut FarPort::new(self.joined, self.uid, None));
+        home.close(order, &mut FarPort::new(self.joined, self.uid, None));
         counters.outbox_changed(before, home.unwritten_bytes());
-        unwritten
     }
 }
 
@@ -135,7 +134,7 @@ impl AttachmentPort for FarWay<'_> {
         credit: &Credit<'_>,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
-        let Some(epoch) = self.joined.homes.shards.speaks_to_agents(self.uid) else { return true };
+        let Some(epoch) = self.joined.homes.shards.speaks_to_agents(self.uid) else { return false };
         let mut bytes = Vec::with_capacity(kind.expected_bytes());
         write(&mut bytes);
         // As for a connection of this node: what waited in the mailbox is in the total already.
@@ -162,7 +161,12 @@ impl AttachmentPort for FarWay<'_> {
         self.far.borrow_mut().home.reply_due(at);
     }
 
-    fn close(&self, counters: &Counters, why: AttachmentEnd) -> bool {
+    fn confirm(&self, ping: u16, _: &Counters) {
+        let home = &mut self.far.borrow_mut().home;
+        home.confirm(ping, &mut FarPort::new(self.joined, self.uid, None));
+    }
+
+    fn close(&self, counters: &Counters, why: AttachmentEnd) {
         let order = match why {
             AttachmentEnd::Replaced => CloseOrder::Replaced,
             AttachmentEnd::Overflowed => CloseOrder::Overflowed,
@@ -170,7 +174,7 @@ impl AttachmentPort for FarWay<'_> {
             AttachmentEnd::Stopping => CloseOrder::Stopping,
             AttachmentEnd::Draining => CloseOrder::Draining,
         };
-        self.close(order, counters)
+        self.close(order, counters);
     }
 
     fn close_when_written(&self) {

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::super::{Joined, Sessions};
-use super::HomeSide;
 use super::shards::ShardStage;
+use super::{HomeSide, ShardMoves};
 use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
 use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
-use crate::core::session::{Answer, Moved, Peer, Route};
+use crate::core::session::{Answer, Delivered, Moved, Peer, Route};
 use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::telemetry::events::homes::{PassOutcome, PassedOn};
@@ -50,16 +50,16 @@ impl<'a> OtherHomes<'a> {
             return false;
         }
         let Some(home) = self.present_home(uid) else {
-            PassedOn { outcome: PassOutcome::NoLink }.emit();
-            self.note_missed(uid, from, scan);
+            self.keep(uid, from, scan);
             return true;
         };
         let said =
             ServerSaid { uid, link: from.link, incarnation: from.incarnation, message: scan.bytes };
         let sent = self.say_to(home, uid, &ToNext::ServerSaid(said));
-        PassedOn { outcome: if sent { PassOutcome::Sent } else { PassOutcome::NoLink } }.emit();
-        if !sent {
-            self.note_missed(uid, from, scan);
+        if sent {
+            PassedOn { outcome: PassOutcome::Sent }.emit();
+        } else {
+            self.keep(uid, from, scan);
         }
         // The last one answers the goodbye, where one was said.
         let is_last = answer.is_some_and(|answer| answer.after.is_some());
@@ -70,7 +70,15 @@ impl<'a> OtherHomes<'a> {
         true
     }
 
-    fn note_missed(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
+    /// The home is out of reach: the message waits for it.
+    fn keep(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
+        PassedOn { outcome: PassOutcome::NoLink }.emit();
+        let Self { sessions, joined } = self;
+        ShardMoves { sessions, joined }.set_aside(uid, from, scan, true);
+    }
+
+    /// A message did not reach its agent's home. That node hears so much once it is in reach.
+    pub(super) fn note_missed(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
         if !scan.is_empty_ack() {
             self.joined.homes.missed.note(uid, from.server());
         }
@@ -137,12 +145,9 @@ impl<'a> OtherHomes<'a> {
             return PassedOn { outcome: PassOutcome::Malformed }.emit();
         };
         let route = Route::of_peer(peer, said.link, said.incarnation);
-        let held = || self.joined.homes.shards.takes_answers(said.uid);
-        let taken = self.sessions.with(said.uid, |session, moment, port| {
-            held().then(|| session.server_message(&scan, route, moment, port))
-        });
-        let outcome =
-            if taken.flatten().is_some() { PassOutcome::Taken } else { PassOutcome::NoSession };
+        let delivered = self.sessions.from_server(said.uid, route, &scan).delivered;
+        let is_unknown = delivered == Delivered::Unknown;
+        let outcome = if is_unknown { PassOutcome::NoSession } else { PassOutcome::Taken };
         PassedOn { outcome }.emit();
     }
 
@@ -156,7 +161,7 @@ impl<'a> OtherHomes<'a> {
     }
 
     /// The agent's home, if it is another node.
-    fn present_home(self, uid: InstanceUid) -> Option<NodeIncarnation> {
+    pub(super) fn present_home(self, uid: InstanceUid) -> Option<NodeIncarnation> {
         let ways = &self.joined.ways;
         let shard = shard_of(uid);
         let elsewhere = self.joined.homes.shards.stage(shard) == ShardStage::NotHeld;

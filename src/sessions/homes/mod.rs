@@ -9,6 +9,7 @@ mod arrivals;
 mod aside;
 mod calls;
 mod departures;
+mod early_words;
 mod far;
 mod former;
 mod frames;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use arrivals::Arrivals;
+pub(super) use aside::Aside;
 use aside::SetAside;
 use departures::Departures;
 pub(super) use far::{FarHome, FarWay};

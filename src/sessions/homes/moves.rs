@@ -1,9 +1,10 @@
 //! Shards that come and go. What becomes of their sessions at the other node is that node's business.
 
 use super::super::carrier::EventContext;
-use super::ShardMoves;
 use super::shards::ShardStage;
-use crate::core::ownership::{Epoch, MoveNumber, ShardId};
+use super::{OtherHomes, ShardMoves};
+use crate::core::node_link::ToNext;
+use crate::core::ownership::{Epoch, MoveNumber, ShardId, shard_of};
 use crate::core::session::Moved;
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
@@ -17,13 +18,25 @@ impl ShardMoves<'_> {
         handed_by: Option<MoveNumber>,
     ) -> bool {
         let arrived = handed_by.and_then(|attempt| self.seat_arrivals(shard, attempt));
-        self.joined.homes.arrivals.discard(shard);
         self.joined.homes.shards.enter(shard, ShardStage::Held(epoch));
+        self.hear_early_words(shard);
         let is_whole = arrived.is_some();
         let arrived = arrived.unwrap_or_default();
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
+        self.deliver_aside(shard);
         is_whole
+    }
+
+    /// What the shard's former home has said before this node was its home.
+    fn hear_early_words(self, shard: ShardId) {
+        let Some((from, words)) = self.joined.homes.arrivals.end(shard) else { return };
+        for frame in words.into_frames() {
+            // It could be read when it came.
+            if let Ok(said) = ToNext::decode(&frame) {
+                OtherHomes::of(self.home()).former_home_said(from, &said);
+            }
+        }
     }
 
     /// This node is the shard's home no longer. Its sessions go without a word to an agent or a server.
@@ -42,7 +55,7 @@ impl ShardMoves<'_> {
         if locked.is_over() {
             return;
         }
-        let event = EventContext { former: Some(false), ..EventContext::default() };
+        let event = EventContext { is_cut_off: true, ..EventContext::default() };
         let uplink = &self.sessions.uplink;
         let ((), follow_up) = self.sessions.apply(&mut locked, event, |session, _, port| {
             Moved::of(session).goodbye(|server| uplink.keying(server), port);
@@ -74,6 +87,11 @@ impl ShardMoves<'_> {
         for uid in self.joined.homes.shards.members(shard) {
             self.sessions.enqueue_one(uid);
         }
+    }
+
+    /// Whether this agent's shard is another node's.
+    pub(in crate::sessions) fn is_gone(self, uid: InstanceUid) -> bool {
+        self.joined.homes.shards.stage(shard_of(uid)) == ShardStage::NotHeld
     }
 
     /// Whether servers have answered everything that was said for the shard's agents.

@@ -1,7 +1,7 @@
 //! What happens at the home as time passes: replies that are overdue, questions about two connections that stay
 //! unanswered, states that are told once more, fronts that stay out of reach.
 
-use super::HomeSide;
+use super::{HomeSide, ShardMoves};
 use std::time::{Duration, Instant};
 
 use super::super::carrier::EventContext;
@@ -22,6 +22,7 @@ impl HomeSide<'_> {
         let due = self.joined.homes.deadlines.due(now, SWEEP_MAX);
         let is_more = due.len() == SWEEP_MAX;
         due.into_iter().for_each(|(at, uid)| self.look_at_attachment(uid, (at, now)));
+        ShardMoves { sessions: self.sessions, joined: self.joined }.give_up_aside(now);
         is_more
     }
 

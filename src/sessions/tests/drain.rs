@@ -28,7 +28,7 @@ fn an_agent_goes_once_its_server_has_answered() {
     assert!(agent.woken.is_set());
     bench.says(1, &offer(b"a little later"));
     let Outgoing::Bytes(bytes) = agent.looks() else { panic!("what waits goes first") };
-    assert_eq!(messages(bytes), [to(1, offer(b"a little later"))]);
+    assert_eq!(agent.messages(bytes), [to(1, offer(b"a little later"))]);
     assert!(matches!(agent.looks(), Outgoing::Stopping));
     assert_eq!(bench.uplink.state.lock().released, [uid(1)]);
     assert_eq!(bench.sessions.drain_agent(uid(1), true), AgentDrain::Absent);

@@ -291,7 +291,7 @@ impl Roaming {
         let sessions = &fleet.nodes[at].sessions;
         let bytes = message.encode_to_vec();
         sessions.receive(&mut self.attachment, connection, &bytes, &mut out).unwrap();
-        self.heard += messages(out).len();
+        self.heard += unframe(out).0.len();
     }
 
     /// Another connection, at this node, with the full state as its first message.
@@ -311,7 +311,8 @@ impl Roaming {
             else {
                 return;
             };
-            let heard = messages(bytes);
+            let (heard, pings) = unframe(bytes);
+            pings.iter().for_each(|ping| attachment.ponged(ping));
             self.heard += heard.len();
             if heard.iter().any(|message| message.flags & 1 != 0) {
                 self.says(fleet, at, self.full());

@@ -1,5 +1,7 @@
 //! Two homes of one shard, the former and the present one: what servers say on the former's links, and their end.
 
+use std::time::Duration;
+
 use super::ways::{FakeWays, HOME, ME, epoch, node};
 use super::*;
 use crate::clock;
@@ -44,11 +46,47 @@ fn what_servers_say_to_agents_that_have_moved_is_passed_on() {
 }
 
 #[test]
-fn what_could_not_be_passed_on_is_told_when_the_home_is_back() {
+fn what_could_not_be_passed_on_waits_for_the_home() {
+    let (bench, ways) = former_home();
+    ways.set_home(None);
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    fleet(&bench).node_reached(node(HOME));
+    assert!(passed_on(&ways).is_empty());
+    ways.set_home(Some((HOME, 2)));
+    fleet(&bench).homes_changed();
+    let frames = passed_on(&ways);
+    assert!(
+        matches!(ToNext::decode(&frames[0]), Ok(ToNext::ServerSaid(said)) if said.uid == uid(1))
+    );
+    fleet(&bench).homes_changed();
+    assert!(passed_on(&ways).is_empty(), "once");
+}
+
+/// The map names the sender still: the message waits until it is known where it belongs.
+#[test]
+fn what_another_node_passes_on_does_not_go_back_to_it() {
+    let (bench, ways) = former_home();
+    let message = offer().encode_to_vec();
+    let (link, incarnation) = (route(1).link, Incarnation(1));
+    let said = ServerSaid { uid: uid(1), link, incarnation, message: &message };
+    let mut frame = Vec::new();
+    ToNext::ServerSaid(said).encode(&mut frame);
+    fleet(&bench).from_node(node(HOME), &frame).unwrap();
+    fleet(&bench).homes_changed();
+    assert!(passed_on(&ways).is_empty());
+    ways.set_home(Some((3, 3)));
+    fleet(&bench).homes_changed();
+    let further = ways.take(|to, frame| to == node(3) && ToNext::is_one(frame));
+    assert!(further == [frame] && passed_on(&ways).is_empty());
+}
+
+#[test]
+fn what_waited_too_long_for_a_home_is_told_when_it_is_back() {
     let (bench, ways) = former_home();
     ways.set_home(None);
     assert_eq!(bench.says(1, &ServerToAgent::default()), Delivered::Done);
     assert_eq!(bench.says(2, &offer()), Delivered::Done);
+    bench.sessions.sweep(clock::now() + Duration::from_secs(31));
     fleet(&bench).node_reached(node(HOME));
     assert!(passed_on(&ways).is_empty());
     ways.set_home(Some((HOME, 2)));

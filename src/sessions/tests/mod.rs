@@ -178,7 +178,7 @@ impl<'a> Agent<'a> {
         let mut out = Vec::new();
         let sessions = &self.bench.sessions;
         let received = sessions.receive(&mut self.attachment, self.connection, bytes, &mut out);
-        let mut answers = messages(out);
+        let mut answers = self.messages(out);
         if loopback::is_joined() && received.is_ok() {
             let mut brought = self.reads_once().into_iter();
             answers.extend(brought.next());
@@ -190,6 +190,15 @@ impl<'a> Agent<'a> {
         received.map(|()| answers)
     }
 
+    /// The messages in WebSocket frames. Pings are answered.
+    fn messages(&self, frames: Vec<u8>) -> Vec<ServerToAgent> {
+        let (messages, pings) = unframe(frames);
+        for ping in pings {
+            self.attachment.as_ref().unwrap().ponged(&ping);
+        }
+        messages
+    }
+
     fn looks(&self) -> Outgoing {
         let waker = Waker::from(Arc::clone(&self.woken));
         self.attachment.as_ref().unwrap().poll_outgoing(&Context::from_waker(&waker), true)
@@ -198,7 +207,7 @@ impl<'a> Agent<'a> {
     /// What one look finds.
     fn reads_once(&self) -> Vec<ServerToAgent> {
         match self.looks() {
-            Outgoing::Bytes(bytes) => messages(bytes),
+            Outgoing::Bytes(bytes) => self.messages(bytes),
             _ => Vec::new(),
         }
     }
@@ -208,7 +217,7 @@ impl<'a> Agent<'a> {
         let mut all = std::mem::take(&mut *self.pending.lock());
         loop {
             match self.looks() {
-                Outgoing::Bytes(bytes) => all.extend(messages(bytes)),
+                Outgoing::Bytes(bytes) => all.extend(self.messages(bytes)),
                 Outgoing::Nothing { .. } => return all,
                 other => panic!("{other:?}"),
             }
@@ -272,13 +281,19 @@ fn to(n: u8, message: ServerToAgent) -> ServerToAgent {
     ServerToAgent { instance_uid: vec![n; 16], ..message }
 }
 
-/// The messages in WebSocket frames, apart from what the gateway says of the server.
-fn messages(mut frames: Vec<u8>) -> Vec<ServerToAgent> {
-    let (mut decoder, mut position, mut all) = (Decoder::new(Role::Client), 0, Vec::new());
+/// The messages in WebSocket frames, apart from what the gateway says of the server, and the payloads of pings.
+fn unframe(mut frames: Vec<u8>) -> (Vec<ServerToAgent>, Vec<Vec<u8>>) {
+    let (mut decoder, mut position) = (Decoder::new(Role::Client), 0);
+    let (mut messages, mut pings) = (Vec::new(), Vec::new());
     while let Some(incoming) = decoder.feed(&mut frames, &mut position, 1 << 24).unwrap() {
-        let Incoming::Message(bytes) = incoming else { panic!("{incoming:?}") };
-        let message = ServerToAgent::decode(header::strip(bytes)).unwrap();
-        all.push(ServerToAgent { capabilities: 0, ..message });
+        match incoming {
+            Incoming::Message(bytes) => {
+                let message = ServerToAgent::decode(header::strip(bytes)).unwrap();
+                messages.push(ServerToAgent { capabilities: 0, ..message });
+            }
+            Incoming::Ping(payload) => pings.push(payload.to_vec()),
+            other => panic!("{other:?}"),
+        }
     }
-    all
+    (messages, pings)
 }

@@ -234,6 +234,20 @@ impl OfferStored {
     }
 }
 
+/// An agent's connection ended before the agent had confirmed what was offered: the offers wait once more.
+pub(crate) struct OffersTakenBack {
+    /// The agent.
+    pub uid: InstanceUid,
+}
+
+impl OffersTakenBack {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().offers_taken_back.increment(1);
+        debug!(target: TARGET, uid = %self.uid, "unconfirmed offers wait for the agent once more");
+    }
+}
+
 /// An offer was dropped before it reached its agent.
 pub(crate) struct OfferDropped {
     /// The agent.

@@ -62,9 +62,10 @@ fn rules(params: &ServerParams, all: &UpstreamParams) -> ServerRules {
         stable_after: all.stable_after,
         dial_probes: (params.mode == Mode::PerAgent).then(|| all.backoff_rule()),
         keyed_by: match params.mode {
-            // One connection for each agent: the former home's has to end first.
-            Mode::PerAgent => KeyedBy::Exclusive,
-            Mode::Multiplexed { .. } | Mode::Http { .. } => params.keyed_by,
+            Mode::PerAgent => KeyedBy::OwnLink,
+            Mode::Multiplexed { .. } => params.keyed_by,
+            // Connections mean nothing to it.
+            Mode::Http { .. } => KeyedBy::Uid,
         },
     }
 }

@@ -20,6 +20,9 @@ use crate::upstream::link::{Link, Outbound};
 use crate::upstream::voice::Right;
 use crate::websocket::{self, Decoder, Fault, Incoming, Role};
 
+/// How long a server may take to accept a Close, and to answer it.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What the connection needs of its surroundings.
 pub(super) struct Serve<'a> {
     pub(super) link: &'a Link,
@@ -48,6 +51,12 @@ pub(super) async fn run(serve: &Serve<'_>, opened: OpenedSocket, alive: KeepAliv
         reason = serve.watch(&alive) => reason,
     };
     serve.say_goodbye(&mut writer, reason).await;
+    if reason == LossReason::Released && serve.link.owner.is_some() {
+        // The server's end follows. Another node may wait for it before it opens a connection for the agent, and what
+        // the server says until then goes there.
+        let rest = serve.read(&mut reader, &mut decoder, &alive);
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, rest).await;
+    }
     reason
 }
 
@@ -145,8 +154,6 @@ impl Serve<'_> {
 
     /// A Close, as the protocol wants it. The connection ends soon, whatever the server does with it.
     async fn say_goodbye(&self, writer: &mut WriteHalf<Box<dyn Stream>>, reason: LossReason) {
-        /// How long a server may take to accept a few bytes.
-        const PATIENCE: Duration = Duration::from_secs(1);
         let code = match reason {
             // A server's own Close is answered.
             LossReason::Released | LossReason::Closed => 1000,
@@ -164,7 +171,7 @@ impl Serve<'_> {
             writer.write_all(&frame).await?;
             writer.shutdown().await
         };
-        let _ = tokio::time::timeout(PATIENCE, close).await;
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, close).await;
     }
 }
 

@@ -131,9 +131,9 @@ impl LinkTask {
             // What it took with it is forgotten in time: agents' own links are counted as one.
             server.handle(ServerEvent::LinkLost, now);
         }
-        if let Some(fleet) = sessions.in_fleet() {
+        if let Some(fleet) = sessions.in_fleet().filter(|_| link.owner.is_none()) {
             // What the server remembers by this link is past, also for agents that are at other homes by now.
-            fleet.server_link_ended(link.id, server.params.mode.shared_links(), link.owner);
+            fleet.server_link_ended(link.id, server.params.mode.shared_links(), None);
         }
         let held = now.saturating_duration_since(since);
         events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);

@@ -48,9 +48,10 @@ impl OwnLinks {
         (!link.is_released()).then(|| link.route())
     }
 
-    /// The link of one agent, if it has one.
+    /// The link of one agent, if it has one that stays.
     pub(in crate::upstream) fn get(&self, uid: InstanceUid) -> Option<Arc<Link>> {
-        self.links.get(&uid).map(|link| Arc::clone(&link))
+        let link = self.links.get(&uid)?;
+        (!link.is_released()).then(|| Arc::clone(&link))
     }
 
     /// The same; made and dialled if it is missing.
@@ -85,9 +86,14 @@ impl OwnLinks {
             sessions: Arc::clone(&starter.sessions),
         };
         let (links, link) = (Arc::clone(&self.links), Arc::clone(link));
+        let sessions = Arc::clone(&starter.sessions);
         starter.runtime.spawn(async move {
             keep_link(task).await;
             links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
+            if let Some(fleet) = sessions.in_fleet() {
+                // The agent may be at another home by now, which waits for this.
+                fleet.server_link_ended(link.id, 0, Some(uid));
+            }
         });
     }
 

@@ -90,7 +90,9 @@ impl SimSession {
                 self.generation += 1;
                 Vec::new()
             }
-            SessionCall::Heard | SessionCall::ReplyOverdue => Vec::new(),
+            SessionCall::Heard | SessionCall::Confirmed(_) | SessionCall::ReplyOverdue => {
+                Vec::new()
+            }
         }
     }
 

@@ -238,8 +238,12 @@ impl Oracle {
             seen.offers.new_process(report.number <= 1 && jumps);
         }
         let new_process = jumps && report.number <= 1;
-        let doubtful = anew || last == Some(report.number);
-        seen.mirror.agent_speaks(report, Speaks { new_process, doubtful, over }, now);
+        let polls = matches!(seen.presence, Presence::Polling(_));
+        if anew || polls {
+            // Over plain HTTP the agent's next number says that it has the last answer.
+            seen.offers.goes_on(polls && last == Some(report.number.wrapping_sub(1)));
+        }
+        seen.mirror.agent_speaks(report, Speaks { new_process, over });
         seen.offers.agent_speaks(over);
         seen.alive = report.is_heartbeat();
         seen.heard = Some((report.number, process));
@@ -264,6 +268,7 @@ impl Oracle {
             return;
         }
         seen.presence = Presence::Absent(now);
+        seen.offers.goes_on(false);
         if draining {
             seen.let_go();
         }
@@ -368,32 +373,37 @@ impl Oracle {
             // The agent that it was for has left.
             return;
         }
-        let kept =
-            matches!(seen.presence, Presence::Absent(_)) && !seen.presence.is_over(now, &params);
-        seen.offers.offered(message, kept, now);
+        let over = seen.presence.is_over(now, &params);
+        let kept = matches!(seen.presence, Presence::Absent(_)) && !over;
+        seen.offers.offered(message, (kept, over), now);
         seen.mirror.server_said(message);
     }
 
     /// The gateway gives an agent something, on a WebSocket.
-    pub(crate) fn given(&mut self, at: (NodeKey, usize), given: Given<'_>, now: Time) {
+    pub(crate) fn given(&mut self, at: (NodeKey, usize), given: Given<'_>) {
         let Given { message, cause, wire } = given;
         let found = self.conns.entry((at.0, wire)).or_default().given(message, cause);
         self.note(at.1, found);
-        self.given_content(at, message, now);
+        self.given_content(at, message);
     }
 
     /// The same in reply to a request.
-    pub(crate) fn given_in_reply(
-        &mut self,
-        at: (NodeKey, usize),
-        message: &ServerToAgent,
-        now: Time,
-    ) {
-        if message.capabilities != 0 {
-            // What the server says of itself has waited for the agent as an offer does.
-            self.seen(at).mirror.content_given(now);
+    pub(crate) fn given_in_reply(&mut self, at: (NodeKey, usize), message: &ServerToAgent) {
+        self.given_content(at, message);
+    }
+
+    /// The gateway wants an agent to confirm what it was given.
+    pub(crate) fn pinged(&mut self, at: (NodeKey, usize), wire: u64, payload: &[u8]) {
+        if self.seen(at).presence.is_on(wire) {
+            self.seen(at).offers.pinged(payload);
         }
-        self.given_content(at, message, now);
+    }
+
+    /// The agent's answer to that is about to reach the gateway.
+    pub(crate) fn ponged(&mut self, at: (NodeKey, usize), wire: u64, payload: &[u8]) {
+        if self.seen(at).presence.is_on(wire) {
+            self.seen(at).offers.ponged(payload);
+        }
     }
 
     /// A reply was lost, and the agent has given its request up.
@@ -401,16 +411,12 @@ impl Oracle {
         self.agents[agent].offer_lost |= message.remote_config.is_some();
     }
 
-    fn given_content(&mut self, at: (NodeKey, usize), message: &ServerToAgent, now: Time) {
+    fn given_content(&mut self, at: (NodeKey, usize), message: &ServerToAgent) {
         let agent = at.1;
         if message.remote_config.is_some() {
             self.agents[agent].offer_lost = false;
         }
-        let seen = self.seen(at);
-        if !replies::is_empty(message) {
-            seen.mirror.content_given(now);
-        }
-        let found = seen.offers.given(agent, message);
+        let found = self.seen(at).offers.given(agent, message);
         self.note(agent, found);
     }
 

@@ -1,24 +1,18 @@
 //! R1, R2, R4: what goes to a server is new to it, or there is reason to doubt that it has it.
 //!
 //! The mirror holds what was sent on the present incarnation of the agent's link, and forgets what an
-//! error, a question, a lost offer or a new process casts doubt on.
+//! error, a question or a new process casts doubt on.
 
 use seawall::opamp::proto::ServerToAgent;
 
 use super::{Fault, Sent};
 use crate::links::LineKey;
 use crate::status::{Part, Report, Status};
-use crate::world::Time;
-
-/// What was written to an agent counts as arrived when it is heard this much later.
-const ARRIVES_IN: Time = Time::from_secs(5);
 
 /// How an agent speaks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Speaks {
     pub(super) new_process: bool,
-    /// Over another connection than before, or once more.
-    pub(super) doubtful: bool,
     /// After its session has ended, or should have.
     pub(super) over: bool,
 }
@@ -36,8 +30,6 @@ pub(super) struct Mirror {
     given: bool,
     /// It has.
     asks_in_vain: bool,
-    /// When the agent was last given something that it has yet to confirm by a message.
-    in_doubt: Option<Time>,
 }
 
 impl Mirror {
@@ -80,15 +72,12 @@ impl Mirror {
         Err((rule, format!("{:?} is told {known:?}, which it has", sent.line)))
     }
 
-    /// The agent speaks: as another process, or where what it was given last may be lost.
-    pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks, now: Time) {
+    /// The agent speaks. All that another process says is news as it is; said once more it is stale.
+    pub(super) fn agent_speaks(&mut self, report: &Report, how: Speaks) {
         if how.new_process {
-            // Whether the old one got what it was given is past. All that this one says is news as it
-            // is; said once more it is stale, unless this one was given something in between.
-            (self.heard, self.in_doubt) = (Status::default(), None);
+            self.heard = Status::default();
         }
-        let lost = how.doubtful && self.in_doubt.take().is_some();
-        if how.new_process || how.over || lost {
+        if how.new_process || how.over {
             (self.has, self.given, self.asks) = (Status::default(), false, true);
         }
         for (part, version) in report.status.iter() {
@@ -99,12 +88,6 @@ impl Mirror {
             }
         }
         self.heard.update(&report.status);
-        self.in_doubt.take_if(|at| now - *at > ARRIVES_IN);
-    }
-
-    /// The agent is given more than an acknowledgement.
-    pub(super) const fn content_given(&mut self, now: Time) {
-        self.in_doubt = Some(now);
     }
 
     pub(super) fn server_said(&mut self, message: &ServerToAgent) {
@@ -132,9 +115,9 @@ impl Mirror {
 
     /// Another line, or the end of the last.
     pub(super) fn begin(&mut self, line: Option<LineKey>) {
-        let (heard, in_doubt) = (self.heard, self.in_doubt);
+        let heard = self.heard;
         // What the server is owed, it is owed there.
         let asks = self.asks;
-        *self = Self { line, heard, in_doubt, asks, ..Self::default() };
+        *self = Self { line, heard, asks, ..Self::default() };
     }
 }

@@ -24,7 +24,8 @@ use back::Back;
 use cost::CostFigures;
 use push::PushFigures;
 
-/// How often a home passes an agent's heartbeat on to its server, by default.
+/// How often a home passes an agent's heartbeat on to its server, by default. Where servers are polled, polls come
+/// more often, and say the same.
 const HEARTBEATS_FORWARDED_EACH: Duration = Duration::from_secs(60);
 
 /// The figures.
@@ -133,7 +134,8 @@ impl ClusterFigures {
         let seconds = (end.at - start.at).as_secs_f64();
         let server = of_server(scene.report.counts().await?, &course.settled.verdict);
         let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let heartbeats_due = agents * (1.0 + seconds / HEARTBEATS_FORWARDED_EACH.as_secs_f64());
+        let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+        let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
         let beyond = (count("heartbeats") as f64 - heartbeats_due).max(0.0);
         let messages = count("messages").saturating_sub(count("heartbeats")) as f64 + beyond;
         let has_redis = scene.redis.is_some();

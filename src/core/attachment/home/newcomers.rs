@@ -6,6 +6,7 @@ use super::{
     ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
     SessionCall, Unwritten, says_all,
 };
+use crate::core::attachment::home::session_side::{OF_SESSION, confirm_again, ping_of_session};
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
 
@@ -73,6 +74,9 @@ impl HomeAttachment {
         }
         self.answer_attach(attach, moment, port);
         self.ping_again(port);
+        if let Some(current) = &self.current {
+            confirm_again(self.uid, current, port);
+        }
     }
 
     fn first_attach<'a, P: HomePort<'a>>(
@@ -93,7 +97,7 @@ impl HomeAttachment {
             Some(_) => None,
         };
         match may_replace {
-            Some(true) if self.holds_socket() && port.is_cloned() => {
+            Some(true) if holds_socket(self.current.as_ref()) && port.is_cloned() => {
                 port.to_front(at.front, &ToFront::Close(self.handle(at), CloseOrder::Cloned));
             }
             Some(true) => self.accept(Newcomer::new(at, attach), attach, moment, port),
@@ -102,10 +106,6 @@ impl HomeAttachment {
             }
             None => self.ask_open(at, attach, moment, port),
         }
-    }
-
-    fn holds_socket(&self) -> bool {
-        self.current.as_ref().is_some_and(|it| it.transport == AgentConnection::WebSocket)
     }
 
     /// Asks the newcomer's front whether the connection is open. One case is open at a time: an earlier newcomer
@@ -146,7 +146,7 @@ impl HomeAttachment {
         if candidate.newcomer.at != at || candidate.question.is_some() {
             return;
         }
-        self.question = self.question.wrapping_add(1);
+        self.question = self.question.wrapping_add(1) & !OF_SESSION;
         candidate.question = Some(self.question);
         candidate.until = moment.now + moment.policy.answer_wait;
         self.ping_again(port);
@@ -166,6 +166,12 @@ impl HomeAttachment {
     pub fn alive<'a, P: HomePort<'a>>(&mut self, at: ConnectionAt, question: u32, port: &mut P) {
         if self.current_at(at).is_none() {
             return;
+        }
+        if let Some(ping) = ping_of_session(question) {
+            if let Some(current) = self.current_at(at) {
+                current.asked.take_if(|asked| *asked == ping);
+            }
+            return port.session(SessionCall::Confirmed(ping));
         }
         port.session(SessionCall::Heard);
         let answered = |candidate: &mut Contender| candidate.question == Some(question);
@@ -230,9 +236,7 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         self.drop_candidate(newcomer.at);
-        let mut unwritten = false;
         if let Some(former) = self.take_current() {
-            unwritten = former.unwritten.is_any();
             let close = ToFront::Close(self.handle(former.at), CloseOrder::Replaced);
             port.to_front(former.at.front, &close);
         }
@@ -261,9 +265,10 @@ impl HomeAttachment {
             reached: true,
             closing: false,
             reply_due: None,
+            asked: None,
             unsure_until: Some(moment.now + GAP_MEMORY),
         });
-        port.session(SessionCall::Open { newcomer, gap, unwritten });
+        port.session(SessionCall::Open { newcomer, gap });
         self.answer_attach(attach, moment, port);
         self.judge_anew(moment, port);
     }
@@ -277,6 +282,10 @@ impl HomeAttachment {
         let at = candidate.newcomer.at;
         port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
     }
+}
+
+fn holds_socket(current: Option<&HeldBy>) -> bool {
+    current.is_some_and(|it| it.transport == AgentConnection::WebSocket)
 }
 
 /// The name of a connection, if it was given one. A first attach of it went before that: the shard has moved

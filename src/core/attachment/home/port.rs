@@ -55,8 +55,6 @@ pub enum SessionCall<'a> {
         newcomer: Newcomer,
         /// Messages before the next one may be lost: the agent must be asked for its full state (R6).
         gap: bool,
-        /// Something may be unwritten that a former connection of this home was to bring (`detach`).
-        unwritten: bool,
     },
     /// The agent said something. Parts whose digest the session has are left out of the bytes.
     Message(AgentReport<'a>),
@@ -67,14 +65,14 @@ pub enum SessionCall<'a> {
     Missed,
     /// The agent is alive (`heard`).
     Heard,
+    /// The agent has answered the session's ping of this number (`confirmed`).
+    Confirmed(u16),
     /// Replies are overdue (`reply_overdue`).
     ReplyOverdue,
     /// The connection is over (`connection_lost`, `connection_renamed`, `drained`, `request_closed`).
     Lost {
         /// Why.
         reason: DetachReason,
-        /// Something may be unwritten (`bytes_unwritten`).
-        unwritten: bool,
     },
 }
 

@@ -62,6 +62,7 @@ impl HomeAttachment {
             reached: false,
             closing: false,
             reply_due: None,
+            asked: None,
             unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
         });
         Self {

@@ -3,9 +3,27 @@
 
 use std::time::Instant;
 
-use super::{HomeAttachment, HomePort};
+use super::{HeldBy, HomeAttachment, HomePort};
 use crate::core::node_link::{CloseOrder, ForAgentKind, Handle, ToFront};
 use crate::core::ownership::Epoch;
+use crate::ident::InstanceUid;
+
+/// Set in the number of a ping that the session asks for; of the others, each is a question of R10.
+pub(super) const OF_SESSION: u32 = 1 << 31;
+
+/// The session's number of a ping, if it is the session's.
+pub(super) fn ping_of_session(question: u32) -> Option<u16> {
+    u16::try_from(question.checked_sub(OF_SESSION)?).ok()
+}
+
+/// Sends the session's ping, for the first time or because the link to the front was lost since.
+pub(super) fn confirm_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &HeldBy, port: &mut P) {
+    if let Some(ping) = current.asked.filter(|_| current.reached) {
+        let handle = Handle { uid, connection: current.at.connection };
+        let ping = ToFront::Ping(handle, OF_SESSION | u32::from(ping));
+        port.to_front(current.at.front, &ping);
+    }
+}
 
 impl HomeAttachment {
     /// After the calls of an event: tells the front what was taken, unless something else has.
@@ -48,6 +66,14 @@ impl HomeAttachment {
         true
     }
 
+    /// The session wants its agent to answer a ping of this number, behind what it has for it.
+    pub fn confirm<'a, P: HomePort<'a>>(&mut self, ping: u16, port: &mut P) {
+        if let Some(current) = &mut self.current {
+            current.asked = Some(ping);
+            confirm_again(self.uid, current, port);
+        }
+    }
+
     /// When the session wants to be called for an overdue reply.
     pub fn reply_due(&mut self, at: Option<Instant>) {
         if let Some(current) = &mut self.current {
@@ -55,11 +81,10 @@ impl HomeAttachment {
         }
     }
 
-    /// The session closes the connection. Returns whether something may be unwritten.
-    pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) -> bool {
+    /// The session closes the connection.
+    pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) {
         let uid = self.uid;
-        let Some(current) = &mut self.current else { return false };
-        let unwritten = current.unwritten.is_any();
+        let Some(current) = &mut self.current else { return };
         if !current.closing {
             let handle = Handle { uid, connection: current.at.connection };
             port.to_front(current.at.front, &ToFront::Close(handle, order));
@@ -69,6 +94,5 @@ impl HomeAttachment {
         } else {
             current.closing = order != CloseOrder::Draining;
         }
-        unwritten
     }
 }

@@ -106,6 +106,7 @@ impl Unwritten {
             .map(|(number, (kind, bytes))| UnwrittenMessage { number, kind, bytes })
     }
 
+    #[cfg(test)]
     pub(super) fn is_any(&self) -> bool {
         !self.messages.is_empty()
     }

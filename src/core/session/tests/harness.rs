@@ -44,6 +44,8 @@ pub(in crate::core::session) struct TestLink {
     /// The server's memory, if it outlives the link.
     pub(in crate::core::session) memory: Option<Incarnation>,
     pub(in crate::core::session) is_up: bool,
+    /// The server speaks only when it is asked.
+    pub(in crate::core::session) is_polled: bool,
     /// Messages it takes before it is full.
     pub(in crate::core::session) room: usize,
 }
@@ -55,6 +57,8 @@ pub(in crate::core::session) struct Addressed {
     /// It answers one of the agent's messages.
     pub(in crate::core::session) is_reply: bool,
     pub(in crate::core::session) bytes: Vec<u8>,
+    /// The ping behind it.
+    pub(in crate::core::session) ping: Option<u16>,
 }
 
 /// What the session has sent out through the port.
@@ -83,6 +87,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) has_time: bool,
     /// The agent's connection takes no message more: too much waits there.
     pub(in crate::core::session) overflows: bool,
+    /// Bytes that copies of what the agent has yet to confirm may take.
+    pub(in crate::core::session) free_for_copies: usize,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
     /// Every effect, in words.
@@ -105,11 +111,13 @@ impl Gateway {
                 incarnation: 1,
                 memory: None,
                 is_up: true,
+                is_polled: false,
                 room: usize::MAX,
             },
             effects: Effects::default(),
             has_time: true,
             overflows: false,
+            free_for_copies: usize::MAX,
             restores: false,
             log: Vec::new(),
             attached: None,
@@ -190,6 +198,11 @@ impl Gateway {
         let scan = AgentScan::parse(bytes).unwrap();
         let message = AgentMessage { source: MessageSource::Socket(connection), scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
+    }
+
+    /// The agent answers a ping.
+    pub(in crate::core::session) fn ponged(&mut self, ping: u16) {
+        self.event_if_there(|session, moment, _| session.confirmed(ping, moment.now));
     }
 
     /// A plain-HTTP request. Returns its number.
@@ -329,12 +342,20 @@ impl Port for Gateway {
         false
     }
 
+    fn is_polled(&self, _: Route) -> bool {
+        self.link.is_polled
+    }
+
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
         Arc::new(ServerHello { capabilities: Some(0), custom_capabilities: None })
     }
 
     fn free_bytes(&self) -> FreeBytes {
-        FreeBytes { for_agents: usize::MAX, for_servers: usize::MAX }
+        FreeBytes {
+            for_agents: usize::MAX,
+            for_copies: self.free_for_copies,
+            for_servers: usize::MAX,
+        }
     }
 
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
@@ -399,7 +420,7 @@ impl Port for Gateway {
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.log.push(format!("to agent {message:?} {bytes:?}"));
-        self.effects.to_agent.push_back(Addressed { connection, is_reply, bytes });
+        self.effects.to_agent.push_back(Addressed { connection, is_reply, bytes, ping: None });
         true
     }
 
@@ -415,10 +436,16 @@ impl Port for Gateway {
         self.effects.reply_due = at;
     }
 
-    fn detach(&mut self, _: Departure) -> bool {
+    fn confirm(&mut self, ping: u16) {
+        self.log.push(format!("ping {ping}"));
+        if let Some(last) = self.effects.to_agent.back_mut() {
+            last.ping = Some(ping);
+        }
+    }
+
+    fn detach(&mut self, _: Departure) {
         // What was written is on its way: the connection's end decides what becomes of it.
         self.attached = None;
-        false
     }
 
     fn close_when_written(&mut self) {}

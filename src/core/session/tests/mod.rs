@@ -8,6 +8,7 @@ pub(super) mod message;
 mod moves;
 mod peers;
 mod permits;
+mod polls;
 mod presence;
 mod random;
 mod record;

@@ -139,6 +139,20 @@ fn an_exclusive_server_hears_the_goodbye_first() {
     waits(&|gateway| gateway.wait(Duration::from_secs(5)));
 }
 
+/// In mode `per-agent` the former home closes the agent's connection, and says nothing.
+#[test]
+fn where_agents_have_connections_of_their_own_the_former_ones_end_comes_first() {
+    let mut gateway = settled();
+    gateway.moves(keyed(Keying::OwnLink));
+    gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
+    gateway.permits();
+    assert_eq!(sent(&mut gateway), []);
+    gateway.former_link_ended(home());
+    gateway.permits();
+    let first = sent(&mut gateway);
+    assert_eq!((message::status(&first[0]), first[0].sequence_num), (CHANGED, 1));
+}
+
 #[test]
 fn what_was_on_its_way_is_told_at_once_and_once_more() {
     let ends: [&dyn Fn(&mut Gateway); 3] = [

@@ -26,6 +26,8 @@ enum Event {
     Wait(Duration),
     /// The agent reads some of what waits for it.
     AgentReads(usize),
+    /// It does, and its connection is lost before anything of that is known here.
+    AgentReadsAndIsLost(usize),
     /// The agent's connection is lost, and with it what the agent has just said.
     ConnectionLost(Status),
     Connects,
@@ -69,6 +71,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0_u64..50_000).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
         2 => (0_u64..100).prop_map(|ms| Event::Wait(Duration::from_millis(ms))),
         6 => few.clone().prop_map(Event::AgentReads),
+        2 => few.clone().prop_map(Event::AgentReadsAndIsLost),
         3 => change.prop_map(Event::ConnectionLost),
         4 => Just(Event::Connects),
         1 => Just(Event::AgentRestarts),
@@ -172,10 +175,9 @@ impl World {
                 self.gateway.wait(time);
             }
             Event::AgentReads(count) => self.agent_reads(count),
+            Event::AgentReadsAndIsLost(count) => self.agent_reads_and_is_lost(count),
             Event::ConnectionLost(with) => {
-                if lives {
-                    self.agent.change(with);
-                }
+                lives.then(|| self.agent.change(with));
                 self.connection_lost();
             }
             Event::Connects => self.connect(),
@@ -282,6 +284,18 @@ impl World {
         }
     }
 
+    fn agent_reads_and_is_lost(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(message) = self.gateway.effects.to_agent.pop_front() else { break };
+            if self.leaving {
+                self.agent.replied += u32::from(message.is_reply);
+            } else {
+                self.agent.receive(message.is_reply, &message.bytes);
+            }
+        }
+        self.connection_lost();
+    }
+
     fn agent_reads(&mut self, count: usize) {
         for _ in 0..count {
             let Some(message) = self.gateway.effects.to_agent.pop_front() else { return };
@@ -292,6 +306,9 @@ impl World {
             } else {
                 self.agent.receive(message.is_reply, &message.bytes);
                 self.deliver();
+            }
+            if let Some(ping) = message.ping {
+                self.gateway.ponged(ping);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A session and its record say the same, whatever they say.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -96,7 +97,13 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
             announce_due: dice.flags[0],
             answer_goes_first: dice.flags[1],
         },
-        mailbox: MailboxRecord { offers: None, in_doubt: some(2), renamed: dice.flags[3] },
+        mailbox: MailboxRecord {
+            offers: None,
+            unconfirmed: VecDeque::new(),
+            last_ping: u16::try_from(number % 1_000).unwrap(),
+            in_doubt: some(2),
+            renamed: dice.flags[3],
+        },
         one_shots: dice.one_shots.clone(),
         seldom: SeldomRecord {
             late_reply: some(4).map(|until| LateReply { route, until }),

@@ -9,7 +9,7 @@ use super::POLICY;
 use super::harness::UID;
 use super::record::{Dice, dice, record};
 use crate::core::codec::Undecodable;
-use crate::core::session::{MailboxRecord, Presence, ReplicaState, SessionRecord};
+use crate::core::session::{Presence, ReplicaState, SessionRecord, Written};
 use crate::opamp::digest::{Digest, RawHash};
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::offers::Offers;
@@ -93,13 +93,13 @@ const GOLDEN: &str = "01000707070707070707070707070707070707010807\
     01b8170807\
     0002b8170002b817\
     01200000000000dddddddddddddddddddddddddddddddd\
-    00030101b81700\
+    0003010701b8170000\
     01026a00\
     0100000202b8170701b817";
 
 /// All that a mailbox gives its agent.
-fn drained(record: &MailboxRecord) -> Vec<Vec<u8>> {
-    let mut offers = record.offers.clone().unwrap_or_default();
+fn drained(offers: &Offers) -> Vec<Vec<u8>> {
+    let mut offers = offers.clone();
     let mut messages = Vec::new();
     while !offers.is_empty() {
         let mut message = Vec::new();
@@ -136,14 +136,15 @@ fn a_mailbox_reads_back() {
     }
     let dice = Dice { numbers: [1; 8], flags: [false; 16], one_shots: Vec::new() };
     let mut record = record(&dice, now);
-    record.mailbox.offers = Some(Box::new(offers));
-    let read = SessionRecord::decode(&encoded(&record, now), now).unwrap();
-    assert_eq!(drained(&read.mailbox), drained(&record.mailbox));
-    assert_eq!(
-        drained(&read.mailbox).len(),
-        4,
-        "an error, all that merges, a custom message, a command"
-    );
+    record.mailbox.offers = Some(Box::new(offers.clone()));
+    let at = now - Duration::from_secs(1);
+    let written = Written { ping: 300, at, in_answer: true, message: [0x1a, 0].into() };
+    record.mailbox.unconfirmed = [written].into();
+    let read = SessionRecord::decode(&encoded(&record, now), now).unwrap().mailbox;
+    assert_eq!(read.unconfirmed, record.mailbox.unconfirmed);
+    let read = drained(&read.offers.unwrap());
+    assert_eq!(read, drained(&offers));
+    assert_eq!(read.len(), 4, "an error, all that merges, a custom message, a command");
 }
 
 #[test]

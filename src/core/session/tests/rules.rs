@@ -290,6 +290,8 @@ fn r6_a_report_numbered_1_may_be_the_second() {
 #[test]
 fn r6_an_offer_that_may_have_died_with_its_connection_is_found_missing() {
     let mut gateway = gateway();
+    // There is no room for a copy.
+    gateway.free_for_copies = 0;
     gateway.server_says(route(1), &bytes(&message::offer(1)));
     gateway.lost(HERE);
     gateway.effects.to_server.clear();
@@ -319,10 +321,9 @@ fn r7_offers_wait_until_the_agent_is_there_and_then_go_in_order() {
     assert_eq!(offers, [message::offer(3).remote_config.unwrap()]);
 }
 
-/// What is left of several stored messages goes with the connection that they overflow, and the server finds
-/// out which offer the agent really has.
+/// What is left of several stored messages waits for the connection after the one that they overflow.
 #[test]
-fn r7_what_waits_is_lost_with_a_connection_that_overflows() {
+fn r7_what_waits_outlives_a_connection_that_overflows() {
     let mut gateway = gateway();
     gateway.server_says(route(1), &bytes(&message::ack()));
     gateway.lost(HERE);
@@ -335,13 +336,95 @@ fn r7_what_waits_is_lost_with_a_connection_that_overflows() {
     gateway.overflows = false;
     gateway.effects.to_server.clear();
     gateway.agent_says(ConnectionId(3), &bytes(&message::heartbeat(2)));
-    let offers = gateway.effects.to_agent.iter();
-    let given: Vec<_> = offers.map(|m| ServerToAgent::decode(&m.bytes[..]).unwrap()).collect();
-    let lost = |m: &ServerToAgent| m.remote_config.is_none() && m.command.is_none();
-    assert!(given.iter().all(lost), "{given:?}");
+    assert_eq!(offers_of(&mut gateway), [1]);
     gateway.permits();
-    let told = next_upstream(&mut gateway).unwrap();
-    assert!(message::status(&told).is_complete(), "{told:?}");
+    assert!(next_upstream(&mut gateway).is_none_or(|told| !message::status(&told).is_complete()));
+}
+
+/// The configurations that the agent was given since the last look.
+fn offers_of(gateway: &mut Gateway) -> Vec<u32> {
+    let given = gateway.effects.to_agent.drain(..);
+    let hash = |message: ServerToAgent| {
+        let config = message.remote_config?;
+        String::from_utf8(config.config_hash).unwrap().parse().ok()
+    };
+    given.filter_map(|m| hash(ServerToAgent::decode(&m.bytes[..]).unwrap())).collect()
+}
+
+/// The number of the last ping behind what was given, and what was given is forgotten.
+fn ping_of(gateway: &mut Gateway) -> u16 {
+    gateway.effects.to_agent.drain(..).filter_map(|message| message.ping).next_back().unwrap()
+}
+
+#[test]
+fn r7_an_offer_goes_again_until_its_agent_has_confirmed_it() {
+    let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.effects.to_agent.clear();
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    let first = ping_of(&mut gateway);
+    gateway.server_says(route(1), &bytes(&message::offer(2)));
+    assert_eq!(gateway.session.as_ref().unwrap().figures().agent_bytes, 0);
+    // That answers the first ping alone.
+    gateway.ponged(first);
+    gateway.effects.to_agent.clear();
+    gateway.lost(HERE);
+    assert!(gateway.effects.notes.contains(&Note::OffersTakenBack));
+    gateway.effects.to_server.clear();
+    gateway.agent_says(ConnectionId(2), &bytes(&message::heartbeat(1)));
+    assert!(gateway.effects.to_server.is_empty(), "the server hears nothing of it");
+    let second = gateway.effects.to_agent.back().unwrap().ping.unwrap();
+    assert_eq!(offers_of(&mut gateway), [2]);
+    // Another connection takes the session before the pong.
+    gateway.agent_says(ConnectionId(3), &bytes(&message::heartbeat(2)));
+    let third = gateway.effects.to_agent.back().unwrap().ping.unwrap();
+    assert!(second != third && offers_of(&mut gateway) == [2]);
+    gateway.ponged(third);
+    assert!(gateway.session.as_ref().unwrap().cold.is_none(), "nothing is left of it");
+    gateway.agent_says(ConnectionId(4), &bytes(&message::heartbeat(3)));
+    assert!(offers_of(&mut gateway).is_empty());
+}
+
+#[test]
+fn r7_an_agent_that_answers_no_ping_has_what_was_written_long_before_it_was_heard() {
+    let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.effects.to_agent.clear();
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    for (wait, again) in [(30, &[1][..]), (31, &[])] {
+        let (here, next) = (ConnectionId(wait), ConnectionId(wait * 10));
+        gateway.agent_says(here, &bytes(&message::heartbeat(wait)));
+        gateway.effects.to_agent.clear();
+        gateway.wait(Duration::from_secs(wait));
+        gateway.agent_says(here, &bytes(&message::heartbeat(wait + 1)));
+        gateway.effects.to_agent.clear();
+        gateway.lost(here);
+        gateway.agent_says(next, &bytes(&message::heartbeat(wait + 2)));
+        assert_eq!(offers_of(&mut gateway), again, "after {wait} s");
+    }
+}
+
+/// Over plain HTTP the agent's next number tells.
+#[test]
+fn r7_an_answer_that_was_lost_is_given_again() {
+    let mut gateway = gateway();
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.request(&full(1));
+    gateway.server_says(route(1), &bytes(&message::ack()));
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    let offered = |gateway: &mut Gateway| {
+        let answer = gateway.effects.answers.pop_back().unwrap();
+        ServerToAgent::decode(&answer[..]).unwrap().remote_config.is_some()
+    };
+    gateway.request(&bytes(&message::heartbeat(2)));
+    assert!(offered(&mut gateway));
+    gateway.request(&bytes(&message::heartbeat(2)));
+    assert!(offered(&mut gateway), "it is asked for the same once more");
+    gateway.request(&bytes(&message::heartbeat(3)));
+    assert!(!offered(&mut gateway));
+    gateway.opens(HERE);
+    gateway.agent_says(HERE, &bytes(&message::heartbeat(4)));
+    assert!(offers_of(&mut gateway).is_empty());
 }
 
 #[test]

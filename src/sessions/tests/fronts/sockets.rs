@@ -45,7 +45,7 @@ fn the_home_hears_of_what_is_written_once_it_is() {
     bench.home_says(1, |handle| push(handle, 1));
     bench.home_says(1, |handle| push(handle, 1));
     let Outgoing::Bytes(bytes) = agent.looks() else { panic!("the push") };
-    assert_eq!(messages(bytes).len(), 1, "it came twice");
+    assert_eq!(agent.messages(bytes).len(), 1, "it came twice");
     assert!(bench.sent().is_empty(), "it is on its way");
     bench.home_says(1, |handle| push(handle, 2));
     let Outgoing::Bytes(_) = agent.looks() else { panic!("the next") };

@@ -115,7 +115,18 @@ impl<'a> Front<'a> {
         let frames = self.home.ways.take(|to, frame| {
             to == node(self.node) && ToFront::decode(frame).unwrap().handle() == self.handle()
         });
-        frames.iter().map(|frame| Heard::from(&ToFront::decode(frame).unwrap())).collect()
+        let heard = frames.iter().map(|frame| Heard::from(&ToFront::decode(frame).unwrap()));
+        heard.filter(|heard| !self.confirms(heard)).collect()
+    }
+
+    /// Answers a ping of the session's.
+    fn confirms(&self, heard: &Heard) -> bool {
+        let Heard::Ping(question) = *heard else { return false };
+        let is_of_session = question >= 1 << 31;
+        if is_of_session {
+            self.says(&ToHome::Alive(self.handle(), question));
+        }
+        is_of_session
     }
 
     fn with_report<T>(

@@ -208,6 +208,90 @@ fn what_servers_say_while_records_are_under_way_waits() {
     assert_eq!(front.hears(), [Heard::Push(to(1, offer(b"a")))]);
 }
 
+use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
+
+/// The former home reads the map first: what it passes on waits for the sessions that it concerns.
+#[test]
+fn what_a_former_home_says_before_the_map_is_read_here_waits() {
+    let old = HomeBench::new();
+    let mut front = settled(&old, 1, (2, 5));
+    let new = receiver();
+    takes(&new, &records(&old, 1));
+    let link = route(1).link;
+    let message = to(1, offer(b"a")).encode_to_vec();
+    let (uid, incarnation) = (uid(1), Incarnation(1));
+    let said = ToNext::ServerSaid(ServerSaid { uid, link, incarnation, message: &message });
+    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1 });
+    for word in [said, ended] {
+        let mut frame = Vec::new();
+        word.encode(&mut frame);
+        assert_eq!(new.fleet().from_node(node(1), &frame), Ok(None));
+    }
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
+    front.home = &new;
+    let heard = front.attaches_again();
+    assert!(heard.contains(&Heard::Push(to(1, offer(b"a")))), "{heard:?}");
+    let told = new.told();
+    assert_eq!(told.len(), 1, "the link has ended that the server knew the agent by: {told:?}");
+}
+
+#[test]
+fn what_another_node_says_of_sessions_on_their_way_does_not_wait() {
+    let old = HomeBench::new();
+    let _front = settled(&old, 1, (2, 5));
+    let new = receiver();
+    takes(&new, &records(&old, 1));
+    let mut frame = Vec::new();
+    let let_go = LetGo { uid: uid(1), server: ServerId(0), missed: true };
+    ToNext::LetGo(let_go).encode(&mut frame);
+    assert_eq!(new.fleet().from_node(node(3), &frame), Ok(None));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
+    assert_eq!(new.told(), []);
+}
+
+/// A server that is polled answers each message. What is lost while a record is under way counts, should the session
+/// stay.
+#[test]
+fn a_message_that_is_lost_while_its_shard_is_on_its_way_is_sent_again_if_the_shard_stays() {
+    for refused in [false, true] {
+        let home = HomeBench::new();
+        let mut front = settled(&home, 1, (2, 5));
+        front.message(1, &changed(1));
+        home.bench.sent();
+        records(&home, 1);
+        let answer = if refused {
+            let mut refusal = Vec::new();
+            splice::bad_request(Some(uid(1)), "no", &mut refusal);
+            let refusal = ServerScan::parse(&refusal).unwrap();
+            home.bench.sessions.refused(uid(1), route(1), &refusal, true)
+        } else {
+            home.bench.sessions.not_taken(uid(1), route(1), true)
+        };
+        assert!(answer.is_some());
+        assert_eq!(home.told(), []);
+        home.fleet().unfreeze(shard());
+        assert!(home.fleet().is_settled(shard()), "nothing is awaited");
+        assert!(home.told()[0].health.is_some());
+    }
+}
+
+#[test]
+fn polls_for_an_agent_outlast_the_moves_of_its_shard() {
+    let poll = |home: &HomeBench| home.bench.sessions.poll(uid(1), ServerId(0), Duration::ZERO);
+    let home = HomeBench::new();
+    let _front = settled(&home, 1, (2, 5));
+    home.fleet().freeze(shard());
+    assert_eq!(poll(&home), Polled::NotYet);
+    records(&home, 1);
+    assert_eq!(poll(&home), Polled::NotYet);
+    assert!(!home.bench.sessions.is_drained_from(uid(1)), "it may stay");
+    home.fleet().unfreeze(shard());
+    assert_eq!(poll(&home), Polled::Due);
+    home.fleet().release(shard());
+    assert_eq!(poll(&home), Polled::Away);
+    assert!(home.bench.sessions.is_drained_from(uid(1)), "what still waits here is not sent");
+}
+
 /// A, B, A within moments: nothing is lost, and nothing comes twice.
 #[test]
 fn a_shard_that_goes_and_comes_back() {

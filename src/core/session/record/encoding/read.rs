@@ -9,7 +9,7 @@ use crate::core::session::parts::PARTS;
 use crate::core::session::{
     AnswerDoubt, ClassSet, FormerHome, FullState, LastSent, LateReply, LiveReplacementsRecord,
     MailboxRecord, Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord,
-    ReplicaState, RepliesRecord, Route, SeldomRecord,
+    ReplicaState, RepliesRecord, Route, SeldomRecord, Written,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
@@ -155,14 +155,32 @@ impl RecordReader<'_> {
 
     pub(super) fn mailbox(&mut self) -> Read<MailboxRecord> {
         let [renamed] = self.flags()?;
-        let in_doubt = self.some_moment()?;
+        let (last_ping, in_doubt) = (self.bytes.small(WHAT)?, self.some_moment()?);
         let mut offers = Offers::default();
         for message in self.messages()? {
             let scan = ServerScan::parse(&message).map_err(|_| Undecodable::Meaningless(WHAT))?;
             offers.absorb(&scan, ALL_OFFERS);
         }
         let offers = Some(Box::new(offers)).filter(|offers| !offers.is_empty());
-        Ok(MailboxRecord { offers, in_doubt, renamed })
+        let count = self.count()?;
+        let unconfirmed = (0..count).map(|_| self.written()).collect::<Read<_>>()?;
+        Ok(MailboxRecord { offers, unconfirmed, last_ping, in_doubt, renamed })
+    }
+
+    fn written(&mut self) -> Read<Written> {
+        let (ping, at) = (self.bytes.small(WHAT)?, self.moment()?);
+        let [in_answer] = self.flags()?;
+        Ok(Written {
+            ping,
+            at,
+            in_answer,
+            message: self.bytes.bytes(FRAME_BYTES_MAX, WHAT)?.into(),
+        })
+    }
+
+    fn count(&mut self) -> Read<usize> {
+        let count = self.bytes.small::<usize>(WHAT)?;
+        if count > MESSAGES_MAX { Err(Undecodable::TooLong(WHAT)) } else { Ok(count) }
     }
 
     pub(super) fn one_shots(&mut self) -> Read<Vec<Vec<u8>>> {
@@ -170,10 +188,7 @@ impl RecordReader<'_> {
     }
 
     pub(super) fn messages(&mut self) -> Read<Vec<Vec<u8>>> {
-        let count = self.bytes.small::<usize>(WHAT)?;
-        if count > MESSAGES_MAX {
-            return Err(Undecodable::TooLong(WHAT));
-        }
+        let count = self.count()?;
         let read = |_| self.bytes.bytes(FRAME_BYTES_MAX, WHAT).map(<[u8]>::to_vec);
         (0..count).map(read).collect()
     }

@@ -8,6 +8,7 @@ use crate::core::session::parts::PARTS;
 use crate::core::session::{
     AnswerDoubt, FullState, LastSent, LateReply, MailboxRecord, Memory, OutstandingRecord,
     PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
+    Written,
 };
 use crate::ident::InstanceUid;
 use crate::opamp::splice::Additions;
@@ -133,6 +134,7 @@ impl RecordWriter<'_> {
     /// Offers travel as the messages that would bring them to the agent.
     pub(super) fn mailbox(&mut self, uid: InstanceUid, record: &MailboxRecord) {
         self.flags([record.renamed]);
+        put_varint(u64::from(record.last_ping), self.out);
         self.some_moment(record.in_doubt);
         let mut messages = Vec::new();
         if let Some(offers) = &record.offers {
@@ -144,6 +146,13 @@ impl RecordWriter<'_> {
             }
         }
         self.messages(&messages);
+        put_varint(record.unconfirmed.len() as u64, self.out);
+        for Written { ping, at, in_answer, message } in &record.unconfirmed {
+            put_varint(u64::from(*ping), self.out);
+            self.moment(*at);
+            self.flags([*in_answer]);
+            put_bytes(message, self.out);
+        }
     }
 
     pub(super) fn one_shots(&mut self, messages: &[Vec<u8>]) {
