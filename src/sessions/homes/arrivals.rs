@@ -177,7 +177,9 @@ impl Arrivals {
             Some(it) if it.from == from && it.attempt >= attempt => {
                 it.is_wanted |= it.attempt == attempt;
             }
-            _ => drop(all.begin(shard, ComingSessions::new(from, attempt, true))),
+            _ => {
+                all.begin(shard, ComingSessions::new(from, attempt, true));
+            }
         }
     }
 
