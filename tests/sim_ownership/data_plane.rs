@@ -23,6 +23,7 @@ impl World {
                 if !process.sessions.freeze(shard, to, attempt) {
                     self.oracle.fail("H1", || format!("{key} freezes {shard:?} twice"));
                 }
+                self.hand_over_is_cut(key, to);
                 let delay = self.random.ms(5, 800);
                 self.after(delay, Event::SessionsGo(key, shard, attempt));
             }
@@ -37,7 +38,10 @@ impl World {
             NodeEffect::Install { shard, handed_by, .. } => {
                 let now = self.oracle.lived(shard);
                 let lived = process.sessions.install(shard, handed_by, now);
-                self.oracle.installed(key, shard, lived, self.now);
+                if lived.is_none() && self.oracle.hands_over.is_some() {
+                    let what = || format!("{key} has got {shard:?} without its sessions");
+                    self.oracle.fail("H3", what);
+                }
             }
             _ => {}
         }
@@ -73,11 +77,17 @@ impl World {
 
     /// Sessions go through something wherever their home speaks.
     pub(crate) fn sessions_live(&mut self) {
-        for process in self.processes.values_mut() {
+        let is_excused = self.now < self.oracle.excused_until;
+        for (key, process) in &mut self.processes {
             let speaks = process.speaks_for(self.now);
             let shards = ShardId::all().take(self.oracle.silent_since.len());
             for shard in shards.filter(|shard| speaks & (1 << shard.get()) != 0) {
-                process.sessions.live(shard, self.oracle.live(shard));
+                let is_whole = process.sessions.live(shard, self.oracle.live(shard));
+                if !is_whole && !is_excused {
+                    self.oracle.fail("H2", || {
+                        format!("{key} goes on with sessions of {shard:?} of an old attempt")
+                    });
+                }
             }
         }
     }

@@ -86,7 +86,7 @@ impl World {
     }
 
     /// The process of a node, and the places of both.
-    fn way(&self, from: Key, to: NodeIncarnation) -> Option<(Key, (usize, usize))> {
+    pub(crate) fn way(&self, from: Key, to: NodeIncarnation) -> Option<(Key, (usize, usize))> {
         let mut running = self.processes.iter();
         let (key, other) = running.find(|(_, process)| process.node.incarnation() == to)?;
         Some((*key, (self.processes[&from].place, other.place)))

@@ -29,6 +29,8 @@ pub(crate) enum Event {
     /// A node that has handed over leaves.
     Leaves(Key),
     SceneGoesOn,
+    LinkCut(usize, usize),
+    Crash(Key),
     /// The oracle looks at everything.
     Observe,
     Fault,

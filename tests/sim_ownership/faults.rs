@@ -53,6 +53,7 @@ impl World {
             }
             Fault::Newcomer => self.newcomer(),
             Fault::StoreChangesSides => self.changes_sides(),
+            Fault::HandOverCut => self.joiner(),
             Fault::Crash | Fault::Pause | Fault::WallClock | Fault::Leave | Fault::HandOver => {
                 self.node_fault(fault);
             }
@@ -225,11 +226,7 @@ impl World {
         self.say(|| format!("  at {place}: process {key}"));
         let Some(process) = self.processes.get_mut(&key) else { return };
         match fault {
-            Fault::Crash if process.stopped.is_none() => {
-                self.end(key);
-                let delay = self.random.ms(100, 30_000);
-                self.after(delay, Event::Start(place));
-            }
+            Fault::Crash if process.stopped.is_none() => self.crash(key),
             Fault::Pause if process.stopped.is_none() => {
                 // With both clocks at a stand no machine could know that it was stopped.
                 let clock = self.random.percent(50) && !process.machine.wall_sticks();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::core::ownership::{
-    NodeEvent, NodeIncarnation, PeerMessage, ShardId, Standing, StoreAnswer,
+    NodeEvent, NodeIncarnation, PeerMessage, RenewAnswer, ShardId, Standing, StoreAnswer,
 };
 
 use crate::plan::LEASE;
@@ -56,6 +56,11 @@ impl Forgotten {
             },
             _ => return,
         };
+        // That it is no member does not tell who is.
+        if matches!(answer, StoreAnswer::Renew(said) if matches!(**said, RenewAnswer::NotMember { .. }))
+        {
+            return;
+        }
         let run = answer.run().0;
         if self.lost.get(&node).is_some_and(|(number, _)| run >= u128::from(*number)) {
             self.lost.remove(&node);

@@ -77,19 +77,6 @@ impl Oracle {
         *lived
     }
 
-    /// A shard has a new home, with sessions that have been through `lived`, or without any.
-    pub(crate) fn installed(&mut self, by: Key, shard: ShardId, lived: Option<u64>, now: Time) {
-        let all = self.lived(shard);
-        if lived.is_some_and(|lived| lived < all) && now >= self.excused_until {
-            self.fail("H2", || {
-                format!("{by} goes on with sessions of {shard:?} of an old attempt")
-            });
-        }
-        if lived.is_none() && self.hands_over.is_some() {
-            self.fail("H3", || format!("{by} has got {shard:?} without its sessions"));
-        }
-    }
-
     pub(crate) fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {
         if self.violation.is_none() {
             self.violation = Some(format!("{rule}: {}", what()));

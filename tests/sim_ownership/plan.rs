@@ -53,10 +53,13 @@ pub(crate) enum Fault {
     /// A node is cut off from the others and the store, and is taken over. Then a replica on its side, which lacks
     /// that, takes the store's place, out of reach of the others.
     StoreChangesSides,
+    /// A node joins and gets a shard's sessions, but its word of that is lost, and so is the former home's that it
+    /// keeps the shard. Later the former home dies.
+    HandOverCut,
 }
 
 impl Fault {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::StoreLoses,
         Self::StoreDelays,
         Self::StoreRestarts,
@@ -77,6 +80,7 @@ impl Fault {
         Self::HandOver,
         Self::Newcomer,
         Self::StoreChangesSides,
+        Self::HandOverCut,
     ];
 
     /// Whether it leaves nodes and their links as they are.
@@ -116,7 +120,7 @@ pub(crate) struct Plan {
 }
 
 /// Faults that are at their worst together.
-const FIENDS: [&[Fault]; 11] = [
+const FIENDS: [&[Fault]; 12] = [
     &[Fault::Pause, Fault::StoreDelays, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreFailsOver, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreForgets, Fault::Pause],
@@ -128,6 +132,7 @@ const FIENDS: [&[Fault]; 11] = [
     &[Fault::HandOver, Fault::Crash, Fault::LinkCut, Fault::LinkSlow],
     &[Fault::Newcomer],
     &[Fault::StoreChangesSides],
+    &[Fault::HandOverCut],
 ];
 
 fn faults(random: &mut Random) -> Vec<Fault> {

@@ -1,9 +1,10 @@
 //! Faults that follow each other for a reason. Chance alone would put them together too seldom.
 
-use seawall::core::ownership::Registry;
+use seawall::core::ownership::{NodeIncarnation, NodePhase, Registry};
 
 use crate::events::Event;
 use crate::plan::LEASE;
+use crate::process::Key;
 use crate::world::{Time, World};
 
 /// One that has begun.
@@ -14,6 +15,8 @@ pub(crate) enum Scene {
     /// See [`Fault::StoreChangesSides`](crate::plan::Fault::StoreChangesSides): the place that is cut off, and what
     /// the replica on its side holds.
     ChangesSides(usize, Box<Registry>),
+    /// See [`Fault::HandOverCut`](crate::plan::Fault::HandOverCut): it waits for an offer.
+    HandOverCut,
 }
 
 impl World {
@@ -58,6 +61,48 @@ impl World {
         self.after(promoted, Event::SceneGoesOn);
     }
 
+    /// A node leaves: when it is back it asks for its share.
+    pub(crate) fn joiner(&mut self) {
+        let place = self.random.index(self.plan.places);
+        if let (None, Some(key)) = (&self.scene, self.places[place].running) {
+            self.scene = Some(Scene::HandOverCut);
+            self.leave(key);
+        }
+    }
+
+    /// A node offers a shard, and does not leave.
+    pub(crate) fn hand_over_is_cut(&mut self, from: Key, to: NodeIncarnation) {
+        let Some((_, (home, joiner))) = self.way(from, to) else { return };
+        let stays = self.processes[&from].node.phase() == NodePhase::Member;
+        if !stays || self.calm || !matches!(self.scene, Some(Scene::HandOverCut)) {
+            return;
+        }
+        self.scene = None;
+        self.say(|| format!("  {from} will not hear from place {joiner}, and die"));
+        self.link_is_cut(joiner, home);
+        self.after(Time::from_secs(5), Event::LinkCut(home, joiner));
+        let dies = self.random.ms(12_000, 20_000);
+        self.after(dies, Event::Crash(from));
+        self.after(dies, Event::LinksHeal(joiner, home));
+        self.after(dies, Event::LinksHeal(home, joiner));
+    }
+
+    pub(crate) fn link_is_cut(&mut self, from: usize, to: usize) {
+        if !self.calm {
+            self.links.of(from, to).cut = true;
+            self.oracle.unrest(self.now);
+        }
+    }
+
+    /// A process dies. Another one starts in its place.
+    pub(crate) fn crash(&mut self, key: Key) {
+        let Some(process) = self.processes.get(&key).filter(|_| !self.calm) else { return };
+        let place = process.place;
+        self.end(key);
+        let delay = self.random.ms(100, 30_000);
+        self.after(delay, Event::Start(place));
+    }
+
     /// What comes next.
     pub(crate) fn scene_goes_on(&mut self) {
         if self.calm {
@@ -80,7 +125,7 @@ impl World {
                     (0..self.plan.places).for_each(|p| self.store.cut[p] = p != alone);
                 }
             }
-            None => {}
+            other => self.scene = other,
         }
     }
 }

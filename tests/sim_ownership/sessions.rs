@@ -2,7 +2,7 @@
 //! all that its sessions have been through. It goes by the rules of `sessions::homes`: of several attempts with a
 //! shard the sessions of the latest count, and what has come of it waits until the map gives the shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::core::ownership::{MoveNumber, NodeIncarnation, ShardId};
 
@@ -39,6 +39,8 @@ pub(crate) struct SimSessions {
     held: BTreeMap<ShardId, u64>,
     leaving: BTreeMap<ShardId, Departure>,
     coming: BTreeMap<ShardId, Arrival>,
+    /// Shards that came with their sessions, and whose home has yet to say something.
+    fresh: BTreeSet<ShardId>,
 }
 
 impl SimSessions {
@@ -58,6 +60,7 @@ impl SimSessions {
 
     pub(crate) fn release(&mut self, shard: ShardId) {
         self.leaving.remove(&shard);
+        self.fresh.remove(&shard);
         self.held.remove(&shard);
     }
 
@@ -72,11 +75,11 @@ impl SimSessions {
         Some((departure.to, Records { shard, attempt, lived }))
     }
 
-    /// The sessions have been through this much now.
-    pub(crate) fn live(&mut self, shard: ShardId, lived: u64) {
-        if let Some(had) = self.held.get_mut(&shard) {
-            *had = lived;
-        }
+    /// The sessions go through one thing more, which makes `lived` of all. `false`: they came along with the shard,
+    /// and lack what others have been through since.
+    pub(crate) fn live(&mut self, shard: ShardId, lived: u64) -> bool {
+        let is_fresh = self.fresh.remove(&shard);
+        self.held.insert(shard, lived).is_none_or(|had| !is_fresh || had + 1 == lived)
     }
 
     /// This node is to receive the shard from that one, in this attempt.
@@ -125,6 +128,9 @@ impl SimSessions {
         let received = handed_by.is_some_and(|attempt| self.has_received(shard, attempt));
         let arrival = self.coming.remove(&shard).filter(|_| received);
         let lived = arrival.and_then(|arrival| arrival.lived);
+        if lived.is_some() {
+            self.fresh.insert(shard);
+        }
         self.held.insert(shard, lived.unwrap_or(now));
         lived
     }

@@ -173,6 +173,8 @@ impl World {
             Event::LinksHeal(from, to) => self.links_heal(from, to),
             Event::Leaves(key) => self.leave(key),
             Event::SceneGoesOn => self.scene_goes_on(),
+            Event::LinkCut(from, to) => self.link_is_cut(from, to),
+            Event::Crash(key) => self.crash(key),
             Event::Observe => self.observe(),
             Event::Fault => self.fault(),
             Event::Calm => self.become_calm(),

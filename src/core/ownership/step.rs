@@ -1,6 +1,8 @@
 //! One event of a node: the node, the time and the effects so far. What the event leads to is in the files of
 //! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
 
+use std::collections::BTreeSet;
+
 use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
 use super::doubt::DoubtedNode;
@@ -129,14 +131,14 @@ impl NodeStep<'_> {
     pub(super) fn heard_run(&mut self, run: RunId) {
         let speaks = self.node.reported.is_ok();
         if self.node.store.answered(run, speaks, self.now) {
-            self.node.watch.restart();
-            self.node.waits.restart();
-            self.node.own.hurries = true;
             if speaks {
                 self.node.doubt.end();
             } else {
                 self.doubt_others();
             }
+            self.node.watch.restart();
+            self.node.waits.restart();
+            self.node.own.hurries = true;
         }
     }
 
@@ -146,8 +148,11 @@ impl NodeStep<'_> {
         if never_asked || is_on(Breach::OwnershipNeverDoubts) {
             return;
         }
-        let view = &self.node.view;
-        let others = view.others().map(|node| DoubtedNode { node, lone: view.may_be_lone(node) });
+        let (view, me) = (&self.node.view, self.node.lease.incarnation);
+        // Renewals show members before the map is read.
+        let others: BTreeSet<_> = view.others().chain(self.node.watch.nodes()).collect();
+        let others = others.into_iter().filter(|node| *node != me);
+        let others = others.map(|node| DoubtedNode { node, lone: view.may_be_lone(node) });
         self.node.doubt.begin(others.collect(), self.now.monotonic);
     }
 
