@@ -100,6 +100,8 @@ pub enum Breach {
     OwnershipIgnoresOtherRuns,
     /// Ownership: a renewal counts from its answer instead of its sending.
     OwnershipCountsFromAnswer,
+    /// Ownership: a renewal counts though it shows a map that is yet to be read.
+    OwnershipCountsUnread,
     /// Ownership: a lease is measured by the monotonic clock alone.
     OwnershipIgnoresWallClock,
     /// Ownership: a node takes over one that need not know of it.
@@ -118,6 +120,16 @@ pub enum Breach {
     OwnershipKeepsWhatWaits,
     /// Ownership: a node that joins asks for nothing.
     OwnershipNeverBalances,
+    /// Ownership: a node goes on without a lease that counts for as long as the others confirm it.
+    OwnershipAutonomyNeverEnds,
+    /// Ownership: a node that was silent when the store went back is as sure of itself as one that spoke.
+    OwnershipNeverDoubts,
+    /// Ownership: records count of an attempt that came to nothing.
+    OwnershipTakesOldAttempt,
+    /// Ownership: a node that is to hand over keeps what it has.
+    OwnershipHandsNothingOver,
+    /// Ownership: a node that has handed over ends its membership, though it was not told to.
+    OwnershipHandOverLeaves,
     /// An attachment that goes on takes the session from a later one.
     AttachmentLowerDisplaces,
     /// A home takes a message that it has had once more.
@@ -199,7 +211,7 @@ impl Breach {
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.
-    pub const OWNERSHIP: [Self; 16] = [
+    pub const OWNERSHIP: [Self; 22] = [
         Self::OwnershipTakesWithoutCounter,
         Self::OwnershipAskingLeavesFree,
         Self::OwnershipTakesConfirmed,
@@ -207,6 +219,7 @@ impl Breach {
         Self::OwnershipTrustsStoreThatWentBack,
         Self::OwnershipIgnoresOtherRuns,
         Self::OwnershipCountsFromAnswer,
+        Self::OwnershipCountsUnread,
         Self::OwnershipIgnoresWallClock,
         Self::OwnershipTakesAsStranger,
         Self::OwnershipTakesInFirstLease,
@@ -216,6 +229,11 @@ impl Breach {
         Self::OwnershipLoneSpeaks,
         Self::OwnershipKeepsWhatWaits,
         Self::OwnershipNeverBalances,
+        Self::OwnershipAutonomyNeverEnds,
+        Self::OwnershipNeverDoubts,
+        Self::OwnershipTakesOldAttempt,
+        Self::OwnershipHandsNothingOver,
+        Self::OwnershipHandOverLeaves,
     ];
 }
 

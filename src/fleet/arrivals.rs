@@ -31,7 +31,7 @@ impl NodeLinkEvents for Fleet {
         let Some(plane) = &self.plane else { return };
         match plane.take_frame(link.peer(), frame) {
             Ok(None) => {}
-            Ok(Some(shard)) => self.tell(NodeEvent::Received(shard)),
+            Ok(Some((shard, attempt))) => self.tell(NodeEvent::Received(shard, attempt)),
             Err(error) => {
                 let peer = link.peer_name().as_str();
                 events::NodeMessageMalformed { peer, error: &error }.emit();

@@ -15,9 +15,9 @@ pub struct SessionsSent {
 
 /// See the module's text. Each call returns at once.
 pub trait DataPlane: Send + Sync + 'static {
-    /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
+    /// This node is the shard's home from now on. `handed_by`: the attempt whose sessions count. Returns whether they
     /// are here: if those of a later attempt have begun to come since, nothing counts.
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool;
+    fn install(&self, shard: ShardId, epoch: Epoch, handed_by: Option<MoveNumber>) -> bool;
 
     /// It is the shard's home no longer: its sessions leave without a word to any server.
     fn release(&self, shard: ShardId);
@@ -40,12 +40,12 @@ pub trait DataPlane: Send + Sync + 'static {
     /// The shard stays: its sessions go on.
     fn unfreeze(&self, shard: ShardId);
 
-    /// The sessions of this shard come from that node. Some may have come before: they take other streams than
-    /// what nodes say of shards. Of an earlier attempt all are void once one of a later attempt has come.
-    fn receive(&self, shard: ShardId, from: NodeIncarnation);
+    /// The sessions of this shard come from that node, in this attempt. Some may have come before: they take other
+    /// streams than what nodes say of shards. Of an earlier attempt all are void once one of a later attempt has come.
+    fn receive(&self, shard: ShardId, from: NodeIncarnation, attempt: MoveNumber);
 
-    /// Whether all sessions of a shard are here that this node receives.
-    fn has_received(&self, shard: ShardId) -> bool;
+    /// Whether all sessions of a shard are here that this attempt brings.
+    fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool;
 
     /// The sessions that have come are void.
     fn discard(&self, shard: ShardId);
@@ -59,7 +59,7 @@ pub trait DataPlane: Send + Sync + 'static {
     /// The node is a member no longer.
     fn node_gone(&self, node: NodeIncarnation);
 
-    /// A frame about an agent has come. Returns the shard whose sessions are complete with it.
+    /// A frame about an agent has come. Returns the shard whose sessions are complete with it, and the attempt.
     ///
     /// # Errors
     /// If no version of Seawall writes such a frame. The other node's fault.
@@ -67,7 +67,7 @@ pub trait DataPlane: Send + Sync + 'static {
         &self,
         from: NodeIncarnation,
         frame: &[u8],
-    ) -> Result<Option<ShardId>, Undecodable>;
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable>;
 
     /// Shards have other homes, or homes are within reach, or out of it.
     fn homes_changed(&self);

@@ -24,18 +24,25 @@ const SENDING_MAX: usize = 4;
 /// stream takes, so that agents' frames find room.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
+/// A shard that is frozen, and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShardDeparture {
+    pub(super) shard: ShardId,
+    pub(super) to: NodeIncarnation,
+    pub(super) attempt: MoveNumber,
+}
+
 /// See the module's text. As many tasks as shards move at a time.
 pub(super) struct SessionsOut {
     tasks: JoinSet<()>,
     running: HashMap<ShardId, AbortHandle>,
     places: Arc<Semaphore>,
-    last: MoveNumber,
 }
 
 impl SessionsOut {
     pub(super) fn new() -> Self {
         let places = Arc::new(Semaphore::new(SENDING_MAX));
-        Self { tasks: JoinSet::new(), running: HashMap::new(), places, last: MoveNumber(0) }
+        Self { tasks: JoinSet::new(), running: HashMap::new(), places }
     }
 
     /// A shard is frozen: its sessions go to that node.
@@ -43,21 +50,18 @@ impl SessionsOut {
         &mut self,
         fleet: &Arc<Fleet>,
         plane: &Arc<dyn DataPlane>,
-        shard: ShardId,
-        to: NodeIncarnation,
+        departure: ShardDeparture,
     ) {
         while self.tasks.try_join_next().is_some() {}
         let (fleet, plane, places) =
             (Arc::clone(fleet), Arc::clone(plane), Arc::clone(&self.places));
-        self.last.0 += 1;
-        let attempt = self.last;
         let sends = async move {
-            settle(&*plane, shard).await;
+            settle(&*plane, departure.shard).await;
             // The semaphore is never closed.
             let _place = places.acquire_owned().await;
-            send(&fleet, &*plane, (shard, to), attempt).await;
+            send(&fleet, &*plane, departure).await;
         };
-        self.running.insert(shard, self.tasks.spawn(sends));
+        self.running.insert(departure.shard, self.tasks.spawn(sends));
     }
 
     /// The shard stays, or is gone.
@@ -82,12 +86,8 @@ async fn settle(plane: &dyn DataPlane, shard: ShardId) {
 }
 
 /// A link that is lost ends the attempt: the offer is given up in time, and the shard stays.
-async fn send(
-    fleet: &Fleet,
-    plane: &dyn DataPlane,
-    (shard, to): (ShardId, NodeIncarnation),
-    attempt: MoveNumber,
-) {
+async fn send(fleet: &Fleet, plane: &dyn DataPlane, departure: ShardDeparture) {
+    let ShardDeparture { shard, to, attempt } = departure;
     let agents = plane.agents_of(shard);
     for uid in &agents {
         loop {

@@ -36,8 +36,8 @@ impl SessionsAndServers {
 }
 
 impl DataPlane for SessionsAndServers {
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        self.fleet().install(shard, epoch, prepared)
+    fn install(&self, shard: ShardId, epoch: Epoch, handed_by: Option<MoveNumber>) -> bool {
+        self.fleet().install(shard, epoch, handed_by)
     }
 
     fn release(&self, shard: ShardId) {
@@ -68,12 +68,12 @@ impl DataPlane for SessionsAndServers {
         self.fleet().unfreeze(shard);
     }
 
-    fn receive(&self, shard: ShardId, from: NodeIncarnation) {
-        self.fleet().receive(shard, from);
+    fn receive(&self, shard: ShardId, from: NodeIncarnation, attempt: MoveNumber) {
+        self.fleet().receive(shard, from, attempt);
     }
 
-    fn has_received(&self, shard: ShardId) -> bool {
-        self.fleet().has_received(shard)
+    fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool {
+        self.fleet().has_received(shard, attempt)
     }
 
     fn discard(&self, shard: ShardId) {
@@ -96,7 +96,7 @@ impl DataPlane for SessionsAndServers {
         &self,
         from: NodeIncarnation,
         frame: &[u8],
-    ) -> Result<Option<ShardId>, Undecodable> {
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable> {
         self.fleet().from_node(from, frame)
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::data_plane::DataPlane;
 use super::former::MayLink;
-use super::hand_over::SessionsOut;
+use super::hand_over::{SessionsOut, ShardDeparture};
 use super::life::Life;
 use super::map::MapCopy;
 use super::moves::MovesUnderWay;
@@ -21,7 +21,7 @@ use super::shared::Fleet;
 use crate::clock;
 use crate::cluster::Member;
 use crate::core::ownership::{
-    CallId, HoldReason, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
+    CallId, HoldReason, Node, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
     StoreAnswer, StoreCall,
 };
 use crate::ownership::{Store, StoreError};
@@ -163,8 +163,8 @@ impl FleetTask {
 
     fn take(&mut self, event: NodeEvent) -> Next {
         // What had come may be void by now, or have been told too early.
-        if let (NodeEvent::Received(shard), Some(plane)) = (&event, &self.fleet.plane)
-            && !plane.has_received(*shard)
+        if let (NodeEvent::Received(shard, attempt), Some(plane)) = (&event, &self.fleet.plane)
+            && !plane.has_received(*shard, *attempt)
         {
             return Next::GoOn;
         }
@@ -216,9 +216,9 @@ impl FleetTask {
     fn move_shard(&mut self, effect: &NodeEffect) {
         let Some(plane) = &self.fleet.plane else { return };
         let (shard, step) = match *effect {
-            NodeEffect::Install { shard, epoch, prepared } => {
+            NodeEffect::Install { shard, epoch, handed_by } => {
                 self.held.insert(shard);
-                let is_whole = plane.install(shard, epoch, prepared);
+                let is_whole = plane.install(shard, epoch, handed_by);
                 let without =
                     if epoch.number == 1 { ShardStep::FirstHome } else { ShardStep::TakenOver };
                 (shard, if is_whole { ShardStep::HandedToUs } else { without })
@@ -229,9 +229,10 @@ impl FleetTask {
                 plane.release(shard);
                 (shard, ShardStep::Released)
             }
-            NodeEffect::Freeze { shard, to } => {
+            NodeEffect::Freeze { shard, to, attempt } => {
                 plane.freeze(shard);
-                self.sessions_out.begin(&self.fleet, plane, shard, to);
+                let departure = ShardDeparture { shard, to, attempt };
+                self.sessions_out.begin(&self.fleet, plane, departure);
                 (shard, ShardStep::Frozen)
             }
             NodeEffect::Unfreeze(shard) => {
@@ -239,10 +240,10 @@ impl FleetTask {
                 plane.unfreeze(shard);
                 (shard, ShardStep::Unfrozen)
             }
-            NodeEffect::Receive { shard, from } => {
-                plane.receive(shard, from);
+            NodeEffect::Receive { shard, from, attempt } => {
+                plane.receive(shard, from, attempt);
                 // They may all have come before.
-                self.fleet.tell(NodeEvent::Received(shard));
+                self.fleet.tell(NodeEvent::Received(shard, attempt));
                 (shard, ShardStep::Receiving)
             }
             NodeEffect::Discard(shard) => {
@@ -369,10 +370,11 @@ impl FleetTask {
         (count > 0 && !late).then_some(Waiting::Links(count))
     }
 
-    /// What members have said to the former life is void, above all what they have confirmed. An order to leave
-    /// stands.
+    /// What members have said to the former life is void, above all what they have confirmed. An order to leave, or
+    /// to hand over, stands.
     fn forget_messages(&mut self) {
-        let mut order = None;
+        let hands_over = self.fleet.look_at(Node::hands_over);
+        let mut order = hands_over.then_some(NodeEvent::HandOverWanted);
         while let Ok(event) = self.inbox.try_recv() {
             if matches!(event, NodeEvent::LeaveWanted | NodeEvent::HandOverWanted) {
                 order = Some(event);

@@ -56,7 +56,8 @@ impl<'a> InFleet<'a> {
         ShardMoves { sessions: self.sessions, joined: self.joined }
     }
 
-    /// A frame of an agent's stream came from another node. Returns the shard whose records are complete with it.
+    /// A frame of an agent's stream came from another node. Returns the shard whose records are complete with it, and
+    /// the attempt that has brought them.
     ///
     /// # Errors
     /// Says what that node got wrong.
@@ -64,7 +65,7 @@ impl<'a> InFleet<'a> {
         self,
         from: NodeIncarnation,
         frame: &[u8],
-    ) -> Result<Option<ShardId>, Undecodable> {
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable> {
         if ToNewHome::is_one(frame) {
             return self.moves().take_session(from, &ToNewHome::decode(frame)?);
         }
@@ -125,20 +126,20 @@ impl<'a> InFleet<'a> {
         OtherHomes::of(self.homes()).server_link_ended(ended, owner);
     }
 
-    /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they
+    /// This node is the shard's home from now on. `handed_by`: the attempt whose sessions count. Returns whether they
     /// are here.
-    pub fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        self.moves().install(shard, epoch, prepared)
+    pub fn install(self, shard: ShardId, epoch: Epoch, handed_by: Option<MoveNumber>) -> bool {
+        self.moves().install(shard, epoch, handed_by)
     }
 
-    /// The sessions of this shard come from that node. Some may have come before.
-    pub fn receive(self, shard: ShardId, from: NodeIncarnation) {
-        self.joined.homes.arrivals.receive(shard, from);
+    /// The sessions of this shard come from that node, in this attempt. Some may have come before.
+    pub fn receive(self, shard: ShardId, from: NodeIncarnation, attempt: MoveNumber) {
+        self.joined.homes.arrivals.receive(shard, from, attempt);
     }
 
-    /// Whether all sessions of a shard are here that this node receives.
-    pub fn has_received(self, shard: ShardId) -> bool {
-        self.joined.homes.arrivals.has_received(shard)
+    /// Whether all sessions of a shard are here that this attempt brings.
+    pub fn has_received(self, shard: ShardId, attempt: MoveNumber) -> bool {
+        self.joined.homes.arrivals.has_received(shard, attempt)
     }
 
     /// The sessions that have come are void.

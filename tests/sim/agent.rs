@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use seawall::opamp::proto::ServerToAgent;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::status::{
     self, ACCEPTS_CONFIG, ACCEPTS_RESTART, PARTS, Part, REPORTS_STATUS, Report, Status,
 };

@@ -1,11 +1,8 @@
-//! What can happen in a story, and the order in which it does: the soonest first, and of two events of one
-//! moment the one that was noted first. Events name things by their numbers, because a thing may have gone
-//! by the time its event comes; the event then has no effect.
-
-use std::cmp::Ordering;
+//! What can happen in a story. Events name things by their numbers, because a thing may have gone by the time its
+//! event comes; the event then has no effect.
 
 use crate::wires::Key;
-use crate::world::{NodeKey, Time};
+use crate::world::NodeKey;
 
 /// What happens next. Whatever it names may be gone by then.
 #[derive(Debug, Clone, Copy)]
@@ -71,34 +68,4 @@ pub(crate) enum Event {
     MaySpeak(NodeKey),
     /// From here on everything works.
     Calm,
-}
-
-/// An event and its moment.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: Time,
-    /// Tells two events of the same moment apart: the one noted first happens first.
-    pub(crate) order: u64,
-    pub(crate) event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The soonest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
 }

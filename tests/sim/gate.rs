@@ -10,7 +10,7 @@ use seawall::core::admission::{
     NodeAdmission, ParkVerdict, ProbeTick, Refusal, Ticket,
 };
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// What a plan decides about admission.

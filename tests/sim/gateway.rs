@@ -22,7 +22,7 @@ use crate::network;
 use crate::pace::ServerPace;
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::wires::{Key, Wires};
 use crate::world::{NodeKey, Time};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use seawall::core::session::Route;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::{NodeKey, Time};
 
 /// No message begins with this byte.

@@ -9,7 +9,7 @@ use seawall::core::pacing::{Class, Next, Pacer, PacerParams, Permit};
 use seawall::ident::InstanceUid;
 use seawall::sessions::Answer;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 
 /// How fast a server may be spoken to.
 #[derive(Debug, Clone, Copy)]

@@ -11,8 +11,8 @@ use seawall::store::StoreParams;
 use crate::agent::Kind;
 use crate::gate::GatePlan;
 use crate::pace::PaceSettings;
-use crate::random::Random;
 use crate::server::Traits;
+use crate::simulation::random::Random;
 use crate::status::{PARTS, Part};
 
 /// Room for everything that agents report.

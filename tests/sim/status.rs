@@ -12,7 +12,7 @@ use seawall::opamp::proto::{
     EffectiveConfig, KeyValue, PackageStatus, PackageStatuses, RemoteConfigStatus, any_value,
 };
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 
 pub(crate) const PARTS: usize = 8;
 

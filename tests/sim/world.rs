@@ -4,7 +4,7 @@
 //! What happens to agents is in `agents`, to links and servers in `links`, what goes wrong in
 //! `faults`; what must be true of it in `oracle`.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use prost::Message;
@@ -16,7 +16,6 @@ use seawall::sessions::Outgoing;
 use crate::agent::Agent;
 use crate::agents::Request;
 use crate::arrivals::{Applicant, OBSERVE_EVERY};
-use crate::events::Entry;
 pub(crate) use crate::events::Event;
 use crate::gateway::{Gateway, unframe};
 use crate::http::ChannelEnd;
@@ -24,8 +23,11 @@ use crate::network::{Conn, Line, as_control};
 use crate::oracle::{Cause, Given, Oracle, Sent};
 use crate::plan::Plan;
 use crate::probes::HttpServerEnd;
-use crate::random::Random;
 use crate::server::Server;
+use crate::simulation::queue::Queue;
+use crate::simulation::random::Random;
+use crate::simulation::runner::{Outcome, Story};
+use crate::simulation::trace::Trace;
 use crate::status::{self, uid_bytes};
 use crate::wires::{Key, Note, node_of_key};
 
@@ -46,8 +48,7 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) now: Time,
     pub(crate) start: Instant,
-    queue: BinaryHeap<Entry>,
-    order: u64,
+    queue: Queue<Time, Event>,
     pub(crate) agents: Vec<Agent>,
     /// When each agent dials again.
     pub(crate) away_until: Vec<Time>,
@@ -75,12 +76,43 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     pub(crate) log: Option<Vec<String>>,
     /// Depends on all that went over any wire.
-    pub(crate) trace: u64,
-    pub(crate) events: u64,
+    trace: Trace,
+    events: u64,
+}
+
+impl Story for World {
+    fn begin(seed: u64, start: Instant, tells: bool) -> Self {
+        Self::new(seed, start, tells)
+    }
+
+    fn run(&mut self) {
+        let end = self.plan.lasts + CALM;
+        while self.oracle.violation.is_none()
+            && let Some((at, event)) = self.queue.pop()
+            && at <= end
+        {
+            self.now = at;
+            clock::simulated::set(self.start, self.now);
+            self.events += 1;
+            self.happen(event);
+        }
+        if self.oracle.violation.is_none() {
+            self.judge();
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            violation: self.oracle.violation,
+            trace: self.trace.number(),
+            events: self.events,
+            log: self.log.unwrap_or_default(),
+        }
+    }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, start: Instant, log: bool) -> Self {
+    fn new(seed: u64, start: Instant, log: bool) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random, &mut Random::new(!seed));
         let agents: Vec<Agent> = plan
@@ -93,8 +125,7 @@ impl World {
             random,
             now: Time::ZERO,
             start,
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: Queue::new(),
             away_until: vec![Time::ZERO; agents.len()],
             unwell_until: vec![Time::ZERO; plan.servers.len()],
             desired: vec![0; agents.len()],
@@ -113,7 +144,7 @@ impl World {
             servers: plan.servers.iter().cloned().map(Server::new).collect(),
             calm: false,
             log: log.then(Vec::new),
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: Trace::new(),
             events: 0,
             plan,
         };
@@ -137,23 +168,6 @@ impl World {
         self.at(Time::from_secs(5), Event::ServerActs);
         self.at(Time::from_secs(5), Event::Fault);
         self.at(self.plan.lasts, Event::Calm);
-    }
-
-    /// Runs the story to its end.
-    pub(crate) fn run(&mut self) {
-        let end = self.plan.lasts + CALM;
-        while self.oracle.violation.is_none()
-            && let Some(entry) = self.queue.pop()
-            && entry.at <= end
-        {
-            self.now = entry.at;
-            clock::simulated::set(self.start, self.now);
-            self.events += 1;
-            self.happen(entry.event);
-        }
-        if self.oracle.violation.is_none() {
-            self.judge();
-        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -454,9 +468,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
-        let (order, at) = (self.order, at.max(self.now));
-        self.order += 1;
-        self.queue.push(Entry { at, order, event });
+        self.queue.push(at.max(self.now), event);
     }
 
     pub(crate) fn after(&mut self, delay: Time, event: Event) {
@@ -475,12 +487,10 @@ impl World {
         }
     }
 
-    /// Notes what went over a wire (FNV-1a).
+    /// Notes what went over a wire.
     pub(crate) fn mark(&mut self, bytes: &[u8]) {
-        let time = u64::try_from(self.now.as_micros()).unwrap().to_le_bytes();
-        for byte in bytes.iter().chain(&time) {
-            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.trace.mark(bytes.iter().copied());
+        self.trace.mark([u64::try_from(self.now.as_micros()).unwrap()]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must be true while all is well, or while only the store is not: every shard has a voice. And the calm at the
 //! end, in which one more node dies.
 
-use seawall::core::ownership::NodePhase;
+use seawall::core::ownership::{NodeEvent, NodePhase};
 
 use crate::events::Event;
 use crate::plan::LEASE;
@@ -25,6 +25,7 @@ impl World {
         } else {
             self.oracle.store_is_bad(now);
         }
+        self.sessions_live();
         let spoken = self.oracle.spoken;
         let serene = self.is_serene();
         for shard in 0..self.oracle.silent_since.len() {
@@ -78,6 +79,9 @@ impl World {
         self.processes.values_mut().for_each(|process| process.stops_with_call = false);
         for key in self.processes.keys().copied().collect::<Vec<_>>() {
             self.after(Time::ZERO, Event::Resume(key));
+            if self.processes[&key].node.hands_over() {
+                self.after(Time::ZERO, Event::Leaves(key));
+            }
         }
     }
 
@@ -105,6 +109,30 @@ impl World {
             self.places[place].wanted = true;
             self.after(Time::ZERO, Event::Start(place));
         }
+    }
+
+    /// All is well, and one more node is to hand over.
+    pub(crate) fn hand_over_in_the_calm(&mut self) {
+        self.all_must_be_well("when it has been calm for a while");
+        let place = self.random.index(self.plan.places);
+        if let Some(key) = self.places[place].running.filter(|_| self.plan.places > 1) {
+            self.say(|| format!("process {key} hands over in the calm"));
+            self.oracle.hands_over = Some(key);
+            self.deliver(key, NodeEvent::HandOverWanted);
+        }
+    }
+
+    /// A lease time later it has no shard, and is a member still. Then it leaves.
+    pub(crate) fn leave_in_the_calm(&mut self) {
+        let Some(key) = self.oracle.hands_over.take() else { return };
+        let process = self.processes.get(&key);
+        if !process.is_some_and(|it| it.claims == 0 && it.node.phase() == NodePhase::Leaving) {
+            self.oracle.fail("H4", || format!("{key} has yet to hand over, or is gone"));
+        }
+        if self.oracle.spoken != self.oracle.all {
+            self.oracle.fail("H4", || "shards that were handed over have no voice".to_owned());
+        }
+        self.leave(key);
     }
 
     /// Every shard has a voice, every node its share.

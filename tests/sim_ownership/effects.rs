@@ -1,13 +1,16 @@
-//! Carries out what a node wants done: calls to the store, messages on node links, and as much of a data plane as
-//! the rules concern.
+//! Carries out what a node wants done: calls to the store, and messages on node links. What its data plane does is in
+//! `data_plane`.
 
-use seawall::core::ownership::{NodeEffect, NodeIncarnation, PeerMessage, ShardId, StoreCall};
+use seawall::core::ownership::{
+    NodeEffect, NodeEvent, NodeIncarnation, PeerMessage, ShardId, StoreCall,
+};
 
 use crate::events::Event;
 use crate::plan::LEASE;
 use crate::process::{Key, Process};
+use crate::sessions::Records;
 use crate::store::Call;
-use crate::world::{Message, World};
+use crate::world::{Carried, Message, Time, World};
 
 impl World {
     /// All effects of one event, in their order.
@@ -26,11 +29,20 @@ impl World {
                 NodeEffect::UseSecret(_) => {}
                 NodeEffect::TakeNewIncarnation => {
                     self.say(|| format!("  {key} was taken over"));
-                    let place = self.processes[&key].place;
+                    let Process { place, node, .. } = &self.processes[&key];
+                    let (place, hands_over) = (*place, node.hands_over());
                     let machine = self.end(key);
                     self.start(place, machine);
+                    if let Some(key) = self.places[place].running.filter(|_| hands_over) {
+                        self.deliver(key, NodeEvent::HandOverWanted);
+                    }
                 }
-                NodeEffect::Left => self.left(key, "left"),
+                NodeEffect::Left => {
+                    if !self.processes[&key].may_leave {
+                        self.oracle.fail("M2", || format!("{key} leaves without being told to"));
+                    }
+                    self.left(key, "left");
+                }
                 NodeEffect::NameInUse(_) => self.left(key, "ends, because its name is in use"),
                 other => self.data_plane(key, other),
             }
@@ -44,6 +56,7 @@ impl World {
         self.end(key);
         let delay = self.random.ms(1_000, 15_000);
         self.after(delay, Event::Start(place));
+        self.newcomer_may_come(place);
     }
 
     fn call_store(&mut self, key: Key, id: seawall::core::ownership::CallId, call: StoreCall) {
@@ -64,43 +77,33 @@ impl World {
     }
 
     fn send(&mut self, from: Key, to: NodeIncarnation, message: Box<PeerMessage>) {
-        let mut running = self.processes.iter();
-        let Some((key, other)) = running.find(|(_, process)| process.node.incarnation() == to)
-        else {
-            return;
-        };
-        let (key, places) = (*key, (self.processes[&from].place, other.place));
+        let Some((to, places)) = self.way(from, to) else { return };
         let at = self.links.send(places, self.now, &mut self.random);
-        let Some(at) = at else { return };
-        let number = self.store.number();
-        let generation = self.links.of(places.0, places.1).generation;
-        let from = self.processes[&from].node.incarnation();
-        self.messages.insert(number, Message { from, places, to: key, generation, message });
-        self.at(at, Event::MessageArrives(number));
+        self.carry(from, to, at, Carried::Said(message));
     }
 
-    fn data_plane(&mut self, key: Key, effect: NodeEffect) {
-        self.say(|| format!("  {key}: {effect:?}"));
-        let now = self.now;
-        let Some(process) = self.processes.get_mut(&key) else { return };
-        if matches!(effect, NodeEffect::Freeze { .. } | NodeEffect::Unfreeze(_)) {
-            self.oracle.trouble(now);
-        }
-        match effect {
-            NodeEffect::DropWaiting => process.must_drop = false,
-            NodeEffect::Freeze { shard, .. } if !process.frozen.insert(shard) => {
-                self.oracle.fail("H1", || format!("{key} freezes {shard:?} twice"));
-            }
-            NodeEffect::Unfreeze(shard) | NodeEffect::Release(shard) => {
-                process.frozen.remove(&shard);
-            }
-            // Records may be lost with a node link.
-            NodeEffect::Receive { shard, .. } if self.calm || self.random.percent(85) => {
-                let delay = self.random.ms(5, 800);
-                self.after(delay, Event::Received(key, shard));
-            }
-            _ => {}
-        }
+    /// Sessions take other streams than what nodes say of shards: they may come before, or after.
+    pub(crate) fn send_records(&mut self, from: Key, to: NodeIncarnation, records: Records) {
+        let Some((to, places)) = self.way(from, to) else { return };
+        let at = self.links.send_apart(places, self.now, &mut self.random);
+        self.carry(from, to, at, Carried::Sessions(records));
+    }
+
+    /// The process of a node, and the places of both.
+    pub(crate) fn way(&self, from: Key, to: NodeIncarnation) -> Option<(Key, (usize, usize))> {
+        let mut running = self.processes.iter();
+        let (key, other) = running.find(|(_, process)| process.node.incarnation() == to)?;
+        Some((*key, (self.processes[&from].place, other.place)))
+    }
+
+    fn carry(&mut self, from: Key, to: Key, at: Option<Time>, what: Carried) {
+        let Some(at) = at else { return };
+        let number = self.store.number();
+        let places = (self.processes[&from].place, self.processes[&to].place);
+        let generation = self.links.of(places.0, places.1).generation;
+        let from = self.processes[&from].node.incarnation();
+        self.messages.insert(number, Message { from, places, to, generation, what });
+        self.at(at, Event::MessageArrives(number));
     }
 
     /// What an event has made of a process.
@@ -163,7 +166,8 @@ impl World {
             let (first, second) = (&self.processes[&first], &self.processes[&second]);
             let excuses =
                 |former, other| self.oracle.forgotten.excuses(former, other, shard, self.now);
-            excuses(first, second) || excuses(second, first)
+            let confirm = |speaks| self.oracle.forgotten.confirm(speaks, self.now);
+            excuses(first, second) || excuses(second, first) || confirm(first) || confirm(second)
         };
         let mut pairs = pairs.filter(|(first, shard)| !excused(*first, *shard));
         pairs.next().map(|(first, shard)| (first, shard.get()))

@@ -1,12 +1,8 @@
-//! What can happen in a story, and the order in which it does: the soonest first, and of two events of one moment
-//! the one that was noted first.
+//! What can happen in a story.
 
-use std::cmp::Ordering;
-
-use seawall::core::ownership::{CallId, ShardId};
+use seawall::core::ownership::{CallId, MoveNumber, ShardId};
 
 use crate::process::Key;
-use crate::world::Time;
 
 /// What happens next. Whatever it names may be gone by then.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +18,20 @@ pub(crate) enum Event {
     CallDue(Key, CallId),
     /// A message arrives at the other end of a node link.
     MessageArrives(u64),
-    /// The records of a shard have arrived.
-    Received(Key, ShardId),
+    /// The sessions of a frozen shard go to its new home; whether they are all there is looked at.
+    SessionsGo(Key, ShardId, MoveNumber),
+    Received(Key, ShardId, MoveNumber),
     /// A fault ends.
     StoreStarts,
     StoreHeals,
     SplitEnds,
     NodeHeals(usize),
     LinksHeal(usize, usize),
+    /// A node that has handed over leaves.
+    Leaves(Key),
+    SceneGoesOn,
+    LinkCut(usize, usize),
+    Crash(Key),
     /// The oracle looks at everything.
     Observe,
     Fault,
@@ -38,34 +40,7 @@ pub(crate) enum Event {
     /// In the calm: a node dies, and starts again.
     CalmCrash,
     CalmStart,
-}
-
-/// An event and its moment.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: Time,
-    /// Tells two events of the same moment apart: the one noted first happens first.
-    pub(crate) order: u64,
-    pub(crate) event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The soonest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
+    /// Or it hands over, and leaves.
+    CalmHandOver,
+    CalmLeave,
 }

@@ -55,7 +55,10 @@ impl World {
             Fault::NodeCut | Fault::LinkCut | Fault::LinkSlow | Fault::LinkBreaks => {
                 self.network_fault(fault);
             }
-            Fault::Crash | Fault::Pause | Fault::WallClock | Fault::Leave => {
+            Fault::Newcomer => self.newcomer(),
+            Fault::StoreChangesSides => self.changes_sides(),
+            Fault::HandOverCut => self.joiner(),
+            Fault::Crash | Fault::Pause | Fault::WallClock | Fault::Leave | Fault::HandOver => {
                 self.node_fault(fault);
             }
         }
@@ -104,7 +107,7 @@ impl World {
     }
 
     /// The store has another state now, in another life. It may have forgotten members.
-    fn replace_store(&mut self, registry: Registry) -> u64 {
+    pub(crate) fn replace_store(&mut self, registry: Registry) -> u64 {
         let before = self.store.members();
         let after = registry.read().leases.iter().map(|lease| lease.incarnation).collect();
         let number = self.store.replace(registry);
@@ -179,6 +182,14 @@ impl World {
         self.oracle.unrest(self.now);
     }
 
+    /// A node is told to leave.
+    pub(crate) fn leave(&mut self, key: Key) {
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.may_leave = true;
+            self.deliver(key, NodeEvent::LeaveWanted);
+        }
+    }
+
     fn resume_later(&mut self, key: Key) {
         let lease = u64::try_from(LEASE.as_millis()).unwrap();
         let delay = self.random.ms(lease / 4, lease * 4);
@@ -219,11 +230,7 @@ impl World {
         self.say(|| format!("  at {place}: process {key}"));
         let Some(process) = self.processes.get_mut(&key) else { return };
         match fault {
-            Fault::Crash if process.stopped.is_none() => {
-                self.end(key);
-                let delay = self.random.ms(100, 30_000);
-                self.after(delay, Event::Start(place));
-            }
+            Fault::Crash if process.stopped.is_none() => self.crash(key),
             Fault::Pause if process.stopped.is_none() => {
                 // With both clocks at a stand no machine could know that it was stopped.
                 let clock = self.random.percent(50) && !process.machine.wall_sticks();
@@ -237,7 +244,12 @@ impl World {
             Fault::WallClock if process.stopped.is_none() => {
                 process.machine.mislead(self.now, &mut self.random)
             }
-            Fault::Leave => self.deliver(key, NodeEvent::LeaveWanted),
+            Fault::Leave => self.leave(key),
+            Fault::HandOver => {
+                self.deliver(key, NodeEvent::HandOverWanted);
+                let delay = self.random.ms(1_000, 60_000);
+                self.after(delay, Event::Leaves(key));
+            }
             _ => {}
         }
     }

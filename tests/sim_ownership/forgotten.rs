@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::core::ownership::{
-    NodeEvent, NodeIncarnation, PeerMessage, ShardId, Standing, StoreAnswer,
+    NodeEvent, NodeIncarnation, PeerMessage, RenewAnswer, ShardId, Standing, StoreAnswer,
 };
 
 use crate::plan::LEASE;
@@ -19,6 +19,8 @@ const TRIES_FOR: Time = LEASE.checked_div(7).unwrap();
 pub(crate) struct Forgotten {
     /// Members that were forgotten and have had no answer since: by which master, and when.
     lost: BTreeMap<NodeIncarnation, (u64, Time)>,
+    /// The last master that has forgotten each member.
+    forgotten: BTreeMap<NodeIncarnation, u64>,
     /// When each node became a member.
     joined: BTreeMap<NodeIncarnation, Time>,
 }
@@ -34,6 +36,7 @@ impl Forgotten {
     ) {
         for node in before.difference(after) {
             self.lost.entry(*node).or_insert((number, now));
+            self.forgotten.insert(*node, number);
         }
         self.lost.retain(|node, _| !after.contains(node));
     }
@@ -53,10 +56,27 @@ impl Forgotten {
             },
             _ => return,
         };
+        // That it is no member does not tell who is.
+        if matches!(answer, StoreAnswer::Renew(said) if matches!(**said, RenewAnswer::NotMember { .. }))
+        {
+            return;
+        }
         let run = answer.run().0;
         if self.lost.get(&node).is_some_and(|(number, _)| run >= u128::from(*number)) {
             self.lost.remove(&node);
         }
+    }
+
+    /// Whether the node goes by a map from before the store has forgotten the others that confirm it, but for one.
+    /// Another node that was silent when the store changed counts on it that one cannot go on without the store.
+    pub(crate) fn confirm(&self, speaks: &Process, now: Time) -> bool {
+        let confirmed = speaks.node.standing(speaks.moment(now)) == Ok(Standing::Confirmed);
+        let run = speaks.node.content().run.0;
+        let since = |node: &NodeIncarnation| {
+            self.forgotten.get(node).is_some_and(|number| u128::from(*number) > run)
+        };
+        let (lost, others): (Vec<_>, Vec<_>) = speaks.node.members().partition(since);
+        confirmed && !lost.is_empty() && others.len() == 1
     }
 
     /// Whether the former member cannot know that the other speaks for the shard: the store has forgotten it, it has

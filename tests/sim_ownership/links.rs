@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// One direction between two places.
@@ -42,13 +42,24 @@ impl Links {
         now: Time,
         random: &mut Random,
     ) -> Option<Time> {
+        let at = self.send_apart((from, to), now, random)?;
         let link = &mut self.all[from][to];
+        link.last_arrival = link.last_arrival.max(at);
+        Some(link.last_arrival + Duration::from_micros(1))
+    }
+
+    /// The same of a message that need not come after those before it.
+    pub(crate) fn send_apart(
+        &self,
+        (from, to): (usize, usize),
+        now: Time,
+        random: &mut Random,
+    ) -> Option<Time> {
+        let link = &self.all[from][to];
         if link.cut || random.percent(link.loses) {
             return None;
         }
-        let at = (now + random.ms(1, link.slow + 2)).max(link.last_arrival);
-        link.last_arrival = at;
-        Some(at + Duration::from_micros(1))
+        Some(now + random.ms(1, link.slow + 2))
     }
 
     /// Mends one direction.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use seawall::core::ownership::ClockReading;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// Far enough from the epoch for a jump of some years back.

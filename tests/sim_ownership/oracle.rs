@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use seawall::core::ownership::{
-    Change, ChangeAnswer, NodeIncarnation, RenewAnswer, Snapshot, StoreAnswer, StoreCall,
+    Change, ChangeAnswer, NodeIncarnation, RenewAnswer, ShardId, Snapshot, StoreAnswer, StoreCall,
 };
 
 use crate::forgotten::Forgotten;
 use crate::plan::{LEASE, Plan};
+use crate::process::Key;
 use crate::world::Time;
 
 /// Clocks drift by a hundredth at most.
@@ -36,6 +37,10 @@ pub(crate) struct Oracle {
     pub(crate) split_last: Time,
     /// Members that the store has forgotten and that have yet to find out.
     pub(crate) forgotten: Forgotten,
+    /// What the sessions of each shard have been through, wherever they were.
+    lived: Vec<u64>,
+    /// A process that hands over in the calm.
+    pub(crate) hands_over: Option<Key>,
     /// Renewals by run: with two masters a node may renew at one and stand still at the other.
     renewed: BTreeMap<(u128, NodeIncarnation), Time>,
 }
@@ -54,8 +59,22 @@ impl Oracle {
             store_bad_last: Time::ZERO,
             split_last: Time::ZERO,
             forgotten: Forgotten::default(),
+            lived: vec![0; usize::from(plan.params.shards)],
+            hands_over: None,
             renewed: BTreeMap::new(),
         }
+    }
+
+    /// What the shard's sessions have been through.
+    pub(crate) fn lived(&self, shard: ShardId) -> u64 {
+        self.lived[usize::from(shard.get())]
+    }
+
+    /// They go through one thing more. Returns how much that makes.
+    pub(crate) fn live(&mut self, shard: ShardId) -> u64 {
+        let lived = &mut self.lived[usize::from(shard.get())];
+        *lived += 1;
+        *lived
     }
 
     pub(crate) fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {

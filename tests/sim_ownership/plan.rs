@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seawall::core::ownership::NodeParams;
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 use crate::world::Time;
 
 /// A kind of fault.
@@ -47,10 +47,21 @@ pub(crate) enum Fault {
     WallClock,
     /// A node leaves, and another of its name starts.
     Leave,
+    /// A node hands over everything by request, and stays a member for a while before it leaves.
+    HandOver,
+    /// A node leaves, the others lose the store for longer than they may go on without it, and then one comes that
+    /// they do not know of.
+    Newcomer,
+    /// A node is cut off from the others and the store, and is taken over. Then a replica on its side, which lacks
+    /// that, takes the store's place, out of reach of the others.
+    StoreChangesSides,
+    /// A node joins and gets a shard's sessions, but its word of that is lost, and so is the former home's that it
+    /// keeps the shard. Later the former home dies.
+    HandOverCut,
 }
 
 impl Fault {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 21] = [
         Self::StoreLoses,
         Self::StoreDelays,
         Self::StoreRestarts,
@@ -68,6 +79,10 @@ impl Fault {
         Self::Pause,
         Self::WallClock,
         Self::Leave,
+        Self::HandOver,
+        Self::Newcomer,
+        Self::StoreChangesSides,
+        Self::HandOverCut,
     ];
 
     /// Whether it leaves nodes and their links as they are.
@@ -84,6 +99,8 @@ impl Fault {
                 | Self::StoreForgets
                 | Self::StoreSplits
                 | Self::NodeCut
+                | Self::Newcomer
+                | Self::StoreChangesSides
         )
     }
 }
@@ -101,10 +118,12 @@ pub(crate) struct Plan {
     pub(crate) fault_every: Duration,
     /// When the faults end.
     pub(crate) lasts: Time,
+    /// What happens to one more node in the calm: it hands over and leaves; otherwise it dies.
+    pub(crate) ends_with_hand_over: bool,
 }
 
 /// Faults that are at their worst together.
-const FIENDS: [&[Fault]; 8] = [
+const FIENDS: [&[Fault]; 12] = [
     &[Fault::Pause, Fault::StoreDelays, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreFailsOver, Fault::NodeCut],
     &[Fault::Crash, Fault::StoreForgets, Fault::Pause],
@@ -113,6 +132,10 @@ const FIENDS: [&[Fault]; 8] = [
     &[Fault::WallClock, Fault::Pause, Fault::StoreRestarts],
     &[Fault::Leave, Fault::Crash, Fault::StoreDelays, Fault::StoreFailsOver],
     &[Fault::Pause, Fault::Partition, Fault::StoreFailsOver],
+    &[Fault::HandOver, Fault::Crash, Fault::LinkCut, Fault::LinkSlow],
+    &[Fault::Newcomer],
+    &[Fault::StoreChangesSides],
+    &[Fault::HandOverCut],
 ];
 
 fn faults(random: &mut Random) -> Vec<Fault> {
@@ -140,19 +163,24 @@ impl Plan {
         let start = |random: &mut Random| {
             Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
         };
+        let autonomy = Duration::from_secs(random.pick(&[25, 45, 90]));
+        // An outage of the store that lasts longer than nodes may go on without it takes its time.
+        let outage =
+            if faults.contains(&Fault::Newcomer) { autonomy + LEASE * 6 } else { Time::ZERO };
         let mut plan = Self {
             places,
             starts: (0..places).map(|_| start(random) + random.ms(0, 2_000)).collect(),
             params: NodeParams {
                 lease: LEASE,
-                autonomy: Duration::from_secs(random.pick(&[25, 45, 90])),
+                autonomy,
                 shards: random.pick(&[4, 8, 13]),
                 lone_speaks: random.percent(15),
                 private: false,
             },
             faults,
             fault_every: Duration::from_secs(random.pick(&[3, 8, 20, 45])),
-            lasts: Duration::from_secs(80 + random.below(120)),
+            lasts: Duration::from_secs(80 + random.below(120)) + outage,
+            ends_with_hand_over: random.percent(50),
         };
         // Between two masters other faults say more.
         let splits = plan.faults.contains(&Fault::StoreSplits);

@@ -1,12 +1,11 @@
 //! A node's process: its state machine, its machine's clocks, and as much of its data plane as the rules concern.
 
-use std::collections::BTreeSet;
-
 use seawall::core::ownership::{
-    ClockReading, Lease, Node, NodeEvent, NodeIncarnation, NodeName, NodeParams, Secret, ShardId,
+    ClockReading, Lease, Node, NodeEvent, NodeIncarnation, NodeName, NodeParams, Secret,
 };
 
 use crate::machine::Machine;
+use crate::sessions::SimSessions;
 use crate::world::Time;
 
 /// Names a process: each that starts has the next number.
@@ -33,8 +32,9 @@ pub(crate) struct Process {
     pub(crate) resumed: Time,
     /// What has come while it was stopped.
     pub(crate) inbox: Vec<NodeEvent>,
-    /// Shards that its data plane holds frozen.
-    pub(crate) frozen: BTreeSet<ShardId>,
+    pub(crate) sessions: SimSessions,
+    /// It was told to leave.
+    pub(crate) may_leave: bool,
     /// It may have spoken since it last dropped what waits.
     pub(crate) spoke: bool,
     /// It has lost the right to speak, and what waits is not dropped yet.
@@ -57,7 +57,8 @@ impl Process {
             stops_with_call: false,
             resumed: Time::ZERO,
             inbox: Vec::new(),
-            frozen: BTreeSet::new(),
+            sessions: SimSessions::default(),
+            may_leave: false,
             spoke: false,
             must_drop: false,
             claims: 0,

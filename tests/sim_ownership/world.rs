@@ -1,18 +1,23 @@
 //! Everything that exists, the time, and what happens next. One thread, one source of chance: the same seed is the
 //! same story, to the last byte.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use seawall::core::ownership::{NodeEvent, NodeIncarnation, NodePhase, PeerMessage, StoreCall};
 
-use crate::events::{Entry, Event};
+use crate::events::Event;
 use crate::links::Links;
 use crate::machine::Machine;
 use crate::oracle::Oracle;
 use crate::plan::{LEASE, Plan};
 use crate::process::{Key, Process};
-use crate::random::Random;
+use crate::scenes::Scene;
+use crate::sessions::Records;
+use crate::simulation::queue::Queue;
+use crate::simulation::random::Random;
+use crate::simulation::runner::{Outcome, Story};
+use crate::simulation::trace::Trace;
 use crate::store::Store;
 
 /// Since the start of the story.
@@ -35,7 +40,14 @@ pub(crate) struct Message {
     pub(crate) places: (usize, usize),
     pub(crate) to: Key,
     pub(crate) generation: u32,
-    pub(crate) message: Box<PeerMessage>,
+    pub(crate) what: Carried,
+}
+
+/// What goes over node links.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    Said(Box<PeerMessage>),
+    Sessions(Records),
 }
 
 /// See the module's text.
@@ -44,8 +56,7 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) now: Time,
     start: Instant,
-    queue: BinaryHeap<Entry>,
-    order: u64,
+    queue: Queue<Time, Event>,
     pub(crate) processes: BTreeMap<Key, Process>,
     pub(crate) places: Vec<Place>,
     pub(crate) store: Store,
@@ -53,16 +64,48 @@ pub(crate) struct World {
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) oracle: Oracle,
     pub(crate) calm: bool,
+    /// Faults of which one is to follow the other.
+    pub(crate) scene: Option<Scene>,
     last_key: Key,
     end: Time,
-    pub(crate) log: Option<Vec<String>>,
+    log: Option<Vec<String>>,
     /// Depends on all that was done and said.
-    pub(crate) trace: u64,
-    pub(crate) events: u64,
+    trace: Trace,
+    events: u64,
+}
+
+impl Story for World {
+    fn begin(seed: u64, start: Instant, tells: bool) -> Self {
+        Self::new(seed, start, tells)
+    }
+
+    fn run(&mut self) {
+        while self.oracle.violation.is_none()
+            && let Some((at, event)) = self.queue.pop()
+            && at <= self.end
+        {
+            self.now = at;
+            self.events += 1;
+            self.happen(event);
+            self.check_speaking();
+        }
+        if self.oracle.violation.is_none() {
+            self.all_must_be_well("in the end");
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            violation: self.oracle.violation,
+            trace: self.trace.number(),
+            events: self.events,
+            log: self.log.unwrap_or_default(),
+        }
+    }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, start: Instant, log: bool) -> Self {
+    fn new(seed: u64, start: Instant, log: bool) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random);
         let settle = plan.params.autonomy + LEASE * 5;
@@ -71,8 +114,7 @@ impl World {
             now: Time::ZERO,
             // Room for clocks that are behind.
             start: start + Time::from_secs(3_600),
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: Queue::new(),
             processes: BTreeMap::new(),
             places: vec![Place { running: None, wanted: true }; plan.places],
             store: Store::new(plan.places),
@@ -80,10 +122,11 @@ impl World {
             messages: BTreeMap::new(),
             oracle: Oracle::new(&plan),
             calm: false,
+            scene: None,
             last_key: 0,
             end: plan.lasts + settle + LEASE * 8,
             log: log.then(Vec::new),
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: Trace::new(),
             events: 0,
             plan,
         };
@@ -102,23 +145,13 @@ impl World {
         self.at(OBSERVE_EVERY, Event::Observe);
         self.at(self.plan.fault_every, Event::Fault);
         self.at(self.plan.lasts, Event::Calm);
-        self.at(self.plan.lasts + settle, Event::CalmCrash);
-        self.at(self.plan.lasts + settle + LEASE * 2, Event::CalmStart);
-    }
-
-    /// Runs the story to its end.
-    pub(crate) fn run(&mut self) {
-        while self.oracle.violation.is_none()
-            && let Some(entry) = self.queue.pop()
-            && entry.at <= self.end
-        {
-            self.now = entry.at;
-            self.events += 1;
-            self.happen(entry.event);
-            self.check_speaking();
-        }
-        if self.oracle.violation.is_none() {
-            self.all_must_be_well("in the end");
+        let settled = self.plan.lasts + settle;
+        if self.plan.ends_with_hand_over {
+            self.at(settled, Event::CalmHandOver);
+            self.at(settled + LEASE, Event::CalmLeave);
+        } else {
+            self.at(settled, Event::CalmCrash);
+            self.at(settled + LEASE * 2, Event::CalmStart);
         }
     }
 
@@ -132,17 +165,24 @@ impl World {
             Event::ErrorArrives(key, id) => self.deliver(key, NodeEvent::StoreRefused(id)),
             Event::CallDue(key, id) => self.deliver(key, NodeEvent::StoreSilent(id)),
             Event::MessageArrives(message) => self.message_arrives(message),
-            Event::Received(key, shard) => self.deliver(key, NodeEvent::Received(shard)),
+            Event::SessionsGo(key, shard, attempt) => self.sessions_go(key, shard, attempt),
+            Event::Received(key, shard, attempt) => self.received(key, shard, attempt),
             Event::StoreStarts => self.store_starts(),
             Event::StoreHeals => self.store_heals(),
             Event::SplitEnds => self.split_ends(),
             Event::NodeHeals(place) => self.node_heals(place),
             Event::LinksHeal(from, to) => self.links_heal(from, to),
+            Event::Leaves(key) => self.leave(key),
+            Event::SceneGoesOn => self.scene_goes_on(),
+            Event::LinkCut(from, to) => self.link_is_cut(from, to),
+            Event::Crash(key) => self.crash(key),
             Event::Observe => self.observe(),
             Event::Fault => self.fault(),
             Event::Calm => self.become_calm(),
             Event::CalmCrash => self.crash_in_the_calm(),
             Event::CalmStart => self.start_in_the_calm(),
+            Event::CalmHandOver => self.hand_over_in_the_calm(),
+            Event::CalmLeave => self.leave_in_the_calm(),
         }
     }
 
@@ -210,6 +250,12 @@ impl World {
             }
             return;
         }
+        // What had come may be void by now.
+        if let NodeEvent::Received(shard, attempt) = event
+            && !process.sessions.has_received(shard, attempt)
+        {
+            return;
+        }
         self.oracle.forgotten.hears(process.node.incarnation(), &event);
         let moment = process.moment(now);
         if process.spoke && process.node.standing(moment).is_err() {
@@ -261,8 +307,14 @@ impl World {
         let Some(message) = self.messages.remove(&number) else { return };
         let (from, to) = message.places;
         let link = *self.links.of(from, to);
-        if link.generation == message.generation && !link.cut {
-            self.deliver(message.to, NodeEvent::PeerSaid(message.from, message.message));
+        if link.generation != message.generation || link.cut {
+            return;
+        }
+        match message.what {
+            Carried::Said(said) => {
+                self.deliver(message.to, NodeEvent::PeerSaid(message.from, said));
+            }
+            Carried::Sessions(records) => self.records_arrive(message.to, message.from, records),
         }
     }
 
@@ -275,9 +327,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
-        let (order, at) = (self.order, at.max(self.now));
-        self.order += 1;
-        self.queue.push(Entry { at, order, event });
+        self.queue.push(at.max(self.now), event);
     }
 
     pub(crate) fn after(&mut self, delay: Time, event: Event) {
@@ -290,12 +340,10 @@ impl World {
         }
     }
 
-    /// Notes what was done (FNV-1a).
+    /// Notes what was done.
     fn mark(&mut self, key: Key, effects: usize) {
         let time = u64::try_from(self.now.as_micros()).unwrap();
-        for number in [key, effects as u64, time] {
-            self.trace = (self.trace ^ number).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.trace.mark([key, effects as u64, time]);
     }
 }
 

@@ -187,7 +187,9 @@ impl FleetWorld {
                     (from, NodeEvent::StoreAnswered(id, Box::new(answer)))
                 }
                 NodeEffect::Say(to, message) => (to, NodeEvent::PeerSaid(from, message)),
-                NodeEffect::Receive { shard, .. } => (from, NodeEvent::Received(shard)),
+                NodeEffect::Receive { shard, attempt, .. } => {
+                    (from, NodeEvent::Received(shard, attempt))
+                }
                 _ => continue,
             };
             let to = (0..self.gates.len()).find(|gate| incarnation(*gate) == to);

@@ -91,11 +91,14 @@ impl NodeStep<'_> {
                 self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
                 let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
-                self.node.store.renewed(heads.iter().any(unknown));
+                self.node.store.renewed(heads.iter().any(unknown), self.now.monotonic);
                 self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
                 // A key of digests leaves the version as it is.
+                if (read.run, read.version) == (run, version) {
+                    self.node.own.map_is_read();
+                }
                 if (read.run, read.version, read.secret) != (run, version, secret) {
                     self.node.calls.read_due = true;
                 }
@@ -178,6 +181,7 @@ impl NodeStep<'_> {
             return self.end_membership();
         }
         self.node.store.map_is_read();
+        self.node.own.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
         if settled {
@@ -194,10 +198,12 @@ impl NodeStep<'_> {
         see_counters(self.node, self.now, &heads);
         self.node.calls.map_is_read();
         if heads.iter().any(|head| head.incarnation == self.node.lease.incarnation) {
-            self.node.phase = NodePhase::Member;
+            let leaves = self.node.lease.leaving;
+            self.node.phase = if leaves { NodePhase::Leaving } else { NodePhase::Member };
             if !self.node.store.is_away(self.now.monotonic, &self.node.params) {
                 self.node.store.map_is_read();
             }
+            self.node.own.map_is_read();
             self.node.own.hurries = true;
             return self.adopt(content);
         }
@@ -245,8 +251,8 @@ impl NodeStep<'_> {
             let mine = known.node == Some(me);
             match (mine, self.node.moves.held().contains(&shard), known.epoch) {
                 (true, false, Some(epoch)) => {
-                    let prepared = self.node.moves.install(shard);
-                    self.out.push(NodeEffect::Install { shard, epoch, prepared });
+                    let handed_by = self.node.moves.install(shard, epoch);
+                    self.out.push(NodeEffect::Install { shard, epoch, handed_by });
                 }
                 (false, true, _) => {
                     self.node.moves.release(shard);
@@ -260,10 +266,9 @@ impl NodeStep<'_> {
     /// The fate of the last change is known and its map is read: what it has not moved stays.
     fn changes_are_settled(&mut self) {
         self.node.confirmations.unbind();
-        self.node.waits.leave_asked = false;
-        for (shard, to, epoch) in self.node.moves.settled() {
-            self.out.push(NodeEffect::Unfreeze(shard));
-            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
+        for (to, attempt) in self.node.moves.settled() {
+            self.out.push(NodeEffect::Unfreeze(attempt.shard));
+            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(attempt))));
         }
     }
 }

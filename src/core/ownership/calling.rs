@@ -58,11 +58,7 @@ impl NodeStep<'_> {
         }
         match self.node.phase {
             NodePhase::Leaving if !self.node.waits.leaves => None,
-            NodePhase::Leaving => {
-                let change = self.judge().leaving()?;
-                self.node.waits.leave_asked = true;
-                Some((Purpose::Leave, change))
-            }
+            NodePhase::Leaving => Some((Purpose::Leave, self.judge().leaving()?)),
             NodePhase::Member => {
                 let (change, asked) = self.judge().take_over()?;
                 asked.into_iter().for_each(|node| self.node.confirmations.bind(node));
@@ -76,7 +72,7 @@ impl NodeStep<'_> {
         self.write_lease();
         let away = self.node.store.is_away(self.now.monotonic, &self.node.params);
         let rejoin = self.node.store.rejoins(self.now, &self.node.params);
-        self.node.store.renewal_sent(rejoin);
+        self.node.store.renewal_sent(rejoin, away);
         let restore = self.node.view.to_restore(away);
         let has = self.node.view.content().secret;
         let makes =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::calls::{Snapshot, StoreAnswer, StoreCall};
-use super::ids::{Epoch, MapVersion, NodeIncarnation, NodeName, RunId, Secret};
+use super::ids::{Epoch, MapVersion, MoveNumber, NodeIncarnation, NodeName, RunId, Secret};
 use super::lease::Figures;
 use super::shard::ShardId;
 use super::view::ViewDigest;
@@ -36,8 +36,8 @@ pub enum NodeEvent {
     HandOverWanted,
     /// The node is to leave: to hand everything over, and then to end its membership.
     LeaveWanted,
-    /// The data plane has all records of a shard that this node receives.
-    Received(ShardId),
+    /// The data plane has all records that this attempt brings of a shard.
+    Received(ShardId, MoveNumber),
     /// A frame of another node names this version of the map.
     VersionSeen(MapVersion),
 }
@@ -60,14 +60,15 @@ pub enum NodeEffect {
     Standing(Result<Standing, HoldReason>),
     /// Drop what waits on server links before another byte is written there: the right to speak was lost for a while.
     DropWaiting,
-    /// This node is the shard's home now. `prepared`: the records of its sessions have been received.
+    /// This node is the shard's home now.
     Install {
         /// The shard.
         shard: ShardId,
         /// Its new tenure.
         epoch: Epoch,
-        /// Whether sessions came with it.
-        prepared: bool,
+        /// The attempt by which its home has handed it over: the records that came with that one count. `None`: no
+        /// records do.
+        handed_by: Option<MoveNumber>,
     },
     /// This node is the shard's home no longer.
     Release(ShardId),
@@ -77,15 +78,19 @@ pub enum NodeEffect {
         shard: ShardId,
         /// The node that takes it.
         to: NodeIncarnation,
+        /// Which attempt this is.
+        attempt: MoveNumber,
     },
     /// The shard stays: go on with it.
     Unfreeze(ShardId),
-    /// Take the records of a shard from that node, and say `Received`.
+    /// Take the records that this attempt brings of a shard, and say `Received`. Those of another attempt are void.
     Receive {
         /// The shard.
         shard: ShardId,
         /// The node that sends them.
         from: NodeIncarnation,
+        /// The attempt.
+        attempt: MoveNumber,
     },
     /// The records that were received are void.
     Discard(ShardId),
@@ -143,15 +148,26 @@ pub enum PeerMessage {
     /// I have less than my share: hand me these shards.
     Want(Vec<ShardId>),
     /// I freeze this shard and send its records.
-    Offer(ShardId, Epoch),
+    Offer(HandOverAttempt),
     /// I cannot take it.
-    Decline(ShardId, Epoch),
-    /// I have its records.
-    Ready(ShardId, Epoch),
+    Decline(HandOverAttempt),
+    /// I have the records that this attempt brings.
+    Ready(HandOverAttempt),
     /// I keep it after all.
-    Cancel(ShardId, Epoch),
+    Cancel(HandOverAttempt),
     /// The map has changed: read it.
     Changed(MapVersion),
+}
+
+/// One attempt of a home to hand a shard over. What is said of it counts for no other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandOverAttempt {
+    /// The shard.
+    pub shard: ShardId,
+    /// The tenure that is to end with it.
+    pub epoch: Epoch,
+    /// Which attempt of its home's this is.
+    pub number: MoveNumber,
 }
 
 /// A question for confirmation.

@@ -120,8 +120,8 @@ impl Epoch {
     }
 }
 
-/// Numbers the attempts of one life of a node to hand shards over. Of two attempts with the same shard only the sessions
-/// of the later one count: those of the earlier one may have gone on since.
+/// Numbers the attempts of one incarnation to hand shards over. Of two attempts with the same shard only the sessions of
+/// the later one count: those of the earlier one may have gone on since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MoveNumber(pub u64);
 

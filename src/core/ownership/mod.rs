@@ -17,6 +17,7 @@ mod calls;
 mod clock_reading;
 mod confirmations;
 mod demand;
+mod doubt;
 pub mod encoding;
 mod events;
 #[cfg(test)]
@@ -55,7 +56,9 @@ pub use calls::{
 };
 pub use clock_reading::ClockReading;
 pub use demand::{BUSY_RENEWAL, Demand, DemandElsewhere};
-pub use events::{Ask, CallId, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing};
+pub use events::{
+    Ask, CallId, HandOverAttempt, HoldReason, NodeEffect, NodeEvent, PeerMessage, Standing,
+};
 pub use ids::{
     CertificateFingerprint, Counter, Epoch, MapVersion, MoveNumber, NameError, NodeIncarnation,
     NodeName, RunId, Secret,

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::balance::{assign, to_ask_for};
-use super::events::{NodeEffect, PeerMessage};
+use super::events::{HandOverAttempt, NodeEffect, PeerMessage};
 use super::hand_over::MOVES_MAX;
-use super::ids::{Epoch, NodeIncarnation};
+use super::ids::{MoveNumber, NodeIncarnation};
 use super::node::NodePhase;
 use super::shard::ShardId;
 use super::step::NodeStep;
@@ -17,12 +17,12 @@ impl NodeStep<'_> {
     pub(super) fn move_shards(&mut self) {
         let view = &self.node.view;
         let late = self.node.moves.give_up_late(self.now.monotonic, |node| view.is_member(node));
-        for (shard, to, epoch) in late {
-            self.out.push(NodeEffect::Unfreeze(shard));
-            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(shard, epoch))));
+        for (to, attempt) in late {
+            self.out.push(NodeEffect::Unfreeze(attempt.shard));
+            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(attempt))));
         }
-        let is_current = |shard, _, epoch: Epoch| {
-            view.home(shard).is_none_or(|home| !home.epoch.newer_than(epoch))
+        let is_current = |of: HandOverAttempt| {
+            view.home(of.shard).is_none_or(|home| !home.epoch.newer_than(of.epoch))
         };
         let void = self.node.moves.discard_late(self.now.monotonic, is_current);
         self.out.extend(void.into_iter().map(NodeEffect::Discard));
@@ -39,7 +39,8 @@ impl NodeStep<'_> {
     fn hand_all_over(&mut self) {
         let refused =
             |at| self.now.monotonic.saturating_duration_since(at) < self.node.params.retry_after();
-        if self.node.waits.refused_at.is_some_and(refused) {
+        let keeps = is_on(Breach::OwnershipHandsNothingOver);
+        if self.node.waits.refused_at.is_some_and(refused) || keeps {
             return;
         }
         let staying: Vec<ShardId> = self
@@ -64,9 +65,9 @@ impl NodeStep<'_> {
         let known = self.node.view.known(shard);
         // What the store shows differently is restored first.
         let Some(epoch) = known.epoch.filter(|epoch| Some(*epoch) == known.stored) else { return };
-        if self.node.moves.offer(shard, to, epoch, self.now.monotonic) {
-            self.out.push(NodeEffect::Freeze { shard, to });
-            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Offer(shard, epoch))));
+        if let Some(attempt) = self.node.moves.offer(shard, to, epoch, self.now.monotonic) {
+            self.out.push(NodeEffect::Freeze { shard, to, attempt: attempt.number });
+            self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Offer(attempt))));
         }
     }
 
@@ -116,19 +117,20 @@ impl NodeStep<'_> {
     }
 
     /// A member offers a shard.
-    pub(super) fn offered(&mut self, from: NodeIncarnation, (shard, epoch): (ShardId, Epoch)) {
+    pub(super) fn offered(&mut self, from: NodeIncarnation, attempt: HandOverAttempt) {
         let able = self.node.phase == NodePhase::Member && self.node.lease_counts(self.now);
-        if able && self.node.moves.receive(shard, from, epoch, self.now.monotonic) {
-            self.out.push(NodeEffect::Receive { shard, from });
+        if able && self.node.moves.receive(from, attempt, self.now.monotonic) {
+            let HandOverAttempt { shard, number, .. } = attempt;
+            self.out.push(NodeEffect::Receive { shard, from, attempt: number });
         } else {
-            self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Decline(shard, epoch))));
+            self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Decline(attempt))));
         }
     }
 
-    /// The data plane has all records of a shard.
-    pub(super) fn records_received(&mut self, shard: ShardId) {
-        if let Some((from, epoch)) = self.node.moves.received(shard) {
-            self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Ready(shard, epoch))));
+    /// The data plane has all records that an attempt brings.
+    pub(super) fn records_received(&mut self, shard: ShardId, number: MoveNumber) {
+        if let Some((from, attempt)) = self.node.moves.received(shard, number) {
+            self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Ready(attempt))));
         }
     }
 }

@@ -16,6 +16,7 @@ use super::calls::Snapshot;
 use super::clock_reading::ClockReading;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
+use super::doubt::Doubt;
 use super::events::{HoldReason, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, NodeName, Secret};
@@ -58,6 +59,7 @@ pub struct Node {
     pub(super) confirmations: Confirmations,
     pub(super) peers: Peers,
     pub(super) store: WentBack,
+    pub(super) doubt: Doubt,
     pub(super) calls: StoreCalls,
     pub(super) moves: HandOvers,
     pub(super) waits: Patience,
@@ -80,6 +82,7 @@ impl Node {
             confirmations: Confirmations::default(),
             peers: Peers::default(),
             store: WentBack::default(),
+            doubt: Doubt::default(),
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
             waits: Patience::new(spare_secret),
@@ -97,6 +100,11 @@ impl Node {
     /// How far it is.
     pub const fn phase(&self) -> NodePhase {
         self.phase
+    }
+
+    /// Whether it was told to hand everything over. What takes its place after it was taken over is to be told so, too.
+    pub const fn hands_over(&self) -> bool {
+        self.lease.leaving
     }
 
     /// The members that this node knows of.
@@ -155,7 +163,7 @@ impl Node {
         if self.lease_counts(now) {
             return Ok(Standing::Leased);
         }
-        if self.is_in_doubt() {
+        if self.is_in_doubt(now) {
             return Err(HoldReason::InDoubt);
         }
         if !self.own.is_autonomous(now, &self.params) {
@@ -199,7 +207,7 @@ impl Node {
     /// Whether this node has heard of late how the store is: it has written a renewal, or has not answered. A node
     /// that was stopped asks it first, because another may have come meanwhile.
     fn knows_of_the_store(&self, now: ClockReading) -> bool {
-        self.own.is_valid(now, &self.params) || self.calls.is_silent(now, &self.params)
+        self.own.is_written(now, &self.params) || self.calls.is_silent(now, &self.params)
     }
 
     /// Whether the store's word counts, and gives this node a valid lease: the map of this run is read, and the
@@ -209,15 +217,12 @@ impl Node {
         let trusts = is_on(Breach::OwnershipTrustsStoreThatWentBack);
         let read = self.store.run() == Some(self.view.content().run) && !self.store.is_unread();
         let read = read || trusts;
-        !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt()
+        !away && read && self.own.is_valid(now, &self.params) && !self.is_in_doubt(now)
     }
 
-    /// Whether the others may have taken this node over while it was silent, by a change that the store has lost
-    /// since. It has another member's renewal in the store's new run to prove that they are not elsewhere; a
-    /// single other one could not go on without the store. Or the store has forgotten it and has other members.
-    fn is_in_doubt(&self) -> bool {
-        let renews = |other| self.watch.has_moved(other);
-        let unsure = self.store.is_unsure() && self.view.others().count() > 1;
-        self.store.is_outlived() || unsure && !self.view.others().any(renews)
+    /// Whether the others may have taken this node over while it was silent. Or the store has forgotten it and has
+    /// other members.
+    fn is_in_doubt(&self, now: ClockReading) -> bool {
+        self.store.is_outlived() || self.doubt.is_open(now.monotonic, &self.params)
     }
 }

@@ -119,7 +119,9 @@ impl NodeSet {
                 let cut = relay || self.cut.contains(&key) || self.cut.contains(&to);
                 (!cut).then_some((to, NodeEvent::PeerSaid(key, message)))
             }
-            NodeEffect::Receive { shard, .. } => Some((key, NodeEvent::Received(shard))),
+            NodeEffect::Receive { shard, attempt, .. } => {
+                Some((key, NodeEvent::Received(shard, attempt)))
+            }
             _ => None,
         }
     }
@@ -174,7 +176,7 @@ fn a_joiner_gets_its_share_from_nodes_that_have_more() {
     let moved = set
         .seen
         .iter()
-        .filter(|(_, effect)| matches!(effect, NodeEffect::Install { prepared: true, .. }));
+        .filter(|(_, effect)| matches!(effect, NodeEffect::Install { handed_by: Some(_), .. }));
     assert_eq!(moved.count(), 4, "with their records");
 }
 
@@ -411,6 +413,53 @@ fn a_node_that_hands_over_stays_a_member_until_it_is_told_to_leave() {
     set.deliver(node(3), NodeEvent::LeaveWanted);
     set.run(2);
     assert!(set.saw(&NodeEffect::Left));
+}
+
+#[test]
+fn a_node_that_is_to_hand_over_before_it_joins_gets_nothing() {
+    let mut set = NodeSet::new(&[1], params());
+    set.run(20);
+    set.start_node(2, params());
+    set.deliver(node(2), NodeEvent::HandOverWanted);
+    set.run(20);
+    assert_eq!(set.standing(2), Ok(Standing::Leased));
+    assert_eq!([set.homes(1), set.homes(2)], [12, 0]);
+}
+
+#[test]
+fn a_node_that_is_taken_over_while_it_leaves_has_left() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    (set.unreached, set.cut) = (vec![node(2)], vec![node(2)]);
+    set.deliver(node(2), NodeEvent::LeaveWanted);
+    set.run(30);
+    assert_eq!(set.homes(1), 12);
+    set.unreached.clear();
+    set.run(2);
+    assert!(set.saw(&NodeEffect::Left) && !set.saw(&NodeEffect::TakeNewIncarnation));
+}
+
+/// A node is cut off and taken over. Then a replica that lacks that takes the store's place, on the node's side.
+#[test]
+fn a_node_that_was_silent_doubts_unless_the_other_cannot_go_on() {
+    for (lone_speaks, doubts) in [(true, Err(HoldReason::InDoubt)), (false, Ok(Standing::Leased))] {
+        let mut set = NodeSet::new(&[1, 2], NodeParams { lone_speaks, ..params() });
+        set.run(20);
+        let replica = set.registry.clone();
+        (set.unreached, set.cut) = (vec![node(2)], vec![node(2)]);
+        set.run(40);
+        assert_eq!(set.homes(1), 12);
+        set.registry = replica.restarted(RunId(2));
+        set.unreached = vec![node(1)];
+        for _ in 0..1_900 {
+            set.run(1);
+            assert!(set.homes(1) + set.homes(2) <= 12, "two nodes speak for a shard");
+            if set.ms == 120_000 {
+                assert_eq!(set.standing(2), doubts);
+            }
+        }
+        assert_eq!(set.standing(2), Ok(Standing::Leased), "the other's autonomy is over");
+    }
 }
 
 #[test]

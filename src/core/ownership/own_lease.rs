@@ -1,7 +1,8 @@
 //! A node's own lease: how long it may count on it. It must not know the other nodes.
 //!
 //! A renewal counts from the moment at which it was *sent*, because the store may have written it at any time
-//! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one.
+//! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one. One that shows a
+//! map that is yet to be read counts once that is read: so no node speaks by a map that is older than its lease.
 
 use super::clock_reading::ClockReading;
 use super::demand::BUSY_RENEWAL;
@@ -17,6 +18,8 @@ pub(super) struct OwnLease {
     tried: Option<ClockReading>,
     /// When the last renewal was sent that the store has written.
     written: Option<ClockReading>,
+    /// The same, of those after which the map was read.
+    read: Option<ClockReading>,
     /// The same, of those that count: none does just after the store went back.
     counted: Option<ClockReading>,
     /// The next renewal is due at once.
@@ -41,21 +44,35 @@ impl OwnLease {
     pub(super) fn written(&mut self, sent: ClockReading, now: ClockReading) {
         let from_answer = is_on(Breach::OwnershipCountsFromAnswer);
         self.written = Some(if from_answer { now } else { sent });
+        if is_on(Breach::OwnershipCountsUnread) {
+            self.map_is_read();
+        }
+    }
+
+    /// The map is as the last renewal that is written has shown it, or newer.
+    pub(super) const fn map_is_read(&mut self) {
+        self.read = self.written;
     }
 
     /// The lease counts now: autonomy begins anew.
     pub(super) const fn count(&mut self) {
-        self.counted = self.written;
+        self.counted = self.read;
     }
 
     /// Whether the lease is valid.
     pub(super) fn is_valid(&self, now: ClockReading, params: &NodeParams) -> bool {
+        self.read.is_some_and(|sent| now.is_within(params.valid_for(), sent))
+    }
+
+    /// Whether the store has written a renewal of late.
+    pub(super) fn is_written(&self, now: ClockReading, params: &NodeParams) -> bool {
         self.written.is_some_and(|sent| now.is_within(params.valid_for(), sent))
     }
 
     /// Whether the node may still speak without a lease that counts.
     pub(super) fn is_autonomous(&self, now: ClockReading, params: &NodeParams) -> bool {
-        self.counted.is_some_and(|sent| now.is_within(params.autonomy, sent))
+        let endless = is_on(Breach::OwnershipAutonomyNeverEnds);
+        self.counted.is_some_and(|sent| endless || now.is_within(params.autonomy, sent))
     }
 
     /// Whether the next renewal is due, by whichever clock says so. A busy node reads
@@ -87,6 +104,8 @@ mod tests {
         assert_eq!(own.begin(start), Counter(1));
         assert!(!own.is_valid(at(1), &params), "the store has not answered");
         own.written(start, at(2));
+        assert!(own.is_written(at(5), &params) && !own.is_valid(at(5), &params), "the map is old");
+        own.map_is_read();
         assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
         assert!(!own.is_due(at(2), false, &params) && own.is_due(at(4), false, &params));
         assert!(own.is_due(at(2), true, &params), "it shares admission with busy nodes");
@@ -105,6 +124,7 @@ mod tests {
         let mut own = OwnLease::default();
         own.begin(start);
         own.written(start, at(1));
+        own.map_is_read();
         assert!(!own.is_autonomous(at(1), &params()), "the lease has never counted");
         own.count();
         assert!(own.is_autonomous(at(1_799), &params()));

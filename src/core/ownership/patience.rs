@@ -27,8 +27,6 @@ pub(super) struct Patience {
     pub(super) refused_at: Option<Instant>,
     /// The membership ends once everything is handed over.
     pub(super) leaves: bool,
-    /// The change that ends the membership has been sent.
-    pub(super) leave_asked: bool,
 }
 
 impl Patience {

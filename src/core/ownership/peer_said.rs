@@ -90,17 +90,17 @@ impl NodeStep<'_> {
                 }
             }
             PeerMessage::Want(shards) => self.wanted_by(from, &shards),
-            PeerMessage::Offer(shard, epoch) => self.offered(from, (shard, epoch)),
-            PeerMessage::Ready(shard, epoch) => self.node.moves.ready(shard, from, epoch),
-            PeerMessage::Decline(shard, epoch) => {
+            PeerMessage::Offer(attempt) => self.offered(from, attempt),
+            PeerMessage::Ready(attempt) => self.node.moves.ready(from, attempt),
+            PeerMessage::Decline(attempt) => {
                 self.node.waits.refused_at = Some(self.now.monotonic);
-                if self.node.moves.declined(shard, from, epoch) {
-                    self.out.push(NodeEffect::Unfreeze(shard));
+                if self.node.moves.declined(from, attempt) {
+                    self.out.push(NodeEffect::Unfreeze(attempt.shard));
                 }
             }
-            PeerMessage::Cancel(shard, epoch) => {
-                if self.node.moves.cancelled(shard, from, epoch) {
-                    self.out.push(NodeEffect::Discard(shard));
+            PeerMessage::Cancel(attempt) => {
+                if self.node.moves.cancelled(from, attempt) {
+                    self.out.push(NodeEffect::Discard(attempt.shard));
                 }
             }
             PeerMessage::Changed(version) => {

@@ -1,10 +1,13 @@
 //! One event of a node: the node, the time and the effects so far. What the event leads to is in the files of
 //! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
 
+use std::collections::BTreeSet;
+
 use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
+use super::doubt::DoubtedNode;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
-use super::ids::RunId;
+use super::ids::{Counter, RunId};
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
@@ -45,7 +48,7 @@ impl NodeStep<'_> {
             }
             NodeEvent::HandOverWanted => want_to_hand_over(self.node),
             NodeEvent::LeaveWanted => want_to_leave(&mut self),
-            NodeEvent::Received(shard) => self.records_received(shard),
+            NodeEvent::Received(shard, attempt) => self.records_received(shard, attempt),
             NodeEvent::VersionSeen(version) => {
                 self.node.calls.read_due |= version > self.node.view.content().version;
             }
@@ -83,6 +86,7 @@ impl NodeStep<'_> {
         if self.node.phase == NodePhase::Gone {
             return;
         }
+        look_at_others(self);
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
             self.call_failed(late);
         }
@@ -100,7 +104,7 @@ impl NodeStep<'_> {
 
     /// The store has taken this incarnation off the membership.
     pub(super) fn end_membership(&mut self) {
-        let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leave_asked;
+        let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leaves;
         self.node.phase = NodePhase::Gone;
         self.out.push(if leaves { NodeEffect::Left } else { NodeEffect::TakeNewIncarnation });
     }
@@ -109,8 +113,14 @@ impl NodeStep<'_> {
     pub(super) fn heard_run(&mut self, run: RunId) {
         let speaks = self.node.reported.is_ok();
         if self.node.store.answered(run, speaks, self.now) {
+            if speaks {
+                self.node.doubt.end();
+            } else {
+                doubt_others(self);
+            }
             self.node.watch.restart();
             self.node.waits.restart();
+            self.node.own.hurries = true;
         }
     }
 
@@ -135,13 +145,36 @@ impl NodeStep<'_> {
     }
 }
 
-/// The node hands its shards over and takes none.
+/// The node hands its shards over and takes none. One that has yet to become a member becomes one that gets nothing.
 fn want_to_hand_over(node: &mut Node) {
+    node.lease.leaving = true;
+    node.waits.leaves |= is_on(Breach::OwnershipHandOverLeaves);
     if node.phase == NodePhase::Member {
         node.phase = NodePhase::Leaving;
-        node.lease.leaving = true;
         node.own.hurries = true;
     }
+}
+
+/// A node that has never asked to become a member cannot have been taken over.
+fn doubt_others(step: &mut NodeStep<'_>) {
+    let NodeStep { node, now, .. } = step;
+    let never_asked = node.own.counter() == Counter::default();
+    if never_asked || is_on(Breach::OwnershipNeverDoubts) {
+        return;
+    }
+    let (view, me) = (&node.view, node.lease.incarnation);
+    // Renewals show members before the map is read.
+    let others: BTreeSet<_> = view.others().chain(node.watch.nodes()).collect();
+    let others = others.into_iter().filter(|other| *other != me);
+    let others = others.map(|other| DoubtedNode { node: other, lone: view.may_be_lone(other) });
+    node.doubt.begin(others.collect(), now.monotonic);
+}
+
+/// Looks whether there is still reason to doubt.
+fn look_at_others(step: &mut NodeStep<'_>) {
+    let Node { doubt, watch, view, params, .. } = &mut *step.node;
+    let is_here = |other| watch.has_moved(other) && view.knows_me(other);
+    doubt.look(is_here, step.now.monotonic, params);
 }
 
 /// The node hands its shards over, and then leaves.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::balance::{Heir, assign};
 use super::calls::{Change, HomeChange};
 use super::clock_reading::ClockReading;
+use super::events::HandOverAttempt;
 use super::ids::{Counter, Epoch, NodeIncarnation};
 use super::lease::LeaseHead;
 use super::node::Node;
@@ -71,8 +72,8 @@ impl Judge<'_> {
         let ready = self.node.moves.that_are_ready();
         let homes: Vec<HomeChange> = ready
             .into_iter()
-            .filter(|(_, to, _)| self.node.view.is_member(*to))
-            .map(|(shard, node, epoch)| {
+            .filter(|(to, _)| self.node.view.is_member(*to))
+            .map(|(node, HandOverAttempt { shard, epoch, .. })| {
                 let new = Some(Home { node, epoch: self.next_epoch(Some(epoch)) });
                 HomeChange { shard, read: Some(epoch), new }
             })

@@ -191,6 +191,12 @@ impl MembershipView {
         self.leaving.contains(&node)
     }
 
+    /// Whether a member may go on without the store if there is no other. What a later version says of that is unknown.
+    pub(super) fn may_be_lone(&self, node: NodeIncarnation) -> bool {
+        let lease = self.content.leases.iter().find(|lease| lease.incarnation == node);
+        lease.is_none_or(|lease| lease.lone_speaks)
+    }
+
     /// Whether what that node holds true of the membership includes this node.
     pub(super) fn knows_me(&self, node: NodeIncarnation) -> bool {
         self.know_me.contains(&node)

@@ -55,6 +55,11 @@ impl CounterWatch {
         Some((*counter, now.saturating_duration_since(*since)))
     }
 
+    /// The nodes whose counters the store has shown last.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeIncarnation> {
+        self.seen.keys().copied()
+    }
+
     /// Whether this node has renewed in this life of the store, as seen from here.
     pub(super) fn has_moved(&self, node: NodeIncarnation) -> bool {
         self.moved.contains(&node)

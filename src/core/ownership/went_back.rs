@@ -23,13 +23,14 @@ pub(super) struct WentBack {
     until: Option<Instant>,
     /// When a node that spoke found another run.
     spoke: Option<ClockReading>,
-    /// The node did not speak when it found another run: it may have been taken over, and the store may have
-    /// forgotten that.
-    unsure: bool,
     /// The map of this run is yet to be read, from the store itself.
     unread: bool,
     /// The last renewal asked to become a member again.
     rejoins: bool,
+    /// The last renewal was sent while the store was away: it carries all of this node's epochs.
+    carries_all: bool,
+    /// This run has all of this node's epochs.
+    has_all: bool,
     /// This run may have been without this node, and no renewal is written yet.
     forgotten: bool,
     /// While this run was without this node, others that it does not know were members: they may have its shards.
@@ -51,10 +52,10 @@ impl WentBack {
         if changed {
             self.until = Some(now.monotonic);
             self.spoke = speaks.then_some(now);
-            self.unsure = !speaks;
             self.unread = true;
             self.forgotten = self.rejoins;
             self.outlived = false;
+            (self.carries_all, self.has_all) = (false, false);
         }
         changed
     }
@@ -70,9 +71,9 @@ impl WentBack {
         self.unread
     }
 
-    /// A renewal is sent that asks, or does not ask, to become a member again.
-    pub(super) const fn renewal_sent(&mut self, rejoins: bool) {
-        self.rejoins = rejoins;
+    /// A renewal is sent: it asks, or does not ask, to become a member again, and carries all epochs, or not.
+    pub(super) const fn renewal_sent(&mut self, rejoins: bool, carries_all: bool) {
+        (self.rejoins, self.carries_all) = (rejoins, carries_all);
     }
 
     /// The store says that this node is no member, though it was one of the last run.
@@ -80,10 +81,15 @@ impl WentBack {
         self.forgotten = true;
     }
 
-    /// A renewal is written. `strangers`: it shows members that this node does not know.
-    pub(super) const fn renewed(&mut self, strangers: bool) {
+    /// A renewal is written. `strangers`: it shows members that this node does not know. With the first that brings
+    /// this node's epochs back the lease time begins anew, in which the others find out.
+    pub(super) fn renewed(&mut self, strangers: bool, now: Instant) {
         self.outlived |= self.forgotten && strangers;
         self.forgotten = false;
+        if self.carries_all && !self.has_all {
+            self.has_all = true;
+            self.until = self.until.map(|_| now);
+        }
     }
 
     /// Whether nodes that this one does not know may have its shards, until it has read the map.
@@ -117,11 +123,6 @@ impl WentBack {
         self.spoke.is_some_and(|since| now.is_within(params.lease, since))
     }
 
-    /// Whether this node may have been taken over without knowing.
-    pub(super) const fn is_unsure(&self) -> bool {
-        self.unsure
-    }
-
     /// The run that has answered of late, if one has.
     pub(super) fn live_run(&self, now: Instant, params: &NodeParams) -> Option<RunId> {
         let recent = |at: Instant| now.saturating_duration_since(at) < params.valid_for();
@@ -152,7 +153,7 @@ mod tests {
         assert!(!store.is_away(at(0).monotonic, &params()));
         assert!(!store.has_returned(at(0).monotonic, &params()));
         assert!(store.answered(RunId(2), true, at(10)));
-        assert!(store.is_away(at(19).monotonic, &params()) && !store.is_unsure());
+        assert!(store.is_away(at(19).monotonic, &params()));
         assert!(store.rejoins(at(19), &params()) && !store.rejoins(at(20), &params()));
         assert!(!store.is_away(at(20).monotonic, &params()));
         assert!(store.has_returned(at(20).monotonic, &params()));
@@ -175,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_did_not_speak_is_unsure_of_itself() {
+    fn a_node_that_did_not_speak_does_not_become_a_member_again() {
         let at = times();
         let mut store = WentBack::default();
         store.answered(RunId(1), true, at(0));
         store.answered(RunId(2), false, at(0));
-        assert!(store.is_unsure() && !store.rejoins(at(0), &params()));
+        assert!(!store.rejoins(at(0), &params()));
     }
 
     #[test]
@@ -191,19 +192,19 @@ mod tests {
             store.answered(RunId(1), true, at(0));
             store.answered(RunId(2), true, at(1));
             store.has_forgotten();
-            store.renewed(strangers);
+            store.renewed(strangers, at(1).monotonic);
             store
         };
         assert!(!forgotten(false).is_outlived(), "it knows all members");
         let mut store = forgotten(true);
-        store.renewed(false);
+        store.renewed(false, at(1).monotonic);
         assert!(store.is_outlived());
         store.map_is_read();
-        store.renewed(true);
+        store.renewed(true, at(1).monotonic);
         assert!(!store.is_outlived(), "they came later");
-        store.renewal_sent(true);
+        store.renewal_sent(true, true);
         store.answered(RunId(3), true, at(2));
-        store.renewed(true);
+        store.renewed(true, at(1).monotonic);
         assert!(store.is_outlived(), "whether it was forgotten is unknown");
     }
 
@@ -215,6 +216,22 @@ mod tests {
         store.answered(RunId(2), true, at(0));
         let stopped = ClockReading { monotonic: at(1).monotonic, wall: at(60).wall };
         assert!(!store.rejoins(stopped, &params()));
+    }
+
+    #[test]
+    fn a_run_counts_as_away_until_all_had_time_to_read_what_was_restored() {
+        let at = times();
+        let mut store = WentBack::default();
+        store.answered(RunId(1), true, at(0));
+        store.renewal_sent(false, false);
+        store.answered(RunId(2), true, at(10));
+        store.renewed(false, at(10).monotonic);
+        store.renewal_sent(false, true);
+        store.renewed(false, at(14).monotonic);
+        assert!(store.is_away(at(23).monotonic, &params()));
+        store.renewal_sent(false, true);
+        store.renewed(false, at(20).monotonic);
+        assert!(!store.is_away(at(24).monotonic, &params()), "the first brings all");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn agent(shard: ShardId, number: u8) -> InstanceUid {
 }
 
 impl Noted {
-    fn frame(&mut self, from: NodeIncarnation, frame: &[u8]) -> Option<ShardId> {
+    fn frame(&mut self, from: NodeIncarnation, frame: &[u8]) -> Option<(ShardId, MoveNumber)> {
         let Some((kind @ (&SESSION | &END), rest)) = frame.split_first() else {
             self.frames.push((from, frame.to_vec()));
             return None;
@@ -103,7 +103,7 @@ impl Noted {
             SESSION => coming.sessions += 1,
             _ => coming.of = rest.first().copied(),
         }
-        coming.is_whole().then_some(shard)
+        coming.is_whole().then_some((shard, attempt))
     }
 
     fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -114,12 +114,13 @@ impl Noted {
 }
 
 impl DataPlane for Notebook {
-    fn install(&self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
+    fn install(&self, shard: ShardId, epoch: Epoch, handed_by: Option<MoveNumber>) -> bool {
         let mut noted = self.noted.lock();
         let new = noted.held.insert(shard, epoch).is_none();
         noted.check(new, || format!("{shard:?} is installed twice"));
         let coming = noted.coming.remove(&shard);
-        let is_whole = prepared && coming.is_some_and(|coming| coming.is_whole());
+        let is_it = |coming: &Coming| Some(coming.attempt) == handed_by && coming.is_whole();
+        let is_whole = coming.as_ref().is_some_and(is_it);
         if is_whole {
             noted.handed.insert(shard);
         }
@@ -173,12 +174,14 @@ impl DataPlane for Notebook {
         self.noted.lock().frozen.remove(&shard);
     }
 
-    fn receive(&self, shard: ShardId, _: NodeIncarnation) {
+    fn receive(&self, shard: ShardId, _: NodeIncarnation, _: MoveNumber) {
         self.noted.lock().coming.entry(shard).or_default();
     }
 
-    fn has_received(&self, shard: ShardId) -> bool {
-        self.noted.lock().coming.get(&shard).is_some_and(Coming::is_whole)
+    fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool {
+        let noted = self.noted.lock();
+        let coming = noted.coming.get(&shard);
+        coming.is_some_and(|coming| coming.attempt == attempt && coming.is_whole())
     }
 
     /// The number of the attempt stays: what is left of it may be under way.
@@ -209,7 +212,7 @@ impl DataPlane for Notebook {
         &self,
         from: NodeIncarnation,
         frame: &[u8],
-    ) -> Result<Option<ShardId>, Undecodable> {
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable> {
         let mut noted = self.noted.lock();
         let reached = noted.reached.contains(&from);
         noted.check(reached, || format!("a frame of {from}, which is not reached"));

@@ -139,7 +139,16 @@ impl AllArrivals {
         Some(arrival)
     }
 
+    /// Another attempt takes the place of what is here, if anything is. What the same node has said of its links goes on
+    /// waiting.
+    fn begin(&mut self, shard: ShardId, coming: ComingSessions) -> &mut ComingSessions {
+        let before = self.remove(shard).filter(|before| before.from == coming.from);
+        let early = before.map(|before| before.early).unwrap_or_default();
+        self.shards.entry(shard).insert_entry(ComingSessions { early, ..coming }).into_mut()
+    }
+
     /// The arrival that a frame belongs to. `None`: it is of an earlier attempt, or of another node than is wanted.
+    /// A later attempt takes the place of what is here: it has yet to be said to be wanted.
     fn of_frame(
         &mut self,
         shard: ShardId,
@@ -150,35 +159,38 @@ impl AllArrivals {
         match known {
             Some((node, _, true)) if node != from => return None,
             Some((node, known, _)) if node == from && attempt < known => return None,
-            Some((node, known, is_wanted)) if node != from || attempt > known => {
-                self.remove(shard);
-                self.shards
-                    .insert(shard, ComingSessions::new(from, attempt, is_wanted && node == from));
+            Some((node, known, _)) if node == from && attempt == known => {
+                self.shards.get_mut(&shard)
             }
-            Some(_) => {}
-            None => {
-                self.shards.insert(shard, ComingSessions::new(from, attempt, false));
-            }
+            _ => Some(self.begin(shard, ComingSessions::new(from, attempt, false))),
         }
-        self.shards.get_mut(&shard)
     }
 }
 
 impl Arrivals {
-    /// The sessions of this shard come from that node. Some may be here already.
-    pub(in crate::sessions) fn receive(&self, shard: ShardId, from: NodeIncarnation) {
+    /// The sessions of this shard come from that node, in this attempt. Some may be here already; if some of a later
+    /// attempt are, this one is over.
+    pub(in crate::sessions) fn receive(
+        &self,
+        shard: ShardId,
+        from: NodeIncarnation,
+        attempt: MoveNumber,
+    ) {
         let all = &mut *self.0.lock();
-        if all.shards.get(&shard).is_some_and(|arrival| arrival.from != from) {
-            all.remove(shard);
+        match all.shards.get_mut(&shard) {
+            Some(it) if it.from == from && it.attempt >= attempt => {
+                it.is_wanted |= it.attempt == attempt;
+            }
+            _ => {
+                all.begin(shard, ComingSessions::new(from, attempt, true));
+            }
         }
-        let none = || ComingSessions::new(from, MoveNumber(0), true);
-        all.shards.entry(shard).or_insert_with(none).is_wanted = true;
     }
 
-    /// Whether all sessions of a shard are here.
-    pub(in crate::sessions) fn has_received(&self, shard: ShardId) -> bool {
+    /// Whether all sessions of a shard are here that this attempt brings.
+    pub(in crate::sessions) fn has_received(&self, shard: ShardId, attempt: MoveNumber) -> bool {
         let all = self.0.lock();
-        all.shards.get(&shard).is_some_and(ComingSessions::is_complete)
+        all.shards.get(&shard).is_some_and(|it| it.attempt == attempt && it.is_complete())
     }
 
     /// The sessions that have come are void.
@@ -230,12 +242,13 @@ impl Arrivals {
 }
 
 impl ShardMoves<'_> {
-    /// A node that hands a shard over says something. Returns the shard if all its sessions are here with this.
+    /// A node that hands a shard over says something. Returns the shard and the attempt if all its sessions are here
+    /// with this.
     pub(in crate::sessions) fn take_session(
         self,
         from: NodeIncarnation,
         message: &ToNewHome<'_>,
-    ) -> Result<Option<ShardId>, Undecodable> {
+    ) -> Result<Option<(ShardId, MoveNumber)>, Undecodable> {
         let (shard, attempt) = match message {
             ToNewHome::Session(attempt, uid, _) => (shard_of(*uid), *attempt),
             ToNewHome::Content(attempt, shard, _) | ToNewHome::End(attempt, shard, _) => {
@@ -264,15 +277,21 @@ impl ShardMoves<'_> {
         }
         let is_complete = arrival.is_complete();
         all.bytes += added;
-        Ok(is_complete.then_some(shard))
+        Ok(is_complete.then_some((shard, attempt)))
     }
 
-    /// Takes the sessions of a shard that have come, and the node that they came from; `None`: they are not all here.
-    pub(super) fn take_arrivals(self, shard: ShardId) -> Option<CompleteArrival> {
+    /// Takes the sessions of a shard that an attempt has brought, and the node that they came from; `None`: they are not
+    /// all here.
+    pub(super) fn take_arrivals(
+        self,
+        shard: ShardId,
+        attempt: MoveNumber,
+    ) -> Option<CompleteArrival> {
         let arrival = self.joined.homes.arrivals.take_sessions(shard)?;
-        arrival.is_complete().then(|| {
-            let ComingSessions { sessions, contents, from, .. } = arrival;
-            CompleteArrival { from, sessions, contents }
-        })
+        if arrival.attempt != attempt || !arrival.is_complete() {
+            return None;
+        }
+        let ComingSessions { sessions, contents, from, .. } = arrival;
+        Some(CompleteArrival { from, sessions, contents })
     }
 }

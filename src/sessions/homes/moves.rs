@@ -4,15 +4,20 @@ use super::super::carrier::EventContext;
 use super::shards::ShardStage;
 use super::{OtherHomes, ShardMoves};
 use crate::core::node_link::ToNext;
-use crate::core::ownership::{Epoch, ShardId, shard_of};
+use crate::core::ownership::{Epoch, MoveNumber, ShardId, shard_of};
 use crate::core::session::Moved;
 use crate::ident::InstanceUid;
 use crate::telemetry::events::homes::{ShardInstalled, ShardReleased};
 
 impl ShardMoves<'_> {
     /// This node is the shard's home from now on.
-    pub(in crate::sessions) fn install(self, shard: ShardId, epoch: Epoch, prepared: bool) -> bool {
-        let arrived = if prepared { self.seat_arrivals(shard) } else { None };
+    pub(in crate::sessions) fn install(
+        self,
+        shard: ShardId,
+        epoch: Epoch,
+        handed_by: Option<MoveNumber>,
+    ) -> bool {
+        let arrived = handed_by.and_then(|attempt| self.seat_arrivals(shard, attempt));
         let is_whole = arrived.is_some();
         self.joined.homes.shards.install(shard, epoch, is_whole);
         self.hear_early_words(shard);

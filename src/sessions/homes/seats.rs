@@ -9,7 +9,7 @@ use super::far::{FarConnection, FarHome};
 use crate::clock;
 use crate::core::attachment::HomeAttachment;
 use crate::core::node_link::ContentName;
-use crate::core::ownership::{AbsenceBegan, ShardId};
+use crate::core::ownership::{AbsenceBegan, MoveNumber, ShardId};
 use crate::core::server::Keying;
 use crate::core::session::{LateReply, Move, Moved, Peer, Presence, Session, SessionRecord, Wire};
 use crate::ident::InstanceUid;
@@ -26,9 +26,13 @@ struct Seating<'a> {
 }
 
 impl ShardMoves<'_> {
-    /// Puts the sessions of a shard into the table. Returns their agents; `None`: they are not all here.
-    pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
-        let mut arrival = self.take_arrivals(shard)?;
+    /// Puts the sessions that an attempt has brought into the table. Returns their agents; `None`: they are not all here.
+    pub(super) fn seat_arrivals(
+        self,
+        shard: ShardId,
+        attempt: MoveNumber,
+    ) -> Option<Vec<InstanceUid>> {
+        let mut arrival = self.take_arrivals(shard, attempt)?;
         let sessions = std::mem::take(&mut arrival.sessions);
         let members = self.joined.ways.members().into_iter().map(Peer::of).collect();
         let from = Peer::of(arrival.from);

@@ -128,7 +128,7 @@ impl NodesBench {
         let (known, now) = (BTreeMap::new(), clock::now());
         let mut it = Self { nodes, net, known, now, attempts: 0, epochs: 1 };
         for shard in ShardId::all() {
-            it.gives(shard, usize::from(shard.get()) % NODES, false);
+            it.gives(shard, usize::from(shard.get()) % NODES, None);
         }
         it.map_changed();
         it
@@ -143,11 +143,11 @@ impl NodesBench {
     }
 
     /// The map gives a shard to a node.
-    fn gives(&mut self, shard: ShardId, to: usize, prepared: bool) {
+    fn gives(&mut self, shard: ShardId, to: usize, handed_by: Option<MoveNumber>) {
         self.epochs += 1;
         let epoch = Epoch { number: self.epochs, taker: incarnation(to) };
         self.net.homes.lock().insert(shard, Home { node: incarnation(to), epoch });
-        assert_eq!(self.fleet(to).install(shard, epoch, prepared), prepared);
+        assert_eq!(self.fleet(to).install(shard, epoch, handed_by), handed_by.is_some());
     }
 
     fn map_changed(&self) {
@@ -212,7 +212,7 @@ impl NodesBench {
         }
         self.attempts += 1;
         let attempt = MoveNumber(self.attempts);
-        self.fleet(to).receive(shard, incarnation(from));
+        self.fleet(to).receive(shard, incarnation(from), attempt);
         self.fleet(from).freeze(shard);
         let agents = self.fleet(from).agents_of(shard);
         for uid in &agents {
@@ -220,9 +220,9 @@ impl NodesBench {
         }
         self.fleet(from).end_sessions(shard, incarnation(to), (attempt, agents.len()));
         self.pump();
-        assert!(self.fleet(to).has_received(shard));
+        assert!(self.fleet(to).has_received(shard, attempt));
         if succeeds {
-            self.gives(shard, to, true);
+            self.gives(shard, to, Some(attempt));
             self.fleet(from).release(shard);
             self.map_changed();
         } else {
@@ -456,7 +456,7 @@ fn shards_of_a_dead_home_are_taken_over() {
         let home = world.fleet.net.homes.lock()[&shard];
         if place(home.node) == dead {
             world.fleet.fleet(dead).release(shard);
-            world.fleet.gives(shard, 1 + usize::from(shard.get()) % 2, false);
+            world.fleet.gives(shard, 1 + usize::from(shard.get()) % 2, None);
         }
     }
     (1..NODES).for_each(|place| world.fleet.fleet(place).node_gone(incarnation(dead)));

@@ -128,7 +128,7 @@ fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
     ways.set_home(Some((ME, 3)));
     bench.sessions.join_fleet(ways);
     ShardId::all().for_each(|shard| {
-        fleet(bench).install(shard, epoch(3), false);
+        fleet(bench).install(shard, epoch(3), None);
     });
     let joined = bench.sessions.joined.get().unwrap();
     joined.homes.shards.joined(uid(1));

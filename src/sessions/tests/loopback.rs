@@ -26,7 +26,7 @@ pub(crate) fn fleet_of_one(sessions: &Sessions) {
     sessions.join_fleet(ways);
     let fleet = sessions.in_fleet().unwrap();
     for shard in ShardId::all() {
-        fleet.install(shard, epoch(1), false);
+        fleet.install(shard, epoch(1), None);
     }
     fleet.homes_changed();
 }

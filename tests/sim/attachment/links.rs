@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::random::Random;
+use crate::simulation::random::Random;
 
 /// One link, one way.
 #[derive(Debug, Clone, Copy)]

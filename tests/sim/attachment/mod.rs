@@ -15,53 +15,22 @@ mod oracle;
 mod session;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use seawall::mutation::Breach;
 
-use seawall::mutation::{self, Breach};
-
+use crate::simulation::runner;
 use world::World;
 
-/// Seeds that run with the tests, and within which each breach must be noticed.
-const SEEDS: u64 = 1_000;
-
-/// Runs a seed, with at most one rule broken on purpose: what is wrong with it.
-fn run(seed: u64, breach: Option<Breach>, log: bool) -> (Option<String>, Vec<String>) {
-    mutation::switch(breach);
-    let mut world = World::new(seed, log);
-    let died = catch_unwind(AssertUnwindSafe(|| world.run())).err();
-    mutation::switch(None);
-    let text = died.map(|what| {
-        let text = what.downcast_ref::<String>().map(String::as_str);
-        format!("panic: {}", text.or(what.downcast_ref::<&str>().copied()).unwrap_or("?"))
-    });
-    (text.or_else(|| world.oracle.violation.take()), std::mem::take(&mut world.log))
-}
-
-/// `SEEDS`, `FIRST` and `SEED` as for the other simulation.
 #[test]
 fn no_seed_breaks_an_attachment() {
-    if let Some(seed) = crate::number("SEED") {
-        let (violation, log) = run(seed, None, true);
-        println!("{}\nseed {seed}: {violation:?}", log.join("\n"));
-        assert!(violation.is_none());
-        return;
-    }
-    let first = crate::number("FIRST").unwrap_or(0);
-    for seed in first..first + crate::number("SEEDS").unwrap_or(SEEDS) {
-        let (violation, _) = run(seed, None, false);
-        assert!(violation.is_none(), "seed {seed}: {}", violation.unwrap());
-    }
+    runner::no_seed_fails::<World>();
+}
+
+#[test]
+fn a_seed_is_always_the_same_story_of_attachments() {
+    runner::stories_repeat::<World>();
 }
 
 #[test]
 fn every_breach_of_an_attachment_is_noticed() {
-    let mut unnoticed = Vec::new();
-    for breach in Breach::OF_ATTACHMENTS {
-        let noticed = (0..SEEDS).find_map(|seed| Some((seed, run(seed, Some(breach), false).0?)));
-        match noticed {
-            Some((seed, what)) => println!("{breach:?}: seed {seed}: {what}"),
-            None => unnoticed.push(breach),
-        }
-    }
-    assert!(unnoticed.is_empty(), "not noticed within {SEEDS} seeds: {unnoticed:?}");
+    runner::all_are_noticed::<World>(&Breach::OF_ATTACHMENTS);
 }

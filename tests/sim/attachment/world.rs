@@ -15,7 +15,10 @@ use super::links::{self, Link};
 use super::node::{FrontEffects, HomeEntry, Node, Place, epoch, incarnation};
 use super::oracle::Oracle;
 use super::session::SimSession;
-use crate::random::Random;
+use crate::simulation::queue::Queue;
+use crate::simulation::random::Random;
+use crate::simulation::runner::{Outcome, Story};
+use crate::simulation::trace::Trace;
 
 pub(super) const NODES: usize = 3;
 /// How long there are faults, and how long it is calm after that.
@@ -74,8 +77,7 @@ pub(super) struct World {
     pub(super) start: Instant,
     pub(super) now: Instant,
     pub(super) random: Random,
-    queue: BTreeMap<(Instant, u64), Event>,
-    scheduled: u64,
+    queue: Queue<Instant, Event>,
     pub(super) nodes: Vec<Node>,
     pub(super) agents: Vec<SimAgent>,
     pub(super) links: BTreeMap<(usize, usize), Link>,
@@ -89,8 +91,11 @@ pub(super) struct World {
     /// The last time that something was out of order: what follows from it is excused for a while.
     pub(super) disturbed: Instant,
     pub(super) oracle: Oracle,
-    pub(super) log: Vec<String>,
+    log: Vec<String>,
     logs: bool,
+    /// Depends on all that went over any link.
+    trace: Trace,
+    events: u64,
 }
 
 fn plan(random: &mut Random) -> Plan {
@@ -104,10 +109,38 @@ fn plan(random: &mut Random) -> Plan {
     }
 }
 
+impl Story for World {
+    fn begin(seed: u64, start: Instant, tells: bool) -> Self {
+        Self::new(seed, start, tells)
+    }
+
+    fn run(&mut self) {
+        self.set_up();
+        while self.oracle.violation.is_none()
+            && let Some((at, event)) = self.queue.pop()
+        {
+            self.now = at;
+            self.events += 1;
+            if matches!(event, Event::End) {
+                return self.judge();
+            }
+            self.happens(event);
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            violation: self.oracle.violation,
+            trace: self.trace.number(),
+            events: self.events,
+            log: self.log,
+        }
+    }
+}
+
 impl World {
-    pub(super) fn new(seed: u64, logs: bool) -> Self {
+    fn new(seed: u64, start: Instant, logs: bool) -> Self {
         let mut random = Random::new(seed);
-        let start = seawall::clock::now();
         let plan = plan(&mut random);
         let delay_max = links::delay_max(&mut random);
         let tight = plan.moves && random.percent(30);
@@ -140,8 +173,7 @@ impl World {
             nodes: nodes.collect(),
             links: pairs.map(link).collect(),
             random,
-            queue: BTreeMap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
             agents: Vec::new(),
             map: BTreeMap::new(),
             lives: 0,
@@ -153,12 +185,13 @@ impl World {
             oracle: Oracle::default(),
             log: Vec::new(),
             logs,
+            trace: Trace::new(),
+            events: 0,
         }
     }
 
     pub(super) fn at(&mut self, at: Instant, event: Event) {
-        self.scheduled += 1;
-        self.queue.insert((at, self.scheduled), event);
+        self.queue.push(at, event);
     }
 
     pub(super) fn soon(&mut self, from: u64, to: u64, event: Event) {
@@ -170,20 +203,6 @@ impl World {
         if self.logs {
             let ms = (self.now - self.start).as_millis();
             self.log.push(format!("{ms:>6} {}", what()));
-        }
-    }
-
-    pub(super) fn run(&mut self) {
-        self.set_up();
-        while let Some(((at, _), event)) = self.queue.pop_first() {
-            self.now = at;
-            if matches!(event, Event::End) {
-                return self.judge();
-            }
-            self.happens(event);
-            if self.oracle.violation.is_some() {
-                return;
-            }
         }
     }
 
@@ -334,6 +353,8 @@ impl World {
 
     /// Sends a frame to a node's present life.
     pub(super) fn send(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        self.trace.mark(bytes.iter().copied());
+        self.trace.mark([u64::try_from((self.now - self.start).as_micros()).unwrap()]);
         let Some(link) = self.links.get_mut(&(from, to)) else { return };
         if let Some(at) = link.send(self.now, &mut self.random) {
             let life = link.life;

@@ -1,8 +1,8 @@
 //! What members say to each other, as bytes: format, which message, its fields in their order.
 
-use crate::core::ownership::events::{Ask, CallId, PeerMessage};
-use crate::core::ownership::ids::{Epoch, MapVersion, RunId};
-use crate::core::ownership::shard::{SHARDS, ShardId};
+use crate::core::ownership::events::{Ask, CallId, HandOverAttempt, PeerMessage};
+use crate::core::ownership::ids::{MapVersion, MoveNumber, RunId};
+use crate::core::ownership::shard::SHARDS;
 use crate::core::ownership::view::ViewDigest;
 use crate::core::ownership::{Snapshot, StoreAnswer};
 
@@ -50,10 +50,10 @@ pub fn encode_peer_message(message: &PeerMessage, out: &mut Vec<u8>) {
             out.push(WANT);
             put_list(out, shards, |out, shard| out.extend(shard.get().to_be_bytes()));
         }
-        PeerMessage::Offer(shard, epoch) => put_tenure(out, OFFER, *shard, *epoch),
-        PeerMessage::Decline(shard, epoch) => put_tenure(out, DECLINE, *shard, *epoch),
-        PeerMessage::Ready(shard, epoch) => put_tenure(out, READY, *shard, *epoch),
-        PeerMessage::Cancel(shard, epoch) => put_tenure(out, CANCEL, *shard, *epoch),
+        PeerMessage::Offer(attempt) => put_attempt(out, OFFER, attempt),
+        PeerMessage::Decline(attempt) => put_attempt(out, DECLINE, attempt),
+        PeerMessage::Ready(attempt) => put_attempt(out, READY, attempt),
+        PeerMessage::Cancel(attempt) => put_attempt(out, CANCEL, attempt),
         PeerMessage::Changed(version) => put_number(out, CHANGED, version.0),
     }
 }
@@ -63,10 +63,11 @@ fn put_number(out: &mut Vec<u8>, word: u8, number: u64) {
     out.extend(number.to_be_bytes());
 }
 
-fn put_tenure(out: &mut Vec<u8>, word: u8, shard: ShardId, epoch: Epoch) {
+fn put_attempt(out: &mut Vec<u8>, word: u8, attempt: &HandOverAttempt) {
     out.push(word);
-    out.extend(shard.get().to_be_bytes());
-    out.extend(encode_epoch(epoch));
+    out.extend(attempt.shard.get().to_be_bytes());
+    out.extend(encode_epoch(attempt.epoch));
+    out.extend(attempt.number.0.to_be_bytes());
 }
 
 fn put_ask(out: &mut Vec<u8>, ask: &Ask) {
@@ -101,10 +102,10 @@ pub fn decode_peer_message(bytes: &[u8]) -> Result<PeerMessage, ValueFault> {
             PeerMessage::Relayed(id, Box::new(decode_answer(reader.rest())?))
         }
         WANT => PeerMessage::Want(reader.list(SHARDS.into(), shard)?),
-        OFFER => PeerMessage::Offer(shard(&mut reader)?, epoch(&mut reader)?),
-        DECLINE => PeerMessage::Decline(shard(&mut reader)?, epoch(&mut reader)?),
-        READY => PeerMessage::Ready(shard(&mut reader)?, epoch(&mut reader)?),
-        CANCEL => PeerMessage::Cancel(shard(&mut reader)?, epoch(&mut reader)?),
+        OFFER => PeerMessage::Offer(attempt(&mut reader)?),
+        DECLINE => PeerMessage::Decline(attempt(&mut reader)?),
+        READY => PeerMessage::Ready(attempt(&mut reader)?),
+        CANCEL => PeerMessage::Cancel(attempt(&mut reader)?),
         CHANGED => PeerMessage::Changed(MapVersion(reader.u64()?)),
         RELAY_REFUSED => PeerMessage::RelayRefused(CallId(reader.u64()?)),
         _ => return Err(ValueFault::Field("message")),
@@ -121,6 +122,14 @@ fn ask(reader: &mut ValueReader<'_>) -> Result<Ask, ValueFault> {
     })
 }
 
+fn attempt(reader: &mut ValueReader<'_>) -> Result<HandOverAttempt, ValueFault> {
+    Ok(HandOverAttempt {
+        shard: shard(reader)?,
+        epoch: epoch(reader)?,
+        number: MoveNumber(reader.u64()?),
+    })
+}
+
 fn content(bytes: &[u8]) -> Result<Box<Snapshot>, ValueFault> {
     match decode_answer(bytes)? {
         StoreAnswer::Read(content) => Ok(content),
@@ -134,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::core::ownership::generate::{Dice, call, node};
-    use crate::core::ownership::{Registry, StoreCall};
+    use crate::core::ownership::{Epoch, Registry, ShardId, StoreCall};
 
     fn hex(message: &PeerMessage) -> String {
         bytes(message).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -150,8 +159,9 @@ mod tests {
         ShardId::new(0x3ff).unwrap()
     }
 
-    fn some_epoch() -> Epoch {
-        Epoch { number: 9, taker: node(1) }
+    fn some_attempt() -> HandOverAttempt {
+        let epoch = Epoch { number: 9, taker: node(1) };
+        HandOverAttempt { shard: some_shard(), epoch, number: MoveNumber(7) }
     }
 
     fn some_ask(live: Option<RunId>) -> PeerMessage {
@@ -169,12 +179,11 @@ mod tests {
         let relay = PeerMessage::Relay(CallId(7), Box::new(StoreCall::Read));
         assert_eq!(hex(&relay), format!("0103{seven}0100"));
         assert_eq!(hex(&PeerMessage::Want(vec![some_shard()])), "0105000103ff");
-        let tenure = "03ff00000000000000090000000000000200";
-        let (shard, epoch) = (some_shard(), some_epoch());
-        assert_eq!(hex(&PeerMessage::Offer(shard, epoch)), format!("0106{tenure}"));
-        assert_eq!(hex(&PeerMessage::Decline(shard, epoch)), format!("0107{tenure}"));
-        assert_eq!(hex(&PeerMessage::Ready(shard, epoch)), format!("0108{tenure}"));
-        assert_eq!(hex(&PeerMessage::Cancel(shard, epoch)), format!("0109{tenure}"));
+        let (tenure, attempt) = ("03ff00000000000000090000000000000200", some_attempt());
+        assert_eq!(hex(&PeerMessage::Offer(attempt)), format!("0106{tenure}{seven}"));
+        assert_eq!(hex(&PeerMessage::Decline(attempt)), format!("0107{tenure}{seven}"));
+        assert_eq!(hex(&PeerMessage::Ready(attempt)), format!("0108{tenure}{seven}"));
+        assert_eq!(hex(&PeerMessage::Cancel(attempt)), format!("0109{tenure}{seven}"));
         assert_eq!(hex(&PeerMessage::Changed(MapVersion(7))), format!("010a{seven}"));
         assert_eq!(hex(&PeerMessage::RelayRefused(CallId(7))), format!("010b{seven}"));
     }
@@ -204,7 +213,7 @@ mod tests {
         }
         let call = call(&mut dice, &registry.read());
         let answer = registry.apply(&call);
-        let (shard, epoch) = (some_shard(), some_epoch());
+        let attempt = some_attempt();
         vec![
             some_ask(None),
             some_ask(Some(RunId(seed.into()))),
@@ -213,10 +222,10 @@ mod tests {
             PeerMessage::Relay(CallId(seed), Box::new(call)),
             PeerMessage::Relayed(CallId(seed), Box::new(answer)),
             PeerMessage::Want(ShardId::all().take(64).collect()),
-            PeerMessage::Offer(shard, epoch),
-            PeerMessage::Decline(shard, epoch),
-            PeerMessage::Ready(shard, epoch),
-            PeerMessage::Cancel(shard, epoch),
+            PeerMessage::Offer(attempt),
+            PeerMessage::Decline(attempt),
+            PeerMessage::Ready(attempt),
+            PeerMessage::Cancel(attempt),
             PeerMessage::Changed(MapVersion(seed)),
             PeerMessage::RelayRefused(CallId(seed)),
         ]

@@ -44,7 +44,7 @@ impl HomeBench {
 
     fn install(&self, number: u64) {
         for shard in ShardId::all() {
-            assert!(!self.fleet().install(shard, epoch(number), false));
+            assert!(!self.fleet().install(shard, epoch(number), None));
         }
     }
 

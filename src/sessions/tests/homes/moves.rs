@@ -36,6 +36,8 @@ use crate::ident::Incarnation;
 
 /// The node that takes the shard, as the former home calls it.
 const NEW_HOME: u64 = 9;
+/// The attempt of most hand-overs.
+const FIRST: Option<MoveNumber> = Some(MoveNumber(1));
 
 fn shard() -> ShardId {
     shard_of(uid(1))
@@ -58,7 +60,7 @@ fn receiver() -> HomeBench {
     let home = HomeBench::new();
     home.ways.set_me(NEW_HOME);
     home.fleet().release(shard());
-    home.fleet().receive(shard(), node(1));
+    home.fleet().receive(shard(), node(1), MoveNumber(1));
     home
 }
 
@@ -68,7 +70,7 @@ fn takes(home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
 
 fn takes_from(number: u64, home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
     let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(number), frame).unwrap();
-    frames.iter().fold(None, take)
+    frames.iter().fold(None, take).map(|(shard, _)| shard)
 }
 
 /// Both homes say the same of the agent, but for what the change of nodes changes.
@@ -82,9 +84,9 @@ fn a_session_goes_on_at_its_new_home() {
     let new = receiver();
     let frames = records(&old, 1);
     assert_eq!(takes(&new, &frames), Some(shard()));
-    assert!(new.fleet().has_received(shard()));
+    assert!(new.fleet().has_received(shard(), MoveNumber(1)));
     assert_eq!(new.sessions(), (0, 0), "the map has yet to give it the shard");
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     old.fleet().release(shard());
     old.bench.assert_empty();
     assert_eq!(new.sessions(), (1, 0));
@@ -119,7 +121,7 @@ fn absent_agents_move_with_their_deadline_and_their_offers() {
     old.bench.says(1, &offer(b"a"));
     let new = receiver();
     takes(&new, &records(&old, 1));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (0, 1));
     let mut front = Front::new(&new, 1, (3, 1));
     let heard = front.attaches(1, &changed(1));
@@ -129,7 +131,7 @@ fn absent_agents_move_with_their_deadline_and_their_offers() {
     settled(&old, 1, (2, 5)).detaches(DetachReason::Lost, false);
     let new = receiver();
     takes(&new, &records(&old, 1));
-    new.fleet().install(shard(), epoch(4), true);
+    new.fleet().install(shard(), epoch(4), FIRST);
     new.told();
     new.bench.sessions.sweep(clock::now());
     new.bench.sessions.sweep(clock::now() + Duration::from_secs(59));
@@ -153,7 +155,7 @@ fn a_content_goes_once_and_in_whatever_order() {
     frames.reverse();
     let new = receiver();
     assert_eq!(takes(&new, &frames), Some(shard()));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (2, 0));
 }
 
@@ -169,13 +171,15 @@ fn only_the_sessions_of_the_latest_attempt_count() {
     let second = records(&old, 2);
     let new = receiver();
     takes(&new, &first);
-    assert!(new.fleet().has_received(shard()));
+    assert!(new.fleet().has_received(shard(), MoveNumber(1)));
     takes(&new, &second[..1]);
-    assert!(!new.fleet().has_received(shard()), "a later one has begun");
+    assert!(!new.fleet().has_received(shard(), MoveNumber(1)), "a later one has begun");
     takes(&new, &first);
-    assert!(!new.fleet().has_received(shard()));
-    assert_eq!(takes(&new, &second[1..]), Some(shard()));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().has_received(shard(), MoveNumber(1)));
+    assert_eq!(takes(&new, &second[1..]), None, "it has yet to be offered");
+    new.fleet().receive(shard(), node(1), MoveNumber(2));
+    assert!(new.fleet().has_received(shard(), MoveNumber(2)));
+    assert!(new.fleet().install(shard(), epoch(4), Some(MoveNumber(2))));
     assert_eq!(new.info(1).agent_number, Some(1));
 }
 
@@ -186,16 +190,16 @@ fn what_is_not_all_here_does_not_count() {
     let frames = records(&old, 1);
     let new = receiver();
     takes(&new, &frames[..frames.len() - 1]);
-    assert!(!new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (0, 0));
     let new = receiver();
     takes(&new, &frames);
     new.fleet().discard(shard());
-    assert!(!new.fleet().install(shard(), epoch(4), true));
+    assert!(!new.fleet().install(shard(), epoch(4), FIRST));
     // Nothing is taken from another node than the one that hands the shard over, or for a shard that is held.
     let new = HomeBench::new();
     new.fleet().release(shard());
-    new.fleet().receive(shard(), node(3));
+    new.fleet().receive(shard(), node(3), MoveNumber(1));
     assert_eq!(takes(&new, &frames), None);
     assert_eq!(takes(&old, &frames), None);
 }
@@ -228,7 +232,7 @@ fn what_a_former_home_says_before_the_map_is_read_here_waits() {
         word.encode(&mut frame);
         assert_eq!(new.fleet().from_node(node(1), &frame), Ok(None));
     }
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     front.home = &new;
     let heard = front.attaches_again();
     assert!(heard.contains(&Heard::Push(to(1, offer(b"a")))), "{heard:?}");
@@ -246,7 +250,7 @@ fn what_another_node_says_of_sessions_on_their_way_does_not_wait() {
     let let_go = LetGo { uid: uid(1), server: ServerId(0), missed: true };
     ToNext::LetGo(let_go).encode(&mut frame);
     assert_eq!(new.fleet().from_node(node(3), &frame), Ok(None));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.told(), []);
 }
 
@@ -300,15 +304,15 @@ fn a_shard_that_goes_and_comes_back() {
     let mut front = settled(&one, 1, (2, 5));
     let two = receiver();
     takes(&two, &records(&one, 1));
-    assert!(two.fleet().install(shard(), epoch(4), true));
+    assert!(two.fleet().install(shard(), epoch(4), FIRST));
     one.fleet().release(shard());
     front.home = &two;
     front.attaches_again();
     assert_eq!(front.message(1, &changed(1)), []);
     two.bench.says(1, &offer(b"a"));
-    one.fleet().receive(shard(), node(NEW_HOME));
+    one.fleet().receive(shard(), node(NEW_HOME), MoveNumber(1));
     takes_from(NEW_HOME, &one, &records(&two, 1));
-    assert!(one.fleet().install(shard(), epoch(5), true));
+    assert!(one.fleet().install(shard(), epoch(5), FIRST));
     two.fleet().release(shard());
     two.bench.assert_empty();
     front.home = &one;
@@ -328,15 +332,15 @@ fn there_and_back_costs_a_server_nothing() {
         let _front = settled(&one, 1, (2, 5));
         let two = receiver();
         takes(&two, &records(&one, 1));
-        assert!(two.fleet().install(shard(), epoch(4), true));
+        assert!(two.fleet().install(shard(), epoch(4), FIRST));
         one.fleet().release(shard());
         assert_eq!(two.told(), []);
         if relinks {
             one.bench.relink();
         }
-        one.fleet().receive(shard(), node(NEW_HOME));
+        one.fleet().receive(shard(), node(NEW_HOME), MoveNumber(1));
         takes_from(NEW_HOME, &one, &records(&two, 1));
-        assert!(one.fleet().install(shard(), epoch(5), true));
+        assert!(one.fleet().install(shard(), epoch(5), FIRST));
         let told = one.told();
         assert_eq!(told.len(), usize::from(relinks), "{told:?}");
         assert!(told.iter().all(|told| told.agent_description.is_none()));
@@ -353,7 +357,7 @@ fn an_exclusive_server_hears_that_the_agent_leaves_the_former_home() {
         home.bench.uplink.state.lock().keying = Keying::Exclusive;
     }
     takes(&new, &records(&old, 1));
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     old.bench.sent();
     old.ways.set_home(Some((NEW_HOME, 4)));
     old.fleet().release(shard());
@@ -375,15 +379,16 @@ fn a_link_that_has_ended_before_its_sessions_come_is_not_relied_upon() {
     let old = HomeBench::new();
     let _front = settled(&old, 1, (2, 5));
     for (up_to, introduced) in [(0, 0), (1, 1)] {
-        let new = receiver();
-        let frames = records(&old, u64::from(up_to) + 1);
+        let (new, attempt) = (receiver(), u64::from(up_to) + 1);
+        let frames = records(&old, attempt);
+        new.fleet().receive(shard(), node(1), MoveNumber(attempt));
         let link = route(1).link;
         let mut ended = Vec::new();
         ToNext::LinkEnded(LinkEnded { link, links: 1, up_to: Incarnation(up_to) })
             .encode(&mut ended);
         takes(&new, &[ended]);
         takes(&new, &frames);
-        assert!(new.fleet().install(shard(), epoch(4), true));
+        assert!(new.fleet().install(shard(), epoch(4), Some(MoveNumber(attempt))));
         assert_eq!(new.told().len(), introduced);
         old.fleet().unfreeze(shard());
     }
@@ -398,7 +403,7 @@ fn a_new_home_knows_that_a_front_is_gone() {
     let new = receiver();
     takes(&new, &frames);
     new.ways.set_members(&[1, NEW_HOME]);
-    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert!(new.fleet().install(shard(), epoch(4), FIRST));
     assert_eq!(new.sessions(), (0, 1), "its connection is lost");
     // The shard stays after all, where the front's end could not be taken in meanwhile.
     old.fleet().node_gone(node(2));
