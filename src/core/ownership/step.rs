@@ -7,9 +7,10 @@ use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
 use super::doubt::DoubtedNode;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
-use super::ids::{Counter, RunId};
+use super::ids::{Counter, NodeIncarnation, RunId};
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
+use super::view::MembershipView;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
@@ -148,11 +149,10 @@ impl NodeStep<'_> {
         if never_asked || is_on(Breach::OwnershipNeverDoubts) {
             return;
         }
-        let (view, me) = (&self.node.view, self.node.lease.incarnation);
+        let view = &self.node.view;
         // Renewals show members before the map is read.
         let others: BTreeSet<_> = view.others().chain(self.node.watch.nodes()).collect();
-        let others = others.into_iter().filter(|node| *node != me);
-        let others = others.map(|node| DoubtedNode { node, lone: view.may_be_lone(node) });
+        let others = others.into_iter().filter_map(|node| doubted(view, node));
         self.node.doubt.begin(others.collect(), self.now.monotonic);
     }
 
@@ -160,7 +160,8 @@ impl NodeStep<'_> {
     fn look_at_others(&mut self) {
         let Node { doubt, watch, view, params, .. } = &mut *self.node;
         let is_here = |other| watch.has_moved(other) && view.knows_me(other);
-        doubt.look(is_here, self.now.monotonic, params);
+        let shown = watch.nodes().filter_map(|node| doubted(view, node));
+        doubt.look(shown, is_here, self.now.monotonic, params);
     }
 
     fn store_silent(&mut self, id: CallId) {
@@ -180,4 +181,9 @@ impl NodeStep<'_> {
             self.call_answered(call, answer);
         }
     }
+}
+
+/// A node that may have taken this one over, but for this one itself.
+fn doubted(view: &MembershipView, node: NodeIncarnation) -> Option<DoubtedNode> {
+    (!view.is_own(node)).then(|| DoubtedNode { node, lone: view.may_be_lone(node) })
 }
