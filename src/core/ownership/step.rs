@@ -1,16 +1,12 @@
 //! One event of a node: the node, the time and the effects so far. What the event leads to is in the files of
 //! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
 
-use std::collections::BTreeSet;
-
 use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
-use super::doubt::DoubtedNode;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
-use super::ids::{Counter, NodeIncarnation, RunId};
+use super::ids::RunId;
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
-use super::view::MembershipView;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
@@ -86,7 +82,7 @@ impl NodeStep<'_> {
         if self.node.phase == NodePhase::Gone {
             return;
         }
-        self.look_at_others();
+        self.node.look_at_others(self.now.monotonic);
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
             self.call_failed(late);
         }
@@ -133,35 +129,14 @@ impl NodeStep<'_> {
         let speaks = self.node.reported.is_ok();
         if self.node.store.answered(run, speaks, self.now) {
             if speaks {
-                self.node.doubt.end();
+                self.node.store.doubt.end();
             } else {
-                self.doubt_others();
+                self.node.doubt_others(self.now.monotonic);
             }
             self.node.watch.restart();
             self.node.waits.restart();
             self.node.own.hurries = true;
         }
-    }
-
-    /// A node that has never asked to become a member cannot have been taken over.
-    fn doubt_others(&mut self) {
-        let never_asked = self.node.own.counter() == Counter::default();
-        if never_asked || is_on(Breach::OwnershipNeverDoubts) {
-            return;
-        }
-        let view = &self.node.view;
-        // Renewals show members before the map is read.
-        let others: BTreeSet<_> = view.others().chain(self.node.watch.nodes()).collect();
-        let others = others.into_iter().filter_map(|node| doubted(view, node));
-        self.node.doubt.begin(others.collect(), self.now.monotonic);
-    }
-
-    /// Looks whether there is still reason to doubt.
-    fn look_at_others(&mut self) {
-        let Node { doubt, watch, view, params, .. } = &mut *self.node;
-        let is_here = |other| watch.has_moved(other) && view.knows_me(other);
-        let shown = watch.nodes().filter_map(|node| doubted(view, node));
-        doubt.look(shown, is_here, self.now.monotonic, params);
     }
 
     fn store_silent(&mut self, id: CallId) {
@@ -181,9 +156,4 @@ impl NodeStep<'_> {
             self.call_answered(call, answer);
         }
     }
-}
-
-/// A node that may have taken this one over, but for this one itself.
-fn doubted(view: &MembershipView, node: NodeIncarnation) -> Option<DoubtedNode> {
-    (!view.is_own(node)).then(|| DoubtedNode { node, lone: view.may_be_lone(node) })
 }
