@@ -38,7 +38,6 @@ impl Forgotten {
             self.lost.entry(*node).or_insert((number, now));
             self.forgotten.insert(*node, number);
         }
-        self.lost.retain(|node, _| !after.contains(node));
     }
 
     /// A node has become a member.

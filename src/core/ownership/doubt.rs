@@ -6,10 +6,14 @@
 //! to show it, one alone could not go on without the store, unless it may go on alone. In any case doubt ends with the
 //! others' `autonomy`: they had a lease before this run began.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::ids::NodeIncarnation;
+use super::ids::{Counter, NodeIncarnation};
+use super::node::Node;
 use super::params::NodeParams;
+use super::view::MembershipView;
+use crate::mutation::{Breach, is_on};
 
 /// Another node, as this one knew it before the store went back.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +23,7 @@ pub(super) struct DoubtedNode {
     pub(super) lone: bool,
 }
 
-/// See the module's text. As many entries as there were members.
+/// See the module's text. As many entries as there were members in the runs since it began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doubt(Option<OpenDoubt>);
 
@@ -43,9 +47,11 @@ impl Doubt {
         self.0 = None;
     }
 
-    /// Looks at the others. `is_here`: a node's lease in this run shows that it counts this one as a member.
+    /// Looks at the others, and at those that this run shows beside them. `is_here`: a node's lease in this run shows
+    /// that it counts this one as a member.
     pub(super) fn look(
         &mut self,
+        shown: impl Iterator<Item = DoubtedNode>,
         is_here: impl Fn(NodeIncarnation) -> bool,
         now: Instant,
         params: &NodeParams,
@@ -54,6 +60,11 @@ impl Doubt {
             self.0 = None;
         }
         let Some(open) = &mut self.0 else { return };
+        for new in shown {
+            if !open.others.iter().any(|known| known.node == new.node) {
+                open.others.push(new);
+            }
+        }
         let mut rest = open.others.iter().filter(|other| !is_here(other.node));
         let harmless = match (rest.next(), rest.next()) {
             (None, _) => true,
@@ -73,6 +84,34 @@ impl Doubt {
     }
 }
 
+impl Node {
+    /// This node was silent when it found another run. One that has never asked to become a member cannot have been
+    /// taken over.
+    pub(super) fn doubt_others(&mut self, now: Instant) {
+        let never_asked = self.own.counter() == Counter::default();
+        if never_asked || is_on(Breach::OwnershipNeverDoubts) {
+            return;
+        }
+        // Renewals show members before the map is read.
+        let others: BTreeSet<_> = self.view.others().chain(self.watch.nodes()).collect();
+        let others = others.into_iter().filter_map(|node| doubted(&self.view, node));
+        self.store.doubt.begin(others.collect(), now);
+    }
+
+    /// Looks whether there is still reason to doubt.
+    pub(super) fn look_at_others(&mut self, now: Instant) {
+        let Self { store, watch, view, params, .. } = self;
+        let is_here = |other| watch.has_moved(other) && view.knows_me(other);
+        let shown = watch.nodes().filter_map(|node| doubted(view, node));
+        store.doubt.look(shown, is_here, now, params);
+    }
+}
+
+/// A node that may have taken this one over, but for this one itself.
+fn doubted(view: &MembershipView, node: NodeIncarnation) -> Option<DoubtedNode> {
+    (!view.is_own(node)).then(|| DoubtedNode { node, lone: view.may_be_lone(node) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -88,18 +127,22 @@ mod tests {
         doubt
     }
 
+    fn none() -> impl Iterator<Item = DoubtedNode> {
+        std::iter::empty()
+    }
+
     #[test]
     fn a_node_that_did_not_speak_is_unsure_of_itself() {
         let start = crate::clock::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut doubt = doubt(&[(2, false), (3, false), (4, false)], start);
-        doubt.look(|_| false, at(5), &params());
-        doubt.look(|other| other == node(2), at(10), &params());
+        doubt.look(none(), |_| false, at(5), &params());
+        doubt.look(none(), |other| other == node(2), at(10), &params());
         assert!(doubt.is_open(at(100), &params()), "two may go on elsewhere");
-        doubt.look(|other| other != node(4), at(100), &params());
+        doubt.look(none(), |other| other != node(4), at(100), &params());
         assert!(doubt.is_open(at(109), &params()), "what was confirmed still counts");
         assert!(!doubt.is_open(at(110), &params()));
-        doubt.look(|_| false, at(110), &params());
+        doubt.look(none(), |_| false, at(110), &params());
         assert!(!doubt.is_open(at(110), &params()), "it has ended");
     }
 
@@ -109,10 +152,14 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         for lone in [false, true] {
             let mut doubt = doubt(&[(2, lone)], start);
-            doubt.look(|_| false, at(0), &params());
-            doubt.look(|_| false, at(10), &params());
+            doubt.look(none(), |_| false, at(0), &params());
+            doubt.look(none(), |_| false, at(10), &params());
             assert_eq!(doubt.is_open(at(10), &params()), lone);
         }
+        let mut doubt = doubt(&[(2, false)], start);
+        let joined = DoubtedNode { node: node(3), lone: false };
+        doubt.look([joined].into_iter(), |_| false, at(0), &params());
+        assert!(doubt.is_open(at(10), &params()), "two, with one that has joined since");
     }
 
     #[test]
@@ -122,7 +169,7 @@ mod tests {
         let mut doubt = doubt(&[(2, false), (3, false)], start);
         assert!(doubt.is_open(at(1_809), &params()) && !doubt.is_open(at(1_810), &params()));
         doubt.begin(Vec::new(), at(60));
-        doubt.look(|_| false, at(60), &params());
+        doubt.look(none(), |_| false, at(60), &params());
         assert!(doubt.is_open(at(1_869), &params()), "of the same others");
         doubt.end();
         assert!(!doubt.is_open(at(60), &params()));

@@ -16,7 +16,6 @@ use super::calls::Snapshot;
 use super::clock_reading::ClockReading;
 use super::confirmations::Confirmations;
 use super::demand::Demand;
-use super::doubt::Doubt;
 use super::events::{HoldReason, Standing};
 use super::hand_over::HandOvers;
 use super::ids::{NodeIncarnation, NodeName, Secret};
@@ -59,7 +58,6 @@ pub struct Node {
     pub(super) confirmations: Confirmations,
     pub(super) peers: Peers,
     pub(super) store: WentBack,
-    pub(super) doubt: Doubt,
     pub(super) calls: StoreCalls,
     pub(super) moves: HandOvers,
     pub(super) waits: Patience,
@@ -82,7 +80,6 @@ impl Node {
             confirmations: Confirmations::default(),
             peers: Peers::default(),
             store: WentBack::default(),
-            doubt: Doubt::default(),
             calls: StoreCalls::new(),
             moves: HandOvers::default(),
             waits: Patience::new(spare_secret),
@@ -102,7 +99,7 @@ impl Node {
         self.phase
     }
 
-    /// Whether it was told to hand everything over. What takes its place after it was taken over is to be told so, too.
+    /// Whether it was told to hand everything over. What takes its place after it was taken over must be told so, too.
     pub const fn hands_over(&self) -> bool {
         self.lease.leaving
     }
@@ -223,6 +220,6 @@ impl Node {
     /// Whether the others may have taken this node over while it was silent. Or the store has forgotten it and has
     /// other members.
     fn is_in_doubt(&self, now: ClockReading) -> bool {
-        self.store.is_outlived() || self.doubt.is_open(now.monotonic, &self.params)
+        self.store.is_outlived() || self.store.doubt.is_open(now.monotonic, &self.params)
     }
 }

@@ -1,13 +1,10 @@
 //! One event of a node: the node, the time and the effects so far. What the event leads to is in the files of
 //! this folder that say so: `calling`, `answering`, `peer_said`, `moving`.
 
-use std::collections::BTreeSet;
-
 use super::calls::StoreAnswer;
 use super::clock_reading::ClockReading;
-use super::doubt::DoubtedNode;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
-use super::ids::{Counter, RunId};
+use super::ids::RunId;
 use super::node::{Node, NodePhase};
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
@@ -86,7 +83,7 @@ impl NodeStep<'_> {
         if self.node.phase == NodePhase::Gone {
             return;
         }
-        look_at_others(self);
+        self.node.look_at_others(self.now.monotonic);
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
             self.call_failed(late);
         }
@@ -114,9 +111,9 @@ impl NodeStep<'_> {
         let speaks = self.node.reported.is_ok();
         if self.node.store.answered(run, speaks, self.now) {
             if speaks {
-                self.node.doubt.end();
+                self.node.store.doubt.end();
             } else {
-                doubt_others(self);
+                self.node.doubt_others(self.now.monotonic);
             }
             self.node.watch.restart();
             self.node.waits.restart();
@@ -153,28 +150,6 @@ fn want_to_hand_over(node: &mut Node) {
         node.phase = NodePhase::Leaving;
         node.own.hurries = true;
     }
-}
-
-/// A node that has never asked to become a member cannot have been taken over.
-fn doubt_others(step: &mut NodeStep<'_>) {
-    let NodeStep { node, now, .. } = step;
-    let never_asked = node.own.counter() == Counter::default();
-    if never_asked || is_on(Breach::OwnershipNeverDoubts) {
-        return;
-    }
-    let (view, me) = (&node.view, node.lease.incarnation);
-    // Renewals show members before the map is read.
-    let others: BTreeSet<_> = view.others().chain(node.watch.nodes()).collect();
-    let others = others.into_iter().filter(|other| *other != me);
-    let others = others.map(|other| DoubtedNode { node: other, lone: view.may_be_lone(other) });
-    node.doubt.begin(others.collect(), now.monotonic);
-}
-
-/// Looks whether there is still reason to doubt.
-fn look_at_others(step: &mut NodeStep<'_>) {
-    let Node { doubt, watch, view, params, .. } = &mut *step.node;
-    let is_here = |other| watch.has_moved(other) && view.knows_me(other);
-    doubt.look(is_here, step.now.monotonic, params);
 }
 
 /// The node hands its shards over, and then leaves.

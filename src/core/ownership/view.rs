@@ -191,6 +191,11 @@ impl MembershipView {
         self.leaving.contains(&node)
     }
 
+    /// Whether this is the node whose view it is.
+    pub(super) fn is_own(&self, node: NodeIncarnation) -> bool {
+        node == self.me
+    }
+
     /// Whether a member may go on without the store if there is no other. What a later version says of that is unknown.
     pub(super) fn may_be_lone(&self, node: NodeIncarnation) -> bool {
         let lease = self.content.leases.iter().find(|lease| lease.incarnation == node);

@@ -12,12 +12,13 @@
 use std::time::Instant;
 
 use super::clock_reading::ClockReading;
+use super::doubt::Doubt;
 use super::ids::RunId;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct WentBack {
     run: Option<RunId>,
     until: Option<Instant>,
@@ -36,6 +37,8 @@ pub(super) struct WentBack {
     /// While this run was without this node, others that it does not know were members: they may have its shards.
     outlived: bool,
     answered: Option<Instant>,
+    /// Whether this node may have been taken over by a change that is lost.
+    pub(super) doubt: Doubt,
 }
 
 impl WentBack {
