@@ -16,6 +16,8 @@ mod equivalence;
 mod inspection;
 #[path = "ownership/losses.rs"]
 mod losses;
+#[path = "ownership/operators.rs"]
+mod operators;
 #[path = "ownership/outages.rs"]
 mod outages;
 #[path = "ownership/sentinel.rs"]
@@ -33,7 +35,7 @@ use seawall::core::ownership::{
     RenewAnswer, RunId, Snapshot, SoftwareVersion, StoreAnswer, StoreCall,
 };
 use seawall::ownership::redis::{RedisAddress, RedisMode, RedisParams, RedisStore};
-use seawall::ownership::{Store, StoreError};
+use seawall::ownership::{Store, StoreError, StoreFault, StoreRefusal};
 use support::PATIENCE;
 
 /// How long a call may take whose answer is wanted.
@@ -106,6 +108,14 @@ async fn renew(store: &impl Store, lease: Lease) -> Result<RenewAnswer, StoreErr
     match store.call(StoreCall::Renew(Box::new(renew)), WITHIN).await? {
         StoreAnswer::Renew(answer) => Ok(*answer),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Why the store refused.
+fn refusal(error: &Option<StoreError>) -> Option<StoreRefusal> {
+    match error {
+        Some(StoreError::Refused { why, .. }) => Some(*why),
+        _ => None,
     }
 }
 

@@ -10,20 +10,22 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::data_plane::DataPlane;
+use super::former::MayLink;
 use super::hand_over::SessionsOut;
 use super::life::Life;
 use super::map::MapCopy;
+use super::moves::MovesUnderWay;
 use super::params::{FleetError, FleetParams};
 use super::progress::{Progress, Waiting, waits_for};
 use super::shared::Fleet;
 use crate::clock;
-use crate::cluster::{Member, Members};
+use crate::cluster::Member;
 use crate::core::ownership::{
     CallId, HoldReason, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
     StoreAnswer, StoreCall,
 };
 use crate::ownership::{Store, StoreError};
-use crate::telemetry::events::fleet::{self as events, ShardStep, StoreCallResult};
+use crate::telemetry::events::fleet::{self as events, ShardStep, StoreCallKind, StoreCallResult};
 
 /// The shortest time from one look at the clock to the next; the usual one is a fortieth of a lease time.
 const TICK_MIN: Duration = Duration::from_millis(50);
@@ -37,19 +39,22 @@ pub struct FleetTask {
     store_failed: bool,
     /// What is sent of shards that are handed over.
     sessions_out: SessionsOut,
+    moves: MovesUnderWay,
     /// Shards that the data plane holds.
     held: BTreeSet<ShardId>,
     members: BTreeSet<NodeIncarnation>,
+    may_link: MayLink,
     differing: Vec<NodeName>,
     /// Since when all but links is as a node that starts needs it.
     whole_since: Option<Instant>,
-    /// Since when the node holds still, as far as it is counted.
-    silent_since: Option<Instant>,
+    /// Since when the node holds still, as far as it is counted, and why.
+    silent_since: Option<(Instant, HoldReason)>,
 }
 
 /// A call to the store has come to its end.
 struct CallEnded {
     id: CallId,
+    kind: StoreCallKind,
     took: Duration,
     answer: Result<StoreAnswer, StoreError>,
 }
@@ -74,7 +79,7 @@ impl FleetTask {
     ) -> Result<(Arc<Fleet>, Self), FleetError> {
         let life = Life::new(&params)?;
         let (fleet, inbox) = Fleet::with(&life, params, store, plane);
-        let silent_since = fleet.plane.as_ref().map(|_| clock::now());
+        let silent_since = fleet.plane.as_ref().map(|_| (clock::now(), HoldReason::NoMember));
         let task = Self {
             fleet: Arc::clone(&fleet),
             life,
@@ -82,8 +87,10 @@ impl FleetTask {
             calls: JoinSet::new(),
             store_failed: false,
             sessions_out: SessionsOut::new(),
+            moves: MovesUnderWay::default(),
             held: BTreeSet::new(),
             members: BTreeSet::new(),
+            may_link: MayLink::default(),
             differing: Vec::new(),
             whole_since: None,
             silent_since,
@@ -126,23 +133,30 @@ impl FleetTask {
     }
 
     fn call_ended(&mut self, ended: CallEnded) -> NodeEvent {
-        let CallEnded { id, took, answer } = ended;
+        let CallEnded { id, kind, took, answer } = ended;
         match answer {
             Ok(answer) => {
-                events::StoreAnswered { took, again: self.store_failed }.emit();
+                self.fleet.store_calls.answered();
+                events::StoreAnswered { call: kind, took, again: self.store_failed }.emit();
                 self.store_failed = false;
                 NodeEvent::StoreAnswered(id, Box::new(answer))
             }
             Err(error) => {
+                self.fleet.store_calls.failed(&error);
                 let result = match error {
                     StoreError::Unknown(_) => StoreCallResult::Unknown,
                     StoreError::Unreachable(_) => StoreCallResult::Unreachable,
-                    StoreError::Refused(_) => StoreCallResult::Refused,
+                    StoreError::Refused { .. } => StoreCallResult::Refused,
                     StoreError::Corrupt { .. } => StoreCallResult::Corrupt,
                 };
-                events::StoreFailed { result, error: &error, first: !self.store_failed }.emit();
+                let (fault, first) = (error.fault().as_str(), !self.store_failed);
+                events::StoreFailed { call: kind, result, error: &error, fault, first }.emit();
                 self.store_failed = true;
-                NodeEvent::StoreSilent(id)
+                if error.may_apply() {
+                    NodeEvent::StoreSilent(id)
+                } else {
+                    NodeEvent::StoreRefused(id)
+                }
             }
         }
     }
@@ -205,7 +219,9 @@ impl FleetTask {
             NodeEffect::Install { shard, epoch, prepared } => {
                 self.held.insert(shard);
                 let is_whole = plane.install(shard, epoch, prepared);
-                (shard, if is_whole { ShardStep::HandedToUs } else { ShardStep::TakenOver })
+                let without =
+                    if epoch.number == 1 { ShardStep::FirstHome } else { ShardStep::TakenOver };
+                (shard, if is_whole { ShardStep::HandedToUs } else { without })
             }
             NodeEffect::Release(shard) => {
                 self.held.remove(&shard);
@@ -236,14 +252,17 @@ impl FleetTask {
             _ => return,
         };
         events::ShardStepped { shard, step }.emit();
+        if let Some((result, took)) = self.moves.step(shard, step, clock::now()) {
+            events::HandOverEnded { shard, result, took }.emit();
+        }
     }
 
     fn call_store(&mut self, id: CallId, call: StoreCall, deadline: Duration) {
         let store = Arc::clone(&self.fleet.store);
-        let began = clock::now();
+        let (kind, began) = (StoreCallKind::of(&call), clock::now());
         self.calls.spawn(async move {
             let answer = store.call(call, deadline).await;
-            CallEnded { id, took: clock::now().saturating_duration_since(began), answer }
+            CallEnded { id, kind, took: clock::now().saturating_duration_since(began), answer }
         });
     }
 
@@ -254,17 +273,20 @@ impl FleetTask {
         self.count_silence();
         match standing {
             Ok(_) => self.silent_since = None,
-            Err(_) => drop(self.silent_since.get_or_insert_with(clock::now)),
+            Err(why) => match &mut self.silent_since {
+                Some((_, reason)) => *reason = why,
+                None => self.silent_since = Some((clock::now(), why)),
+            },
         }
         events::StandingChanged { standing }.emit();
     }
 
     /// Counts whole seconds of holding still.
     fn count_silence(&mut self) {
-        if let Some(since) = &mut self.silent_since {
+        if let Some((since, reason)) = &mut self.silent_since {
             let seconds = clock::now().saturating_duration_since(*since).as_secs();
             *since += Duration::from_secs(seconds);
-            events::HeldStill { seconds }.emit();
+            events::HeldStill { reason: *reason, seconds }.emit();
         }
     }
 
@@ -276,17 +298,16 @@ impl FleetTask {
             let leases = &node.content().leases;
             let is_member = leases.iter().any(|lease| lease.incarnation == me);
             // Before it is a member the others would let it in nowhere.
-            let linked: Members = leases.iter().filter(|_| is_member).map(Member::from).collect();
+            let linked: Vec<_> = leases.iter().filter(|_| is_member).map(Member::from).collect();
             Some((copy, linked, node.members().collect::<BTreeSet<_>>()))
         });
-        let Some((copy, linked, members)) = look else { return };
+        let now = clock::now();
+        self.may_link.forget(now);
+        let Some((copy, linked, members)) = look else { return self.know_members() };
+        self.may_link.follow(linked, now + self.fleet.params.times.lease);
+        self.know_members();
         let gone = std::mem::replace(&mut self.members, members);
         let gone: Vec<_> = gone.difference(&self.members).copied().collect();
-        self.life.members.send_if_modified(|known| {
-            let differs = *known != linked;
-            *known = linked;
-            differs
-        });
         self.show_map(&copy);
         if let Some(plane) = &self.fleet.plane {
             gone.into_iter().for_each(|node| plane.node_gone(node));
@@ -294,15 +315,25 @@ impl FleetTask {
         }
     }
 
+    /// Tells the node links who may be linked, if that has changed.
+    fn know_members(&self) {
+        let may = self.may_link.all();
+        self.life.members.send_if_modified(|known| {
+            let differs = *known != may;
+            *known = may;
+            differs
+        });
+    }
+
     fn show_map(&mut self, copy: &MapCopy) {
         let me = self.fleet.incarnation();
         let (held, vacant) = (copy.held_by(me), copy.vacant());
         let (version, members) = (copy.version(), self.members.len());
         events::MapFollowed { version, members, held, vacant }.emit();
-        let own = self.fleet.params.settings;
         let differing = self.fleet.look_at(|node| {
             let leases = node.content().leases.iter();
-            let others = leases.filter(|lease| lease.incarnation != me && lease.settings != own);
+            let others =
+                leases.filter(|lease| lease.incarnation != me && self.fleet.differs(lease));
             others.map(|lease| lease.name.clone()).collect::<Vec<_>>()
         });
         if differing != self.differing {
@@ -359,6 +390,7 @@ impl FleetTask {
         self.calls.abort_all();
         self.calls = JoinSet::new();
         self.sessions_out.end_all();
+        self.moves.clear();
         let held = std::mem::take(&mut self.held);
         if let Some(plane) = &self.fleet.plane {
             held.into_iter().for_each(|shard| plane.release(shard));
@@ -371,6 +403,7 @@ impl FleetTask {
         };
         self.life = life;
         self.members.clear();
+        self.may_link = MayLink::default();
         self.fleet.begin_anew(&self.life);
         let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
         let linked = self.life.link_again(&self.fleet.params, incarnation, fleet as _).await;

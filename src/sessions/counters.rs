@@ -136,6 +136,7 @@ mod tests {
                 server_bytes,
                 drains: false,
                 is_answered: true,
+                is_told: true,
                 is_unheard: false,
             })
         };

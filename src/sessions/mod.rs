@@ -57,7 +57,8 @@ pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 #[cfg(test)]
 pub(crate) use tests::fleet_of_one;
-pub use uplink::Uplink;
+pub use uplink::{SharedLink, Uplink};
+pub use view::{AgentCounts, AgentHere, AgentsSeen, ConnectionInfo};
 pub use ways::Ways;
 
 use crate::clock;
@@ -262,6 +263,9 @@ impl Sessions {
         let uid = locked.session.uid();
         let context = EventContext { out, ..EventContext::default() };
         let (done, follow_up) = self.apply(&mut locked, context, event);
+        if let Some(fleet) = self.in_fleet() {
+            fleet.homes().note_told(&mut locked);
+        }
         drop(locked);
         self.follow_up(uid, follow_up);
         Some(done)

@@ -32,8 +32,20 @@ async fn a_user_with_few_rights_is_enough() {
     assert!(matches!(renew(&store, lease(1, 2)).await, Ok(RenewAnswer::Renewed(_))));
     let store = RedisStore::new(&with(None, Some("other"))).unwrap();
     assert_eq!(read(&store).await.unwrap().leases.len(), 1);
-    for wrong in [with(Some("gateway"), Some("wrong")), with(None, None)] {
+    server
+        .run(
+            &[
+                admin.as_slice(),
+                &["ACL", "SETUSER", "reader", "on", ">hush", "~*", "+eval", "+info", "+hget"],
+            ]
+            .concat(),
+        )
+        .await;
+    for wrong in
+        [with(Some("gateway"), Some("wrong")), with(Some("reader"), Some("hush")), with(None, None)]
+    {
         let error = read(&RedisStore::new(&wrong).unwrap()).await.unwrap_err();
+        assert_eq!(error.fault(), StoreFault::Configuration, "{error:?}");
         assert!(!error.may_apply(), "{error:?}");
         assert!(
             !error.to_string().contains("hush") && !error.to_string().contains("wrong "),

@@ -55,14 +55,16 @@ async fn a_server_without_memory_or_replicas_refuses_and_has_changed_nothing() {
     let store = single(server.port);
     join(&store, 1).await;
     let before = read(&store).await.unwrap();
-    for (key, value, usual) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1kb", "0")] {
+    for (key, value, usual, why) in [
+        ("min-replicas-to-write", "1", "0", StoreRefusal::Replicas),
+        ("maxmemory", "1kb", "0", StoreRefusal::Memory),
+    ] {
         server.run(&["CONFIG", "SET", key, value]).await;
         for answer in
             [change(&store, joining(2)).await.err(), renew(&store, lease(1, 9)).await.err()]
         {
-            let refused =
-                matches!(&answer, Some(error @ StoreError::Refused(_)) if !error.may_apply());
-            assert!(refused, "{key}: {answer:?}");
+            assert_eq!(refusal(&answer), Some(why), "{key}: {answer:?}");
+            assert!(answer.is_some_and(|error| !error.may_apply()));
         }
         if key == "min-replicas-to-write" {
             assert_eq!(read(&store).await, Ok(before.clone()), "reading needs no replica");
@@ -85,11 +87,24 @@ async fn a_replica_answers_nothing_not_even_a_read() {
     .await;
     let store = single(replica.port);
     for answer in [read(&store).await.err(), change(&store, joining(2)).await.err()] {
-        let refused = matches!(&answer, Some(StoreError::Refused(why)) if why.contains("replica"));
-        assert!(refused, "{answer:?}");
+        assert_eq!(refusal(&answer), Some(StoreRefusal::Replica), "{answer:?}");
     }
     replica.run(&["REPLICAOF", "NO", "ONE"]).await;
     assert_eq!(read(&store).await.unwrap().leases.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_another_programs_fault() {
+    let Some(program) = redis() else { return };
+    let server = Server::start(&program, &[]).await;
+    let store = single(server.port);
+    join(&store, 1).await;
+    server.run(&["SET", "seawall:{cluster}:shards", "x"]).await;
+    let answer = renew(&store, lease(1, 2)).await.err();
+    assert_eq!(refusal(&answer), Some(StoreRefusal::WrongType), "{answer:?}");
+    assert_eq!(answer.map(|error| error.fault()), Some(StoreFault::OtherProgram));
+    server.run(&["DEL", "seawall:{cluster}:shards"]).await;
+    assert_eq!(read(&store).await.unwrap().leases, [lease(1, 1)], "nothing was written");
 }
 
 #[tokio::test]

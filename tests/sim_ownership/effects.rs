@@ -53,6 +53,10 @@ impl World {
         if self.random.percent(self.store.loses) {
             return;
         }
+        if self.store.refuses > 0 && self.random.percent(self.store.refuses) {
+            let delay = self.random.ms(1, self.store.slow + 2);
+            return self.after(delay, Event::ErrorArrives(key, id));
+        }
         let number = self.store.number();
         self.store.calls.insert(number, Call { key, id, call, master, answer: None });
         let delay = self.random.ms(1, self.store.slow + 2);

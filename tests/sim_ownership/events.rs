@@ -18,6 +18,7 @@ pub(crate) enum Event {
     /// A call arrives at the store, its answer at the node, its time is over.
     CallArrives(u64),
     AnswerArrives(u64),
+    ErrorArrives(Key, CallId),
     CallDue(Key, CallId),
     /// A message arrives at the other end of a node link.
     MessageArrives(u64),

@@ -25,6 +25,10 @@ impl World {
                 self.store.loses = self.random.pick(&[10, 40, 80]);
                 self.heal_later(Event::StoreHeals, 20_000);
             }
+            Fault::StoreRefuses => {
+                self.store.refuses = self.random.pick(&[30, 70, 100]);
+                self.heal_later(Event::StoreHeals, 40_000);
+            }
             Fault::StoreDelays => {
                 self.store.slow = self.random.pick(&[500, 2_000, 6_000]);
                 self.heal_later(Event::StoreHeals, 20_000);
@@ -82,7 +86,7 @@ impl World {
 
     /// The store works as it should.
     pub(crate) fn store_heals(&mut self) {
-        (self.store.loses, self.store.slow) = (0, 10);
+        (self.store.loses, self.store.refuses, self.store.slow) = (0, 0, 10);
     }
 
     /// A replica takes over, or a dump is loaded.

@@ -13,6 +13,8 @@ use crate::world::Time;
 pub(crate) enum Fault {
     /// Calls to the store, and answers, are lost for a while.
     StoreLoses,
+    /// Calls are answered by errors for a while.
+    StoreRefuses,
     /// Calls take seconds: some are carried out after their callers have given up.
     StoreDelays,
     /// The store stops, and starts again with its data.
@@ -73,6 +75,7 @@ impl Fault {
         matches!(
             self,
             Self::StoreLoses
+                | Self::StoreRefuses
                 | Self::StoreDelays
                 | Self::StoreRestarts
                 | Self::StorePauses
@@ -124,6 +127,9 @@ fn faults(random: &mut Random) -> Vec<Fault> {
     faults
 }
 
+/// In one of this many stories the store answers calls with errors as well.
+const REFUSED_EACH: u64 = 5;
+
 /// The lease time of all stories.
 pub(crate) const LEASE: Duration = Duration::from_secs(9);
 
@@ -134,7 +140,7 @@ impl Plan {
         let start = |random: &mut Random| {
             Duration::from_secs(if random.percent(60) { 0 } else { random.below(60) })
         };
-        Self {
+        let mut plan = Self {
             places,
             starts: (0..places).map(|_| start(random) + random.ms(0, 2_000)).collect(),
             params: NodeParams {
@@ -147,6 +153,12 @@ impl Plan {
             faults,
             fault_every: Duration::from_secs(random.pick(&[3, 8, 20, 45])),
             lasts: Duration::from_secs(80 + random.below(120)),
+        };
+        // Between two masters other faults say more.
+        let splits = plan.faults.contains(&Fault::StoreSplits);
+        if plan.lasts.as_secs() % REFUSED_EACH == 0 && !splits {
+            plan.faults.push(Fault::StoreRefuses);
         }
+        plan
     }
 }

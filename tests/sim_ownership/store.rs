@@ -45,6 +45,8 @@ pub(crate) struct Store {
     next: u64,
     /// In percent: calls, or answers, that are lost.
     pub(crate) loses: u64,
+    /// In percent: calls that are answered by an error.
+    pub(crate) refuses: u64,
     /// Milliseconds that a call takes at most.
     pub(crate) slow: u64,
 }
@@ -62,6 +64,7 @@ impl Store {
             stopped_with: None,
             next: 2,
             loses: 0,
+            refuses: 0,
             slow: 10,
         }
     }
@@ -132,6 +135,6 @@ impl Store {
         self.masters.len() == 1
             && self.masters.values().all(|master| master.frozen_until <= now)
             && !self.cut.contains(&true)
-            && (self.loses, self.slow) == (0, 10)
+            && (self.loses, self.refuses, self.slow) == (0, 0, 10)
     }
 }

@@ -129,6 +129,7 @@ impl World {
             Event::Resume(key) => self.resume(key),
             Event::CallArrives(call) => self.call_arrives(call),
             Event::AnswerArrives(call) => self.answer_arrives(call),
+            Event::ErrorArrives(key, id) => self.deliver(key, NodeEvent::StoreRefused(id)),
             Event::CallDue(key, id) => self.deliver(key, NodeEvent::StoreSilent(id)),
             Event::MessageArrives(message) => self.message_arrives(message),
             Event::Received(key, shard) => self.deliver(key, NodeEvent::Received(shard)),

@@ -29,6 +29,9 @@ pub(super) struct NodeSetup {
 /// The metric of bytes that a node has sent to others; over all nodes it is what crossed node links.
 const NODE_LINK_BYTES: &str = "seawall_cluster_sent_bytes_total";
 
+/// The metric of shards that are at home at a node.
+const HELD_SHARDS: &str = "seawall_ownership_held_shards";
+
 /// What a node counts, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct NodeSample {
@@ -146,24 +149,40 @@ impl ClusterNode {
     /// # Errors
     /// When it fails to start, ends, or is not ready in time.
     pub(super) async fn start(&mut self, setup: &NodeSetup, folder: &RunFolder) -> io::Result<()> {
+        self.launch(setup, folder)?;
+        self.ready().await
+    }
+
+    /// Starts it. [`ClusterNode::ready`] is next.
+    ///
+    /// # Errors
+    /// When it fails to start.
+    pub(super) fn launch(&mut self, setup: &NodeSetup, folder: &RunFolder) -> io::Result<()> {
         self.starts += 1;
         let text = setup.shared.text(&self.name, &self.label(), self.ports);
         let path = folder.write(&format!("{}.toml", self.name), &text)?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
         let log = folder.log(&self.name);
         self.held.clear();
-        let mut process = GroupProcess::start(&self.name, &setup.program, &arguments, &log)?;
+        let process = GroupProcess::start(&self.name, &setup.program, &arguments, &log)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
         let deadline = clock::now() + START_TIMEOUT;
         loop {
-            process.check()?;
+            self.check()?;
             match http::fetch(&self.admin("readyz"), None).await {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(error) if clock::now() >= deadline => return Err(error),
                 Err(_) => tokio::time::sleep(ASK).await,
             }
         }
-        self.process = Some(process);
-        Ok(())
     }
 
     /// Whether it has a process.
@@ -231,6 +250,11 @@ impl ClusterNode {
             cpu_seconds: self.metric("process_cpu_seconds_total").await,
             rss_bytes: self.metric("process_resident_memory_bytes").await,
         }
+    }
+
+    /// Shards that are at home here, as it knows; 0 while it is not there.
+    pub(super) async fn shards_held(&self) -> f64 {
+        self.metric(HELD_SHARDS).await.unwrap_or(0.0)
     }
 
     /// The sum of a metric over its labels; `None` where the node or the metric is missing.

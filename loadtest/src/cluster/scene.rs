@@ -28,6 +28,10 @@ use crate::storm::{Progress, fill};
 const BUCKET_FILLS: Duration = Duration::from_secs(2);
 /// How long the server stand-in may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many shards there are.
+const SHARDS: u16 = 1_024;
+/// How long nodes may take until each has its share of them.
+const SHARES_PATIENCE: Duration = Duration::from_secs(60);
 /// How often things are looked at that have to be polled.
 pub(super) const LOOK: Duration = Duration::from_millis(25);
 
@@ -180,6 +184,23 @@ impl Scene {
         self.tell_serving(None).await
     }
 
+    /// Starts the node at this place: its shards come to it, and the fleet has yet to be told of it.
+    ///
+    /// # Errors
+    /// When it fails to start.
+    pub(super) fn launch_node(&mut self, place: usize) -> io::Result<()> {
+        self.nodes[place].launch(&self.setup, &self.folder)
+    }
+
+    /// Waits until the node at this place is ready, and tells the fleet that it serves.
+    ///
+    /// # Errors
+    /// When it is not in time, or a worker has died.
+    pub(super) async fn node_ready(&mut self, place: usize) -> io::Result<()> {
+        self.nodes[place].ready().await?;
+        self.tell_serving(None).await
+    }
+
     /// Whether agents dial nodes themselves, so that it is known which node each is on.
     pub(super) fn is_direct(&self) -> bool {
         self.balancer.is_none()
@@ -299,6 +320,21 @@ impl Scene {
         }
     }
 
+    /// Waits until every shard has a home that is there; false if the time is over first.
+    pub(super) async fn wait_for_homes(&self, patience: Duration) -> bool {
+        let deadline = clock::now() + patience;
+        loop {
+            let mut held = 0.0;
+            for node in self.nodes.iter().filter(|node| node.is_there()) {
+                held += node.shards_held().await;
+            }
+            if held >= f64::from(SHARDS) || clock::now() >= deadline {
+                return held >= f64::from(SHARDS);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Agents whose connection's end has yet to come to them.
     async fn agents_on_dead_nodes(&mut self) -> io::Result<u64> {
         if !self.is_direct() {
@@ -350,6 +386,9 @@ impl Cast {
         for node in nodes.iter_mut().take(args.nodes.into()) {
             node.start(&setup, folder).await?;
         }
+        if setup.shared.ownership.is_some() {
+            wait_for_shares(&nodes[..args.nodes.into()]).await?;
+        }
         // Nodes that start later are told the rate of the storm.
         setup.shared.rate = args.rate;
         Ok(Self { nodes, redis, server, server_setup, setup, links })
@@ -365,6 +404,22 @@ impl NodeWays {
         }
         Ok(())
     }
+}
+
+/// Waits until each node has its share of the shards: what is said of agents while shards move is no part of a case.
+async fn wait_for_shares(nodes: &[ClusterNode]) -> io::Result<()> {
+    let share = f64::from(SHARDS / u16::try_from(nodes.len()).unwrap_or(u16::MAX));
+    let deadline = clock::now() + SHARES_PATIENCE;
+    for node in nodes {
+        while node.shards_held().await < share {
+            if clock::now() >= deadline {
+                let fault = format!("{} has less than {share} of the shards", node.name());
+                return Err(io::Error::other(fault));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(())
 }
 
 async fn samples(nodes: &[ClusterNode]) -> Vec<NodeSample> {

@@ -137,12 +137,19 @@ fn storms(size: Size) -> Vec<Step> {
 fn deaths(size: Size) -> [Step; 2] {
     // N / R and a second.
     let back_within = if size.is_small() { 30.0 } else { 11.0 };
+    // Two lease times.
+    let homes_within = if size.is_small() { 30.0 } else { 20.0 };
     let died = |name: &str, more: &[&str]| {
         case(name, "kill", (size, 30_000), more)
             .wants(
                 "seconds until all are connected again",
                 Json("/seconds_to_connected"),
                 AtMost(back_within),
+            )
+            .wants(
+                "seconds until every shard has a home again",
+                Json("/seconds_to_homes"),
+                AtMost(homes_within),
             )
             .wants(
                 "connections closed elsewhere",

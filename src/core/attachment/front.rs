@@ -91,7 +91,9 @@ pub struct FrontAttachment {
     greeted: bool,
     /// The connection was closed before it was attached.
     is_late: bool,
-    forwarded: Option<Instant>,
+    /// When the home last wanted parts of what the agent said, and of which message. `None` once servers have
+    /// answered all that it told them.
+    forwarded: Option<(Instant, u64)>,
 }
 
 impl FrontAttachment {
@@ -136,6 +138,11 @@ impl FrontAttachment {
         self.stage == ConnectionStage::Open
     }
 
+    /// Whether the home has the connection.
+    pub const fn is_attached(&self) -> bool {
+        matches!(self.way, Way::Attached { .. })
+    }
+
     /// Whether the connection is over and what it said is given up, so that a home in reach must hear of a loss.
     pub fn is_given_up(&self) -> bool {
         matches!(
@@ -159,6 +166,12 @@ impl FrontAttachment {
         self.stage == ConnectionStage::Over
     }
 
+    /// Whether the home has yet to hear of it: an attach is unanswered, or was put off.
+    pub fn is_yet_to_attach(&self) -> bool {
+        let waits = matches!(self.way, Way::Attaching { again: Some(_), .. });
+        waits && !self.is_over()
+    }
+
     /// The agent says something.
     pub fn agent_message<P: FrontPort>(
         &mut self,
@@ -173,7 +186,7 @@ impl FrontAttachment {
         let follows = before.is_some_and(|(number, caps)| {
             scan.sequence_num == number.next() && caps == scan.capabilities
         });
-        if follows && scan.is_heartbeat() {
+        if follows && scan.is_heartbeat() && moment.policy.answers_heartbeats {
             self.held.heartbeat(scan.sequence_num);
             port.acknowledge();
             return self.tell_heartbeats(port);
@@ -181,7 +194,9 @@ impl FrontAttachment {
         let mut digests = TakenDigests::default();
         let secret = port.digest(scan, &mut |number, digest| digests.put(number, digest));
         digests.secret = secret;
-        self.held.push(scan, digests, moment.limits());
+        if self.held.push(scan, digests, moment.limits()) {
+            self.forwarded = Some((moment.now, self.held.last()));
+        }
         self.replies.owe(moment.now, moment.policy.reply_bound);
         match self.way {
             Way::Away => self.answer_here(port),
@@ -310,7 +325,7 @@ impl FrontAttachment {
         self.way = Way::Attaching { home, again };
         let forwarded_lately = self
             .forwarded
-            .is_some_and(|at| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
+            .is_some_and(|(at, _)| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
         let (next, heartbeats) = (self.held.next(), self.held.heartbeats());
         self.held.send_again();
         let mut fields = Vec::new();

@@ -12,7 +12,8 @@
 //! | `Open`, `Alive` | the connection is open; its agent has answered a ping | `AskOpen`, `Ping` | the two questions before a connection replaces another |
 //! | `Written` | bytes up to n are written: credit | `AgentFrame` | a reply or a push |
 //! | `Detach` | the connection is over | `Close` | the front must close it |
-//! | `WasAlive` | a connection that was replaced was alive | | |
+//! | `WasAlive` | a connection that was replaced was alive | `Told` | servers have answered all that they were told of messages up to n |
+//! | `FrontLeaves` | the front is about to leave, and holds nothing | | |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
 //! A shard's former home says to its present one ([`ToNext`]) what servers still say on its links, and when those end.
@@ -28,6 +29,7 @@
 
 mod handle;
 mod hello;
+mod kind;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -36,8 +38,13 @@ mod to_home;
 mod to_new_home;
 mod to_next;
 
+use super::peer_link::Haste;
+use to_front::CONFIRMED;
+use to_home::{HEARTBEATS, WRITTEN};
+
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
+pub use kind::NodeMessageKind;
 pub use report::{AgentReport, DIGEST_BYTES, DIGESTED, PartDigests};
 pub use to_front::{AgentFrame, Attached, CloseOrder, ForAgentKind, Needs, ToFront};
 pub use to_home::{
@@ -46,6 +53,14 @@ pub use to_home::{
 };
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
 pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
+
+/// Whether a frame must go at once. What is written, what was confirmed, and heartbeats that were
+/// answered can wait.
+pub fn haste_of(frame: &[u8]) -> Haste {
+    let can_wait =
+        frame.first().is_some_and(|kind| [WRITTEN, HEARTBEATS, CONFIRMED].contains(kind));
+    if can_wait { Haste::Soon } else { Haste::Now }
+}
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
 pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

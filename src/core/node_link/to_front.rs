@@ -27,6 +27,8 @@ pub enum ToFront<'a> {
     Later(Handle),
     /// The agent's shard is another node's, or on its way there; the map has this version.
     NotMine(Handle, MapVersion),
+    /// Servers have answered all that the home told them of the messages up to this one: nothing of it is on its way.
+    Told(Handle, u64),
 }
 
 /// The beginning of an attachment, or its going on.
@@ -94,15 +96,16 @@ pub enum CloseOrder {
     Cloned,
 }
 
-const ATTACHED: u8 = 0x81;
-const CONFIRMED: u8 = 0x82;
-const NEEDS: u8 = 0x83;
-const ASK_OPEN: u8 = 0x84;
-const PING: u8 = 0x85;
-const FOR_AGENT: u8 = 0x86;
-const CLOSE: u8 = 0x87;
-const LATER: u8 = 0x88;
-const NOT_MINE: u8 = 0x89;
+pub(super) const ATTACHED: u8 = 0x81;
+pub(super) const CONFIRMED: u8 = 0x82;
+pub(super) const NEEDS: u8 = 0x83;
+pub(super) const ASK_OPEN: u8 = 0x84;
+pub(super) const PING: u8 = 0x85;
+pub(super) const FOR_AGENT: u8 = 0x86;
+pub(super) const CLOSE: u8 = 0x87;
+pub(super) const LATER: u8 = 0x88;
+pub(super) const NOT_MINE: u8 = 0x89;
+pub(super) const TOLD: u8 = 0x8a;
 
 impl<'a> ToFront<'a> {
     /// Whether a frame of an agent's stream is for a front; others are for a home.
@@ -121,7 +124,8 @@ impl<'a> ToFront<'a> {
             | Self::AgentFrame(handle, _)
             | Self::Close(handle, _)
             | Self::Later(handle)
-            | Self::NotMine(handle, _) => *handle,
+            | Self::NotMine(handle, _)
+            | Self::Told(handle, _) => *handle,
         }
     }
 
@@ -136,6 +140,7 @@ impl<'a> ToFront<'a> {
             Self::Close(..) => CLOSE,
             Self::Later(_) => LATER,
             Self::NotMine(..) => NOT_MINE,
+            Self::Told(..) => TOLD,
         }
     }
 
@@ -145,7 +150,7 @@ impl<'a> ToFront<'a> {
         self.handle().put(out);
         match self {
             Self::Attached(_, attached) => attached.put(out),
-            Self::Confirmed(_, number) => put_varint(*number, out),
+            Self::Confirmed(_, number) | Self::Told(_, number) => put_varint(*number, out),
             Self::Needs(_, needs) => {
                 put_varint(needs.number, out);
                 put_varint(u64::from(needs.parts.bits()), out);
@@ -166,7 +171,7 @@ impl<'a> ToFront<'a> {
         const WHAT: &str = "a frame for a front";
         let mut reader = ByteReader::new(frame);
         let kind = reader.byte(WHAT)?;
-        if !matches!(kind, ATTACHED..=NOT_MINE) {
+        if !matches!(kind, ATTACHED..=TOLD) {
             return Err(Undecodable::Unknown(WHAT));
         }
         let handle = Handle::read(&mut reader)?;
@@ -183,7 +188,8 @@ impl<'a> ToFront<'a> {
             FOR_AGENT => Self::AgentFrame(handle, AgentFrame::read(&mut reader)?),
             CLOSE => Self::Close(handle, CloseOrder::from_number(reader.byte(WHAT)?)?),
             LATER => Self::Later(handle),
-            _ => Self::NotMine(handle, MapVersion(reader.varint(WHAT)?)),
+            NOT_MINE => Self::NotMine(handle, MapVersion(reader.varint(WHAT)?)),
+            _ => Self::Told(handle, reader.count(WHAT)?),
         })
     }
 }

@@ -21,6 +21,8 @@ pub enum NodeEvent {
     StoreAnswered(CallId, Box<StoreAnswer>),
     /// A call has come to nothing, or its time is over: it may have been applied, or may be applied later.
     StoreSilent(CallId),
+    /// A call has changed nothing, and will not: it was not sent, or the store has answered with an error.
+    StoreRefused(CallId),
     /// A member has said something.
     PeerSaid(NodeIncarnation, Box<PeerMessage>),
     /// What the others count with; `urgent`: renew at once.
@@ -136,6 +138,8 @@ pub enum PeerMessage {
     Relay(CallId, Box<StoreCall>),
     /// What it answered.
     Relayed(CallId, Box<StoreAnswer>),
+    /// It has changed nothing, and will not.
+    RelayRefused(CallId),
     /// I have less than my share: hand me these shards.
     Want(Vec<ShardId>),
     /// I freeze this shard and send its records.

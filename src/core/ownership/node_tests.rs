@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::kit::{lease, node, params, shard};
 use super::{
     Ask, ClockReading, HoldReason, MapVersion, Node, NodeEffect, NodeEvent, NodeIncarnation,
-    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, ViewDigest,
+    NodeParams, NodePhase, PeerMessage, Registry, RunId, Secret, ShardId, Standing, StoreCall,
+    ViewDigest,
 };
 
 /// A store, and nodes that reach it and each other at once, unless they are kept from it.
@@ -17,6 +18,8 @@ struct NodeSet {
     registry: Registry,
     nodes: BTreeMap<NodeIncarnation, Node>,
     store_is_away: bool,
+    /// Calls that the store answers with an error.
+    refused: RefusedCalls,
     /// Nodes that the store does not answer.
     unreached: Vec<NodeIncarnation>,
     /// Nodes whose node links carry nothing.
@@ -28,6 +31,14 @@ struct NodeSet {
     seen: Vec<(NodeIncarnation, NodeEffect)>,
 }
 
+/// Calls that the store answers with an error.
+#[derive(Clone, Copy, PartialEq)]
+enum RefusedCalls {
+    None,
+    Changes,
+    All,
+}
+
 impl NodeSet {
     fn new(numbers: &[u64], params: NodeParams) -> Self {
         let mut set = Self {
@@ -36,6 +47,7 @@ impl NodeSet {
             registry: Registry::new(RunId(1)),
             nodes: BTreeMap::new(),
             store_is_away: false,
+            refused: RefusedCalls::None,
             unreached: Vec::new(),
             cut: Vec::new(),
             relays_are_lost: false,
@@ -95,6 +107,9 @@ impl NodeSet {
             {
                 Some((key, NodeEvent::StoreSilent(id)))
             }
+            NodeEffect::CallStore { id, ref call, .. } if self.refuses(call) => {
+                Some((key, NodeEvent::StoreRefused(id)))
+            }
             NodeEffect::CallStore { id, call, .. } => {
                 let answer = Box::new(self.registry.apply(&call));
                 Some((key, NodeEvent::StoreAnswered(id, answer)))
@@ -106,6 +121,14 @@ impl NodeSet {
             }
             NodeEffect::Receive { shard, .. } => Some((key, NodeEvent::Received(shard))),
             _ => None,
+        }
+    }
+
+    fn refuses(&self, call: &StoreCall) -> bool {
+        match self.refused {
+            RefusedCalls::None => false,
+            RefusedCalls::Changes => matches!(call, StoreCall::Change(_)),
+            RefusedCalls::All => true,
         }
     }
 
@@ -265,6 +288,55 @@ fn a_node_that_the_store_has_forgotten_holds_still_among_strangers() {
 }
 
 #[test]
+fn a_change_that_the_store_refuses_with_an_error_binds_nothing() {
+    let confirmed_after = |is_answered: bool| {
+        let mut set = NodeSet::new(&[1, 2, 3], params());
+        set.run(20);
+        set.stopped.push(node(3));
+        set.refused = RefusedCalls::Changes;
+        // Time enough to try to take its shards.
+        set.run(15);
+        if is_answered {
+            set.refused = RefusedCalls::All;
+        } else {
+            set.refused = RefusedCalls::None;
+            set.store_is_away = true;
+        }
+        let tries = |effect: &NodeEffect| {
+            matches!(effect, NodeEffect::CallStore { call, .. }
+                if matches!(**call, StoreCall::Change(_)))
+        };
+        set.seen.clear();
+        set.run(2);
+        assert!(set.seen.iter().any(|(_, effect)| tries(effect)), "and once more now");
+        set.stopped.clear();
+        set.run(10);
+        set.standing(3)
+    };
+    assert_eq!(confirmed_after(true), Ok(Standing::Confirmed));
+    assert_eq!(confirmed_after(false), Err(HoldReason::Unconfirmed), "it may have been applied");
+}
+
+#[test]
+fn a_call_that_a_member_makes_in_vain_is_tried_again_at_once() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(20);
+    set.unreached.push(node(1));
+    set.refused = RefusedCalls::All;
+    set.run(8);
+    let told = set.seen.iter().any(|(key, effect)| {
+        matches!(effect, NodeEffect::Say(to, message)
+            if (*key, *to) == (node(2), node(1)) && matches!(**message, PeerMessage::RelayRefused(_)))
+    });
+    assert!(told);
+    assert_eq!(set.standing(1), Ok(Standing::Confirmed));
+    set.refused = RefusedCalls::None;
+    // The member renews, and says that the store answers it.
+    set.run(5);
+    assert_eq!(set.standing(1), Ok(Standing::Leased), "through the member");
+}
+
+#[test]
 fn a_store_that_went_back_counts_as_away_and_gets_back_what_it_has_lost() {
     let mut set = NodeSet::new(&[1, 2, 3], params());
     set.run(20);
@@ -397,4 +469,27 @@ fn a_node_without_the_store_calls_it_through_another() {
     set.cut.push(node(2));
     set.run(8);
     assert_eq!(set.standing(1), Err(HoldReason::Unconfirmed));
+}
+
+#[test]
+fn an_outline_shows_the_members_their_shards_and_what_has_no_home() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(1);
+    let outline = |set: &NodeSet| set.nodes[&node(1)].outline(set.moment());
+    assert_eq!(outline(&set).homeless, 12, "the first lease time is not over");
+    set.run(30);
+    let seen = outline(&set);
+    let shards: Vec<usize> = seen.members.iter().map(|member| member.shards).collect();
+    assert_eq!((shards, seen.homeless, seen.sending), (vec![6, 6], 0, 0));
+    assert_eq!((seen.phase, seen.standing), (NodePhase::Member, Ok(Standing::Leased)));
+    assert_eq!((seen.run, seen.store_is_away), (Some(RunId(1)), false));
+    assert!(seen.members.iter().all(|member| member.still < Some(params().lease)), "{seen:?}");
+    set.stopped.push(node(2));
+    set.run(8);
+    let seen = outline(&set);
+    assert_eq!(seen.members[1].head.name.as_str(), "node-2");
+    assert!(seen.members[1].still > seen.members[0].still, "{seen:?}");
+    set.run(15);
+    let seen = outline(&set);
+    assert_eq!((seen.members.len(), seen.members[0].shards, seen.homeless), (1, 12, 0));
 }

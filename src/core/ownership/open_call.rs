@@ -7,6 +7,8 @@
 //!     └───────────────────────────────────────────────────────┘
 //! ```
 //!
+//! A change that the store has refused with an error is void, and known to be.
+//!
 //! A change carries the caller's own counter. The caller's next renewal moves that, so that a change that is still
 //! under way can no longer be applied: what is read after it is the change's fate.
 
@@ -26,6 +28,13 @@ pub(super) enum Purpose {
     Join,
     Change,
     Leave,
+}
+
+impl Purpose {
+    /// Whether membership or map of a member are to change. What came of a join, the next reading shows.
+    pub(super) const fn is_change(self) -> bool {
+        matches!(self, Self::Change | Self::Leave)
+    }
 }
 
 /// Whether the fate of the last change is known.

@@ -84,6 +84,11 @@ impl NodeStep<'_> {
                     self.call_answered(call, *answer);
                 }
             }
+            PeerMessage::RelayRefused(id) => {
+                if let Some(call) = self.node.calls.close(id) {
+                    self.call_refused(call);
+                }
+            }
             PeerMessage::Want(shards) => self.wanted_by(from, &shards),
             PeerMessage::Offer(shard, epoch) => self.offered(from, (shard, epoch)),
             PeerMessage::Ready(shard, epoch) => self.node.moves.ready(shard, from, epoch),

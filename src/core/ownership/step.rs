@@ -35,15 +35,16 @@ impl NodeStep<'_> {
         match event {
             NodeEvent::Tick => {}
             NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer),
-            NodeEvent::StoreSilent(id) => self.store_silent(id),
+            NodeEvent::StoreSilent(id) => store_silent(&mut self, id),
+            NodeEvent::StoreRefused(id) => self.store_refused(id),
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.node.lease.figures = figures;
                 self.node.demand.set_figures(&figures);
                 self.node.own.hurries |= urgent;
             }
-            NodeEvent::HandOverWanted => self.want_to_hand_over(),
-            NodeEvent::LeaveWanted => self.want_to_leave(),
+            NodeEvent::HandOverWanted => want_to_hand_over(self.node),
+            NodeEvent::LeaveWanted => want_to_leave(&mut self),
             NodeEvent::Received(shard) => self.records_received(shard),
             NodeEvent::VersionSeen(version) => {
                 self.node.calls.read_due |= version > self.node.view.content().version;
@@ -97,23 +98,6 @@ impl NodeStep<'_> {
         }
     }
 
-    fn want_to_hand_over(&mut self) {
-        if self.node.phase == NodePhase::Member {
-            self.node.phase = NodePhase::Leaving;
-            self.node.lease.leaving = true;
-            self.node.own.hurries = true;
-        }
-    }
-
-    fn want_to_leave(&mut self) {
-        self.want_to_hand_over();
-        self.node.waits.leaves = true;
-        if self.node.phase == NodePhase::Joining {
-            self.node.phase = NodePhase::Gone;
-            self.out.push(NodeEffect::Left);
-        }
-    }
-
     /// The store has taken this incarnation off the membership.
     pub(super) fn end_membership(&mut self) {
         let leaves = self.node.phase == NodePhase::Leaving && self.node.waits.leave_asked;
@@ -130,11 +114,13 @@ impl NodeStep<'_> {
         }
     }
 
-    fn store_silent(&mut self, id: CallId) {
+    fn store_refused(&mut self, id: CallId) {
+        if let Some((member, its_id)) = self.node.peers.end_relay(id) {
+            let message = Box::new(PeerMessage::RelayRefused(its_id));
+            return self.out.push(NodeEffect::Say(member, message));
+        }
         if let Some(call) = self.node.calls.close(id) {
-            self.call_failed(call);
-        } else {
-            self.node.peers.end_relay(id);
+            self.call_refused(call);
         }
     }
 
@@ -146,5 +132,32 @@ impl NodeStep<'_> {
         if let Some(call) = self.node.calls.close(id) {
             self.call_answered(call, answer);
         }
+    }
+}
+
+/// The node hands its shards over and takes none.
+fn want_to_hand_over(node: &mut Node) {
+    if node.phase == NodePhase::Member {
+        node.phase = NodePhase::Leaving;
+        node.lease.leaving = true;
+        node.own.hurries = true;
+    }
+}
+
+/// The node hands its shards over, and then leaves.
+fn want_to_leave(step: &mut NodeStep<'_>) {
+    want_to_hand_over(step.node);
+    step.node.waits.leaves = true;
+    if step.node.phase == NodePhase::Joining {
+        step.node.phase = NodePhase::Gone;
+        step.out.push(NodeEffect::Left);
+    }
+}
+
+fn store_silent(step: &mut NodeStep<'_>, id: CallId) {
+    if let Some(call) = step.node.calls.close(id) {
+        step.call_failed(call);
+    } else {
+        step.node.peers.end_relay(id);
     }
 }

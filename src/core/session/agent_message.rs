@@ -1,13 +1,16 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
+use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
+use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::is_complete;
 use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
-    Departure, EndReason, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
+    Departure, EndReason, FullState, Moment, Note, OfferLoss, Port, Presence, Replier, Route,
+    Session, ToAgent,
 };
 use crate::ident::ConnectionId;
 use crate::mutation::{Breach, is_on};
@@ -78,6 +81,7 @@ impl<P: Port> Work<'_, P> {
         self.follow_number(scan);
         self.session.capabilities = scan.capabilities;
         self.note_heard(scan);
+        note_all_said(self, scan);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.
             self.enter(Presence::Disconnecting);
@@ -217,6 +221,16 @@ impl<P: Port> Work<'_, P> {
         self.port.note(Note::Heartbeat { forwarded });
         // The agent is answered at once, also where an announcement has to wait.
         if forwarded { forwarding } else { Forwarding::Nothing }
+    }
+}
+
+/// What a successor of a dead home waits for has come: there is nothing left to ask. What is said once waits for nothing.
+fn note_all_said<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
+    let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
+    let asks = work.session.questions.full_state() != FullState::Reported;
+    if says_once || !asks {
+        let now = work.now();
+        all_said(work.session, now);
     }
 }
 

@@ -2,6 +2,7 @@
 //! that are lost between the two (R6), and the session's way to another home.
 
 use super::numbers::NumberStep;
+use super::questions::ASK_AGAIN;
 use super::wanted::announcement_waits;
 use super::work::{Work, permit, route as route_of};
 use super::{EndReason, Moment, Note, Port, Presence, Route, Session};
@@ -75,6 +76,13 @@ impl AtFront<'_> {
             work.flush_offers();
         }
         work.finish();
+    }
+
+    /// The agent's former home has died, and this one knows nothing of the agent or of what its server has. The first
+    /// report of a connection is seldom whole, so the agent may have to be asked. Its answer introduces it: a report
+    /// before that would be a second full state. One that leaves the question open is not waited for any longer.
+    pub fn taken_over(self, moment: &Moment<'_>) {
+        self.0.cold_mut().awaits_all = Some(moment.now + ASK_AGAIN);
     }
 
     /// Something that the agent said is lost on its way here: it is asked for its full state (R6).

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::former_home::former_home;
 use super::{ClassSet, FullState, Presence, Route, Session};
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
@@ -52,6 +53,8 @@ pub struct SessionFigures {
     pub drains: bool,
     /// The server has answered everything.
     pub is_answered: bool,
+    /// It has answered everything, and nothing waits to be told; nor is anything on its way from a former home.
+    pub is_told: bool,
     /// The agent has said nothing yet.
     pub is_unheard: bool,
 }
@@ -79,15 +82,27 @@ impl Session {
     /// What the sums over all sessions need.
     pub fn figures(&self) -> SessionFigures {
         let cold = self.cold.as_deref();
+        let is_answered = self.outstanding.unanswered() == 0;
         SessionFigures {
             presence: self.attendance.presence(),
             agent_bytes: cold.map_or(0, |cold| cold.mailbox.bytes()),
             copied_bytes: cold.map_or(0, |cold| cold.mailbox.copied_bytes()),
             server_bytes: cold.map_or(0, |cold| cold.one_shots.bytes()),
             drains: self.drains,
-            is_answered: self.outstanding.unanswered() == 0,
+            is_answered,
+            is_told: is_answered
+                && self.replica.pending().is_empty()
+                && former_home(self).is_none(),
             is_unheard: self.numbers.agent().is_none(),
         }
+    }
+
+    /// Whether the server has yet to answer messages that went this way. `route`: the way that the next one takes; with
+    /// another one, answers come no more.
+    pub fn awaits_answer(&self, route: Option<Route>) -> bool {
+        let awaits =
+            |route| self.outstanding.unanswered() > 0 && self.outstanding.is_on_wire(route);
+        route.is_some_and(awaits)
     }
 
     /// The agent's uid, in the agent's own form.

@@ -91,6 +91,7 @@ impl<'a, P: Port> Work<'a, P> {
             return;
         }
         let moved = session.outstanding.moves(route);
+        let link_lost = !on_wire && session.outstanding.is_own();
         if moved || !on_wire {
             let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
             let in_doubt = session.outstanding.unanswered() > 0 || late;
@@ -103,7 +104,7 @@ impl<'a, P: Port> Work<'a, P> {
         if introduced {
             return;
         }
-        session.replica.forgotten(moved);
+        session.replica.forgotten(moved, link_lost);
         if let Some(cold) = &mut session.cold {
             // The server asks for the map as it did when it hears of the agent.
             cold.map.close();
@@ -304,7 +305,8 @@ impl<'a, P: Port> Work<'a, P> {
         }
         let absence = self.session.attendance.deadline(self.moment.policy);
         let former_home = former_home(self.session).map(FormerHome::deadline);
-        if let Some(at) = absence.into_iter().chain(former_home).min() {
+        let awaits_all = self.session.cold.as_ref().and_then(|cold| cold.awaits_all);
+        if let Some(at) = absence.into_iter().chain(former_home).chain(awaits_all).min() {
             self.port.deadline(at);
         }
         let wanted = wanted_permits(self.session, self.now(), self.port);

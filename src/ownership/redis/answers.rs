@@ -14,7 +14,7 @@ use crate::core::ownership::{
     NodeIncarnation, RenewAnswer, Renewed, RunId, SHARDS, Secret, ShardId, Snapshot, StoreAnswer,
     StoreCall,
 };
-use crate::ownership::store::StoreError;
+use crate::ownership::store::{StoreError, StoreRefusal};
 
 /// Reads the answer to a call.
 pub(super) fn read(keys: &Keys, call: &StoreCall, value: Value) -> Result<StoreAnswer, StoreError> {
@@ -59,10 +59,11 @@ impl<'a> ScriptAnswer<'a> {
         answer.run = RunId(XxHash3_128::oneshot(&answer.bytes("run")?));
         let shards = answer.text("shards")?;
         if shards != SHARDS.to_string() {
-            return Err(StoreError::Refused(format!(
+            let said = format!(
                 "{} is of a fleet with {shards} shards; this version has {SHARDS}",
                 keys.meta
-            )));
+            );
+            return Err(StoreError::Refused { why: StoreRefusal::OtherFleet, said });
         }
         Ok(answer)
     }

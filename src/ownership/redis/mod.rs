@@ -11,6 +11,7 @@ mod connection;
 mod inspect;
 mod locate;
 mod params;
+mod refusal;
 mod scripts;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 pub use inspect::{Finding, Inspection};
 pub use params::{RedisAddress, RedisMode, RedisParams, RedisPassword, RedisTls};
 
-use super::store::{Calling, Store, StoreError};
+use super::store::{Calling, Store, StoreError, StorePlace};
 use crate::clock;
 use crate::core::ownership::{StoreAnswer, StoreCall};
 use crate::tls::TlsError;
@@ -79,7 +80,7 @@ impl RedisStore {
             let connection = timeout_at(deadline, self.locator.connection(within)).await;
             let connection = connection
                 .map_err(|_| StoreError::Unreachable(format!("no connection within {within:?}")))?
-                .map_err(|error| StoreError::Unreachable(error.to_string()))?;
+                .map_err(|error| refusal::not_opened(&error))?;
             let Ok(answer) = timeout_at(deadline, connection.ask(command)).await else {
                 self.locator.replace(&connection);
                 let silent = format!("{} is silent for {within:?}", connection.address);
@@ -91,10 +92,10 @@ impl RedisStore {
             };
             match self.follow_up(&connection, error) {
                 AfterError::Elsewhere(error) if redirects == REDIRECTS_MAX => {
-                    return Err(StoreError::Refused(error.to_string()));
+                    return Err(refusal::refused(&error));
                 }
                 AfterError::Elsewhere(_) => redirects += 1,
-                AfterError::Refused(error) => return Err(StoreError::Refused(error.to_string())),
+                AfterError::Refused(error) => return Err(refusal::refused(&error)),
                 AfterError::Unknown(error) => {
                     let lost = format!("{}: {error}", connection.address);
                     return Err(StoreError::Unknown(lost));
@@ -129,5 +130,9 @@ impl RedisStore {
 impl Store for RedisStore {
     fn call(&self, call: StoreCall, within: Duration) -> Calling<'_> {
         Box::pin(self.carry_out(call, within))
+    }
+
+    fn place(&self) -> StorePlace {
+        self.locator.place()
     }
 }

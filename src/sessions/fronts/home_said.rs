@@ -15,7 +15,7 @@ impl FrontSide<'_> {
                 front.home_said(from, message, moment, port);
             });
         }
-        if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..)) {
+        if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..) | ToFront::Told(..)) {
             let gone = Detach { reason: DetachReason::Lost, heartbeats: None, missed: false };
             let gone = ToHome::Detach(handle, gone);
             self.joined.to_home(from, handle.uid, &mut |out| gone.encode(out));

@@ -13,6 +13,7 @@
 //! to a session is either done before that, or by an event that knows of the change.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -36,6 +37,8 @@ pub(in crate::sessions) enum ShardStage {
 #[derive(Debug, Default)]
 struct HomeShard {
     stage: Mutex<ShardStage>,
+    /// It came without the sessions of its former home, which is gone.
+    is_orphaned: AtomicBool,
     members: Mutex<HashSet<InstanceUid>>,
 }
 
@@ -54,6 +57,18 @@ impl HomeShards {
 
     pub(super) fn stage(&self, shard: ShardId) -> ShardStage {
         *self.0[shard.index()].stage.lock()
+    }
+
+    /// The shard is at home here from now on. `whole`: with its sessions.
+    pub(super) fn install(&self, shard: ShardId, epoch: Epoch, whole: bool) {
+        let had_home = epoch.number > 1;
+        self.0[shard.index()].is_orphaned.store(had_home && !whole, Ordering::Relaxed);
+        self.enter(shard, ShardStage::Held(epoch));
+    }
+
+    /// Whether a former home knew this agent, and is gone with what it knew.
+    pub(super) fn is_orphan(&self, uid: InstanceUid) -> bool {
+        self.of(uid).is_orphaned.load(Ordering::Relaxed)
     }
 
     /// Returns the former stage.

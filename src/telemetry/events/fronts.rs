@@ -30,6 +30,7 @@ impl HomeSaid<'_> {
             ToFront::Close(..) => HomeFrame::Close,
             ToFront::Later(_) => HomeFrame::Later,
             ToFront::NotMine(..) => HomeFrame::NotMine,
+            ToFront::Told(..) => HomeFrame::Told,
         };
         metrics().home_frames.with(frame).increment(1);
         let uid = self.message.handle().uid;

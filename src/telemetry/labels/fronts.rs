@@ -23,5 +23,7 @@ label! {
         Later = "later",
         /// It is not the agent's home.
         NotMine = "not_mine",
+        /// Servers have answered what they were told.
+        Told = "told",
     }
 }

@@ -178,7 +178,10 @@ impl World {
             ToHome::Alive(_, question) => home.alive(at, *question, port),
             ToHome::Written(_, number) => home.written(at, *number),
             ToHome::Detach(_, detach) => home.detach(at, detach, moment, port),
-            ToHome::Heartbeats(_) | ToHome::AllHere(_) | ToHome::WasAlive(_) => {}
+            ToHome::Heartbeats(_)
+            | ToHome::AllHere(_)
+            | ToHome::WasAlive(_)
+            | ToHome::FrontLeaves => {}
         });
     }
 
@@ -187,7 +190,7 @@ impl World {
         self.tell(|| format!("  node {to} hears of {from}: {message:?}"));
         let home = self.nodes[from].incarnation;
         let Some(front) = self.nodes[to].fronts.get_mut(&handle) else {
-            if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..)) {
+            if !matches!(message, ToFront::Close(..) | ToFront::NotMine(..) | ToFront::Told(..)) {
                 let mut frame = Vec::new();
                 let gone = Detach { reason: DetachReason::Lost, heartbeats: None, missed: false };
                 ToHome::Detach(handle, gone).encode(&mut frame);

@@ -35,6 +35,13 @@ pub(super) async fn kill(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Ha
     }
     let mut happened = Happened { cut_at, acted_on: vec![VICTIM], ..Happened::default() };
     connected_since(scene, args, killed, &mut happened).await?;
+    if scene.nodes_share() {
+        if scene.wait_for_homes(args.patience()).await {
+            happened.seconds_to_homes = Some(round((clock::now() - killed).as_secs_f64()));
+        } else {
+            happened.faults.push("some shards did not find a home again".to_owned());
+        }
+    }
     Ok(happened)
 }
 
@@ -69,6 +76,7 @@ pub(super) async fn restart(
     let asked = clock::now();
     let status = scene.nodes[place].drain(patience).await?;
     let seconds = round((clock::now() - asked).as_secs_f64());
+    happened.drains += 1;
     happened.drain_seconds_max = Some(happened.drain_seconds_max.unwrap_or(0.0).max(seconds));
     if !status.success() {
         let name = scene.nodes[place].name();

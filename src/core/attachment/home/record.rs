@@ -58,12 +58,15 @@ impl HomeAttachment {
             },
             had: highest.had,
             told: 0,
+            untold_bytes: 0,
             unwritten: current.unwritten,
+            greeted: None,
             reached: false,
             closing: false,
             reply_due: None,
             asked: None,
             unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
+            under_way: None,
         });
         Self {
             uid,

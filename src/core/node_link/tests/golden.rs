@@ -47,7 +47,11 @@ fn frames_of_a_former_home_are_golden() {
     for (frame, head, rest) in [
         (ToNext::ServerSaid(said), "60", format!("{uid}02ac0205023001")),
         (ToNext::LetGo(LetGo { uid: UID, server, missed: true }), "61", format!("{uid}0201")),
-        (ToNext::LinkEnded(LinkEnded { link, links: 4 }), "62", "02ac0204".to_owned()),
+        (
+            ToNext::LinkEnded(LinkEnded { link, links: 4, up_to: Incarnation(300) }),
+            "62",
+            "02ac0204ac02".to_owned(),
+        ),
     ] {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
@@ -94,6 +98,7 @@ fn frames_for_a_home_are_golden() {
         (ToHome::Detach(HANDLE, detach), golden("07", "01010108")),
         (ToHome::AllHere(ShardId::new(1000).unwrap()), "08e807".to_owned()),
         (ToHome::WasAlive(HANDLE), golden("09", "")),
+        (ToHome::FrontLeaves, "0a".to_owned()),
     ];
     for (message, expected) in cases {
         let mut frame = Vec::new();
@@ -121,6 +126,7 @@ fn frames_for_a_front_are_golden() {
         (ToFront::Close(HANDLE, CloseOrder::Cloned), golden("87", "05")),
         (ToFront::Later(HANDLE), golden("88", "")),
         (ToFront::NotMine(HANDLE, MapVersion(12)), golden("89", "0c")),
+        (ToFront::Told(HANDLE, 6), golden("8a", "06")),
     ];
     for (message, expected) in cases {
         let mut frame = Vec::new();
@@ -130,6 +136,22 @@ fn frames_for_a_front_are_golden() {
         frame.push(0xff);
         assert_eq!(ToFront::decode(&frame), Ok(message), "what a later version appends");
     }
+}
+
+#[test]
+fn each_kind_of_frame_is_told_by_its_first_byte() {
+    let bytes = (1..=10_u8).chain(0x81..=0x89).chain(0x41..=0x43).chain(0x60..=0x62);
+    let kinds: std::collections::HashSet<NodeMessageKind> =
+        bytes.map(|byte| NodeMessageKind::of(&[byte, 0])).collect();
+    assert_eq!(kinds.len(), 25);
+    assert!(!kinds.contains(&NodeMessageKind::Unknown), "{kinds:?}");
+    let mut frame = Vec::new();
+    ToHome::Written(HANDLE, 2).encode(&mut frame);
+    assert_eq!(NodeMessageKind::of(&frame), NodeMessageKind::Written);
+    assert_eq!(
+        (NodeMessageKind::of(&[]), NodeMessageKind::of(&[0x55])),
+        (NodeMessageKind::Unknown, NodeMessageKind::Unknown)
+    );
 }
 
 #[test]

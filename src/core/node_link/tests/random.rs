@@ -74,7 +74,7 @@ impl Dice {
         }
     }
 
-    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 9] {
+    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 10] {
         let handle = self.handle();
         let reasons = [
             DetachReason::Lost,
@@ -99,10 +99,11 @@ impl Dice {
             ToHome::Detach(handle, detach),
             ToHome::AllHere(ShardId::new(shard).unwrap()),
             ToHome::WasAlive(handle),
+            ToHome::FrontLeaves,
         ]
     }
 
-    fn to_front(&self) -> [ToFront<'_>; 9] {
+    fn to_front(&self) -> [ToFront<'_>; 10] {
         let handle = self.handle();
         let orders = [CloseOrder::Replaced, CloseOrder::Overflowed, CloseOrder::Left];
         let others = [CloseOrder::Stopping, CloseOrder::Draining, CloseOrder::Cloned];
@@ -122,6 +123,7 @@ impl Dice {
             ToFront::Close(handle, orders[self.bits[0] as usize % 3]),
             ToFront::Later(handle),
             ToFront::NotMine(handle, MapVersion(had)),
+            ToFront::Told(handle, had),
         ]
     }
 }
@@ -151,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read(mut bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0_u8..10) {
+    fn any_bytes_are_read(mut bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0_u8..12) {
         let mut written = Vec::new();
         for head in [kind, 0x80 | kind] {
             if let Some(first) = bytes.first_mut() {

@@ -25,6 +25,7 @@ const DECLINE: u8 = 7;
 const READY: u8 = 8;
 const CANCEL: u8 = 9;
 const CHANGED: u8 = 10;
+const RELAY_REFUSED: u8 = 11;
 
 /// Appends the bytes of a message.
 pub fn encode_peer_message(message: &PeerMessage, out: &mut Vec<u8>) {
@@ -44,6 +45,7 @@ pub fn encode_peer_message(message: &PeerMessage, out: &mut Vec<u8>) {
             put_number(out, RELAYED, id.0);
             out.extend(encode_answer(answer));
         }
+        PeerMessage::RelayRefused(id) => put_number(out, RELAY_REFUSED, id.0),
         PeerMessage::Want(shards) => {
             out.push(WANT);
             put_list(out, shards, |out, shard| out.extend(shard.get().to_be_bytes()));
@@ -104,6 +106,7 @@ pub fn decode_peer_message(bytes: &[u8]) -> Result<PeerMessage, ValueFault> {
         READY => PeerMessage::Ready(shard(&mut reader)?, epoch(&mut reader)?),
         CANCEL => PeerMessage::Cancel(shard(&mut reader)?, epoch(&mut reader)?),
         CHANGED => PeerMessage::Changed(MapVersion(reader.u64()?)),
+        RELAY_REFUSED => PeerMessage::RelayRefused(CallId(reader.u64()?)),
         _ => return Err(ValueFault::Field("message")),
     })
 }
@@ -173,6 +176,7 @@ mod tests {
         assert_eq!(hex(&PeerMessage::Ready(shard, epoch)), format!("0108{tenure}"));
         assert_eq!(hex(&PeerMessage::Cancel(shard, epoch)), format!("0109{tenure}"));
         assert_eq!(hex(&PeerMessage::Changed(MapVersion(7))), format!("010a{seven}"));
+        assert_eq!(hex(&PeerMessage::RelayRefused(CallId(7))), format!("010b{seven}"));
     }
 
     #[test]
@@ -214,6 +218,7 @@ mod tests {
             PeerMessage::Ready(shard, epoch),
             PeerMessage::Cancel(shard, epoch),
             PeerMessage::Changed(MapVersion(seed)),
+            PeerMessage::RelayRefused(CallId(seed)),
         ]
     }
 

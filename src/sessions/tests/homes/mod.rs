@@ -237,6 +237,7 @@ enum Heard {
     Ping(u32),
     Later,
     NotMine,
+    Told(u64),
 }
 
 impl From<&ToFront<'_>> for Heard {
@@ -258,6 +259,7 @@ impl From<&ToFront<'_>> for Heard {
             ToFront::Close(_, order) => Self::Close(*order),
             ToFront::Later(_) => Self::Later,
             ToFront::NotMine(..) => Self::NotMine,
+            ToFront::Told(_, number) => Self::Told(*number),
         }
     }
 }

@@ -28,6 +28,45 @@ fn a_home_that_takes_over_asks_agents_whose_numbers_go_on_and_tells_states_once_
 }
 
 #[test]
+fn an_agent_that_comes_anew_after_its_home_has_died_is_told_of_once_when_it_has_said_all() {
+    let first = AgentToServer { health: None, ..state() };
+    for answers in [true, false] {
+        let home = HomeBench::new();
+        let mut front = Front::new(&home, 1, (2, 5));
+        let heard = front.attaches(41, &first);
+        assert!(matches!(heard[..], [Heard::Attached(_), Heard::Answer(_)]), "{heard:?}");
+        assert_eq!(home.told(), [], "the agent is asked first");
+        let asked = front.hears();
+        assert!(matches!(&asked[..], [Heard::Push(asks)] if asks.flags == 1), "{asked:?}");
+        if answers {
+            front.message(42, &state());
+        } else {
+            home.bench.sessions.sweep(clock::now() + Duration::from_secs(31));
+        }
+        let told = home.told();
+        assert!(told.len() == 1 && told[0].agent_description.is_some(), "{told:?}");
+        assert_eq!(told[0].health.is_some(), answers, "what is there is told in the end");
+    }
+}
+
+#[test]
+fn a_front_hears_when_the_server_has_answered_what_it_was_told() {
+    let home = HomeBench::new();
+    let mut front = Front::new(&home, 1, (2, 5));
+    front.carries = FieldSet::EMPTY;
+    let heard = front.attaches(3, &state());
+    assert!(matches!(heard[..], [Heard::Attached(_)]), "{heard:?}");
+    front.carries = FieldSet::of(&agent_field::STATE_PARTS);
+    assert!(!front.message(3, &state()).contains(&Heard::Told(1)));
+    assert_eq!(home.told().len(), 1);
+    home.bench.says(1, &ServerToAgent::default());
+    assert!(front.hears().contains(&Heard::Told(1)));
+    front.message(4, &AgentToServer::default());
+    home.bench.says(1, &ServerToAgent::default());
+    assert!(!front.hears().iter().any(|it| matches!(it, Heard::Told(_))), "it knows");
+}
+
+#[test]
 fn a_front_that_is_back_names_what_it_has_and_the_rest_is_lost() {
     let home = HomeBench::new();
     let mut stays = settled(&home, 1, (2, 5));
