@@ -71,6 +71,10 @@ impl Ways for Way {
         vec![node(1 - self.me)]
     }
 
+    fn members(&self) -> Vec<NodeIncarnation> {
+        vec![node(0), node(1)]
+    }
+
     fn version(&self) -> MapVersion {
         MapVersion(self.between.epoch().number)
     }
