@@ -17,6 +17,8 @@ mod http;
 mod latency;
 #[path = "upstream/leaving.rs"]
 mod leaving;
+#[path = "upstream/moving.rs"]
+mod moving;
 #[path = "upstream/outages.rs"]
 mod outages;
 #[path = "upstream/pushes.rs"]

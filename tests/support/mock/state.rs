@@ -1,6 +1,6 @@
 //! What a mock server believes and counts, and how it answers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use seawall::opamp::proto::server_error_response::Details;
@@ -105,8 +105,11 @@ pub(crate) struct State {
     pub(crate) agents: HashMap<Vec<u8>, Known>,
     /// Agents that said goodbye.
     pub(crate) left: Vec<Vec<u8>>,
-    /// Codes of the gateway's Closes.
+    /// Codes of the gateway's Closes, and how many had come at each dial.
     pub(crate) closes: Vec<u16>,
+    closes_at_dial: Vec<usize>,
+    /// The connections on which a report came: others are probes.
+    spoken: BTreeSet<u64>,
     writers: BTreeMap<u64, mpsc::Sender<Message>>,
 }
 
@@ -123,6 +126,7 @@ impl Behaviour {
 impl State {
     pub(super) fn accepted(&mut self, now: Instant) -> u64 {
         self.dials.push(now);
+        self.closes_at_dial.push(self.closes.len());
         let id = self.dials.len() as u64;
         self.open_ids.insert(id);
         self.open = self.open_ids.len();
@@ -172,6 +176,17 @@ impl State {
         })
     }
 
+    /// For each dial of a connection on which a report came: how many Closes had come by then.
+    pub(crate) fn closes_before_dials(&self) -> Vec<usize> {
+        let dials = self.closes_at_dial.iter().zip(1..);
+        dials.filter(|(_, id)| self.spoken.contains(id)).map(|(closes, _)| *closes).collect()
+    }
+
+    /// Whether a POST of this agent's is under way.
+    pub(crate) fn is_served(&self, uid: &[u8]) -> bool {
+        self.served.contains(uid)
+    }
+
     /// How often an agent has sent everything.
     pub(crate) fn full_reports(&self, uid: &[u8]) -> usize {
         self.agents.get(uid).map_or(0, |known| known.full_reports)
@@ -194,6 +209,7 @@ impl State {
         report: AgentToServer,
     ) -> Option<(Duration, ServerToAgent)> {
         self.received.push((seawall::clock::now(), report.clone()));
+        self.spoken.insert(connection);
         let mut reply = ServerToAgent {
             instance_uid: report.instance_uid.clone(),
             capabilities: SERVER_CAPABILITIES,
