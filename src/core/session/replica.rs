@@ -56,7 +56,7 @@ pub struct ReplicaState {
     /// Of them, the parts that the server has.
     pub acked: FieldSet,
     /// The parts that it had when a former home's link ended: it still has them unless it asks. See
-    /// [`Replica::may_be_forgotten`].
+    /// `Replica::may_be_forgotten`.
     pub remembered: FieldSet,
     /// The parts that it is yet to get.
     pub pending: FieldSet,
