@@ -263,7 +263,7 @@ impl Sessions {
         let context = EventContext { out, ..EventContext::default() };
         let (done, follow_up) = self.apply(&mut locked, context, event);
         if let Some(fleet) = self.in_fleet() {
-            fleet.homes().note_told(&mut locked);
+            fleet.homes().settle(&mut locked);
         }
         drop(locked);
         self.follow_up(uid, follow_up);

@@ -6,6 +6,7 @@ use super::clock_reading::ClockReading;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
 use super::ids::RunId;
 use super::node::{Node, NodePhase};
+use super::open_call::CallFailure;
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
 
@@ -35,8 +36,8 @@ impl NodeStep<'_> {
         match event {
             NodeEvent::Tick => {}
             NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer),
-            NodeEvent::StoreSilent(id) => self.store_silent(id),
-            NodeEvent::StoreRefused(id) => self.store_refused(id),
+            NodeEvent::StoreSilent(id) => self.store_failed(id, CallFailure::Silent),
+            NodeEvent::StoreRefused(id) => self.store_failed(id, CallFailure::Refused),
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.node.lease.figures = figures;
@@ -84,7 +85,7 @@ impl NodeStep<'_> {
             return;
         }
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
-            self.call_failed(late);
+            self.call_failed(late, CallFailure::Silent);
         }
         if self.node.store.has_returned(self.now.monotonic, &self.node.params) {
             self.node.calls.read_due = true;
@@ -131,21 +132,14 @@ impl NodeStep<'_> {
         }
     }
 
-    fn store_silent(&mut self, id: CallId) {
+    fn store_failed(&mut self, id: CallId, failure: CallFailure) {
         if let Some(call) = self.node.calls.close(id) {
-            self.call_failed(call);
-        } else {
-            self.node.peers.end_relay(id);
-        }
-    }
-
-    fn store_refused(&mut self, id: CallId) {
-        if let Some((member, its_id)) = self.node.peers.end_relay(id) {
+            self.call_failed(call, failure);
+        } else if let Some((member, its_id)) = self.node.peers.end_relay(id)
+            && failure == CallFailure::Refused
+        {
             let message = Box::new(PeerMessage::RelayRefused(its_id));
-            return self.out.push(NodeEffect::Say(member, message));
-        }
-        if let Some(call) = self.node.calls.close(id) {
-            self.call_refused(call);
+            self.out.push(NodeEffect::Say(member, message));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
+use std::time::Instant;
+
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
@@ -80,7 +82,7 @@ impl<P: Port> Work<'_, P> {
         self.follow_number(scan);
         self.session.capabilities = scan.capabilities;
         self.note_heard(scan);
-        self.note_all_said(scan);
+        note_all_said(self.session, scan, self.moment.now);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.
             self.enter(Presence::Disconnecting);
@@ -171,17 +173,6 @@ impl<P: Port> Work<'_, P> {
         self.ask_if_in_doubt();
     }
 
-    /// What a successor of a dead home waits for has come: there is nothing left to ask. What is said once waits for
-    /// nothing.
-    fn note_all_said(&mut self, scan: &AgentScan<'_>) {
-        let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
-        let asks = self.session.questions.full_state() != FullState::Reported;
-        if says_once || !asks {
-            let now = self.now();
-            self.session.all_said(now);
-        }
-    }
-
     /// The agent gave a sign of life: questions that it leaves open are asked again after a while.
     pub(super) fn note_alive(&mut self) {
         let now = self.now();
@@ -231,6 +222,14 @@ impl<P: Port> Work<'_, P> {
         self.port.note(Note::Heartbeat { forwarded });
         // The agent is answered at once, also where an announcement has to wait.
         if forwarded { forwarding } else { Forwarding::Nothing }
+    }
+}
+
+/// What a successor of a dead home waits for has come: there is nothing left to ask. What is said once waits for nothing.
+fn note_all_said(session: &mut Session, scan: &AgentScan<'_>, now: Instant) {
+    let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
+    if says_once || session.questions.full_state() == FullState::Reported {
+        session.all_said(now);
     }
 }
 

@@ -26,28 +26,19 @@ pub(super) fn confirm_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &Hel
 }
 
 impl HomeAttachment {
-    /// After the calls of an event: tells the front what was taken, unless something else has.
-    pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+    /// After the calls of an event: tells the front what was taken, unless something else has. `all_told`: servers have
+    /// answered all that the session had to tell them. A front that takes something of it for being on its way hears so,
+    /// and a home after this one need not tell it once more.
+    pub fn settle<'a, P: HomePort<'a>>(&mut self, all_told: bool, port: &mut P) {
         let uid = self.uid;
-        if let Some(current) = &mut self.current
-            && current.told < current.had
-            && current.reached
-        {
+        let Some(current) = self.current.as_mut().filter(|current| current.reached) else { return };
+        let handle = Handle { uid, connection: current.at.connection };
+        if current.told < current.had {
             current.told = current.had;
-            let handle = Handle { uid, connection: current.at.connection };
             port.to_front(current.at.front, &ToFront::Confirmed(handle, current.had));
         }
-    }
-
-    /// Servers have answered all that the session had to tell them. A front that takes something of it for being on
-    /// its way hears so: a home after this one need not tell it once more.
-    pub fn all_told<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
-        let uid = self.uid;
-        if let Some(current) = &mut self.current
-            && current.reached
-            && current.under_way.take_if(|number| *number <= current.had).is_some()
-        {
-            let handle = Handle { uid, connection: current.at.connection };
+        let known = current.under_way.take_if(|number| all_told && *number <= current.had);
+        if known.is_some() {
             port.to_front(current.at.front, &ToFront::Told(handle, current.had));
         }
     }

@@ -132,7 +132,7 @@ impl HomeSetup {
         let report = AgentReport { sequence_num: SequenceNum(number), ..REPORT };
         self.event(|home, _, port| {
             home.message(at, &Numbered { number, report }, port);
-            home.settle(port);
+            home.settle(false, port);
         })
     }
 
@@ -182,7 +182,8 @@ fn the_next_message_is_taken_and_no_other() {
 
 #[test]
 fn a_front_hears_once_that_servers_have_answered_what_it_takes_for_being_on_its_way() {
-    let all_told = |setup: &mut HomeSetup| setup.event(|home, _, port| home.all_told(port)).done();
+    let all_told =
+        |setup: &mut HomeSetup| setup.event(|home, _, port| home.settle(true, port)).done();
     let mut setup = HomeSetup::attached();
     assert!(all_told(&mut setup).is_empty(), "nothing was asked for");
     setup.effects.needs = FieldSet::of(&[agent_field::HEALTH]);
