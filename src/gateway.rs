@@ -150,6 +150,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     fleet.hand_over(hand_over_patience).await;
     drain.close_agents(&edge, &sessions, &fleet, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
+    if let Some(fleet) = sessions.in_fleet() {
+        fleet.front_leaves();
+    }
     fleet.leave(LEAVE_PATIENCE).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.

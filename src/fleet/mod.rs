@@ -15,12 +15,14 @@
 //! - `links`: the node links that are up. `arrivals`: what comes on them. `control`: the bytes of what nodes say.
 //! - `data_plane`: what the fleet wants of sessions and of links to servers. `plane`: a gateway's.
 //! - `gate`: the gate for agents, and its share of the fleet's admission rate.
+//! - `former`: which nodes may be linked, members and former ones.
 //! - `hand_over`: sends the sessions of shards that move.
 //! - `life`: what a node has anew after it was taken over: incarnation, key, links.
 
 mod arrivals;
 mod control;
 mod data_plane;
+mod former;
 mod gate;
 mod hand_over;
 mod life;

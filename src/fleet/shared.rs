@@ -243,6 +243,10 @@ impl Ways for Fleet {
         (home.node == self.incarnation() || self.links.has(home.node)).then_some(home)
     }
 
+    fn members(&self) -> Vec<NodeIncarnation> {
+        self.look_at(|node| node.members().collect())
+    }
+
     fn linked(&self) -> Vec<NodeIncarnation> {
         self.links.all()
     }

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::data_plane::DataPlane;
+use super::former::MayLink;
 use super::hand_over::SessionsOut;
 use super::life::Life;
 use super::map::MapCopy;
@@ -17,7 +18,7 @@ use super::params::{FleetError, FleetParams};
 use super::progress::{Progress, Waiting, waits_for};
 use super::shared::Fleet;
 use crate::clock;
-use crate::cluster::{Member, Members};
+use crate::cluster::Member;
 use crate::core::ownership::{
     CallId, HoldReason, NodeEffect, NodeEvent, NodeIncarnation, NodeName, ShardId, Standing,
     StoreAnswer, StoreCall,
@@ -40,6 +41,7 @@ pub struct FleetTask {
     /// Shards that the data plane holds.
     held: BTreeSet<ShardId>,
     members: BTreeSet<NodeIncarnation>,
+    may_link: MayLink,
     differing: Vec<NodeName>,
     /// Since when all but links is as a node that starts needs it.
     whole_since: Option<Instant>,
@@ -84,6 +86,7 @@ impl FleetTask {
             sessions_out: SessionsOut::new(),
             held: BTreeSet::new(),
             members: BTreeSet::new(),
+            may_link: MayLink::default(),
             differing: Vec::new(),
             whole_since: None,
             silent_since,
@@ -281,22 +284,31 @@ impl FleetTask {
             let leases = &node.content().leases;
             let is_member = leases.iter().any(|lease| lease.incarnation == me);
             // Before it is a member the others would let it in nowhere.
-            let linked: Members = leases.iter().filter(|_| is_member).map(Member::from).collect();
+            let linked: Vec<_> = leases.iter().filter(|_| is_member).map(Member::from).collect();
             Some((copy, linked, node.members().collect::<BTreeSet<_>>()))
         });
-        let Some((copy, linked, members)) = look else { return };
+        let now = clock::now();
+        self.may_link.forget(now);
+        let Some((copy, linked, members)) = look else { return self.know_members() };
+        self.may_link.follow(linked, now + self.fleet.params.times.lease);
+        self.know_members();
         let gone = std::mem::replace(&mut self.members, members);
         let gone: Vec<_> = gone.difference(&self.members).copied().collect();
-        self.life.members.send_if_modified(|known| {
-            let differs = *known != linked;
-            *known = linked;
-            differs
-        });
         self.show_map(&copy);
         if let Some(plane) = &self.fleet.plane {
             gone.into_iter().for_each(|node| plane.node_gone(node));
             plane.homes_changed();
         }
+    }
+
+    /// Tells the node links who may be linked, if that has changed.
+    fn know_members(&self) {
+        let may = self.may_link.all();
+        self.life.members.send_if_modified(|known| {
+            let differs = *known != may;
+            *known = may;
+            differs
+        });
     }
 
     fn show_map(&mut self, copy: &MapCopy) {
@@ -376,6 +388,7 @@ impl FleetTask {
         };
         self.life = life;
         self.members.clear();
+        self.may_link = MayLink::default();
         self.fleet.begin_anew(&self.life);
         let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
         let linked = self.life.link_again(&self.fleet.params, incarnation, fleet as _).await;

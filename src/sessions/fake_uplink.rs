@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prost::Message as _;
 
-use super::Uplink;
+use super::{SharedLink, Uplink};
 use crate::core::pacing::{Class, Permit};
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{Incarnation, InstanceUid, LinkId, ServerId};
@@ -102,6 +102,14 @@ impl Uplink for FakeUplink {
 
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
         Arc::clone(&self.state.lock().server_hello)
+    }
+
+    fn is_up(&self, _: InstanceUid, _: Route) -> bool {
+        self.state.lock().refuses.is_none()
+    }
+
+    fn shared_links(&self) -> Vec<SharedLink> {
+        vec![SharedLink { route: self.state.lock().route, links: 1 }]
     }
 
     fn enqueue(&self, uid: InstanceUid, class: Class) {

@@ -7,9 +7,9 @@ use super::homes::{HomeSide, Homes, KeyInUse, OtherHomes, ShardMoves};
 use super::loopback::{Loopback, LoopbackSide};
 use super::{InFleet, Joined, Sessions, Ways};
 use crate::core::codec::Undecodable;
-use crate::core::node_link::{ToFront, ToHome, ToNewHome, ToNext};
+use crate::core::node_link::{LinkEnded, ToFront, ToHome, ToNewHome, ToNext};
 use crate::core::ownership::{Epoch, MoveNumber, NodeIncarnation, ShardId};
-use crate::ident::{InstanceUid, LinkId};
+use crate::ident::InstanceUid;
 use crate::opamp::digest::DigestKey;
 
 impl Sessions {
@@ -90,7 +90,9 @@ impl<'a> InFleet<'a> {
     /// The link to a node is up, and [`Ways::home`] names the node as the home that it is.
     pub fn node_reached(self, node: NodeIncarnation) {
         self.fronts().home_reached(node);
-        OtherHomes::of(self.homes()).tell_missed(node);
+        let homes = OtherHomes::of(self.homes());
+        homes.tell_all_ended(node);
+        homes.tell_missed(node);
         self.moves().deliver_all_aside();
     }
 
@@ -100,15 +102,27 @@ impl<'a> InFleet<'a> {
         self.homes().front_lost(node);
     }
 
+    /// This node is about to leave. If it holds nothing of any agent as a front, homes have nothing to ask their agents
+    /// for.
+    pub fn front_leaves(self) {
+        if self.joined.fronts.holds_nothing() {
+            // Of no agent: any stream will do.
+            let uid = InstanceUid::from_bytes([0; 16]);
+            for node in self.joined.ways.linked() {
+                self.joined.to_home(node, uid, &mut |out| ToHome::FrontLeaves.encode(out));
+            }
+        }
+    }
+
     /// A node is no member of the fleet any more, and will not be one again under this incarnation.
     pub fn node_gone(self, node: NodeIncarnation) {
         self.homes().front_gone(node);
         OtherHomes::of(self.homes()).former_home_gone(node);
     }
 
-    /// A link to a server has ended. `links`: how many the server's agents share; `owner`: the one whose it was.
-    pub fn server_link_ended(self, link: LinkId, links: u16, owner: Option<InstanceUid>) {
-        OtherHomes::of(self.homes()).server_link_ended(link, links, owner);
+    /// A link to a server has ended. `owner`: the agent whose own it was.
+    pub fn server_link_ended(self, ended: LinkEnded, owner: Option<InstanceUid>) {
+        OtherHomes::of(self.homes()).server_link_ended(ended, owner);
     }
 
     /// This node is the shard's home from now on. `prepared`: its sessions have been received. Returns whether they

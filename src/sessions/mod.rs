@@ -57,7 +57,7 @@ pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 #[cfg(test)]
 pub(crate) use tests::fleet_of_one;
-pub use uplink::Uplink;
+pub use uplink::{SharedLink, Uplink};
 pub use ways::Ways;
 
 use crate::clock;

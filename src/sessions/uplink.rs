@@ -7,6 +7,15 @@ use crate::core::server::Keying;
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{InstanceUid, ServerId};
 
+/// A link that a server's agents share, as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedLink {
+    /// The link, and its present establishment or the coming one.
+    pub route: Route,
+    /// How many links the server's agents share.
+    pub links: u16,
+}
+
 /// The way to the servers. Called with a session locked: returns at once, and leaves sessions alone.
 pub trait Uplink: Send + Sync + 'static {
     /// The link that an agent's messages take now; `None` if no server is configured.
@@ -52,6 +61,16 @@ pub trait Uplink: Send + Sync + 'static {
 
     /// A session has come from another home, and this server knows its agent: what there is for it alone begins.
     fn adopt(&self, _uid: InstanceUid, _server: ServerId) {}
+
+    /// Whether a message would go now that takes this route of the agent's.
+    fn is_up(&self, _uid: InstanceUid, _route: Route) -> bool {
+        true
+    }
+
+    /// The links that agents share.
+    fn shared_links(&self) -> Vec<SharedLink> {
+        Vec::new()
+    }
 
     /// The session wants a permit of its server: [`super::Sessions::permit_granted`] follows, paced. It stands
     /// in each class once.

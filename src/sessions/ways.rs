@@ -16,6 +16,9 @@ pub trait Ways: Send + Sync + 'static {
     /// The shard's home by the map, if it is this node or its link is up.
     fn home(&self, shard: ShardId) -> Option<Home>;
 
+    /// The nodes that are members by the map.
+    fn members(&self) -> Vec<NodeIncarnation>;
+
     /// The nodes whose links are up.
     fn linked(&self) -> Vec<NodeIncarnation>;
 

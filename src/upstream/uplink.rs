@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use super::Upstream;
+use super::link_set::LinkSet;
 use super::params::Mode;
+use super::transport::Target;
 use crate::clock;
 use crate::core::pacing::{Class, Permit};
 use crate::core::server::Keying;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, ServerId};
-use crate::sessions::{NotSent, ServerHello, Uplink};
+use crate::sessions::{NotSent, ServerHello, SharedLink, Uplink};
 use crate::telemetry::events::upstream as events;
 
 impl Uplink for Upstream {
@@ -84,6 +86,23 @@ impl Uplink for Upstream {
         if let Some(target) = self.target(server) {
             target.transport.adopt(uid);
         }
+    }
+
+    fn is_up(&self, uid: InstanceUid, route: Route) -> bool {
+        let link = self.target(route.server()).and_then(|target| target.transport.link_of(uid));
+        link.is_some_and(|link| link.is_up() && link.route().wire() == route.wire())
+    }
+
+    fn shared_links(&self) -> Vec<SharedLink> {
+        let mut all = Vec::new();
+        // Those of a server that is polled mean nothing to it.
+        let all_kept = |target: &&Arc<Target>| !self.is_polled(target.server.id);
+        for target in self.targets().iter().filter(all_kept) {
+            let links = target.server.params.mode.shared_links();
+            let shared = target.transport.shared().into_iter().flat_map(LinkSet::iter);
+            all.extend(shared.map(|link| SharedLink { route: link.route(), links }));
+        }
+        all
     }
 
     fn enqueue(&self, uid: InstanceUid, class: Class) {

@@ -149,24 +149,40 @@ impl ClusterNode {
     /// # Errors
     /// When it fails to start, ends, or is not ready in time.
     pub(super) async fn start(&mut self, setup: &NodeSetup, folder: &RunFolder) -> io::Result<()> {
+        self.launch(setup, folder)?;
+        self.ready().await
+    }
+
+    /// Starts it. [`ClusterNode::ready`] is next.
+    ///
+    /// # Errors
+    /// When it fails to start.
+    pub(super) fn launch(&mut self, setup: &NodeSetup, folder: &RunFolder) -> io::Result<()> {
         self.starts += 1;
         let text = setup.shared.text(&self.name, &self.label(), self.ports);
         let path = folder.write(&format!("{}.toml", self.name), &text)?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
         let log = folder.log(&self.name);
         self.held.clear();
-        let mut process = GroupProcess::start(&self.name, &setup.program, &arguments, &log)?;
+        let process = GroupProcess::start(&self.name, &setup.program, &arguments, &log)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
         let deadline = clock::now() + START_TIMEOUT;
         loop {
-            process.check()?;
+            self.check()?;
             match http::fetch(&self.admin("readyz"), None).await {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(error) if clock::now() >= deadline => return Err(error),
                 Err(_) => tokio::time::sleep(ASK).await,
             }
         }
-        self.process = Some(process);
-        Ok(())
     }
 
     /// Whether it has a process.

@@ -184,6 +184,23 @@ impl Scene {
         self.tell_serving(None).await
     }
 
+    /// Starts the node at this place: its shards come to it, and the fleet has yet to be told of it.
+    ///
+    /// # Errors
+    /// When it fails to start.
+    pub(super) fn launch_node(&mut self, place: usize) -> io::Result<()> {
+        self.nodes[place].launch(&self.setup, &self.folder)
+    }
+
+    /// Waits until the node at this place is ready, and tells the fleet that it serves.
+    ///
+    /// # Errors
+    /// When it is not in time, or a worker has died.
+    pub(super) async fn node_ready(&mut self, place: usize) -> io::Result<()> {
+        self.nodes[place].ready().await?;
+        self.tell_serving(None).await
+    }
+
     /// Whether agents dial nodes themselves, so that it is known which node each is on.
     pub(super) fn is_direct(&self) -> bool {
         self.balancer.is_none()

@@ -161,6 +161,12 @@ impl FrontAttachment {
         self.stage == ConnectionStage::Over
     }
 
+    /// Whether the home has yet to hear of it: an attach is unanswered, or was put off.
+    pub fn is_yet_to_attach(&self) -> bool {
+        let waits = matches!(self.way, Way::Attaching { again: Some(_), .. });
+        waits && !self.is_over()
+    }
+
     /// The agent says something.
     pub fn agent_message<P: FrontPort>(
         &mut self,

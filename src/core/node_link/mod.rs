@@ -13,6 +13,7 @@
 //! | `Written` | bytes up to n are written: credit | `AgentFrame` | a reply or a push |
 //! | `Detach` | the connection is over | `Close` | the front must close it |
 //! | `WasAlive` | a connection that was replaced was alive | `Told` | servers have answered all that they were told of messages up to n |
+//! | `FrontLeaves` | the front is about to leave, and holds nothing | | |
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
 //! A shard's former home says to its present one ([`ToNext`]) what servers still say on its links, and when those end.

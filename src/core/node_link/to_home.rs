@@ -32,6 +32,8 @@ pub enum ToHome<'a> {
     AllHere(ShardId),
     /// The agent of a connection that was replaced has answered the Close: it was alive (R10).
     WasAlive(Handle),
+    /// The front is about to leave, and holds nothing of any agent.
+    FrontLeaves,
 }
 
 /// Who attaches, and where both sides stand.
@@ -129,6 +131,7 @@ const WRITTEN: u8 = 6;
 const DETACH: u8 = 7;
 const ALL_HERE: u8 = 8;
 const WAS_ALIVE: u8 = 9;
+const FRONT_LEAVES: u8 = 10;
 
 impl<'a> ToHome<'a> {
     /// Appends the frame.
@@ -172,6 +175,7 @@ impl<'a> ToHome<'a> {
                 put_varint(u64::from(shard.get()), out);
             }
             Self::WasAlive(handle) => head(WAS_ALIVE, handle, out),
+            Self::FrontLeaves => out.push(FRONT_LEAVES),
         }
     }
 
@@ -189,6 +193,7 @@ impl<'a> ToHome<'a> {
                 let shard = ShardId::new(reader.small("a shard")?);
                 return shard.map(Self::AllHere).ok_or(Undecodable::Meaningless("a shard"));
             }
+            FRONT_LEAVES => return Ok(Self::FrontLeaves),
             ATTACH..ALL_HERE | WAS_ALIVE => {}
             _ => return Err(Undecodable::Unknown(WHAT)),
         }

@@ -13,7 +13,7 @@ pub enum ToNext<'a> {
     /// What the server remembers of this agent rests on the former home no longer: it has said goodbye in the agent's
     /// name, or the agent's own link has ended.
     LetGo(LetGo),
-    /// A link has ended that many agents shared.
+    /// A link has ended that many agents shared. Said again whenever the two nodes have come into reach.
     LinkEnded(LinkEnded),
 }
 
@@ -48,6 +48,8 @@ pub struct LinkEnded {
     pub link: LinkId,
     /// How many links the former home shares among the server's agents: the link's agents follow from that.
     pub links: u16,
+    /// All its establishments up to this one have ended.
+    pub up_to: Incarnation,
 }
 
 const SERVER_SAID: u8 = 0x60;
@@ -77,10 +79,11 @@ impl<'a> ToNext<'a> {
                 put_varint(u64::from(server.0), out);
                 out.push(u8::from(*missed));
             }
-            Self::LinkEnded(LinkEnded { link, links }) => {
+            Self::LinkEnded(LinkEnded { link, links, up_to }) => {
                 out.push(LINK_ENDED);
                 put_link(*link, out);
                 put_varint(u64::from(*links), out);
+                put_varint(u64::from(up_to.0), out);
             }
         }
     }
@@ -105,7 +108,8 @@ impl<'a> ToNext<'a> {
             }),
             LINK_ENDED => {
                 let link = read_link(&mut reader)?;
-                Self::LinkEnded(LinkEnded { link, links: reader.small(WHAT)? })
+                let links = reader.small(WHAT)?;
+                Self::LinkEnded(LinkEnded { link, links, up_to: Incarnation(reader.small(WHAT)?) })
             }
             _ => return Err(Undecodable::Unknown(WHAT)),
         })

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::former_home::FormerHome;
+use super::former_links::OfferSource;
 use super::late_replies::LateReply;
 use super::mailbox::Mailbox;
 use super::one_shots::OneShots;
@@ -25,8 +26,8 @@ pub(super) struct Cold {
     pub(super) former_home: Option<FormerHome>,
     /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
     pub(super) awaits_all: Option<Instant>,
-    /// This node's link has brought an offer while the server's memory rested on another node's.
-    pub(super) has_own_offer: bool,
+    /// Whose link has brought the latest offer, as long as several may.
+    pub(super) offer_of: Option<OfferSource>,
 }
 
 impl Cold {
@@ -34,13 +35,14 @@ impl Cold {
     pub(super) fn is_default(&self) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
         let live = self.live == LiveReplacements::default();
-        let moved = self.former_home.is_some() || self.awaits_all.is_some() || self.has_own_offer;
+        let moved =
+            self.former_home.is_some() || self.awaits_all.is_some() || self.offer_of.is_some();
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved
     }
 
     fn is_idle(&self, now: Instant) -> bool {
         let quiet = self.map.is_closed() && self.doubt.is_settled() && self.late_reply.is_none();
-        let moved = self.has_own_offer
+        let moved = self.offer_of.is_some()
             || self.awaits_all.is_some()
             || self.former_home.is_some_and(|former| !former.is_past(now));
         let live = !self.live.is_idle(now);
@@ -55,6 +57,9 @@ impl Session {
 
     /// Gives the box back once all in it is past.
     pub(super) fn drop_idle_cold(&mut self, now: Instant) {
+        if let Some(cold) = self.cold.as_mut().filter(|_| self.outstanding.former().is_empty()) {
+            cold.offer_of = None;
+        }
         self.cold.take_if(|cold| cold.is_idle(now));
     }
 

@@ -22,7 +22,7 @@ pub(super) fn compare<P: Port>(
     let none = FieldSet::EMPTY;
     if state.hash_counts && state.hash == hash {
         return Delta {
-            changed: state.last_parts.minus(state.acked),
+            changed: state.last_parts.minus(state.believed()),
             undigested: none,
             fresh: none,
             has_map: false,
@@ -40,7 +40,7 @@ pub(super) fn compare<P: Port>(
         if !state.reported.contains(part) || state.digests[place] != taken.digest(place) {
             fresh.insert(part);
             changed.insert(part);
-        } else if !state.acked.contains(part) {
+        } else if !state.believed().contains(part) {
             changed.insert(part);
         }
     }

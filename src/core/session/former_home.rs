@@ -10,11 +10,13 @@
 //!                                                                                              30 s
 //! ```
 //!
-//! What was on its way over the former home's link may arrive after what this node says. So it is told again when
-//! its fate is known, 30 s later at most.
+//! What was on its way over a former home's link may arrive after what this node says. So it is told again when
+//! its fate is known, 30 s later at most. All of this goes on if the session moves on.
 
 use std::time::{Duration, Instant};
 
+use super::doubts::{Doubt, Doubts};
+use super::former_links::FormerLink;
 use super::{Peer, Session};
 use crate::opamp::field_set::FieldSet;
 
@@ -28,43 +30,53 @@ const DOUBLINGS_MAX: u8 = 6;
 /// See the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormerHome {
-    home: Peer,
-    /// Parts that were on their way over its link.
-    in_doubt: FieldSet,
-    /// Messages that the server has yet to answer there.
-    unanswered: u32,
+    pub(super) home: Peer,
+    /// What was on its way over links of former homes.
+    pub(super) doubts: Doubts,
     /// Until then nothing is said to the server.
-    silent_until: Option<Instant>,
+    pub(super) silent_until: Option<Instant>,
     /// When all of this is past.
-    until: Instant,
+    pub(super) until: Instant,
     /// How often the server has renamed the agent.
-    renames: u8,
-    /// The agent is introduced again because the former home's link has ended.
-    link_ended: bool,
+    pub(super) renames: u8,
 }
 
 impl FormerHome {
-    /// These parts may be under way at a home before the last one, of which nothing more is known.
-    pub(super) fn unknown(in_doubt: FieldSet, now: Instant) -> Self {
-        Self::new(Peer::UNKNOWN, (in_doubt, 0), now)
-    }
-
-    /// A session has moved here from `home`, and these parts were on their way, in this many messages.
-    pub(super) fn new(home: Peer, (in_doubt, unanswered): (FieldSet, u32), now: Instant) -> Self {
+    /// A session has moved here from `home`.
+    pub(super) fn new(home: Peer, now: Instant) -> Self {
         Self {
             home,
-            in_doubt,
-            unanswered,
+            doubts: Doubts::default(),
             silent_until: None,
             until: now + REMEMBERED_FOR,
             renames: 0,
-            link_ended: false,
         }
+    }
+
+    /// The session has moved on, from `home`.
+    pub(super) const fn moved_on(&mut self, home: Peer) {
+        self.home = home;
+    }
+
+    /// This was on its way there.
+    pub(super) fn doubt(&mut self, doubt: Doubt, now: Instant) {
+        self.doubts.add(doubt);
+        self.until = self.until.max(now + REMEMBERED_FOR);
+    }
+
+    /// The answers of `home` come another way, and are told apart no more.
+    pub(super) fn lose_sight_of(&mut self, home: Peer) {
+        self.doubts.lose_sight_of(home);
     }
 
     /// Which node it is.
     pub(super) const fn home(&self) -> Peer {
         self.home
+    }
+
+    /// Whether something was on its way over links of `home`.
+    pub(super) fn doubts(&self, home: Peer) -> bool {
+        self.doubts.iter().any(|doubt| doubt.home == home)
     }
 
     /// The former home says goodbye first.
@@ -87,25 +99,26 @@ impl FormerHome {
         self.silent_until.map_or(self.until, |silent| silent.min(self.until))
     }
 
-    /// The server has answered a message on a link of `home`.
+    /// The server has answered a message on a link of `home`. Returns the parts to tell again.
     pub(super) fn answered(&mut self, home: Peer) -> FieldSet {
-        if home != self.home || self.unanswered == 0 {
-            return FieldSet::EMPTY;
-        }
-        self.unanswered -= 1;
-        if self.unanswered == 0 { self.take_doubt() } else { FieldSet::EMPTY }
+        self.doubts.answered(home)
     }
 
-    /// The link of `home` has ended, or it has said goodbye there. Returns the parts to tell again.
-    pub(super) fn link_ended(&mut self, home: Peer, now: Instant) -> FieldSet {
+    /// Links of which `has_ended` says so have ended, or a goodbye was said there. Returns the parts to tell again.
+    pub(super) fn links_ended(
+        &mut self,
+        has_ended: impl Fn(FormerLink) -> bool,
+        now: Instant,
+    ) -> FieldSet {
         self.silent_until = None;
-        self.link_ended = true;
         self.until = self.until.max(now + REMEMBERED_FOR);
-        if home != self.home {
-            return FieldSet::EMPTY;
-        }
-        self.unanswered = 0;
-        self.take_doubt()
+        self.settle(has_ended)
+    }
+
+    /// The same, where the server remembers the agent all the same.
+    pub(super) fn settle(&mut self, has_ended: impl Fn(FormerLink) -> bool) -> FieldSet {
+        let link = |doubt: Doubt| FormerLink { home: doubt.home, incarnation: doubt.incarnation };
+        self.doubts.settle(|doubt| has_ended(link(doubt)))
     }
 
     /// The server has taken the agent for another one, because it still has it elsewhere. It is introduced later.
@@ -119,26 +132,17 @@ impl FormerHome {
     /// Time has passed. Returns the parts to tell again.
     pub(super) fn pass_time(&mut self, now: Instant) -> FieldSet {
         self.silent_until.take_if(|until| *until <= now);
-        if self.until <= now { self.take_doubt() } else { FieldSet::EMPTY }
+        if self.until <= now { self.doubts.settle(|_| true) } else { FieldSet::EMPTY }
     }
 
     /// Whether a message may be under way there that the server has yet to answer.
     pub(super) fn awaits_answer(&self, now: Instant) -> bool {
-        self.unanswered > 0 && now < self.until
+        self.doubts.iter().any(|doubt| doubt.unanswered > 0) && now < self.until
     }
 
     /// Whether all of this is past.
     pub(super) fn is_past(&self, now: Instant) -> bool {
-        self.until <= now && self.silent_until.is_none() && self.in_doubt.is_empty()
-    }
-
-    /// Whether the agent is being introduced again because the former home's link has ended.
-    pub(super) const fn introduces_again(&self) -> bool {
-        self.link_ended
-    }
-
-    const fn take_doubt(&mut self) -> FieldSet {
-        std::mem::replace(&mut self.in_doubt, FieldSet::EMPTY)
+        self.until <= now && self.silent_until.is_none() && self.doubts.is_empty()
     }
 }
 
@@ -157,6 +161,7 @@ pub(super) fn former_home(session: &Session) -> Option<&FormerHome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ident::Incarnation;
     use crate::opamp::field_set::agent_field;
 
     const HEALTH: FieldSet = FieldSet::of(&[agent_field::HEALTH]);
@@ -170,44 +175,63 @@ mod tests {
         Peer::of(crate::core::ownership::NodeIncarnation::new(6).unwrap())
     }
 
+    fn in_doubt(now: Instant) -> FormerHome {
+        let mut former = FormerHome::new(home(), now);
+        let (incarnation, parts) = (Incarnation(3), HEALTH);
+        former.doubt(Doubt { home: home(), incarnation, parts, unanswered: 2 }, now);
+        former
+    }
+
     #[test]
     fn what_was_on_its_way_is_told_again_when_its_fate_is_known() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
-        assert!(!former.is_silent(now));
+        let mut former = in_doubt(now);
+        assert!(!former.is_silent(now) && former.doubts(home()) && !former.doubts(other()));
         for of in [other(), home(), other()] {
             assert_eq!(former.answered(of), FieldSet::EMPTY);
         }
         assert_eq!(former.answered(home()), HEALTH);
         assert_eq!(former.answered(home()), FieldSet::EMPTY);
-        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
-        assert_eq!(former.link_ended(other(), now), FieldSet::EMPTY);
-        assert_eq!(former.link_ended(home(), now), HEALTH);
-        let mut former = FormerHome::new(home(), (HEALTH, 2), now);
+        let mut former = in_doubt(now);
+        assert_eq!(former.links_ended(|link| link.home == other(), now), FieldSet::EMPTY);
+        assert_eq!(former.links_ended(|link| link.incarnation.0 < 3, now), FieldSet::EMPTY);
+        assert_eq!(former.links_ended(|link| link.incarnation.0 == 3, now), HEALTH);
+        let mut former = in_doubt(now);
         assert_eq!(former.pass_time(now + SECOND * 29), FieldSet::EMPTY);
         assert_eq!(former.pass_time(now + SECOND * 30), HEALTH);
         assert!(former.is_past(now + SECOND * 30));
     }
 
     #[test]
+    fn what_was_on_its_way_stays_so_when_the_session_moves_on() {
+        let now = crate::clock::now();
+        let mut former = in_doubt(now);
+        former.moved_on(other());
+        assert_eq!(former.home(), other());
+        assert_eq!(former.answered(other()), FieldSet::EMPTY);
+        former.answered(home());
+        assert_eq!(former.answered(home()), HEALTH);
+    }
+
+    #[test]
     fn the_goodbye_is_waited_for_and_not_for_long() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
+        let mut former = FormerHome::new(home(), now);
         former.wait_for_goodbye(now);
         assert!(former.is_silent(now + SECOND * 4) && !former.is_silent(now + SECOND * 5));
         assert_eq!(former.deadline(), now + SECOND * 5);
         former.pass_time(now + SECOND * 5);
         assert_eq!(former.deadline(), now + SECOND * 30);
-        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
+        let mut former = FormerHome::new(home(), now);
         former.wait_for_goodbye(now);
-        former.link_ended(other(), now + SECOND);
-        assert!(!former.is_silent(now + SECOND) && former.introduces_again());
+        former.links_ended(|_| true, now + SECOND);
+        assert!(!former.is_silent(now + SECOND));
     }
 
     #[test]
     fn a_renamed_agent_is_introduced_later_each_time() {
         let now = crate::clock::now();
-        let mut former = FormerHome::new(home(), (FieldSet::EMPTY, 0), now);
+        let mut former = FormerHome::new(home(), now);
         for wait in [5, 10, 20, 40, 80, 160, 320, 320] {
             former.renamed(now);
             assert_eq!(former.deadline(), now + SECOND * wait);

@@ -74,8 +74,9 @@ fn apply<P: Port>(
     }
     let plan = plan(work, scan, delta.changed, route);
     // A server that has lost the agent would take it for all there is.
-    let introduces_as_whole =
-        work.session.needs_introduction(route) && has_all_promised(scan.capabilities, scan.present);
+    let introduces_as_whole = plan != ForwardPlan::Nothing
+        && work.session.needs_introduction(route)
+        && has_all_promised(scan.capabilities, scan.present);
     if delta.has_map
         && let Some(cold) = &mut work.session.cold
     {
@@ -91,8 +92,12 @@ fn plan<P: Port>(
     changed: FieldSet,
     route: Option<Route>,
 ) -> ForwardPlan {
+    // Where the server may have forgotten the agent and may have not, an announcement asks it first.
+    let asks_first = changed.is_empty()
+        && !work.session.replica.state().remembered.is_empty()
+        && one_shot_fields(scan).is_empty();
     if scan.disconnects()
-        || !work.session.outstanding.is_introduced(route)
+        || !work.session.outstanding.is_introduced(route) && !asks_first
         || is_on(Breach::R1ForwardsUnchanged)
         || is_on(Breach::R2SendsUnchanged) && !changed.is_empty()
     {

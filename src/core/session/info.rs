@@ -97,6 +97,14 @@ impl Session {
         }
     }
 
+    /// Whether the server has yet to answer messages that went this way. `route`: the way that the next one takes; with
+    /// another one, answers come no more.
+    pub fn awaits_answer(&self, route: Option<Route>) -> bool {
+        let awaits =
+            |route| self.outstanding.unanswered() > 0 && self.outstanding.is_on_wire(route);
+        route.is_some_and(awaits)
+    }
+
     /// The agent's uid, in the agent's own form.
     pub const fn uid(&self) -> InstanceUid {
         self.uid

@@ -14,7 +14,8 @@
 //! | `mailbox` | offers that wait for the agent, and what it has yet to confirm | R7 |
 //! | `one_shots` | custom messages and requests that wait for the server | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
-//! | `former_home` | what is still under way at the home that the session came from | R6 |
+//! | `former_links` | on which links of former homes the server has heard of the agent | R6 |
+//! | `former_home` | what is still under way at the homes that the session came from | R6 |
 //!
 //! Each event has one entry, a method of [`Session`]. It takes the event, the [`Moment`] and a
 //! [`Port`]. The session sends its effects through the port in the order in which they must happen;
@@ -29,8 +30,10 @@ mod compare;
 mod connections;
 mod deadlines;
 mod delta;
+mod doubts;
 mod drain;
 mod former_home;
+mod former_links;
 mod forward;
 mod greeting;
 mod info;
@@ -65,13 +68,15 @@ pub use agent_message::{AgentMessage, MessageSource};
 pub use at_front::{AtFront, has_reported, told_parts};
 pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
+pub use doubts::{Doubt, Doubts};
 pub use drain::Forgets;
 pub use former_home::FormerHome;
+pub use former_links::{FormerLink, Move, OfferSource};
 pub use greeting::ServerHello;
 pub use info::{SessionFigures, SessionInfo};
 pub use late_replies::{LateReplies, LateReply};
 pub use mailbox::{MailboxRecord, Written};
-pub use moved_here::{Move, Moved};
+pub use moved_here::{FormerLinksEnded, Moved};
 pub use outstanding::{Answer, LastSent, OutstandingRecord};
 pub use parts::ForwardPlan;
 pub(crate) use parts::reports_map;

@@ -1,6 +1,8 @@
 //! R3: the agent's sequence number, which is followed, and the number towards the server, which rises by
 //! one for each message sent on. What the messages say is left to others.
 
+use std::num::NonZeroU64;
+
 use crate::ident::SequenceNum;
 
 /// First numbers in use: 0 (opamp-go) and 1 (Java, New Relic).
@@ -27,20 +29,34 @@ pub(super) enum NumberStep {
 /// See the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Numbers {
-    /// The agent's last number; `None` before its first message.
-    agent: Option<SequenceNum>,
+    agent: LastNumber,
     /// The last number used towards the server. The agent's first message sets it.
     upstream: SequenceNum,
 }
 
+/// The agent's last number; none before its first message. One word, since there are a million of them: the highest of
+/// all numbers passes for the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct LastNumber(Option<NonZeroU64>);
+
+impl LastNumber {
+    const fn of(number: SequenceNum) -> Self {
+        Self(NonZeroU64::new(if number.0 == u64::MAX { 1 } else { !number.0 }))
+    }
+
+    fn get(self) -> Option<SequenceNum> {
+        self.0.map(|inverse| SequenceNum(!inverse.get()))
+    }
+}
+
 impl Numbers {
-    pub(super) const fn from_record(agent: Option<SequenceNum>, upstream: SequenceNum) -> Self {
-        Self { agent, upstream }
+    pub(super) fn from_record(agent: Option<SequenceNum>, upstream: SequenceNum) -> Self {
+        Self { agent: agent.map_or_else(LastNumber::default, LastNumber::of), upstream }
     }
 
     /// Takes the number of an agent's message.
     pub(super) fn follow(&mut self, number: SequenceNum) -> NumberStep {
-        let step = match self.agent {
+        let step = match self.agent.get() {
             None => {
                 // Numbers towards the server start from the agent's.
                 self.upstream = SequenceNum(number.0.wrapping_sub(1));
@@ -51,31 +67,31 @@ impl Numbers {
             Some(_) if number <= FIRST_NUMBER_MAX => NumberStep::NewProcess,
             Some(last) => NumberStep::Gap { expected: last.next() },
         };
-        self.agent = Some(number);
+        self.agent = LastNumber::of(number);
         step
     }
 
     /// Whether a message of this number would be of the same process as the last one, whatever is lost between.
     pub(super) fn goes_on(&self, number: SequenceNum) -> bool {
-        self.agent.is_some_and(|last| number == last.next() || number > FIRST_NUMBER_MAX)
+        self.agent.get().is_some_and(|last| number == last.next() || number > FIRST_NUMBER_MAX)
     }
 
     /// Takes the number of the last of several heartbeats. The lost ones among them, if any, said nothing.
     /// [`NumberStep::Again`]: the session has heard of it.
     pub(super) fn pass_to(&mut self, number: SequenceNum) -> NumberStep {
-        match self.agent {
+        match self.agent.get() {
             None => self.follow(number),
             Some(last) if number <= last => NumberStep::Again,
             Some(_) => {
-                self.agent = Some(number);
+                self.agent = LastNumber::of(number);
                 NumberStep::Next
             }
         }
     }
 
     /// The agent's last number.
-    pub(super) const fn agent(&self) -> Option<SequenceNum> {
-        self.agent
+    pub(super) fn agent(&self) -> Option<SequenceNum> {
+        self.agent.get()
     }
 
     /// The last number used towards the server.

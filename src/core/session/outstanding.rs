@@ -10,7 +10,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Memory, Peer, Route};
+use super::former_links::{FormerLink, FormerLinks, Move};
+use super::{Memory, Peer, Route, Wire};
+use crate::core::server::Keying;
 use crate::ident::Incarnation;
 use crate::opamp::server::ServerScan;
 
@@ -41,8 +43,17 @@ pub struct LastSent {
     pub at: Instant,
 }
 
+/// What a move means for the links that the session knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LinksAfterMove {
+    /// One has ended on which the server had heard of the agent.
+    pub(super) ended: bool,
+    /// The session is back at a link of this node's that is still up.
+    pub(super) is_back: bool,
+}
+
 /// What a session's record says of its messages to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutstandingRecord {
     /// The last message.
     pub last: Option<LastSent>,
@@ -52,12 +63,16 @@ pub struct OutstandingRecord {
     pub announcing: bool,
     /// The server behind its route has been told that the agent left it for another.
     pub left: bool,
+    /// Links of former homes on which its server has heard of the agent, oldest first.
+    pub former: Vec<FormerLink>,
 }
 
 /// See the module's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Outstanding {
     last: Option<LastSent>,
+    /// Links of former homes on which its server has heard of the agent.
+    former: FormerLinks,
     /// Messages sent on the last route that the server has yet to answer.
     unanswered: u32,
     /// The last message introduced the agent by an announcement alone; its answer is awaited.
@@ -89,7 +104,10 @@ impl Outstanding {
     }
 
     /// A message went out.
-    pub(super) const fn sent(&mut self, route: Route, now: Instant, announcing: bool) {
+    pub(super) fn sent(&mut self, route: Route, now: Instant, announcing: bool) {
+        if self.leads_elsewhere(route) {
+            self.former.clear();
+        }
         self.last = Some(LastSent { route, at: now });
         self.unanswered = self.unanswered.saturating_add(1);
         self.announcing = announcing;
@@ -109,34 +127,74 @@ impl Outstanding {
         }
     }
 
-    /// The session has moved here from `home`, whose link the last message took. `relies`: the server still
-    /// remembers the agent. What rested on a node before that one is not relied upon: then `false`.
-    pub(super) fn taken_over(&mut self, home: Peer, relies: bool) -> bool {
-        let Some(last) = &mut self.last else { return true };
-        let is_its = matches!(last.route.memory, Memory::Own(memory) if memory.0 != 0);
-        let remembers = is_its && relies;
-        last.route.memory =
-            if remembers { Memory::Elsewhere(home) } else { Memory::Forgotten(home) };
-        is_its
+    /// Links of former homes on which the server has heard of the agent.
+    pub(super) const fn former(&self) -> &FormerLinks {
+        &self.former
     }
 
-    /// The link of `home` has ended on which the server's memory of the agent rests, if it does. Returns whether it
-    /// did.
-    pub(super) fn link_of_ended(&mut self, home: Peer) -> bool {
-        let Some(last) = self.last.as_mut().filter(|last| last.route.rests_on() == Some(home))
-        else {
-            return false;
+    /// The session has moved here. Returns what this means for the links that it knew.
+    pub(super) fn moved(&mut self, how: &Move<'_>) -> LinksAfterMove {
+        let Some(LastSent { route, .. }) = &mut self.last else { return LinksAfterMove::default() };
+        if route.peer().is_none() {
+            self.former.add(FormerLink { home: how.from, incarnation: route.incarnation });
+            route.memory = match route.memory {
+                Memory::Own(Incarnation(0)) => Memory::Forgotten(how.from),
+                _ => Memory::Elsewhere(how.from),
+            };
+        }
+        // This node's own link, as it was when the session left this node.
+        let own = how.own.filter(|own| own.server() == route.server());
+        let is_own = |link: FormerLink| {
+            link.home == how.me && own.is_some_and(|own| own.incarnation == link.incarnation)
         };
-        last.route.memory = match last.route.memory {
-            Memory::Inherited(_) => Memory::Own(Incarnation(0)),
-            _ => Memory::Forgotten(home),
+        let wire = |link: FormerLink| Wire {
+            of: Some(link.home),
+            link: route.link,
+            incarnation: link.incarnation,
         };
-        true
+        let spoke_here = self.former.take(is_own);
+        let ended = self.former.take(|link| link.home == how.me || (how.has_ended)(wire(link)));
+        let peer = route.peer().unwrap_or(Peer::UNKNOWN);
+        let remembers =
+            matches!(route.memory, Memory::Elsewhere(_)) && !ended && how.keying == Keying::Uid;
+        if let Some(own) = own.filter(|_| spoke_here) {
+            // Over this node's link the server knows the agent as before.
+            let memory = match (remembers, peer == how.me) {
+                (true, true) => Memory::Own(own.incarnation),
+                (true, false) => Memory::Inherited(peer),
+                (false, _) => Memory::Own(Incarnation(0)),
+            };
+            *route = Route { memory, ..own };
+        } else if !remembers {
+            route.memory = Memory::Forgotten(if peer == how.me { Peer::UNKNOWN } else { peer });
+        }
+        LinksAfterMove { ended, is_back: spoke_here }
+    }
+
+    /// The links of `home` up to this establishment have ended. Returns whether the server's memory rested on one.
+    pub(super) fn links_ended(&mut self, has_ended: impl Fn(FormerLink) -> bool) -> bool {
+        let rested = self.former.take(has_ended);
+        if rested {
+            self.forgotten();
+        }
+        rested
     }
 
     /// Whether what was unanswered would go, and may be lost, with another wire than that of `route`.
     pub(super) fn is_on_wire(&self, route: Route) -> bool {
         self.route().is_some_and(|last| last.wire() == route.wire())
+    }
+
+    /// Whether the last message took a link of this node's.
+    pub(super) fn is_own(&self) -> bool {
+        self.route().is_some_and(|last| last.peer().is_none())
+    }
+
+    /// The former homes' links are past, and this node's has yet to introduce the agent: messages go there from now on.
+    pub(super) fn speak_on(&mut self, own: Route) {
+        if let Some(last) = &mut self.last {
+            last.route = Route { memory: Memory::Own(Incarnation(0)), ..own };
+        }
     }
 
     /// Whether the memory behind `route` has heard of the agent, as far as messages sent go.
@@ -220,14 +278,21 @@ impl Outstanding {
         self.sent_at().is_some_and(|at| now.saturating_duration_since(at) < interval)
     }
 
-    pub(super) const fn to_record(self) -> OutstandingRecord {
-        let Self { last, unanswered, announcing, left } = self;
-        OutstandingRecord { last, unanswered, announcing, left }
+    pub(super) fn to_record(&self) -> OutstandingRecord {
+        let Self { last, unanswered, announcing, left, .. } = *self;
+        OutstandingRecord {
+            last,
+            unanswered,
+            announcing,
+            left,
+            former: self.former.iter().collect(),
+        }
     }
 
-    pub(super) const fn from_record(record: &OutstandingRecord) -> Self {
-        let OutstandingRecord { last, unanswered, announcing, left } = *record;
-        Self { last, unanswered, announcing, left }
+    pub(super) fn from_record(record: &OutstandingRecord) -> Self {
+        let OutstandingRecord { last, unanswered, announcing, left, .. } = *record;
+        let former = FormerLinks::of(record.former.iter().copied());
+        Self { last, former, unanswered, announcing, left }
     }
 }
 
@@ -264,26 +329,90 @@ mod tests {
         assert!(outstanding.heard_within(Duration::from_secs(1), now));
     }
 
+    fn node(number: u64) -> Peer {
+        Peer::of(crate::core::ownership::NodeIncarnation::new(number).unwrap())
+    }
+
+    /// From `from` to `me`, whose own link is there for the `own`th time, among nodes that all live.
+    fn between(from: u64, me: u64, own: u32) -> Move<'static> {
+        Move {
+            from: node(from),
+            me: node(me),
+            keying: Keying::Uid,
+            own: Some(route(own)),
+            has_ended: &|_| false,
+        }
+    }
+
+    fn told() -> Outstanding {
+        let mut told = Outstanding::default();
+        told.sent(route(1), crate::clock::now(), false);
+        told
+    }
+
     #[test]
     fn a_memory_that_rests_on_another_nodes_link_lasts_as_long_as_both_links() {
         let now = crate::clock::now();
-        let home = Peer::of(crate::core::ownership::NodeIncarnation::new(9).unwrap());
-        let mut told = Outstanding::default();
-        told.sent(route(1), now, false);
-        told.taken_over(home, true);
+        let mut told = told();
+        assert_eq!(told.moved(&between(9, 1, 1)), LinksAfterMove::default());
         assert_eq!(told.unanswered_on(), None, "the other node's pacer counts it");
         let through = told.through(route(1));
         assert!(told.is_introduced(Some(through)) && !told.is_on_wire(through));
         told.sent(through, now, false);
         assert!(told.is_introduced(Some(told.through(route(1)))));
         assert!(!told.is_introduced(Some(told.through(route(2)))), "this node's link was lost");
-        let mut ended = told;
-        assert!(ended.link_of_ended(home) && !ended.link_of_ended(home));
+        let of_home = |link: FormerLink| link.home == node(9);
+        let mut ended = told.clone();
+        assert!(ended.links_ended(of_home) && !ended.links_ended(of_home));
         assert!(!ended.is_introduced(Some(ended.through(route(1)))));
         assert!(ended.is_on_wire(route(1)), "its answers still come");
-        // On its way to a third node the memory is not relied upon.
-        told.taken_over(home, true);
-        assert!(!told.is_introduced(Some(told.through(route(1)))));
+        // At a third node it rests on both.
+        told.moved(&between(1, 2, 1));
+        for home in [9, 1] {
+            let mut ended = told.clone();
+            assert!(ended.is_introduced(Some(ended.through(route(1)))));
+            assert!(ended.links_ended(|link| link.home == node(home)));
+            assert!(!ended.is_introduced(Some(ended.through(route(1)))));
+        }
+    }
+
+    #[test]
+    fn a_home_that_says_nothing_is_passed_over() {
+        let mut told = told();
+        told.moved(&between(9, 1, 5));
+        told.moved(&between(1, 2, 6));
+        assert!(told.former().iter().map(|link| link.home).eq([node(9)]));
+        assert!(told.is_introduced(Some(told.through(route(6)))));
+        assert!(!told.links_ended(|link| link.home == node(1)), "it has said nothing");
+    }
+
+    #[test]
+    fn a_session_that_is_back_is_known_as_before_if_the_link_is_still_up() {
+        for (speaks, is_up) in [(false, true), (true, true), (false, false), (true, false)] {
+            let mut told = told();
+            told.moved(&between(9, 1, 5));
+            if speaks {
+                told.sent(told.through(route(5)), crate::clock::now(), false);
+            }
+            let own = if is_up { 1 } else { 2 };
+            let after = told.moved(&between(1, 9, own));
+            assert_eq!(after, LinksAfterMove { ended: !is_up, is_back: is_up });
+            let through = told.through(route(own));
+            assert_eq!(told.is_introduced(Some(through)), is_up);
+            assert_eq!(told.is_on_wire(through), is_up);
+            assert_eq!(told.former().iter().any(|link| link.home == node(1)), speaks);
+            // From here on its loss is noticed.
+            assert!(!told.is_introduced(Some(told.through(route(own + 1)))));
+        }
+    }
+
+    #[test]
+    fn links_that_are_known_to_have_ended_are_not_relied_upon() {
+        let mut told = told();
+        let has_ended = |wire: Wire| wire.of == Some(node(9)) && wire.incarnation.0 <= 1;
+        let after = told.moved(&Move { has_ended: &has_ended, ..between(9, 1, 1) });
+        assert!(after.ended && !told.is_introduced(Some(told.through(route(1)))));
+        assert!(told.former().is_empty());
     }
 
     #[test]

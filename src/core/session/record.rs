@@ -18,8 +18,8 @@ use super::questions::{MapQuestion, Questions};
 use super::replica::Replica;
 use super::replies::Replies;
 use super::{
-    FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OutstandingRecord, PermitsRecord,
-    Presence, QuestionsRecord, ReplicaState, RepliesRecord, Session,
+    FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OfferSource, OutstandingRecord,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Session,
 };
 use crate::ident::{InstanceUid, SequenceNum};
 use crate::opamp::digest::Digest;
@@ -67,10 +67,10 @@ pub struct SeldomRecord {
     pub late_reply: Option<LateReply>,
     /// Replaced connections that proved to be alive.
     pub live_replacements: LiveReplacementsRecord,
-    /// What is under way at the home before this one. A third node does without: it introduces the agent again.
+    /// What is under way at the homes before this one.
     pub former_home: Option<FormerHome>,
-    /// The same of offers that this home's link has brought.
-    pub has_own_offer: bool,
+    /// Whose link has brought the latest offer.
+    pub offer_of: Option<OfferSource>,
 }
 
 impl SessionRecord {
@@ -111,7 +111,7 @@ impl Session {
                 late_reply: cold.late_reply,
                 live_replacements: cold.live.to_record(),
                 former_home: cold.former_home,
-                has_own_offer: cold.has_own_offer,
+                offer_of: cold.offer_of,
             },
         }
     }
@@ -128,7 +128,7 @@ impl Session {
             former_home: record.seldom.former_home,
             // The next home tells what there is.
             awaits_all: None,
-            has_own_offer: record.seldom.has_own_offer,
+            offer_of: record.seldom.offer_of,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;

@@ -55,6 +55,9 @@ pub struct ReplicaState {
     pub reported: FieldSet,
     /// Of them, the parts that the server has.
     pub acked: FieldSet,
+    /// The parts that it had when a former home's link ended: it still has them unless it asks. See
+    /// [`Replica::may_be_forgotten`].
+    pub remembered: FieldSet,
     /// The parts that it is yet to get.
     pub pending: FieldSet,
     /// The parts sent since it last had answered everything.
@@ -81,6 +84,7 @@ impl ReplicaState {
     pub(super) const EMPTY: Self = Self {
         reported: FieldSet::EMPTY,
         acked: FieldSet::EMPTY,
+        remembered: FieldSet::EMPTY,
         pending: FieldSet::EMPTY,
         in_flight: FieldSet::EMPTY,
         last_parts: FieldSet::EMPTY,
@@ -102,7 +106,18 @@ impl ReplicaState {
     }
 
     const fn forget_map(&mut self) {
-        self.acked = self.acked.minus(COMPONENTS);
+        self.lacks(COMPONENTS);
+    }
+
+    /// The server does not have these parts.
+    const fn lacks(&mut self, parts: FieldSet) {
+        self.acked = self.acked.minus(parts);
+        self.remembered = self.remembered.minus(parts);
+    }
+
+    /// The parts that the server has, or has unless it asks.
+    pub(super) const fn believed(&self) -> FieldSet {
+        self.acked.union(self.remembered)
     }
 
     const fn map_wanted(&mut self) {
@@ -111,7 +126,7 @@ impl ReplicaState {
 
     /// What is on its way to the server is lost. `again`: it must be sent once more.
     const fn lost(&mut self, again: bool) {
-        self.acked = self.acked.minus(self.in_flight);
+        self.lacks(self.in_flight);
         if again {
             self.pending = self.pending.union(self.in_flight);
         }
@@ -131,7 +146,7 @@ impl ReplicaState {
             self.has_map = delta.has_map;
         }
         self.has_map |= delta.map_came;
-        self.acked = self.acked.minus(delta.fresh);
+        self.lacks(delta.fresh);
         self.full_given &= delta.fresh.is_empty();
         self.reported = self.reported.union(taken.parts());
         self.last_parts = taken.parts();
@@ -259,8 +274,8 @@ impl Replica {
             // They go with the agent's answer.
             state.pending = FieldSet::EMPTY;
         }
-        let acked = if state.full_pending { FieldSet::EMPTY } else { state.acked.minus(missing) };
-        state.acked = acked;
+        let lost = if state.full_pending { state.believed() } else { missing };
+        state.lacks(lost);
         state.full_pending = false;
         state.hash_counts = false;
     }
@@ -289,7 +304,7 @@ impl Replica {
     /// The server may have drawn wrong conclusions from what it has: it gets all of it again.
     pub(super) fn tell_all_again(&mut self) -> bool {
         let Some(state) = &mut self.0 else { return false };
-        state.acked = FieldSet::EMPTY;
+        state.lacks(state.believed());
         state.full_given = false;
         state.map_given = false;
         state.ask_for_all();
@@ -317,7 +332,7 @@ impl Replica {
             return;
         }
         let parts = parts.intersection(state.reported);
-        state.acked = state.acked.minus(parts);
+        state.lacks(parts);
         state.pending = state.pending.union(parts);
     }
 
@@ -328,11 +343,33 @@ impl Replica {
         }
     }
 
+    /// A former home's link has ended, while this node's to the same server is up: one that knows agents by uid has
+    /// what it had, and says so by asking for nothing when the agent is introduced again.
+    pub(super) fn may_be_forgotten(&mut self) {
+        if let Some(state) = &mut self.0 {
+            state.remembered = state.believed();
+        }
+    }
+
+    /// The server was told of the agent, and has answered. `asks`: for the full state.
+    pub(super) fn introduction_answered(&mut self, asks: bool) {
+        if let Some(state) = &mut self.0 {
+            let remembered = std::mem::replace(&mut state.remembered, FieldSet::EMPTY);
+            if !asks {
+                state.acked = state.acked.union(remembered);
+            }
+        }
+    }
+
     /// The messages reach another memory, which is taken to be empty. `moved`: it is another server's, which may
-    /// know the agent from before, as it was then.
-    pub(super) fn forgotten(&mut self, moved: bool) {
+    /// know the agent from before, as it was then. `link_lost`: this node's own link was lost, so that the server
+    /// may have lost everything.
+    pub(super) fn forgotten(&mut self, moved: bool, link_lost: bool) {
         if let Some(state) = &mut self.0 {
             state.acked = FieldSet::EMPTY;
+            if moved || link_lost {
+                state.remembered = FieldSet::EMPTY;
+            }
             if moved {
                 state.pending = state.reported;
             }
@@ -359,7 +396,7 @@ impl Replica {
         if !state.full_given || is_on(Breach::R4MeetsEveryWish) {
             state.ask_for_all();
         } else if !state.reported.contains(agent_field::AGENT_DESCRIPTION) {
-            state.acked = FieldSet::EMPTY;
+            state.lacks(state.believed());
         }
     }
 
@@ -430,9 +467,9 @@ mod tests {
         replica.wire_lost(true);
         assert_eq!(replica.pending(), STATE.minus(HEALTH), "what was answered has arrived");
         assert_eq!(replica.state().acked, HEALTH, "and is remembered");
-        replica.forgotten(false);
+        replica.forgotten(false, true);
         assert!(replica.acked_nothing(), "of another memory nothing is known");
-        replica.forgotten(true);
+        replica.forgotten(true, true);
         assert_eq!(replica.pending(), STATE, "another server may believe something else");
     }
 

@@ -7,28 +7,41 @@
 //!   doubt: that content is sent again, and the server keeps what it has taken.
 //!
 //! Most servers forget an agent with the connection it came on, so on one node both change together. They are told
-//! apart for sessions that move to another node, and so to other links, while their server stays:
+//! apart for sessions that move to another node, and so to other links, while their server stays. On which nodes' links
+//! the memory rests `former_links` says.
 //!
 //! ```text
 //!              the shard moves here           this node's link speaks
 //!   Own ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─► Elsewhere ──────────────────────► Inherited
-//!    ▲ ▲                                │ the other node's link ends       │ the same,
+//!    ▲ ▲                                │ a former home's link ends        │ the same,
 //!    │ │  introduced again              ▼                                  │ or the loss of
 //!    │ └──────────────────────────── Forgotten                             │ this node's link
 //!    └─────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! All of this goes on over any number of moves, and a session that comes back finds its link as it has left it.
 
 use crate::core::ownership::NodeIncarnation;
 use crate::ident::{Incarnation, LinkId, ServerId};
 
 /// Another node, by 32 of the 64 random bits of its incarnation: enough to tell the few nodes of a fleet apart, and
 /// small enough for each of a million sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(u32);
 
 impl Peer {
     /// A node of which nothing is known.
     pub(super) const UNKNOWN: Self = Self(0);
+
+    /// The node as a number, for a record.
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The node of which [`Peer::bits`] gave this number.
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
 
     /// The node of this incarnation.
     pub fn of(node: NodeIncarnation) -> Self {
@@ -120,14 +133,6 @@ impl Route {
             Memory::Own(_) | Memory::Inherited(_) => None,
         }
     }
-
-    /// The node whose link the server's memory rests on, if it is not this one.
-    pub const fn rests_on(self) -> Option<Peer> {
-        match self.memory {
-            Memory::Elsewhere(peer) | Memory::Inherited(peer) => Some(peer),
-            Memory::Own(_) | Memory::Forgotten(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -144,9 +149,9 @@ mod tests {
         assert_ne!(Route::of_peer(other, link, Incarnation(1)).wire(), elsewhere.wire());
         let inherited = Route { memory: Memory::Inherited(one), ..own };
         assert_eq!((inherited.wire(), inherited.anchor()), (own.wire(), elsewhere.anchor()));
-        assert_eq!((inherited.rests_on(), inherited.peer()), (Some(one), None));
+        assert_eq!((inherited.peer(), elsewhere.peer()), (None, Some(one)));
         let forgotten = Route { memory: Memory::Forgotten(one), ..elsewhere };
-        assert_eq!((forgotten.rests_on(), forgotten.peer()), (None, Some(one)));
+        assert_eq!(forgotten.peer(), Some(one));
         assert_ne!(forgotten.anchor(), elsewhere.anchor());
     }
 }

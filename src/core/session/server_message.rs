@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::former_home::{FormerHome, former_home};
 use super::moved_here::{has_moved_lately, note_passed_on, take_rename};
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::work::Work;
 use super::{
-    Answer, CustomLoss, Moment, Note, OfferLoss, Port, Presence, Replier, Route, Session, ToAgent,
+    Answer, CustomLoss, Moment, Note, OfferLoss, OfferSource, Peer, Port, Presence, Replier, Route,
+    Session, ToAgent,
 };
 use crate::core::server::Keying;
 use crate::mutation::{Breach, is_on};
@@ -156,13 +156,15 @@ fn take_server_message<P: Port>(
     }
     if let Some(home) = from.peer() {
         note_passed_on(work, home);
-        if has_newer_offer(work.session, scan) {
+        if has_newer_offer(work.session, home, scan) {
             work.offer_may_be_lost();
             work.port.note(Note::OfferDropped(OfferLoss::FormerHome));
             return Delivery::of(Delivered::Done, None);
         }
-    } else if has_moved_lately(work.session) && offers_something(scan) {
-        work.session.cold_mut().has_own_offer = true;
+    }
+    if has_moved_lately(work.session) && offers_something(scan) {
+        let source = from.peer().map_or(OfferSource::Here, OfferSource::Former);
+        work.session.cold_mut().offer_of = Some(source);
     }
     let now = work.now();
     let waited = work.session.replies.waited(now, work.moment.policy.reply_wait);
@@ -189,8 +191,12 @@ fn take_server_message<P: Port>(
         return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
     }
     let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
-    let ended = former_home(work.session).is_some_and(FormerHome::introduces_again);
-    let shows = (asks_again && ended).then_some(Keying::Link);
+    // It lives, and has forgotten the agent with a former home's link.
+    let remembers = !work.session.replica.state().remembered.is_empty();
+    let shows = (asks_again && remembers).then_some(Keying::Link);
+    if answer.is_some() && work.session.outstanding.is_introduced(Some(from)) {
+        work.session.replica.introduction_answered(scan.reports_full_state_wanted());
+    }
     note_all_answered(work);
     let strip = note_asks(work, scan);
     let message = ForAgent { scan: scan.without_flags(strip), stripped: strip != 0, from, waited };
@@ -209,9 +215,14 @@ fn offers_something(scan: &ServerScan<'_>) -> bool {
     !OFFERS.intersection(scan.present).is_empty()
 }
 
-/// Whether this node's link has brought an offer, so that those of the former home's are past.
-fn has_newer_offer(session: &Session, scan: &ServerScan<'_>) -> bool {
-    session.cold.as_ref().is_some_and(|cold| cold.has_own_offer) && offers_something(scan)
+/// Whether a later home's link has brought an offer, so that one of this former home's is past.
+fn has_newer_offer(session: &Session, home: Peer, scan: &ServerScan<'_>) -> bool {
+    let newer = match session.cold.as_ref().and_then(|cold| cold.offer_of) {
+        None => false,
+        Some(OfferSource::Here) => true,
+        Some(OfferSource::Former(other)) => session.outstanding.former().is_older(home, other),
+    };
+    newer && offers_something(scan)
 }
 
 /// The server's reply will stay out: the agent, if it is owed one, gets the gateway's.

@@ -91,6 +91,7 @@ impl<'a, P: Port> Work<'a, P> {
             return;
         }
         let moved = session.outstanding.moves(route);
+        let link_lost = !on_wire && session.outstanding.is_own();
         if moved || !on_wire {
             let late = session.cold.as_ref().is_some_and(|cold| cold.late_reply.is_some());
             let in_doubt = session.outstanding.unanswered() > 0 || late;
@@ -103,7 +104,7 @@ impl<'a, P: Port> Work<'a, P> {
         if introduced {
             return;
         }
-        session.replica.forgotten(moved);
+        session.replica.forgotten(moved, link_lost);
         if let Some(cold) = &mut session.cold {
             // The server asks for the map as it did when it hears of the agent.
             cold.map.close();

@@ -175,7 +175,7 @@ impl FrontPort for FrontCarrier<'_> {
 
 impl Joined {
     /// Sends a frame to a home on this agent's stream. Frames for this node are handled once the loopback is drained.
-    pub(super) fn to_home(
+    pub(in crate::sessions) fn to_home(
         &self,
         home: NodeIncarnation,
         uid: InstanceUid,

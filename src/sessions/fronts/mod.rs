@@ -103,6 +103,11 @@ impl Fronts {
         }
     }
 
+    /// Whether nothing of any agent is here.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.table.len() == 0
+    }
+
     /// How many agents have a WebSocket here.
     pub(super) fn connected(&self) -> i64 {
         self.counters.connected()

@@ -7,6 +7,9 @@
 //!       ▲                    │                        │
 //!       └────────────────────┴────────────────────────┘  another change: from the beginning
 //! ```
+//!
+//! A home that has yet to read the map puts attaches off. "All are here" waits for those, too, or the home would take
+//! their connections for lost.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -30,6 +33,8 @@ const CHUNK: usize = 64;
 const LOOKED_AT_MAX: usize = 20_000;
 /// "All are here" takes one stream of the link, attaches take all of them: they have this long to arrive before.
 const NAMED_AFTER: Duration = Duration::from_millis(500);
+/// How long "all are here" waits for attaches that the home puts off.
+const PUT_OFF_MAX: Duration = Duration::from_secs(60);
 /// Of no agent's: its stream takes what is said of a whole shard.
 const NO_AGENT: InstanceUid = InstanceUid::from_bytes([0; 16]);
 
@@ -57,6 +62,8 @@ struct ShardRound {
 #[derive(Debug)]
 struct ShardTold {
     at: Instant,
+    /// "All are here" is not put off any further.
+    until: Instant,
     shard: ShardId,
     change: u32,
 }
@@ -145,7 +152,8 @@ impl FrontSide<'_> {
         if entries.is_empty() {
             let ShardRound { shard, change, .. } = *round;
             waiting.pop_front();
-            told.push_back(ShardTold { at: now + NAMED_AFTER, shard, change });
+            let (at, until) = (now + NAMED_AFTER, now + PUT_OFF_MAX);
+            told.push_back(ShardTold { at, until, shard, change });
             return RoundStep::Told(Vec::new());
         }
         let (home, _) = self.joined.fronts.table.home(round.shard);
@@ -171,12 +179,34 @@ impl FrontSide<'_> {
         if rounds.told.front()?.at > now {
             return None;
         }
-        let ShardTold { shard, change, .. } = rounds.told.pop_front()?;
+        let told = rounds.told.pop_front()?;
+        let ShardTold { shard, change, until, .. } = told;
+        if now < until && self.has_unattached(shard) {
+            rounds.told.push_back(ShardTold { at: now + NAMED_AFTER, ..told });
+            return Some(NO_AGENT);
+        }
         let (home, present) = self.joined.fronts.table.home(shard);
         if let Some(home) = home.filter(|_| change == present) {
             self.joined.to_home(home.node, NO_AGENT, &mut |out| ToHome::AllHere(shard).encode(out));
         }
         Some(NO_AGENT)
+    }
+}
+
+impl FrontSide<'_> {
+    /// Whether the home of a shard has yet to hear of one of its connections.
+    fn has_unattached(self, shard: ShardId) -> bool {
+        let mut last = None;
+        loop {
+            let entries = self.joined.fronts.table.after(shard, last, CHUNK);
+            if entries.iter().any(|entry| entry.lock().front.is_yet_to_attach()) {
+                return true;
+            }
+            match entries.last() {
+                Some(entry) => last = Some(entry.handle),
+                None => return false,
+            }
+        }
     }
 }
 

@@ -17,19 +17,15 @@ use parking_lot::Mutex;
 
 use super::ShardMoves;
 use super::early_words::EarlyWords;
-use super::far::{FarConnection, FarHome};
 use super::shards::ShardStage;
 use crate::clock;
-use crate::core::attachment::{HomeAttachment, HomeRecord};
+use crate::core::attachment::HomeRecord;
 use crate::core::codec::Undecodable;
 use crate::core::node_link::{ContentName, LetGo, MovingSession, ToNewHome, ToNext};
-use crate::core::ownership::{AbsenceBegan, MoveNumber, NodeIncarnation, ShardId, shard_of};
-use crate::core::server::Keying;
-use crate::core::session::{Move, Moved, Peer, Presence, Session, SessionRecord};
+use crate::core::ownership::{MoveNumber, NodeIncarnation, ShardId, shard_of};
+use crate::core::session::SessionRecord;
 use crate::ident::InstanceUid;
 use crate::opamp::field_set::FieldSet;
-use crate::sessions::carrier::EventContext;
-use crate::sessions::contents::Contents;
 use crate::telemetry::events::homes::ArrivalVoid;
 
 /// Bytes of all sessions that wait to be installed. An attempt that would take more is void: the shard stays where it
@@ -66,12 +62,20 @@ struct ComingSessions {
     early: EarlyWords,
 }
 
+/// A session that has come, and the names of its contents.
 #[derive(Debug)]
-struct ArrivedSession {
-    record: SessionRecord,
-    attachment: HomeRecord,
-    tell_again: FieldSet,
-    contents: Vec<(u32, ContentName)>,
+pub(super) struct ArrivedSession {
+    pub(super) record: SessionRecord,
+    pub(super) attachment: HomeRecord,
+    pub(super) tell_again: FieldSet,
+    pub(super) contents: Vec<(u32, ContentName)>,
+}
+
+/// All sessions of a shard.
+pub(super) struct CompleteArrival {
+    pub(super) from: NodeIncarnation,
+    pub(super) sessions: Vec<ArrivedSession>,
+    pub(super) contents: HashMap<ContentName, Box<[u8]>>,
 }
 
 impl ComingSessions {
@@ -263,91 +267,12 @@ impl ShardMoves<'_> {
         Ok(is_complete.then_some(shard))
     }
 
-    /// Puts the sessions of a shard into the table, before the shard is held. Returns their agents; `None`: they are
-    /// not all here.
-    pub(super) fn seat_arrivals(self, shard: ShardId) -> Option<Vec<InstanceUid>> {
+    /// Takes the sessions of a shard that have come, and the node that they came from; `None`: they are not all here.
+    pub(super) fn take_arrivals(self, shard: ShardId) -> Option<CompleteArrival> {
         let arrival = self.joined.homes.arrivals.take_sessions(shard)?;
-        if !arrival.is_complete() {
-            return None;
-        }
-        let ComingSessions { sessions, contents, from, .. } = arrival;
-        let agents: Vec<InstanceUid> = sessions.iter().map(|it| it.record.uid).collect();
-        sessions.into_iter().for_each(|session| self.seat(session, &contents, from));
-        Some(agents)
-    }
-
-    fn seat(
-        self,
-        arrived: ArrivedSession,
-        contents: &HashMap<ContentName, Box<[u8]>>,
-        from: NodeIncarnation,
-    ) {
-        let ArrivedSession { mut record, attachment, tell_again, contents: names } = arrived;
-        let (uid, now) = (record.uid, clock::now());
-        // Without a place for it the agent is a new one here, once there is a place.
-        let Ok(entry) = self.sessions.find_or_open(uid) else { return };
-        let home = HomeAttachment::from_record(uid, attachment, now);
-        let connection = name_connection(self, &mut record, &home, now);
-        let mut locked = entry.lock(&self.sessions.counters);
-        let mut stored = Contents::default();
-        for (part, name) in names {
-            // What is missing counts as evicted: the agent is asked when it is wanted.
-            if let (Some(bytes), Some(digest)) = (contents.get(&name), record.digest_of(part)) {
-                stored.restore(&self.sessions.store, part, digest, bytes);
-            }
-        }
-        let front = home.front();
-        let mut far = FarHome::new(home);
-        far.connection = connection;
-        far.cut = front.map(|front| AbsenceBegan { at: now, lost_with: Some(front) });
-        far.tell_again = super::calls::tell_again_later(tell_again, now);
-        self.sessions.counters.outbox_changed(0, far.unwritten_bytes());
-        locked.contents = stored;
-        locked.far = Some(Box::new(far));
-        let (server, uplink) = (record.server(), &self.sessions.uplink);
-        let keying = server.map_or(Keying::Link, |server| uplink.keying(server));
-        server.into_iter().for_each(|server| uplink.adopt(uid, server));
-        // A server that is polled remembers the agent whatever becomes of links.
-        let is_polled = server.is_some_and(|server| uplink.is_polled(server));
-        let is_linked = is_polled || self.joined.ways.linked().contains(&from);
-        let from = Move { from: Peer::of(from), is_linked, keying };
-        locked.session = Session::moved_here(record, from, now);
-        let event = EventContext::default();
-        self.sessions.apply(&mut locked, event, |session, _, port| {
-            Moved::of(session).confirm_again(port);
-        });
-        // What the list of deadlines has of it is looked up in the next sweep.
-        locked.noted = Some(now);
-        self.sessions.deadlines.push(now, uid);
-        self.home().note_far_deadline(&mut locked);
-    }
-}
-
-/// The session's connection gets a name of this node's, if it has one. Replies that are owed are its front's: it
-/// gives them when the home changes.
-fn name_connection(
-    side: ShardMoves<'_>,
-    record: &mut SessionRecord,
-    home: &HomeAttachment,
-    now: Instant,
-) -> FarConnection {
-    record.replies.owed = 0;
-    record.replies.due = None;
-    match record.presence {
-        Presence::Connected { .. } if home.is_attached() => {
-            let connection = side.joined.homes.next_connection();
-            record.presence = Presence::Connected { connection };
-            FarConnection::Socket(connection)
-        }
-        Presence::Connected { .. } => {
-            let until = now + side.sessions.policy.grace_period;
-            record.presence = Presence::Absent { until };
-            FarConnection::None
-        }
-        Presence::Polling { heard, .. } => {
-            record.presence = Presence::Polling { heard, waits: false };
-            FarConnection::Request(record.replies.request)
-        }
-        Presence::Absent { .. } | Presence::Disconnecting | Presence::Gone => FarConnection::None,
+        arrival.is_complete().then(|| {
+            let ComingSessions { sessions, contents, from, .. } = arrival;
+            CompleteArrival { from, sessions, contents }
+        })
     }
 }

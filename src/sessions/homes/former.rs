@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::super::uplink::SharedLink;
 use super::super::{Joined, Sessions};
 use super::shards::ShardStage;
 use super::{HomeSide, ShardMoves};
@@ -12,8 +13,8 @@ use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
 use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
-use crate::core::session::{Answer, Delivered, Moved, Peer, Route};
-use crate::ident::{InstanceUid, LinkId, ServerId};
+use crate::core::session::{Answer, Delivered, FormerLinksEnded, Moved, Peer, Route};
+use crate::ident::{Incarnation, InstanceUid, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::telemetry::events::homes::{PassOutcome, PassedOn};
 
@@ -84,24 +85,36 @@ impl<'a> OtherHomes<'a> {
         }
     }
 
-    /// A link to a server has ended. `links`: how many the server's agents share; `owner`: the one whose it was.
+    /// A link to a server has ended. `owner`: the agent whose own it was.
     pub(in crate::sessions) fn server_link_ended(
         self,
-        link: LinkId,
-        links: u16,
+        ended: LinkEnded,
         owner: Option<InstanceUid>,
     ) {
         if let Some(uid) = owner {
             if let Some(home) = self.present_home(uid) {
-                let let_go = LetGo { uid, server: link.server, missed: false };
+                let let_go = LetGo { uid, server: ended.link.server, missed: false };
                 self.say_to(home, uid, &ToNext::LetGo(let_go));
             }
             return;
         }
-        let ended = ToNext::LinkEnded(LinkEnded { link, links });
-        for node in self.joined.ways.linked() {
-            // Of no agent: any stream will do.
-            self.say_to(node, InstanceUid::from_bytes([0; 16]), &ended);
+        self.joined.ways.linked().into_iter().for_each(|node| self.tell_ended(node, ended));
+    }
+
+    fn tell_ended(self, node: NodeIncarnation, ended: LinkEnded) {
+        // Of no agent: any stream will do.
+        self.say_to(node, InstanceUid::from_bytes([0; 16]), &ToNext::LinkEnded(ended));
+    }
+
+    /// A node is in reach again: it learns which links have ended meanwhile, whether it has been told or not.
+    pub(in crate::sessions) fn tell_all_ended(self, node: NodeIncarnation) {
+        for SharedLink { route, links } in self.sessions.uplink.shared_links() {
+            if let Some(before) = route.incarnation.0.checked_sub(1).filter(|before| *before > 0) {
+                self.tell_ended(
+                    node,
+                    LinkEnded { link: route.link, links, up_to: Incarnation(before) },
+                );
+            }
         }
     }
 
@@ -111,12 +124,19 @@ impl<'a> OtherHomes<'a> {
         match *said {
             ToNext::ServerSaid(said) => self.server_said_there(peer, &said),
             ToNext::LetGo(LetGo { uid, server, missed }) => {
-                self.memory_ends(peer, uid, Some(server), missed);
+                let ended =
+                    FormerLinksEnded { server: Some(server), ..FormerLinksEnded::all(peer) };
+                self.memory_ends(uid, ended, missed);
             }
-            ToNext::LinkEnded(LinkEnded { link, links }) => {
+            ToNext::LinkEnded(ended) => {
+                // Sessions that have yet to arrive will find it.
+                self.joined.homes.ended.note(peer, ended);
+                let LinkEnded { link, links, up_to } = ended;
+                let (server, up_to) = (Some(link.server), Some(up_to));
+                let ended = FormerLinksEnded { server, up_to, ..FormerLinksEnded::all(peer) };
                 for uid in self.joined.homes.shards.sessions_held() {
                     if placement::link_of(uid, links) == link.index {
-                        self.memory_ends(peer, uid, Some(link.server), false);
+                        self.memory_ends(uid, ended, false);
                     }
                 }
             }
@@ -125,9 +145,11 @@ impl<'a> OtherHomes<'a> {
 
     /// A node is gone, and its links to servers with it.
     pub(in crate::sessions) fn former_home_gone(self, home: NodeIncarnation) {
+        let home = Peer::of(home);
         for uid in self.joined.homes.shards.sessions_held() {
-            self.memory_ends(Peer::of(home), uid, None, false);
+            self.memory_ends(uid, FormerLinksEnded::all(home), false);
         }
+        self.joined.homes.ended.forget(home);
     }
 
     /// A node is in reach again: it learns of the messages that were lost on their way to it.
@@ -151,9 +173,14 @@ impl<'a> OtherHomes<'a> {
         PassedOn { outcome }.emit();
     }
 
-    fn memory_ends(self, peer: Peer, uid: InstanceUid, server: Option<ServerId>, missed: bool) {
+    /// The link that the server's memory of an agent rests on has ended. Whether this node's is up, is seen here.
+    fn memory_ends(self, uid: InstanceUid, ended: FormerLinksEnded, missed: bool) {
+        let uplink = &self.sessions.uplink;
+        let by_uid = |route: &Route| uplink.keying(route.server()) == Keying::Uid;
+        let own = uplink.route(uid).filter(by_uid).filter(|own| uplink.is_up(uid, *own));
+        let ended = FormerLinksEnded { own, ..ended };
         self.sessions.with(uid, |session, moment, port| {
-            Moved::of(session).former_link_ended((peer, server), moment, port);
+            Moved::of(session).former_link_ended(ended, moment, port);
             if missed {
                 Moved::of(session).server_message_missed(moment, port);
             }

@@ -45,6 +45,7 @@ impl HomeSide<'_> {
             }
             ToHome::AllHere(shard) => return self.all_here(from, *shard),
             ToHome::WasAlive(handle) => return self.was_alive(handle.uid),
+            ToHome::FrontLeaves => return self.joined.homes.gone.leaves(from),
         };
         let outcome = self.at_home(from, handle, &Said::Frame(message));
         FrontSaid { outcome }.emit();
@@ -136,7 +137,12 @@ impl HomeSide<'_> {
             Said::Frame(ToHome::Alive(_, question)) => home.alive(at, *question, port),
             Said::Frame(ToHome::Written(_, number)) => home.written(at, *number),
             Said::Frame(ToHome::Detach(_, detach)) => home.detach(at, detach, moment, port),
-            Said::Frame(ToHome::Heartbeats(_) | ToHome::AllHere(_) | ToHome::WasAlive(_)) => {}
+            Said::Frame(
+                ToHome::Heartbeats(_)
+                | ToHome::AllHere(_)
+                | ToHome::WasAlive(_)
+                | ToHome::FrontLeaves,
+            ) => {}
         })
     }
 

@@ -10,6 +10,7 @@ mod aside;
 mod calls;
 mod departures;
 mod early_words;
+mod ended;
 mod far;
 mod former;
 mod frames;
@@ -17,6 +18,7 @@ mod keys;
 mod messages;
 mod moves;
 mod reach;
+mod seats;
 mod shards;
 mod sweep;
 
@@ -75,6 +77,10 @@ pub(super) struct Homes {
     aside: SetAside,
     policy: HomePolicy,
     missed: former::Missed,
+    /// Links of other homes that have ended.
+    ended: ended::EndedLinks,
+    /// Nodes that have gone lately.
+    gone: reach::GoneLately,
     /// Numbers attachments. It begins anew with each process, as epochs' takers do.
     attachments: AtomicU64,
     /// Numbers the connections of sessions, over all fronts.
@@ -91,6 +97,8 @@ impl Homes {
             departures: Departures::default(),
             aside: SetAside::default(),
             missed: former::Missed::default(),
+            ended: ended::EndedLinks::default(),
+            gone: reach::GoneLately::default(),
             policy: HomePolicy { answer_wait: ANSWER_WAIT, credit: CREDIT_BYTES },
             attachments: AtomicU64::new(0),
             connections: AtomicU64::new(0),

@@ -19,6 +19,7 @@ impl ShardMoves<'_> {
         let arrived = arrived.unwrap_or_default();
         ShardInstalled { shard, sessions: arrived.len() }.emit();
         arrived.into_iter().for_each(|uid| self.sessions.enqueue_one(uid));
+        self.see_fronts(shard);
         self.deliver_aside(shard);
         is_whole
     }
@@ -75,6 +76,7 @@ impl ShardMoves<'_> {
         self.joined.homes.departures.end(shard);
         self.deliver_aside(shard);
         self.enqueue_members(shard);
+        self.see_fronts(shard);
     }
 
     /// The sessions of a shard stand in their servers' queues for what they have to say.
@@ -89,10 +91,11 @@ impl ShardMoves<'_> {
         self.joined.homes.shards.stage(shard_of(uid)) == ShardStage::NotHeld
     }
 
-    /// Whether servers have answered everything that was said for the shard's agents.
+    /// Whether servers have answered everything that was said for the shard's agents, as far as answers can come.
     pub(in crate::sessions) fn is_settled(self, shard: ShardId) -> bool {
         self.joined.homes.shards.members(shard).into_iter().all(|uid| {
-            self.sessions.find(uid).is_none_or(|entry| entry.peek().session.figures().is_answered)
+            let route = self.sessions.uplink.route(uid);
+            self.sessions.find(uid).is_none_or(|entry| !entry.peek().session.awaits_answer(route))
         })
     }
 }

@@ -101,12 +101,24 @@ fn what_waited_too_long_for_a_home_is_told_when_it_is_back() {
 fn the_end_of_a_link_is_told_to_whom_it_concerns() {
     let (bench, ways) = former_home();
     let link = LinkId { server: ServerId(0), index: 1 };
-    fleet(&bench).server_link_ended(link, 4, None);
-    fleet(&bench).server_link_ended(link, 0, Some(uid(3)));
+    let ended = LinkEnded { link, links: 4, up_to: Incarnation(2) };
+    fleet(&bench).server_link_ended(ended, None);
+    fleet(&bench).server_link_ended(LinkEnded { links: 0, ..ended }, Some(uid(3)));
     let frames = passed_on(&ways);
     let said: Vec<ToNext<'_>> = frames.iter().map(|frame| ToNext::decode(frame).unwrap()).collect();
     let let_go = LetGo { uid: uid(3), server: ServerId(0), missed: false };
-    assert_eq!(said, [ToNext::LinkEnded(LinkEnded { link, links: 4 }), ToNext::LetGo(let_go)]);
+    assert_eq!(said, [ToNext::LinkEnded(ended), ToNext::LetGo(let_go)]);
+}
+
+#[test]
+fn a_node_that_is_in_reach_again_learns_which_links_have_ended() {
+    let (bench, ways) = former_home();
+    bench.relink();
+    fleet(&bench).node_reached(node(HOME));
+    let frames = passed_on(&ways);
+    let ended = LinkEnded { link: route(1).link, links: 1, up_to: Incarnation(1) };
+    assert_eq!(frames.len(), 1);
+    assert_eq!(ToNext::decode(&frames[0]), Ok(ToNext::LinkEnded(ended)));
 }
 
 /// A session that has come from `HOME`, with its agent's connection.
@@ -122,8 +134,14 @@ fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
     joined.homes.shards.joined(uid(1));
     let entry = bench.sessions.find(uid(1)).unwrap();
     let mut locked = entry.lock(&bench.sessions.counters);
-    let how = Move { from: Peer::of(node(HOME)), is_linked: true, keying };
-    locked.session = Session::moved_here(locked.session.to_record(), how, clock::now());
+    let how = Move {
+        from: Peer::of(node(HOME)),
+        me: Peer::of(node(ME)),
+        keying,
+        own: Some(route(1)),
+        has_ended: &|_| false,
+    };
+    locked.session = Session::moved_here(locked.session.to_record(), &how, None, clock::now());
     drop(locked);
     bench.sessions.enqueue_one(uid(1));
     agent
@@ -156,7 +174,7 @@ fn a_former_homes_word_reaches_the_agent() {
 #[test]
 fn agents_are_introduced_when_the_links_end_that_their_servers_knew_them_by() {
     let link = route(1).link;
-    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1 });
+    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1, up_to: Incarnation(1) });
     let let_go = LetGo { uid: uid(1), server: link.server, missed: false };
     let ends: [&dyn Fn(&Bench); 3] = [
         &|bench| from_home(bench, HOME, &ended),

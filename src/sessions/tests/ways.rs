@@ -34,6 +34,10 @@ struct FakeWaysState {
     home: Option<Home>,
     sent: Vec<(NodeIncarnation, Vec<u8>)>,
     read: Vec<MapVersion>,
+    /// This node, if it is another one.
+    me: Option<u64>,
+    /// `None`: all that tests name.
+    members: Option<Vec<NodeIncarnation>>,
     /// What is said of every absence; `None`: it ends with the grace period.
     absence: Option<AbsenceEnd>,
 }
@@ -66,6 +70,16 @@ impl FakeWays {
         taken.into_iter().map(|(_, frame)| frame).collect()
     }
 
+    /// This node's number from now on.
+    pub(super) fn set_me(&self, number: u64) {
+        self.state.lock().me = Some(number);
+    }
+
+    /// These are the members from now on.
+    pub(super) fn set_members(&self, members: &[u64]) {
+        self.state.lock().members = Some(members.iter().copied().map(node).collect());
+    }
+
     pub(super) fn set_absence(&self, end: AbsenceEnd) {
         self.state.lock().absence = Some(end);
     }
@@ -94,16 +108,21 @@ fn word(message: &ToHome<'_>) -> String {
         }
         ToHome::AllHere(_) => "all here".to_owned(),
         ToHome::WasAlive(_) => "was alive".to_owned(),
+        ToHome::FrontLeaves => "leaves".to_owned(),
     }
 }
 
 impl Ways for FakeWays {
     fn me(&self) -> NodeIncarnation {
-        node(ME)
+        node(self.state.lock().me.unwrap_or(ME))
     }
 
     fn home(&self, _: ShardId) -> Option<Home> {
         self.state.lock().home
+    }
+
+    fn members(&self) -> Vec<NodeIncarnation> {
+        self.state.lock().members.clone().unwrap_or_else(|| (1..=9).map(node).collect())
     }
 
     fn linked(&self) -> Vec<NodeIncarnation> {

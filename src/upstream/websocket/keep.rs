@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::connection::{Serve, run};
 use crate::clock;
 use crate::core::link::{KeepAlive, LossReason, Redial, RedialFacts, RedialStep};
+use crate::core::node_link::LinkEnded;
 use crate::core::placement;
 use crate::core::server::ServerEvent;
 use crate::sessions::Sessions;
@@ -133,7 +134,9 @@ impl LinkTask {
         }
         if let Some(fleet) = sessions.in_fleet().filter(|_| link.owner.is_none()) {
             // What the server remembers by this link is past, also for agents that are at other homes by now.
-            fleet.server_link_ended(link.id, server.params.mode.shared_links(), None);
+            let links = server.params.mode.shared_links();
+            let up_to = origin.route.incarnation;
+            fleet.server_link_ended(LinkEnded { link: link.id, links, up_to }, None);
         }
         let held = now.saturating_duration_since(since);
         events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);

@@ -8,6 +8,7 @@ use dashmap::{DashMap, Entry};
 use tokio::runtime::Handle;
 
 use super::keep::{LinkTask, keep_link};
+use crate::core::node_link::LinkEnded;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, LinkId};
 use crate::sessions::Sessions;
@@ -92,7 +93,8 @@ impl OwnLinks {
             links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
             if let Some(fleet) = sessions.in_fleet() {
                 // The agent may be at another home by now, which waits for this.
-                fleet.server_link_ended(link.id, 0, Some(uid));
+                let up_to = link.route().incarnation;
+                fleet.server_link_ended(LinkEnded { link: link.id, links: 0, up_to }, Some(uid));
             }
         });
     }

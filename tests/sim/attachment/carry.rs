@@ -178,7 +178,10 @@ impl World {
             ToHome::Alive(_, question) => home.alive(at, *question, port),
             ToHome::Written(_, number) => home.written(at, *number),
             ToHome::Detach(_, detach) => home.detach(at, detach, moment, port),
-            ToHome::Heartbeats(_) | ToHome::AllHere(_) | ToHome::WasAlive(_) => {}
+            ToHome::Heartbeats(_)
+            | ToHome::AllHere(_)
+            | ToHome::WasAlive(_)
+            | ToHome::FrontLeaves => {}
         });
     }
 

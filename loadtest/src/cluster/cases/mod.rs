@@ -41,6 +41,8 @@ pub(super) struct Happened {
     pub(super) newcomer_share: Option<f64>,
     /// Connections that the nodes closed in the worst second, as agents saw them.
     pub(super) closes_worst_second: Option<u64>,
+    /// How many drains there were.
+    pub(super) drains: u32,
     /// The longest drain of a node, from the signal to its end.
     pub(super) drain_seconds_max: Option<f64>,
     /// What went wrong, in words.
@@ -101,9 +103,11 @@ async fn server(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Happened> {
     let begun = clock::now();
     scene.kill_server().await?;
     let newcomer = scene.nodes.len() - 1;
-    scene.start_node(newcomer).await?;
+    // No node is ready while no server is reached, and its shards come all the same.
+    scene.launch_node(newcomer)?;
     tokio::time::sleep_until((begun + SERVER_AWAY).into()).await;
     scene.start_server().await?;
+    scene.node_ready(newcomer).await?;
     let mut happened = Happened::default();
     connected_since(scene, args, begun, &mut happened).await?;
     Ok(happened)

@@ -76,6 +76,7 @@ pub(super) async fn restart(
     let asked = clock::now();
     let status = scene.nodes[place].drain(patience).await?;
     let seconds = round((clock::now() - asked).as_secs_f64());
+    happened.drains += 1;
     happened.drain_seconds_max = Some(happened.drain_seconds_max.unwrap_or(0.0).max(seconds));
     if !status.success() {
         let name = scene.nodes[place].name();

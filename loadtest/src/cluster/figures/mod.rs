@@ -51,8 +51,11 @@ pub(super) struct ClusterFigures {
     agents_renamed: u64,
     /// Messages with a full state that the server got since the case began.
     pub(super) full_states: u64,
-    /// Messages that it got beyond the heartbeats that were due anyway, over the agents.
+    /// Messages that it got beyond the heartbeats that were due anyway, over the agents. Where nodes leave in order, one
+    /// announcement of each agent is due for each of them.
     messages_per_agent: f64,
+    /// Announcements among all that it got: words on a link on which it had not heard of the agent.
+    announces_per_agent: f64,
     /// Commands of the nodes that Redis worked on; null without Redis.
     redis_commands: Option<u64>,
     /// Those that idle nodes would have said meanwhile, by what they said before a storm.
@@ -143,10 +146,7 @@ impl ClusterFigures {
         let seconds = (end.at - start.at).as_secs_f64();
         let server = of_server(scene.report.counts().await?, &course.settled.verdict);
         let count = |key: &str| server.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
-        let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
-        let beyond = (count("heartbeats") as f64 - heartbeats_due).max(0.0);
-        let messages = count("messages").saturating_sub(count("heartbeats")) as f64 + beyond;
+        let messages = messages_beyond(args, &count, (seconds, happened.drains));
         let has_redis = scene.redis.is_some();
         let back = Back::new(end, args, happened.cut_at.is_some());
         let (dials_mean, dials_most) = dials(&start.dials, &end.dials);
@@ -166,6 +166,7 @@ impl ClusterFigures {
             agents_renamed: count("renamed"),
             full_states: count("full_states"),
             messages_per_agent: round(messages / agents),
+            announces_per_agent: round(count("announces") as f64 / agents),
             redis_commands: has_redis.then(|| end.redis.of_nodes_since(&start.redis)),
             redis_commands_idle: course
                 .idle_commands_per_second
@@ -274,6 +275,7 @@ impl ClusterFigures {
         line("server: two nodes spoke for one", self.spoken_twice.to_string());
         line("server: full states", self.full_states.to_string());
         line("server: messages per agent", self.messages_per_agent.to_string());
+        line("server: announces per agent", self.announces_per_agent.to_string());
         line("dials per agent", format!("{}, {} of one agent", self.dials_mean, self.dials_most));
         line("agents renamed", self.agents_renamed.to_string());
         line("connections closed on agents", self.connections_closed.to_string());
@@ -306,6 +308,25 @@ impl ClusterFigures {
     fn sharing(&self) -> &'static str {
         if self.nodes_share { "which share sessions" } else { "each alone" }
     }
+}
+
+/// Messages beyond the heartbeats that were due in these seconds. Where homes move by order a heartbeat may be the first
+/// on its link, which counts as an announcement. A node that is drained ends links by which the server knows agents: each
+/// agent is announced once for each drain.
+fn messages_beyond(
+    args: &ClusterArgs,
+    count: &impl Fn(&str) -> u64,
+    (seconds, drains): (f64, u32),
+) -> f64 {
+    let agents = f64::from(args.agents);
+    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+    let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
+    let homes_move = matches!(args.case, ClusterCase::Rolling | ClusterCase::Join);
+    let announces = if homes_move { count("announces") } else { 0 };
+    let announces_due = if homes_move { agents * f64::from(drains) } else { 0.0 };
+    let heartbeats = count("heartbeats") + announces;
+    let beyond = heartbeats as f64 - heartbeats_due - announces_due;
+    count("messages").saturating_sub(heartbeats) as f64 + beyond.max(0.0)
 }
 
 /// The mean and the most dials of an agent.

@@ -8,6 +8,9 @@ use crate::core::ownership::{Home, MapVersion, NodeIncarnation};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::server::ServerScan;
 
+/// By how much sooner a home is asked again that has no shard yet: it reads the map within moments.
+const NOT_MINE_SOONER: u32 = 4;
+
 impl FrontAttachment {
     /// A node that is, or was, the agent's home says something. What a former home confirms or wants counts no
     /// more; what it has for the agent is judged by its tenure.
@@ -132,8 +135,8 @@ impl FrontAttachment {
         }
     }
 
-    /// The home may be about to take the shard, or may keep it after all: it is asked again until the map names
-    /// another one.
+    /// The home may be about to take the shard, or may keep it after all: it is asked again, and soon, until the map
+    /// names another one.
     fn not_there<P: FrontPort>(
         &mut self,
         (home, version): (Home, MapVersion),
@@ -141,7 +144,7 @@ impl FrontAttachment {
         port: &mut P,
     ) {
         self.home_lost(port);
-        let again = Some(moment.now + moment.policy.attach_again);
+        let again = Some(moment.now + moment.policy.attach_again / NOT_MINE_SOONER);
         self.way = Way::Attaching { home, again };
         port.read_map(version);
     }

@@ -47,7 +47,11 @@ fn frames_of_a_former_home_are_golden() {
     for (frame, head, rest) in [
         (ToNext::ServerSaid(said), "60", format!("{uid}02ac0205023001")),
         (ToNext::LetGo(LetGo { uid: UID, server, missed: true }), "61", format!("{uid}0201")),
-        (ToNext::LinkEnded(LinkEnded { link, links: 4 }), "62", "02ac0204".to_owned()),
+        (
+            ToNext::LinkEnded(LinkEnded { link, links: 4, up_to: Incarnation(300) }),
+            "62",
+            "02ac0204ac02".to_owned(),
+        ),
     ] {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
@@ -94,6 +98,7 @@ fn frames_for_a_home_are_golden() {
         (ToHome::Detach(HANDLE, detach), golden("07", "01010108")),
         (ToHome::AllHere(ShardId::new(1000).unwrap()), "08e807".to_owned()),
         (ToHome::WasAlive(HANDLE), golden("09", "")),
+        (ToHome::FrontLeaves, "0a".to_owned()),
     ];
     for (message, expected) in cases {
         let mut frame = Vec::new();

@@ -74,7 +74,7 @@ impl Dice {
         }
     }
 
-    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 9] {
+    fn to_home<'a>(&'a self, entries: &'a [u8]) -> [ToHome<'a>; 10] {
         let handle = self.handle();
         let reasons = [
             DetachReason::Lost,
@@ -99,6 +99,7 @@ impl Dice {
             ToHome::Detach(handle, detach),
             ToHome::AllHere(ShardId::new(shard).unwrap()),
             ToHome::WasAlive(handle),
+            ToHome::FrontLeaves,
         ]
     }
 

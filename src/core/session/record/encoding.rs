@@ -2,7 +2,7 @@
 //! is the format, and what a later version appends is passed over.
 //!
 //! Moments travel as milliseconds from the moment of writing, since clocks of two nodes have no common zero; the
-//! record ages by as much as it is under way. Routes are those of the node that wrote it. The raw hash of the last
+//! record ages by as much as it is under way. Routes without another node's name are those of the node that wrote it. The raw hash of the last
 //! report stays behind: it means something on its own node alone.
 
 mod read;
@@ -19,6 +19,8 @@ const FORMAT: u8 = 1;
 const WHAT: &str = "a session's record";
 /// The most one-shot messages, and the most messages in a mailbox.
 const MESSAGES_MAX: usize = 1 << 16;
+/// The most former homes that a record may name, whatever a session of this version keeps.
+const FEW_MAX: usize = 64;
 /// No moment of a record is farther away than this, in milliseconds: a year.
 const AWAY_MAX: u64 = 366 * 24 * 3_600_000;
 

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::core::ownership::NodeIncarnation;
 use crate::core::pacing::{Class, Permit};
+use crate::core::server::Keying;
 use crate::core::session::{
-    AgentMessage, Answer, ClassSet, Departure, FreeBytes, FullState, Memory, MessageSource, Moment,
-    Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy, Port, Presence, ReportDigests,
-    Route, ServerHello, Session, SessionInfo, SessionRecord, ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, Departure, FormerLinksEnded, FreeBytes, FullState, LateReply,
+    Memory, MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy,
+    Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord,
+    ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -34,6 +37,17 @@ pub(in crate::core::session) const POLICY: Policy = Policy {
 pub(in crate::core::session) const fn route(incarnation: u32) -> Route {
     let link = LinkId { server: ServerId(0), index: 0 };
     Route::of_link(link, Incarnation(incarnation))
+}
+
+/// To a node whose own link is new, from this one.
+pub(in crate::core::session) fn moved_from(from: Peer, keying: Keying) -> Move<'static> {
+    let me = Peer::of(NodeIncarnation::new(7).unwrap());
+    Move { from, me, keying, own: None, has_ended: &|_| false }
+}
+
+/// All links of a former home.
+pub(in crate::core::session) fn all_of(home: Peer) -> FormerLinksEnded {
+    FormerLinksEnded::all(home)
 }
 
 /// The way to the server.
@@ -300,18 +314,23 @@ impl Gateway {
     }
 
     /// The session's shard has moved to this node, which has one link, as new as the other's was.
-    pub(in crate::core::session) fn moves(&mut self, how: Move) {
+    pub(in crate::core::session) fn moves(&mut self, how: &Move<'_>) {
+        self.moves_back(how, None);
+    }
+
+    /// The same, to a node that the session has been at: answers to what it said there may still come.
+    pub(in crate::core::session) fn moves_back(&mut self, how: &Move<'_>, late: Option<LateReply>) {
         let mut bytes = Vec::new();
         self.session.take().unwrap().to_record().encode(self.now, &mut bytes);
         let record = SessionRecord::decode(&bytes, self.now).unwrap();
-        self.session = Some(Session::moved_here(record, how, self.now));
+        self.session = Some(Session::moved_here(record, how, late, self.now));
         self.event(|session, moment, port| session.link_up(moment, port));
     }
 
-    /// The former home's link has ended, or its goodbye was answered.
-    pub(in crate::core::session) fn former_link_ended(&mut self, home: Peer) {
+    /// A former home's links have ended, or its goodbye was answered.
+    pub(in crate::core::session) fn former_link_ended(&mut self, ended: FormerLinksEnded) {
         self.event_if_there(|session, moment, port| {
-            Moved::of(session).former_link_ended((home, None), moment, port);
+            Moved::of(session).former_link_ended(ended, moment, port);
         });
     }
 

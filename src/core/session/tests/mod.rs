@@ -15,5 +15,7 @@ mod record;
 mod record_bytes;
 mod rules;
 mod settled;
+mod test_nodes;
+mod told_once;
 
 pub(super) use harness::{Gateway as Harness, POLICY, UID, route};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::harness::{Gateway, route};
+use super::harness::{Gateway, all_of, moved_from, route};
 use super::message::{self, Status, bytes};
 use crate::core::ownership::NodeIncarnation;
 use crate::core::server::Keying;
@@ -19,8 +19,8 @@ fn home() -> Peer {
     Peer::of(NodeIncarnation::new(0x1234_5678_9abc).unwrap())
 }
 
-fn keyed(keying: Keying) -> Move {
-    Move { from: home(), is_linked: true, keying }
+fn keyed(keying: Keying) -> Move<'static> {
+    moved_from(home(), keying)
 }
 
 /// A link of the former home's, with the very numbers of this node's.
@@ -52,7 +52,7 @@ fn acks(gateway: &mut Gateway) {
 #[test]
 fn a_server_that_knows_agents_by_uid_hears_nothing_of_a_move() {
     let mut gateway = settled();
-    gateway.moves(keyed(Keying::Uid));
+    gateway.moves(&keyed(Keying::Uid));
     gateway.permits();
     gateway.agent_says(HERE, &bytes(&message::report(1, Status::FIRST)));
     assert_eq!(sent(&mut gateway), [], "it has all of it");
@@ -69,22 +69,22 @@ fn a_server_that_knows_agents_by_uid_hears_nothing_of_a_move() {
 fn the_agent_is_introduced_when_the_former_homes_link_ends() {
     for speaks_first in [false, true] {
         let mut gateway = settled();
-        gateway.moves(keyed(Keying::Uid));
+        gateway.moves(&keyed(Keying::Uid));
         if speaks_first {
             gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
             acks(&mut gateway);
             sent(&mut gateway);
         }
-        gateway.former_link_ended(Peer::of(NodeIncarnation::new(1).unwrap()));
+        gateway.former_link_ended(all_of(Peer::of(NodeIncarnation::new(1).unwrap())));
         gateway.permits();
         assert_eq!(sent(&mut gateway), [], "that was another node's");
-        gateway.former_link_ended(home());
+        gateway.former_link_ended(all_of(home()));
         gateway.permits();
         let introduced = sent(&mut gateway);
         assert_eq!(introduced.len(), 1, "once: {introduced:?}");
         assert_eq!(message::status(&introduced[0]), Status::default());
         acks(&mut gateway);
-        gateway.former_link_ended(home());
+        gateway.former_link_ended(all_of(home()));
         gateway.permits();
         assert_eq!(sent(&mut gateway), []);
     }
@@ -93,7 +93,7 @@ fn the_agent_is_introduced_when_the_former_homes_link_ends() {
 #[test]
 fn this_nodes_link_counts_as_soon_as_it_has_spoken() {
     let mut gateway = settled();
-    gateway.moves(keyed(Keying::Uid));
+    gateway.moves(&keyed(Keying::Uid));
     gateway.link_down();
     gateway.link_up();
     gateway.permits();
@@ -108,10 +108,10 @@ fn this_nodes_link_counts_as_soon_as_it_has_spoken() {
 
 #[test]
 fn a_server_that_knows_agents_by_connection_is_told_at_once() {
-    let unreachable = Move { is_linked: false, ..keyed(Keying::Uid) };
-    for how in [keyed(Keying::Link), unreachable] {
+    let its_link_is_gone = Move { has_ended: &|_| true, ..keyed(Keying::Uid) };
+    for how in [keyed(Keying::Link), its_link_is_gone] {
         let mut gateway = settled();
-        gateway.moves(how);
+        gateway.moves(&how);
         gateway.permits();
         let introduced = sent(&mut gateway);
         assert_eq!(introduced.len(), 1);
@@ -123,7 +123,7 @@ fn a_server_that_knows_agents_by_connection_is_told_at_once() {
 fn an_exclusive_server_hears_the_goodbye_first() {
     let waits = |end: &dyn Fn(&mut Gateway)| {
         let mut gateway = settled();
-        gateway.moves(keyed(Keying::Exclusive));
+        gateway.moves(&keyed(Keying::Exclusive));
         gateway.permits();
         gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
         gateway.agent_says(HERE, &bytes(&message::heartbeat(2)));
@@ -135,7 +135,7 @@ fn an_exclusive_server_hears_the_goodbye_first() {
         assert_eq!(first[0].sequence_num, 2, "the goodbye had the one before");
         assert_eq!(message::status(&first[0]), CHANGED);
     };
-    waits(&|gateway| gateway.former_link_ended(home()));
+    waits(&|gateway| gateway.former_link_ended(all_of(home())));
     waits(&|gateway| gateway.wait(Duration::from_secs(5)));
 }
 
@@ -143,11 +143,11 @@ fn an_exclusive_server_hears_the_goodbye_first() {
 #[test]
 fn where_agents_have_connections_of_their_own_the_former_ones_end_comes_first() {
     let mut gateway = settled();
-    gateway.moves(keyed(Keying::OwnLink));
+    gateway.moves(&keyed(Keying::OwnLink));
     gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
     gateway.permits();
     assert_eq!(sent(&mut gateway), []);
-    gateway.former_link_ended(home());
+    gateway.former_link_ended(all_of(home()));
     gateway.permits();
     let first = sent(&mut gateway);
     assert_eq!((message::status(&first[0]), first[0].sequence_num), (CHANGED, 1));
@@ -158,13 +158,13 @@ fn what_was_on_its_way_is_told_at_once_and_once_more() {
     let ends: [&dyn Fn(&mut Gateway); 3] = [
         &|gateway| gateway.server_says(former(1), &bytes(&message::ack())),
         &|gateway| gateway.wait(Duration::from_secs(30)),
-        &|gateway| gateway.former_link_ended(home()),
+        &|gateway| gateway.former_link_ended(all_of(home())),
     ];
     for end in ends {
         let mut gateway = settled();
         gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
         sent(&mut gateway);
-        gateway.moves(keyed(Keying::Uid));
+        gateway.moves(&keyed(Keying::Uid));
         gateway.permits();
         assert_eq!(message::status(&sent(&mut gateway)[0]), CHANGED, "it may be lost");
         acks(&mut gateway);
@@ -184,7 +184,7 @@ fn what_was_on_its_way_is_told_at_once_and_once_more() {
 fn an_answer_on_the_former_homes_link_is_none_to_this_nodes_messages() {
     let mut gateway = settled();
     gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
-    gateway.moves(keyed(Keying::Uid));
+    gateway.moves(&keyed(Keying::Uid));
     gateway.permits();
     gateway.server_says(former(1), &bytes(&message::ack()));
     assert_eq!(gateway.info().unanswered, 1);
@@ -197,7 +197,7 @@ fn offer(hash: u8) -> Vec<u8> {
 #[test]
 fn an_offer_that_was_passed_on_is_past_once_this_nodes_link_has_brought_one() {
     let mut gateway = settled();
-    gateway.moves(keyed(Keying::Uid));
+    gateway.moves(&keyed(Keying::Uid));
     gateway.effects.to_agent.clear();
     gateway.server_says(former(1), &offer(1));
     assert_eq!(gateway.effects.to_agent.len(), 1, "it goes to the agent");
@@ -215,7 +215,7 @@ fn an_offer_that_was_passed_on_is_past_once_this_nodes_link_has_brought_one() {
 #[test]
 fn a_rename_that_the_move_explains_stays_here() {
     let mut gateway = settled();
-    gateway.moves(keyed(Keying::Uid));
+    gateway.moves(&keyed(Keying::Uid));
     gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
     sent(&mut gateway);
     gateway.effects.to_agent.clear();
@@ -238,4 +238,37 @@ fn a_rename_that_the_move_explains_stays_here() {
     assert_eq!(again.len(), 1, "{again:?}");
     let scan = bytes(&again[0]);
     assert_eq!(AgentScan::parse(&scan).unwrap().sequence_num.0, 2);
+}
+
+/// The session goes on to a third node before the goodbye of the first one is answered.
+#[test]
+fn a_home_that_has_said_nothing_says_no_goodbye() {
+    let mut gateway = settled();
+    gateway.moves(&keyed(Keying::Exclusive));
+    gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
+    let second = keyed(Keying::Uid).me;
+    let third = Peer::of(NodeIncarnation::new(8).unwrap());
+    gateway.moves(&Move { from: second, me: third, ..keyed(Keying::Exclusive) });
+    gateway.permits();
+    assert_eq!(sent(&mut gateway), [], "the first one has yet to say goodbye");
+    gateway.former_link_ended(all_of(home()));
+    gateway.permits();
+    assert_eq!(sent(&mut gateway)[0].sequence_num, 2, "one goodbye was said");
+}
+
+#[test]
+fn an_offer_of_an_earlier_home_is_past_once_a_later_one_has_brought_one() {
+    let mut gateway = settled();
+    gateway.moves(&keyed(Keying::Uid));
+    gateway.agent_says(HERE, &bytes(&message::report(1, CHANGED)));
+    gateway.server_says(route(1), &offer(2));
+    let second = keyed(Keying::Uid).me;
+    let third = Peer::of(NodeIncarnation::new(8).unwrap());
+    gateway.moves(&Move { from: second, me: third, ..keyed(Keying::Uid) });
+    gateway.effects.to_agent.clear();
+    gateway.server_says(former(1), &offer(1));
+    assert!(gateway.effects.to_agent.is_empty(), "the first home's");
+    let there = Route::of_peer(second, route(1).link, route(1).incarnation);
+    gateway.server_says(there, &offer(3));
+    assert_eq!(gateway.effects.to_agent.len(), 1);
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::harness::{Gateway, POLICY, route};
+use super::harness::{Gateway, POLICY, all_of, moved_from, route};
 use super::message::{self, Status, bytes};
 use super::settled::{HERE, gateway, sent};
 use crate::core::ownership::NodeIncarnation;
 use crate::core::server::Keying;
-use crate::core::session::{Move, Peer, Polled, Route};
+use crate::core::session::{Peer, Polled, Route};
 use crate::ident::ServerId;
 
 const CHANGED: Status = Status { health: Some(7), description: None, config: None, remote: None };
@@ -119,7 +119,7 @@ fn a_poll_waits_for_what_is_under_way_at_the_former_home() {
         poll(&mut gateway);
         gateway.permits();
         assert_eq!(went(&mut gateway), (1, vec![1]));
-        gateway.moves(Move { from: home, is_linked: true, keying: Keying::Uid });
+        gateway.moves(&moved_from(home, Keying::Uid));
         poll(&mut gateway);
         gateway.permits();
         assert_eq!(went(&mut gateway), (0, vec![]));
@@ -134,8 +134,8 @@ fn a_poll_waits_for_what_is_under_way_at_the_former_home() {
 fn a_server_that_is_polled_hears_nothing_of_the_end_of_a_former_home() {
     let home = Peer::of(NodeIncarnation::new(5).unwrap());
     let mut gateway = polled();
-    gateway.moves(Move { from: home, is_linked: true, keying: Keying::Uid });
-    gateway.former_link_ended(home);
+    gateway.moves(&moved_from(home, Keying::Uid));
+    gateway.former_link_ended(all_of(home));
     gateway.permits();
     assert_eq!(went(&mut gateway), (0, vec![]));
     says(&mut gateway, 1, CHANGED);

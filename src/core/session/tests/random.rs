@@ -5,14 +5,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use prost::Message as _;
 
-use super::harness::Gateway;
+use super::harness::{Gateway, route};
 use super::message::Status;
 use super::peers::{AgentPeer, ServerPeer};
-use crate::core::ownership::NodeIncarnation;
+use super::test_nodes::{NODES, TestNodes};
 use crate::core::server::Keying;
-use crate::core::session::{Move, Peer, Route};
+use crate::core::session::{FormerLinksEnded, LateReply, Move, Peer, Route, Wire};
+use crate::ident::Incarnation;
 use crate::opamp::agent::AgentScan;
+use crate::opamp::proto::AgentToServer;
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -47,12 +50,14 @@ enum Event {
     Overloaded(bool),
     Permits,
     GatewayRestarts,
-    /// The session's shard goes to another node, which takes its link's numbers from where the test is.
-    Moves(Keying),
-    /// What is under way on a former home's link arrives, and its answers are passed on.
-    FormerLinkReads(usize),
-    /// The link of the oldest former home ends.
-    FormerLinkEnds,
+    /// The session's shard goes to this node.
+    Moves(Keying, usize),
+    /// What is under way on the links of other nodes arrives, and its answers are passed on.
+    OtherLinksRead(usize),
+    /// A node's link ends, and is up again at once.
+    LinkEndsAt(usize),
+    /// A node that is not the session's home dies, and another life of it begins.
+    NodeDies(usize),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -94,32 +99,28 @@ fn event() -> impl Strategy<Value = Event> {
 /// The same where the session moves from node to node. One-shots are left out: of two links each keeps its own order.
 fn event_of_moves() -> impl Strategy<Value = Event> {
     let keying = prop::sample::select(vec![Keying::Uid, Keying::Uid, Keying::Link]);
+    let node = 0..NODES;
     prop_oneof![
         20 => event().prop_filter("order", |event| {
             !matches!(event, Event::Custom | Event::ServerRestarts | Event::GatewayRestarts)
         }),
-        2 => keying.prop_map(Event::Moves),
-        2 => (0_usize..4).prop_map(Event::FormerLinkReads),
-        1 => Just(Event::FormerLinkEnds),
+        3 => (keying, node.clone()).prop_map(|(keying, node)| Event::Moves(keying, node)),
+        2 => (0_usize..4).prop_map(Event::OtherLinksRead),
+        1 => node.clone().prop_map(Event::LinkEndsAt),
+        1 => node.prop_map(Event::NodeDies),
     ]
 }
 
-/// A link of a former home, which goes on after the session has gone.
-struct FormerLink {
-    home: Peer,
-    to_server: VecDeque<(Route, Vec<u8>)>,
-    said: VecDeque<(Route, Vec<u8>)>,
-}
-
-struct World {
-    gateway: Gateway,
-    /// Oldest first.
-    former: VecDeque<FormerLink>,
+pub(super) struct World {
+    /// The node where the session is.
+    pub(super) gateway: Gateway,
+    pub(super) nodes: TestNodes,
     /// The server forgets the agent with any link on which it has heard of it.
     forgets_with_link: bool,
-    moves: u64,
-    agent: AgentPeer,
+    pub(super) agent: AgentPeer,
     server: ServerPeer,
+    /// What the server has heard.
+    pub(super) received: Vec<AgentToServer>,
     /// On the way from the server to the gateway.
     said: VecDeque<(Route, Vec<u8>)>,
     /// The agent has said that it leaves.
@@ -130,16 +131,16 @@ struct World {
 }
 
 impl World {
-    fn new(full_on_reconnect: bool, server: ServerPeer) -> Self {
+    pub(super) fn new(full_on_reconnect: bool, server: ServerPeer) -> Self {
         let gateway = Gateway::new(crate::clock::now());
         let agent = AgentPeer::new(full_on_reconnect);
         Self {
             gateway,
-            former: VecDeque::new(),
+            nodes: TestNodes::new(),
             forgets_with_link: false,
-            moves: 0,
             agent,
             server,
+            received: Vec::new(),
             said: VecDeque::new(),
             leaving: false,
             forgotten: false,
@@ -214,58 +215,108 @@ impl World {
                 self.gateway.restart();
                 self.forgotten = true;
             }
-            Event::Moves(keying) => self.move_to_another_node(keying),
-            Event::FormerLinkReads(count) => self.former_links_read(count),
-            Event::FormerLinkEnds => self.former_link_ends(),
+            Event::Moves(keying, node) => self.move_to(node, keying),
+            Event::OtherLinksRead(count) => self.other_links_read(count),
+            Event::LinkEndsAt(node) => self.link_ends_at(node),
+            Event::NodeDies(node) => self.node_dies(node),
         }
         self.deliver();
     }
 
     /// What is on its way to the server stays on its way, and so do its answers.
-    fn move_to_another_node(&mut self, keying: Keying) {
-        if self.gateway.session.is_none() {
+    pub(super) fn move_to(&mut self, node: usize, keying: Keying) {
+        if self.gateway.session.is_none() || node == self.nodes.at {
             return;
         }
-        self.moves += 1;
-        let home = Peer::of(NodeIncarnation::new(self.moves).unwrap());
-        let of_home = |(route, bytes): (Route, Vec<u8>)| {
-            (Route::of_peer(home, route.link, route.incarnation), bytes)
+        let from = self.nodes.at;
+        self.nodes.leave(&mut self.gateway, &mut self.said);
+        self.nodes.enter(node, &mut self.gateway, &mut self.said);
+        let has_ended = |wire: Wire| self.nodes.has_ended(wire);
+        let route = route(self.gateway.link.incarnation);
+        let is_late = !self.said.is_empty() || !self.nodes.all[node].to_server.is_empty();
+        let until = self.gateway.now + Duration::from_secs(30);
+        let how = Move {
+            from: self.nodes.all[from].peer(),
+            me: self.nodes.all[node].peer(),
+            keying,
+            own: Some(route),
+            has_ended: &has_ended,
         };
-        let to_server = self.gateway.effects.to_server.drain(..).map(of_home).collect();
-        let said = self.said.drain(..).map(of_home).collect();
-        self.former.push_back(FormerLink { home, to_server, said });
-        if let Some((route, number)) = self.server.counted
-            && route.peer().is_none()
-        {
-            self.server.counted = Some((of_home((route, Vec::new())).0, number));
-        }
-        self.gateway.moves(Move { from: home, is_linked: true, keying });
+        self.gateway.moves_back(&how, is_late.then_some(LateReply { route, until }));
     }
 
-    fn former_links_read(&mut self, count: usize) {
-        for link in 0..self.former.len() {
+    /// What a node has written arrives at the server. Returns the answer.
+    fn server_receives(&mut self, node: usize, (route, bytes): &(Route, Vec<u8>)) -> Vec<u8> {
+        let heard_on = (node, route.incarnation);
+        if !self.nodes.heard.contains(&heard_on) {
+            self.nodes.heard.push(heard_on);
+        }
+        // Each tenure of each node counts by itself: what is late must not be taken for the next one.
+        let on = Route::of_peer(self.nodes.tenure_of(*route), route.link, route.incarnation);
+        self.received.push(AgentToServer::decode(&**bytes).unwrap());
+        self.server.receive(on, bytes)
+    }
+
+    pub(super) fn other_links_read(&mut self, count: usize) {
+        for node in (0..NODES).filter(|node| *node != self.nodes.at).collect::<Vec<_>>() {
             for _ in 0..count {
-                if let Some((route, bytes)) = self.former[link].to_server.pop_front() {
-                    let answer = self.server.receive(route, &bytes);
-                    self.former[link].said.push_back((route, answer));
+                if let Some(message) = self.nodes.all[node].to_server.pop_front() {
+                    let answer = self.server_receives(node, &message);
+                    self.nodes.all[node].said.push_back((message.0, answer));
                 }
-                if let Some((route, bytes)) = self.former[link].said.pop_front() {
-                    self.gateway.server_says(route, &bytes);
+                if let Some((route, bytes)) = self.nodes.all[node].said.pop_front() {
+                    let home = self.nodes.all[node].peer();
+                    let on = Route::of_peer(home, route.link, route.incarnation);
+                    self.gateway.server_says(on, &bytes);
                 }
             }
         }
     }
 
-    fn former_link_ends(&mut self) {
-        let Some(link) = self.former.pop_front() else { return };
-        self.server.link_lost();
-        if self.forgets_with_link {
-            self.server.restart();
+    pub(super) fn link_ends_at(&mut self, node: usize) {
+        if node == self.nodes.at {
+            self.link_down();
+            return self.gateway.link_up();
         }
-        self.gateway.former_link_ended(link.home);
+        let other = &mut self.nodes.all[node];
+        let up_to = Incarnation(other.incarnation);
+        other.lose_link();
+        let home = other.peer();
+        self.server_loses(node, up_to);
+        self.tell_ended(home, Some(up_to));
     }
 
-    fn connect(&mut self) {
+    fn node_dies(&mut self, node: usize) {
+        if node == self.nodes.at {
+            return;
+        }
+        let other = &mut self.nodes.all[node];
+        let (up_to, home) = (Incarnation(other.incarnation), other.peer());
+        other.lose_link();
+        other.life += NODES as u64;
+        other.incarnation = 1;
+        self.server_loses(node, up_to);
+        self.nodes.heard.retain(|(heard, _)| *heard != node);
+        self.tell_ended(home, None);
+    }
+
+    fn tell_ended(&mut self, home: Peer, up_to: Option<Incarnation>) {
+        let own = route(self.gateway.link.incarnation);
+        let own = Some(own).filter(|_| self.gateway.link.is_up);
+        self.gateway.former_link_ended(FormerLinksEnded { home, server: None, up_to, own });
+    }
+
+    /// A link has ended, as the server sees it.
+    fn server_loses(&mut self, node: usize, up_to: Incarnation) {
+        self.server.link_lost();
+        let before = self.nodes.heard.len();
+        self.nodes.heard.retain(|(heard, on)| *heard != node || *on > up_to);
+        if self.forgets_with_link && self.nodes.heard.len() < before {
+            self.server.restart();
+        }
+    }
+
+    pub(super) fn connect(&mut self) {
         if std::mem::take(&mut self.leaving) {
             // Its process ended; this is another.
             self.connection_lost();
@@ -275,7 +326,7 @@ impl World {
     }
 
     /// What the agent has written arrives.
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         while let (Some(connection), Some(bytes)) =
             (self.agent.connection, self.agent.out.pop_front())
         {
@@ -296,7 +347,7 @@ impl World {
         self.connection_lost();
     }
 
-    fn agent_reads(&mut self, count: usize) {
+    pub(super) fn agent_reads(&mut self, count: usize) {
         for _ in 0..count {
             let Some(message) = self.gateway.effects.to_agent.pop_front() else { return };
             assert_eq!(Some(message.connection), self.agent.connection);
@@ -313,21 +364,27 @@ impl World {
         }
     }
 
-    fn connection_lost(&mut self) {
+    pub(super) fn connection_lost(&mut self) {
         if let Some(connection) = self.agent.connection {
             self.gateway.lost(connection);
         }
         self.agent.disconnected();
     }
 
-    fn server_reads(&mut self, count: usize) {
+    pub(super) fn server_reads(&mut self, count: usize) {
         for _ in 0..count {
-            let Some((route, bytes)) = self.gateway.effects.to_server.pop_front() else { return };
-            self.said.push_back((route, self.server.receive(route, &bytes)));
+            // First what an earlier tenure has left on the link.
+            let at = self.nodes.at;
+            let waits = self.nodes.all[at].to_server.pop_front();
+            let next = waits.or_else(|| self.gateway.effects.to_server.pop_front());
+            let Some(message) = next else { return };
+            let answer = self.server_receives(at, &message);
+            let (link, incarnation) = (message.0.link, message.0.incarnation);
+            self.said.push_back((Route::of_link(link, incarnation), answer));
         }
     }
 
-    fn replies_arrive(&mut self, count: usize) {
+    pub(super) fn replies_arrive(&mut self, count: usize) {
         for _ in 0..count {
             let Some((route, bytes)) = self.said.pop_front() else { return };
             self.gateway.server_says(route, &bytes);
@@ -337,9 +394,13 @@ impl World {
     fn link_down(&mut self) {
         let mut lost = self.gateway.effects.to_server.iter();
         self.forgotten |= lost.any(|(_, bytes)| AgentScan::parse(bytes).unwrap().disconnects());
-        self.gateway.link_down();
+        let (node, up_to) = (self.nodes.at, Incarnation(self.gateway.link.incarnation));
+        if self.gateway.link.is_up {
+            self.gateway.link_down();
+            self.nodes.all[node].to_server.clear();
+        }
         self.said.clear();
-        self.server.link_lost();
+        self.server_loses(node, up_to);
     }
 
     /// The same events with and without a restored session; both see one clock.
@@ -358,7 +419,7 @@ impl World {
 
     /// Everything works from now on, for longer than any patience lasts.
     fn quiesce(&mut self) {
-        self.former_links_read(200);
+        self.other_links_read(200);
         self.gateway.link.room = usize::MAX;
         self.gateway.has_time = true;
         self.server.is_overloaded = false;
@@ -403,8 +464,8 @@ proptest! {
         world.connect();
         world.deliver();
         world.quiesce();
-        while links_end && !world.former.is_empty() {
-            world.former_link_ends();
+        if links_end {
+            (0..NODES).for_each(|node| world.link_ends_at(node));
         }
         world.quiesce();
         prop_assert_eq!(world.server.status(), Some(world.agent.status));

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::harness::{UID, route};
+use crate::core::ownership::NodeIncarnation;
 use crate::core::session::{
-    AnswerDoubt, ClassSet, FullState, LastSent, LateReply, LiveReplacementsRecord, MailboxRecord,
-    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord,
-    SeldomRecord, Session, SessionRecord,
+    AnswerDoubt, ClassSet, Doubt, Doubts, FormerHome, FormerLink, FullState, LastSent, LateReply,
+    LiveReplacementsRecord, MailboxRecord, Memory, OfferSource, OutstandingRecord, Peer,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
+    Session, SessionRecord,
 };
-use crate::ident::{ConnectionId, SequenceNum};
+use crate::ident::{ConnectionId, Incarnation, SequenceNum};
 use crate::opamp::field_set::FieldSet;
 
 /// Numbers from which every field of a record follows.
@@ -38,6 +40,7 @@ fn replica(dice: &Dice) -> ReplicaState {
     ReplicaState {
         reported: a,
         acked: b,
+        remembered: FieldSet::EMPTY,
         pending: c,
         in_flight: d,
         full_pending,
@@ -70,11 +73,45 @@ fn questions(dice: &Dice, at: Instant) -> QuestionsRecord {
     }
 }
 
+fn home(number: u32) -> Peer {
+    Peer::of(NodeIncarnation::new(u64::from(number % 1_000) + 1).unwrap())
+}
+
+fn former(dice: &Dice) -> Vec<FormerLink> {
+    let link = |place: u32| FormerLink {
+        home: home(dice.numbers[0] % 1_000 + place),
+        incarnation: Incarnation(dice.numbers[1]),
+    };
+    (0..dice.numbers[2] % 5).map(link).collect()
+}
+
+fn former_home(dice: &Dice, at: Instant) -> FormerHome {
+    let [a, b, c, ..] = dice.numbers;
+    let mut doubts = Doubts::default();
+    for link in former(dice).into_iter().take(3) {
+        let FormerLink { home, incarnation } = link;
+        let parts = FieldSet::of(&[a % 16]);
+        doubts.add(Doubt { home, incarnation, parts, unanswered: b });
+    }
+    let silent_until = dice.flags[6].then_some(at);
+    let renames = u8::try_from(c % 100).unwrap();
+    FormerHome { home: home(a), doubts, silent_until, until: at, renames }
+}
+
+/// Each kind of memory, in turn.
+fn route_of(dice: &Dice) -> Route {
+    let own = route(dice.numbers[5] % 5);
+    let home = home(dice.numbers[6]);
+    let memories =
+        [own.memory, Memory::Elsewhere(home), Memory::Inherited(home), Memory::Forgotten(home)];
+    Route { memory: memories[dice.numbers[5] as usize % 4], ..own }
+}
+
 pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
     let at = start + Duration::from_millis(u64::from(dice.numbers[7]));
     let [number, other] = [dice.numbers[5], dice.numbers[6]];
     let some = |flag: usize| dice.flags[flag].then_some(at);
-    let route = route(number % 5);
+    let route = route_of(dice);
     SessionRecord {
         uid: UID,
         capabilities: u64::from(number),
@@ -88,6 +125,7 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
             unanswered: other,
             announcing: dice.flags[11],
             left: dice.flags[12],
+            former: former(dice),
         },
         replies: RepliesRecord { due: some(13), owed: other, request: number },
         questions: questions(dice, at),
@@ -111,8 +149,9 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
                 in_a_row: u8::try_from(number % 200).unwrap(),
                 last: some(15),
             },
-            former_home: None,
-            has_own_offer: false,
+            former_home: dice.flags[5].then(|| former_home(dice, at)),
+            offer_of: [None, Some(OfferSource::Here), Some(OfferSource::Former(home(3)))]
+                [number as usize % 3],
         },
     }
 }

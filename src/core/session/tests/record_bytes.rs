@@ -85,17 +85,18 @@ fn a_record_is_golden() {
     assert_eq!(hex, GOLDEN, "a change here is a new format");
 }
 
-/// Head; presence and flags; unanswered messages; replies; questions; the replica with one digest; permits; the
-/// mailbox; a one-shot; what is seldom.
+/// Head; presence and flags; unanswered messages and former links; replies; questions; the replica with one digest;
+/// permits; the mailbox; a one-shot; what is seldom; former homes.
 const GOLDEN: &str = "01000707070707070707070707070707070707010807\
     00ac0203070000\
-    0202b81708\
+    020309b8170802ad0200ae0200\
     01b8170807\
     0002b8170002b817\
     01200000000000dddddddddddddddddddddddddddddddd\
     0003010701b8170000\
     01026a00\
-    0100000202b8170701b817";
+    070000020309b8170701b817\
+    ad0202ad0200802000ae020080200001b817b8170200";
 
 /// All that a mailbox gives its agent.
 fn drained(offers: &Offers) -> Vec<Vec<u8>> {

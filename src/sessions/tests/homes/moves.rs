@@ -29,8 +29,9 @@ fn a_shard_that_is_frozen_or_gone_takes_nothing_and_says_nothing() {
     assert_eq!(front.attaches_again(), [Heard::NotMine]);
 }
 
-use crate::core::node_link::ToNewHome;
+use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNewHome, ToNext};
 use crate::core::ownership::MoveNumber;
+use crate::ident::Incarnation;
 
 /// The node that takes the shard, as the former home calls it.
 const NEW_HOME: u64 = 9;
@@ -54,13 +55,18 @@ fn records(from: &HomeBench, attempt: u64) -> Vec<Vec<u8>> {
 /// A node that does not hold the shard, and waits for its sessions.
 fn receiver() -> HomeBench {
     let home = HomeBench::new();
+    home.ways.set_me(NEW_HOME);
     home.fleet().release(shard());
     home.fleet().receive(shard(), node(1));
     home
 }
 
 fn takes(home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
-    let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(1), frame).unwrap();
+    takes_from(1, home, frames)
+}
+
+fn takes_from(number: u64, home: &HomeBench, frames: &[Vec<u8>]) -> Option<ShardId> {
+    let take = |_, frame: &Vec<u8>| home.fleet().from_node(node(number), frame).unwrap();
     frames.iter().fold(None, take)
 }
 
@@ -204,8 +210,6 @@ fn what_servers_say_while_records_are_under_way_waits() {
     assert_eq!(front.hears(), [Heard::Push(to(1, offer(b"a")))]);
 }
 
-use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
-
 /// The former home reads the map first: what it passes on waits for the sessions that it concerns.
 #[test]
 fn what_a_former_home_says_before_the_map_is_read_here_waits() {
@@ -217,7 +221,7 @@ fn what_a_former_home_says_before_the_map_is_read_here_waits() {
     let message = to(1, offer(b"a")).encode_to_vec();
     let (uid, incarnation) = (uid(1), Incarnation(1));
     let said = ToNext::ServerSaid(ServerSaid { uid, link, incarnation, message: &message });
-    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1 });
+    let ended = ToNext::LinkEnded(LinkEnded { link, links: 1, up_to: Incarnation(1) });
     for word in [said, ended] {
         let mut frame = Vec::new();
         word.encode(&mut frame);
@@ -301,8 +305,8 @@ fn a_shard_that_goes_and_comes_back() {
     front.attaches_again();
     assert_eq!(front.message(1, &changed(1)), [Heard::Confirmed(2)]);
     two.bench.says(1, &offer(b"a"));
-    one.fleet().receive(shard(), node(1));
-    takes(&one, &records(&two, 1));
+    one.fleet().receive(shard(), node(NEW_HOME));
+    takes_from(NEW_HOME, &one, &records(&two, 1));
     assert!(one.fleet().install(shard(), epoch(5), true));
     two.fleet().release(shard());
     two.bench.assert_empty();
@@ -313,4 +317,65 @@ fn a_shard_that_goes_and_comes_back() {
     assert_eq!(one.info(1).agent_number, Some(1));
     assert_eq!(front.message(2, &changed(1)).len(), 1);
     assert_eq!(one.info(1).full_state, FullState::Reported);
+}
+
+/// The shard comes back to a node whose link has stood all the time.
+#[test]
+fn there_and_back_costs_a_server_nothing() {
+    for relinks in [false, true] {
+        let one = HomeBench::new();
+        let _front = settled(&one, 1, (2, 5));
+        let two = receiver();
+        takes(&two, &records(&one, 1));
+        assert!(two.fleet().install(shard(), epoch(4), true));
+        one.fleet().release(shard());
+        assert_eq!(two.told(), []);
+        if relinks {
+            one.bench.relink();
+        }
+        one.fleet().receive(shard(), node(NEW_HOME));
+        takes_from(NEW_HOME, &one, &records(&two, 1));
+        assert!(one.fleet().install(shard(), epoch(5), true));
+        let told = one.told();
+        assert_eq!(told.len(), usize::from(relinks), "{told:?}");
+        assert!(told.iter().all(|told| told.agent_description.is_none()));
+    }
+}
+
+/// A link ends at the former home while its sessions are on their way.
+#[test]
+fn a_link_that_has_ended_before_its_sessions_come_is_not_relied_upon() {
+    let old = HomeBench::new();
+    let _front = settled(&old, 1, (2, 5));
+    for (up_to, introduced) in [(0, 0), (1, 1)] {
+        let new = receiver();
+        let frames = records(&old, u64::from(up_to) + 1);
+        let link = route(1).link;
+        let mut ended = Vec::new();
+        ToNext::LinkEnded(LinkEnded { link, links: 1, up_to: Incarnation(up_to) })
+            .encode(&mut ended);
+        takes(&new, &[ended]);
+        takes(&new, &frames);
+        assert!(new.fleet().install(shard(), epoch(4), true));
+        assert_eq!(new.told().len(), introduced);
+        old.fleet().unfreeze(shard());
+    }
+}
+
+/// A front dies after the records are written, or before the new home hears of the fleet.
+#[test]
+fn a_new_home_knows_that_a_front_is_gone() {
+    let old = HomeBench::new();
+    let _front = settled(&old, 1, (2, 5));
+    let frames = records(&old, 1);
+    let new = receiver();
+    takes(&new, &frames);
+    new.ways.set_members(&[1, NEW_HOME]);
+    assert!(new.fleet().install(shard(), epoch(4), true));
+    assert_eq!(new.sessions(), (0, 1), "its connection is lost");
+    // The shard stays after all, where the front's end could not be taken in meanwhile.
+    old.fleet().node_gone(node(2));
+    assert_eq!(old.sessions(), (1, 0));
+    old.fleet().unfreeze(shard());
+    assert_eq!(old.sessions(), (0, 1));
 }

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{AWAY_MAX, MESSAGES_MAX, WHAT};
+use super::{AWAY_MAX, FEW_MAX, MESSAGES_MAX, WHAT};
 use crate::core::codec::{ByteReader, Undecodable};
 use crate::core::node_link::FRAME_BYTES_MAX;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, ClassSet, FormerHome, FullState, LastSent, LateReply, LiveReplacementsRecord,
-    MailboxRecord, Memory, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord,
-    ReplicaState, RepliesRecord, Route, SeldomRecord, Written,
+    AnswerDoubt, ClassSet, Doubt, Doubts, FormerHome, FormerLink, FullState, LastSent, LateReply,
+    LiveReplacementsRecord, MailboxRecord, Memory, OfferSource, OutstandingRecord, Peer,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
+    Written,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
@@ -69,7 +70,14 @@ impl RecordReader<'_> {
         let server = ServerId(self.bytes.small(WHAT)?);
         let index = self.bytes.small(WHAT)?;
         let incarnation = Incarnation(self.bytes.small(WHAT)?);
-        let memory = Memory::Own(Incarnation(self.bytes.small(WHAT)?));
+        let (kind, number) = (self.bytes.byte(WHAT)?, self.bytes.small(WHAT)?);
+        let memory = match kind {
+            0 => Memory::Own(Incarnation(number)),
+            1 => Memory::Elsewhere(Peer::from_bits(number)),
+            2 => Memory::Inherited(Peer::from_bits(number)),
+            3 => Memory::Forgotten(Peer::from_bits(number)),
+            _ => return Err(Undecodable::Unknown(WHAT)),
+        };
         Ok(Route { link: LinkId { server, index }, incarnation, memory })
     }
 
@@ -81,7 +89,23 @@ impl RecordReader<'_> {
         } else {
             None
         };
-        Ok(OutstandingRecord { last, unanswered: self.bytes.small(WHAT)?, announcing, left })
+        let unanswered = self.bytes.small(WHAT)?;
+        let former = self.some(Self::former_link)?;
+        Ok(OutstandingRecord { last, unanswered, announcing, left, former })
+    }
+
+    fn former_link(&mut self) -> Read<FormerLink> {
+        let home = Peer::from_bits(self.bytes.small(WHAT)?);
+        Ok(FormerLink { home, incarnation: Incarnation(self.bytes.small(WHAT)?) })
+    }
+
+    /// A few of the same kind.
+    fn some<T>(&mut self, read: impl Fn(&mut Self) -> Read<T>) -> Read<Vec<T>> {
+        let count = self.bytes.small::<usize>(WHAT)?;
+        if count > FEW_MAX {
+            return Err(Undecodable::TooLong(WHAT));
+        }
+        (0..count).map(|_| read(self)).collect()
     }
 
     pub(super) fn replies(&mut self) -> Read<RepliesRecord> {
@@ -133,6 +157,7 @@ impl RecordReader<'_> {
         Ok(Some(ReplicaState {
             reported,
             acked,
+            remembered: FieldSet::EMPTY,
             pending,
             in_flight,
             last_parts,
@@ -194,7 +219,7 @@ impl RecordReader<'_> {
     }
 
     pub(super) fn seldom(&mut self) -> Read<SeldomRecord> {
-        let [is_late, has_moved_lately] = self.flags()?;
+        let [is_late, has_moved_lately, has_offer] = self.flags()?;
         let late_reply = if is_late {
             let route = self.route()?;
             Some(LateReply { route, until: self.moment()? })
@@ -203,7 +228,32 @@ impl RecordReader<'_> {
         };
         let in_a_row = self.bytes.byte(WHAT)?;
         let live_replacements = LiveReplacementsRecord { in_a_row, last: self.some_moment()? };
-        let former_home = has_moved_lately.then(|| FormerHome::unknown(FieldSet::EMPTY, self.now));
-        Ok(SeldomRecord { late_reply, live_replacements, former_home, has_own_offer: false })
+        let former_home = if has_moved_lately { Some(self.former_home()?) } else { None };
+        let offer_of = if has_offer {
+            let home: u32 = self.bytes.small(WHAT)?;
+            let former = OfferSource::Former(Peer::from_bits(home));
+            Some(if home == 0 { OfferSource::Here } else { former })
+        } else {
+            None
+        };
+        Ok(SeldomRecord { late_reply, live_replacements, former_home, offer_of })
+    }
+
+    fn former_home(&mut self) -> Read<FormerHome> {
+        let home = Peer::from_bits(self.bytes.small(WHAT)?);
+        let mut doubts = Doubts::default();
+        for doubt in self.some(Self::doubt)? {
+            doubts.add(doubt);
+        }
+        let silent_until = self.some_moment()?;
+        let until = self.moment()?;
+        let renames = self.bytes.byte(WHAT)?;
+        Ok(FormerHome { home, doubts, silent_until, until, renames })
+    }
+
+    fn doubt(&mut self) -> Read<Doubt> {
+        let FormerLink { home, incarnation } = self.former_link()?;
+        let parts = self.set()?;
+        Ok(Doubt { home, incarnation, parts, unanswered: self.bytes.small(WHAT)? })
     }
 }

@@ -6,9 +6,9 @@ use super::AWAY_MAX;
 use crate::core::codec::{put_bytes, put_varint};
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, FullState, LastSent, LateReply, MailboxRecord, Memory, OutstandingRecord,
-    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
-    Written,
+    AnswerDoubt, Doubt, FormerHome, FormerLink, FullState, LastSent, LateReply, MailboxRecord,
+    Memory, OfferSource, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState,
+    RepliesRecord, Route, SeldomRecord, Written,
 };
 use crate::ident::InstanceUid;
 use crate::opamp::splice::Additions;
@@ -63,19 +63,31 @@ impl RecordWriter<'_> {
         put_varint(u64::from(route.link.server.0), self.out);
         put_varint(u64::from(route.link.index), self.out);
         put_varint(u64::from(route.incarnation.0), self.out);
-        // A memory that rests on a third node's link is none for the reader.
-        let memory = if let Memory::Own(memory) = route.memory { memory.0 } else { 0 };
-        put_varint(u64::from(memory), self.out);
+        let (kind, number) = match route.memory {
+            Memory::Own(memory) => (0, memory.0),
+            Memory::Elsewhere(peer) => (1, peer.bits()),
+            Memory::Inherited(peer) => (2, peer.bits()),
+            Memory::Forgotten(peer) => (3, peer.bits()),
+        };
+        self.out.push(kind);
+        put_varint(u64::from(number), self.out);
+    }
+
+    fn former_link(&mut self, FormerLink { home, incarnation }: FormerLink) {
+        put_varint(u64::from(home.bits()), self.out);
+        put_varint(u64::from(incarnation.0), self.out);
     }
 
     pub(super) fn outstanding(&mut self, record: &OutstandingRecord) {
-        let OutstandingRecord { last, unanswered, announcing, left } = *record;
+        let OutstandingRecord { last, unanswered, announcing, left, .. } = *record;
         self.flags([last.is_some(), announcing, left]);
         if let Some(LastSent { route, at }) = last {
             self.route(route);
             self.moment(at);
         }
         put_varint(u64::from(unanswered), self.out);
+        put_varint(record.former.len() as u64, self.out);
+        record.former.iter().for_each(|link| self.former_link(*link));
     }
 
     pub(super) fn replies(&mut self, record: &RepliesRecord) {
@@ -114,6 +126,7 @@ impl RecordWriter<'_> {
     pub(super) fn replica(&mut self, replica: Option<&ReplicaState>) {
         let Some(state) = replica else { return self.out.push(0) };
         self.out.push(1);
+        // What the server may have forgotten is doubtful elsewhere.
         for set in [state.reported, state.acked, state.pending, state.in_flight, state.last_parts] {
             put_varint(u64::from(set.bits()), self.out);
         }
@@ -167,13 +180,33 @@ impl RecordWriter<'_> {
     }
 
     pub(super) fn seldom(&mut self, record: &SeldomRecord) {
-        let SeldomRecord { late_reply, live_replacements, former_home, .. } = *record;
-        self.flags([late_reply.is_some(), former_home.is_some()]);
+        let SeldomRecord { late_reply, live_replacements, former_home, offer_of } = *record;
+        self.flags([late_reply.is_some(), former_home.is_some(), offer_of.is_some()]);
         if let Some(LateReply { route, until }) = late_reply {
             self.route(route);
             self.moment(until);
         }
         self.out.push(live_replacements.in_a_row);
         self.some_moment(live_replacements.last);
+        former_home.iter().for_each(|former| self.former_home(former));
+        if let Some(source) = offer_of {
+            // No node is called 0.
+            let home = if let OfferSource::Former(home) = source { home.bits() } else { 0 };
+            put_varint(u64::from(home), self.out);
+        }
+    }
+
+    fn former_home(&mut self, former: &FormerHome) {
+        let FormerHome { home, doubts, silent_until, until, renames } = *former;
+        put_varint(u64::from(home.bits()), self.out);
+        put_varint(doubts.iter().count() as u64, self.out);
+        for Doubt { home, incarnation, parts, unanswered } in doubts.iter() {
+            self.former_link(FormerLink { home, incarnation });
+            put_varint(u64::from(parts.bits()), self.out);
+            put_varint(u64::from(unanswered), self.out);
+        }
+        self.some_moment(silent_until);
+        self.moment(until);
+        self.out.push(renames);
     }
 }
