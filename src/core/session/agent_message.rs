@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
@@ -229,7 +230,7 @@ impl<P: Port> Work<'_, P> {
 fn note_all_said(session: &mut Session, scan: &AgentScan<'_>, now: Instant) {
     let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
     if says_once || session.questions.full_state() == FullState::Reported {
-        session.all_said(now);
+        all_said(session, now);
     }
 }
 

@@ -63,18 +63,18 @@ impl Session {
         self.cold.take_if(|cold| cold.is_idle(now));
     }
 
-    /// Nothing more of the agent's is waited for before the server hears of it.
-    pub(super) fn all_said(&mut self, now: Instant) {
-        if self.cold.as_mut().is_some_and(|cold| cold.awaits_all.take().is_some()) {
-            self.drop_idle_cold(now);
-        }
-    }
-
     pub(super) fn has_offers(&self) -> bool {
         self.cold.as_ref().is_some_and(|cold| cold.mailbox.has_offers())
     }
 
     pub(super) fn has_one_shots(&self) -> bool {
         self.cold.as_ref().is_some_and(|cold| !cold.one_shots.is_empty())
+    }
+}
+
+/// Nothing more of the agent's is waited for before its server hears of it.
+pub(super) fn all_said(session: &mut Session, now: Instant) {
+    if session.cold.as_mut().is_some_and(|cold| cold.awaits_all.take().is_some()) {
+        session.drop_idle_cold(now);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::cold::all_said;
 use super::moved_here::pass_time_of_move;
 use super::presence::AbsenceCheck;
 use super::work::Work;
@@ -43,7 +44,7 @@ impl Session {
         pass_time_of_move(&mut work);
         let awaits_all = work.session.cold.as_ref().and_then(|cold| cold.awaits_all);
         if awaits_all.is_some_and(|until| until <= moment.now) {
-            work.session.all_said(moment.now);
+            all_said(work.session, moment.now);
         }
         match check {
             AbsenceCheck::NoDeadline => {}
