@@ -7,6 +7,19 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --release --package seawall --bin seawall \
     && cp target/release/seawall /seawall
 
+# The load generator, whose server stands in for a real one in config/cluster/compose.yaml: `--target loadtest`.
+FROM build AS build-loadtest
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --locked --release --package loadtest --bin loadtest \
+    && cp target/release/loadtest /loadtest
+
+FROM debian:trixie-slim AS loadtest
+COPY --from=build-loadtest /loadtest /usr/local/bin/loadtest
+USER 10001
+EXPOSE 4321 4322
+ENTRYPOINT ["loadtest"]
+
 FROM debian:trixie-slim
 # The system's certificate authorities, for wss://.
 RUN apt-get update \
@@ -20,6 +33,9 @@ USER 10001
 # this port: keep it on a private network.
 ENV SEAWALL_ADMIN__LISTEN=0.0.0.0:9464
 EXPOSE 4320 9464
-# Orchestrators probe /healthz and /readyz on 9464; the image holds no client to do it from within.
+# Node links, with several nodes: the port of ownership.advertise.
+EXPOSE 4319/udp
+# Orchestrators probe /healthz and /readyz on 9464. From within, bash can (config/cluster/compose.yaml), and
+# `seawall cluster` shows the fleet.
 ENTRYPOINT ["seawall"]
 CMD ["run"]

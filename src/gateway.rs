@@ -107,6 +107,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
     let rebalance = NodeRebalance::new(config.ownership.rebalance);
     let window = GatewayView::new(&sessions, &upstream, (&drain, &rebalance), &fleet);
+    fleet.answer_with(Arc::downgrade(&window) as _);
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it tells operators what the gateway does.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));

@@ -4,7 +4,7 @@
 //! docs/ARCHITECTURE.md has the map of its modules and their ranks.
 #![forbid(unsafe_code)]
 
-mod admin;
+pub mod admin;
 pub mod clock;
 pub mod cluster;
 pub mod config;

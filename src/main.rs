@@ -2,11 +2,13 @@
 //! gateway is made of.
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use seawall::admin::cluster;
 use seawall::config::{self, Config, Mistakes};
 use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
@@ -20,6 +22,8 @@ const EXIT_START: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// A second signal cut an orderly stop short.
 const EXIT_CUT_SHORT: u8 = 3;
+/// The fleet is shown, and something of it needs attention.
+const EXIT_ATTENTION: u8 = 4;
 
 /// A gateway between large fleets of OpAMP agents and their servers, which absorbs reconnect
 /// storms.
@@ -27,7 +31,8 @@ const EXIT_CUT_SHORT: u8 = 3;
 #[command(
     version,
     after_help = "Exit codes: 0 stopped in order, 1 could not start, 2 wrong \
-    configuration or arguments, 3 stopped at once by a second signal."
+    configuration or arguments, 3 stopped at once by a second signal. Of `cluster`: 0 the fleet is whole, \
+    1 no answer, 2 wrong arguments, 4 something needs attention."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -40,6 +45,24 @@ enum Command {
     Run(Source),
     /// Check a configuration: list all mistakes (exit 2), or summarise it (exit 0).
     Check(Source),
+    /// Show the nodes of a fleet, as one of them sees it: leases, shards, agents, and what needs attention.
+    #[command(
+        after_help = "Works while the node is not ready. A * marks the node that was asked. \
+        Exit codes: 0 every shard has a home and every node may speak, 1 no answer, 2 wrong arguments, \
+        4 something needs attention, such as shards that move."
+    )]
+    Cluster(ClusterArguments),
+}
+
+/// Whom to ask, and what to print.
+#[derive(clap::Args)]
+struct ClusterArguments {
+    /// Host and port of a node's administration (admin.listen). Any node of the fleet will do.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    admin: String,
+    /// Print the answer of /cluster as it is, instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATH=/x`) override the file.
@@ -54,6 +77,7 @@ fn main() -> ExitCode {
     let (source, run_it) = match Arguments::parse().command {
         Command::Run(source) => (source, true),
         Command::Check(source) => (source, false),
+        Command::Cluster(arguments) => return show_cluster(&arguments),
     };
     let file = source.config.as_deref();
     match config::load(file, &config::variables()) {
@@ -65,6 +89,28 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Asks a node for the fleet and prints it.
+fn show_cluster(arguments: &ClusterArguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("this machine cannot run the command: {error}");
+            return ExitCode::from(EXIT_START);
+        }
+    };
+    let answer = match runtime.block_on(cluster::ask(&arguments.admin)) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(EXIT_START);
+        }
+    };
+    let text = if arguments.json { answer.json().to_owned() } else { answer.table() };
+    // A reader that has seen enough closes the pipe.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if answer.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
 }
 
 /// Prints mistakes as compilers do, `file: line: key: what`, so that an editor can jump to them.

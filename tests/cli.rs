@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
+#[path = "cli/compose.rs"]
+mod compose;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -90,4 +93,34 @@ fn a_signal_stops_it_in_order_and_logs_are_json_without_a_terminal() {
         assert!(rest.iter().any(|line| line.contains("\"stopping\"")), "{rest:?}");
         assert!(rest.last().unwrap().contains("\"stopped\""), "{rest:?}");
     }
+}
+
+fn cluster(admin: &str) -> Output {
+    seawall(&["cluster", "--admin", admin]).output().unwrap()
+}
+
+/// A node by itself, whose only server refuses every connection.
+#[test]
+fn cluster_shows_a_node_that_is_not_ready_and_exits_with_4() {
+    let mut child = start();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let events = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()));
+    let mut events = events.map(Result::unwrap);
+    let listening = events.find(|event| event["message"] == "listening for operators").unwrap();
+    let output = cluster(listening["address"].as_str().unwrap());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.starts_with("1 node as "), "{text}");
+    assert!(text.contains(": it is not ready: "), "{text}");
+    assert!(text.contains("memory: the node has no others"), "{text}");
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn cluster_exits_with_1_where_no_node_listens() {
+    let output = cluster("127.0.0.1:1");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("is it the node's admin.listen"), "{text}");
 }

@@ -16,6 +16,8 @@ mod equivalence;
 mod inspection;
 #[path = "ownership/losses.rs"]
 mod losses;
+#[path = "ownership/operators.rs"]
+mod operators;
 #[path = "ownership/outages.rs"]
 mod outages;
 #[path = "ownership/sentinel.rs"]

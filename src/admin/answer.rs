@@ -2,12 +2,13 @@
 
 use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
+use serde_json::json;
 
 use super::admission;
 use super::drain;
 use super::rebalance;
 use super::response::{fault, json, text};
-use super::view::{SessionView, View};
+use super::view::{ListedAgent, SessionAnswer, View};
 use crate::ident::InstanceUid;
 use crate::telemetry;
 
@@ -20,8 +21,9 @@ const INDEX: &str = "Seawall\n\n\
     /metrics                           for Prometheus\n\
     /healthz                           200 while the process is alive\n\
     /readyz                            200 if a balancer should send agents here, else 503\n\
+    /cluster                           the nodes of the fleet, and what needs attention\n\
     /sessions?limit=100&after=UID      the agents known here, a page at a time\n\
-    /sessions/UID                      one of them\n\
+    /sessions/UID                      one agent, wherever its session is\n\
     /drain                             the phase of a drain; POST begins one\n\
     /rebalance                         connections closed for other nodes to take; POST begins, DELETE ends it\n\
     /admission                         the admission rate and who waits; POST ?rate=N sets it, 0: automatic\n";
@@ -29,7 +31,7 @@ const INDEX: &str = "Seawall\n\n\
 /// A page of sessions.
 #[derive(Serialize)]
 struct Page {
-    sessions: Vec<SessionView>,
+    sessions: Vec<ListedAgent>,
     /// What to give as `after` for the next page; null on the last.
     next: Option<String>,
 }
@@ -77,6 +79,7 @@ fn look(uri: &Uri, view: &dyn View) -> Response<String> {
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json(status, &ReadyBody { ready, readiness: &readiness })
         }
+        "/cluster" => json(StatusCode::OK, &view.cluster()),
         "/sessions" => page(uri.query().unwrap_or_default(), view),
         path => match path.strip_prefix("/sessions/") {
             Some(uid) => session(uid, view),
@@ -104,7 +107,7 @@ fn page(query: &str, view: &dyn View) -> Response<String> {
     }
     let sessions = view.sessions(after, limit);
     let last = sessions.last().filter(|_| sessions.len() >= limit);
-    let next = last.map(|session| session.uid.to_string());
+    let next = last.map(|agent| agent.uid().to_string());
     json(StatusCode::OK, &Page { sessions, next })
 }
 
@@ -113,7 +116,21 @@ fn session(uid: &str, view: &dyn View) -> Response<String> {
         return fault(StatusCode::BAD_REQUEST, "not an instance uid: give a UUID or a ULID");
     };
     match view.session(uid) {
-        Some(session) => json(StatusCode::OK, &session),
-        None => fault(StatusCode::NOT_FOUND, "this agent is unknown here"),
+        SessionAnswer::Here(session) => json(StatusCode::OK, &session),
+        SessionAnswer::Elsewhere(session) => json(StatusCode::OK, &session),
+        SessionAnswer::Unknown { home } => {
+            let error = format!("this agent is unknown at its home, {home}");
+            json(StatusCode::NOT_FOUND, &json!({ "error": error, "home": home }))
+        }
+        SessionAnswer::Silent { home, why, connection } => {
+            let error = format!("this agent's home, {home}, does not answer: {why}");
+            let body = json!({ "error": error, "home": home, "connection": connection });
+            json(StatusCode::GATEWAY_TIMEOUT, &body)
+        }
+        SessionAnswer::Homeless { shard, connection } => {
+            let error = format!("this agent's shard, {shard}, has no home yet");
+            let body = json!({ "error": error, "home": null, "connection": connection });
+            json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
     }
 }

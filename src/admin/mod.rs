@@ -1,12 +1,14 @@
 //! Administration: what an operator asks a running gateway, on a listener of its own.
 //!
-//! `/metrics`, `/healthz`, `/readyz`, `/sessions`, `/sessions/{uid}`, `/drain`, `/admission`. There is no
+//! `/metrics`, `/healthz`, `/readyz`, `/cluster`, `/sessions`, `/sessions/{uid}`, `/drain`, `/rebalance`, `/admission`.
+//! `seawall cluster` asks for one of them from another process. There is no
 //! authentication, so it listens on 127.0.0.1 by default; only a POST changes anything. It leaves the
 //! data path alone: few connections, small requests, and slow answers run on threads of their own. Must
 //! not know what an answer is made of.
 
 mod admission;
 mod answer;
+pub mod cluster;
 mod drain;
 pub(crate) mod params;
 mod rebalance;
@@ -31,7 +33,8 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use params::AdminParams;
 pub(crate) use view::{
-    AdmissionView, DrainView, Readiness, RebalanceView, ServerView, SessionView, View,
+    AdmissionView, ConnectionView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView,
+    SessionAnswer, SessionView, View,
 };
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};

@@ -18,6 +18,9 @@ fn uid(number: u8) -> InstanceUid {
 fn session(number: u8) -> SessionView {
     SessionView {
         uid: uid(number),
+        shard: 7,
+        home: "node-1".to_owned(),
+        front: Some("node-2".to_owned()),
         state: "connected",
         capabilities: 0x2007,
         agent_sequence_num: Some(3),
@@ -29,6 +32,26 @@ fn session(number: u8) -> SessionView {
         waiting_bytes: 0,
         server_lacks: Vec::new(),
         queued: false,
+    }
+}
+
+fn connection(number: u8) -> ConnectionView {
+    ConnectionView {
+        uid: uid(number),
+        shard: 7,
+        home: Some("node-2".to_owned()),
+        transport: "websocket",
+        is_open: true,
+        is_attached: false,
+        held_bytes: 300,
+    }
+}
+
+/// This node is the home of four agents, and the front of the fifth.
+fn listed(number: u8) -> ListedAgent {
+    match number {
+        5 => ListedAgent::Front { role: "front", connection: connection(5) },
+        number => ListedAgent::Home { role: "home", session: session(number) },
     }
 }
 
@@ -53,14 +76,30 @@ impl View for Fake {
         Readiness { reasons: self.reasons.lock().clone(), servers: vec![server] }
     }
 
-    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView> {
-        let follows = |view: &SessionView| after.is_none_or(|after| view.uid > after);
-        (1..=5).map(session).filter(follows).take(limit).collect()
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<ListedAgent> {
+        let follows = |agent: &ListedAgent| after.is_none_or(|after| agent.uid() > after);
+        (1..=5).map(listed).filter(follows).take(limit).collect()
     }
 
-    fn session(&self, wanted: InstanceUid) -> Option<SessionView> {
+    fn session(&self, wanted: InstanceUid) -> SessionAnswer {
         assert_ne!(wanted, uid(99), "a view that fails");
-        (1..=5).map(session).find(|view| view.uid == wanted)
+        let home = "node-2".to_owned();
+        match (1..=5).map(session).find(|view| view.uid == wanted) {
+            Some(session) => SessionAnswer::Here(session),
+            None if wanted == uid(20) => SessionAnswer::Elsewhere(json!({ "home": home })),
+            None if wanted == uid(21) => {
+                let (why, connection) =
+                    ("no node link to it is up".to_owned(), Some(connection(21)));
+                SessionAnswer::Silent { home, why, connection }
+            }
+            None if wanted == uid(22) => SessionAnswer::Homeless { shard: 7, connection: None },
+            None => SessionAnswer::Unknown { home },
+        }
+    }
+
+    fn cluster(&self) -> cluster::ClusterView {
+        let asked = "node-1".to_owned();
+        cluster::ClusterView { asked, homeless_shards: 2, ..Default::default() }.with_attention()
     }
 
     fn drain(&self) -> DrainView {
@@ -193,11 +232,76 @@ async fn one_session_is_shown_whole() {
     let running = start(HEAD_TIMEOUT).await;
     let (status, shown) = get(running.address, &format!("/sessions/{}", uid(2))).await;
     let expected = json!({
-        "uid": uid(2).to_string(), "state": "connected", "capabilities": 0x2007,
+        "uid": uid(2).to_string(), "shard": 7, "home": "node-1", "front": "node-2",
+        "state": "connected", "capabilities": 0x2007,
         "agent_sequence_num": 3, "server_sequence_num": null, "server": "main", "link": 1,
         "unanswered": 0, "full_state": "reported", "waiting_bytes": 0, "server_lacks": [], "queued": false,
     });
     assert_eq!((status, shown), (200, expected));
+}
+
+#[tokio::test]
+async fn agents_are_told_apart_by_what_the_node_is_for_them() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (_, page) = get(running.address, "/sessions").await;
+    let (home, front) = (&page["sessions"][0], &page["sessions"][4]);
+    assert_eq!((&home["role"], &home["state"]), (&json!("home"), &json!("connected")));
+    let expected = json!({
+        "role": "front", "uid": uid(5).to_string(), "shard": 7, "home": "node-2",
+        "transport": "websocket", "is_open": true, "is_attached": false, "held_bytes": 300,
+    });
+    assert_eq!(front, &expected);
+}
+
+#[tokio::test]
+async fn an_agent_is_shown_from_its_home_or_it_is_said_that_the_home_does_not_answer() {
+    let running = start(HEAD_TIMEOUT).await;
+    let of = async |number| get(running.address, &format!("/sessions/{}", uid(number))).await;
+    assert_eq!(of(20).await, (200, json!({ "home": "node-2" })));
+    let (status, body) = of(21).await;
+    assert_eq!((status, &body["home"]), (504, &json!("node-2")));
+    assert_eq!(body["connection"]["is_attached"], json!(false));
+    let error = "this agent's home, node-2, does not answer: no node link to it is up";
+    assert_eq!(body["error"], json!(error));
+    assert_eq!(of(22).await.0, 503);
+    let (status, body) = of(23).await;
+    assert_eq!((status, &body["home"]), (404, &json!("node-2")));
+}
+
+#[tokio::test]
+async fn the_fleet_is_shown_to_a_browser_and_to_the_command() {
+    let running = start(HEAD_TIMEOUT).await;
+    let (status, shown) = get(running.address, "/cluster").await;
+    assert_eq!((status, &shown["asked"]), (200, &json!("node-1")));
+    let answer = cluster::ask(&running.address.to_string()).await.unwrap();
+    assert!(!answer.is_whole() && answer.json().contains("\"homeless_shards\":2"));
+    assert!(answer.table().contains("0 nodes as node-1 sees the fleet"), "{}", answer.table());
+}
+
+#[tokio::test]
+async fn the_command_says_whose_fault_it_is_that_there_is_no_answer() {
+    let running = start(HEAD_TIMEOUT).await;
+    let address = running.address;
+    running.stop.send(()).unwrap();
+    running.task.await.unwrap();
+    let error = cluster::ask(&address.to_string()).await.unwrap_err().to_string();
+    assert!(error.contains("is it the node's admin.listen"), "{error}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answers = async |text: &str| {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 16]).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+    };
+    for (text, expected) in [
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "404 Not Found"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "does not answer as Seawall does"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", "does not answer as Seawall does"),
+    ] {
+        let (error, ()) = tokio::join!(cluster::ask(&address), answers(text));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[tokio::test]

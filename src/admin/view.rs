@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use std::num::NonZeroU32;
 
+use super::cluster::ClusterView;
 use crate::ident::InstanceUid;
 
 /// Answers an operator's questions. Called on threads that may block, apart from the threads that carry
@@ -13,12 +14,15 @@ pub(crate) trait View: Send + Sync + 'static {
     /// Whether a balancer should send agents here.
     fn readiness(&self) -> Readiness;
 
-    /// Up to `limit` sessions in the order of their uids, the first being the one that follows
+    /// Up to `limit` agents that this node is the front or the home of, in the order of their uids, the first being the one that follows
     /// `after`.
-    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView>;
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<ListedAgent>;
 
-    /// One session.
-    fn session(&self, uid: InstanceUid) -> Option<SessionView>;
+    /// One session, from its home, which may be another node.
+    fn session(&self, uid: InstanceUid) -> SessionAnswer;
+
+    /// The fleet as this node sees it.
+    fn cluster(&self) -> ClusterView;
 
     /// The phase of the drain.
     fn drain(&self) -> DrainView;
@@ -68,12 +72,100 @@ pub(crate) struct ServerView {
     pub resync_sessions: usize,
 }
 
+/// An agent that this node has to do with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum ListedAgent {
+    /// Its session is here.
+    Home {
+        /// `home`, or `home and front` if its connection ends here, too.
+        role: &'static str,
+        /// The session.
+        #[serde(flatten)]
+        session: SessionView,
+    },
+    /// Its connection ends here, and its session is elsewhere.
+    Front {
+        /// `front`.
+        role: &'static str,
+        /// The connection.
+        #[serde(flatten)]
+        connection: ConnectionView,
+    },
+}
+
+impl ListedAgent {
+    /// The agent's instance uid.
+    pub(crate) const fn uid(&self) -> InstanceUid {
+        match self {
+            Self::Home { session, .. } => session.uid,
+            Self::Front { connection, .. } => connection.uid,
+        }
+    }
+}
+
+/// A connection to this node of an agent whose session is elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ConnectionView {
+    /// The agent's instance uid.
+    #[serde(serialize_with = "as_text")]
+    pub uid: InstanceUid,
+    /// Its shard.
+    pub shard: u16,
+    /// The node that has its session; null: none, as far as this node knows.
+    pub home: Option<String>,
+    /// `websocket` or `http`.
+    pub transport: &'static str,
+    /// Whether it is open, as far as this node knows.
+    pub is_open: bool,
+    /// Whether the home has it.
+    pub is_attached: bool,
+    /// Bytes of what the agent said, held until the home has it.
+    pub held_bytes: usize,
+}
+
+/// What is known of one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum SessionAnswer {
+    /// Its session is here.
+    Here(SessionView),
+    /// Its session is at another node, which has written this.
+    Elsewhere(serde_json::Value),
+    /// Its home has no session of it.
+    Unknown {
+        /// The home.
+        home: String,
+    },
+    /// Its home, another node, does not answer.
+    Silent {
+        /// The home.
+        home: String,
+        /// Why.
+        why: String,
+        /// Its connection, if that ends here.
+        connection: Option<ConnectionView>,
+    },
+    /// Its shard has no home.
+    Homeless {
+        /// The shard.
+        shard: u16,
+        /// Its connection, if that ends here.
+        connection: Option<ConnectionView>,
+    },
+}
+
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SessionView {
     /// The agent's instance uid.
     #[serde(serialize_with = "as_text")]
     pub uid: InstanceUid,
+    /// Its shard.
+    pub shard: u16,
+    /// The node that has the session.
+    pub home: String,
+    /// The node where the agent's connection ends; null: it has none.
+    pub front: Option<String>,
     /// `connected`, `polling`, `absent`, `disconnecting` or `gone`.
     pub state: &'static str,
     /// `AgentToServer.capabilities`.

@@ -137,10 +137,24 @@ impl Service<'_> {
         match frame.split_first() {
             Some((&CONTROL_MESSAGE, message)) => self.events.control(self.link, message),
             Some((&CONTROL_PING, _)) => self.link.send_sign_of_life(CONTROL_PONG),
-            Some((&CONTROL_PONG, _)) => self.alive.lock().heard(clock::now()),
+            Some((&CONTROL_PONG, _)) => self.heard(),
             _ => return false,
         }
         true
+    }
+
+    /// The peer has given the sign of life that it was asked for.
+    fn heard(&self) {
+        let now = clock::now();
+        let asked = {
+            let mut alive = self.alive.lock();
+            let asked = alive.pinged_at();
+            alive.heard(now);
+            asked
+        };
+        if let Some(asked) = asked {
+            telemetry::NodeAlive { took: now.saturating_duration_since(asked) }.emit();
+        }
     }
 
     /// The peer says goodbye, or answers this node's.

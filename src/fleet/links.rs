@@ -6,8 +6,10 @@ use parking_lot::RwLock;
 
 use super::control;
 use crate::cluster::{NodeLink, NotQueued};
+use crate::core::node_link::NodeMessageKind;
 use crate::core::ownership::{NodeIncarnation, PeerMessage};
 use crate::ident::InstanceUid;
+use crate::telemetry::events::cluster::NodeMessageSent;
 
 /// See the module's text. As many entries as there are members.
 #[derive(Debug, Default)]
@@ -48,9 +50,16 @@ impl LinkTable {
 
     /// Says something about leases and homes. What cannot be said now is said again by the core.
     pub(super) fn say(&self, to: NodeIncarnation, message: &PeerMessage) {
-        if let Some(link) = self.of(to) {
-            let _ = link.send_control(|out| control::put_peer(message, out));
-        }
+        self.send_control(to, |out| control::put_peer(message, out));
+    }
+
+    /// Sends a control message. `false`: there is no link, or it has no room.
+    pub(super) fn send_control(
+        &self,
+        to: NodeIncarnation,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        self.of(to).is_some_and(|link| control_on(&link, write))
     }
 
     /// Sends a frame on an agent's stream. `false`: there is no link, or it has just been ended because it takes
@@ -63,8 +72,17 @@ impl LinkTable {
     ) -> bool {
         let links = self.0.read();
         let Some(link) = links.get(&to) else { return false };
-        match link.send(uid, |out| write(out)) {
-            Ok(_) => true,
+        let (mut kind, mut bytes) = (NodeMessageKind::Unknown, 0);
+        let write = |out: &mut Vec<u8>| {
+            let before = out.len();
+            write(out);
+            (kind, bytes) = (NodeMessageKind::of(&out[before..]), out.len() - before);
+        };
+        match link.send(uid, write) {
+            Ok(_) => {
+                NodeMessageSent { kind, bytes }.emit();
+                true
+            }
             Err(NotQueued::Lost) => false,
             Err(NotQueued::Full | NotQueued::TooBig(_)) => {
                 link.end_overflowed();
@@ -72,4 +90,19 @@ impl LinkTable {
             }
         }
     }
+}
+
+/// Sends a control message on a link. `false`: it has no room, or is lost.
+pub(super) fn control_on(link: &NodeLink, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let mut bytes = 0;
+    let write = |out: &mut Vec<u8>| {
+        let before = out.len();
+        write(out);
+        bytes = out.len() - before;
+    };
+    let is_sent = link.send_control(write).is_ok();
+    if is_sent {
+        NodeMessageSent { kind: NodeMessageKind::Control, bytes }.emit();
+    }
+    is_sent
 }

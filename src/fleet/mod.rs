@@ -16,30 +16,37 @@
 //! - `data_plane`: what the fleet wants of sessions and of links to servers. `plane`: a gateway's.
 //! - `gate`: the gate for agents, and its share of the fleet's admission rate.
 //! - `former`: which nodes may be linked, members and former ones.
-//! - `hand_over`: sends the sessions of shards that move.
+//! - `hand_over`: sends the sessions of shards that move. `moves`: how long that takes, and how it ends.
+//! - `inquiry`, `asking`: what nodes ask each other for operators. `tally`: calls to the store, counted.
 //! - `life`: what a node has anew after it was taken over: incarnation, key, links.
 
 mod arrivals;
+mod asking;
 mod control;
 mod data_plane;
 mod former;
 mod gate;
 mod hand_over;
+mod inquiry;
 mod life;
 mod links;
 mod map;
+mod moves;
 mod params;
 mod plane;
 mod progress;
 mod shared;
+mod tally;
 mod task;
 #[cfg(test)]
 mod tests;
 
 pub use data_plane::{DataPlane, SessionsSent};
 pub use gate::AdmissionGate;
+pub use inquiry::{Inquiry, NoAnswer, NodeAnswers};
 pub use params::{FleetError, FleetParams};
 pub use plane::SessionsAndServers;
 pub use progress::{Progress, Waiting};
 pub use shared::Fleet;
+pub use tally::StoreFigures;
 pub use task::FleetTask;

@@ -2,8 +2,8 @@
 //! may speak. Each answer comes at once.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -11,19 +11,21 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::data_plane::DataPlane;
+use super::inquiry::{NodeAnswers, OpenInquiries};
 use super::life::{Life, new_incarnation, new_node};
 use super::links::LinkTable;
 use super::map::PresentMap;
 use super::params::{FleetError, FleetParams};
 use super::progress::{Progress, Waiting};
+use super::tally::{StoreFigures, StoreTally};
 use crate::clock;
 use crate::core::admission::FleetShare;
 use crate::core::ownership::{
     AbsenceBegan, AbsenceEnd, ClockReading, Figures, HoldReason, Home, Lease, MapVersion, Node,
-    NodeEffect, NodeEvent, NodeIncarnation, ShardId, Standing,
+    NodeEffect, NodeEvent, NodeIncarnation, NodeName, NodeOutline, ShardId, Standing,
 };
 use crate::ident::InstanceUid;
-use crate::ownership::Store;
+use crate::ownership::{Store, StorePlace};
 use crate::sessions::Ways;
 
 /// Events that wait for the task. What members say is said again if it finds no room.
@@ -40,6 +42,9 @@ pub struct Fleet {
     me: AtomicU64,
     pub(super) map: PresentMap,
     pub(super) links: LinkTable,
+    pub(super) inquiries: OpenInquiries,
+    pub(super) answers: OnceLock<Weak<dyn NodeAnswers>>,
+    pub(super) store_calls: StoreTally,
     pub(super) secret_id: AtomicU64,
     /// The right to speak was lost, and what waits on links is yet to be dropped.
     drops_due: AtomicBool,
@@ -79,6 +84,9 @@ impl Fleet {
             store,
             plane,
             links: LinkTable::default(),
+            inquiries: OpenInquiries::default(),
+            answers: OnceLock::new(),
+            store_calls: StoreTally::default(),
             secret_id: AtomicU64::new(0),
             drops_due: AtomicBool::new(false),
             version_seen: AtomicU64::new(0),
@@ -94,6 +102,44 @@ impl Fleet {
     pub fn incarnation(&self) -> NodeIncarnation {
         let number = self.me.load(Ordering::Relaxed);
         NodeIncarnation::new(number).expect("it was made of an incarnation")
+    }
+
+    /// This node's name.
+    pub const fn name(&self) -> &NodeName {
+        &self.params.name
+    }
+
+    /// Whether a node's settings are other ones than this node's where all must agree.
+    pub const fn differs(&self, lease: &Lease) -> bool {
+        lease.settings != self.params.settings
+    }
+
+    /// What an operator may see of the fleet, as this node sees it.
+    pub fn outline(&self) -> NodeOutline {
+        self.node.lock().outline(reading())
+    }
+
+    /// The shard's home by the map, whether it is in reach or not.
+    pub fn home_of(&self, shard: ShardId) -> Option<Home> {
+        self.map.home(shard)
+    }
+
+    /// The name of a member.
+    pub fn name_of(&self, node: NodeIncarnation) -> Option<NodeName> {
+        if node == self.incarnation() {
+            return Some(self.params.name.clone());
+        }
+        self.look_at(|it| it.name_of(node).cloned())
+    }
+
+    /// Where the store is.
+    pub fn store_place(&self) -> StorePlace {
+        self.store.place()
+    }
+
+    /// What has become of calls to the store.
+    pub fn store_figures(&self) -> StoreFigures {
+        self.store_calls.figures()
     }
 
     /// Whether a byte may be written to servers now, by both clocks.

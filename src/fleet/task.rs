@@ -14,6 +14,7 @@ use super::former::MayLink;
 use super::hand_over::SessionsOut;
 use super::life::Life;
 use super::map::MapCopy;
+use super::moves::MovesUnderWay;
 use super::params::{FleetError, FleetParams};
 use super::progress::{Progress, Waiting, waits_for};
 use super::shared::Fleet;
@@ -24,7 +25,7 @@ use crate::core::ownership::{
     StoreAnswer, StoreCall,
 };
 use crate::ownership::{Store, StoreError};
-use crate::telemetry::events::fleet::{self as events, ShardStep, StoreCallResult};
+use crate::telemetry::events::fleet::{self as events, ShardStep, StoreCallKind, StoreCallResult};
 
 /// The shortest time from one look at the clock to the next; the usual one is a fortieth of a lease time.
 const TICK_MIN: Duration = Duration::from_millis(50);
@@ -38,6 +39,7 @@ pub struct FleetTask {
     store_failed: bool,
     /// What is sent of shards that are handed over.
     sessions_out: SessionsOut,
+    moves: MovesUnderWay,
     /// Shards that the data plane holds.
     held: BTreeSet<ShardId>,
     members: BTreeSet<NodeIncarnation>,
@@ -45,13 +47,14 @@ pub struct FleetTask {
     differing: Vec<NodeName>,
     /// Since when all but links is as a node that starts needs it.
     whole_since: Option<Instant>,
-    /// Since when the node holds still, as far as it is counted.
-    silent_since: Option<Instant>,
+    /// Since when the node holds still, as far as it is counted, and why.
+    silent_since: Option<(Instant, HoldReason)>,
 }
 
 /// A call to the store has come to its end.
 struct CallEnded {
     id: CallId,
+    kind: StoreCallKind,
     took: Duration,
     answer: Result<StoreAnswer, StoreError>,
 }
@@ -76,7 +79,7 @@ impl FleetTask {
     ) -> Result<(Arc<Fleet>, Self), FleetError> {
         let life = Life::new(&params)?;
         let (fleet, inbox) = Fleet::with(&life, params, store, plane);
-        let silent_since = fleet.plane.as_ref().map(|_| clock::now());
+        let silent_since = fleet.plane.as_ref().map(|_| (clock::now(), HoldReason::NoMember));
         let task = Self {
             fleet: Arc::clone(&fleet),
             life,
@@ -84,6 +87,7 @@ impl FleetTask {
             calls: JoinSet::new(),
             store_failed: false,
             sessions_out: SessionsOut::new(),
+            moves: MovesUnderWay::default(),
             held: BTreeSet::new(),
             members: BTreeSet::new(),
             may_link: MayLink::default(),
@@ -129,14 +133,16 @@ impl FleetTask {
     }
 
     fn call_ended(&mut self, ended: CallEnded) -> NodeEvent {
-        let CallEnded { id, took, answer } = ended;
+        let CallEnded { id, kind, took, answer } = ended;
         match answer {
             Ok(answer) => {
-                events::StoreAnswered { took, again: self.store_failed }.emit();
+                self.fleet.store_calls.answered();
+                events::StoreAnswered { call: kind, took, again: self.store_failed }.emit();
                 self.store_failed = false;
                 NodeEvent::StoreAnswered(id, Box::new(answer))
             }
             Err(error) => {
+                self.fleet.store_calls.failed(&error);
                 let result = match error {
                     StoreError::Unknown(_) => StoreCallResult::Unknown,
                     StoreError::Unreachable(_) => StoreCallResult::Unreachable,
@@ -144,7 +150,7 @@ impl FleetTask {
                     StoreError::Corrupt { .. } => StoreCallResult::Corrupt,
                 };
                 let (fault, first) = (error.fault().as_str(), !self.store_failed);
-                events::StoreFailed { result, error: &error, fault, first }.emit();
+                events::StoreFailed { call: kind, result, error: &error, fault, first }.emit();
                 self.store_failed = true;
                 if error.may_apply() {
                     NodeEvent::StoreSilent(id)
@@ -213,7 +219,9 @@ impl FleetTask {
             NodeEffect::Install { shard, epoch, prepared } => {
                 self.held.insert(shard);
                 let is_whole = plane.install(shard, epoch, prepared);
-                (shard, if is_whole { ShardStep::HandedToUs } else { ShardStep::TakenOver })
+                let without =
+                    if epoch.number == 1 { ShardStep::FirstHome } else { ShardStep::TakenOver };
+                (shard, if is_whole { ShardStep::HandedToUs } else { without })
             }
             NodeEffect::Release(shard) => {
                 self.held.remove(&shard);
@@ -244,14 +252,17 @@ impl FleetTask {
             _ => return,
         };
         events::ShardStepped { shard, step }.emit();
+        if let Some((result, took)) = self.moves.step(shard, step, clock::now()) {
+            events::HandOverEnded { shard, result, took }.emit();
+        }
     }
 
     fn call_store(&mut self, id: CallId, call: StoreCall, deadline: Duration) {
         let store = Arc::clone(&self.fleet.store);
-        let began = clock::now();
+        let (kind, began) = (StoreCallKind::of(&call), clock::now());
         self.calls.spawn(async move {
             let answer = store.call(call, deadline).await;
-            CallEnded { id, took: clock::now().saturating_duration_since(began), answer }
+            CallEnded { id, kind, took: clock::now().saturating_duration_since(began), answer }
         });
     }
 
@@ -262,17 +273,20 @@ impl FleetTask {
         self.count_silence();
         match standing {
             Ok(_) => self.silent_since = None,
-            Err(_) => drop(self.silent_since.get_or_insert_with(clock::now)),
+            Err(why) => match &mut self.silent_since {
+                Some((_, reason)) => *reason = why,
+                None => self.silent_since = Some((clock::now(), why)),
+            },
         }
         events::StandingChanged { standing }.emit();
     }
 
     /// Counts whole seconds of holding still.
     fn count_silence(&mut self) {
-        if let Some(since) = &mut self.silent_since {
+        if let Some((since, reason)) = &mut self.silent_since {
             let seconds = clock::now().saturating_duration_since(*since).as_secs();
             *since += Duration::from_secs(seconds);
-            events::HeldStill { seconds }.emit();
+            events::HeldStill { reason: *reason, seconds }.emit();
         }
     }
 
@@ -316,10 +330,10 @@ impl FleetTask {
         let (held, vacant) = (copy.held_by(me), copy.vacant());
         let (version, members) = (copy.version(), self.members.len());
         events::MapFollowed { version, members, held, vacant }.emit();
-        let own = self.fleet.params.settings;
         let differing = self.fleet.look_at(|node| {
             let leases = node.content().leases.iter();
-            let others = leases.filter(|lease| lease.incarnation != me && lease.settings != own);
+            let others =
+                leases.filter(|lease| lease.incarnation != me && self.fleet.differs(lease));
             others.map(|lease| lease.name.clone()).collect::<Vec<_>>()
         });
         if differing != self.differing {
@@ -376,6 +390,7 @@ impl FleetTask {
         self.calls.abort_all();
         self.calls = JoinSet::new();
         self.sessions_out.end_all();
+        self.moves.clear();
         let held = std::mem::take(&mut self.held);
         if let Some(plane) = &self.fleet.plane {
             held.into_iter().for_each(|shard| plane.release(shard));

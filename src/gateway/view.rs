@@ -1,22 +1,25 @@
 //! What an operator sees: the gateway's parts, in administration's words. Must not know how a question
 //! came.
 
+mod cluster;
+mod sessions;
+
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::drain::NodeDrain;
 use super::rebalance::NodeRebalance;
+use crate::admin::cluster::ClusterView;
 use crate::admin::{
-    AdmissionView, DrainView, Readiness, RebalanceView, ServerView, SessionView, View,
+    AdmissionView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView, SessionAnswer,
+    View,
 };
 use crate::core::drain::DrainPhase;
-use crate::core::session::{FullState, Presence};
 use crate::edge::{AdmissionStatus, Edge};
 use crate::fleet::{Fleet, Progress};
 use crate::ident::InstanceUid;
-use crate::opamp::field_set::agent_field;
-use crate::sessions::{SessionInfo, Sessions};
+use crate::sessions::Sessions;
 use crate::upstream::{ServerStatus, Upstream};
 
 /// Where in its life the gateway is. Only moves down this list.
@@ -111,14 +114,16 @@ impl View for GatewayView {
         Readiness { reasons, servers: status.into_iter().map(server).collect() }
     }
 
-    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<SessionView> {
-        let names = self.names();
-        let sessions = self.sessions.list(after, limit);
-        sessions.into_iter().map(|info| describe(info, &names)).collect()
+    fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<ListedAgent> {
+        self.agents(after, limit)
     }
 
-    fn session(&self, uid: InstanceUid) -> Option<SessionView> {
-        self.sessions.info(uid).map(|info| describe(info, &self.names()))
+    fn session(&self, uid: InstanceUid) -> SessionAnswer {
+        self.session_anywhere(uid)
+    }
+
+    fn cluster(&self) -> ClusterView {
+        self.fleet_view()
     }
 
     fn drain(&self) -> DrainView {
@@ -148,12 +153,6 @@ impl View for GatewayView {
     }
 }
 
-impl GatewayView {
-    fn names(&self) -> Vec<String> {
-        self.upstream.status().into_iter().map(|server| server.name).collect()
-    }
-}
-
 fn describe_admission(status: AdmissionStatus) -> AdmissionView {
     AdmissionView {
         automatic: status.automatic,
@@ -163,34 +162,6 @@ fn describe_admission(status: AdmissionStatus) -> AdmissionView {
         held: status.held,
         disconnected: status.disconnected,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
-    }
-}
-
-fn describe(info: SessionInfo, names: &[String]) -> SessionView {
-    let link = info.sent_on.map(|route| route.link);
-    SessionView {
-        uid: info.uid,
-        state: match info.presence {
-            Presence::Connected { .. } => "connected",
-            Presence::Polling { .. } => "polling",
-            Presence::Absent { .. } => "absent",
-            Presence::Disconnecting => "disconnecting",
-            Presence::Gone => "gone",
-        },
-        capabilities: info.capabilities,
-        agent_sequence_num: info.agent_number,
-        server_sequence_num: link.map(|_| info.upstream_number),
-        server: link.and_then(|link| names.get(usize::from(link.server.0)).cloned()),
-        link: link.map(|link| link.index),
-        unanswered: info.unanswered,
-        full_state: match info.full_state {
-            FullState::Reported => "reported",
-            FullState::Wanted => "wanted",
-            FullState::Asked(_) => "asked",
-        },
-        waiting_bytes: info.waiting_bytes,
-        server_lacks: info.server_lacks.iter().map(agent_field::name).collect(),
-        queued: !info.queued.is_empty(),
     }
 }
 

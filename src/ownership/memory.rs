@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::store::{Calling, Store};
+use super::store::{Calling, Store, StorePlace};
 use crate::core::ownership::{Registry, RunId, StoreCall};
 
 /// The store. It answers at once, and always.
@@ -30,5 +30,9 @@ impl Default for MemoryStore {
 impl Store for MemoryStore {
     fn call(&self, call: StoreCall, _: Duration) -> Calling<'_> {
         Box::pin(async move { Ok(self.registry.lock().apply(&call)) })
+    }
+
+    fn place(&self) -> StorePlace {
+        StorePlace { kind: "memory", addresses: Vec::new(), connected: None }
     }
 }

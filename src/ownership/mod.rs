@@ -9,4 +9,4 @@ pub mod redis;
 mod store;
 
 pub use memory::MemoryStore;
-pub use store::{Calling, Store, StoreError, StoreFault, StoreRefusal};
+pub use store::{Calling, Store, StoreError, StoreFault, StorePlace, StoreRefusal};

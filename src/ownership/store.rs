@@ -15,6 +15,20 @@ pub trait Store: Send + Sync + 'static {
     /// Makes one call, and gives up after `within`. Dropping the future gives up as well: the call may still
     /// be carried out.
     fn call(&self, call: StoreCall, within: Duration) -> Calling<'_>;
+
+    /// Where it is, for operators.
+    fn place(&self) -> StorePlace;
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePlace {
+    /// How it is reached: `memory`, `single`, `sentinel` or `cluster`.
+    pub kind: &'static str,
+    /// The addresses in the configuration.
+    pub addresses: Vec<String>,
+    /// The one that is in use; `None`: no connection is open.
+    pub connected: Option<String>,
 }
 
 /// Why a call has no answer. What that means for the caller [`StoreError::may_apply`] says, and whose fault it is

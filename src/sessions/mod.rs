@@ -58,6 +58,7 @@ pub use request::{RequestAnswer, Waiting};
 #[cfg(test)]
 pub(crate) use tests::fleet_of_one;
 pub use uplink::{SharedLink, Uplink};
+pub use view::{AgentCounts, AgentHere, AgentsSeen, ConnectionInfo};
 pub use ways::Ways;
 
 use crate::clock;

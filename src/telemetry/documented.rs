@@ -1,11 +1,11 @@
-//! What docs/METRICS.md says about a type of handle: the kind of its metric, and its label with all values.
+//! What docs/METRICS.md says about a type of handle: the kind of its metric, and its labels with all values.
 //! Compiled for tests alone, which hold the document to the table.
 
 use std::fmt;
 
 use metrics::{Counter, Gauge};
 
-use super::handles::{Family, GaugeFamily};
+use super::handles::{Family, GaugeFamily, Grid};
 use super::histogram::Histogram;
 use super::label::Label;
 
@@ -38,9 +38,9 @@ pub(super) trait Documented {
     /// What Prometheus is told it is.
     const KIND: MetricKind;
 
-    /// The label by which the handle is split.
-    fn label() -> Option<LabelValues> {
-        None
+    /// The labels by which the handle is split.
+    fn labels() -> Vec<LabelValues> {
+        Vec::new()
     }
 }
 
@@ -56,22 +56,30 @@ impl Documented for Histogram {
     const KIND: MetricKind = MetricKind::Histogram;
 }
 
-fn values<L: Label>() -> Option<LabelValues> {
-    Some((L::KEY, L::ALL.iter().map(|value| value.as_str()).collect()))
+fn values<L: Label>() -> LabelValues {
+    (L::KEY, L::ALL.iter().map(|value| value.as_str()).collect())
 }
 
 impl<L: Label> Documented for Family<L> {
     const KIND: MetricKind = MetricKind::Counter;
 
-    fn label() -> Option<LabelValues> {
-        values::<L>()
+    fn labels() -> Vec<LabelValues> {
+        vec![values::<L>()]
     }
 }
 
 impl<L: Label> Documented for GaugeFamily<L> {
     const KIND: MetricKind = MetricKind::Gauge;
 
-    fn label() -> Option<LabelValues> {
-        values::<L>()
+    fn labels() -> Vec<LabelValues> {
+        vec![values::<L>()]
+    }
+}
+
+impl<A: Label, B: Label> Documented for Grid<A, B> {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn labels() -> Vec<LabelValues> {
+        vec![values::<A>(), values::<B>()]
     }
 }

@@ -31,22 +31,22 @@ pub(super) struct Registrar<'a> {
 }
 
 impl Registrar<'_> {
-    fn key(&self, metric: Description, label: Option<Pair>) -> Key {
+    fn key(&self, metric: Description, labels: &[Pair]) -> Key {
         let common = self.common.map(|(key, value)| metrics::Label::new(key, value.to_owned()));
-        let own = label.map(|(key, value)| metrics::Label::from_static_parts(key, value));
+        let own = labels.iter().map(|(key, value)| metrics::Label::from_static_parts(key, value));
         Key::from_parts(metric.name, common.into_iter().chain(own).collect::<Vec<_>>())
     }
 
-    pub(super) fn counter(&self, metric: Description, label: Option<Pair>) -> Counter {
+    pub(super) fn counter(&self, metric: Description, labels: &[Pair]) -> Counter {
         let (name, help) = words(metric);
         self.exporter.recorder.describe_counter(name, None, help);
-        self.exporter.recorder.register_counter(&self.key(metric, label), &METADATA)
+        self.exporter.recorder.register_counter(&self.key(metric, labels), &METADATA)
     }
 
-    pub(super) fn gauge(&self, metric: Description, label: Option<Pair>) -> Gauge {
+    pub(super) fn gauge(&self, metric: Description, labels: &[Pair]) -> Gauge {
         let (name, help) = words(metric);
         self.exporter.recorder.describe_gauge(name, None, help);
-        self.exporter.recorder.register_gauge(&self.key(metric, label), &METADATA)
+        self.exporter.recorder.register_gauge(&self.key(metric, labels), &METADATA)
     }
 
     pub(super) fn histogram(&self, metric: Description) -> Histogram {

@@ -1,6 +1,6 @@
 //! Handles of metrics. Events hold them, so that counting is one atomic and every name is looked up once.
 //!
-//! A handle is one metric, or one metric for each value of a label. Each knows how to register
+//! A handle is one metric, or one metric for each value of a label, or of two. Each knows how to register
 //! itself, which is all that the table in `names.rs` asks of a type.
 
 use std::marker::PhantomData;
@@ -20,13 +20,13 @@ pub(super) trait Handle: Sized {
 
 impl Handle for Counter {
     fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
-        registrar.counter(metric, None)
+        registrar.counter(metric, &[])
     }
 }
 
 impl Handle for Gauge {
     fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
-        registrar.gauge(metric, None)
+        registrar.gauge(metric, &[])
     }
 }
 
@@ -42,7 +42,7 @@ impl<L: Label> Family<L> {
 
 impl<L: Label> Handle for Family<L> {
     fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
-        let of = |value: &L| registrar.counter(metric, Some((L::KEY, value.as_str())));
+        let of = |value: &L| registrar.counter(metric, &[(L::KEY, value.as_str())]);
         Self(L::ALL.iter().map(of).collect(), PhantomData)
     }
 }
@@ -59,8 +59,29 @@ impl<L: Label> GaugeFamily<L> {
 
 impl<L: Label> Handle for GaugeFamily<L> {
     fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
-        let of = |value: &L| registrar.gauge(metric, Some((L::KEY, value.as_str())));
+        let of = |value: &L| registrar.gauge(metric, &[(L::KEY, value.as_str())]);
         Self(L::ALL.iter().map(of).collect(), PhantomData)
+    }
+}
+
+/// One counter for each pair of values of two labels.
+pub(crate) struct Grid<A: Label, B: Label>(Box<[Counter]>, PhantomData<(A, B)>);
+
+impl<A: Label, B: Label> Grid<A, B> {
+    /// The counter of one pair.
+    pub(crate) fn with(&self, one: A, other: B) -> &Counter {
+        &self.0[one.index() * B::ALL.len() + other.index()]
+    }
+}
+
+impl<A: Label, B: Label> Handle for Grid<A, B> {
+    fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
+        let of = |one: &A, other: &B| {
+            let labels = [(A::KEY, one.as_str()), (B::KEY, other.as_str())];
+            registrar.counter(metric, &labels)
+        };
+        let row = |one| B::ALL.iter().map(move |other| of(one, other));
+        Self(A::ALL.iter().flat_map(row).collect(), PhantomData)
     }
 }
 

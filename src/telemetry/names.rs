@@ -8,22 +8,25 @@ use super::description::Description;
 #[cfg(test)]
 use super::documented::{Documented, LabelValues, MetricKind};
 use super::exporter::{Registrar, register};
-use super::handles::{Family, GaugeFamily, Handle};
+use super::handles::{Family, GaugeFamily, Grid, Handle};
 use super::histogram::Histogram;
 use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
 };
-use super::labels::fleet::{ShardStep, StandingLabel, StoreCallResult};
+use super::labels::fleet::{
+    HandOverResult, ShardStep, StandingLabel, StoreCallKind, StoreCallResult,
+};
 use super::labels::fronts::HomeFrame;
-use super::labels::homes::{FrameOutcome, PassOutcome};
+use super::labels::homes::{AttachmentEvent, FrameOutcome, PassOutcome};
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
 use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
-use crate::core::node_link::CloseOrder;
+use crate::core::node_link::{CloseOrder, NodeMessageKind};
+use crate::core::ownership::HoldReason;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::rebalance::RebalanceEnd;
@@ -69,7 +72,7 @@ macro_rules! table {
             /// The labels' keys and values; the list of values is empty where the configuration names them.
             pub(super) fn labels(self) -> Vec<LabelValues> {
                 let (common, own): (&[&'static str], _) = match self {
-                    $($( Self::$variant => (&$common, <$handle as Documented>::label()), )+)+
+                    $($( Self::$variant => (&$common, <$handle as Documented>::labels()), )+)+
                 };
                 common.iter().map(|key| (*key, Vec::new())).chain(own).collect()
             }
@@ -153,7 +156,7 @@ struct Metrics [] {
     /// Sources (addresses, credentials) whose arrivals are counted for fairness.
     admission_sources: Gauge = AdmissionSources "seawall_admission_sources",
 
-    /// Sessions in the table.
+    /// Sessions in the table; on a node of a fleet these are of agents that are at home here, wherever they are connected.
     sessions: GaugeFamily<SessionState> = Sessions "seawall_sessions",
     /// Sessions created for agents that were unknown here.
     sessions_opened: Counter = SessionsOpened "seawall_opened_sessions_total",
@@ -185,6 +188,8 @@ struct Metrics [] {
     messages_missed: Counter = MessagesMissed "seawall_missed_messages_total",
     /// What fronts said of agents to this node as their home, by what became of it.
     front_frames: Family<FrameOutcome> = FrontFrames "seawall_front_frames_total",
+    /// Agents' connections to their sessions here, by what became of them; shards that leave take theirs along uncounted.
+    attachments: Family<AttachmentEvent> = Attachments "seawall_home_attachments_total",
     /// Servers' messages for agents whose home has changed, by what became of them.
     passed_on: Family<PassOutcome> = PassedOn "seawall_passed_on_messages_total",
     /// Sessions that came here with their shard from its former home.
@@ -265,6 +270,16 @@ struct Metrics [] {
     node_frames_received: Counter = NodeFramesReceived "seawall_cluster_received_frames_total",
     /// Bytes of those frames.
     node_bytes_received: Counter = NodeBytesReceived "seawall_cluster_received_bytes_total",
+    /// Messages for other nodes that node links have taken, by what they are; frames are how they travel.
+    node_messages_sent: Family<NodeMessageKind> = NodeMessagesSent "seawall_cluster_sent_messages_total",
+    /// Bytes of those messages.
+    node_message_bytes_sent: Family<NodeMessageKind> = NodeMessageBytesSent "seawall_cluster_sent_message_bytes_total",
+    /// Messages received from other nodes, by what they are.
+    node_messages_received: Family<NodeMessageKind> = NodeMessagesReceived "seawall_cluster_received_messages_total",
+    /// Bytes of those messages.
+    node_message_bytes_received: Family<NodeMessageKind> = NodeMessageBytesReceived "seawall_cluster_received_message_bytes_total",
+    /// From a sign of life that is asked of another node, once a second, to its answer.
+    node_round_trip: Histogram = NodeRoundTrip "seawall_cluster_round_trip_seconds",
     /// Frames that a node link refused, by why; their sender sends them again or waits.
     node_frames_refused: Family<FrameRefusal> = NodeFramesRefused "seawall_cluster_refused_frames_total",
     /// Frames that still waited when their node link was lost; their sender sends them again.
@@ -272,10 +287,10 @@ struct Metrics [] {
 
     /// 1 for the right by which this node speaks to servers, or for why it holds still, else 0.
     standing: GaugeFamily<StandingLabel> = StandingGauge "seawall_ownership_standing",
-    /// Seconds for which this node has held still towards servers since it started.
-    held_still: Counter = HeldStill "seawall_ownership_held_still_seconds_total",
-    /// Calls to the store that nodes share, by how they ended.
-    shared_store_calls: Family<StoreCallResult> = SharedStoreCalls "seawall_ownership_store_calls_total",
+    /// Seconds for which this node has held still towards servers since it started, by why.
+    held_still: Family<HoldReason> = HeldStill "seawall_ownership_held_still_seconds_total",
+    /// Calls to the store that nodes share, by what they were for and how they ended.
+    shared_store_calls: Grid<StoreCallKind, StoreCallResult> = SharedStoreCalls "seawall_ownership_store_calls_total",
     /// How long the store took to answer.
     shared_store_seconds: Histogram = SharedStoreSeconds "seawall_ownership_store_call_seconds",
     /// The version of membership and map that this node goes by.
@@ -288,6 +303,10 @@ struct Metrics [] {
     shards_vacant: Gauge = ShardsVacant "seawall_ownership_vacant_shards",
     /// What happened to shards at this node.
     shard_steps: Family<ShardStep> = ShardSteps "seawall_ownership_shard_steps_total",
+    /// Hand-overs of shards from or to this node, by how they ended.
+    hand_overs: Family<HandOverResult> = HandOvers "seawall_ownership_hand_overs_total",
+    /// How long shards were frozen here to be handed over, whether they went or stayed.
+    hand_over_seconds: Histogram = HandOverSeconds "seawall_ownership_hand_over_seconds",
     /// Times that this node was taken over and began anew.
     new_incarnations: Counter = NewIncarnations "seawall_ownership_new_incarnations_total",
     /// Live nodes whose settings differ from this one's where they must agree.

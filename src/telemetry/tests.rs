@@ -95,11 +95,12 @@ fn docs_explain_every_outcome_of_admission() {
 }
 
 #[test]
-fn the_readme_names_metrics_that_exist() {
-    let text = include_str!("../../README.md");
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    for word in words.filter(|word| word.starts_with("seawall_")) {
-        assert!(Metric::ALL.iter().any(|metric| metric.description().name == word), "{word}");
+fn documents_for_operators_name_metrics_that_exist() {
+    for text in [include_str!("../../README.md"), include_str!("../../docs/CLUSTER.md")] {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("seawall_")) {
+            assert!(Metric::ALL.iter().any(|metric| metric.description().name == word), "{word}");
+        }
     }
 }
 

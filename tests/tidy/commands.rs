@@ -114,11 +114,12 @@ fn setup_fetches_a_newer_go_beside_one_that_is_too_old() {
 }
 
 /// Documents that tell people what to type.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/ARCHITECTURE.md",
+    "docs/CLUSTER.md",
     "docs/INVARIANTS.md",
     "docs/METRICS.md",
     "docs/PERFORMANCE.md",

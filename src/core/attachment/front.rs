@@ -138,6 +138,11 @@ impl FrontAttachment {
         self.stage == ConnectionStage::Open
     }
 
+    /// Whether the home has the connection.
+    pub const fn is_attached(&self) -> bool {
+        matches!(self.way, Way::Attached { .. })
+    }
+
     /// Whether the connection is over and what it said is given up, so that a home in reach must hear of a loss.
     pub fn is_given_up(&self) -> bool {
         matches!(

@@ -105,9 +105,9 @@ impl HomeAttachment {
         self.current.is_some()
     }
 
-    /// The front of the connection that has the session.
-    pub fn front(&self) -> Option<NodeIncarnation> {
-        self.current.as_ref().map(|current| current.at.front)
+    /// The connection that has the session.
+    pub fn holder(&self) -> Option<ConnectionAt> {
+        self.current.as_ref().map(|current| current.at)
     }
 
     /// Whether that front is in reach and has named the connection since.

@@ -42,6 +42,11 @@ impl KeepAlive {
         Self { interval, timeout, heard: now, pinged: None }
     }
 
+    /// When the sign of life was asked for that has yet to come.
+    pub const fn pinged_at(&self) -> Option<Instant> {
+        self.pinged
+    }
+
     /// The server has sent something.
     pub const fn heard(&mut self, now: Instant) {
         self.heard = now;

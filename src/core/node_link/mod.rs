@@ -29,6 +29,7 @@
 
 mod handle;
 mod hello;
+mod kind;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ mod to_next;
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
+pub use kind::NodeMessageKind;
 pub use report::{AgentReport, DIGEST_BYTES, DIGESTED, PartDigests};
 pub use to_front::{AgentFrame, Attached, CloseOrder, ForAgentKind, Needs, ToFront};
 pub use to_home::{

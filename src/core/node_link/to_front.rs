@@ -96,16 +96,16 @@ pub enum CloseOrder {
     Cloned,
 }
 
-const ATTACHED: u8 = 0x81;
-const CONFIRMED: u8 = 0x82;
-const NEEDS: u8 = 0x83;
-const ASK_OPEN: u8 = 0x84;
-const PING: u8 = 0x85;
-const FOR_AGENT: u8 = 0x86;
-const CLOSE: u8 = 0x87;
-const LATER: u8 = 0x88;
-const NOT_MINE: u8 = 0x89;
-const TOLD: u8 = 0x8a;
+pub(super) const ATTACHED: u8 = 0x81;
+pub(super) const CONFIRMED: u8 = 0x82;
+pub(super) const NEEDS: u8 = 0x83;
+pub(super) const ASK_OPEN: u8 = 0x84;
+pub(super) const PING: u8 = 0x85;
+pub(super) const FOR_AGENT: u8 = 0x86;
+pub(super) const CLOSE: u8 = 0x87;
+pub(super) const LATER: u8 = 0x88;
+pub(super) const NOT_MINE: u8 = 0x89;
+pub(super) const TOLD: u8 = 0x8a;
 
 impl<'a> ToFront<'a> {
     /// Whether a frame of an agent's stream is for a front; others are for a home.

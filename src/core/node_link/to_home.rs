@@ -122,16 +122,16 @@ pub enum DetachReason {
     Answered,
 }
 
-const ATTACH: u8 = 1;
-const MESSAGE: u8 = 2;
-const HEARTBEATS: u8 = 3;
-const OPEN: u8 = 4;
-const ALIVE: u8 = 5;
-const WRITTEN: u8 = 6;
-const DETACH: u8 = 7;
-const ALL_HERE: u8 = 8;
-const WAS_ALIVE: u8 = 9;
-const FRONT_LEAVES: u8 = 10;
+pub(super) const ATTACH: u8 = 1;
+pub(super) const MESSAGE: u8 = 2;
+pub(super) const HEARTBEATS: u8 = 3;
+pub(super) const OPEN: u8 = 4;
+pub(super) const ALIVE: u8 = 5;
+pub(super) const WRITTEN: u8 = 6;
+pub(super) const DETACH: u8 = 7;
+pub(super) const ALL_HERE: u8 = 8;
+pub(super) const WAS_ALIVE: u8 = 9;
+pub(super) const FRONT_LEAVES: u8 = 10;
 
 impl<'a> ToHome<'a> {
     /// Appends the frame.

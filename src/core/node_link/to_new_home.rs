@@ -75,9 +75,9 @@ impl<'a> ContentNames<'a> {
     }
 }
 
-const SESSION: u8 = 0x41;
-const CONTENT: u8 = 0x42;
-const END: u8 = 0x43;
+pub(super) const SESSION: u8 = 0x41;
+pub(super) const CONTENT: u8 = 0x42;
+pub(super) const END: u8 = 0x43;
 
 const WHAT: &str = "a frame for a new home";
 

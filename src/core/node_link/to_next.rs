@@ -52,9 +52,9 @@ pub struct LinkEnded {
     pub up_to: Incarnation,
 }
 
-const SERVER_SAID: u8 = 0x60;
-const LET_GO: u8 = 0x61;
-const LINK_ENDED: u8 = 0x62;
+pub(super) const SERVER_SAID: u8 = 0x60;
+pub(super) const LET_GO: u8 = 0x61;
+pub(super) const LINK_ENDED: u8 = 0x62;
 const WHAT: &str = "a frame of a former home";
 
 impl<'a> ToNext<'a> {

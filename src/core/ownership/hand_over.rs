@@ -73,6 +73,11 @@ impl HandOvers {
         self.outgoing.len()
     }
 
+    /// Shards that this node receives now.
+    pub(super) fn incoming(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Whether this node receives a shard now.
     pub(super) fn receives_any(&self) -> bool {
         !self.incoming.is_empty()

@@ -32,6 +32,7 @@ mod node;
 #[cfg(test)]
 mod node_tests;
 mod open_call;
+mod outline;
 mod own_lease;
 mod params;
 mod patience;
@@ -61,6 +62,7 @@ pub use ids::{
 };
 pub use lease::{Figures, Lease, LeaseHead, SoftwareVersion};
 pub use node::{Node, NodePhase};
+pub use outline::{MemberOutline, NodeOutline};
 pub use params::NodeParams;
 pub use registry::Registry;
 pub use shard::{Home, SHARDS, ShardId, shard_of};

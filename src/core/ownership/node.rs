@@ -18,7 +18,7 @@ use super::confirmations::Confirmations;
 use super::demand::Demand;
 use super::events::{HoldReason, Standing};
 use super::hand_over::HandOvers;
-use super::ids::{NodeIncarnation, Secret};
+use super::ids::{NodeIncarnation, NodeName, Secret};
 use super::lease::{Figures, Lease};
 use super::open_call::StoreCalls;
 use super::own_lease::OwnLease;
@@ -102,6 +102,11 @@ impl Node {
     /// The members that this node knows of.
     pub fn members(&self) -> impl Iterator<Item = NodeIncarnation> {
         self.view.heads().keys().copied()
+    }
+
+    /// The name of a member.
+    pub fn name_of(&self, node: NodeIncarnation) -> Option<&NodeName> {
+        self.view.heads().get(&node).map(|head| &head.name)
     }
 
     /// All that the store held when it was read last, with the leases of the last renewal.

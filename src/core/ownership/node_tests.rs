@@ -470,3 +470,26 @@ fn a_node_without_the_store_calls_it_through_another() {
     set.run(8);
     assert_eq!(set.standing(1), Err(HoldReason::Unconfirmed));
 }
+
+#[test]
+fn an_outline_shows_the_members_their_shards_and_what_has_no_home() {
+    let mut set = NodeSet::new(&[1, 2], params());
+    set.run(1);
+    let outline = |set: &NodeSet| set.nodes[&node(1)].outline(set.moment());
+    assert_eq!(outline(&set).homeless, 12, "the first lease time is not over");
+    set.run(30);
+    let seen = outline(&set);
+    let shards: Vec<usize> = seen.members.iter().map(|member| member.shards).collect();
+    assert_eq!((shards, seen.homeless, seen.sending), (vec![6, 6], 0, 0));
+    assert_eq!((seen.phase, seen.standing), (NodePhase::Member, Ok(Standing::Leased)));
+    assert_eq!((seen.run, seen.store_is_away), (Some(RunId(1)), false));
+    assert!(seen.members.iter().all(|member| member.still < Some(params().lease)), "{seen:?}");
+    set.stopped.push(node(2));
+    set.run(8);
+    let seen = outline(&set);
+    assert_eq!(seen.members[1].head.name.as_str(), "node-2");
+    assert!(seen.members[1].still > seen.members[0].still, "{seen:?}");
+    set.run(15);
+    let seen = outline(&set);
+    assert_eq!((seen.members.len(), seen.members[0].shards, seen.homeless), (1, 12, 0));
+}

@@ -1,6 +1,7 @@
 //! Nodes of a fleet in one process: real node links on loopback, one store in memory, a notebook for a data plane.
 
 mod gates;
+mod inquiries;
 mod notebook;
 mod scenes;
 

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, RedisDialler};
 use super::params::{RedisAddress, RedisMode, RedisParams};
 use crate::clock;
+use crate::ownership::store::StorePlace;
 use crate::tls::TlsError;
 
 /// How often the Sentinels are asked while a connection is in use. A master that was paused goes on taking
@@ -51,6 +52,20 @@ impl Locator {
             first: AtomicUsize::new(0),
             current: Mutex::default(),
         })
+    }
+
+    /// Where it looks, and where it has found a Redis.
+    pub(super) fn place(&self) -> StorePlace {
+        let kind = match &self.mode {
+            RedisMode::Single => "single",
+            RedisMode::Sentinel { .. } => "sentinel",
+            RedisMode::Cluster => "cluster",
+        };
+        let current = self.current.lock();
+        let open = current.connection.as_ref().filter(|connection| !connection.is_over());
+        let connected = open.map(|connection| connection.address.to_string());
+        let addresses = self.addresses.iter().map(ToString::to_string).collect();
+        StorePlace { kind, addresses, connected }
     }
 
     /// The connection in use, or a new one. `within` is what the whole call may take.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 pub use inspect::{Finding, Inspection};
 pub use params::{RedisAddress, RedisMode, RedisParams, RedisPassword, RedisTls};
 
-use super::store::{Calling, Store, StoreError};
+use super::store::{Calling, Store, StoreError, StorePlace};
 use crate::clock;
 use crate::core::ownership::{StoreAnswer, StoreCall};
 use crate::tls::TlsError;
@@ -130,5 +130,9 @@ impl RedisStore {
 impl Store for RedisStore {
     fn call(&self, call: StoreCall, within: Duration) -> Calling<'_> {
         Box::pin(self.carry_out(call, within))
+    }
+
+    fn place(&self) -> StorePlace {
+        self.locator.place()
     }
 }

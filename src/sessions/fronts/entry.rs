@@ -109,6 +109,23 @@ impl FrontEntry {
         self.state.lock()
     }
 
+    /// The agent.
+    pub(in crate::sessions) const fn uid(&self) -> InstanceUid {
+        self.handle.uid
+    }
+
+    /// How it is connected.
+    pub(in crate::sessions) const fn transport(&self) -> AgentConnection {
+        self.transport
+    }
+
+    /// Whether it is open, whether its home has it, and how many bytes it holds.
+    pub(in crate::sessions) fn figures(&self) -> (bool, bool, usize) {
+        let state = self.lock();
+        let front = &state.front;
+        (front.is_open(), front.is_attached(), front.held_bytes())
+    }
+
     /// When the connection's task has to look again.
     pub(in crate::sessions) fn look_due(&self) -> Option<Instant> {
         if self.outbox.lingers() {

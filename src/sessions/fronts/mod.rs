@@ -24,6 +24,7 @@ mod sweep;
 mod table;
 mod tasks;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -116,6 +117,24 @@ impl Fronts {
     /// Whether a connection of this agent is here.
     pub(super) fn has(&self, uid: InstanceUid) -> bool {
         self.table.latest(uid).is_some()
+    }
+
+    /// The latest connection of this agent.
+    pub(super) fn latest(&self, uid: InstanceUid) -> Option<Arc<FrontEntry>> {
+        self.table.latest(uid)
+    }
+
+    /// Calls `each` for the agent of every connection, if its uid is after this one.
+    pub(super) fn for_each_after(
+        &self,
+        after: Option<InstanceUid>,
+        mut each: impl FnMut(InstanceUid),
+    ) {
+        self.table.for_each(|entry| {
+            if after.is_none_or(|after| entry.handle.uid > after) {
+                each(entry.handle.uid);
+            }
+        });
     }
 
     /// Bytes that wait for agents to read them.

@@ -8,12 +8,13 @@ use super::super::entry::LockedEntry;
 use super::far::{FarConnection, FarHome, FarPort};
 use super::messages::{self, AgentSoFar};
 use crate::clock;
-use crate::core::attachment::{HomeAttachment, HomeMoment, Newcomer, SessionCall};
+use crate::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment, Newcomer, SessionCall};
 use crate::core::node_link::{AgentConnection, AgentReport, CloseOrder, DetachReason};
 use crate::core::ownership::Epoch;
 use crate::core::session::{AgentMessage, MessageSource, Opened, told_parts};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
+use crate::telemetry::events::homes::{AttachmentChanged, AttachmentEvent};
 
 /// A state that a former home may have sent on lately goes to the server once more after this time, when all that the
 /// former home said has come there or is lost.
@@ -32,6 +33,34 @@ enum CallOutcome {
     Cloned,
 }
 
+/// Counts what became of the connections that had the session before, and have it after a call.
+fn count_changes(
+    before: Option<ConnectionAt>,
+    after: Option<ConnectionAt>,
+    calls: &[SessionCall<'_>],
+) {
+    let mut is_lost = false;
+    for call in calls {
+        let event = match call {
+            SessionCall::Open { .. } => AttachmentEvent::Opened,
+            SessionCall::Lost { reason } => {
+                is_lost = true;
+                match reason {
+                    DetachReason::Lost => AttachmentEvent::Lost,
+                    DetachReason::Drained => AttachmentEvent::Drained,
+                    DetachReason::Renamed => AttachmentEvent::Renamed,
+                    DetachReason::Answered => AttachmentEvent::Answered,
+                }
+            }
+            _ => continue,
+        };
+        AttachmentChanged { event }.emit();
+    }
+    if before.is_some() && before != after && !is_lost {
+        AttachmentChanged { event: AttachmentEvent::Replaced }.emit();
+    }
+}
+
 impl HomeSide<'_> {
     /// Calls one entry of a session's attachment: frames go out, the session is called, what was taken is confirmed.
     pub(super) fn drive<'f>(
@@ -44,10 +73,11 @@ impl HomeSide<'_> {
         let mut far =
             locked.far.take().unwrap_or_else(|| Box::new(FarHome::new(HomeAttachment::new(uid))));
         let moment = HomeMoment { now: clock::now(), epoch, policy: &self.joined.homes.policy };
-        let before = far.unwritten_bytes();
+        let (before, holder) = (far.unwritten_bytes(), far.home.holder());
         let mut port = FarPort::new(self.joined, uid, Some((&locked.session, &locked.contents)));
         act(&mut far.home, &moment, &mut port);
         let calls = port.calls;
+        count_changes(holder, far.home.holder(), &calls);
         if far.home.is_reached() {
             far.cut = None;
         }
@@ -180,6 +210,7 @@ impl HomeSide<'_> {
         if let Some(far) = &mut locked.far {
             let before = far.unwritten_bytes();
             far.home.close(CloseOrder::Cloned, &mut FarPort::new(self.joined, uid, None));
+            AttachmentChanged { event: AttachmentEvent::Cloned }.emit();
             self.sessions.counters.outbox_changed(before, far.unwritten_bytes());
         }
     }

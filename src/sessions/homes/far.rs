@@ -16,6 +16,7 @@ use crate::core::ownership::{AbsenceBegan, NodeIncarnation};
 use crate::core::session::{Session, ToAgent, is_cloned};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::field_set::FieldSet;
+use crate::telemetry::events::homes::{AttachmentChanged, AttachmentEvent};
 
 /// What a session of a fleet has beside itself: its agent's attachment, and what follows from where the session and
 /// its agent have been.
@@ -50,6 +51,11 @@ impl FarHome {
     /// Bytes that wait for the agent.
     pub(in crate::sessions) fn unwritten_bytes(&self) -> usize {
         self.home.unwritten_bytes()
+    }
+
+    /// The front of the connection that has the session.
+    pub(in crate::sessions) fn front(&self) -> Option<NodeIncarnation> {
+        self.home.holder().map(|at| at.front)
     }
 
     /// When to look at it.
@@ -121,8 +127,17 @@ impl<'a> FarWay<'a> {
 
     fn close(&self, order: CloseOrder, counters: &Counters) {
         let home = &mut self.far.borrow_mut().home;
-        let before = home.unwritten_bytes();
+        let (before, is_attached) = (home.unwritten_bytes(), home.is_attached());
         home.close(order, &mut FarPort::new(self.joined, self.uid, None));
+        if is_attached && !home.is_attached() {
+            let event = match order {
+                CloseOrder::Replaced => AttachmentEvent::Replaced,
+                CloseOrder::Cloned => AttachmentEvent::Cloned,
+                // The other orders let the connection go once its front says that it is over.
+                _ => AttachmentEvent::Left,
+            };
+            AttachmentChanged { event }.emit();
+        }
         counters.outbox_changed(before, home.unwritten_bytes());
     }
 }

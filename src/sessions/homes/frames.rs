@@ -11,7 +11,9 @@ use crate::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment};
 use crate::core::node_link::{Handle, HeartbeatsEntry, ToFront, ToHome};
 use crate::core::ownership::{Epoch, NodeIncarnation, ShardId};
 use crate::ident::InstanceUid;
-use crate::telemetry::events::homes::{FrameOutcome, FrontSaid};
+use crate::telemetry::events::homes::{
+    AttachmentChanged, AttachmentEvent, FrameOutcome, FrontSaid,
+};
 
 /// A frame about one agent.
 enum Said<'s, 'f> {
@@ -131,7 +133,12 @@ impl HomeSide<'_> {
     ) -> FollowUp {
         self.drive(epoch, locked, |home, moment, port| match said {
             Said::Heartbeats(entry) => home.heartbeats(at.front, entry, port),
-            Said::Frame(ToHome::Attach(_, attach)) => home.attach(at, attach, moment, port),
+            Said::Frame(ToHome::Attach(_, attach)) => {
+                if home.holder() == Some(at) {
+                    AttachmentChanged { event: AttachmentEvent::Resumed }.emit();
+                }
+                home.attach(at, attach, moment, port);
+            }
             Said::Frame(ToHome::Message(_, message)) => home.message(at, message, port),
             Said::Frame(ToHome::Open(_)) => home.open(at, moment, port),
             Said::Frame(ToHome::Alive(_, question)) => home.alive(at, *question, port),

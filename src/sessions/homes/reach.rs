@@ -94,7 +94,7 @@ impl HomeSide<'_> {
             let mut locked = entry.lock(&self.sessions.counters);
             if let Some(far) = &mut locked.far {
                 far.home.link_lost(front);
-                if far.home.front() == Some(front) && far.cut.is_none() {
+                if far.front() == Some(front) && far.cut.is_none() {
                     far.cut = Some(AbsenceBegan { at: now, lost_with: Some(front) });
                 }
                 self.note_far_deadline(&mut locked);
@@ -135,7 +135,8 @@ impl ShardMoves<'_> {
         let members = self.joined.ways.members();
         for uid in self.joined.homes.shards.members(shard) {
             self.home().at_attachment(uid, |home, moment, port| {
-                let stranger = home.front().filter(|front| !members.contains(front));
+                let stranger =
+                    home.holder().map(|at| at.front).filter(|front| !members.contains(front));
                 let is_known = |front: NodeIncarnation| gone.iter().any(|(it, _)| *it == front);
                 let unknown = stranger.filter(|front| !is_known(*front)).map(with_end);
                 for end in gone.iter().copied().chain(unknown) {

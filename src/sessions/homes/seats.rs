@@ -50,7 +50,7 @@ impl Seating<'_> {
         let home = HomeAttachment::from_record(uid, attachment, now);
         let connection = name_connection(self.moves, &mut record, &home, now);
         let mut locked = entry.lock(&sessions.counters);
-        let front = home.front();
+        let front = home.holder().map(|at| at.front);
         let mut far = FarHome::new(home);
         far.connection = connection;
         far.cut = front.map(|front| AbsenceBegan { at: now, lost_with: Some(front) });

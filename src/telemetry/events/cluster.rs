@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use crate::core::node_link::NodeMessageKind;
 use crate::core::peer_link::{Dialler, LinkEnd, NotQueued};
 use crate::telemetry::label::Label as _;
 pub(crate) use crate::telemetry::labels::cluster::*;
@@ -186,6 +187,51 @@ impl FrameRefused {
             NotQueued::Lost => FrameRefusal::Lost,
         };
         metrics().node_frames_refused.with(reason).increment(1);
+    }
+}
+
+/// A node link has taken a message for another node.
+pub(crate) struct NodeMessageSent {
+    /// What it is.
+    pub kind: NodeMessageKind,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
+impl NodeMessageSent {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().node_messages_sent.with(self.kind).increment(1);
+        metrics().node_message_bytes_sent.with(self.kind).increment(self.bytes as u64);
+    }
+}
+
+/// A message of another node has come.
+pub(crate) struct NodeMessageReceived {
+    /// What it is.
+    pub kind: NodeMessageKind,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
+impl NodeMessageReceived {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().node_messages_received.with(self.kind).increment(1);
+        metrics().node_message_bytes_received.with(self.kind).increment(self.bytes as u64);
+    }
+}
+
+/// Another node has given a sign of life that was asked of it.
+pub(crate) struct NodeAlive {
+    /// Since it was asked.
+    pub took: Duration,
+}
+
+impl NodeAlive {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().node_round_trip.record(self.took);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::core::ownership::{
-    HoldReason, MapVersion, NodeIncarnation, NodeName, ShardId, Standing,
+    HoldReason, MapVersion, NodeIncarnation, NodeName, ShardId, Standing, StoreCall,
 };
 use crate::telemetry::label::Label as _;
 pub(crate) use crate::telemetry::labels::fleet::*;
@@ -15,16 +15,19 @@ use crate::telemetry::registry::metrics;
 /// The target by which operators filter the log: the part that these events are about.
 const TARGET: &str = "seawall::ownership";
 
-fn label(standing: Result<Standing, HoldReason>) -> StandingLabel {
-    match standing {
-        Ok(Standing::Leased) => StandingLabel::Leased,
-        Ok(Standing::Confirmed) => StandingLabel::Confirmed,
-        Ok(Standing::Lone) => StandingLabel::Lone,
-        Err(HoldReason::NoMember) => StandingLabel::NoMember,
-        Err(HoldReason::Unconfirmed) => StandingLabel::Unconfirmed,
-        Err(HoldReason::InDoubt) => StandingLabel::InDoubt,
-        Err(HoldReason::Alone) => StandingLabel::Alone,
-        Err(HoldReason::AutonomyOver) => StandingLabel::AutonomyOver,
+impl StandingLabel {
+    /// The word for a right to speak, or for why there is none.
+    pub(crate) const fn of(standing: Result<Standing, HoldReason>) -> Self {
+        match standing {
+            Ok(Standing::Leased) => StandingLabel::Leased,
+            Ok(Standing::Confirmed) => StandingLabel::Confirmed,
+            Ok(Standing::Lone) => StandingLabel::Lone,
+            Err(HoldReason::NoMember) => StandingLabel::NoMember,
+            Err(HoldReason::Unconfirmed) => StandingLabel::Unconfirmed,
+            Err(HoldReason::InDoubt) => StandingLabel::InDoubt,
+            Err(HoldReason::Alone) => StandingLabel::Alone,
+            Err(HoldReason::AutonomyOver) => StandingLabel::AutonomyOver,
+        }
     }
 }
 
@@ -37,7 +40,7 @@ pub(crate) struct StandingChanged {
 impl StandingChanged {
     /// Logs it and shows it.
     pub(crate) fn emit(self) {
-        let now = label(self.standing);
+        let now = StandingLabel::of(self.standing);
         for other in StandingLabel::ALL {
             metrics().standing.with(*other).set(if *other == now { 1.0 } else { 0.0 });
         }
@@ -52,6 +55,8 @@ impl StandingChanged {
 
 /// The node has held still for some seconds more.
 pub(crate) struct HeldStill {
+    /// Why.
+    pub reason: HoldReason,
     /// How many.
     pub seconds: u64,
 }
@@ -59,12 +64,25 @@ pub(crate) struct HeldStill {
 impl HeldStill {
     /// Counts them.
     pub(crate) fn emit(self) {
-        metrics().held_still.increment(self.seconds);
+        metrics().held_still.with(self.reason).increment(self.seconds);
+    }
+}
+
+impl StoreCallKind {
+    /// What a call is for.
+    pub(crate) const fn of(call: &StoreCall) -> Self {
+        match call {
+            StoreCall::Read => StoreCallKind::Read,
+            StoreCall::Renew(_) => StoreCallKind::Renew,
+            StoreCall::Change(_) => StoreCallKind::Change,
+        }
     }
 }
 
 /// The store has answered.
 pub(crate) struct StoreAnswered {
+    /// What it was called for.
+    pub call: StoreCallKind,
     /// How long it took.
     pub took: Duration,
     /// It had failed before.
@@ -74,7 +92,7 @@ pub(crate) struct StoreAnswered {
 impl StoreAnswered {
     /// Counts it.
     pub(crate) fn emit(self) {
-        metrics().shared_store_calls.with(StoreCallResult::Answered).increment(1);
+        metrics().shared_store_calls.with(self.call, StoreCallResult::Answered).increment(1);
         metrics().shared_store_seconds.record(self.took);
         if self.again {
             info!(target: TARGET, "the store answers again");
@@ -84,6 +102,8 @@ impl StoreAnswered {
 
 /// A call to the store came to nothing.
 pub(crate) struct StoreFailed<'a> {
+    /// What the store was called for.
+    pub call: StoreCallKind,
     /// How.
     pub result: StoreCallResult,
     /// In words.
@@ -97,7 +117,7 @@ pub(crate) struct StoreFailed<'a> {
 impl StoreFailed<'_> {
     /// Logs and counts it.
     pub(crate) fn emit(self) {
-        metrics().shared_store_calls.with(self.result).increment(1);
+        metrics().shared_store_calls.with(self.call, self.result).increment(1);
         let Self { error, fault, .. } = self;
         if self.first {
             warn!(target: TARGET, %error, fault, "a call to the store that nodes share came to nothing");
@@ -145,6 +165,29 @@ impl ShardStepped {
     pub(crate) fn emit(self) {
         metrics().shard_steps.with(self.step).increment(1);
         debug!(target: TARGET, shard = self.shard.get(), step = %self.step, "shard");
+    }
+}
+
+/// A shard's hand-over is over, on this node's side.
+pub(crate) struct HandOverEnded {
+    /// The shard.
+    pub shard: ShardId,
+    /// How it ended.
+    pub result: HandOverResult,
+    /// Since the shard was frozen, or since its sessions were expected.
+    pub took: Duration,
+}
+
+impl HandOverEnded {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().hand_overs.with(self.result).increment(1);
+        // Of the two nodes the one whose agents waited tells how long.
+        if matches!(self.result, HandOverResult::Given | HandOverResult::Stayed) {
+            metrics().hand_over_seconds.record(self.took);
+        }
+        let (shard, result, took) = (self.shard.get(), self.result, self.took);
+        debug!(target: TARGET, shard, %result, ?took, "hand-over");
     }
 }
 

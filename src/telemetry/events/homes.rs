@@ -22,6 +22,19 @@ impl FrontSaid {
     }
 }
 
+/// An agent's connection has the session that is here, or has it no longer.
+pub(crate) struct AttachmentChanged {
+    /// What became of it.
+    pub event: AttachmentEvent,
+}
+
+impl AttachmentChanged {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().attachments.with(self.event).increment(1);
+    }
+}
+
 /// A server's message for an agent that has moved was passed on, or has come from the agent's former home.
 pub(crate) struct PassedOn {
     /// What became of it.

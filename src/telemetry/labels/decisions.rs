@@ -5,7 +5,8 @@ use crate::core::admission::Outcome;
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
-use crate::core::node_link::CloseOrder;
+use crate::core::node_link::{CloseOrder, NodeMessageKind};
+use crate::core::ownership::HoldReason;
 use crate::core::pacing::Class;
 use crate::core::peer_link::LinkEnd;
 use crate::core::rebalance::RebalanceEnd;
@@ -33,6 +34,49 @@ label_for! {
         Unhealthy = "unhealthy",
         Released = "released",
         HoldsStill = "holds_still",
+    }
+}
+
+label_for! {
+    HoldReason("reason") {
+        NoMember = "no_member",
+        Unconfirmed = "unconfirmed",
+        InDoubt = "in_doubt",
+        Alone = "alone",
+        AutonomyOver = "autonomy_over",
+    }
+}
+
+label_for! {
+    NodeMessageKind("kind") {
+        Control = "control",
+        Attach = "attach",
+        Message = "message",
+        Heartbeats = "heartbeats",
+        Open = "open",
+        Alive = "alive",
+        Written = "written",
+        Detach = "detach",
+        AllHere = "all_here",
+        WasAlive = "was_alive",
+        FrontLeaves = "front_leaves",
+        Attached = "attached",
+        Confirmed = "confirmed",
+        Needs = "needs",
+        AskOpen = "ask_open",
+        Ping = "ping",
+        ForAgent = "for_agent",
+        Close = "close",
+        Later = "later",
+        NotMine = "not_mine",
+        Told = "told",
+        Session = "session",
+        Content = "content",
+        End = "end",
+        ServerSaid = "server_said",
+        LetGo = "let_go",
+        LinkEnded = "link_ended",
+        Unknown = "unknown",
     }
 }
 
@@ -171,6 +215,8 @@ mod tests {
     #[test]
     fn the_place_of_a_decision_is_its_index() {
         holds::<DrainPhase>();
+        holds::<HoldReason>();
+        holds::<NodeMessageKind>();
         holds::<EndReason>();
         holds::<Replier>();
         holds::<OfferLoss>();

@@ -41,8 +41,36 @@ label! {
 }
 
 label! {
+    /// What the store was called for.
+    pub(crate) enum StoreCallKind("call") {
+        /// To read everything.
+        Read = "read",
+        /// To renew the lease.
+        Renew = "renew",
+        /// To change members or homes.
+        Change = "change",
+    }
+}
+
+label! {
+    /// How a shard's hand-over ended.
+    pub(crate) enum HandOverResult("result") {
+        /// Another node is its home now.
+        Given = "given",
+        /// It stays here.
+        Stayed = "stayed",
+        /// This node is its home now, and has its sessions.
+        Taken = "taken",
+        /// What came here of it is of no use.
+        Void = "void",
+    }
+}
+
+label! {
     /// What happened to a shard.
     pub(crate) enum ShardStep("step") {
+        /// It is at home here, and was at home nowhere before.
+        FirstHome = "first_home",
         /// It is at home here, without its sessions.
         TakenOver = "taken_over",
         /// It is at home here, with its sessions.

@@ -17,6 +17,30 @@ label! {
 }
 
 label! {
+    /// What became of an agent's connection to its session, at the home.
+    pub(crate) enum AttachmentEvent("event") {
+        /// A connection has the session, and had not before.
+        Opened = "opened",
+        /// The connection that has the session has attached once more, after a lost node link.
+        Resumed = "resumed",
+        /// A newer connection of the agent took the session from it.
+        Replaced = "replaced",
+        /// It is lost, or its front knows nothing of it.
+        Lost = "lost",
+        /// Its front drains.
+        Drained = "drained",
+        /// Its agent goes on under another uid.
+        Renamed = "renamed",
+        /// A plain-HTTP request has its answer.
+        Answered = "answered",
+        /// The agent said goodbye, or its session is over.
+        Left = "left",
+        /// Another live agent has the uid.
+        Cloned = "cloned",
+    }
+}
+
+label! {
     /// What became of a server's message for an agent whose home has changed.
     pub(crate) enum PassOutcome("outcome") {
         /// It went to the agent's present home.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use seawall::core::pacing::Class;
 use seawall::core::session;
 use seawall::ident::InstanceUid;
-use seawall::sessions::SessionInfo;
+use seawall::sessions::{AgentHere, SessionInfo};
 
 use super::Oracle;
 use super::presence::Presence;
@@ -109,7 +109,12 @@ impl World {
     /// The table holds exactly the agents that are there, and all of its work is done.
     fn judge_table(&mut self, node: NodeKey, present: &BTreeSet<InstanceUid>) {
         let Some(gateway) = self.nodes.get(&node) else { return };
-        let list = gateway.sessions.list(None, usize::MAX);
+        let at_home = |agent| match agent {
+            AgentHere::Home { session, .. } => Some(session),
+            AgentHere::Front(_) => None,
+        };
+        let listed = gateway.sessions.agents().list(None, usize::MAX);
+        let list: Vec<SessionInfo> = listed.into_iter().filter_map(at_home).collect();
         let held: BTreeSet<InstanceUid> = list.iter().map(|info| info.uid).collect();
         let (connected, absent) = gateway.sessions.count();
         let open = gateway.wires.ends.lock().links.len();

@@ -139,6 +139,22 @@ fn frames_for_a_front_are_golden() {
 }
 
 #[test]
+fn each_kind_of_frame_is_told_by_its_first_byte() {
+    let bytes = (1..=10_u8).chain(0x81..=0x8a).chain(0x41..=0x43).chain(0x60..=0x62);
+    let kinds: std::collections::HashSet<NodeMessageKind> =
+        bytes.map(|byte| NodeMessageKind::of(&[byte, 0])).collect();
+    assert_eq!(kinds.len(), 26);
+    assert!(!kinds.contains(&NodeMessageKind::Unknown), "{kinds:?}");
+    let mut frame = Vec::new();
+    ToHome::Written(HANDLE, 2).encode(&mut frame);
+    assert_eq!(NodeMessageKind::of(&frame), NodeMessageKind::Written);
+    assert_eq!(
+        (NodeMessageKind::of(&[]), NodeMessageKind::of(&[0x55])),
+        (NodeMessageKind::Unknown, NodeMessageKind::Unknown)
+    );
+}
+
+#[test]
 fn a_hello_is_golden_and_the_lower_format_is_spoken() {
     let hello = Hello {
         format: FORMAT,

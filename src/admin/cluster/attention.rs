@@ -1,0 +1,80 @@
+//! What an operator should look at, in sentences that name the node and the fault. An empty list means that the
+//! fleet is whole: a script that restarts nodes one after the other may go on.
+
+use super::view::{ClusterView, LeaseView, NodeReport, NodeView};
+
+impl ClusterView {
+    /// The same, with what an operator should look at.
+    #[must_use]
+    pub(crate) fn with_attention(self) -> Self {
+        Self { attention: attention(&self), ..self }
+    }
+}
+
+/// Everything, the fleet's first.
+fn attention(view: &ClusterView) -> Vec<String> {
+    let mut found = Vec::new();
+    let all = view.shards;
+    match view.homeless_shards {
+        0 => {}
+        count => found.push(format!(
+            "{count} of {all} shards have no home: their agents are served, and their servers hear nothing of them"
+        )),
+    }
+    match view.moving_shards {
+        0 => {}
+        count => found.push(format!("{count} of {all} shards are on their way between nodes")),
+    }
+    for node in &view.nodes {
+        found.extend(of_node(node, view).into_iter().map(|what| format!("{}: {what}", node.name)));
+    }
+    found
+}
+
+fn of_node(node: &NodeView, view: &ClusterView) -> Vec<String> {
+    let mut found = Vec::new();
+    match &node.lease {
+        Some(lease) => found.extend(of_lease(lease, &view.asked)),
+        None => found.push("it is no member".to_owned()),
+    }
+    match (&node.report, &node.silence) {
+        (Some(report), _) => found.extend(of_report(report)),
+        (None, Some(why)) => found.push(format!("it could not be asked: {why}")),
+        (None, None) => {}
+    }
+    found
+}
+
+fn of_lease(lease: &LeaseView, asked: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if lease.is_leaving {
+        found.push("it leaves: it hands over its shards".to_owned());
+    }
+    if lease.settings_differ {
+        found.push(format!(
+            "its settings differ from those of {asked} where all nodes must agree: servers, \
+             sessions.volatile, sessions.grace_period, admission.rate, ownership.lease, ownership.autonomy"
+        ));
+    }
+    found
+}
+
+fn of_report(report: &NodeReport) -> Vec<String> {
+    let mut found = Vec::new();
+    if !report.may_speak {
+        found.push(format!("it says nothing to servers: {}", report.why));
+    } else if report.standing != LEASED {
+        found.push(format!("it speaks without a lease that counts: {}", report.why));
+    }
+    found.extend(report.unready.iter().map(|why| format!("it is not ready: {why}")));
+    if !report.unlinked.is_empty() {
+        found.push(format!("it has no node link to {}", report.unlinked.join(", ")));
+    }
+    if let Some(failing) = &report.store.failing {
+        found.push(format!("its last call to the store failed: {failing}"));
+    }
+    found
+}
+
+/// The label of a node whose lease counts.
+const LEASED: &str = "leased";
