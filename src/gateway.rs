@@ -27,7 +27,7 @@ use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
-use crate::fleet::{FleetError, SessionsAndServers};
+use crate::fleet::{Fleet, FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
 use crate::sessions::Sessions;
 use crate::telemetry::events::drain::DrainUnacknowledged;
@@ -151,10 +151,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     fleet.hand_over(hand_over_patience).await;
     drain.close_agents(&edge, &sessions, &fleet, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
-    if let Some(fleet) = sessions.in_fleet() {
-        fleet.front_leaves();
-    }
-    fleet.leave(LEAVE_PATIENCE).await;
+    leave(&fleet, &sessions).await;
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);
@@ -166,6 +163,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     drop((tasks, accept_runtime));
     Ok(())
+}
+
+/// The node is no member any more. First its homes hear that it holds nothing of its agents'.
+async fn leave(fleet: &Fleet, sessions: &Sessions) {
+    if let Some(fleet) = sessions.in_fleet() {
+        fleet.front_leaves();
+    }
+    fleet.leave(LEAVE_PATIENCE).await;
 }
 
 async fn bind_admin(params: &AdminParams) -> Result<Admin, StartError> {

@@ -4,6 +4,7 @@ use quinn::{Connection, Endpoint, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use super::driver::{LinkDriver, NodeConnection};
 use super::error::{CloseCode, NotLinked};
 use super::identity::fingerprint_of;
 use super::members::{KnownMembers, Member};
@@ -14,12 +15,12 @@ use crate::core::ownership::CertificateFingerprint;
 const SERVER_NAME: &str = "node";
 
 /// Dials this member.
-pub(super) async fn dial(endpoint: Endpoint, member: Member) -> Result<Connection, NotLinked> {
+pub(super) async fn dial(endpoint: Endpoint, member: Member) -> Result<NodeConnection, NotLinked> {
     let Some(address) = member.address else { return Err(NotLinked::Timeout) };
-    let connecting = endpoint.connect(address, SERVER_NAME)?;
-    let connection = timeout(DIAL_TIMEOUT, connecting).await.map_err(|_| NotLinked::Timeout)??;
+    let (connecting, driver) = LinkDriver::of(|| endpoint.connect(address, SERVER_NAME));
+    let connection = timeout(DIAL_TIMEOUT, connecting?).await.map_err(|_| NotLinked::Timeout)??;
     if shown_by(&connection) == Some(member.fingerprint) {
-        return Ok(connection);
+        return Ok(NodeConnection { connection, driver });
     }
     connection.close(CloseCode::OtherNode.into(), b"another node was meant");
     Err(NotLinked::OtherNode)
@@ -29,12 +30,12 @@ pub(super) async fn dial(endpoint: Endpoint, member: Member) -> Result<Connectio
 pub(super) async fn accept(
     incoming: Incoming,
     members: KnownMembers,
-) -> Result<(Member, Connection), NotLinked> {
-    let connecting = incoming.accept()?;
-    let connection = timeout(DIAL_TIMEOUT, connecting).await.map_err(|_| NotLinked::Timeout)??;
+) -> Result<(Member, NodeConnection), NotLinked> {
+    let (connecting, driver) = LinkDriver::of(|| incoming.accept());
+    let connection = timeout(DIAL_TIMEOUT, connecting?).await.map_err(|_| NotLinked::Timeout)??;
     let member = shown_by(&connection).and_then(|shown| members.by_fingerprint(shown));
     match member {
-        Some(member) => Ok((member, connection)),
+        Some(member) => Ok((member, NodeConnection { connection, driver })),
         // Its lease has ended since the handshake.
         None => {
             connection.close(CloseCode::LeaseGone.into(), b"no lease");

@@ -1,6 +1,7 @@
 //! One life of the connection to a peer, as its senders see it: a queue for each stream. Once the link is
 //! lost it stays so; the next one is another value. Connections are `serve`'s.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -8,7 +9,9 @@ use tokio::sync::Notify;
 
 use super::members::Member;
 use crate::core::ownership::{NodeIncarnation, NodeName};
-use crate::core::peer_link::{FrameBounds, LinkEnd, NotQueued, STREAMS, StreamIndex, StreamQueue};
+use crate::core::peer_link::{
+    FrameBounds, Haste, LinkEnd, NotQueued, STREAMS, StreamIndex, StreamQueue,
+};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::cluster as telemetry;
 
@@ -21,6 +24,9 @@ struct LinkState {
     peer: Member,
     bounds: FrameBounds,
     outgoing: [StreamOut; STREAMS],
+    /// Frames wait that can wait a little, and who has them written knows.
+    patient: AtomicBool,
+    patience: Notify,
     /// Woken when the link must end in good order.
     release: Notify,
     /// Woken when it must end at once.
@@ -52,8 +58,16 @@ pub(super) const CONTROL_PONG: u8 = 2;
 impl NodeLink {
     pub(super) fn new(peer: Member, bounds: FrameBounds) -> Self {
         let outgoing = std::array::from_fn(|_| StreamOut::default());
-        let (release, overflow, closed_as) = (Notify::new(), Notify::new(), OnceLock::new());
-        Self(Arc::new(LinkState { peer, bounds, outgoing, release, overflow, closed_as }))
+        Self(Arc::new(LinkState {
+            peer,
+            bounds,
+            outgoing,
+            patient: AtomicBool::new(false),
+            patience: Notify::new(),
+            release: Notify::new(),
+            overflow: Notify::new(),
+            closed_as: OnceLock::new(),
+        }))
     }
 
     /// Which life of which node this leads to.
@@ -82,6 +96,18 @@ impl NodeLink {
         uid: InstanceUid,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<SentFrame, NotQueued> {
+        self.send_when(uid, at_once(write))
+    }
+
+    /// Sends a frame of this agent's; `write` also says when it must go.
+    ///
+    /// # Errors
+    /// If the frame is refused. It has gone nowhere then.
+    pub fn send_when(
+        &self,
+        uid: InstanceUid,
+        write: impl FnOnce(&mut Vec<u8>) -> Haste,
+    ) -> Result<SentFrame, NotQueued> {
         self.push(StreamIndex::of_agent(uid), write)
     }
 
@@ -90,32 +116,38 @@ impl NodeLink {
     /// # Errors
     /// If the message is refused. It has gone nowhere then.
     pub fn send_control(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<SentFrame, NotQueued> {
-        self.push(StreamIndex::CONTROL, |out| {
+        let write = |out: &mut Vec<u8>| {
             out.push(CONTROL_MESSAGE);
             write(out);
-        })
+        };
+        self.push(StreamIndex::CONTROL, at_once(write))
     }
 
     /// A ping or a pong. Where control's queue is full the peer reads too slowly to be alive.
     pub(super) fn send_sign_of_life(&self, kind: u8) {
-        let _ = self.push(StreamIndex::CONTROL, |out| out.push(kind));
+        let _ = self.push(StreamIndex::CONTROL, at_once(|out| out.push(kind)));
     }
 
     fn push(
         &self,
         stream: StreamIndex,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut Vec<u8>) -> Haste,
     ) -> Result<SentFrame, NotQueued> {
         let StreamOut { queue, wake } = &self.0.outgoing[stream.place()];
         let mut queue = queue.lock();
-        let was_empty = queue.waiting_bytes() == 0;
-        let number = queue.push(&self.0.bounds, write);
+        let mut haste = Haste::Now;
+        let number = queue.push(&self.0.bounds, |out| haste = write(out));
+        // The writer takes all there is, so it is called once.
+        let calls = number.is_ok() && haste == Haste::Now && queue.call();
+        let is_patient = queue.is_patient();
         drop(queue);
         match number {
             Ok(number) => {
-                // The writer takes all there is, so it is woken for the first one alone.
-                if was_empty {
+                if calls {
                     wake.notify_one();
+                }
+                if is_patient && !self.0.patient.swap(true, Ordering::Relaxed) {
+                    self.0.patience.notify_one();
                 }
                 Ok(SentFrame { stream, number })
             }
@@ -137,6 +169,22 @@ impl NodeLink {
 
     pub(super) fn outgoing(&self, stream: StreamIndex) -> &StreamOut {
         &self.0.outgoing[stream.place()]
+    }
+
+    /// Waits for a frame that can wait.
+    pub(super) async fn has_patient_frames(&self) {
+        self.0.patience.notified().await;
+    }
+
+    /// Has all that waits written.
+    pub(super) fn call_writers(&self) {
+        self.0.patient.store(false, Ordering::Relaxed);
+        for StreamOut { queue, wake } in &self.0.outgoing {
+            let mut queue = queue.lock();
+            if queue.is_patient() && queue.call() {
+                wake.notify_one();
+            }
+        }
     }
 
     /// From now on nothing is accepted; writers write what waits.
@@ -177,5 +225,12 @@ impl NodeLink {
     /// Waits for [`NodeLink::release`].
     pub(super) async fn released(&self) {
         self.0.release.notified().await;
+    }
+}
+
+fn at_once(write: impl FnOnce(&mut Vec<u8>)) -> impl FnOnce(&mut Vec<u8>) -> Haste {
+    |out| {
+        write(out);
+        Haste::Now
     }
 }

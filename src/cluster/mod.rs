@@ -21,6 +21,7 @@
 //! Must not know sessions, what frames mean, or the store of leases.
 
 mod accept;
+mod driver;
 mod error;
 mod events;
 mod identity;
@@ -29,15 +30,17 @@ mod loss;
 mod members;
 mod node_links;
 mod open;
+mod parts;
 mod peer;
 mod serve;
+mod socket;
 mod tls;
 mod transport;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::core::peer_link::{FrameBounds, LinkEnd, NotQueued};
+pub use crate::core::peer_link::{FrameBounds, Haste, LinkEnd, NotQueued};
 pub use error::NodeLinksError;
 pub use events::NodeLinkEvents;
 pub use identity::{IdentityError, NodeIdentity};

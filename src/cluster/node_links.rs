@@ -6,16 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, Incoming};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::accept;
+use super::driver::{LinkRuntime, NodeConnection};
 use super::error::{self, CloseCode, NodeLinksError, NotLinked};
 use super::events::NodeLinkEvents;
 use super::identity::NodeIdentity;
 use super::members::{KnownMembers, Member, Members};
 use super::peer::{PeerSurroundings, PeerTask};
+use super::socket::NodeSocket;
 use super::tls::Tls;
 use super::transport::{self, HANDSHAKES_MAX};
 use crate::core::ownership::NodeIncarnation;
@@ -59,10 +61,12 @@ impl NodeLinks {
         let members = KnownMembers(members);
         let (server, client) = transport::quic(Tls::new(&identity, &members)?)?;
         let failed = |source| NodeLinksError::Socket { listen, source };
-        let socket = transport::socket(listen).map_err(failed)?;
-        let runtime = Arc::new(TokioRuntime);
+        let socket = transport::socket(listen).and_then(NodeSocket::new).map_err(failed)?;
+        let runtime = Arc::new(LinkRuntime);
         let config = EndpointConfig::default();
-        let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
+        let mut endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(server), Arc::new(socket), runtime)
+                .map_err(failed)?;
         endpoint.set_default_client_config(client);
         let (stop, stopped) = watch::channel(false);
         let around = PeerSurroundings {
@@ -112,12 +116,12 @@ impl Drop for NodeLinks {
 /// The task of all node links.
 struct Keeper {
     around: PeerSurroundings,
-    peers: HashMap<NodeIncarnation, mpsc::Sender<Connection>>,
+    peers: HashMap<NodeIncarnation, mpsc::Sender<NodeConnection>>,
     tasks: JoinSet<()>,
 }
 
 /// How a handshake that another node began has ended.
-type NodeHandshake = (SocketAddr, Result<(Member, Connection), NotLinked>);
+type NodeHandshake = (SocketAddr, Result<(Member, NodeConnection), NotLinked>);
 
 impl Keeper {
     async fn run(mut self) {

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::{Connection, Endpoint};
+use quinn::Endpoint;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::accept::dial;
+use super::driver::NodeConnection;
 use super::error::{CloseCode, NotLinked, report_not_accepted};
 use super::events::NodeLinkEvents;
 use super::link::NodeLink;
@@ -52,7 +53,7 @@ pub(super) struct PeerSurroundings {
 pub(super) struct PeerTask {
     around: PeerSurroundings,
     member: Member,
-    inbox: mpsc::Receiver<Connection>,
+    inbox: mpsc::Receiver<NodeConnection>,
     pairing: Pairing,
     redial: Redial,
     /// Failures since the member was last linked.
@@ -67,7 +68,7 @@ pub(super) struct PeerTask {
 
 /// A connection that is open.
 struct OpenConnection {
-    connection: Connection,
+    connection: NodeConnection,
     dialler: Dialler,
     /// What a follower has found on it.
     streams: Option<LinkStreams>,
@@ -77,7 +78,7 @@ struct OpenConnection {
 
 /// What has ended.
 enum PeerWork {
-    Dial(Result<Connection, NotLinked>),
+    Dial(Result<NodeConnection, NotLinked>),
     /// A follower's wait for the decider.
     Follow(Attempt, Result<LinkStreams, NotLinked>),
     /// A connection that waited unused.
@@ -92,7 +93,7 @@ struct Served {
 
 /// What the task has waited for.
 enum PeerHappened {
-    Accepted(Connection),
+    Accepted(NodeConnection),
     Ended(PeerWork),
     DialDue,
     LeaseChanged,
@@ -104,7 +105,7 @@ impl PeerTask {
     pub(super) fn new(
         around: PeerSurroundings,
         member: Member,
-        inbox: mpsc::Receiver<Connection>,
+        inbox: mpsc::Receiver<NodeConnection>,
     ) -> Self {
         let pairing = Pairing::new(around.incarnation < member.incarnation);
         Self {
@@ -181,7 +182,7 @@ impl PeerTask {
         self.dial = Some(dial);
     }
 
-    fn opened(&mut self, connection: Connection, dialler: Dialler) {
+    fn opened(&mut self, connection: NodeConnection, dialler: Dialler) {
         let attempt = Attempt(self.next_attempt);
         self.next_attempt += 1;
         let open =

@@ -1,24 +1,25 @@
 //! One connection in use: every stream is read whatever becomes of writes, and written in batches. One task
-//! serves them all, so that a frame, its answer and the write of both need one wake.
+//! serves them all and drives the connection, so that a datagram, its frames, their answers and the next datagram
+//! need one wake.
 //!
 //! **Goodbye.** The node that stops closes its queues, writes what waits, and finishes its streams. The peer
 //! reads all of it, does the same, and then the first one closes the connection: both have read everything.
 
-use std::future::{pending, poll_fn};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{ConnectionError, RecvStream, SendStream};
 
+use super::driver::NodeConnection;
 use super::error::CloseCode;
 use super::events::NodeLinkEvents;
 use super::link::{CONTROL_MESSAGE, CONTROL_PING, CONTROL_PONG, NodeLink};
 use super::loss::LinkLoss;
-use super::open::LinkStreams;
-use super::transport::{GOODBYE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT};
+use super::open::{LinkStream, LinkStreams};
+use super::parts::Parts;
+use super::transport::{GOODBYE_TIMEOUT, PATIENCE, PING_INTERVAL, PING_TIMEOUT};
 use crate::clock;
 use crate::core::link::{KeepAlive, KeepAliveStep};
 use crate::core::peer_link::{FrameReader, LinkEnd, STREAMS, StreamIndex};
@@ -27,12 +28,10 @@ use crate::telemetry::events::cluster as telemetry;
 /// Pieces that one read takes: about what one datagram's worth of small frames or 40 KB of a big one bring.
 const CHUNKS: usize = 32;
 
-type ServicePart<'a> = Pin<Box<dyn Future<Output = LinkEnd> + Send + 'a>>;
-
 /// What the parts of a link's service share.
 pub(super) struct Service<'a> {
     link: &'a NodeLink,
-    connection: &'a Connection,
+    connection: &'a NodeConnection,
     events: &'a dyn NodeLinkEvents,
     alive: Mutex<KeepAlive>,
     /// How many of the peer's streams are read to their end.
@@ -44,7 +43,7 @@ pub(super) struct Service<'a> {
 /// Serves the link until it is over; says how it ended.
 pub(super) async fn serve(
     link: &NodeLink,
-    connection: &Connection,
+    connection: &NodeConnection,
     mut streams: LinkStreams,
     events: &dyn NodeLinkEvents,
 ) -> LinkLoss {
@@ -53,32 +52,24 @@ pub(super) async fn serve(
     let service = Service { link, connection, events, alive, read_to_end, leaves };
     let mut batches: [Vec<u8>; STREAMS] = Default::default();
     let end = {
-        let mut parts: Vec<ServicePart<'_>> = Vec::with_capacity(2 * STREAMS + 4);
-        for (stream, batch) in streams.iter_mut().zip(&mut batches) {
-            parts.push(Box::pin(service.read(stream.index, &mut stream.recv)));
-            parts.push(Box::pin(service.write(stream.index, &mut stream.send, batch)));
+        // The driver first: it sends all that a round has written.
+        let mut parts = Parts::new();
+        parts.add(connection.drive());
+        let mut writers = Vec::with_capacity(STREAMS);
+        for (LinkStream { index, send, recv }, batch) in streams.iter_mut().zip(&mut batches) {
+            parts.add(service.read(*index, recv));
+            writers.push(service.write(*index, send, batch));
         }
-        parts.push(Box::pin(service.watch()));
-        parts.push(Box::pin(service.release()));
-        parts.push(Box::pin(service.overflow()));
-        parts.push(Box::pin(service.closed()));
-        first_of(&mut parts).await
+        writers.into_iter().for_each(|writer| parts.add(writer));
+        parts.add(service.watch());
+        parts.add(service.linger());
+        parts.add(service.release());
+        parts.add(service.overflow());
+        parts.add(service.closed());
+        parts.first().await
     };
     service.close(end);
     service.loss(end, &batches)
-}
-
-/// Runs all parts until the first one ends.
-async fn first_of(parts: &mut [ServicePart<'_>]) -> LinkEnd {
-    poll_fn(|context| {
-        for part in &mut *parts {
-            if let Poll::Ready(end) = part.as_mut().poll(context) {
-                return Poll::Ready(end);
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 impl Service<'_> {
@@ -194,6 +185,8 @@ impl Service<'_> {
             }
             if frames == 0 {
                 outgoing.wake.notified().await;
+                // Other tasks that are ready to run may have a frame for the same datagram.
+                tokio::task::yield_now().await;
                 continue;
             }
             let mut written = 0;
@@ -220,6 +213,15 @@ impl Service<'_> {
                 KeepAliveStep::Ping => self.link.send_sign_of_life(CONTROL_PING),
                 KeepAliveStep::Dead => return LinkEnd::Silent,
             }
+        }
+    }
+
+    /// Has frames written that could wait and found no other to go with.
+    async fn linger(&self) -> LinkEnd {
+        loop {
+            self.link.has_patient_frames().await;
+            tokio::time::sleep(PATIENCE).await;
+            self.link.call_writers();
         }
     }
 

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig};
 use tokio::sync::watch;
 
 use super::accept::{accept, dial};
+use super::driver::LinkRuntime;
 use super::error::{Culprit, NotLinked};
 use super::identity::NodeIdentity;
 use super::members::{KnownMembers, Member, Members};
@@ -30,7 +31,7 @@ fn side(number: u64) -> Side {
     let known = KnownMembers(known);
     let (server, client) = transport::quic(Tls::new(&identity, &known).unwrap()).unwrap();
     let socket = transport::socket(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    let (config, runtime) = (EndpointConfig::default(), Arc::new(LinkRuntime));
     let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).unwrap();
     endpoint.set_default_client_config(client);
     let member = Member {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, ServerConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, ClientConfig, ServerConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::tls::Tls;
@@ -35,6 +35,16 @@ pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a goodbye may take: what waits is written and read, or dropped.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a frame that can wait for another one to go with does so: long enough that there is one while agents say
+/// anything, short beside all that waits for such a frame.
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
+
+/// The peer acknowledges after this many packets, or this long after the first of them: with the frames that it has to
+/// say, as a rule, instead of by packets of their own. Few enough that the smallest congestion window that a link
+/// begins with (ten packets) does not run dry meanwhile; after losses the time bounds the wait.
+const ACKNOWLEDGED_AFTER_PACKETS: u32 = 8;
+const ACKNOWLEDGED_AFTER: Duration = Duration::from_millis(5);
+
 /// Unread bytes of one stream: 10 ms of 1 Gbit/s, the longest way between two zones that a fleet should
 /// span.
 const STREAM_WINDOW: u32 = 1_280 << 10;
@@ -60,6 +70,10 @@ const INCOMING_BYTES_MAX_TOTAL: u64 = 1 << 20;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 fn transport() -> TransportConfig {
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements
+        .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_AFTER_PACKETS))
+        .max_ack_delay(Some(ACKNOWLEDGED_AFTER));
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_U32))
@@ -68,6 +82,7 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(LINK_WINDOW))
         .send_window(u64::from(LINK_WINDOW))
+        .ack_frequency_config(Some(acknowledgements))
         .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
         .keep_alive_interval(Some(PING_INTERVAL));

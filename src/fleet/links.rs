@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::control;
 use crate::cluster::{NodeLink, NotQueued};
-use crate::core::node_link::NodeMessageKind;
+use crate::core::node_link::{NodeMessageKind, haste_of};
 use crate::core::ownership::{NodeIncarnation, PeerMessage};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::cluster::NodeMessageSent;
@@ -77,8 +77,9 @@ impl LinkTable {
             let before = out.len();
             write(out);
             (kind, bytes) = (NodeMessageKind::of(&out[before..]), out.len() - before);
+            haste_of(&out[before..])
         };
-        match link.send(uid, write) {
+        match link.send_when(uid, write) {
             Ok(_) => {
                 NodeMessageSent { kind, bytes }.emit();
                 true

@@ -264,7 +264,7 @@ impl Sessions {
         let context = EventContext { out, ..EventContext::default() };
         let (done, follow_up) = self.apply(&mut locked, context, event);
         if let Some(fleet) = self.in_fleet() {
-            fleet.homes().settle(&mut locked);
+            fleet.homes().note_told(&mut locked);
         }
         drop(locked);
         self.follow_up(uid, follow_up);

@@ -58,7 +58,10 @@ impl World {
             self.two.until_lost(&self.one.member)
         );
         let noticed = start.elapsed();
-        assert_eq!(ends, (LinkEnd::Silent, LinkEnd::Silent));
+        // The side that notices it first closes the link, and the other hears so if the way there is open.
+        let is_expected = |end| matches!(end, LinkEnd::Silent | LinkEnd::Reset);
+        assert!(is_expected(ends.0) && is_expected(ends.1), "{ends:?}");
+        assert!(ends.0 == LinkEnd::Silent || ends.1 == LinkEnd::Silent, "{ends:?}");
         assert!(noticed < NOTICED, "after {noticed:?}");
         self.ways(OPEN, OPEN);
         self.reached(2).await;

@@ -127,7 +127,7 @@ fn faults(random: &mut Random) -> Vec<Fault> {
     faults
 }
 
-/// In one story of this number the store answers calls with errors as well.
+/// In one of this many stories the store answers calls with errors as well.
 const REFUSED_EACH: u64 = 5;
 
 /// The lease time of all stories.

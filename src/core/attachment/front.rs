@@ -186,7 +186,7 @@ impl FrontAttachment {
         let follows = before.is_some_and(|(number, caps)| {
             scan.sequence_num == number.next() && caps == scan.capabilities
         });
-        if follows && scan.is_heartbeat() {
+        if follows && scan.is_heartbeat() && moment.policy.answers_heartbeats {
             self.held.heartbeat(scan.sequence_num);
             port.acknowledge();
             return self.tell_heartbeats(port);
@@ -194,7 +194,9 @@ impl FrontAttachment {
         let mut digests = TakenDigests::default();
         let secret = port.digest(scan, &mut |number, digest| digests.put(number, digest));
         digests.secret = secret;
-        self.held.push(scan, digests, moment.limits());
+        if self.held.push(scan, digests, moment.limits()) {
+            self.forwarded = Some((moment.now, self.held.last()));
+        }
         self.replies.owe(moment.now, moment.policy.reply_bound);
         match self.way {
             Way::Away => self.answer_here(port),

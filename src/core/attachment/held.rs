@@ -23,6 +23,11 @@ const IN_HEAD: FieldSet = FieldSet::of(&[
     agent_field::FLAGS,
 ]);
 
+/// Up to this length, a message that is not its connection's first takes the parts of its state along as bytes. Agents
+/// leave out what has not changed, so the home would ask for them: one more round trip costs both nodes more than these
+/// bytes.
+const WHOLE_BYTES_MAX: usize = 2 << 10;
+
 /// What a message costs beside its bytes. An estimate.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -58,7 +63,7 @@ struct HeldMessage {
     bytes: Box<[u8]>,
     /// See [`AgentReport::has_map`].
     has_map: bool,
-    /// Parts that the home has asked for.
+    /// Parts that go as bytes: the home has asked for them, or would.
     wanted: FieldSet,
     gone: FieldSet,
     /// How long the frame is that is under way; 0 if none is.
@@ -70,6 +75,8 @@ impl HeldMessage {
         digests.taken.sort_unstable_by_key(|(number, _)| *number);
         digests.taken.dedup_by_key(|(number, _)| *number);
         let numbers: Vec<u32> = digests.taken.iter().map(|(number, _)| *number).collect();
+        let digested = FieldSet::of(&numbers);
+        let goes_whole = number > 1 && scan.bytes.len() <= WHOLE_BYTES_MAX;
         Self {
             number,
             sequence_num: scan.sequence_num,
@@ -78,11 +85,11 @@ impl HeldMessage {
             present: scan.present,
             heartbeats: None,
             secret: digests.secret,
-            digested: FieldSet::of(&numbers),
+            digested,
             digests: digests.taken.iter().flat_map(|(_, digest)| digest.0).collect(),
             bytes: scan.bytes.into(),
             has_map: reports_map(scan),
-            wanted: FieldSet::EMPTY,
+            wanted: if goes_whole { digested } else { FieldSet::EMPTY },
             gone: FieldSet::EMPTY,
             under_way: 0,
         }
@@ -161,12 +168,18 @@ pub(super) struct HeldMessages {
 }
 
 impl HeldMessages {
-    /// Holds a message.
-    pub(super) fn push(&mut self, scan: &AgentScan<'_>, digests: TakenDigests, limits: HeldLimits) {
+    /// Holds a message. Returns whether parts of its state go as bytes.
+    pub(super) fn push(
+        &mut self,
+        scan: &AgentScan<'_>,
+        digests: TakenDigests,
+        limits: HeldLimits,
+    ) -> bool {
         let mut message = HeldMessage::new(scan, digests, self.last() + 1);
         message.heartbeats =
             self.heartbeats.take().filter(|_| !is_on(Breach::AttachmentHeartbeatsLate));
         self.bytes += message.size();
+        let takes_parts = !message.wanted.is_empty();
         self.messages.push_back(message);
         let mut place = 0;
         let end = self.messages.len() - usize::from(limits.newest_stays);
@@ -179,6 +192,7 @@ impl HeldMessages {
             self.bytes -= before - message.size();
             place += 1;
         }
+        takes_parts
     }
 
     /// Whether one message more may come.
@@ -249,6 +263,17 @@ impl HeldMessages {
         self.sent = self.confirmed;
         for message in &mut self.messages {
             message.under_way = 0;
+        }
+    }
+
+    /// The newest message goes again, once all went.
+    pub(super) fn repeat_newest(&mut self) {
+        let newest = self.last();
+        if self.sent == newest
+            && let Some(message) = self.messages.back_mut()
+        {
+            message.under_way = 0;
+            self.sent = newest - 1;
         }
     }
 

@@ -14,7 +14,7 @@
 //!
 //! To drive it: hand each frame of a front to the entry of its name, then carry out the [`SessionCall`]s in their
 //! order, then call [`HomeAttachment::settle`]. What the session does meanwhile (its `AttachmentPort`) comes in by
-//! [`HomeAttachment::for_agent`], [`HomeAttachment::confirm`], [`HomeAttachment::reply_due`] and
+//! [`HomeAttachment::for_agent`], [`HomeAttachment::ping`], [`HomeAttachment::reply_due`] and
 //! [`HomeAttachment::close`]. A session that
 //! refuses the connection of [`SessionCall::Open`] (R10) calls `close` with `Cloned`, and the calls behind it are
 //! left out. While the shard is frozen for a hand-over the shell answers every frame with `NotMine` instead.
@@ -54,7 +54,12 @@ struct HeldBy {
     had: u64,
     /// The front has been told so up to this number.
     told: u64,
+    /// About what the front holds of the messages after that.
+    untold_bytes: usize,
     unwritten: Unwritten,
+    /// The server's capabilities that the agent has heard of on this connection, or will: they are in a message that is
+    /// repeated until it is written.
+    greeted: Option<u64>,
     /// The front is in reach, and has named the attachment since it is.
     reached: bool,
     /// The front was told to close it, and has yet to say that it did.
@@ -67,6 +72,25 @@ struct HeldBy {
     unsure_until: Option<Instant>,
     /// The front takes what its agent said up to this message for being on its way to servers.
     under_way: Option<u64>,
+}
+
+/// What a message costs its front beside its parts. An estimate.
+const MESSAGE_BYTES: usize = 256;
+/// So much may be taken and untold: it is little beside what a front may hold, and beside the credit.
+const UNTOLD_BYTES_MAX: usize = 4 << 10;
+
+impl HeldBy {
+    /// The front hears at once what was taken.
+    const fn tell(&mut self) -> u64 {
+        self.untold_bytes = 0;
+        self.told = self.had;
+        self.had
+    }
+
+    /// Whether the front can wait to hear what was taken: the reply says it, too, and comes soon.
+    fn is_told_with_the_reply(&self) -> bool {
+        self.told > 0 && self.reply_due.is_some() && self.untold_bytes < UNTOLD_BYTES_MAX
+    }
 }
 
 /// The highest attachment that has had the session.
@@ -163,6 +187,7 @@ impl HomeAttachment {
     fn take<'a, P: HomePort<'a>>(&mut self, report: &AgentReport<'a>, port: &mut P) {
         let Some(current) = &mut self.current else { return };
         current.had += 1;
+        current.untold_bytes += MESSAGE_BYTES + report.fields.len();
         if let Some(highest) = &mut self.highest {
             highest.had = current.had;
         }

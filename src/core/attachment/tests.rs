@@ -14,6 +14,7 @@ const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
 const SECOND: Duration = Duration::from_secs(1);
 
 const FRONT: FrontPolicy = FrontPolicy {
+    answers_heartbeats: true,
     reply_bound: SECOND,
     attach_again: SECOND,
     leaving_max: Duration::from_secs(5),

@@ -38,6 +38,10 @@ mod to_home;
 mod to_new_home;
 mod to_next;
 
+use super::peer_link::Haste;
+use to_front::CONFIRMED;
+use to_home::{HEARTBEATS, WRITTEN};
+
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
 pub use kind::NodeMessageKind;
@@ -49,6 +53,14 @@ pub use to_home::{
 };
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
 pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
+
+/// Whether a frame must go at once. What is written, what was confirmed, and heartbeats that were
+/// answered can wait.
+pub fn haste_of(frame: &[u8]) -> Haste {
+    let can_wait =
+        frame.first().is_some_and(|kind| [WRITTEN, HEARTBEATS, CONFIRMED].contains(kind));
+    if can_wait { Haste::Soon } else { Haste::Now }
+}
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.
 pub const FRAME_BYTES_MAX: usize = (1 << 30) + (1 << 16);

@@ -7,7 +7,7 @@ use super::events::{NodeEffect, PeerMessage};
 use super::ids::{NodeIncarnation, RunId};
 use super::lease::{Lease, LeaseHead};
 use super::node::{Node, NodePhase};
-use super::open_call::{CallFailure, OpenCall, Purpose};
+use super::open_call::{OpenCall, Purpose};
 use super::step::NodeStep;
 
 impl StoreAnswer {
@@ -48,24 +48,35 @@ impl NodeStep<'_> {
                 }
             }
             (_, StoreAnswer::Read(_) | StoreAnswer::Renew(_) | StoreAnswer::Change(_)) => {
-                self.call_failed(call, CallFailure::Silent);
+                self.call_failed(call);
             }
         }
     }
 
-    /// A call came to nothing: the same is due again, by another way. What an unanswered change asked for binds until
-    /// its fate is known.
-    pub(super) fn call_failed(&mut self, call: OpenCall, failure: CallFailure) {
+    /// A call got no answer, or its answer is late: it may have been applied, or may be applied later.
+    pub(super) fn call_failed(&mut self, call: OpenCall) {
+        self.try_again(call);
+        if call.purpose.is_change() && self.node.calls.change_silent() {
+            self.changes_are_settled();
+        }
+    }
+
+    /// A call has changed nothing, and will not: what it asked for binds no longer.
+    pub(super) fn call_refused(&mut self, call: OpenCall) {
+        self.try_again(call);
+        if call.purpose.is_change() {
+            self.changes_are_settled();
+        }
+    }
+
+    /// The same is due again, by another way.
+    fn try_again(&mut self, call: OpenCall) {
         let members = self.node.peers.that_reach_the_store(self.now.monotonic, &self.node.params);
         self.node.calls.failed(call, &members, self.now.monotonic, self.node.params.retry_after());
         match call.purpose {
             Purpose::Read | Purpose::Join => self.node.calls.read_due = true,
             Purpose::Renew => self.node.own.hurries = true,
-            Purpose::Change | Purpose::Leave => {
-                if failure == CallFailure::Refused || self.node.calls.change_silent() {
-                    self.changes_are_settled();
-                }
-            }
+            Purpose::Change | Purpose::Leave => {}
         }
     }
 

@@ -7,7 +7,7 @@
 //!     └───────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A change that the store has refused with an error is known to be void, and leaves nothing to find out.
+//! A change that the store has refused with an error is void, and known to be.
 //!
 //! A change carries the caller's own counter. The caller's next renewal moves that, so that a change that is still
 //! under way can no longer be applied: what is read after it is the change's fate.
@@ -30,13 +30,11 @@ pub(super) enum Purpose {
     Leave,
 }
 
-/// How a call comes to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallFailure {
-    /// There is no answer, or it is late: the call may have been applied, or may be applied later.
-    Silent,
-    /// It has changed nothing, and will not.
-    Refused,
+impl Purpose {
+    /// Whether membership or map of a member are to change. What came of a join, the next reading shows.
+    pub(super) const fn is_change(self) -> bool {
+        matches!(self, Self::Change | Self::Leave)
+    }
 }
 
 /// Whether the fate of the last change is known.

@@ -6,7 +6,6 @@ use super::calls::{Snapshot, StoreCall};
 use super::events::{Ask, CallId, NodeEffect, PeerMessage};
 use super::ids::NodeIncarnation;
 use super::node::{Node, NodePhase};
-use super::open_call::CallFailure;
 use super::step::NodeStep;
 use crate::mutation::{Breach, is_on};
 
@@ -87,7 +86,7 @@ impl NodeStep<'_> {
             }
             PeerMessage::RelayRefused(id) => {
                 if let Some(call) = self.node.calls.close(id) {
-                    self.call_failed(call, CallFailure::Refused);
+                    self.call_refused(call);
                 }
             }
             PeerMessage::Want(shards) => self.wanted_by(from, &shards),

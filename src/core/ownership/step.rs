@@ -6,7 +6,6 @@ use super::clock_reading::ClockReading;
 use super::events::{CallId, NodeEffect, NodeEvent, PeerMessage};
 use super::ids::RunId;
 use super::node::{Node, NodePhase};
-use super::open_call::CallFailure;
 use super::take_over::Judge;
 use crate::mutation::{Breach, is_on};
 
@@ -36,16 +35,16 @@ impl NodeStep<'_> {
         match event {
             NodeEvent::Tick => {}
             NodeEvent::StoreAnswered(id, answer) => self.store_answered(id, *answer),
-            NodeEvent::StoreSilent(id) => self.store_failed(id, CallFailure::Silent),
-            NodeEvent::StoreRefused(id) => self.store_failed(id, CallFailure::Refused),
+            NodeEvent::StoreSilent(id) => store_silent(&mut self, id),
+            NodeEvent::StoreRefused(id) => self.store_refused(id),
             NodeEvent::PeerSaid(from, message) => self.peer_said(from, *message),
             NodeEvent::FiguresChanged { figures, urgent } => {
                 self.node.lease.figures = figures;
                 self.node.demand.set_figures(&figures);
                 self.node.own.hurries |= urgent;
             }
-            NodeEvent::HandOverWanted => self.want_to_hand_over(),
-            NodeEvent::LeaveWanted => self.want_to_leave(),
+            NodeEvent::HandOverWanted => want_to_hand_over(self.node),
+            NodeEvent::LeaveWanted => want_to_leave(&mut self),
             NodeEvent::Received(shard) => self.records_received(shard),
             NodeEvent::VersionSeen(version) => {
                 self.node.calls.read_due |= version > self.node.view.content().version;
@@ -85,7 +84,7 @@ impl NodeStep<'_> {
             return;
         }
         if let Some(late) = self.node.calls.expire(self.now, &self.node.params) {
-            self.call_failed(late, CallFailure::Silent);
+            self.call_failed(late);
         }
         if self.node.store.has_returned(self.now.monotonic, &self.node.params) {
             self.node.calls.read_due = true;
@@ -96,23 +95,6 @@ impl NodeStep<'_> {
         }
         if self.node.calls.is_free(self.now.monotonic) {
             self.call_store();
-        }
-    }
-
-    fn want_to_hand_over(&mut self) {
-        if self.node.phase == NodePhase::Member {
-            self.node.phase = NodePhase::Leaving;
-            self.node.lease.leaving = true;
-            self.node.own.hurries = true;
-        }
-    }
-
-    fn want_to_leave(&mut self) {
-        self.want_to_hand_over();
-        self.node.waits.leaves = true;
-        if self.node.phase == NodePhase::Joining {
-            self.node.phase = NodePhase::Gone;
-            self.out.push(NodeEffect::Left);
         }
     }
 
@@ -132,14 +114,13 @@ impl NodeStep<'_> {
         }
     }
 
-    fn store_failed(&mut self, id: CallId, failure: CallFailure) {
-        if let Some(call) = self.node.calls.close(id) {
-            self.call_failed(call, failure);
-        } else if let Some((member, its_id)) = self.node.peers.end_relay(id)
-            && failure == CallFailure::Refused
-        {
+    fn store_refused(&mut self, id: CallId) {
+        if let Some((member, its_id)) = self.node.peers.end_relay(id) {
             let message = Box::new(PeerMessage::RelayRefused(its_id));
-            self.out.push(NodeEffect::Say(member, message));
+            return self.out.push(NodeEffect::Say(member, message));
+        }
+        if let Some(call) = self.node.calls.close(id) {
+            self.call_refused(call);
         }
     }
 
@@ -151,5 +132,32 @@ impl NodeStep<'_> {
         if let Some(call) = self.node.calls.close(id) {
             self.call_answered(call, answer);
         }
+    }
+}
+
+/// The node hands its shards over and takes none.
+fn want_to_hand_over(node: &mut Node) {
+    if node.phase == NodePhase::Member {
+        node.phase = NodePhase::Leaving;
+        node.lease.leaving = true;
+        node.own.hurries = true;
+    }
+}
+
+/// The node hands its shards over, and then leaves.
+fn want_to_leave(step: &mut NodeStep<'_>) {
+    want_to_hand_over(step.node);
+    step.node.waits.leaves = true;
+    if step.node.phase == NodePhase::Joining {
+        step.node.phase = NodePhase::Gone;
+        step.out.push(NodeEffect::Left);
+    }
+}
+
+fn store_silent(step: &mut NodeStep<'_>, id: CallId) {
+    if let Some(call) = step.node.calls.close(id) {
+        step.call_failed(call);
+    } else {
+        step.node.peers.end_relay(id);
     }
 }

@@ -16,5 +16,5 @@ mod pairing_tests;
 pub use end::LinkEnd;
 pub use frames::{FrameReader, FrameTooBig, HEAD_BYTES, append_frame, whole_frames};
 pub use pairing::{Attempt, Dialler, Pairing, PairingEffect, PairingEvent};
-pub use queue::{FrameBounds, NotQueued, StreamQueue};
+pub use queue::{FrameBounds, Haste, NotQueued, StreamQueue};
 pub use streams::{AGENT_STREAMS, STREAMS, StreamIndex};

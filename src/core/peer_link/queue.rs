@@ -44,6 +44,15 @@ pub enum NotQueued {
     Lost,
 }
 
+/// When a frame must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// At once.
+    Now,
+    /// With the next frame that must go, or a few milliseconds later.
+    Soon,
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct StreamQueue {
@@ -56,6 +65,8 @@ pub struct StreamQueue {
     /// How many frames the connection has been given before the batch.
     before_batch: u64,
     closed: bool,
+    /// The writer was called for what waits.
+    called: bool,
 }
 
 #[derive(Debug, Default)]
@@ -93,9 +104,20 @@ impl StreamQueue {
         Ok(self.queued - 1)
     }
 
+    /// Notes that the writer is called for what waits. `false`: it was called before.
+    pub const fn call(&mut self) -> bool {
+        !std::mem::replace(&mut self.called, true)
+    }
+
+    /// Whether frames wait for which the writer was not called.
+    pub const fn is_patient(&self) -> bool {
+        !self.called && !self.waiting.is_empty()
+    }
+
     /// Swaps all that waits with `buffer`, whose bytes have been written; says how many frames that is.
     pub fn take(&mut self, buffer: &mut Vec<u8>) -> u64 {
         self.before_batch += std::mem::take(&mut self.batch).frames;
+        self.called = false;
         buffer.clear();
         buffer.shrink_to(SPARE_BYTES);
         std::mem::swap(&mut self.waiting, buffer);
@@ -162,6 +184,18 @@ mod tests {
         assert_eq!(push(&mut queue, 1), Err(NotQueued::Lost));
         assert_eq!(queue.take(&mut buffer), 3, "what waits is still sent");
         assert!(queue.take(&mut buffer) == 0 && queue.is_closed());
+    }
+
+    #[test]
+    fn the_writer_is_called_once_for_all_that_waits() {
+        let (mut queue, mut buffer) = (StreamQueue::default(), Vec::new());
+        assert!(!queue.is_patient(), "nothing waits");
+        push(&mut queue, 1).unwrap();
+        assert!(queue.is_patient());
+        assert!(queue.call() && !queue.call() && !queue.is_patient());
+        queue.take(&mut buffer);
+        push(&mut queue, 1).unwrap();
+        assert!(queue.is_patient() && queue.call());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
-use std::time::Instant;
-
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
@@ -83,7 +81,7 @@ impl<P: Port> Work<'_, P> {
         self.follow_number(scan);
         self.session.capabilities = scan.capabilities;
         self.note_heard(scan);
-        note_all_said(self.session, scan, self.moment.now);
+        note_all_said(self, scan);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.
             self.enter(Presence::Disconnecting);
@@ -227,10 +225,12 @@ impl<P: Port> Work<'_, P> {
 }
 
 /// What a successor of a dead home waits for has come: there is nothing left to ask. What is said once waits for nothing.
-fn note_all_said(session: &mut Session, scan: &AgentScan<'_>, now: Instant) {
+fn note_all_said<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
     let says_once = scan.disconnects() || !one_shot_fields(scan).is_empty();
-    if says_once || session.questions.full_state() == FullState::Reported {
-        all_said(session, now);
+    let asks = work.session.questions.full_state() != FullState::Reported;
+    if says_once || !asks {
+        let now = work.now();
+        all_said(work.session, now);
     }
 }
 

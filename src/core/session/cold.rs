@@ -24,10 +24,10 @@ pub(super) struct Cold {
     pub(super) live: LiveReplacements,
     /// What is still under way at the home that the session came from.
     pub(super) former_home: Option<FormerHome>,
-    /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
-    pub(super) awaits_all: Option<Instant>,
     /// Whose link has brought the latest offer, as long as several may.
     pub(super) offer_of: Option<OfferSource>,
+    /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
+    pub(super) awaits_all: Option<Instant>,
 }
 
 impl Cold {
@@ -72,7 +72,7 @@ impl Session {
     }
 }
 
-/// Nothing more of the agent's is waited for before its server hears of it.
+/// Nothing more of the agent's is waited for before the server hears of it.
 pub(super) fn all_said(session: &mut Session, now: Instant) {
     if session.cold.as_mut().is_some_and(|cold| cold.awaits_all.take().is_some()) {
         session.drop_idle_cold(now);

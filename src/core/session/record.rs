@@ -126,9 +126,9 @@ impl Session {
             doubt: record.questions.doubt,
             late_reply: record.seldom.late_reply,
             former_home: record.seldom.former_home,
+            offer_of: record.seldom.offer_of,
             // The next home tells what there is.
             awaits_all: None,
-            offer_of: record.seldom.offer_of,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;

@@ -84,6 +84,7 @@ impl FrontSide<'_> {
 impl Fronts {
     pub(super) fn new(params: &SessionsParams) -> Self {
         let policy = FrontPolicy {
+            answers_heartbeats: !params.heartbeat_forward_interval.is_zero(),
             reply_bound: params.reply_wait + LINK_TIME,
             attach_again: ATTACH_AGAIN,
             leaving_max: LEAVING_MAX,

@@ -95,14 +95,22 @@ impl HomeSide<'_> {
         follow_up
     }
 
-    /// Says what was taken, and what servers have answered, and notes when to look at the attachment.
-    pub(in crate::sessions) fn settle(self, locked: &mut LockedEntry<'_>) {
+    /// Confirms what was taken, and notes when to look at the attachment.
+    fn settle(self, locked: &mut LockedEntry<'_>) {
+        let uid = locked.session.uid();
+        let Some(far) = &mut locked.far else { return };
+        far.home.settle(&mut FarPort::new(self.joined, uid, None));
+        self.note_told(locked);
+        self.note_far_deadline(locked);
+    }
+
+    /// Says so to the front, if servers have answered all that they were to be told of its agent.
+    pub(in crate::sessions) fn note_told(self, locked: &mut LockedEntry<'_>) {
         let uid = locked.session.uid();
         let is_told = locked.session.figures().is_told;
-        let Some(far) = &mut locked.far else { return };
-        let all_told = is_told && far.tell_again.is_none();
-        far.home.settle(all_told, &mut FarPort::new(self.joined, uid, None));
-        self.note_far_deadline(locked);
+        if let Some(far) = locked.far.as_mut().filter(|far| is_told && far.tell_again.is_none()) {
+            far.home.all_told(&mut FarPort::new(self.joined, uid, None));
+        }
     }
 
     /// Notes when to look at the attachment, if that is earlier than was noted.

@@ -178,7 +178,7 @@ impl AttachmentPort for FarWay<'_> {
 
     fn confirm(&self, ping: u16, _: &Counters) {
         let home = &mut self.far.borrow_mut().home;
-        home.confirm(ping, &mut FarPort::new(self.joined, self.uid, None));
+        home.ping(ping, &mut FarPort::new(self.joined, self.uid, None));
     }
 
     fn close(&self, counters: &Counters, why: AttachmentEnd) {

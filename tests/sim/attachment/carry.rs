@@ -345,7 +345,7 @@ impl World {
             frames: Vec::new(),
             calls: Vec::new(),
         };
-        entry.home.settle(true, &mut effects);
+        entry.home.settle(&mut effects);
         for (front, frame) in effects.frames {
             if let Some(to) = self.node_of(front) {
                 self.send(node, to, frame);

@@ -112,6 +112,7 @@ impl World {
         let delay_max = links::delay_max(&mut random);
         let tight = plan.moves && random.percent(30);
         let front_policy = FrontPolicy {
+            answers_heartbeats: !random.percent(10),
             reply_bound: Duration::from_millis(1_500),
             attach_again: Duration::from_secs(1),
             leaving_max: Duration::from_secs(5),

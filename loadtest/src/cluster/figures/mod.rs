@@ -319,14 +319,18 @@ fn messages_beyond(
     (seconds, drains): (f64, u32),
 ) -> f64 {
     let agents = f64::from(args.agents);
-    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
-    let heartbeats_due = agents * (1.0 + seconds / each.as_secs_f64());
     let homes_move = matches!(args.case, ClusterCase::Rolling | ClusterCase::Join);
     let announces = if homes_move { count("announces") } else { 0 };
     let announces_due = if homes_move { agents * f64::from(drains) } else { 0.0 };
     let heartbeats = count("heartbeats") + announces;
-    let beyond = heartbeats as f64 - heartbeats_due - announces_due;
+    let beyond = heartbeats as f64 - heartbeats_due(args, seconds) - announces_due;
     count("messages").saturating_sub(heartbeats) as f64 + beyond.max(0.0)
+}
+
+/// Heartbeats, or polls, that the server was due to get.
+fn heartbeats_due(args: &ClusterArgs, seconds: f64) -> f64 {
+    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+    f64::from(args.agents) * (1.0 + seconds / each.as_secs_f64())
 }
 
 /// The mean and the most dials of an agent.

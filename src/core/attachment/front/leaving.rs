@@ -24,6 +24,9 @@ impl FrontAttachment {
         self.is_late = self.id.is_none();
         let until = Some(moment.now + moment.policy.leaving_max);
         self.stage = ConnectionStage::Leaving { reason, until };
+        // The home may be about to confirm by a reply. It confirms at once what it hears again.
+        self.held.repeat_newest();
+        self.send(port);
         self.leave_if_done(moment, port);
     }
 

@@ -31,6 +31,9 @@ pub trait FrontPort {
 /// What the configuration decides for every attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontPolicy {
+    /// Heartbeats are answered here. Otherwise each goes on to the home like any other message, because it goes on to
+    /// the server.
+    pub answers_heartbeats: bool,
     /// How long an agent waits for its home's reply: a little longer than the home itself takes.
     pub reply_bound: Duration,
     /// When an attach that found no answer, or was put off, is repeated.

@@ -6,7 +6,7 @@ use super::{
     ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
     SessionCall, Unwritten, says_all,
 };
-use crate::core::attachment::home::session_side::{OF_SESSION, confirm_again, ping_of_session};
+use crate::core::attachment::home::session_side::{self, OF_SESSION, ping_of_session};
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
 use crate::mutation::{Breach, is_on};
 
@@ -73,9 +73,9 @@ impl HomeAttachment {
             self.missed = Some(moment.now + GAP_MEMORY);
         }
         self.answer_attach(attach, moment, port);
-        self.ping_again(port);
+        ask_current(self, port);
         if let Some(current) = &self.current {
-            confirm_again(self.uid, current, port);
+            session_side::ping_again(self.uid, current, port);
         }
     }
 
@@ -149,16 +149,7 @@ impl HomeAttachment {
         self.question = self.question.wrapping_add(1) & !OF_SESSION;
         candidate.question = Some(self.question);
         candidate.until = moment.now + moment.policy.answer_wait;
-        self.ping_again(port);
-    }
-
-    fn ping_again<'a, P: HomePort<'a>>(&self, port: &mut P) {
-        if let Some(current) = &self.current
-            && let Some(question) = self.candidate.as_ref().and_then(|candidate| candidate.question)
-        {
-            let ping = ToFront::Ping(self.handle(current.at), question);
-            port.to_front(current.at.front, &ping);
-        }
+        ask_current(self, port);
     }
 
     /// The current connection's agent has answered a ping that was sent after the newcomer was seen open: both are
@@ -236,6 +227,7 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         self.drop_candidate(newcomer.at);
+        self.confirm(port);
         if let Some(former) = self.take_current() {
             let close = ToFront::Close(self.handle(former.at), CloseOrder::Replaced);
             port.to_front(former.at.front, &close);
@@ -261,7 +253,9 @@ impl HomeAttachment {
             transport: newcomer.transport,
             had,
             told: 0,
+            untold_bytes: 0,
             unwritten: Unwritten::new(numbered, attach.credit),
+            greeted: None,
             reached: true,
             closing: false,
             reply_due: None,
@@ -271,17 +265,30 @@ impl HomeAttachment {
         });
         port.session(SessionCall::Open { newcomer, gap });
         self.answer_attach(attach, moment, port);
-        self.judge_anew(moment, port);
+        judge_anew(self, moment, port);
     }
+}
 
-    /// Another connection has the session than the one that the candidate was judged against: both questions are
-    /// open again.
-    fn judge_anew<'a, P: HomePort<'a>>(&mut self, moment: &HomeMoment<'_>, port: &mut P) {
-        let Some(candidate) = &mut self.candidate else { return };
-        candidate.question = None;
-        candidate.until = moment.now + moment.policy.answer_wait;
-        let at = candidate.newcomer.at;
-        port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
+/// Another connection has the session than the one that the candidate was judged against: both questions are open
+/// again.
+fn judge_anew<'a, P: HomePort<'a>>(
+    home: &mut HomeAttachment,
+    moment: &HomeMoment<'_>,
+    port: &mut P,
+) {
+    let Some(candidate) = &mut home.candidate else { return };
+    candidate.question = None;
+    candidate.until = moment.now + moment.policy.answer_wait;
+    let at = candidate.newcomer.at;
+    port.to_front(at.front, &ToFront::AskOpen(home.handle(at)));
+}
+
+/// Asks the current connection's agent whether it is alive, if that is the open question.
+fn ask_current<'a, P: HomePort<'a>>(home: &HomeAttachment, port: &mut P) {
+    if let Some(current) = &home.current
+        && let Some(question) = home.candidate.as_ref().and_then(|candidate| candidate.question)
+    {
+        port.to_front(current.at.front, &ToFront::Ping(home.handle(current.at), question));
     }
 }
 

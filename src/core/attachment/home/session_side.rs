@@ -17,7 +17,7 @@ pub(super) fn ping_of_session(question: u32) -> Option<u16> {
 }
 
 /// Sends the session's ping, for the first time or because the link to the front was lost since.
-pub(super) fn confirm_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &HeldBy, port: &mut P) {
+pub(super) fn ping_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &HeldBy, port: &mut P) {
     if let Some(ping) = current.asked.filter(|_| current.reached) {
         let handle = Handle { uid, connection: current.at.connection };
         let ping = ToFront::Ping(handle, OF_SESSION | u32::from(ping));
@@ -26,19 +26,36 @@ pub(super) fn confirm_again<'a, P: HomePort<'a>>(uid: InstanceUid, current: &Hel
 }
 
 impl HomeAttachment {
-    /// After the calls of an event: tells the front what was taken, unless something else has. `all_told`: servers have
-    /// answered all that the session had to tell them. A front that takes something of it for being on its way hears so,
-    /// and a home after this one need not tell it once more.
-    pub fn settle<'a, P: HomePort<'a>>(&mut self, all_told: bool, port: &mut P) {
-        let uid = self.uid;
-        let Some(current) = self.current.as_mut().filter(|current| current.reached) else { return };
-        let handle = Handle { uid, connection: current.at.connection };
-        if current.told < current.had {
-            current.told = current.had;
-            port.to_front(current.at.front, &ToFront::Confirmed(handle, current.had));
+    /// After the calls of an event: tells the front what was taken, unless something else has, or will soon. While
+    /// another connection wants the session, what this one holds must be known.
+    pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let is_contested = self.candidate.is_some();
+        if is_contested || self.current.as_ref().is_some_and(|it| !it.is_told_with_the_reply()) {
+            self.confirm(port);
         }
-        let known = current.under_way.take_if(|number| all_told && *number <= current.had);
-        if known.is_some() {
+    }
+
+    /// Tells the front what was taken.
+    pub(super) fn confirm<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let uid = self.uid;
+        if let Some(current) = &mut self.current
+            && current.told < current.had
+            && current.reached
+        {
+            let handle = Handle { uid, connection: current.at.connection };
+            port.to_front(current.at.front, &ToFront::Confirmed(handle, current.tell()));
+        }
+    }
+
+    /// Servers have answered all that the session had to tell them. A front that takes something of it for being on
+    /// its way hears so: a home after this one need not tell it once more.
+    pub fn all_told<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
+        let uid = self.uid;
+        if let Some(current) = &mut self.current
+            && current.reached
+            && current.under_way.take_if(|number| *number <= current.had).is_some()
+        {
+            let handle = Handle { uid, connection: current.at.connection };
             port.to_front(current.at.front, &ToFront::Told(handle, current.had));
         }
     }
@@ -57,24 +74,23 @@ impl HomeAttachment {
         if current.closing {
             return true;
         }
-        let Some(message) = current.unwritten.add(kind, bytes) else {
+        let Some(message) = current.unwritten.add(kind, bytes, &mut current.greeted) else {
             self.close(CloseOrder::Overflowed, port);
             return false;
         };
         if current.reached {
-            current.told = current.had;
             let handle = Handle { uid, connection: current.at.connection };
-            let message = message.to_send(epoch.number, current.had);
+            let message = message.to_send(epoch.number, current.tell());
             port.to_front(current.at.front, &ToFront::AgentFrame(handle, message));
         }
         true
     }
 
     /// The session wants its agent to answer a ping of this number, behind what it has for it.
-    pub fn confirm<'a, P: HomePort<'a>>(&mut self, ping: u16, port: &mut P) {
+    pub fn ping<'a, P: HomePort<'a>>(&mut self, ping: u16, port: &mut P) {
         if let Some(current) = &mut self.current {
             current.asked = Some(ping);
-            confirm_again(self.uid, current, port);
+            ping_again(self.uid, current, port);
         }
     }
 
@@ -87,6 +103,8 @@ impl HomeAttachment {
 
     /// The session closes the connection.
     pub fn close<'a, P: HomePort<'a>>(&mut self, order: CloseOrder, port: &mut P) {
+        // Otherwise the front would take it for lost.
+        self.confirm(port);
         let uid = self.uid;
         let Some(current) = &mut self.current else { return };
         if !current.closing {

@@ -1,7 +1,8 @@
 //! What the session has for its agent and is not known to be written to it: numbered, in order, within the credit
 //! that the front gave.
 //!
-//! A reply that says nothing is not held: after a loss the front gives it itself.
+//! A reply that says nothing is not held: after a loss the front gives it itself. Nor is one that greets with the
+//! capabilities of a server that the agent has heard of already.
 
 use std::collections::VecDeque;
 
@@ -69,18 +70,24 @@ impl Unwritten {
         self.credit = credit as usize;
     }
 
-    /// Adds a message. `None`: more waits than may. One message is always allowed.
+    /// Adds a message. `None`: more waits than may. One message is always allowed. `greeted`: the capabilities that the
+    /// agent has heard of.
     pub(super) fn add<'a>(
         &mut self,
         kind: ForAgentKind,
         bytes: &'a [u8],
+        greeted: &mut Option<u64>,
     ) -> Option<UnwrittenMessage<'a>> {
-        if says_nothing(bytes) {
+        let scan = ServerScan::parse(bytes).ok();
+        let capabilities = scan.as_ref().and_then(|scan| scan.capabilities);
+        let is_known = capabilities.is_none() || capabilities == *greeted;
+        if is_known && scan.as_ref().is_some_and(says_no_more) {
             return Some(UnwrittenMessage { number: 0, kind, bytes });
         }
         if self.bytes > 0 && self.bytes + bytes.len() > self.credit {
             return None;
         }
+        *greeted = capabilities.or(*greeted);
         self.restore(kind, bytes);
         let number = self.last();
         Some(UnwrittenMessage { number, kind, bytes })
@@ -117,12 +124,9 @@ impl Unwritten {
     }
 }
 
-/// Whether a message only acknowledges, and greets in no server's name.
-fn says_nothing(bytes: &[u8]) -> bool {
-    let silent = |scan: ServerScan<'_>| {
-        scan.is_empty_ack() && scan.capabilities.is_none() && scan.custom_capabilities.is_none()
-    };
-    ServerScan::parse(bytes).is_ok_and(silent)
+/// Whether a message only acknowledges, its server's capabilities aside.
+const fn says_no_more(scan: &ServerScan<'_>) -> bool {
+    scan.is_empty_ack() && scan.custom_capabilities.is_none()
 }
 
 #[cfg(test)]
@@ -135,11 +139,14 @@ mod tests {
         let offer = [0x1a, 2, 1, 1];
         let mut unwritten = Unwritten::new(4, 2);
         let kind = ForAgentKind::Unasked;
-        assert_eq!(unwritten.add(kind, &offer).map(|it| it.number), Some(5));
-        assert!(unwritten.add(kind, &offer).is_none(), "the credit is used up");
-        assert_eq!(unwritten.add(kind, &[]).map(|it| it.number), Some(0), "it says nothing");
+        let add = |unwritten: &mut Unwritten, bytes| {
+            unwritten.add(kind, bytes, &mut None).map(|it| it.number)
+        };
+        assert_eq!(add(&mut unwritten, &offer), Some(5));
+        assert_eq!(add(&mut unwritten, &offer), None, "the credit is used up");
+        assert_eq!(add(&mut unwritten, &[]), Some(0), "it says nothing");
         unwritten.set_credit(8);
-        assert_eq!(unwritten.add(kind, &offer).map(|it| it.number), Some(6));
+        assert_eq!(add(&mut unwritten, &offer), Some(6));
         assert_eq!(unwritten.after(5).map(|it| it.number).collect::<Vec<_>>(), [6]);
         unwritten.written(5);
         assert_eq!((unwritten.bytes(), unwritten.is_any(), unwritten.last_written()), (4, true, 5));
@@ -148,5 +155,19 @@ mod tests {
             (unwritten.bytes(), unwritten.is_any(), unwritten.last_written()),
             (0, false, 6)
         );
+    }
+
+    #[test]
+    fn a_greeting_is_held_once() {
+        // Field 7, `capabilities`.
+        let greeting = |capabilities| [0x38, capabilities];
+        let (mut unwritten, mut greeted) = (Unwritten::new(0, 100), None);
+        let mut number = |bytes: &[u8]| {
+            unwritten.add(ForAgentKind::Answer, bytes, &mut greeted).map(|it| it.number)
+        };
+        let numbers = [1, 1, 3, 3, 1].map(|capabilities| number(&greeting(capabilities)));
+        assert_eq!(numbers, [1, 0, 2, 0, 3].map(Some));
+        // An offer, with the capabilities that the agent knows, and the next greeting.
+        assert_eq!([number(&[0x1a, 0, 0x38, 1]), number(&[0x38, 1])], [4, 0].map(Some));
     }
 }

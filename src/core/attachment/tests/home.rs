@@ -132,7 +132,7 @@ impl HomeSetup {
         let report = AgentReport { sequence_num: SequenceNum(number), ..REPORT };
         self.event(|home, _, port| {
             home.message(at, &Numbered { number, report }, port);
-            home.settle(false, port);
+            home.settle(port);
         })
     }
 
@@ -180,10 +180,33 @@ fn the_next_message_is_taken_and_no_other() {
     assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2", "(2).5: confirmed 2"]);
 }
 
+/// The reply says it, too.
+#[test]
+fn while_a_reply_is_due_soon_it_confirms_what_was_taken() {
+    let mut setup = HomeSetup::attached();
+    let due = setup.now + SECOND;
+    setup.event(|home, _, _| home.reply_due(Some(due)));
+    setup.says(at(2, 5), 2);
+    assert_eq!(setup.done(), ["takes 2"]);
+    setup.event(|home, _, port| {
+        home.for_agent(ForAgentKind::Answer, &[], epoch(3), port);
+        home.settle(port);
+    });
+    assert_eq!(setup.done(), ["(2).5: message 0"]);
+    for number in 3..=18 {
+        setup.says(at(2, 5), number);
+    }
+    assert_eq!(setup.done().last().unwrap(), "(2).5: confirmed 18", "the front holds too much");
+    setup.says(at(2, 5), 19).says(at(2, 5), 19);
+    assert_eq!(setup.done(), ["takes 19", "(2).5: confirmed 19"], "the front asks");
+    setup.says(at(2, 5), 20);
+    setup.attaches(at(3, 1), &ATTACH).event(|home, _, port| home.settle(port));
+    assert_eq!(setup.done(), ["takes 20", "(3).1: open?", "(2).5: confirmed 20"]);
+}
+
 #[test]
 fn a_front_hears_once_that_servers_have_answered_what_it_takes_for_being_on_its_way() {
-    let all_told =
-        |setup: &mut HomeSetup| setup.event(|home, _, port| home.settle(true, port)).done();
+    let all_told = |setup: &mut HomeSetup| setup.event(|home, _, port| home.all_told(port)).done();
     let mut setup = HomeSetup::attached();
     assert!(all_told(&mut setup).is_empty(), "nothing was asked for");
     setup.effects.needs = FieldSet::of(&[agent_field::HEALTH]);
@@ -217,10 +240,10 @@ fn what_is_unwritten_goes_again_and_its_credit_ends() {
 fn a_ping_of_the_sessions_is_told_from_a_question_and_goes_again_after_a_lost_link() {
     let of_session = |ping: u32| (1 << 31) | ping;
     let mut setup = HomeSetup::attached();
-    setup.event(|home, _, port| home.confirm(7, port));
+    setup.event(|home, _, port| home.ping(7, port));
     assert_eq!(setup.done(), [format!("(2).5: ping {}", of_session(7))]);
     setup.event(|home, _, _| home.link_lost(node(2)));
-    setup.event(|home, _, port| home.confirm(8, port));
+    setup.event(|home, _, port| home.ping(8, port));
     assert!(setup.done().is_empty());
     setup.attaches(at(2, 5), &Attach { next: 2, first: None, ..ATTACH });
     assert_eq!(setup.done().last().unwrap(), &format!("(2).5: ping {}", of_session(8)));
