@@ -45,6 +45,8 @@ pub enum NodeMessageKind {
     Later,
     /// It is not the agent's home.
     NotMine,
+    /// Servers have answered what they were told.
+    Told,
     /// A session on its way to a new home.
     Session,
     /// A content on its way to a new home.
@@ -85,6 +87,7 @@ impl NodeMessageKind {
             to_front::CLOSE => NodeMessageKind::Close,
             to_front::LATER => NodeMessageKind::Later,
             to_front::NOT_MINE => NodeMessageKind::NotMine,
+            to_front::TOLD => NodeMessageKind::Told,
             to_new_home::SESSION => NodeMessageKind::Session,
             to_new_home::CONTENT => NodeMessageKind::Content,
             to_new_home::END => NodeMessageKind::End,

@@ -69,6 +69,7 @@ label_for! {
         Close = "close",
         Later = "later",
         NotMine = "not_mine",
+        Told = "told",
         Session = "session",
         Content = "content",
         End = "end",
