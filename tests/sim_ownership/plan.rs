@@ -184,7 +184,7 @@ impl Plan {
         };
         // Between two masters other faults say more.
         let splits = plan.faults.contains(&Fault::StoreSplits);
-        if plan.lasts.as_secs() % REFUSED_EACH == 0 && !splits {
+        if plan.lasts.as_secs().is_multiple_of(REFUSED_EACH) && !splits {
             plan.faults.push(Fault::StoreRefuses);
         }
         plan

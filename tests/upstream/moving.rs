@@ -133,7 +133,7 @@ impl World {
         let world = Self { between, nodes, attachments, numbers: 0, _tasks: tasks };
         let epoch = world.between.epoch();
         ShardId::all().for_each(|shard| {
-            world.fleet(0).install(shard, epoch, false);
+            world.fleet(0).install(shard, epoch, None);
         });
         world.fleet(0).homes_changed();
         world
@@ -164,18 +164,18 @@ impl World {
     /// The agents' shards go to the other node. The former home reads the map first.
     async fn hand_over(&self) {
         let (from, number) = *self.between.home.lock();
-        let to = 1 - from;
+        let (to, attempt) = (1 - from, MoveNumber(number + 1));
         let shards: Vec<ShardId> = (0..AGENTS).map(|n| shard_of(agent(n))).collect();
         for shard in shards.iter().copied() {
-            self.fleet(to).receive(shard, node(from));
+            self.fleet(to).receive(shard, node(from), attempt);
             self.fleet(from).freeze(shard);
-            let (agents, attempt) = (self.fleet(from).agents_of(shard), MoveNumber(number + 1));
+            let agents = self.fleet(from).agents_of(shard);
             for uid in &agents {
                 self.fleet(from).send_session(*uid, node(to), attempt);
             }
             self.fleet(from).end_sessions(shard, node(to), (attempt, agents.len()));
         }
-        let all_here = || shards.iter().all(|shard| self.fleet(to).has_received(*shard));
+        let all_here = || shards.iter().all(|shard| self.fleet(to).has_received(*shard, attempt));
         polling(async || all_here().then_some(())).await.expect("the sessions come");
         *self.between.home.lock() = (to, number + 1);
         ShardId::all().for_each(|shard| self.fleet(from).release(shard));
@@ -184,7 +184,8 @@ impl World {
         tokio::time::sleep(LOOK * 50).await;
         let epoch = self.between.epoch();
         ShardId::all().for_each(|shard| {
-            assert_eq!(self.fleet(to).install(shard, epoch, true), shards.contains(&shard));
+            let is_whole = self.fleet(to).install(shard, epoch, Some(attempt));
+            assert_eq!(is_whole, shards.contains(&shard));
         });
         self.fleet(to).homes_changed();
     }

@@ -27,13 +27,8 @@ use crate::storm::{Progress, fill};
 
 /// How long a bucket of admission takes to fill: it holds a second of admissions.
 const BUCKET_FILLS: Duration = Duration::from_secs(2);
-/// How long it may take until all nodes have their shares of the shards, and the metric that says how many a node has.
-const SHARED_TIMEOUT: Duration = Duration::from_secs(30);
-const HELD_SHARDS: &str = "seawall_ownership_held_shards";
 /// How long the server stand-in may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many shards there are.
-const SHARDS: u16 = 1_024;
 /// How long nodes may take until each has its share of them.
 const SHARES_PATIENCE: Duration = Duration::from_secs(60);
 /// How often things are looked at that have to be polled.
@@ -139,7 +134,6 @@ impl Scene {
             empty_rss_bytes,
             folder,
         };
-        scene.wait_until_shared().await;
         let settled = scene.report.settle(&mut scene.crew, args.aftermath.settle()).await?;
         if !settled.verdict.holds() {
             let faults = settled.verdict.examples.join("; ");
@@ -149,22 +143,6 @@ impl Scene {
         tokio::time::sleep(BUCKET_FILLS).await;
         scene.report.reset().await?;
         Ok(scene)
-    }
-
-    /// Waits until each node has its share of the shards, which nodes that joined last are yet to get, so that what
-    /// servers hear of that is over. In vain no longer than a while: then the case shows it.
-    async fn wait_until_shared(&self) {
-        if !self.nodes_share() {
-            return;
-        }
-        let deadline = clock::now() + SHARED_TIMEOUT;
-        let nodes: Vec<_> = self.nodes.iter().filter(|node| node.is_there()).collect();
-        let share = f64::from(SHARDS / u16::try_from(nodes.len().max(1)).unwrap_or(u16::MAX));
-        for node in nodes {
-            while node.metric(HELD_SHARDS).await.unwrap_or(0.0) < share && clock::now() < deadline {
-                tokio::time::sleep(LOOK).await;
-            }
-        }
     }
 
     /// Whether the nodes share sessions.

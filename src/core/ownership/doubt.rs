@@ -6,14 +6,10 @@
 //! to show it, one alone could not go on without the store, unless it may go on alone. In any case doubt ends with the
 //! others' `autonomy`: they had a lease before this run began.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::ids::{Counter, NodeIncarnation};
-use super::node::Node;
+use super::ids::NodeIncarnation;
 use super::params::NodeParams;
-use super::view::MembershipView;
-use crate::mutation::{Breach, is_on};
 
 /// Another node, as this one knew it before the store went back.
 #[derive(Debug, Clone, Copy)]
@@ -82,34 +78,6 @@ impl Doubt {
             !settled && passed(open.since) < params.stranger_wait()
         })
     }
-}
-
-impl Node {
-    /// This node was silent when it found another run. One that has never asked to become a member cannot have been
-    /// taken over.
-    pub(super) fn doubt_others(&mut self, now: Instant) {
-        let never_asked = self.own.counter() == Counter::default();
-        if never_asked || is_on(Breach::OwnershipNeverDoubts) {
-            return;
-        }
-        // Renewals show members before the map is read.
-        let others: BTreeSet<_> = self.view.others().chain(self.watch.nodes()).collect();
-        let others = others.into_iter().filter_map(|node| doubted(&self.view, node));
-        self.store.doubt.begin(others.collect(), now);
-    }
-
-    /// Looks whether there is still reason to doubt.
-    pub(super) fn look_at_others(&mut self, now: Instant) {
-        let Self { store, watch, view, params, .. } = self;
-        let is_here = |other| watch.has_moved(other) && view.knows_me(other);
-        let shown = watch.nodes().filter_map(|node| doubted(view, node));
-        store.doubt.look(shown, is_here, now, params);
-    }
-}
-
-/// A node that may have taken this one over, but for this one itself.
-fn doubted(view: &MembershipView, node: NodeIncarnation) -> Option<DoubtedNode> {
-    (!view.is_own(node)).then(|| DoubtedNode { node, lone: view.may_be_lone(node) })
 }
 
 #[cfg(test)]

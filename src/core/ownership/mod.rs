@@ -18,6 +18,7 @@ mod clock_reading;
 mod confirmations;
 mod demand;
 mod doubt;
+mod doubting;
 pub mod encoding;
 mod events;
 #[cfg(test)]

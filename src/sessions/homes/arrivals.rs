@@ -157,8 +157,8 @@ impl AllArrivals {
     ) -> Option<&mut ComingSessions> {
         let known = self.shards.get(&shard).map(|it| (it.from, it.attempt, it.is_wanted));
         match known {
-            Some((node, _, true)) if node != from => return None,
-            Some((node, known, _)) if node == from && attempt < known => return None,
+            Some((node, _, true)) if node != from => None,
+            Some((node, known, _)) if node == from && attempt < known => None,
             Some((node, known, _)) if node == from && attempt == known => {
                 self.shards.get_mut(&shard)
             }
