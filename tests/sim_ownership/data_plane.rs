@@ -82,8 +82,10 @@ impl World {
             let speaks = process.speaks_for(self.now);
             let shards = ShardId::all().take(self.oracle.silent_since.len());
             for shard in shards.filter(|shard| speaks & (1 << shard.get()) != 0) {
-                let is_whole = process.sessions.live(shard, self.oracle.live(shard));
-                if !is_whole && !is_excused {
+                let lived = self.oracle.live(shard, process.node.incarnation());
+                let lacking = process.sessions.live(shard, lived);
+                let are_old = lacking.is_some_and(|had| self.oracle.are_old(shard, had));
+                if are_old && !is_excused {
                     self.oracle.fail("H2", || {
                         format!("{key} goes on with sessions of {shard:?} of an old attempt")
                     });

@@ -39,6 +39,8 @@ pub(crate) struct Oracle {
     pub(crate) forgotten: Forgotten,
     /// What the sessions of each shard have been through, wherever they were.
     lived: Vec<u64>,
+    /// The same, of what they went through last at each node.
+    lived_at: BTreeMap<(ShardId, NodeIncarnation), u64>,
     /// A process that hands over in the calm.
     pub(crate) hands_over: Option<Key>,
     /// Renewals by run: with two masters a node may renew at one and stand still at the other.
@@ -60,6 +62,7 @@ impl Oracle {
             split_last: Time::ZERO,
             forgotten: Forgotten::default(),
             lived: vec![0; usize::from(plan.params.shards)],
+            lived_at: BTreeMap::new(),
             hands_over: None,
             renewed: BTreeMap::new(),
         }
@@ -70,11 +73,18 @@ impl Oracle {
         self.lived[usize::from(shard.get())]
     }
 
-    /// They go through one thing more. Returns how much that makes.
-    pub(crate) fn live(&mut self, shard: ShardId) -> u64 {
+    /// They go through one thing more at this node. Returns how much that makes.
+    pub(crate) fn live(&mut self, shard: ShardId, at: NodeIncarnation) -> u64 {
         let lived = &mut self.lived[usize::from(shard.get())];
         *lived += 1;
+        self.lived_at.insert((shard, at), *lived);
         *lived
+    }
+
+    /// A node goes on with what a shard's sessions had been through at another one. Whether they have been through
+    /// more there since. What they were through at a third node is another rule's (O1).
+    pub(crate) fn are_old(&self, shard: ShardId, (from, had): (NodeIncarnation, u64)) -> bool {
+        self.lived_at.get(&(shard, from)).is_some_and(|lived| *lived > had)
     }
 
     pub(crate) fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {

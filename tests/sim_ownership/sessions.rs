@@ -2,7 +2,7 @@
 //! all that its sessions have been through. It goes by the rules of `sessions::homes`: of several attempts with a
 //! shard the sessions of the latest count, and what has come of it waits until the map gives the shard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use seawall::core::ownership::{MoveNumber, NodeIncarnation, ShardId};
 
@@ -39,8 +39,8 @@ pub(crate) struct SimSessions {
     held: BTreeMap<ShardId, u64>,
     leaving: BTreeMap<ShardId, Departure>,
     coming: BTreeMap<ShardId, Arrival>,
-    /// Shards that came with their sessions, and whose home has yet to say something.
-    fresh: BTreeSet<ShardId>,
+    /// Shards that came with their sessions from these nodes, and whose home has yet to say something.
+    fresh: BTreeMap<ShardId, NodeIncarnation>,
 }
 
 impl SimSessions {
@@ -75,11 +75,12 @@ impl SimSessions {
         Some((departure.to, Records { shard, attempt, lived }))
     }
 
-    /// The sessions go through one thing more, which makes `lived` of all. `false`: they came along with the shard,
-    /// and lack what others have been through since.
-    pub(crate) fn live(&mut self, shard: ShardId, lived: u64) -> bool {
-        let is_fresh = self.fresh.remove(&shard);
-        self.held.insert(shard, lived).is_none_or(|had| !is_fresh || had + 1 == lived)
+    /// The sessions go through one thing more, which makes `lived` of all. Returns the node that they came from along
+    /// with the shard, and what they had been through, if that was less by more than one.
+    pub(crate) fn live(&mut self, shard: ShardId, lived: u64) -> Option<(NodeIncarnation, u64)> {
+        let from = self.fresh.remove(&shard);
+        let had = self.held.insert(shard, lived);
+        from.zip(had).filter(|(_, had)| had + 1 != lived)
     }
 
     /// This node is to receive the shard from that one, in this attempt.
@@ -128,8 +129,8 @@ impl SimSessions {
         let received = handed_by.is_some_and(|attempt| self.has_received(shard, attempt));
         let arrival = self.coming.remove(&shard).filter(|_| received);
         let lived = arrival.and_then(|arrival| arrival.lived);
-        if lived.is_some() {
-            self.fresh.insert(shard);
+        if let Some(arrival) = arrival.filter(|_| lived.is_some()) {
+            self.fresh.insert(shard, arrival.from);
         }
         self.held.insert(shard, lived.unwrap_or(now));
         lived
