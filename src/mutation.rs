@@ -100,8 +100,6 @@ pub enum Breach {
     OwnershipIgnoresOtherRuns,
     /// Ownership: a renewal counts from its answer instead of its sending.
     OwnershipCountsFromAnswer,
-    /// Ownership: a renewal counts though it shows a map that is yet to be read.
-    OwnershipCountsUnread,
     /// Ownership: a lease is measured by the monotonic clock alone.
     OwnershipIgnoresWallClock,
     /// Ownership: a node takes over one that need not know of it.
@@ -211,7 +209,7 @@ impl Breach {
     ];
 
     /// Those of ownership, which the simulation of nodes must notice.
-    pub const OWNERSHIP: [Self; 22] = [
+    pub const OWNERSHIP: [Self; 21] = [
         Self::OwnershipTakesWithoutCounter,
         Self::OwnershipAskingLeavesFree,
         Self::OwnershipTakesConfirmed,
@@ -219,7 +217,6 @@ impl Breach {
         Self::OwnershipTrustsStoreThatWentBack,
         Self::OwnershipIgnoresOtherRuns,
         Self::OwnershipCountsFromAnswer,
-        Self::OwnershipCountsUnread,
         Self::OwnershipIgnoresWallClock,
         Self::OwnershipTakesAsStranger,
         Self::OwnershipTakesInFirstLease,

@@ -44,9 +44,6 @@ impl OwnLease {
     pub(super) fn written(&mut self, sent: ClockReading, now: ClockReading) {
         let from_answer = is_on(Breach::OwnershipCountsFromAnswer);
         self.written = Some(if from_answer { now } else { sent });
-        if is_on(Breach::OwnershipCountsUnread) {
-            self.map_is_read();
-        }
     }
 
     /// The map is as the last renewal that is written has shown it, or newer.
