@@ -119,8 +119,11 @@ impl ShardMoves<'_> {
 
     fn deliver(self, which: impl Fn(&ServerMessage) -> bool) {
         for ServerMessage { uid, from, bytes, .. } in self.joined.homes.aside.take(which) {
-            if let Ok(scan) = ServerScan::parse(&bytes) {
-                self.sessions.from_server(uid, from, &scan);
+            let Ok(scan) = ServerScan::parse(&bytes) else { continue };
+            let answer = self.sessions.from_server(uid, from, &scan).answer;
+            if from.peer().is_none() && answer.is_some_and(|answer| !answer.orphan) {
+                // It has lain here: how long its server took is unknown.
+                self.sessions.uplink.orphaned(from, 1);
             }
         }
     }

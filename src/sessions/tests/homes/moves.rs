@@ -215,6 +215,20 @@ fn what_servers_say_while_records_are_under_way_waits() {
     assert_eq!(front.hears(), [Heard::Push(to(1, offer(b"a")))]);
 }
 
+/// The pacer has counted the message as under way.
+#[test]
+fn an_answer_that_was_set_aside_is_awaited_no_more() {
+    let home = HomeBench::new();
+    let mut front = settled(&home, 1, (2, 5));
+    front.message(1, &changed(1));
+    records(&home, 1);
+    home.bench.says(1, &ServerToAgent::default());
+    let given_up = || home.bench.uplink.state.lock().orphaned.clone();
+    assert_eq!(given_up(), []);
+    home.fleet().unfreeze(shard());
+    assert_eq!(given_up(), [(route(1), 1)]);
+}
+
 /// The former home reads the map first: what it passes on waits for the sessions that it concerns.
 #[test]
 fn what_a_former_home_says_before_the_map_is_read_here_waits() {
