@@ -16,6 +16,7 @@ fn run(programs: &[&str], flags: &[&str]) -> Option<Run> {
     let run = Run::settled(&[flags, own].concat());
     assert!(run.shares(), "{}", run.said);
     assert_eq!(run.count("spoken_twice"), 0, "{}", run.said);
+    assert!(!run.has_fault("two nodes that spoke for them"), "{}", run.said);
     Some(run)
 }
 
