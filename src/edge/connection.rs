@@ -61,10 +61,7 @@ fn live<T: AgentTransport>(
 ) -> impl Future<Output = ()> {
     async move {
         // Boxed: what the handshake needs is gone when the connection idles.
-        let opened = match T::attach(socket) {
-            Ok(socket) => Box::pin(open(&edge, socket, request, closed.peer)).await,
-            Err(_) => Handshake::Done(CloseReason::Reset),
-        };
+        let opened = Box::pin(open(&edge, T::attach(socket), request, closed.peer)).await;
         drop(edge);
         match opened {
             Handshake::Agent(agent) => {

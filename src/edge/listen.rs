@@ -5,16 +5,17 @@
 //! kernel's queue.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::tcp::AgentTcp;
 use super::{Edge, connection};
 use crate::telemetry::events::admission::BacklogCapped;
 use crate::telemetry::events::edge::{AcceptError, AcceptFailed, EdgeListening, EdgeMeasured};
@@ -44,7 +45,8 @@ pub(super) fn start(
             let listener = bind(address, edge.params.backlog)
                 .map_err(|source| BindError { address, source })?;
             // Port 0: the first socket gets one, the others share it.
-            address = listener.local_addr().map_err(|source| BindError { address, source })?;
+            address =
+                listener.get_ref().local_addr().map_err(|source| BindError { address, source })?;
             tasks.spawn_on(accept(listener, Arc::clone(edge)), accept_runtime);
         }
         EdgeListening { address, sockets }.emit();
@@ -78,7 +80,7 @@ pub(super) async fn measure(edge: &Edge) {
     }
 }
 
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<AsyncFd<TcpListener>> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -87,17 +89,26 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    watched(socket.into())
 }
 
-async fn accept(listener: TcpListener, edge: Arc<Edge>) {
+/// Has it watched by the runtime on which this is called.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; a listener of std keeps its descriptor while it lives"
+)]
+pub(super) fn watched(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    AsyncFd::new(listener)
+}
+
+async fn accept(listener: AsyncFd<TcpListener>, edge: Arc<Edge>) {
     /// How long to wait for a descriptor: until some connection ends.
     const RESPITE: Duration = Duration::from_millis(50);
     let mut failing = false;
     loop {
         let Ok(permit) = Arc::clone(&edge.permits).acquire_owned().await else { return };
         edge.pressure.passed().await;
-        match listener.accept().await {
+        match AgentTcp::accept(&listener).await {
             Ok((socket, peer)) => {
                 failing = false;
                 tokio::spawn(connection::serve(Arc::clone(&edge), socket, peer, permit));

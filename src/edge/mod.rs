@@ -2,6 +2,7 @@
 //! are the upstream's.
 //!
 //! - `listen`: sockets, accepting, the bound on connections. `transport`: what the rest asks of a socket.
+//!   `tcp`: TCP, the one there is so far.
 //! - `accept_runtime`: the threads on which connections wait until they are admitted.
 //! - `pressure`: slows accepting down while memory is short.
 //! - `connection`: the life of one connection. `request`: its first head, and what that asks for.
@@ -37,6 +38,7 @@ mod refusal;
 mod request;
 #[cfg(test)]
 mod scenarios;
+mod tcp;
 mod transport;
 
 use std::io;

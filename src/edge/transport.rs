@@ -1,13 +1,10 @@
 //! What the edge asks of a byte stream on which agents speak HTTP/1.1: TCP today, TLS over it tomorrow. Each
-//! transport answers for itself how it notices that its peer has gone and how it changes its runtime. With
-//! `listen`, the one place that knows TCP.
+//! transport answers for itself how it notices that its peer has gone and how it changes its runtime.
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A byte stream from an agent.
 pub(super) trait AgentTransport:
@@ -20,7 +17,7 @@ pub(super) trait AgentTransport:
     /// stays unread.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Completes when the stream takes bytes.
+    /// Completes when the stream takes bytes, and goes on to as soon as it is asked.
     ///
     /// # Errors
     /// If the connection broke.
@@ -32,37 +29,6 @@ pub(super) trait AgentTransport:
     /// If the connection broke.
     fn detach(self) -> io::Result<Self::Detached>;
 
-    /// Puts the stream on the runtime on which this is called.
-    ///
-    /// # Errors
-    /// If the connection broke.
-    fn attach(detached: Self::Detached) -> io::Result<Self>;
-}
-
-impl AgentTransport for TcpStream {
-    type Detached = std::net::TcpStream;
-
-    /// What the peer has sent behind its request's head stays in the kernel, where it costs the gateway
-    /// nothing. While there is such, the socket is ready all the time and is looked at again and again.
-    async fn gone(&mut self) {
-        const LOOK_AGAIN: Duration = Duration::from_secs(1);
-        loop {
-            match self.ready(Interest::READABLE).await {
-                Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(LOOK_AGAIN).await,
-                _ => return,
-            }
-        }
-    }
-
-    async fn writable(&mut self) -> io::Result<()> {
-        Self::writable(self).await
-    }
-
-    fn detach(self) -> io::Result<Self::Detached> {
-        self.into_std()
-    }
-
-    fn attach(detached: Self::Detached) -> io::Result<Self> {
-        Self::from_std(detached)
-    }
+    /// Puts the stream on the runtime on which it is used next.
+    fn attach(detached: Self::Detached) -> Self;
 }
