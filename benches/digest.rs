@@ -61,6 +61,15 @@ fn unchanged(criterion: &mut Criterion) {
             });
         });
     }
+    group.bench_function("canonical, unsorted maps: scan, digests, bytes to keep", |bencher| {
+        bencher.iter(|| {
+            let scan = AgentScan::parse(black_box(&unsorted)).unwrap();
+            digester.report_to_store(&scan, &mut scratch, |_, digest| {
+                black_box(digest);
+            });
+            black_box(scratch.kept(&unsorted, 5)).unwrap().len()
+        });
+    });
     group.bench_function("yardstick: prost decode", |bencher| {
         bencher.iter(|| AgentToServer::decode(black_box(&bytes[..])).unwrap());
     });

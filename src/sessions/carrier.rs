@@ -171,12 +171,13 @@ impl Port for Carrier<'_> {
         let digester = DigesterInUse::of(self.sessions);
         let mut put = |number, digest| digests.put(number, digest);
         if let Some(came) = self.event.digests {
+            with_space(|space| space.digest.forget_kept());
             came.iter()
                 .filter(|(number, _)| scan.present.contains(*number))
                 .for_each(|(n, d)| put(n, d));
             return put(CAPABILITIES, digester.number(CAPABILITIES, scan.capabilities));
         }
-        with_space(|space| digester.report(scan, &mut space.digest, put));
+        with_space(|space| digester.report_to_store(scan, &mut space.digest, put));
     }
 
     fn store(&mut self, scan: &AgentScan<'_>, parts: impl Iterator<Item = (u32, Digest)>) {

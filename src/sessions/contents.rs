@@ -63,10 +63,14 @@ impl Contents {
     ) {
         for (number, digest) in parts {
             let Some(place) = PLACES.iter().position(|part| *part == number) else { continue };
-            let kept =
-                read_part(scan, number, space, |part| store.put(Scope::SHARED, digest, part));
+            let put = |part: &[u8]| store.put(Scope::SHARED, digest, part);
+            let kept = match space.digest.kept(scan.bytes, number) {
+                Some(part) => put(part),
+                None => read_part(scan, number, space, put),
+            };
             self.0.get_or_insert_with(|| Box::new(store.set())).set(place, kept);
         }
+        space.digest.forget_kept();
     }
 
     /// Whether the bytes of a part are stored.

@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use super::schema::{AVAILABLE_COMPONENTS, COMPONENTS, COMPONENTS_HASH, Shape, ValueKind};
-use super::scratch::{MapEntry, Record, Scratch};
+use super::scratch::{MapEntry, Record, Scratch, Targets};
 use super::volatile::Volatile;
 use crate::opamp::fields::{ScanError, WireType, fields, varint};
 
@@ -40,6 +40,37 @@ impl From<ScanError> for Opaque {
     }
 }
 
+/// How deep the pass is, and where what it writes goes.
+#[derive(Clone, Copy)]
+pub(super) struct Level {
+    depth: usize,
+    to: Targets,
+}
+
+impl Level {
+    /// A status field's own message.
+    pub(super) const fn first(to: Targets) -> Self {
+        Self { depth: 1, to }
+    }
+
+    const fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, to: self.to }
+    }
+
+    /// What is left out of digests is kept.
+    const fn without(self, is_left_out: bool) -> Self {
+        let Self { depth, to: Targets { out, kept } } = self;
+        Self { depth, to: Targets { out: out && !is_left_out, kept } }
+    }
+}
+
+/// How far each target was written.
+#[derive(Clone, Copy)]
+struct Marks {
+    out: usize,
+    kept: usize,
+}
+
 /// One pass over the occurrences of one status field.
 pub(super) struct Pass<'a> {
     pub(super) bytes: &'a [u8],
@@ -57,10 +88,10 @@ impl Pass<'_> {
         &mut self,
         shape: &'static Shape,
         chunks: Range<usize>,
-        depth: usize,
+        level: Level,
     ) -> Result<(), Opaque> {
         let base = self.scratch.records.len();
-        let in_order = self.note(shape, chunks, depth)?;
+        let in_order = self.note(shape, chunks, level.depth)?;
         if shape.is_oneof {
             self.keep_last_member(shape, base);
         }
@@ -76,10 +107,13 @@ impl Pass<'_> {
             while start > base && self.scratch.records[start - 1].number == number {
                 start -= 1;
             }
-            match shape.kind(number) {
-                Some(_) if left_out >> number & 1 == 1 => {}
-                Some(kind) => self.field(shape, kind, start..end, depth)?,
-                None => self.verbatim(start..end),
+            if let Some(kind) = shape.kind(number) {
+                let level = level.without(left_out >> number & 1 == 1);
+                if !level.to.is_none() {
+                    self.field(shape, kind, start..end, level)?;
+                }
+            } else {
+                self.verbatim(start..end, level.to);
             }
             end = start;
         }
@@ -151,8 +185,9 @@ impl Pass<'_> {
         shape: &'static Shape,
         kind: ValueKind,
         group: Range<usize>,
-        depth: usize,
+        level: Level,
     ) -> Result<(), Opaque> {
+        let to = level.to;
         let last = self.scratch.records[group.end - 1];
         let number = last.number;
         match kind {
@@ -164,49 +199,55 @@ impl Pass<'_> {
                     _ => value,
                 };
                 if value != 0 || shape.is_oneof {
-                    self.scratch.out.put_varint(value);
-                    self.scratch.out.put_tag(number, WireType::Varint);
+                    self.scratch.write(to, |tail| {
+                        tail.put_varint(value);
+                        tail.put_tag(number, WireType::Varint);
+                    });
                 }
             }
             ValueKind::Fixed64 => {
                 let value = last.value(self.bytes);
                 if value != [0; 8] || shape.is_oneof {
-                    self.scratch.out.put(value);
-                    self.scratch.out.put_tag(number, WireType::Fixed64);
+                    self.scratch.write(to, |tail| {
+                        tail.put(value);
+                        tail.put_tag(number, WireType::Fixed64);
+                    });
                 }
             }
             ValueKind::Text => {
                 let value = last.value(self.bytes);
                 if !value.is_empty() || shape.is_oneof {
-                    self.text(number, last);
+                    self.text(number, last, to);
                 }
             }
             ValueKind::Texts => {
                 for index in group.rev() {
-                    self.text(number, self.scratch.records[index]);
+                    self.text(number, self.scratch.records[index], to);
                 }
             }
-            ValueKind::Message(inner) => self.nested(inner, number, group, depth)?,
+            ValueKind::Message(inner) => self.nested(inner, number, group, level)?,
             ValueKind::Messages(inner) => {
                 for index in group.rev() {
-                    self.nested(inner, number, index..index + 1, depth)?;
+                    self.nested(inner, number, index..index + 1, level)?;
                 }
             }
-            ValueKind::Map(inner) => self.map(inner, group, depth)?,
+            ValueKind::Map(inner) => self.map(inner, group, level)?,
         }
         Ok(())
     }
 
-    fn text(&mut self, number: u32, record: Record) {
+    fn text(&mut self, number: u32, record: Record, to: Targets) {
         let value = record.value(self.bytes);
-        self.scratch.out.put(value);
-        self.scratch.out.put_len_head(number, value.len());
+        self.scratch.write(to, |tail| {
+            tail.put(value);
+            tail.put_len_head(number, value.len());
+        });
     }
 
-    fn verbatim(&mut self, group: Range<usize>) {
+    fn verbatim(&mut self, group: Range<usize>, to: Targets) {
         for index in group.rev() {
-            let record = self.scratch.records[index];
-            self.scratch.out.put(record.whole(self.bytes));
+            let whole = self.scratch.records[index].whole(self.bytes);
+            self.scratch.write(to, |tail| tail.put(whole));
         }
     }
 
@@ -215,30 +256,40 @@ impl Pass<'_> {
         shape: &'static Shape,
         number: u32,
         chunks: Range<usize>,
-        depth: usize,
+        level: Level,
     ) -> Result<(), Opaque> {
-        let mark = self.scratch.out.mark();
-        self.message(shape, chunks, depth + 1)?;
-        self.close(number, mark);
+        let marks = self.marks();
+        self.message(shape, chunks, level.deeper())?;
+        self.close(number, marks, level.to);
         Ok(())
     }
 
-    /// Puts tag and length before what has been written since `mark`.
-    fn close(&mut self, number: u32, mark: usize) {
-        self.scratch.out.put_len_head(number, self.scratch.out.since(mark));
+    const fn marks(&self) -> Marks {
+        Marks { out: self.scratch.out.mark(), kept: self.scratch.kept.mark() }
+    }
+
+    /// Puts tag and length before what has been written since `marks`.
+    fn close(&mut self, number: u32, marks: Marks, to: Targets) {
+        let Scratch { out, kept, .. } = &mut *self.scratch;
+        if to.out {
+            out.put_len_head(number, out.since(marks.out));
+        }
+        if to.kept {
+            kept.put_len_head(number, kept.since(marks.kept));
+        }
     }
 
     fn map(
         &mut self,
         values: &'static Shape,
         group: Range<usize>,
-        depth: usize,
+        level: Level,
     ) -> Result<(), Opaque> {
         let number = self.scratch.records[group.start].number;
         let (records_base, base) = (self.scratch.records.len(), self.scratch.entries.len());
         let mut sorted = true;
         for index in group {
-            let entry = self.entry(index, depth + 1)?;
+            let entry = self.entry(index, level.depth + 1)?;
             if self.scratch.entries.len() > base {
                 let before = self.scratch.entries.last().map_or(&[][..], |e| self.key(e));
                 sorted &= before < self.key(&entry);
@@ -250,9 +301,9 @@ impl Pass<'_> {
         }
         for index in (base..self.scratch.entries.len()).rev() {
             let entry = self.scratch.entries[index];
-            let mark = self.scratch.out.mark();
-            self.write_entry(values, entry, depth + 1)?;
-            self.close(number, mark);
+            let marks = self.marks();
+            self.write_entry(values, entry, level.deeper())?;
+            self.close(number, marks, level.to);
         }
         self.scratch.entries.truncate(base);
         self.scratch.records.truncate(records_base);
@@ -296,21 +347,25 @@ impl Pass<'_> {
         &mut self,
         values: &'static Shape,
         entry: MapEntry,
-        depth: usize,
+        level: Level,
     ) -> Result<(), Opaque> {
         let records = &self.scratch.records[entry.first..entry.last];
         let value_at = entry.first + records.partition_point(|r| r.number < ENTRY_VALUE);
         let unknown_at = entry.first + records.partition_point(|r| r.number <= ENTRY_VALUE);
-        self.verbatim(unknown_at..entry.last);
-        let mark = self.scratch.out.mark();
+        let to = level.to;
+        self.verbatim(unknown_at..entry.last, to);
+        let marks = self.marks();
         if value_at < unknown_at {
-            self.message(values, value_at..unknown_at, depth + 1)?;
+            self.message(values, value_at..unknown_at, level.deeper())?;
         }
-        if self.scratch.out.since(mark) > 0 {
-            self.close(ENTRY_VALUE, mark);
-        }
+        let Scratch { out, kept, .. } = &*self.scratch;
+        let has_value = Targets {
+            out: to.out && out.since(marks.out) > 0,
+            kept: to.kept && kept.since(marks.kept) > 0,
+        };
+        self.close(ENTRY_VALUE, marks, has_value);
         if let Some(key) = entry.key.filter(|key| !key.value(self.bytes).is_empty()) {
-            self.text(ENTRY_KEY, key);
+            self.text(ENTRY_KEY, key, to);
         }
         Ok(())
     }

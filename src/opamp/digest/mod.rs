@@ -26,9 +26,9 @@ mod volatile;
 
 use std::ops::Range;
 
-use canonical::{Opaque, Pass, RECORDS_MAX};
+use canonical::{Level, Opaque, Pass, RECORDS_MAX};
 use schema::{COMPONENTS, COMPONENTS_HASH, Shape, status_shape};
-use scratch::Record;
+use scratch::{Record, Targets};
 
 pub use key::{Digest, DigestKey, RawHash};
 pub use scratch::Scratch;
@@ -72,7 +72,7 @@ impl Digester {
             return self.too_long(number, value);
         }
         scratch.records.push(Record::value_only(number, value));
-        let digest = self.group(value, 0..1, scratch);
+        let digest = self.group(value, 0..1, scratch, Targets::OUT);
         scratch.finish();
         digest
     }
@@ -96,6 +96,28 @@ impl Digester {
         &self,
         scan: &AgentScan<'_>,
         scratch: &mut Scratch,
+        each: impl FnMut(u32, Digest),
+    ) {
+        self.digests(scan, scratch, Targets::OUT, each);
+    }
+
+    /// The same. The fields in canonical form are left in [`Scratch::kept`], which costs less than a second pass over
+    /// those that have changed. A report of more than 128 KiB leaves none.
+    pub fn report_to_store(
+        &self,
+        scan: &AgentScan<'_>,
+        scratch: &mut Scratch,
+        each: impl FnMut(u32, Digest),
+    ) {
+        let to = Targets { out: true, kept: scratch.keep(scan.bytes) };
+        self.digests(scan, scratch, to, each);
+    }
+
+    fn digests(
+        &self,
+        scan: &AgentScan<'_>,
+        scratch: &mut Scratch,
+        to: Targets,
         mut each: impl FnMut(u32, Digest),
     ) {
         scratch.records.clear();
@@ -120,7 +142,7 @@ impl Digester {
             }
             let same = |record: &&Record| record.number == number;
             let end = start + scratch.records[start..known].iter().take_while(same).count();
-            each(number, self.group(scan.bytes, start..end, scratch));
+            each(number, self.group(scan.bytes, start..end, scratch, to));
             start = end;
         }
         if let Some(capabilities) = capabilities {
@@ -130,14 +152,26 @@ impl Digester {
     }
 
     /// The digest of a field from its occurrences in `bytes`; `group` has one, at least.
-    fn group(&self, bytes: &[u8], group: Range<usize>, scratch: &mut Scratch) -> Digest {
+    fn group(
+        &self,
+        bytes: &[u8],
+        group: Range<usize>,
+        scratch: &mut Scratch,
+        to: Targets,
+    ) -> Digest {
         let number = scratch.records[group.start].number;
         let Some(shape) = status_shape(number) else {
             return self.opaque(bytes, group, Record::value, scratch);
         };
         let count = scratch.records.len();
-        let left_out = LeftOut { volatile: &self.volatile, hash_for_components: true };
-        if write(shape, bytes, group.clone(), left_out, scratch).is_err() {
+        let left_out = LeftOut { volatile: &self.volatile, hash_for_components: true, to };
+        let mark = scratch.kept.mark();
+        let written = write(shape, bytes, group.clone(), left_out, scratch);
+        if to.kept && written.is_ok() {
+            scratch.keep_part(number, mark);
+        }
+        if written.is_err() {
+            scratch.kept.take_back(mark);
             scratch.records.truncate(count);
             return self.opaque(bytes, group, Record::value, scratch);
         }
@@ -188,11 +222,12 @@ struct LeftOut<'a> {
     volatile: &'a Volatile,
     /// Whether components that have a hash are left out, because it stands for them.
     hash_for_components: bool,
+    to: Targets,
 }
 
 /// Every field stays.
 const ALL_STAYS: LeftOut<'static> =
-    LeftOut { volatile: &Volatile::NONE, hash_for_components: false };
+    LeftOut { volatile: &Volatile::NONE, hash_for_components: false, to: Targets::OUT };
 
 /// Writes canonical bytes to the end of `scratch.out`, with room for a head before them.
 fn write(
@@ -206,8 +241,9 @@ fn write(
     let length: usize = parts.map(|record| record.value(bytes).len()).sum();
     scratch.prepare(CANONICAL_HEAD_BYTES_MAX + length);
     let records_end = scratch.records.len() + RECORDS_MAX;
-    let LeftOut { volatile, hash_for_components } = left_out;
-    Pass { bytes, scratch, volatile, hash_for_components, records_end }.message(shape, group, 1)
+    let LeftOut { volatile, hash_for_components, to } = left_out;
+    let mut pass = Pass { bytes, scratch, volatile, hash_for_components, records_end };
+    pass.message(shape, group, Level::first(to))
 }
 
 /// Lends `read` a status field in canonical form, tag and length before it, volatile fields included: another

@@ -191,6 +191,35 @@ proptest! {
     }
 
     #[test]
+    fn what_is_kept_of_a_report_is_what_a_pass_of_its_own_makes(
+        values in proptest::collection::vec((choices(), choices()), 1..4),
+        noise in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let mut scratch = Scratch::default();
+        for (value, choices) in values {
+            let bytes = SCHEMA.message("AgentToServer", &mut Choices::new(&value));
+            let mut bytes = shuffle(&SCHEMA, "AgentToServer", &bytes, &mut Choices::new(&choices));
+            // Opaque, most likely.
+            prost::encoding::bytes::encode(5, &noise, &mut bytes);
+            let scan = AgentScan::parse(&bytes).unwrap();
+            let mut found = Vec::new();
+            Digester::default()
+                .report_to_store(&scan, &mut scratch, |number, digest| found.push((number, digest)));
+            prop_assert_eq!(&found, &report(&bytes));
+            for (number, ..) in FIELDS {
+                let came = fields(&bytes).map(Result::unwrap).filter(|field| field.number == number);
+                let value: Vec<u8> = came.flat_map(|field| bytes[field.value].to_vec()).collect();
+                let own = canonical_field(number, &value, &mut Scratch::default(), <[u8]>::to_vec);
+                let own = own.filter(|_| found.iter().any(|(there, _)| *there == number));
+                prop_assert_eq!(scratch.kept(&bytes, number).map(<[u8]>::to_vec), own, "{}", number);
+            }
+            prop_assert!(scratch.kept(&bytes[..bytes.len() - 1], 5).is_none());
+        }
+        scratch.forget_kept();
+        prop_assert!(scratch.kept(&[], 5).is_none());
+    }
+
+    #[test]
     fn bytes_without_sense_have_a_digest(
         (index, mut value) in status(),
         noise in proptest::collection::vec(any::<u8>(), 0..60),

@@ -4,10 +4,16 @@
 //! and depends on them. Written backwards, the length is known when it is due, and the contents stay where
 //! they are however deep messages nest. Must not know the schema.
 
+use std::ops::Range;
+
 use crate::opamp::fields::{Field, WireType};
 
 /// Bytes reserved between reports; the room of a larger report is given back.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Tags and lengths of fifteen fields, whose canonical bytes may need longer ones than they came with: the occurrences of
+/// a field become one.
+const KEPT_HEADS_BYTES_MAX: usize = 15 * 6;
 
 /// Room for canonical bytes. One a thread is enough.
 #[derive(Debug, Default)]
@@ -15,9 +21,79 @@ pub struct Scratch {
     pub(super) records: Vec<Record>,
     pub(super) entries: Vec<MapEntry>,
     pub(super) out: Tail,
+    /// Fields of the last report, to be stored.
+    pub(super) kept: Tail,
+    kept_parts: KeptParts,
+}
+
+/// Where canonical bytes go: what counts for a digest to `out`, what is kept for servers to `kept`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Targets {
+    pub(super) out: bool,
+    pub(super) kept: bool,
+}
+
+impl Targets {
+    /// For a digest alone, or for a caller that reads the bytes at once.
+    pub(super) const OUT: Self = Self { out: true, kept: false };
+
+    pub(super) const fn is_none(self) -> bool {
+        !self.out && !self.kept
+    }
+}
+
+/// Which fields stand where in [`Scratch::kept`], and of which bytes they are.
+#[derive(Debug, Default)]
+struct KeptParts {
+    /// Where the report stands in memory, and its length.
+    of: Option<(usize, usize)>,
+    parts: Vec<(u32, Range<usize>)>,
 }
 
 impl Scratch {
+    /// The status field in canonical form, tag and length before it, volatile fields included, if
+    /// [`Digester::report_to_store`](super::Digester::report_to_store) has just seen `report`.
+    pub fn kept(&self, report: &[u8], number: u32) -> Option<&[u8]> {
+        let KeptParts { of, parts } = &self.kept_parts;
+        let part = parts.iter().filter(|_| *of == Some(place_of(report)));
+        let (_, range) = part.rev().find(|(part, _)| *part == number)?;
+        self.kept.buffer.get(range.clone())
+    }
+
+    /// Forgets what was kept: nothing may take it for a part of another report.
+    pub fn forget_kept(&mut self) {
+        self.kept_parts.of = None;
+        self.kept_parts.parts.clear();
+    }
+
+    /// Makes room for all fields of `report`; whether it is small enough to be kept.
+    pub(super) fn keep(&mut self, report: &[u8]) -> bool {
+        self.forget_kept();
+        let keeps = report.len() <= KEPT_BYTES_MAX / 2;
+        if keeps {
+            self.kept.prepare(report.len() + KEPT_HEADS_BYTES_MAX);
+            self.kept_parts.of = Some(place_of(report));
+        }
+        keeps
+    }
+
+    /// What has been kept since `mark` is this field.
+    pub(super) fn keep_part(&mut self, number: u32, mark: usize) {
+        self.kept.put_len_head(number, self.kept.since(mark));
+        self.kept_parts.parts.push((number, self.kept.at..mark));
+    }
+
+    /// Writes to each target.
+    #[inline]
+    pub(super) fn write(&mut self, to: Targets, put: impl Fn(&mut Tail)) {
+        if to.out {
+            put(&mut self.out);
+        }
+        if to.kept {
+            put(&mut self.kept);
+        }
+    }
+
     /// Empties everything, and makes room for `bytes` of output.
     pub(super) fn prepare(&mut self, bytes: usize) {
         self.entries.clear();
@@ -33,6 +109,10 @@ impl Scratch {
         self.records.shrink_to(KEPT_BYTES_MAX / size_of::<Record>());
         self.entries.shrink_to(KEPT_BYTES_MAX / size_of::<MapEntry>());
     }
+}
+
+fn place_of(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr().addr(), bytes.len())
 }
 
 /// Where a field stands; offsets into the bytes that are worked on. Small, because there are many.
@@ -109,6 +189,11 @@ impl Tail {
     #[inline]
     pub(super) const fn since(&self, mark: usize) -> usize {
         mark - self.at
+    }
+
+    /// Takes back what has been written since [`Tail::mark`] gave `mark`.
+    pub(super) const fn take_back(&mut self, mark: usize) {
+        self.at = mark;
     }
 
     /// The present place.
