@@ -98,13 +98,19 @@ pub(crate) fn value(text: &str, name: &str) -> Option<f64> {
 
 /// The sum of a metric over all its labels; `None` if no line has that name.
 pub(crate) fn sum(text: &str, name: &str) -> Option<f64> {
+    sum_of(text, name, "")
+}
+
+/// The same of the lines with this label, such as `call="renew"`.
+pub(crate) fn sum_of(text: &str, name: &str, label: &str) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
-        let rest = match rest.strip_prefix('{') {
-            Some(labelled) => labelled.split_once('}')?.1,
-            None => rest,
+        let (labels, rest) = match rest.strip_prefix('{') {
+            Some(labelled) => labelled.split_once('}')?,
+            None => ("", rest),
         };
-        rest.strip_prefix(' ')?.split(' ').next()?.parse::<f64>().ok()
+        let is_wanted = label.is_empty() || labels.split(',').any(|one| one == label);
+        rest.strip_prefix(' ').filter(|_| is_wanted)?.split(' ').next()?.parse::<f64>().ok()
     });
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
@@ -125,6 +131,7 @@ mod tests {
     #[test]
     fn labels_are_summed_up() {
         let text = "# TYPE a counter\na{x=\"1\"} 2\na{x=\"2\"} 3.5\nab 7\nab_total{x=\"1\"} 9\n";
+        assert_eq!(sum_of("a{x=\"y\",z=\"1\"} 7\na{x=\"n\"} 2", "a", "x=\"y\""), Some(7.0));
         assert_eq!((sum(text, "a"), sum(text, "ab"), sum(text, "c")), (Some(5.5), Some(7.0), None));
     }
 }

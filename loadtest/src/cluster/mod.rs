@@ -20,19 +20,15 @@ mod speed;
 
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use seawall::clock;
 
 use crate::stage::perform;
 pub(crate) use args::ClusterArgs;
-use args::ClusterCase;
 use figures::{ClusterFigures, Course};
 use scene::Scene;
 pub(crate) use speed::{SpeedArgs, run as run_speed};
 
-/// How long idle nodes are watched, in lease times: six renewals or so.
-const IDLE_LEASES: u32 = 2;
 /// How long it takes until every shard has a home again, in lease times.
 const SUCCESSION_LEASES: u32 = 2;
 
@@ -62,11 +58,6 @@ async fn cluster(args: &ClusterArgs) -> io::Result<ClusterFigures> {
 }
 
 async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigures> {
-    let idle_commands_per_second = match args.case {
-        // Elsewhere nodes have something to say to Redis.
-        ClusterCase::Storm => Some(idle(scene, args.lease.0 * IDLE_LEASES).await),
-        _ => None,
-    };
     let start = scene.snapshot().await?;
     let happened = cases::act(scene, args).await?;
     let ended = clock::now();
@@ -79,22 +70,7 @@ async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigure
     let patience = args.aftermath.settle();
     let settled = scene.report.settle_and_hold(&mut scene.crew, hold, patience).await?;
     let end = scene.snapshot().await?;
-    let course = Course {
-        start: &start,
-        end: &end,
-        idle_commands_per_second,
-        nodes_then: &nodes_then,
-        ended,
-        settled: &settled,
-    };
+    let course =
+        Course { start: &start, end: &end, nodes_then: &nodes_then, ended, settled: &settled };
     ClusterFigures::new(scene, args, &course, happened).await
-}
-
-/// Commands a second that Redis gets of nodes whose agents are quiet.
-async fn idle(scene: &Scene, lasts: Duration) -> f64 {
-    let (Some(redis), true) = (&scene.redis, scene.nodes_share()) else { return 0.0 };
-    let before = redis.commands().await;
-    tokio::time::sleep(lasts).await;
-    let commands = redis.commands().await.of_nodes_since(&before);
-    commands as f64 / lasts.as_secs_f64().max(1e-3)
 }

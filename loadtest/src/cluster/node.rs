@@ -12,7 +12,7 @@ use super::config::{NodePorts, SharedConfig};
 use super::folder::RunFolder;
 use super::process::GroupProcess;
 use crate::addresses::{HeldPort, local};
-use crate::gateway::sum;
+use crate::gateway::{sum, sum_of};
 use crate::http;
 
 /// How long a node may take until it is ready: a lease time and more, where a former one looks alive.
@@ -29,6 +29,9 @@ pub(super) struct NodeSetup {
 /// The metric of bytes that a node has sent to others; over all nodes it is what crossed node links.
 const NODE_LINK_BYTES: &str = "seawall_cluster_sent_bytes_total";
 
+/// The metric of calls to the store that nodes share.
+const STORE_CALLS: &str = "seawall_ownership_store_calls_total";
+
 /// The metric of shards that are at home at a node.
 const HELD_SHARDS: &str = "seawall_ownership_held_shards";
 
@@ -41,6 +44,8 @@ pub(super) struct NodeSample {
     node_link_bytes: Option<f64>,
     cpu_seconds: Option<f64>,
     rss_bytes: Option<f64>,
+    /// Renewals of leases and reads of the map that it has sent to the store.
+    lease_calls: Option<f64>,
 }
 
 impl NodeSample {
@@ -57,6 +62,11 @@ impl NodeSample {
     /// Processor time of all nodes between two moments.
     pub(super) fn cpu_seconds(start: &[Self], end: &[Self]) -> Option<f64> {
         Self::between(start, end, |sample| sample.cpu_seconds)
+    }
+
+    /// Renewals of leases and reads of the map by all nodes between two moments.
+    pub(super) fn lease_calls(start: &[Self], end: &[Self]) -> Option<f64> {
+        Self::between(start, end, |sample| sample.lease_calls)
     }
 
     /// What a process that ended meanwhile had counted is lost.
@@ -244,11 +254,16 @@ impl ClusterNode {
 
     /// What it counts now.
     pub(super) async fn sample(&self) -> NodeSample {
+        let text = self.metrics().await.unwrap_or_default();
+        let calls = |call: &str| sum_of(&text, STORE_CALLS, &format!("call=\"{call}\""));
         NodeSample {
             label: self.label(),
-            node_link_bytes: self.metric(NODE_LINK_BYTES).await,
-            cpu_seconds: self.metric("process_cpu_seconds_total").await,
-            rss_bytes: self.metric("process_resident_memory_bytes").await,
+            node_link_bytes: sum(&text, NODE_LINK_BYTES),
+            cpu_seconds: sum(&text, "process_cpu_seconds_total"),
+            rss_bytes: sum(&text, "process_resident_memory_bytes"),
+            lease_calls: calls("renew")
+                .zip(calls("read"))
+                .map(|(renewals, reads)| renewals + reads),
         }
     }
 
@@ -259,9 +274,13 @@ impl ClusterNode {
 
     /// The sum of a metric over its labels; `None` where the node or the metric is missing.
     pub(super) async fn metric(&self, name: &str) -> Option<f64> {
+        sum(&self.metrics().await?, name)
+    }
+
+    async fn metrics(&self) -> Option<String> {
         self.process.as_ref()?;
         let text = http::fetch(&self.admin("metrics"), None).await.ok()?;
-        sum(&String::from_utf8_lossy(&text), name)
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 }
 
@@ -287,6 +306,7 @@ mod tests {
             node_link_bytes: None,
             cpu_seconds: Some(cpu),
             rss_bytes: Some(cpu),
+            lease_calls: None,
         };
         let start = [sample("node-1.1", 5.0), sample("node-2.1", 7.0)];
         let end = [sample("node-1.1", 6.0), sample("node-2.2", 3.0)];

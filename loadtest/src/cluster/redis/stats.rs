@@ -25,6 +25,9 @@ const NOT_OF_NODES: [&str; 18] = [
     "exec",
 ];
 
+/// What the scripts of nodes say. It comes with the script, which is one call.
+const WITHIN_SCRIPTS: [&str; 6] = ["hdel", "hexists", "hget", "hgetall", "hset", "hsetnx"];
+
 /// Calls by command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cluster) struct Commands(BTreeMap<String, u64>);
@@ -54,10 +57,20 @@ impl Commands {
         }
     }
 
-    /// Those that nodes have said since `start`. A server that was restarted meanwhile counts from 0,
+    /// Those that nodes have said since `start`, with what their scripts say. A server that was restarted meanwhile counts from 0,
     /// so that its earlier ones are lost.
     pub(in crate::cluster) fn of_nodes_since(&self, start: &Self) -> u64 {
-        let by_nodes = self.0.iter().filter(|(name, _)| !NOT_OF_NODES.contains(&name.as_str()));
+        self.since(start, &[])
+    }
+
+    /// The same, each script counted as one.
+    pub(in crate::cluster) fn calls_since(&self, start: &Self) -> u64 {
+        self.since(start, &WITHIN_SCRIPTS)
+    }
+
+    fn since(&self, start: &Self, but: &[&str]) -> u64 {
+        let is_counted = |name: &str| !NOT_OF_NODES.contains(&name) && !but.contains(&name);
+        let by_nodes = self.0.iter().filter(|(name, _)| is_counted(name));
         by_nodes
             .map(|(name, calls)| calls.saturating_sub(start.0.get(name).copied().unwrap_or(0)))
             .sum()
@@ -78,6 +91,7 @@ mod tests {
         let before =
             Commands::read("cmdstat_evalsha:calls=4,usec=3\r\ncmdstat_hget:calls=2,usec=1");
         assert_eq!(now.of_nodes_since(&before), 7);
+        assert_eq!(now.calls_since(&before), 1);
         assert_eq!(Commands::read("nonsense\r\ncmdstat_x"), Commands::default());
     }
 }
