@@ -1,5 +1,9 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-slim-trixie AS build
+# The allocator is built with make.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

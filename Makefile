@@ -161,7 +161,7 @@ prove-house: release ## Prove that sources are in order and what held still hold
 	@$(BUILDS)
 	@$(PROOF) house $(SMALL) --seeds $(SEEDS) $(SPEED)
 
-prove-speed: ## Compare the speed of BASE=1af75eb and HEAD in PAIRS=15 pairs (20 min, builds aside).
+prove-speed: ## Compare the speed of BASE=1af75eb and HEAD in PAIRS=15 pairs (30 min, builds aside).
 	@$(BUILDS)
 	@$(PROOF) speed $(SPEED)
 

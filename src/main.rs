@@ -13,8 +13,12 @@ use seawall::config::{self, Config, Mistakes};
 use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
 use seawall::telemetry::{self, logging};
+use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Something that Seawall needs to start is missing, such as a free address to listen on.
 const EXIT_START: u8 = 1;

@@ -48,14 +48,27 @@ impl ContentFigures {
     }
 }
 
-/// What an allocation of `bytes` takes: a word for the allocator, whole steps of two words, and four words
-/// at the least. So does glibc; other allocators have steps of their own, close to these.
+/// What an allocation of `bytes` takes: the next one of the sizes that jemalloc has, which are steps of 16 bytes up to
+/// 128, and then four to each doubling. Other allocators have steps of their own, close to these.
 pub(super) const fn allocated(bytes: usize) -> usize {
-    const WORD: usize = size_of::<usize>();
-    let taken = (bytes + WORD).next_multiple_of(2 * WORD);
+    const STEP: usize = 16;
+    const STEPS_END: usize = 8 * STEP;
     match bytes {
         0 => 0,
-        _ if taken < 4 * WORD => 4 * WORD,
-        _ => taken,
+        1..=8 => 8,
+        _ if bytes <= STEPS_END => bytes.next_multiple_of(STEP),
+        _ => bytes.next_multiple_of(bytes.next_power_of_two() / 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allocations_come_in_jemallocs_sizes() {
+        let sizes = [0, 1, 8, 9, 16, 17, 128, 129, 160, 161, 256, 257, 512, 513, 4_097];
+        let taken = [0, 8, 8, 16, 16, 32, 128, 160, 160, 192, 256, 320, 512, 640, 5_120];
+        assert_eq!(sizes.map(allocated), taken);
     }
 }

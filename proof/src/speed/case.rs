@@ -71,6 +71,11 @@ pub(crate) struct Build<'a> {
 impl Case {
     pub(crate) const ALL: [Self; 4] = [Self::Sessions, Self::Roundtrip, Self::Idle, Self::Benches];
 
+    /// Whether what else the machine does weighs more than what differs.
+    pub(crate) const fn is_disturbed(self) -> bool {
+        matches!(self, Self::Sessions | Self::Roundtrip)
+    }
+
     /// Takes the figures of one build once.
     ///
     /// # Errors
