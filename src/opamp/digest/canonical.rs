@@ -80,6 +80,8 @@ pub(super) struct Pass<'a> {
     pub(super) hash_for_components: bool,
     /// How many records there may be: [`RECORDS_MAX`] more than before the pass.
     pub(super) records_end: usize,
+    /// Whether what was written to be kept is all of it.
+    pub(super) keeps: bool,
 }
 
 impl Pass<'_> {
@@ -109,8 +111,10 @@ impl Pass<'_> {
             }
             if let Some(kind) = shape.kind(number) {
                 let level = level.without(left_out >> number & 1 == 1);
-                if !level.to.is_none() {
+                if level.to.out {
                     self.field(shape, kind, start..end, level)?;
+                } else if level.to.kept {
+                    self.field_to_keep(shape, kind, start..end, level);
                 }
             } else {
                 self.verbatim(start..end, level.to);
@@ -234,6 +238,23 @@ impl Pass<'_> {
             ValueKind::Map(inner) => self.map(inner, group, level)?,
         }
         Ok(())
+    }
+
+    /// The same of a field that a digest leaves out. Its faults must leave the digest as it is: so they end the keeping
+    /// alone.
+    fn field_to_keep(
+        &mut self,
+        shape: &'static Shape,
+        kind: ValueKind,
+        group: Range<usize>,
+        level: Level,
+    ) {
+        let (records, entries) = (self.scratch.records.len(), self.scratch.entries.len());
+        if self.field(shape, kind, group, level).is_err() {
+            self.keeps = false;
+            self.scratch.records.truncate(records);
+            self.scratch.entries.truncate(entries);
+        }
     }
 
     fn text(&mut self, number: u32, record: Record, to: Targets) {

@@ -167,11 +167,12 @@ impl Digester {
         let left_out = LeftOut { volatile: &self.volatile, hash_for_components: true, to };
         let mark = scratch.kept.mark();
         let written = write(shape, bytes, group.clone(), left_out, scratch);
-        if to.kept && written.is_ok() {
+        if written == Ok(Kept::All) {
             scratch.keep_part(number, mark);
+        } else {
+            scratch.kept.take_back(mark);
         }
         if written.is_err() {
-            scratch.kept.take_back(mark);
             scratch.records.truncate(count);
             return self.opaque(bytes, group, Record::value, scratch);
         }
@@ -225,6 +226,13 @@ struct LeftOut<'a> {
     to: Targets,
 }
 
+/// What a pass has left to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    Nothing,
+}
+
 /// Every field stays.
 const ALL_STAYS: LeftOut<'static> =
     LeftOut { volatile: &Volatile::NONE, hash_for_components: false, to: Targets::OUT };
@@ -236,14 +244,16 @@ fn write(
     group: Range<usize>,
     left_out: LeftOut<'_>,
     scratch: &mut Scratch,
-) -> Result<(), Opaque> {
+) -> Result<Kept, Opaque> {
     let parts = scratch.records[group.clone()].iter();
     let length: usize = parts.map(|record| record.value(bytes).len()).sum();
     scratch.prepare(CANONICAL_HEAD_BYTES_MAX + length);
     let records_end = scratch.records.len() + RECORDS_MAX;
     let LeftOut { volatile, hash_for_components, to } = left_out;
-    let mut pass = Pass { bytes, scratch, volatile, hash_for_components, records_end };
-    pass.message(shape, group, Level::first(to))
+    let keeps = to.kept;
+    let mut pass = Pass { bytes, scratch, volatile, hash_for_components, records_end, keeps };
+    pass.message(shape, group, Level::first(to))?;
+    Ok(if pass.keeps { Kept::All } else { Kept::Nothing })
 }
 
 /// Lends `read` a status field in canonical form, tag and length before it, volatile fields included: another
@@ -258,7 +268,7 @@ pub fn canonical_field<T>(
     let shape = status_shape(number).filter(|_| u32::try_from(value.len()).is_ok())?;
     scratch.records.push(Record::value_only(number, value));
     let written = write(shape, value, 0..1, ALL_STAYS, scratch);
-    let read = written.ok().map(|()| {
+    let read = written.ok().map(|_| {
         let length = scratch.out.written().len();
         scratch.out.put_len_head(number, length);
         read(scratch.out.written())

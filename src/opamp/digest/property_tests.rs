@@ -199,8 +199,11 @@ proptest! {
         for (value, choices) in values {
             let bytes = SCHEMA.message("AgentToServer", &mut Choices::new(&value));
             let mut bytes = shuffle(&SCHEMA, "AgentToServer", &bytes, &mut Choices::new(&choices));
-            // Opaque, most likely.
+            // Opaque, most likely; of the components only what their hash stands for.
             prost::encoding::bytes::encode(5, &noise, &mut bytes);
+            let mut components = vec![0x12, 1, 7];
+            prost::encoding::bytes::encode(1, &noise, &mut components);
+            prost::encoding::bytes::encode(14, &components, &mut bytes);
             let scan = AgentScan::parse(&bytes).unwrap();
             let mut found = Vec::new();
             Digester::default()

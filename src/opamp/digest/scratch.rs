@@ -36,10 +36,6 @@ pub(super) struct Targets {
 impl Targets {
     /// For a digest alone, or for a caller that reads the bytes at once.
     pub(super) const OUT: Self = Self { out: true, kept: false };
-
-    pub(super) const fn is_none(self) -> bool {
-        !self.out && !self.kept
-    }
 }
 
 /// Which fields stand where in [`Scratch::kept`], and of which bytes they are.
