@@ -42,25 +42,20 @@ impl From<ScanError> for Opaque {
 
 /// How deep the pass is, and where what it writes goes.
 #[derive(Clone, Copy)]
-pub(super) struct Level {
+pub(super) struct Level<T> {
     depth: usize,
-    to: Targets,
+    to: T,
 }
 
-impl Level {
+impl<T: Targets> Level<T> {
     /// A status field's own message.
-    pub(super) const fn first(to: Targets) -> Self {
+    pub(super) const fn first(to: T) -> Self {
         Self { depth: 1, to }
     }
 
-    const fn deeper(self) -> Self {
+    #[inline]
+    fn deeper(self) -> Self {
         Self { depth: self.depth + 1, to: self.to }
-    }
-
-    /// What is left out of digests is kept.
-    const fn without(self, is_left_out: bool) -> Self {
-        let Self { depth, to: Targets { out, kept } } = self;
-        Self { depth, to: Targets { out: out && !is_left_out, kept } }
     }
 }
 
@@ -86,11 +81,11 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Writes the message that the values of the records at `chunks` are together.
-    pub(super) fn message(
+    pub(super) fn message<T: Targets>(
         &mut self,
         shape: &'static Shape,
         chunks: Range<usize>,
-        level: Level,
+        level: Level<T>,
     ) -> Result<(), Opaque> {
         let base = self.scratch.records.len();
         let in_order = self.note(shape, chunks, level.depth)?;
@@ -110,10 +105,10 @@ impl Pass<'_> {
                 start -= 1;
             }
             if let Some(kind) = shape.kind(number) {
-                let level = level.without(left_out >> number & 1 == 1);
-                if level.to.out {
+                if left_out >> number & 1 == 0 {
                     self.field(shape, kind, start..end, level)?;
-                } else if level.to.kept {
+                } else if let Some(to) = level.to.left_out() {
+                    let level = Level { to, ..level };
                     self.field_to_keep(shape, kind, start..end, level);
                 }
             } else {
@@ -184,12 +179,12 @@ impl Pass<'_> {
     }
 
     /// Writes one field: all that stands at `group`, which has one record, at least.
-    fn field(
+    fn field<T: Targets>(
         &mut self,
         shape: &'static Shape,
         kind: ValueKind,
         group: Range<usize>,
-        level: Level,
+        level: Level<T>,
     ) -> Result<(), Opaque> {
         let to = level.to;
         let last = self.scratch.records[group.end - 1];
@@ -242,12 +237,12 @@ impl Pass<'_> {
 
     /// The same of a field that a digest leaves out. Its faults must leave the digest as it is: so they end the keeping
     /// alone.
-    fn field_to_keep(
+    fn field_to_keep<T: Targets>(
         &mut self,
         shape: &'static Shape,
         kind: ValueKind,
         group: Range<usize>,
-        level: Level,
+        level: Level<T>,
     ) {
         let (records, entries) = (self.scratch.records.len(), self.scratch.entries.len());
         if self.field(shape, kind, group, level).is_err() {
@@ -257,7 +252,7 @@ impl Pass<'_> {
         }
     }
 
-    fn text(&mut self, number: u32, record: Record, to: Targets) {
+    fn text<T: Targets>(&mut self, number: u32, record: Record, to: T) {
         let value = record.value(self.bytes);
         self.scratch.write(to, |tail| {
             tail.put(value);
@@ -265,46 +260,49 @@ impl Pass<'_> {
         });
     }
 
-    fn verbatim(&mut self, group: Range<usize>, to: Targets) {
+    fn verbatim<T: Targets>(&mut self, group: Range<usize>, to: T) {
         for index in group.rev() {
             let whole = self.scratch.records[index].whole(self.bytes);
             self.scratch.write(to, |tail| tail.put(whole));
         }
     }
 
-    fn nested(
+    fn nested<T: Targets>(
         &mut self,
         shape: &'static Shape,
         number: u32,
         chunks: Range<usize>,
-        level: Level,
+        level: Level<T>,
     ) -> Result<(), Opaque> {
-        let marks = self.marks();
+        let marks = self.marks::<T>();
         self.message(shape, chunks, level.deeper())?;
-        self.close(number, marks, level.to);
+        self.close(number, marks, (level.to.has_out(), T::KEEPS));
         Ok(())
     }
 
-    const fn marks(&self) -> Marks {
-        Marks { out: self.scratch.out.mark(), kept: self.scratch.kept.mark() }
+    #[inline]
+    const fn marks<T: Targets>(&self) -> Marks {
+        let kept = if T::KEEPS { self.scratch.kept.mark() } else { 0 };
+        Marks { out: self.scratch.out.mark(), kept }
     }
 
-    /// Puts tag and length before what has been written since `marks`.
-    fn close(&mut self, number: u32, marks: Marks, to: Targets) {
-        let Scratch { out, kept, .. } = &mut *self.scratch;
-        if to.out {
-            out.put_len_head(number, out.since(marks.out));
+    /// Puts tag and length before what has been written since `marks`: to `out`, and to what is kept.
+    #[inline]
+    fn close(&mut self, number: u32, marks: Marks, (out, kept): (bool, bool)) {
+        let scratch = &mut *self.scratch;
+        if out {
+            scratch.out.put_len_head(number, scratch.out.since(marks.out));
         }
-        if to.kept {
-            kept.put_len_head(number, kept.since(marks.kept));
+        if kept {
+            scratch.kept.put_len_head(number, scratch.kept.since(marks.kept));
         }
     }
 
-    fn map(
+    fn map<T: Targets>(
         &mut self,
         values: &'static Shape,
         group: Range<usize>,
-        level: Level,
+        level: Level<T>,
     ) -> Result<(), Opaque> {
         let number = self.scratch.records[group.start].number;
         let (records_base, base) = (self.scratch.records.len(), self.scratch.entries.len());
@@ -322,9 +320,9 @@ impl Pass<'_> {
         }
         for index in (base..self.scratch.entries.len()).rev() {
             let entry = self.scratch.entries[index];
-            let marks = self.marks();
+            let marks = self.marks::<T>();
             self.write_entry(values, entry, level.deeper())?;
-            self.close(number, marks, level.to);
+            self.close(number, marks, (level.to.has_out(), T::KEEPS));
         }
         self.scratch.entries.truncate(base);
         self.scratch.records.truncate(records_base);
@@ -364,27 +362,25 @@ impl Pass<'_> {
     }
 
     /// Writes what is in an entry; an empty key or value says the same as an absent one.
-    fn write_entry(
+    fn write_entry<T: Targets>(
         &mut self,
         values: &'static Shape,
         entry: MapEntry,
-        level: Level,
+        level: Level<T>,
     ) -> Result<(), Opaque> {
         let records = &self.scratch.records[entry.first..entry.last];
         let value_at = entry.first + records.partition_point(|r| r.number < ENTRY_VALUE);
         let unknown_at = entry.first + records.partition_point(|r| r.number <= ENTRY_VALUE);
         let to = level.to;
         self.verbatim(unknown_at..entry.last, to);
-        let marks = self.marks();
+        let marks = self.marks::<T>();
         if value_at < unknown_at {
             self.message(values, value_at..unknown_at, level.deeper())?;
         }
-        let Scratch { out, kept, .. } = &*self.scratch;
-        let has_value = Targets {
-            out: to.out && out.since(marks.out) > 0,
-            kept: to.kept && kept.since(marks.kept) > 0,
-        };
-        self.close(ENTRY_VALUE, marks, has_value);
+        let scratch = &*self.scratch;
+        let has_out = to.has_out() && scratch.out.since(marks.out) > 0;
+        let has_kept = T::KEEPS && scratch.kept.since(marks.kept) > 0;
+        self.close(ENTRY_VALUE, marks, (has_out, has_kept));
         if let Some(key) = entry.key.filter(|key| !key.value(self.bytes).is_empty()) {
             self.text(ENTRY_KEY, key, to);
         }

@@ -28,7 +28,7 @@ use std::ops::Range;
 
 use canonical::{Level, Opaque, Pass, RECORDS_MAX};
 use schema::{COMPONENTS, COMPONENTS_HASH, Shape, status_shape};
-use scratch::{Record, Targets};
+use scratch::{Record, Targets, ToBoth, ToOut};
 
 pub use key::{Digest, DigestKey, RawHash};
 pub use scratch::Scratch;
@@ -72,7 +72,7 @@ impl Digester {
             return self.too_long(number, value);
         }
         scratch.records.push(Record::value_only(number, value));
-        let digest = self.group(value, 0..1, scratch, Targets::OUT);
+        let digest = self.group(value, 0..1, scratch, ToOut);
         scratch.finish();
         digest
     }
@@ -98,7 +98,7 @@ impl Digester {
         scratch: &mut Scratch,
         each: impl FnMut(u32, Digest),
     ) {
-        self.digests(scan, scratch, Targets::OUT, each);
+        self.digests(scan, scratch, ToOut, each);
     }
 
     /// The same. The fields in canonical form are left in [`Scratch::kept`], which costs less than a second pass over
@@ -109,15 +109,18 @@ impl Digester {
         scratch: &mut Scratch,
         each: impl FnMut(u32, Digest),
     ) {
-        let to = Targets { out: true, kept: scratch.keep(scan.bytes) };
-        self.digests(scan, scratch, to, each);
+        if scratch.keep(scan.bytes) {
+            self.digests(scan, scratch, ToBoth::ALL, each);
+        } else {
+            self.digests(scan, scratch, ToOut, each);
+        }
     }
 
-    fn digests(
+    fn digests<T: Targets>(
         &self,
         scan: &AgentScan<'_>,
         scratch: &mut Scratch,
-        to: Targets,
+        to: T,
         mut each: impl FnMut(u32, Digest),
     ) {
         scratch.records.clear();
@@ -152,12 +155,12 @@ impl Digester {
     }
 
     /// The digest of a field from its occurrences in `bytes`; `group` has one, at least.
-    fn group(
+    fn group<T: Targets>(
         &self,
         bytes: &[u8],
         group: Range<usize>,
         scratch: &mut Scratch,
-        to: Targets,
+        to: T,
     ) -> Digest {
         let number = scratch.records[group.start].number;
         let Some(shape) = status_shape(number) else {
@@ -219,11 +222,11 @@ impl Digester {
 
 /// What canonical bytes leave out.
 #[derive(Clone, Copy)]
-struct LeftOut<'a> {
+struct LeftOut<'a, T> {
     volatile: &'a Volatile,
     /// Whether components that have a hash are left out, because it stands for them.
     hash_for_components: bool,
-    to: Targets,
+    to: T,
 }
 
 /// What a pass has left to be stored.
@@ -234,15 +237,15 @@ enum Kept {
 }
 
 /// Every field stays.
-const ALL_STAYS: LeftOut<'static> =
-    LeftOut { volatile: &Volatile::NONE, hash_for_components: false, to: Targets::OUT };
+const ALL_STAYS: LeftOut<'static, ToOut> =
+    LeftOut { volatile: &Volatile::NONE, hash_for_components: false, to: ToOut };
 
 /// Writes canonical bytes to the end of `scratch.out`, with room for a head before them.
-fn write(
+fn write<T: Targets>(
     shape: &'static Shape,
     bytes: &[u8],
     group: Range<usize>,
-    left_out: LeftOut<'_>,
+    left_out: LeftOut<'_, T>,
     scratch: &mut Scratch,
 ) -> Result<Kept, Opaque> {
     let parts = scratch.records[group.clone()].iter();
@@ -250,7 +253,7 @@ fn write(
     scratch.prepare(CANONICAL_HEAD_BYTES_MAX + length);
     let records_end = scratch.records.len() + RECORDS_MAX;
     let LeftOut { volatile, hash_for_components, to } = left_out;
-    let keeps = to.kept;
+    let keeps = T::KEEPS;
     let mut pass = Pass { bytes, scratch, volatile, hash_for_components, records_end, keeps };
     pass.message(shape, group, Level::first(to))?;
     Ok(if pass.keeps { Kept::All } else { Kept::Nothing })

@@ -26,16 +26,58 @@ pub struct Scratch {
     kept_parts: KeptParts,
 }
 
-/// Where canonical bytes go: what counts for a digest to `out`, what is kept for servers to `kept`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Targets {
-    pub(super) out: bool,
-    pub(super) kept: bool,
+/// Where canonical bytes go. A type for each, so that a pass for a digest alone pays nothing for the other.
+pub(super) trait Targets: Copy {
+    /// Whether bytes go to [`Scratch::kept`].
+    const KEEPS: bool;
+
+    /// Whether bytes go to [`Scratch::out`].
+    fn has_out(self) -> bool;
+
+    /// For a field that is left out of digests; `None` if it goes nowhere.
+    fn left_out(self) -> Option<Self>;
 }
 
-impl Targets {
-    /// For a digest alone, or for a caller that reads the bytes at once.
-    pub(super) const OUT: Self = Self { out: true, kept: false };
+/// For a digest alone, or for a caller that reads the bytes at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToOut;
+
+impl Targets for ToOut {
+    const KEEPS: bool = false;
+
+    #[inline]
+    fn has_out(self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn left_out(self) -> Option<Self> {
+        None
+    }
+}
+
+/// What counts for a digest goes to `out`, and everything is kept for servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToBoth {
+    out: bool,
+}
+
+impl ToBoth {
+    pub(super) const ALL: Self = Self { out: true };
+}
+
+impl Targets for ToBoth {
+    const KEEPS: bool = true;
+
+    #[inline]
+    fn has_out(self) -> bool {
+        self.out
+    }
+
+    #[inline]
+    fn left_out(self) -> Option<Self> {
+        Some(Self { out: false })
+    }
 }
 
 /// Which fields stand where in [`Scratch::kept`], and of which bytes they are.
@@ -81,11 +123,11 @@ impl Scratch {
 
     /// Writes to each target.
     #[inline]
-    pub(super) fn write(&mut self, to: Targets, put: impl Fn(&mut Tail)) {
-        if to.out {
+    pub(super) fn write<T: Targets>(&mut self, to: T, put: impl Fn(&mut Tail)) {
+        if to.has_out() {
             put(&mut self.out);
         }
-        if to.kept {
+        if T::KEEPS {
             put(&mut self.kept);
         }
     }
