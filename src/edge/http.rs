@@ -3,8 +3,10 @@
 //! can bring theirs.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let drained = AtomicBool::new(false);
+    let patience = edge.params.keep_alive.message_timeout;
     let service = service_fn(|request| Box::pin(respond(edge, request, peer, &drained)));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -55,7 +58,7 @@ where
         .keep_alive(keep_alive)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
-        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket)), service);
+        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
     let served = tokio::select! {
         served = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(served),
         () = edge.until_cut() => None,
@@ -81,8 +84,15 @@ where
             RequestRefused { peer, reason: RefuseReason::BadRequest }.emit();
             CloseReason::ProtocolFault
         }
+        Err(error) if left_unread(&error) => CloseReason::SlowReader,
         Err(_) => CloseReason::Reset,
     }
+}
+
+/// Whether the peer has left its answers unread for too long: see [`Prefixed`].
+fn left_unread(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Answers one request. Sets `drained` if the connection ends with this answer because the node drains.
