@@ -175,7 +175,7 @@ impl FleetTask {
             match effect {
                 NodeEffect::TakeNewIncarnation => next = Next::BeginAnew,
                 NodeEffect::Left => {
-                    events::FleetLeft.emit();
+                    events::FleetLeft { is_shared: self.fleet.plane.is_some() }.emit();
                     self.fleet.progress.send_replace(Progress::Left);
                 }
                 NodeEffect::NameInUse(name) => {

@@ -69,11 +69,14 @@ impl GatewayView {
 }
 
 /// Why the balancer must send agents elsewhere; the list is empty while the node is ready.
+///
+/// `links_rest`: the node holds still towards servers. It serves its agents meanwhile, and all nodes may hold still at one
+/// time: a balancer that sent agents to none of them would make an outage of it.
 fn reasons(
     phase: u8,
     progress: &Progress,
     drain: DrainPhase,
-    servers: &[ServerStatus],
+    (servers, links_rest): (&[ServerStatus], bool),
 ) -> Vec<String> {
     let mut reasons = Vec::new();
     match progress {
@@ -89,7 +92,7 @@ fn reasons(
         _ => reasons.push("draining: agents go to other nodes".to_owned()),
     }
     // One server is enough: the agents of a server that is down move to the next.
-    if !servers.iter().any(|server| server.reachable) {
+    if !links_rest && !servers.iter().any(|server| server.reachable) {
         let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
         reasons.push(format!("no server is reached: {}", names.join(", ")));
     }
@@ -103,7 +106,7 @@ impl View for GatewayView {
             self.phase.load(Ordering::Relaxed),
             &self.fleet.progress(),
             self.drain.phase(),
-            &status,
+            (&status, self.fleet.is_shared() && self.fleet.standing().is_err()),
         );
         let server = |server: ServerStatus| ServerView {
             name: server.name,
@@ -178,12 +181,14 @@ mod tests {
     fn one_server_is_enough_to_be_ready() {
         let (up, down) = (server("a", true), server("b", false));
         let of = |phase: Startup, progress: Progress, drain, servers: &[ServerStatus]| {
-            reasons(phase as u8, &progress, drain, servers)
+            reasons(phase as u8, &progress, drain, (servers, false))
         };
         let (serving, none) = (Startup::Serving, DrainPhase::Serving);
         assert_eq!(of(serving, Progress::Ready, none, &[up.clone(), down.clone()]), [""; 0]);
-        let only_down = of(serving, Progress::Ready, none, &[down]);
+        let only_down = of(serving, Progress::Ready, none, std::slice::from_ref(&down));
         assert_eq!(only_down, ["no server is reached: b"]);
+        let holds_still = reasons(serving as u8, &Progress::Ready, none, (&[down], true));
+        assert_eq!(holds_still, [""; 0], "it serves its agents");
         let up = std::slice::from_ref(&up);
         assert_eq!(of(Startup::Starting, Progress::Ready, none, up).len(), 1);
         assert_eq!(of(serving, Progress::Ready, DrainPhase::Closing, up).len(), 1);
@@ -195,7 +200,7 @@ mod tests {
         let starting = Progress::Starting(Waiting::Homes(7));
         let up = server("a", true);
         let phase = Startup::Starting as u8;
-        let said = reasons(phase, &starting, DrainPhase::Serving, std::slice::from_ref(&up));
+        let said = reasons(phase, &starting, DrainPhase::Serving, (&[up], false));
         assert_eq!(said, ["starting: 7 of 1024 shards have no home yet"]);
     }
 }

@@ -271,11 +271,16 @@ impl NodeMessageMalformed<'_> {
 }
 
 /// The node is a member no longer, by its own will.
-pub(crate) struct FleetLeft;
+pub(crate) struct FleetLeft {
+    /// Whether there can be others.
+    pub(crate) is_shared: bool,
+}
 
 impl FleetLeft {
     /// Logs it.
     pub(crate) fn emit(self) {
-        info!(target: TARGET, "left: other nodes have all its shards");
+        if self.is_shared {
+            info!(target: TARGET, "left the fleet");
+        }
     }
 }
