@@ -70,6 +70,9 @@ struct HeldBy {
     /// The agent has yet to say all of its state on this connection. An earlier connection that held something may
     /// come to light until then.
     unsure_until: Option<Instant>,
+    /// Something before its first message, which is on its way, may be lost. The agent is asked once that has come, unless
+    /// it says all. A question before it would take it for the answer, and it may lack what an answer has.
+    missed_before_first: bool,
     /// The front takes what its agent said up to this message for being on its way to servers.
     under_way: Option<u64>,
 }
@@ -191,13 +194,18 @@ impl HomeAttachment {
         if let Some(highest) = &mut self.highest {
             highest.had = current.had;
         }
-        if says_all(report) {
+        let says_all = says_all(report);
+        if says_all {
             current.unsure_until = None;
         }
+        let missed = std::mem::take(&mut current.missed_before_first) && !says_all;
         if let Some(last) = report.heartbeats {
             port.session(SessionCall::Heartbeats(last));
         }
         port.session(SessionCall::Message(*report));
+        if missed {
+            port.session(SessionCall::Missed);
+        }
     }
 
     /// A front has answered heartbeats.
@@ -269,8 +277,14 @@ impl HomeAttachment {
         self.link_lost(front);
         self.missed = Some(moment.now + GAP_MEMORY);
         let is_unsure = |it: &HeldBy| it.unsure_until.is_some_and(|until| moment.now < until);
-        if self.current.as_ref().is_some_and(|it| it.at.front == front || is_unsure(it)) {
-            port.session(SessionCall::Missed);
+        match &mut self.current {
+            // Its end, which is near, says so.
+            Some(current) if current.at.front == front => current.missed_before_first = true,
+            Some(current) if is_unsure(current) && current.had == 0 => {
+                current.missed_before_first = true;
+            }
+            Some(current) if is_unsure(current) => port.session(SessionCall::Missed),
+            Some(_) | None => {}
         }
         self.not_here(front, moment, port);
     }
@@ -301,7 +315,10 @@ impl HomeAttachment {
     }
 
     fn lose<'a, P: HomePort<'a>>(&mut self, reason: DetachReason, port: &mut P) {
-        if self.take_current().is_some() {
+        if let Some(current) = self.take_current() {
+            if current.missed_before_first {
+                port.session(SessionCall::Missed);
+            }
             port.session(SessionCall::Lost { reason });
         }
     }

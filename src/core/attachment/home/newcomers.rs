@@ -241,8 +241,10 @@ impl HomeAttachment {
         let known = highest.map_or(0, |highest| highest.had);
         // Messages that came before are lost to this session if it had fewer of them.
         let says_all = before == 0 && attach.first.as_ref().is_some_and(says_all);
-        let gap = known < before && !is_on(Breach::AttachmentIgnoresGap)
-            || self.missed.is_some_and(|until| moment.now < until) && !says_all;
+        let missed = self.missed.is_some_and(|until| moment.now < until) && !says_all;
+        // What it said at first may say all, and comes later.
+        let waits = missed && before == 0 && attach.first.is_none();
+        let gap = known < before && !is_on(Breach::AttachmentIgnoresGap) || missed && !waits;
         let had = known.max(before);
         // An old frame may say less than its front has had.
         let numbered = highest.map_or(attach.had, |highest| highest.numbered.max(attach.had));
@@ -261,6 +263,7 @@ impl HomeAttachment {
             reply_due: None,
             asked: None,
             unsure_until: Some(moment.now + GAP_MEMORY),
+            missed_before_first: waits,
             under_way: None,
         });
         port.session(SessionCall::Open { newcomer, gap });

@@ -66,6 +66,7 @@ impl HomeAttachment {
             reply_due: None,
             asked: None,
             unsure_until: current.is_unsure.then(|| now + GAP_MEMORY),
+            missed_before_first: record.missed && current.is_unsure && highest.had == 0,
             under_way: None,
         });
         Self {

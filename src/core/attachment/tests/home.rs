@@ -334,6 +334,32 @@ fn a_front_that_is_gone_may_have_held_something_of_any_agent() {
     assert_eq!(setup.done(), ["missed", "lost"]);
 }
 
+/// The first report of a connection often lacks what the answer to a question has (opamp-go leaves health out).
+#[test]
+fn a_question_waits_for_the_first_message_that_is_on_its_way() {
+    let full = AgentReport { present: FieldSet::of(&[agent_field::AGENT_DESCRIPTION]), ..REPORT };
+    let with_first_to_come = || {
+        let mut setup = HomeSetup::new();
+        setup.effects.needs = FieldSet::of(&[agent_field::AGENT_DESCRIPTION]);
+        setup.attaches(at(2, 5), &Attach { first: Some(full), ..ATTACH });
+        assert_eq!(setup.done(), ["open false", "(2).5: attached 1 had 0"]);
+        setup.event(|home, moment, port| home.front_gone(node(9), moment, port));
+        assert!(setup.done().is_empty());
+        setup.effects.needs = FieldSet::EMPTY;
+        setup
+    };
+    let mut setup = with_first_to_come();
+    let first = Numbered { number: 1, report: full };
+    setup.event(|home, _, port| home.message(at(2, 5), &first, port));
+    assert!(!setup.done().contains(&"missed".to_owned()), "it says all");
+    let mut setup = with_first_to_come();
+    setup.says(at(2, 5), 1);
+    assert_eq!(setup.done()[..2], ["takes 1", "missed"]);
+    let mut setup = with_first_to_come();
+    setup.event(|home, moment, port| home.front_gone(node(2), moment, port));
+    assert_eq!(setup.done(), ["missed", "lost"], "it does not come");
+}
+
 #[test]
 fn a_first_attach_that_comes_late_changes_nothing() {
     let mut setup = HomeSetup::attached();
