@@ -10,8 +10,8 @@ use crate::support::mock::state::Reply;
 /// Far more than the window lets go at once. At the floor of the pace, ten a second, they would take 40 s.
 const AGENTS: u16 = 400;
 const IN_FLIGHT_MAX: &str = "32";
-/// Half of what the floor would take, and many times what a quiet machine needs.
-const SOON: Duration = Duration::from_secs(20);
+/// Three quarters of what the floor would take, and many times what a quiet machine needs.
+const SOON: Duration = Duration::from_secs(30);
 
 /// All agents are cut off and stay away; returns after what time the server knows.
 async fn time_to_tell(server: &Mock, mode: Mode) -> Duration {
