@@ -117,6 +117,7 @@ impl World {
         }
         process.spoke = speaks;
         process.claims = 0;
+        let mut fell = Vec::new();
         let shards = ShardId::all().take(process.epochs.len());
         for (shard, shown) in shards.zip(&mut process.epochs) {
             if process.node.is_home_of(shard) {
@@ -124,9 +125,24 @@ impl World {
             }
             let Some(home) = process.node.home(shard) else { continue };
             if home.epoch.number < *shown {
-                self.oracle.fail("E1", || format!("{key} believes in an older epoch of {shard:?}"));
+                fell.push((shard, *shown));
             }
             *shown = home.epoch.number;
+        }
+        for (shard, shown) in fell {
+            self.check_fall(key, shard, shown);
+        }
+    }
+
+    /// E1: a node goes back to an older epoch of a shard only if no home has the newer one.
+    fn check_fall(&mut self, key: Key, shard: ShardId, shown: u64) {
+        let has_it = |process: &Process| {
+            let own = process.node.home(shard).filter(|_| process.node.is_home_of(shard));
+            own.is_some_and(|home| home.epoch.number >= shown)
+        };
+        if self.processes.values().any(has_it) {
+            let fault = || format!("{key} believes in an older epoch of {shard:?} than its home");
+            self.oracle.fail("E1", fault);
         }
     }
 

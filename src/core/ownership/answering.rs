@@ -98,7 +98,11 @@ impl NodeStep<'_> {
                 // A key of digests leaves the version as it is.
                 if (read.run, read.version) == (run, version) {
                     self.node.own.map_is_read();
+                    if forget_unheld(self.node, self.now) {
+                        self.follow_map();
+                    }
                 }
+                let read = self.node.view.content();
                 if (read.run, read.version, read.secret) != (run, version, secret) {
                     self.node.calls.read_due = true;
                 }
@@ -184,6 +188,9 @@ impl NodeStep<'_> {
         self.node.own.map_is_read();
         let settled = self.node.calls.map_is_read();
         self.adopt(content);
+        if forget_unheld(self.node, self.now) {
+            self.follow_map();
+        }
         if settled {
             self.changes_are_settled();
         }
@@ -271,6 +278,21 @@ impl NodeStep<'_> {
             self.out.push(NodeEffect::Say(to, Box::new(PeerMessage::Cancel(attempt))));
         }
     }
+}
+
+/// Lower epochs count where their homes do not write higher ones. Returns whether the view is another one than before.
+fn forget_unheld(node: &mut Node, now: ClockReading) -> bool {
+    if node.store.is_away(now.monotonic, &node.params) {
+        return false;
+    }
+    let (watch, lease) = (&node.watch, node.params.lease);
+    let stillness = |home| watch.stillness(home, now.monotonic).map(|(_, still)| still);
+    let writes = |home| watch.has_moved(home) && stillness(home).is_some_and(|it| it < lease);
+    let is_new = node.view.forget_unheld(writes);
+    if is_new {
+        node.confirmations.view_changed();
+    }
+    is_new
 }
 
 fn see_counters(node: &mut Node, now: ClockReading, heads: &[LeaseHead]) {

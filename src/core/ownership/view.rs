@@ -2,7 +2,8 @@
 //! epochs that it has ever seen. It must not know the time.
 //!
 //! A store that went back shows lower epochs than before. They are ignored: the node that holds the higher one
-//! writes it again. Of two homes with the same number the map's counts.
+//! writes it again. Of two homes with the same number the map's counts. A node that has never read that a shard was
+//! given to it cannot write that again: then the lower epoch counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,8 @@ pub(super) struct ShardKnown {
 pub(super) struct MembershipView {
     me: NodeIncarnation,
     content: Snapshot,
+    /// The highest version of the content's run that was taken: a late answer may bring a lower one.
+    newest: MapVersion,
     heads: BTreeMap<NodeIncarnation, LeaseHead>,
     leaving: BTreeSet<NodeIncarnation>,
     shards: Vec<ShardKnown>,
@@ -71,6 +74,7 @@ impl MembershipView {
                 homes: BTreeMap::new(),
                 vacant: BTreeMap::new(),
             },
+            newest: MapVersion(0),
             heads: BTreeMap::new(),
             leaving: BTreeSet::new(),
             shards: vec![ShardKnown::default(); usize::from(shards)],
@@ -92,12 +96,39 @@ impl MembershipView {
             let vacant = shard.and_then(|shard| content.vacant.get(&shard)).copied();
             known.take(home.map(|home| home.epoch).or(vacant), home.map(|home| home.node));
         }
+        let before = if content.run == self.content.run { self.newest } else { MapVersion(0) };
+        self.newest = before.max(content.version);
         self.content = content;
         if self.is_member(self.me) {
             self.note_member(self.content.run, self.content.version);
         }
         let heads: Vec<LeaseHead> = self.heads.values().cloned().collect();
         self.hear(heads.iter());
+        let digest = self.compute_digest();
+        std::mem::replace(&mut self.digest, digest) != digest
+    }
+
+    /// The store's word counts. A home `writes` while its lease moves; each renewal writes what the map that it names as
+    /// read shows with a lower epoch. Where the map still shows one, that home does not hold the shard: the store had lost
+    /// the change before it was read. Returns whether the view is another one than before.
+    pub(super) fn forget_unheld(&mut self, writes: impl Fn(NodeIncarnation) -> bool) -> bool {
+        let Snapshot { run, version, leases, .. } = &self.content;
+        if *version < self.newest {
+            return false;
+        }
+        let has_read =
+            |node| leases.iter().any(|lease| lease.incarnation == node && lease.run == *run);
+        for known in &mut self.shards {
+            if let Some(home) = known.node
+                && home != self.me
+                && known.stored.is_some()
+                && known.is_ahead()
+                && has_read(home)
+                && writes(home)
+            {
+                (known.epoch, known.node) = (known.stored, known.stored_node);
+            }
+        }
         let digest = self.compute_digest();
         std::mem::replace(&mut self.digest, digest) != digest
     }
@@ -244,6 +275,12 @@ impl MembershipView {
 }
 
 impl ShardKnown {
+    /// The store shows a lower epoch than was seen.
+    fn is_ahead(&self) -> bool {
+        let number = |epoch: Option<Epoch>| epoch.map_or(0, |epoch| epoch.number);
+        number(self.epoch) > number(self.stored)
+    }
+
     /// The store shows this epoch and home.
     fn take(&mut self, epoch: Option<Epoch>, node: Option<NodeIncarnation>) {
         (self.stored, self.stored_node) = (epoch, node);
@@ -282,6 +319,34 @@ mod tests {
         assert_eq!(view.home(shard(0)), Some(Home { node: node(1), epoch: epoch(7, 1) }));
         assert_eq!(view.to_restore(false), [(shard(0), epoch(7, 1))]);
         assert_eq!(view.known(shard(0)).stored, Some(epoch(6, 2)));
+    }
+
+    #[test]
+    fn what_its_home_has_never_read_is_forgotten_once_the_home_would_have_written_it() {
+        let mut view = MembershipView::new(node(1), 4);
+        view.adopt(content(1, 5, &[(0, 2, epoch(7, 1))]));
+        let mut back = content(2, 6, &[(0, 1, epoch(6, 1))]);
+        view.adopt(back.clone());
+        let home = |view: &MembershipView| view.home(shard(0)).map(|home| home.node);
+        assert!(!view.forget_unheld(|_| true), "it has yet to read the map");
+        back.leases[1].run = RunId(2);
+        view.adopt(back);
+        assert!(!view.forget_unheld(|_| false), "it may have gone to another master");
+        assert_eq!(home(&view), Some(node(2)));
+        assert!(view.forget_unheld(|home| home == node(2)));
+        assert_eq!(home(&view), Some(node(1)));
+        // An answer that was slow.
+        view.adopt(content(2, 7, &[(0, 2, epoch(8, 1))]));
+        view.adopt(content(2, 6, &[(0, 1, epoch(6, 1))]));
+        assert!(!view.forget_unheld(|_| true));
+        assert_eq!(home(&view), Some(node(2)));
+        // What this node holds itself it writes.
+        view.adopt(content(2, 8, &[(0, 1, epoch(9, 1))]));
+        let mut back = content(3, 9, &[(0, 2, epoch(7, 1))]);
+        back.leases[0].run = RunId(3);
+        view.adopt(back);
+        assert!(!view.forget_unheld(|_| true));
+        assert_eq!(home(&view), Some(node(1)));
     }
 
     #[test]
