@@ -1,5 +1,5 @@
-//! Two builds measured in alternation: which figures are better, which are worse, and how sure that is. Whole processes
-//! are measured twice for each pair, in the order one, other, other, one.
+//! Two builds measured in alternation: which figures are better, which are worse, and how sure that is. What is timed is
+//! measured twice for each pair, in the order one, other, other, one.
 
 mod case;
 mod ratio;
