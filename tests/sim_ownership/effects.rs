@@ -182,8 +182,11 @@ impl World {
             let (first, second) = (&self.processes[&first], &self.processes[&second]);
             let excuses =
                 |former, other| self.oracle.forgotten.excuses(former, other, shard, self.now);
-            let confirm = |speaks| self.oracle.forgotten.confirm(speaks, self.now);
-            excuses(first, second) || excuses(second, first) || confirm(first) || confirm(second)
+            let confirm = |speaks, other| self.oracle.forgotten.confirm(speaks, other, self.now);
+            excuses(first, second)
+                || excuses(second, first)
+                || confirm(first, second)
+                || confirm(second, first)
         };
         let mut pairs = pairs.filter(|(first, shard)| !excused(*first, *shard));
         pairs.next().map(|(first, shard)| (first, shard.get()))

@@ -66,16 +66,21 @@ impl Forgotten {
         }
     }
 
-    /// Whether the node goes by a map from before the store has forgotten the others that confirm it, but for one.
-    /// Another node that was silent when the store changed counts on it that one cannot go on without the store.
-    pub(crate) fn confirm(&self, speaks: &Process, now: Time) -> bool {
-        let confirmed = speaks.node.standing(speaks.moment(now)) == Ok(Standing::Confirmed);
+    /// Whether the node goes by a map from before the store has forgotten the members that confirm each other, but for
+    /// one at most. The other one was silent when the store changed, and has its lease from this store: it knows none
+    /// that the store has forgotten, and counts on it that one alone cannot go on without the store.
+    pub(crate) fn confirm(&self, speaks: &Process, other: &Process, now: Time) -> bool {
+        let standing = |process: &Process| process.node.standing(process.moment(now));
+        let leased = standing(other) == Ok(Standing::Leased);
+        let confirmed = leased && standing(speaks) == Ok(Standing::Confirmed);
         let run = speaks.node.content().run.0;
+        let known = other.node.content().run.0;
         let since = |node: &NodeIncarnation| {
-            self.forgotten.get(node).is_some_and(|number| u128::from(*number) > run)
+            let number = self.forgotten.get(node).map(|number| u128::from(*number));
+            number.is_some_and(|number| run < number && number <= known)
         };
         let (lost, others): (Vec<_>, Vec<_>) = speaks.node.members().partition(since);
-        confirmed && !lost.is_empty() && others.len() == 1
+        confirmed && !lost.is_empty() && others.len() <= 1
     }
 
     /// Whether the former member cannot know that the other speaks for the shard: the store has forgotten it, it has

@@ -235,6 +235,8 @@ impl NodeStep<'_> {
     /// Takes a content of the store for true.
     pub(super) fn adopt(&mut self, content: Snapshot) {
         self.out.extend(new_secret(self.node, &content));
+        // A member may tell of a later map than the store has shown.
+        self.node.watch.forget(&self.node.view.gone_in(&content));
         if self.node.view.adopt(content) {
             self.node.confirmations.view_changed();
         }

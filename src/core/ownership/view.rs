@@ -108,6 +108,18 @@ impl MembershipView {
         std::mem::replace(&mut self.digest, digest) != digest
     }
 
+    /// The members that a later content of the same run is without: they have left, or were taken over.
+    pub(super) fn gone_in(&self, later: &Snapshot) -> Vec<NodeIncarnation> {
+        if later.run != self.content.run || later.version <= self.newest {
+            return Vec::new();
+        }
+        let stays = |node: NodeIncarnation| {
+            let unreadable = later.unreadable.iter().map(|head| head.incarnation);
+            later.leases.iter().map(|lease| lease.incarnation).chain(unreadable).any(|it| it == node)
+        };
+        self.heads.keys().copied().filter(|node| !stays(*node)).collect()
+    }
+
     /// The store's word counts. A home `writes` while its lease moves; each renewal writes what the map that it names as
     /// read shows with a lower epoch. Where the map still shows one, that home does not hold the shard: the store had lost
     /// the change before it was read. Returns whether the view is another one than before.
@@ -347,6 +359,19 @@ mod tests {
         view.adopt(back);
         assert!(!view.forget_unheld(|_| true));
         assert_eq!(home(&view), Some(node(1)));
+    }
+
+    #[test]
+    fn members_that_a_later_map_of_the_same_run_is_without_are_gone() {
+        let mut view = MembershipView::new(node(1), 4);
+        view.adopt(content(1, 5, &[]));
+        let mut later = content(1, 6, &[]);
+        later.leases.pop();
+        assert_eq!(view.gone_in(&later), [node(2)]);
+        later.version = MapVersion(5);
+        assert!(view.gone_in(&later).is_empty(), "it is no later one");
+        (later.run, later.version) = (RunId(2), MapVersion(9));
+        assert!(view.gone_in(&later).is_empty(), "the store may have forgotten it");
     }
 
     #[test]

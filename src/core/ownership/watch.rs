@@ -45,6 +45,14 @@ impl CounterWatch {
         self.moved.retain(|node| self.seen.contains_key(node));
     }
 
+    /// A later map than the one that was shown last is without these nodes.
+    pub(super) fn forget(&mut self, gone: &[NodeIncarnation]) {
+        for node in gone {
+            self.seen.remove(node);
+            self.moved.remove(node);
+        }
+    }
+
     /// How long a member's counter has stood still, and where it stands.
     pub(super) fn stillness(
         &self,
@@ -95,5 +103,8 @@ mod tests {
         watch.observe([(node(1), Counter(1))].into_iter(), now, &params());
         watch.observe(std::iter::empty(), now, &params());
         assert_eq!(watch.stillness(node(1), now), None);
+        watch.observe([(node(1), Counter(1)), (node(2), Counter(1))].into_iter(), now, &params());
+        watch.forget(&[node(2), node(3)]);
+        assert_eq!(watch.nodes().collect::<Vec<_>>(), [node(1)]);
     }
 }
