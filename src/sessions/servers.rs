@@ -2,7 +2,7 @@
 //! one call of one session's entry.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
@@ -11,7 +11,7 @@ use super::{Answer, Delivered, Delivery, InFleet, PermitUse, Polled, Probe, Sess
 use crate::clock;
 use crate::core::pacing::Class;
 use crate::core::session::{Moment, RefusedMessage, Route, Session};
-use crate::ident::{InstanceUid, ServerId};
+use crate::ident::{InstanceUid, LinkId, ServerId};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::server::ServerScan;
 
@@ -70,6 +70,17 @@ impl Sessions {
     /// What a server's words for an agent whose session is over are as an answer.
     fn late_reply(&self, uid: InstanceUid, from: Route) -> Option<Answer> {
         self.late_replies.lock().heard(uid, from, clock::now())
+    }
+
+    /// The agent's own link has ended. If its session was over before and awaited answers there: how many, and how long
+    /// ago it ended.
+    pub fn own_link_ended(
+        &self,
+        uid: InstanceUid,
+        link: LinkId,
+        now: Instant,
+    ) -> Option<(u32, Duration)> {
+        self.late_replies.lock().link_ended(uid, link, now)
     }
 
     /// The session gets a permit of its server: one message goes, at most. If more waits, the session stands

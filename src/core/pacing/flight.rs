@@ -157,6 +157,19 @@ impl Flight {
         }
     }
 
+    /// The link has ended on which these orphans, sent `after` ago, were to be answered.
+    pub(super) fn orphans_lost(&mut self, count: u32, after: Duration, now: Instant) {
+        self.age(now);
+        if after >= COUNTED_FOR {
+            // They have stopped counting.
+            return;
+        }
+        let sent_in = self.tick_of(now.checked_sub(after).unwrap_or(now));
+        let count = count.min(self.orphans.total);
+        let lost = (0..count).filter(|_| self.orphans.take(Some(sent_in))).count();
+        self.total -= u32::try_from(lost).unwrap_or(count);
+    }
+
     /// What was in flight on the link will stay unanswered.
     pub(super) fn link_lost(&mut self, link: u16) {
         let tick = self.tick;
@@ -282,6 +295,25 @@ mod tests {
         }
         flight.answered(1, Some(SECOND), start + SECOND);
         assert_eq!(flight.total(start + SECOND), 0);
+    }
+
+    #[test]
+    fn orphans_end_with_their_link() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        for _ in 0..3 {
+            flight.sent(0, start);
+            flight.orphaned(0, 1, start);
+        }
+        flight.sent(0, start);
+        flight.orphans_lost(2, TICK, start + TICK);
+        assert_eq!(flight.total(start + TICK), 2);
+        flight.orphans_lost(9, TICK, start + TICK);
+        assert_eq!(flight.total(start + TICK), 1, "others count as ever");
+        // Whether the server answers orphans is as open as before.
+        flight.orphaned(0, 1, start + TICK);
+        flight.orphans_lost(1, COUNTED_FOR, start + TICK);
+        assert_eq!(flight.total(start + TICK), 1, "what stopped counting was another");
     }
 
     #[test]

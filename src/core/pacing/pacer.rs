@@ -214,6 +214,13 @@ impl Pacer {
         self.wakes(now)
     }
 
+    /// Messages of a session that is over, the last sent `after` ago, whose link has ended: they will stay unanswered.
+    /// `true`: a session that waits may go because of it.
+    pub fn orphans_lost(&mut self, messages: u32, after: Duration, now: Instant) -> bool {
+        self.flight.orphans_lost(messages, after, now);
+        self.wakes(now)
+    }
+
     fn wakes(&mut self, now: Instant) -> bool {
         self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Answer, Route};
-use crate::ident::InstanceUid;
+use crate::ident::{InstanceUid, LinkId};
 
 /// How long an answer to a session that has ended is expected.
 pub(super) const EXPECTED_FOR: Duration = Duration::from_secs(30);
@@ -58,6 +58,20 @@ impl LateReplies {
         let left = late.until.saturating_duration_since(now);
         self.expected.remove(&uid);
         Some(Answer { after: Some(EXPECTED_FOR.saturating_sub(left)), ..Answer::ORPHAN })
+    }
+
+    /// The agent's own link has ended, and with it what was to come there. Returns the number of answers, and how long
+    /// ago the session ended.
+    pub fn link_ended(
+        &mut self,
+        uid: InstanceUid,
+        link: LinkId,
+        now: Instant,
+    ) -> Option<(u32, Duration)> {
+        let (late, owed) = *self.expected.get(&uid).filter(|(late, _)| late.route.link == link)?;
+        self.expected.remove(&uid);
+        let left = late.until.saturating_duration_since(now);
+        Some((owed, EXPECTED_FOR.saturating_sub(left)))
     }
 
     /// A session is opened: what it has to expect.

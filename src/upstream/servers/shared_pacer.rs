@@ -92,6 +92,14 @@ impl SharedPacer {
         }
     }
 
+    /// An agent's own link has ended after its session, and `messages` of these, the last sent `after` ago, stay
+    /// unanswered.
+    pub(in crate::upstream) fn orphans_lost(&self, messages: u32, after: Duration, now: Instant) {
+        if self.pacer.lock().orphans_lost(messages, after, now) {
+            self.woken.notify_one();
+        }
+    }
+
     /// A shared link is lost.
     pub(in crate::upstream) fn link_lost(&self, link: u16) {
         self.pacer.lock().link_lost(link);

@@ -8,6 +8,7 @@ use dashmap::{DashMap, Entry};
 use tokio::runtime::Handle;
 
 use super::keep::{LinkTask, keep_link};
+use crate::clock;
 use crate::core::node_link::LinkEnded;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, LinkId};
@@ -87,9 +88,14 @@ impl OwnLinks {
             sessions: Arc::clone(&starter.sessions),
         };
         let (links, link) = (Arc::clone(&self.links), Arc::clone(link));
-        let sessions = Arc::clone(&starter.sessions);
+        let (sessions, server) = (Arc::clone(&starter.sessions), Arc::clone(&self.server));
         starter.runtime.spawn(async move {
             keep_link(task).await;
+            // A server that closes at once, or too slowly, leaves the agent's goodbye unanswered.
+            let now = clock::now();
+            if let Some((messages, after)) = sessions.own_link_ended(uid, link.id, now) {
+                server.pacer.orphans_lost(messages, after, now);
+            }
             links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
             if let Some(fleet) = sessions.in_fleet() {
                 // The agent may be at another home by now, which waits for this.

@@ -6,7 +6,7 @@ use super::harness::{Gateway, UID, route};
 use super::message::{self, Status, bytes};
 use crate::core::session::late_replies::EXPECTED_FOR;
 use crate::core::session::{Answer, LateReplies, Session};
-use crate::ident::{ConnectionId, InstanceUid};
+use crate::ident::{ConnectionId, InstanceUid, LinkId, ServerId};
 
 #[test]
 fn answers_are_expected_for_a_while_and_on_their_route() {
@@ -27,6 +27,19 @@ fn answers_are_expected_for_a_while_and_on_their_route() {
     assert!(late.take(UID, now).is_none(), "both have come");
     late.ended(UID, (route(1), 1), now);
     assert!(late.take(UID, now + EXPECTED_FOR).is_none(), "it will not come");
+}
+
+#[test]
+fn nothing_comes_on_a_link_that_has_ended() {
+    let now = crate::clock::now();
+    let later = now + Duration::from_millis(70);
+    let mut late = LateReplies::default();
+    late.ended(UID, (route(1), 2), now);
+    let other = LinkId { server: ServerId(9), ..route(1).link };
+    assert_eq!(late.link_ended(UID, other, later), None);
+    assert_eq!(late.link_ended(UID, route(1).link, later), Some((2, later - now)));
+    assert_eq!(late.link_ended(UID, route(1).link, later), None, "once");
+    assert_eq!(late.heard(UID, route(1), later), None);
 }
 
 #[test]
