@@ -199,8 +199,12 @@ impl World {
         posts && self.now < until
     }
 
-    /// What agents said as their last word has gone on, if their servers could take it.
+    /// What agents said as their last word has gone on, if their servers could take it. A node that holds still to the
+    /// end may tell no server.
     fn judge_goodbyes(&mut self, node: NodeKey) {
+        if self.is_still(node) {
+            return;
+        }
         for agent in 0..self.agents.len() {
             let uid = InstanceUid::from_bytes(uid_bytes(agent));
             let Some(gateway) = self.nodes.get(&node) else { return };
