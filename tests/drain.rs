@@ -19,7 +19,7 @@ use support::http;
 use support::message::{full_report, heartbeat, uid};
 use support::mock::Mock;
 use support::mock::state::Reply;
-use support::socket::{Got, PONG, Socket};
+use support::socket::{Got, Socket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -176,16 +176,12 @@ async fn a_plain_http_agent_is_told_with_its_next_answer() {
 
 #[tokio::test]
 async fn a_connection_whose_agent_is_unknown_is_closed_too() {
-    let world = World::with(|gateway| gateway.set("edge", "ping_interval", "\"100ms\"")).await;
-    let mut silent = Socket::open(world.first.edge()).await;
+    // One goes at once, the other when there is a place for it.
+    let world = World::with(|gateway| gateway.set("drain", "rate", "2")).await;
+    let mut silent = [Socket::open(world.first.edge()).await, Socket::open(world.first.edge()).await];
     world.drain().await;
-    // It is found when it is next looked at, which is when it answers a ping.
-    loop {
-        match silent.next().await {
-            Got::Ping(payload) => silent.frame(PONG, &payload).await,
-            Got::Close(code) => break assert_eq!(code, Some(1001)),
-            other => panic!("{other:?}"),
-        }
+    for socket in &mut silent {
+        assert_eq!(socket.next().await, Got::Close(Some(1001)));
     }
     drop(silent);
     world.reaches("drained").await;
@@ -201,8 +197,17 @@ async fn when_time_is_up_all_that_is_left_is_closed() {
     // It would stay for as long as the edge lets it.
     let mut stream = TcpStream::connect(world.first.edge()).await.unwrap();
     post(&mut stream, &full_report(&uid(50), 0)).await;
+    // And one that has yet to say all: its agent keeps the message.
+    let mut partly = TcpStream::connect(world.first.edge()).await.unwrap();
+    let head = "POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\n\
+        Content-Type: application/x-protobuf\r\nContent-Length: 100\r\n\r\nx";
+    partly.write_all(head.as_bytes()).await.unwrap();
     world.drain().await;
     let (moved, at) = world.move_over(agents).await;
+    let mut answer = String::new();
+    partly.read_to_string(&mut answer).await.unwrap();
+    let answer = answer.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 503 ") && answer.contains("retry-after: "), "{answer}");
     let took = *at.iter().max().unwrap() - *at.iter().min().unwrap();
     assert!(took < Duration::from_secs(15), "40 at one a second took {took:?}");
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");

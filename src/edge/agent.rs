@@ -13,9 +13,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 
 use super::conversation::{AfterBytes, Conversation};
@@ -27,6 +28,9 @@ use crate::scratch;
 use crate::sessions::{Attachment, Outgoing};
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
+
+/// How often a connection whose agent is unknown asks, while the node drains, whether it may end.
+const UNKNOWN_ASKS_EVERY: Duration = Duration::from_millis(250);
 
 /// See the module's text.
 pub(super) struct AgentSocket<S> {
@@ -41,6 +45,8 @@ pub(super) struct AgentSocket<S> {
     flush: bool,
     alive: AgentKeepAlive,
     closing: Option<Closing>,
+    /// While the agent is unknown: when the node's connections begin to end.
+    drain_begins: Option<Pin<Box<OwnedNotified>>>,
 }
 
 /// The way out.
@@ -70,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             flush: false,
             alive: AgentKeepAlive::new(clock::now()),
             closing: None,
+            drain_begins: None,
         }
     }
 
@@ -149,15 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     }
 
     /// Takes what the session has for this connection. `true`: there is something to write now.
-    fn take_from_session(&mut self, context: &Context<'_>, writable: bool) -> bool {
+    fn take_from_session(&mut self, context: &mut Context<'_>, writable: bool) -> bool {
         let Some(attachment) = &self.conversation.attachment else {
-            // The agent is still unknown: the connection itself asks whether it has to end.
-            let drains = self.conversation.edge().may_close(|| true);
-            if drains {
-                self.close(SocketEnding { code: 1001, reason: CloseReason::Drain });
-            }
-            return drains;
+            return self.ends_unknown(context);
         };
+        self.drain_begins = None;
         let ending = match attachment.poll_outgoing(context, writable) {
             Outgoing::Nothing { .. } => return false,
             Outgoing::Bytes(bytes) => {
@@ -172,6 +175,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         };
         self.close(ending);
         true
+    }
+
+    /// The agent is still unknown: the connection itself asks whether it has to end.
+    fn ends_unknown(&mut self, context: &mut Context<'_>) -> bool {
+        let edge = self.conversation.edge();
+        let begins = self.drain_begins.get_or_insert_with(|| Box::pin(edge.drain_begins()));
+        // First, so that a drain that begins from here on wakes this task.
+        let _ = begins.as_mut().poll(context);
+        let ends = edge.may_close(|| true);
+        if ends {
+            self.close(SocketEnding { code: 1001, reason: CloseReason::Drain });
+        }
+        ends
     }
 
     /// Reads once, handles what came, and writes the answers, as far as the socket takes them.
@@ -254,7 +270,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn deadline(&self) -> Instant {
         let attachment = self.conversation.attachment.as_ref();
         let reply_due = attachment.and_then(Attachment::reply_due);
-        self.alive.deadline(&self.conversation.edge().params.keep_alive, reply_due)
+        let edge = self.conversation.edge();
+        let deadline = self.alive.deadline(&edge.params.keep_alive, reply_due);
+        if attachment.is_none() && self.closing.is_none() && edge.drains() {
+            return deadline.min(clock::now() + UNKNOWN_ASKS_EVERY);
+        }
+        deadline
     }
 
     /// A deadline has passed. A reply that is due [`Self::take_from_session`] finds.

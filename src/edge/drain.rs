@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, watch};
 
 use super::Edge;
 use crate::clock;
@@ -16,6 +17,8 @@ use crate::core::drain::Drain;
 pub(super) struct EdgeDrain {
     /// Decides which connections may be closed when; set from the moment when closing begins.
     drain: OnceLock<Arc<Mutex<Drain>>>,
+    /// Wakes WebSockets whose agents are unknown when closing begins: no session does.
+    begins: Arc<Notify>,
     /// Set when time is up: every plain-HTTP connection ends.
     cut: watch::Sender<bool>,
     connections_max: usize,
@@ -27,6 +30,7 @@ impl EdgeDrain {
     pub(super) fn new(connections_max: usize) -> Self {
         Self {
             drain: OnceLock::new(),
+            begins: Arc::default(),
             cut: watch::Sender::new(false),
             connections_max,
             accepting: AtomicUsize::new(0),
@@ -46,6 +50,17 @@ impl Edge {
         self.admission.close();
         // A process drains once: the first drain stays.
         let _ = self.drain.drain.set(drain);
+        self.drain.begins.notify_waiters();
+    }
+
+    /// Completes when connections begin to end.
+    pub(super) fn drain_begins(&self) -> OwnedNotified {
+        Arc::clone(&self.drain.begins).notified_owned()
+    }
+
+    /// Whether connections end.
+    pub(super) fn drains(&self) -> bool {
+        self.drain.drain.get().is_some()
     }
 
     /// Agents' connections now open. While connections are accepted at the bound, a few fewer.

@@ -26,7 +26,7 @@ use super::body::{self, BodyLimits};
 use super::budget::BudgetShare;
 use super::lingering_close;
 use super::prefixed::Prefixed;
-use super::refusal::{HttpRefusal, HttpResponse, PROTOBUF};
+use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
 use crate::clock;
 use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
@@ -141,9 +141,13 @@ where
     };
     let mut held = Held { edge, share: BudgetShare::default() };
     let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
-    let collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting)
-        .await
-        .map_err(|_| HttpRefusal::body_timeout())?;
+    let collected = tokio::select! {
+        collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
+            collected.map_err(|_| HttpRefusal::body_timeout())?
+        }
+        // Its sender keeps the message, and another node takes it.
+        () = edge.until_cut() => return Err(HttpRefusal::not_yet(OVERLOADED_RETRY_AFTER)),
+    };
     let mut message = collected.map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;
     if gzipped {
         message = body::gunzip(&message, limits)

@@ -39,6 +39,10 @@ pub(super) fn start(
     warn_if_capped(edge.params.backlog);
     let mut bound = Vec::new();
     let mut tasks = JoinSet::new();
+    // All before any is bound: they may overlap.
+    for address in edge.params.listen.iter().copied().filter(|address| address.port() != 0) {
+        claim(address).map_err(|source| BindError { address, source })?;
+    }
     for wanted in &edge.params.listen {
         let mut address = *wanted;
         for _ in 0..sockets {
@@ -78,6 +82,14 @@ pub(super) async fn measure(edge: &Edge) {
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Fails if another process listens there. By `SO_REUSEPORT` alone the kernel would share agents out between both, and
+/// each would speak to servers for agents of the other.
+fn claim(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<AsyncFd<TcpListener>> {
@@ -133,4 +145,20 @@ async fn accept(listener: AsyncFd<TcpListener>, edge: Arc<Edge>) {
 fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| exhausted.iter().any(|e| e.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_processes_cannot_share_an_address() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let first = bind(any, 16).unwrap();
+        let taken = first.get_ref().local_addr().unwrap();
+        let second = bind(taken, 16).unwrap();
+        assert_eq!(claim(taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop((first, second));
+        claim(taken).unwrap();
+    }
 }
