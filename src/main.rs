@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use seawall::admin::cluster;
+use seawall::clock;
 use seawall::config::{self, Config, Mistakes};
 use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
@@ -128,6 +129,8 @@ fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
+/// A signal so soon after the first says nothing new.
+const SAME_WISH: Duration = Duration::from_millis(500);
 /// How long `check` waits for the store.
 const INSPECTION: Duration = Duration::from_secs(5);
 
@@ -191,6 +194,7 @@ async fn serve(config: Config) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let mut gateway = std::pin::pin!(seawall::gateway::run(config, shutdown));
     let mut stop = Some(stop);
+    let mut asked = clock::now();
     loop {
         let name = tokio::select! {
             outcome = &mut gateway => return match outcome {
@@ -205,10 +209,13 @@ async fn serve(config: Config) -> ExitCode {
         };
         match stop.take() {
             Some(stop) => {
+                asked = clock::now();
                 info!(signal = name, "stopping");
                 // An error says that the gateway has ended, which the next round of the loop sees.
                 let _ = stop.send(());
             }
+            // `timeout`, and a terminal's shell, signal a process and its group: this is the same wish.
+            None if asked.elapsed() < SAME_WISH => {}
             None => {
                 warn!(signal = name, "stopping at once");
                 return ExitCode::from(EXIT_CUT_SHORT);

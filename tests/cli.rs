@@ -81,13 +81,16 @@ fn start() -> Child {
 
 #[test]
 fn a_signal_stops_it_in_order_and_logs_are_json_without_a_terminal() {
-    for signal in [Signal::TERM, Signal::INT] {
+    // Who signals a process and then its group means one stop.
+    for signals in [&[Signal::TERM][..], &[Signal::INT], &[Signal::INT, Signal::TERM]] {
         let mut child = start();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let first: serde_json::Value =
             serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!((&first["message"], &first["level"]), (&"starting".into(), &"INFO".into()));
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        signals
+            .iter()
+            .for_each(|signal| kill_process(Pid::from_child(&child), *signal).unwrap());
         let rest: Vec<String> = lines.map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
         assert!(rest.iter().any(|line| line.contains("\"stopping\"")), "{rest:?}");

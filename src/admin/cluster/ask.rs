@@ -92,6 +92,8 @@ impl ClusterAnswer {
 /// # Errors
 /// Says why there is no answer, and whose fault that is.
 pub async fn ask(address: &str) -> Result<ClusterAnswer, AskError> {
+    // As a browser shows it.
+    let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
     let unreachable = |source| AskError::Unreachable { address: address.to_owned(), source };
     let late = |_| unreachable(io::ErrorKind::TimedOut.into());
     let dialled = timeout(DIAL_TIME, TcpStream::connect(address)).await.map_err(late)?;
