@@ -88,9 +88,7 @@ fn a_signal_stops_it_in_order_and_logs_are_json_without_a_terminal() {
         let first: serde_json::Value =
             serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!((&first["message"], &first["level"]), (&"starting".into(), &"INFO".into()));
-        signals
-            .iter()
-            .for_each(|signal| kill_process(Pid::from_child(&child), *signal).unwrap());
+        signals.iter().for_each(|signal| kill_process(Pid::from_child(&child), *signal).unwrap());
         let rest: Vec<String> = lines.map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
         assert!(rest.iter().any(|line| line.contains("\"stopping\"")), "{rest:?}");

@@ -178,7 +178,8 @@ async fn a_plain_http_agent_is_told_with_its_next_answer() {
 async fn a_connection_whose_agent_is_unknown_is_closed_too() {
     // One goes at once, the other when there is a place for it.
     let world = World::with(|gateway| gateway.set("drain", "rate", "2")).await;
-    let mut silent = [Socket::open(world.first.edge()).await, Socket::open(world.first.edge()).await];
+    let mut silent =
+        [Socket::open(world.first.edge()).await, Socket::open(world.first.edge()).await];
     world.drain().await;
     for socket in &mut silent {
         assert_eq!(socket.next().await, Got::Close(Some(1001)));

@@ -55,7 +55,7 @@ impl Sessions {
                 session.message_lost(from, true, moment, port)
             }
         });
-        answer.unwrap_or_else(|| self.late_reply(uid, from))
+        answer.unwrap_or_else(|| late_reply(self, uid, from))
     }
 
     /// A message that went out on `from` came to nothing, outside of OpAMP. `again`: what it said must be
@@ -64,12 +64,7 @@ impl Sessions {
         // Also of a session whose record is written: it may stay, and another home has this in doubt anyway.
         let answer =
             self.with(uid, |session, moment, port| session.message_lost(from, again, moment, port));
-        answer.unwrap_or_else(|| self.late_reply(uid, from))
-    }
-
-    /// What a server's words for an agent whose session is over are as an answer.
-    fn late_reply(&self, uid: InstanceUid, from: Route) -> Option<Answer> {
-        self.late_replies.lock().heard(uid, from, clock::now())
+        answer.unwrap_or_else(|| late_reply(self, uid, from))
     }
 
     /// The agent's own link has ended. If its session was over before and awaited answers there: how many, and how long
@@ -166,10 +161,15 @@ fn to_former_agent(
     from: Route,
     scan: &ServerScan<'_>,
 ) -> Delivery {
-    let answer = sessions.late_reply(uid, from);
+    let answer = late_reply(sessions, uid, from);
     let is_elsewhere = sessions
         .in_fleet()
         .is_some_and(|fleet| OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer));
     let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
     Delivery::of(delivered, answer)
+}
+
+/// What a server's words for an agent whose session is over are as an answer.
+fn late_reply(sessions: &Sessions, uid: InstanceUid, from: Route) -> Option<Answer> {
+    sessions.late_replies.lock().heard(uid, from, clock::now())
 }

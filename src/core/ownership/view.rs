@@ -115,7 +115,12 @@ impl MembershipView {
         }
         let stays = |node: NodeIncarnation| {
             let unreadable = later.unreadable.iter().map(|head| head.incarnation);
-            later.leases.iter().map(|lease| lease.incarnation).chain(unreadable).any(|it| it == node)
+            later
+                .leases
+                .iter()
+                .map(|lease| lease.incarnation)
+                .chain(unreadable)
+                .any(|it| it == node)
         };
         self.heads.keys().copied().filter(|node| !stays(*node)).collect()
     }

@@ -54,7 +54,8 @@ async fn an_idle_agents_task_is_small() {
     let task = size_of_val(&live::<AgentTcp>(edge, socket, request, closed, permit));
     assert!(task <= TASK_BYTES_MAX, "the task has {task} bytes");
     let agent = size_of::<AgentSocket<AgentTcp>>();
-    assert!(agent <= 296, "the agent's socket has {agent} bytes");
+    // Anything from 257 to 320 bytes takes the allocator's 320.
+    assert!(agent <= 304, "the agent's socket has {agent} bytes");
 }
 
 /// What a parked arrival costs beside its socket: the task above, this allocation, what is left of its head, a
