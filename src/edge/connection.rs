@@ -148,13 +148,13 @@ async fn open<T: AgentTransport>(
         Asked::WebSocket(key) => upgrade(edge, socket, &key, rest, peer).await,
         Asked::Post | Asked::Other => {
             // A request that went past admission because it is no agent's is answered once.
-            let keep_alive = matches!(asked, Asked::Post);
+            let admitted = matches!(asked, Asked::Post);
             // The runtime has yet to learn that the socket takes bytes, and hyper gives up an answer to a
             // faulty request if it has to wait for that.
             if socket.writable().await.is_err() {
                 return Handshake::Done(CloseReason::Reset);
             }
-            Handshake::Done(http::serve(edge, socket, rest, peer, keep_alive).await)
+            Handshake::Done(http::serve(edge, socket, rest, peer, admitted).await)
         }
     }
 }

@@ -37,25 +37,26 @@ use crate::websocket::HEADERS_MAX;
 /// hyper wants room for a request line and a few headers.
 const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
 
-/// Serves requests on one connection until it closes. `prefix` has been read already. Without
-/// `keep_alive` it is one request.
+/// Serves requests on one connection until it closes. `prefix` has been read already. One that came past
+/// admission, because it is no agent's, brings one request.
 pub(super) async fn serve<S>(
     edge: &Arc<Edge>,
     socket: S,
     prefix: Vec<u8>,
     peer: SocketAddr,
-    keep_alive: bool,
+    admitted: bool,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let drained = AtomicBool::new(false);
     let patience = edge.params.keep_alive.message_timeout;
-    let service = service_fn(|request| Box::pin(respond(edge, request, peer, &drained)));
+    let service =
+        service_fn(|request| Box::pin(respond((edge, admitted), request, peer, &drained)));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
-        .keep_alive(keep_alive)
+        .keep_alive(admitted)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
@@ -97,7 +98,7 @@ fn left_unread(error: &hyper::Error) -> bool {
 
 /// Answers one request. Sets `drained` if the connection ends with this answer because the node drains.
 async fn respond<B>(
-    edge: &Arc<Edge>,
+    (edge, admitted): (&Arc<Edge>, bool),
     request: Request<B>,
     peer: SocketAddr,
     drained: &AtomicBool,
@@ -107,7 +108,7 @@ where
     B::Error: Display + Send,
 {
     let zipped = accepts_gzip(request.headers());
-    let (mut response, drains) = match exchange(edge, request, peer).await {
+    let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
             (answer(reply, zipped), drains)
@@ -126,7 +127,7 @@ where
 
 /// One message, its reply, and whether that is the last one here because the node drains.
 async fn exchange<B>(
-    edge: &Arc<Edge>,
+    (edge, admitted): (&Arc<Edge>, bool),
     request: Request<B>,
     peer: SocketAddr,
 ) -> Result<(Vec<u8>, bool), HttpRefusal>
@@ -135,6 +136,10 @@ where
     B::Error: Display + Send,
 {
     let gzipped = check(edge, &request)?;
+    if !admitted {
+        // What hyper makes of a head differs from what admission made of it.
+        return Err(HttpRefusal::past_admission());
+    }
     let limits = BodyLimits {
         bytes_max: edge.params.message_bytes_max,
         gzip_ratio_max: edge.params.gzip_ratio_max,

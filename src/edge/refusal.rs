@@ -73,6 +73,17 @@ impl HttpRefusal {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, RefuseReason::HeadTooLarge)
     }
 
+    /// 400: the head is something else than HTTP/1.
+    pub(super) const fn malformed_head() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
+    }
+
+    /// 400: a message that came past admission.
+    pub(super) fn past_admission() -> Self {
+        let text = "the first request on this connection is no POST to this path";
+        Self::bad(StatusCode::BAD_REQUEST, RefuseReason::BadRequest, text)
+    }
+
     /// 408: the head took too long.
     pub(super) const fn head_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, RefuseReason::HeaderTimeout)

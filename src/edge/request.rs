@@ -13,7 +13,7 @@ use super::refusal::HttpRefusal;
 use super::transport::AgentTransport;
 use crate::scratch;
 use crate::telemetry::events::edge::{CloseReason, RequestRefused};
-use crate::websocket::{Key, RequestHead};
+use crate::websocket::{HeadFault, Key, RequestHead};
 
 /// What a request asks for.
 pub(super) enum Asked {
@@ -21,7 +21,7 @@ pub(super) enum Asked {
     WebSocket(Key),
     /// A POST on the path of OpAMP.
     Post,
-    /// Something else, or a faulty request: hyper answers it.
+    /// Something else, or an upgrade that is faulty: hyper answers it.
     Other,
 }
 
@@ -34,7 +34,8 @@ pub(super) struct FirstRequest {
     pub(super) rest: Vec<u8>,
 }
 
-/// Finds out what is asked, in the time that there is for it. A head that is too long or too slow is refused.
+/// Finds out what is asked, in the time that there is for it. A head that is too long, too slow or malformed is
+/// refused.
 ///
 /// # Errors
 /// Why the connection is over.
@@ -51,6 +52,7 @@ pub(super) async fn first_request<T: AgentTransport>(
             return Ok(FirstRequest { asked, source, rest: head });
         }
         Ok(Err(CloseReason::TooBig)) => (HttpRefusal::head_too_large(), CloseReason::TooBig),
+        Ok(Err(reason @ CloseReason::ProtocolFault)) => (HttpRefusal::malformed_head(), reason),
         Ok(Err(reason)) => return Err(reason),
         Err(_) => (HttpRefusal::head_timeout(), CloseReason::HeadTimeout),
     };
@@ -87,7 +89,8 @@ async fn read_head<S: AsyncRead + Unpin>(
                 return Err(CloseReason::TooBig);
             }
             Ok(None) => {}
-            Err(_) => return other,
+            Err(HeadFault::TooManyHeaders) => return Err(CloseReason::TooBig),
+            Err(HeadFault::Malformed(_)) => return Err(CloseReason::ProtocolFault),
             Ok(Some(request)) => {
                 if request.head_bytes > edge.params.head_bytes_max {
                     return Err(CloseReason::TooBig);

@@ -22,6 +22,9 @@ pub struct RequestHead<'a> {
     pub head_bytes: usize,
 }
 
+/// What follows a path (RFC 3986, section 3).
+const PATH_ENDS: [char; 2] = ['?', '#'];
+
 impl<'a> RequestHead<'a> {
     /// Finds the head at the beginning of `bytes`; empty while it is incomplete. How long it may
     /// become is for the caller to bound.
@@ -44,16 +47,18 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The target up to its query; of one in absolute form, which a server has to take as well
-    /// (RFC 9112, section 3.2.2), what follows the authority.
+    /// The target up to its query; of one in absolute form, which a server has to take as well (RFC 9112, section
+    /// 3.2.2), what follows the authority. A fragment has no place in a target. It ends the path here, because hyper
+    /// drops it.
     pub fn path(&self) -> &'a str {
         let target = match self.target.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-                rest.find(['/', '?']).map_or("/", |end| &rest[end..])
+            Some((scheme, rest)) if !scheme.contains(PATH_ENDS) && !scheme.contains('/') => {
+                rest.find(['/', '?', '#']).map_or("/", |end| &rest[end..])
             }
             _ => self.target,
         };
-        target.split_once('?').map_or(target, |(path, _)| path)
+        let path = target.split_once(PATH_ENDS).map_or(target, |(path, _)| path);
+        if path.is_empty() { "/" } else { path }
     }
 
     /// Checks that the request asks for a WebSocket; see [`check_upgrade`].

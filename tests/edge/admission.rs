@@ -352,8 +352,8 @@ async fn every_request_of_an_agent_goes_through_admission() {
     let post = |target: &str, more: &str| {
         format!("POST {target} HTTP/1.1\r\nHost: a\r\n{more}Content-Length: 0\r\n\r\n")
     };
-    // A target in absolute form is ours.
-    let absolute = post(&format!("http://a{PATH}"), "");
+    // A target in absolute form is ours, also with a fragment, which readers drop.
+    let absolute = post(&format!("http://a{PATH}#x"), "");
     let keys = [("park_horizon", "\"1s\"")];
     let (world, _first, (_line, head)) = before_the_next(&keys, async |world| {
         let line = ask(world).await;
@@ -375,6 +375,17 @@ async fn every_request_of_an_agent_goes_through_admission() {
     many.write_all(post(PATH, &"X: y\r\n".repeat(70)).as_bytes()).await.unwrap();
     let head = answer(&mut many).await;
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    // At once, although the head goes on; and one that is no head.
+    let mut endless = TcpStream::connect(edge).await.unwrap();
+    let many = format!("X: {}\r\n", "y".repeat(180)).repeat(70);
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{many}");
+    endless.write_all(head.as_bytes()).await.unwrap();
+    let head = answer(&mut endless).await;
+    assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    let mut other = TcpStream::connect(edge).await.unwrap();
+    other.write_all(format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n\x01").as_bytes()).await.unwrap();
+    let head = answer(&mut other).await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
 }
 
 /// A storm is over when arrivals have been admitted at once for a while, also where the rate is set.

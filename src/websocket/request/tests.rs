@@ -24,6 +24,20 @@ fn the_example_of_the_rfc_is_answered_as_there() {
 }
 
 #[test]
+fn a_path_ends_where_readers_end_it() {
+    let path = |target: &str| {
+        let head = format!("POST {target} HTTP/1.1\r\n\r\n");
+        RequestHead::parse(head.as_bytes()).unwrap().unwrap().path().to_owned()
+    };
+    for target in ["/a", "/a?b", "/a#b", "/a?b#c", "/a#b?c", "http://h/a", "http://h/a#b"] {
+        assert_eq!(path(target), "/a", "{target}");
+    }
+    assert_eq!((path("http://h#/a"), path("http://h?a")), ("/".to_owned(), "/".to_owned()));
+    assert_eq!(path("/b?x=http://h/a"), "/b");
+    assert_eq!(path("/b#http://h/a"), "/b");
+}
+
+#[test]
 fn each_fault_is_named() {
     let without = |from: &str, to: &str| upgrade(&REQUEST.replace(from, to));
     assert_eq!(without("WebSocket\r", "h2c\r"), Err(UpgradeFault::NotAsked));
