@@ -35,6 +35,10 @@ impl World {
                     self.start(place, machine);
                     if let Some(key) = self.places[place].running.filter(|_| hands_over) {
                         self.deliver(key, NodeEvent::HandOverWanted);
+                        if self.calm {
+                            // Who was to tell its former incarnation to leave tells this one.
+                            self.after(LEASE, Event::Leaves(key));
+                        }
                     }
                 }
                 NodeEffect::Left => {

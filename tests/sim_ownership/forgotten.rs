@@ -17,7 +17,7 @@ const TRIES_FOR: Time = LEASE.checked_div(7).unwrap();
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(crate) struct Forgotten {
-    /// Members that were forgotten and have had no answer since: by which master, and when.
+    /// Members that were forgotten and have yet to hear of those that have joined since: by which master, and when.
     lost: BTreeMap<NodeIncarnation, (u64, Time)>,
     /// The last master that has forgotten each member.
     forgotten: BTreeMap<NodeIncarnation, u64>,
@@ -45,25 +45,30 @@ impl Forgotten {
         self.joined.insert(node, now);
     }
 
-    /// Something happens to a node: it may find out.
-    pub(crate) fn hears(&mut self, node: NodeIncarnation, event: &NodeEvent) {
+    /// Something happens to a node. Returns whether it finds out with this that the store has forgotten it.
+    pub(crate) fn hears(&mut self, node: NodeIncarnation, event: &NodeEvent) -> bool {
         let answer: &StoreAnswer = match event {
             NodeEvent::StoreAnswered(_, answer) => answer,
             NodeEvent::PeerSaid(_, message) => match &**message {
                 PeerMessage::Relayed(_, answer) => answer,
-                _ => return,
+                _ => return false,
             },
-            _ => return,
+            _ => return false,
         };
         // That it is no member does not tell who is.
         if matches!(answer, StoreAnswer::Renew(said) if matches!(**said, RenewAnswer::NotMember { .. }))
         {
-            return;
+            return false;
         }
         let run = answer.run().0;
-        if self.lost.get(&node).is_some_and(|(number, _)| run >= u128::from(*number)) {
+        let Some((number, lost)) = self.lost.get(&node) else { return false };
+        // A store that has gone back once more may have forgotten the nodes that have joined since, in its turn.
+        let has_joined = |other| self.joined.get(other).is_some_and(|at| at > lost);
+        let finds_out = run >= u128::from(*number) && !self.lost.keys().any(has_joined);
+        if finds_out {
             self.lost.remove(&node);
         }
+        finds_out
     }
 
     /// Whether the node goes by a map from before the store has forgotten the members that confirm each other, but for

@@ -256,7 +256,13 @@ impl World {
         {
             return;
         }
-        self.oracle.forgotten.hears(process.node.incarnation(), &event);
+        if self.oracle.forgotten.hears(process.node.incarnation(), &event) {
+            let members: Vec<_> = process.node.members().collect();
+            if self.store.members().iter().any(|member| !members.contains(member)) {
+                // Among strangers it holds still until it has read the map.
+                self.oracle.trouble(now);
+            }
+        }
         let moment = process.moment(now);
         if process.spoke && process.node.standing(moment).is_err() {
             (process.spoke, process.must_drop) = (false, true);
