@@ -42,6 +42,8 @@ pub struct FleetTask {
     moves: MovesUnderWay,
     /// Shards that the data plane holds.
     held: BTreeSet<ShardId>,
+    /// Of these, those taken over with the event at hand.
+    taken_over: usize,
     members: BTreeSet<NodeIncarnation>,
     may_link: MayLink,
     differing: Vec<NodeName>,
@@ -89,6 +91,7 @@ impl FleetTask {
             sessions_out: SessionsOut::new(),
             moves: MovesUnderWay::default(),
             held: BTreeSet::new(),
+            taken_over: 0,
             members: BTreeSet::new(),
             may_link: MayLink::default(),
             differing: Vec::new(),
@@ -185,6 +188,10 @@ impl FleetTask {
                 other => self.carry_out(other),
             }
         }
+        match std::mem::take(&mut self.taken_over) {
+            0 => {}
+            shards => events::TookOver { shards, held: self.held.len() }.emit(),
+        }
         self.count_silence();
         self.follow_map();
         self.see_progress();
@@ -219,9 +226,13 @@ impl FleetTask {
             NodeEffect::Install { shard, epoch, handed_by } => {
                 self.held.insert(shard);
                 let is_whole = plane.install(shard, epoch, handed_by);
-                let without =
-                    if epoch.number == 1 { ShardStep::FirstHome } else { ShardStep::TakenOver };
-                (shard, if is_whole { ShardStep::HandedToUs } else { without })
+                let step = match epoch.number {
+                    _ if is_whole => ShardStep::HandedToUs,
+                    1 => ShardStep::FirstHome,
+                    _ => ShardStep::TakenOver,
+                };
+                self.taken_over += usize::from(step == ShardStep::TakenOver);
+                (shard, step)
             }
             NodeEffect::Release(shard) => {
                 self.held.remove(&shard);

@@ -191,6 +191,27 @@ impl HandOverEnded {
     }
 }
 
+/// Shards have their home here from now on, and their former home has handed none of their sessions over.
+pub(crate) struct TookOver {
+    /// How many.
+    pub shards: usize,
+    /// Shards at home here, with them.
+    pub held: usize,
+}
+
+impl TookOver {
+    /// Logs it.
+    pub(crate) fn emit(self) {
+        let Self { shards, held } = self;
+        info!(
+            target: TARGET,
+            shards,
+            held,
+            "took over shards of a node that is gone: their agents are announced to servers anew"
+        );
+    }
+}
+
 /// The node was taken over, and begins anew.
 pub(crate) struct NewIncarnation {
     /// The life that has ended.
