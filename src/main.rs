@@ -153,7 +153,7 @@ fn inspect(store: &SharedStore) {
             findings.extend(seen);
         }
         Err(error) => findings
-            .push(Finding::Unseen(format!("replicas, persistence and eviction, because {error}"))),
+            .push(Finding::Warning(format!("what Redis promises is unknown, because {error}"))),
     }
     for finding in findings {
         println!("           {finding}");

@@ -25,10 +25,31 @@ fn attention(view: &ClusterView) -> Vec<String> {
         0 => {}
         count => found.push(format!("{count} of {all} shards are on their way between nodes")),
     }
+    let share = share(view);
     for node in &view.nodes {
+        found.extend(lacks(node, share).map(|what| format!("{}: {what}", node.name)));
         found.extend(of_node(node, view).into_iter().map(|what| format!("{}: {what}", node.name)));
     }
     found
+}
+
+/// The shards that each node has in the end, at least; 0 while one comes or goes, which is said anyway.
+fn share(view: &ClusterView) -> u64 {
+    let stays = |node: &NodeView| node.lease.as_ref().is_some_and(|lease| !lease.is_leaving);
+    if !view.nodes.iter().all(stays) {
+        return 0;
+    }
+    let nodes = u64::try_from(view.nodes.len()).unwrap_or(u64::MAX);
+    view.shards.checked_div(nodes).unwrap_or_default()
+}
+
+/// A node that has joined asks for its share, a few shards at a time.
+fn lacks(node: &NodeView, share: u64) -> Option<String> {
+    let shards = node.shards;
+    let what = || {
+        format!("it has {shards} of its share of {share} shards: the rest has yet to move to it")
+    };
+    (shards < share).then(what)
 }
 
 fn of_node(node: &NodeView, view: &ClusterView) -> Vec<String> {

@@ -94,7 +94,8 @@ fn each_fault_is_named_with_its_node() {
         change(&mut view);
         attention(view).join("\n")
     };
-    let cases: [(Harm, &str); 9] = [
+    let cases: [(Harm, &str); 10] = [
+        (|view| view.nodes[1].shards = 511, "node-2: it has 511 of its share of 512 shards"),
         (|view| view.homeless_shards = 3, "3 of 1024 shards have no home"),
         (|view| view.moving_shards = 2, "2 of 1024 shards are on their way"),
         (|view| view.nodes[1].lease = None, "node-2: it is no member"),
