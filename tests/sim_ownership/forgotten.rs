@@ -19,8 +19,8 @@ const TRIES_FOR: Time = LEASE.checked_div(7).unwrap();
 pub(crate) struct Forgotten {
     /// Members that were forgotten and have yet to hear of those that have joined since: by which master, and when.
     lost: BTreeMap<NodeIncarnation, (u64, Time)>,
-    /// The last master that has forgotten each member.
-    forgotten: BTreeMap<NodeIncarnation, u64>,
+    /// The masters that have forgotten each member.
+    forgotten: BTreeMap<NodeIncarnation, Vec<u64>>,
     /// When each node became a member.
     joined: BTreeMap<NodeIncarnation, Time>,
 }
@@ -36,7 +36,7 @@ impl Forgotten {
     ) {
         for node in before.difference(after) {
             self.lost.entry(*node).or_insert((number, now));
-            self.forgotten.insert(*node, number);
+            self.forgotten.entry(*node).or_default().push(number);
         }
     }
 
@@ -81,8 +81,8 @@ impl Forgotten {
         let run = speaks.node.content().run.0;
         let known = other.node.content().run.0;
         let since = |node: &NodeIncarnation| {
-            let number = self.forgotten.get(node).map(|number| u128::from(*number));
-            number.is_some_and(|number| run < number && number <= known)
+            let mut numbers = self.forgotten.get(node).into_iter().flatten();
+            numbers.any(|number| (run + 1..=known).contains(&u128::from(*number)))
         };
         let (lost, others): (Vec<_>, Vec<_>) = speaks.node.members().partition(since);
         confirmed && !lost.is_empty() && others.len() <= 1

@@ -329,7 +329,9 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Notes the fields of an entry, in number order.
+    /// Notes the fields of an entry, in number order. Inlined by force: it is called for each entry, from a pass of each
+    /// kind of targets.
+    #[inline(always)]
     fn entry(&mut self, index: usize, depth: usize) -> Result<MapEntry, Opaque> {
         let first = self.scratch.records.len();
         let in_order = self.note(&ENTRY, index..index + 1, depth)?;
@@ -369,8 +371,10 @@ impl Pass<'_> {
         level: Level<T>,
     ) -> Result<(), Opaque> {
         let records = &self.scratch.records[entry.first..entry.last];
-        let value_at = entry.first + records.partition_point(|r| r.number < ENTRY_VALUE);
-        let unknown_at = entry.first + records.partition_point(|r| r.number <= ENTRY_VALUE);
+        // Counted one by one: most entries have two fields.
+        let before = |end: u32| records.iter().take_while(|record| record.number < end).count();
+        let value_at = entry.first + before(ENTRY_VALUE);
+        let unknown_at = entry.first + before(ENTRY_VALUE + 1);
         let to = level.to;
         self.verbatim(unknown_at..entry.last, to);
         let marks = self.marks::<T>();
