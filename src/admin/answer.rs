@@ -55,10 +55,15 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
             rebalance::answer(method, view)
         }
         (&Method::GET | &Method::HEAD, _) => look(uri, view),
-        _ => {
-            let mut response =
-                fault(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET and HEAD only");
-            let allowed = header::HeaderValue::from_static("GET, HEAD");
+        (_, path) => {
+            let allowed = match path {
+                "/drain" | "/admission" => "GET, HEAD, POST",
+                "/rebalance" => "GET, HEAD, POST, DELETE",
+                _ => "GET, HEAD",
+            };
+            let what = format!("this path takes {allowed}");
+            let mut response = fault(StatusCode::METHOD_NOT_ALLOWED, &what);
+            let allowed = header::HeaderValue::from_static(allowed);
             response.headers_mut().insert(header::ALLOW, allowed);
             response
         }
