@@ -128,21 +128,28 @@ impl World {
                 process.claims |= 1 << shard.get();
             }
             let Some(home) = process.node.home(shard) else { continue };
-            if home.epoch.number < *shown {
+            if home.epoch.number < shown.0 {
                 fell.push((shard, *shown));
             }
-            *shown = home.epoch.number;
+            *shown = (home.epoch.number, Some(home.node));
         }
         for (shard, shown) in fell {
             self.check_fall(key, shard, shown);
         }
     }
 
-    /// E1: a node goes back to an older epoch of a shard only if no home has the newer one.
-    fn check_fall(&mut self, key: Key, shard: ShardId, shown: u64) {
+    /// E1: a node goes back to an older epoch of a shard only if the home of the newer one has yet to know of it. That
+    /// another one has a still newer one, of which this node has never heard, it cannot know.
+    fn check_fall(
+        &mut self,
+        key: Key,
+        shard: ShardId,
+        (shown, of): (u64, Option<NodeIncarnation>),
+    ) {
         let has_it = |process: &Process| {
             let own = process.node.home(shard).filter(|_| process.node.is_home_of(shard));
-            own.is_some_and(|home| home.epoch.number >= shown)
+            Some(process.node.incarnation()) == of
+                && own.is_some_and(|home| home.epoch.number >= shown)
         };
         if self.processes.values().any(has_it) {
             let fault = || format!("{key} believes in an older epoch of {shard:?} than its home");

@@ -41,8 +41,8 @@ pub(crate) struct Process {
     pub(crate) must_drop: bool,
     /// Shards that it takes itself to be home of, as bits.
     pub(crate) claims: u64,
-    /// The highest number of an epoch that it has shown for each shard.
-    pub(crate) epochs: Vec<u64>,
+    /// The number of the epoch that it has shown last for each shard, and the home.
+    pub(crate) epochs: Vec<(u64, Option<NodeIncarnation>)>,
 }
 
 impl Process {
@@ -62,7 +62,7 @@ impl Process {
             spoke: false,
             must_drop: false,
             claims: 0,
-            epochs: vec![0; usize::from(params.shards)],
+            epochs: vec![(0, None); usize::from(params.shards)],
         }
     }
 

@@ -15,7 +15,8 @@ use crate::world::{NodeKey, Time};
 pub(super) struct Posts {
     /// Messages that a server has put off, or has yet to see: each goes before all others of its channel.
     owed: BTreeMap<Key, Report>,
-    refused: Vec<Report>,
+    /// By node: an agent that was not told may say it again, at another one.
+    refused: Vec<(NodeKey, Report)>,
     /// What waits at each channel, in its order.
     waiting: BTreeMap<Key, Vec<Report>>,
 }
@@ -54,7 +55,7 @@ impl Oracle {
             });
         }
         let owed = self.posts.owed.remove(&key);
-        let again = self.posts.refused.contains(report);
+        let again = self.posts.refused.contains(&(node, *report));
         if owed.is_some_and(|owed| owed != *report) {
             self.fail("http", || format!("#{} of {agent} goes before {owed:?}", report.number));
         }
@@ -69,7 +70,7 @@ impl Oracle {
     /// A message was answered.
     pub(crate) fn post_answered(
         &mut self,
-        (_, key): (NodeKey, Key),
+        (node, key): (NodeKey, Key),
         report: &Report,
         answered: Answered,
     ) {
@@ -79,7 +80,7 @@ impl Oracle {
                 self.posts.waiting.entry(key).or_default().insert(0, *report);
             }
             Answered::Status { status: 400 | 413, .. } => {
-                self.posts.refused.push(*report);
+                self.posts.refused.push((node, *report));
             }
             _ => {}
         }
