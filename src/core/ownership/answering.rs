@@ -65,6 +65,7 @@ impl NodeStep<'_> {
     pub(super) fn call_refused(&mut self, call: OpenCall) {
         self.try_again(call);
         if call.purpose.is_change() {
+            self.node.calls.change_refused();
             self.changes_are_settled();
         }
     }

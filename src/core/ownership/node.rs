@@ -157,6 +157,10 @@ impl Node {
         if !matches!(self.phase, NodePhase::Member | NodePhase::Leaving) {
             return Err(HoldReason::NoMember);
         }
+        // A shard that it asked to leave without a home may have another one already.
+        if self.calls.may_have_left() && !self.moves.held().is_empty() {
+            return Err(HoldReason::NoMember);
+        }
         if self.lease_counts(now) {
             return Ok(Standing::Leased);
         }

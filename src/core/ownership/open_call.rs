@@ -70,6 +70,8 @@ pub(super) struct StoreCalls {
     not_before: Option<Instant>,
     /// When the last call was sent that came to nothing.
     unanswered: Option<ClockReading>,
+    /// The node has asked to end its membership, and what came of that is unknown.
+    leaves: bool,
 }
 
 /// After this many calls through a member the direct way is tried again.
@@ -87,6 +89,7 @@ impl StoreCalls {
             failures: 0,
             not_before: None,
             unanswered: None,
+            leaves: false,
         }
     }
 
@@ -104,6 +107,7 @@ impl StoreCalls {
     /// A call is sent. Returns its number and its way.
     pub(super) fn begin(&mut self, purpose: Purpose, now: ClockReading) -> OpenCall {
         let via = self.route;
+        self.leaves |= purpose == Purpose::Leave;
         self.routed += 1;
         let call = OpenCall { id: self.next_id(), purpose, sent: now, via };
         self.open = Some(call);
@@ -185,8 +189,19 @@ impl StoreCalls {
         let settled = self.fate == Fate::Settled;
         if settled {
             self.fate = Fate::Known;
+            self.leaves = false;
         }
         settled
+    }
+
+    /// The last change has changed nothing, and will not.
+    pub(super) const fn change_refused(&mut self) {
+        self.leaves = false;
+    }
+
+    /// Whether the node may be no member any more, because it asked for that.
+    pub(super) const fn may_have_left(&self) -> bool {
+        self.leaves
     }
 
     /// Whether a change may be made.
@@ -204,6 +219,23 @@ mod tests {
 
     fn start() -> ClockReading {
         ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_node_that_asked_to_leave_may_have_left_until_the_fate_of_that_is_known() {
+        let mut calls = StoreCalls::new();
+        calls.begin(Purpose::Change, start());
+        assert!(!calls.may_have_left());
+        calls.begin(Purpose::Leave, start());
+        calls.change_silent();
+        calls.map_is_read();
+        assert!(calls.may_have_left(), "it may be applied yet");
+        calls.renewed();
+        calls.map_is_read();
+        assert!(!calls.may_have_left());
+        calls.begin(Purpose::Leave, start());
+        calls.change_refused();
+        assert!(!calls.may_have_left());
     }
 
     #[test]
