@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use seawall::core::http_mode::ChannelEvent;
+use seawall::core::http_mode::{Answered, ChannelEvent};
 use seawall::core::server::ServerEvent;
 
 use crate::oracle::Cause;
@@ -87,9 +87,10 @@ impl World {
 
     /// What a channel has under way is given up; the server may have it all the same.
     fn silence_channel(&mut self, key: Key) {
-        if let Some(report) = self.unarrived(key) {
+        if let Some((report, answered)) = self.unheard(key) {
             let server = self.server_of(key);
-            if self.servers[server].up && self.random.percent(50) {
+            let under_way = answered == Answered::Timeout;
+            if under_way && self.servers[server].up && self.random.percent(50) {
                 let _ = self.server_hears((key, self.incarnation_of(key)), server, &report);
             } else {
                 self.oracle.lost_on_link(node_of_key(key), server, &report);

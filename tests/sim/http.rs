@@ -265,11 +265,12 @@ impl World {
         }
     }
 
-    /// The message that a channel has under way, if it has yet to arrive.
-    pub(crate) fn unarrived(&mut self, key: Key) -> Option<Report> {
+    /// The message that a channel has under way, if its server has not heard it, and what the server has answered: a
+    /// time-out while it has yet to arrive.
+    pub(crate) fn unheard(&mut self, key: Key) -> Option<(Report, Answered)> {
         let end = self.channel_end(key).filter(|end| end.waits == Some(Waits::Answered))?;
         let post = end.post.take()?;
-        (post.response.is_empty() && post.answered == Answered::Timeout).then_some(post.report)
+        post.response.is_empty().then_some((post.report, post.answered))
     }
 
     /// A server answers with a status; to some it adds when to come again.
