@@ -129,8 +129,6 @@ fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// A signal so soon after the first says nothing new.
-const SAME_WISH: Duration = Duration::from_millis(500);
 /// How long `check` waits for the store.
 const INSPECTION: Duration = Duration::from_secs(5);
 
@@ -180,6 +178,9 @@ fn run(config: Config) -> ExitCode {
     runtime.shutdown_background();
     code
 }
+
+/// A signal so soon after the first says nothing new.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 async fn serve(config: Config) -> ExitCode {
     let (mut terminate, mut interrupt) = match signals() {
