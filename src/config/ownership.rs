@@ -59,6 +59,7 @@ pub(super) fn ownership(mut section: Section<'_>) -> OwnershipParams {
     let stores = [("memory", StoreKind::Memory), ("redis", StoreKind::Redis)];
     let kind = section.choice("store", &stores).unwrap_or(StoreKind::Memory);
     params.node = section.text("node", optional(node)).flatten();
+    let advertises = section.has("advertise");
     params.advertise = section.text("advertise", optional(advertise)).flatten();
     params.listen = section.text("listen", optional(listen)).flatten();
     let keeps = [("hold", false), ("speak", true)];
@@ -74,9 +75,12 @@ pub(super) fn ownership(mut section: Section<'_>) -> OwnershipParams {
     }
     if let Some(redis) = redis(section.section("redis"), kind) {
         params.store = SharedStore::Redis(Box::new(redis));
-        if params.advertise.is_none() {
+        if params.advertise.is_none() && !advertises {
             section.report("advertise", "is missing: where other nodes dial this one");
         }
+    } else if kind == StoreKind::Memory && params.advertise.is_some() {
+        let why = "has no meaning for store \"memory\": a node with others needs store = \"redis\"";
+        section.report("advertise", why);
     }
     params
 }

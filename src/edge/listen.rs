@@ -22,7 +22,7 @@ use crate::telemetry::events::edge::{AcceptError, AcceptFailed, EdgeListening, E
 
 /// An address cannot be bound. The fault is the configuration's or the machine's.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}")]
 pub struct BindError {
     address: SocketAddr,
     source: io::Error,

@@ -73,7 +73,7 @@ fn of_lease(lease: &LeaseView, asked: &str) -> Vec<String> {
     }
     if lease.settings_differ {
         found.push(format!(
-            "its settings differ from those of {asked} where all nodes must agree: servers, \
+            "its settings differ from those of {asked} where all nodes must agree, in at least one of: servers, \
              sessions.volatile, sessions.grace_period, admission.rate, ownership.lease, ownership.autonomy"
         ));
     }

@@ -23,8 +23,11 @@ const LEAST: f64 = 100.0;
 const MOST: f64 = 1_000_000.0;
 /// The delay aimed at.
 const AIM: Duration = Duration::from_millis(10);
-/// At short delays the rate doubles in about a seventh of a second.
+/// At short delays the rate doubles in about a seventh of a second ...
 const RISE_PER_SECOND: f64 = 5.0;
+/// ... and twice as fast until a delay was too long: up to then the machine has shown no limit. A storm may be over in a
+/// second, and what the search takes of it is lost to agents.
+const FIRST_RISE_PER_SECOND: f64 = 10.0;
 /// At twice the delay aimed at the rate halves in about that time, at a longer one faster ...
 const FALL_PER_SECOND: f64 = 5.0;
 /// ... but one observation halves it at most: a hiccup of the machine must not end a storm.
@@ -45,6 +48,8 @@ pub struct Observed {
 #[derive(Debug, Clone)]
 pub struct AutomaticRate {
     per_second: f64,
+    /// How fast the rate rises at short delays.
+    rise: f64,
 }
 
 impl AutomaticRate {
@@ -55,12 +60,15 @@ impl AutomaticRate {
 
     /// For a runtime with this many threads.
     pub fn new(threads: NonZeroUsize) -> Self {
-        Self { per_second: (threads.get() as f64 * FIRST_PER_THREAD).min(MOST) }
+        Self {
+            per_second: (threads.get() as f64 * FIRST_PER_THREAD).min(MOST),
+            rise: FIRST_RISE_PER_SECOND,
+        }
     }
 
     /// Begins at a rate that is known.
     pub fn from_rate(rate: NonZeroU32) -> Self {
-        Self { per_second: f64::from(rate.get()).clamp(LEAST, MOST) }
+        Self { per_second: f64::from(rate.get()).clamp(LEAST, MOST), rise: RISE_PER_SECOND }
     }
 
     /// Takes in what the time `passed` since the last observation has shown.
@@ -69,8 +77,9 @@ impl AutomaticRate {
         let delay = seen.delay.as_secs_f64() / AIM.as_secs_f64();
         // While each arrival is admitted at once, other work causes the delay: the rate stays.
         if seen.wanted && delay <= 1.0 {
-            self.per_second *= (RISE_PER_SECOND * step).exp();
+            self.per_second *= (self.rise * step).exp();
         } else if seen.wanted {
+            self.rise = RISE_PER_SECOND;
             self.per_second *= (-FALL_PER_SECOND * (delay - 1.0) * step).exp().max(FALL_MAX);
         }
         self.per_second = self.per_second.clamp(LEAST, MOST);
@@ -129,6 +138,20 @@ mod tests {
         for delay in [Duration::ZERO, Duration::from_secs(1)] {
             assert_eq!(rate.observe(Observed { delay, wanted: false }, TICK), first);
         }
+    }
+
+    #[test]
+    fn a_machine_that_bears_twice_of_the_first_rate_gives_it_within_a_tenth_of_a_second() {
+        let mut rate = AutomaticRate::new(NonZeroUsize::MIN);
+        let (first, short) =
+            (rate.rate().get(), Observed { delay: Duration::from_millis(1), wanted: true });
+        let ticks = (1..).find(|_| rate.observe(short, TICK).get() >= 2 * first).unwrap();
+        assert!((6..=8).contains(&ticks), "{ticks}");
+        // A limit was felt: from here on the rate rises with care.
+        rate.observe(Observed { delay: 2 * AIM, wanted: true }, TICK);
+        let felt = rate.rate().get();
+        let ticks = (1..).find(|_| rate.observe(short, TICK).get() >= 2 * felt).unwrap();
+        assert!((13..=15).contains(&ticks), "{ticks}");
     }
 
     #[test]

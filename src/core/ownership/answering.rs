@@ -83,7 +83,7 @@ impl NodeStep<'_> {
 
     fn renewal_answered(&mut self, call: OpenCall, answer: RenewAnswer) {
         match answer {
-            RenewAnswer::Renewed(Renewed { run, version, secret, leases, unreadable }) => {
+            RenewAnswer::Renewed(Renewed { run, version, secret, since, leases, unreadable }) => {
                 self.node.own.written(call.sent, self.now);
                 self.node.calls.renewed();
                 let heads: Vec<LeaseHead> =
@@ -91,8 +91,9 @@ impl NodeStep<'_> {
                 see_counters(self.node, self.now, &heads);
                 self.node.view.note_member(run, version);
                 self.node.view.hear(heads.iter());
-                let unknown = |head: &LeaseHead| !self.node.view.is_member(head.incarnation);
-                self.node.store.renewed(heads.iter().any(unknown), self.now.monotonic);
+                if self.node.store.renewed(since, self.now.monotonic) {
+                    self.node.sees_strangers(self.now.monotonic);
+                }
                 self.see_figures(&leases, &unreadable, call.sent);
                 self.node.view.see_leases(leases);
                 let read = self.node.view.content();
@@ -113,7 +114,6 @@ impl NodeStep<'_> {
                 if self.node.store.rejoins(self.now, &self.node.params) =>
             {
                 self.node.own.hurries = true;
-                self.node.store.has_forgotten();
             }
             RenewAnswer::NotMember { .. } => self.end_membership(),
             RenewAnswer::Late { .. } => self.node.own.hurries = true,

@@ -72,7 +72,7 @@ impl NodeStep<'_> {
         self.write_lease();
         let away = self.node.store.is_away(self.now.monotonic, &self.node.params);
         let rejoin = self.node.store.rejoins(self.now, &self.node.params);
-        self.node.store.renewal_sent(rejoin, away);
+        self.node.store.renewal_sent(away, self.node.lease.read);
         let restore = self.node.view.to_restore(away);
         let has = self.node.view.content().secret;
         let makes =

@@ -89,6 +89,8 @@ pub struct Renewed {
     pub version: MapVersion,
     /// The fleet's key of digests, once there is one.
     pub secret: Option<Secret>,
+    /// The version with which the caller has become a member, at last with this renewal.
+    pub since: MapVersion,
     /// The members, by incarnation, the caller included.
     pub leases: Vec<Lease>,
     /// Members whose leases are of a format that this software does not know.

@@ -1,4 +1,4 @@
-//! Whom a node doubts, and what it knows of them by now. How long doubt lasts is `doubt`'s.
+//! Whom a node doubts, and what it knows of them by now. How long that lasts is said in `doubt` and `strangers`.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -23,12 +23,21 @@ impl Node {
         self.store.doubt.begin(others.collect(), now);
     }
 
+    /// A store that had forgotten this node shows others that it does not know.
+    pub(super) fn sees_strangers(&mut self, now: Instant) {
+        let unknown = self.watch.nodes().filter(|node| !self.view.is_member(*node));
+        self.store.strangers.see(unknown.collect(), now);
+    }
+
     /// Looks whether there is still reason to doubt.
     pub(super) fn look_at_others(&mut self, now: Instant) {
         let Self { store, watch, view, params, .. } = self;
         let is_here = |other| watch.has_moved(other) && view.knows_me(other);
         let shown = watch.nodes().filter_map(|node| doubted(view, node));
         store.doubt.look(shown, is_here, now, params);
+        let shown: BTreeSet<_> = watch.nodes().collect();
+        let is_hidden = |node| shown.contains(&node) && !is_here(node);
+        store.strangers.look(is_hidden, |node| view.may_be_lone(node), now, params);
     }
 }
 

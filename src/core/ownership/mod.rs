@@ -43,6 +43,7 @@ mod peers;
 mod registry;
 mod shard;
 mod step;
+mod strangers;
 mod take_over;
 #[cfg(test)]
 mod tests;

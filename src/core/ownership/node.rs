@@ -224,6 +224,7 @@ impl Node {
     /// Whether the others may have taken this node over while it was silent. Or the store has forgotten it and has
     /// other members.
     fn is_in_doubt(&self, now: ClockReading) -> bool {
-        self.store.is_outlived() || self.store.doubt.is_open(now.monotonic, &self.params)
+        self.store.strangers.may_have_shards()
+            || self.store.doubt.is_open(now.monotonic, &self.params)
     }
 }

@@ -290,6 +290,28 @@ fn a_node_that_the_store_has_forgotten_holds_still_among_strangers() {
 }
 
 #[test]
+fn a_node_that_the_store_has_forgotten_waits_for_a_stranger_that_may_go_on_alone() {
+    let params = NodeParams { lone_speaks: true, ..params() };
+    let mut set = NodeSet::new(&[1, 2], params);
+    set.run(20);
+    set.registry = Registry::new(RunId(2));
+    set.unreached = vec![node(1), node(2)];
+    set.start_node(3, params);
+    set.run(14);
+    assert_eq!(set.standing(3), Ok(Standing::Leased), "it has taken all shards");
+    set.unreached = vec![node(3)];
+    set.cut.push(node(3));
+    set.run(20);
+    assert_eq!(set.standing(3), Ok(Standing::Lone));
+    let silent = |set: &NodeSet| [1, 2].map(|number| set.standing(number));
+    assert_eq!(silent(&set), [Err(HoldReason::InDoubt); 2], "it goes on alone");
+    set.unreached.clear();
+    set.cut.clear();
+    set.run(10);
+    assert_eq!(silent(&set), [Ok(Standing::Leased); 2], "it knows of them now");
+}
+
+#[test]
 fn a_change_that_the_store_refuses_with_an_error_binds_nothing() {
     let confirmed_after = |is_answered: bool| {
         let mut set = NodeSet::new(&[1, 2, 3], params());

@@ -115,7 +115,8 @@ impl NodeStep<'_> {
         self.node.hears_another_run(ask, self.now.monotonic);
         let fits = ask.digest == self.node.view.digest() || is_on(Breach::OwnershipConfirmsAnyView);
         let settled = self.node.waits.first_wait_is_over(self.now.monotonic, &self.node.params);
-        let free = !self.node.confirmations.is_bound(from) && !self.node.store.is_outlived();
+        let free =
+            !self.node.confirmations.is_bound(from) && !self.node.store.strangers.may_have_shards();
         if fits && settled && free {
             self.node.confirmations.give(from, self.now.monotonic);
             self.out.push(NodeEffect::Say(from, Box::new(PeerMessage::Confirm(ask.number))));

@@ -27,6 +27,8 @@ pub struct Registry {
     version: MapVersion,
     secret: Option<Secret>,
     leases: BTreeMap<NodeIncarnation, Lease>,
+    /// The version with which each member has become one.
+    since: BTreeMap<NodeIncarnation, MapVersion>,
     shards: BTreeMap<ShardId, Tenure>,
 }
 
@@ -45,6 +47,7 @@ impl Registry {
             version: MapVersion(0),
             secret: None,
             leases: BTreeMap::new(),
+            since: BTreeMap::new(),
             shards: BTreeMap::new(),
         }
     }
@@ -112,11 +115,15 @@ impl Registry {
         if changed || lease.read > self.version {
             self.version = self.version.max(lease.read).next();
         }
+        if stored.is_none() {
+            self.since.insert(lease.incarnation, self.version);
+        }
         self.secret = self.secret.or(*secret);
         RenewAnswer::Renewed(Renewed {
             run,
             version: self.version,
             secret: self.secret,
+            since: self.since.get(&lease.incarnation).copied().unwrap_or(self.version),
             leases: self.leases.values().cloned().collect(),
             unreadable: Vec::new(),
         })
@@ -130,6 +137,7 @@ impl Registry {
         }
         for node in &change.remove {
             self.leases.remove(node);
+            self.since.remove(node);
         }
         if let Some(lease) = &change.add {
             self.leases.insert(lease.incarnation, lease.clone());
@@ -141,6 +149,9 @@ impl Registry {
             }
         }
         self.version = self.version.next();
+        if let Some(lease) = &change.add {
+            self.since.insert(lease.incarnation, self.version);
+        }
         ChangeAnswer::Changed { run, version: self.version }
     }
 

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use super::clock_reading::ClockReading;
 use super::doubt::Doubt;
-use super::ids::RunId;
+use super::ids::{MapVersion, RunId};
 use super::params::NodeParams;
+use super::strangers::Strangers;
 use crate::mutation::{Breach, is_on};
 
 /// See the module's text.
@@ -26,19 +27,17 @@ pub(super) struct WentBack {
     spoke: Option<ClockReading>,
     /// The map of this run is yet to be read, from the store itself.
     unread: bool,
-    /// The last renewal asked to become a member again.
-    rejoins: bool,
+    /// The lowest version that a renewal has named as read since the last one that was answered.
+    read: Option<MapVersion>,
     /// The last renewal was sent while the store was away: it carries all of this node's epochs.
     carries_all: bool,
     /// This run has all of this node's epochs.
     has_all: bool,
-    /// This run may have been without this node, and no renewal is written yet.
-    forgotten: bool,
-    /// While this run was without this node, others that it does not know were members: they may have its shards.
-    outlived: bool,
     answered: Option<Instant>,
     /// Whether this node may have been taken over by a change that is lost.
     pub(super) doubt: Doubt,
+    /// While this run was without this node, others that it does not know were members.
+    pub(super) strangers: Strangers,
 }
 
 impl WentBack {
@@ -56,8 +55,7 @@ impl WentBack {
             self.until = Some(now.monotonic);
             self.spoke = speaks.then_some(now);
             self.unread = true;
-            self.forgotten = self.rejoins;
-            self.outlived = false;
+            self.strangers = Strangers::default();
             (self.carries_all, self.has_all) = (false, false);
         }
         changed
@@ -66,7 +64,7 @@ impl WentBack {
     /// The map is read from the store, whose word counts.
     pub(super) const fn map_is_read(&mut self) {
         self.unread = false;
-        self.outlived = false;
+        self.strangers.map_is_read();
     }
 
     /// Whether the map of this run is yet to be read.
@@ -74,30 +72,22 @@ impl WentBack {
         self.unread
     }
 
-    /// A renewal is sent: it asks, or does not ask, to become a member again, and carries all epochs, or not.
-    pub(super) const fn renewal_sent(&mut self, rejoins: bool, carries_all: bool) {
-        (self.rejoins, self.carries_all) = (rejoins, carries_all);
+    /// A renewal is sent: it names this version as read, and carries all epochs, or not.
+    pub(super) fn renewal_sent(&mut self, carries_all: bool, read: MapVersion) {
+        self.carries_all = carries_all;
+        self.read = Some(self.read.map_or(read, |before| before.min(read)));
     }
 
-    /// The store says that this node is no member, though it was one of the last run.
-    pub(super) const fn has_forgotten(&mut self) {
-        self.forgotten = true;
-    }
-
-    /// A renewal is written. `strangers`: it shows members that this node does not know. With the first that brings
-    /// this node's epochs back the lease time begins anew, in which the others find out.
-    pub(super) fn renewed(&mut self, strangers: bool, now: Instant) {
-        self.outlived |= self.forgotten && strangers;
-        self.forgotten = false;
+    /// A renewal is written; this node has become a member with the version `since`. Returns whether this store had
+    /// forgotten it before: one that takes a member in again counts beyond the version that the member has read. With
+    /// the first renewal that brings this node's epochs back the lease time begins anew, in which the others find out.
+    pub(super) fn renewed(&mut self, since: MapVersion, now: Instant) -> bool {
+        let forgotten = self.read.take().is_some_and(|read| since > read);
         if self.carries_all && !self.has_all {
             self.has_all = true;
             self.until = self.until.map(|_| now);
         }
-    }
-
-    /// Whether nodes that this one does not know may have its shards, until it has read the map.
-    pub(super) const fn is_outlived(&self) -> bool {
-        self.outlived
+        forgotten
     }
 
     /// Another node has heard another run within the last moments.
@@ -188,27 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_forgotten_reads_the_map_before_it_trusts_itself_among_strangers() {
-        let at = times();
-        let forgotten = |strangers| {
-            let mut store = WentBack::default();
-            store.answered(RunId(1), true, at(0));
-            store.answered(RunId(2), true, at(1));
-            store.has_forgotten();
-            store.renewed(strangers, at(1).monotonic);
-            store
+    fn a_store_that_had_forgotten_a_node_is_found_out() {
+        let now = times()(1).monotonic;
+        let mut store = WentBack::default();
+        let mut sent = |read: &[u64], since| {
+            read.iter().for_each(|read| store.renewal_sent(true, MapVersion(*read)));
+            store.renewed(MapVersion(since), now)
         };
-        assert!(!forgotten(false).is_outlived(), "it knows all members");
-        let mut store = forgotten(true);
-        store.renewed(false, at(1).monotonic);
-        assert!(store.is_outlived());
-        store.map_is_read();
-        store.renewed(true, at(1).monotonic);
-        assert!(!store.is_outlived(), "they came later");
-        store.renewal_sent(true, true);
-        store.answered(RunId(3), true, at(2));
-        store.renewed(true, at(1).monotonic);
-        assert!(store.is_outlived(), "whether it was forgotten is unknown");
+        assert!(!sent(&[3], 2), "it was a member all the time");
+        assert!(sent(&[3], 4), "it has become one again");
+        assert!(!sent(&[4], 4), "it has read the map since");
+        assert!(sent(&[4, 7], 5), "the renewal without an answer was written");
     }
 
     #[test]
@@ -226,14 +206,14 @@ mod tests {
         let at = times();
         let mut store = WentBack::default();
         store.answered(RunId(1), true, at(0));
-        store.renewal_sent(false, false);
+        store.renewal_sent(false, MapVersion(1));
         store.answered(RunId(2), true, at(10));
-        store.renewed(false, at(10).monotonic);
-        store.renewal_sent(false, true);
-        store.renewed(false, at(14).monotonic);
+        store.renewed(MapVersion(1), at(10).monotonic);
+        store.renewal_sent(true, MapVersion(1));
+        store.renewed(MapVersion(1), at(14).monotonic);
         assert!(store.is_away(at(23).monotonic, &params()));
-        store.renewal_sent(false, true);
-        store.renewed(false, at(20).monotonic);
+        store.renewal_sent(true, MapVersion(1));
+        store.renewed(MapVersion(1), at(20).monotonic);
         assert!(!store.is_away(at(24).monotonic, &params()), "the first brings all");
     }
 

@@ -20,6 +20,8 @@ const REST: Duration = Duration::from_secs(600);
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// The last agents that were shed, by which it is judged where they go.
 const JUDGED: usize = 100;
+/// So many may be out before it is known where any of them went; from then on one more for each that stayed away.
+const FIRST_OUT: u64 = 50;
 /// At most this many agents are watched for where they go; those beyond are shed unwatched.
 const WATCHED_MAX: usize = 1_024;
 /// More than this part of the share is too much, in percent, ...
@@ -152,6 +154,8 @@ pub struct Rebalance {
     watched: VecDeque<(Instant, InstanceUid)>,
     /// Of the last [`JUDGED`], which came back.
     judged: VecDeque<bool>,
+    /// Of all that were judged, those that did not come back.
+    stayed_away: u64,
     shed: u64,
     end: Option<RebalanceEnd>,
     census_at: Option<Instant>,
@@ -173,6 +177,7 @@ impl Rebalance {
             line: DrainLine::default(),
             watched: VecDeque::new(),
             judged: VecDeque::new(),
+            stayed_away: 0,
             shed: 0,
             end: None,
             census_at: None,
@@ -199,6 +204,7 @@ impl Rebalance {
             self.line = DrainLine::default();
             self.watched.clear();
             self.judged.clear();
+            self.stayed_away = 0;
             (self.shed, self.end, self.stop) = (0, None, false);
         }
     }
@@ -229,8 +235,9 @@ impl Rebalance {
         if fleet.waiting >= u64::from(self.rate.get()) {
             return RebalanceStep::Wait(now + LOOK_AGAIN);
         }
-        if fleet.here <= fleet.share_with(self.moving(now)) {
-            // Where the last of them went is still to be seen.
+        // Where the last of them went is still to be seen.
+        let out = self.watched.len() as u64;
+        if out >= FIRST_OUT + self.stayed_away || fleet.here <= fleet.share_with(self.moving(now)) {
             return RebalanceStep::Wait(now + LOOK_AGAIN);
         }
         self.close_next(now)
@@ -254,6 +261,12 @@ impl Rebalance {
             return RebalanceStep::Wait(at.min(soon));
         }
         match self.line.first(now) {
+            Some((uid, true)) if self.is_watched(uid) => {
+                // It has come back, and is judged when its time comes.
+                self.pace.refund();
+                self.line.went(AgentDrain::Absent, now);
+                RebalanceStep::Wait(now)
+            }
             Some((uid, true)) => RebalanceStep::Close(uid),
             _ => {
                 // Its server is too slow: others go in its place.
@@ -284,6 +297,7 @@ impl Rebalance {
     /// The answer to [`RebalanceStep::Look`].
     pub fn looked(&mut self, is_here: bool) {
         self.watched.pop_front();
+        self.stayed_away += u64::from(!is_here);
         self.judged.push_back(is_here);
         if self.judged.len() > JUDGED {
             self.judged.pop_front();
@@ -330,6 +344,10 @@ impl Rebalance {
             self.rate = rate;
             self.pace = DrainPace::new(rate);
         }
+    }
+
+    fn is_watched(&self, uid: InstanceUid) -> bool {
+        self.watched.iter().any(|(_, watched)| *watched == uid)
     }
 
     /// Agents that were shed a moment ago, and are counted nowhere.

@@ -173,7 +173,8 @@ impl<'a> ScriptAnswer<'a> {
         }
         let (version, secret) = (self.version()?, self.secret()?);
         let ScriptMembers { leases, unreadable } = self.members()?;
-        Ok(RenewAnswer::Renewed(Renewed { run, version, secret, leases, unreadable }))
+        let since = self.version()?;
+        Ok(RenewAnswer::Renewed(Renewed { run, version, secret, since, leases, unreadable }))
     }
 
     fn change(mut self, word: &str) -> Result<ChangeAnswer, StoreError> {

@@ -91,6 +91,7 @@ end
 
 for node in pairs(removed) do
   redis.call('HDEL', nodes, node)
+  redis.call('HDEL', meta, since(node))
 end
 if added ~= '' then
   redis.call('HSET', nodes, added, lease)
@@ -101,4 +102,7 @@ for _, move in ipairs(order) do
   end
 end
 set_version(version() + 1)
+if added ~= '' then
+  redis.call('HSET', meta, since(added), redis.call('HGET', meta, 'version'))
+end
 return answer('changed', redis.call('HGET', meta, 'version'))

@@ -1,7 +1,8 @@
 -- What each script begins with. The scripts do what core/ownership/registry.rs says; a test compares the two.
 --
 -- KEYS   meta, nodes, shards: three hashes in one slot.
---   meta   version (decimal), secret, shards (how many there are)
+--   meta   version (decimal), secret, shards (how many there are), since:<incarnation> (the version with which a
+--          member has become one)
 --   nodes  incarnation (16 hexadecimal digits) -> lease
 --   shards shard (decimal) -> home
 -- Each hash has a field `born` as well, a random token from when the hash was made. A hash that was evicted
@@ -70,6 +71,10 @@ local function version()
 end
 -- Two to the power of 53, less one: the highest version.
 local VERSION_MAX = 9007199254740991
+-- The field of the version with which a node has become a member.
+local function since(incarnation)
+  return 'since:' .. incarnation
+end
 local function set_version(to)
   redis.call('HSET', meta, 'version', string.format('%.0f', math.min(to, VERSION_MAX)))
 end

@@ -29,7 +29,11 @@ local before = version()
 if changed or read > before then
   set_version(math.max(before, read) + 1)
 end
+if not stored then
+  redis.call('HSET', meta, since(incarnation), redis.call('HGET', meta, 'version'))
+end
 if secret ~= '' then
   redis.call('HSETNX', meta, 'secret', secret)
 end
-return answer_all('renewed')
+local became = redis.call('HGET', meta, since(incarnation)) or redis.call('HGET', meta, 'version')
+return answer_all('renewed', became)

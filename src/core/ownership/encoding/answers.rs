@@ -37,10 +37,11 @@ pub fn encode_answer(answer: &StoreAnswer) -> Vec<u8> {
             put_snapshot(&mut bytes, snapshot);
         }
         StoreAnswer::Renew(answer) => match &**answer {
-            RenewAnswer::Renewed(Renewed { run, version, secret, leases, unreadable }) => {
+            RenewAnswer::Renewed(Renewed { run, version, secret, since, leases, unreadable }) => {
                 begin(RENEWED, *run);
                 bytes.extend(version.0.to_be_bytes());
                 put_secret(&mut bytes, secret.as_ref());
+                bytes.extend(since.0.to_be_bytes());
                 put_members(&mut bytes, leases, unreadable);
             }
             RenewAnswer::NotMember { run } => begin(NOT_MEMBER, *run),
@@ -108,8 +109,9 @@ pub fn decode_answer(bytes: &[u8]) -> Result<StoreAnswer, ValueFault> {
         SNAPSHOT => StoreAnswer::Read(Box::new(snapshot(run, &mut reader)?)),
         RENEWED => {
             let (version, secret) = (version(&mut reader)?, secret(&mut reader)?);
+            let since = self::version(&mut reader)?;
             let (leases, unreadable) = members(&mut reader)?;
-            let renewed = Renewed { run, version, secret, leases, unreadable };
+            let renewed = Renewed { run, version, secret, since, leases, unreadable };
             StoreAnswer::Renew(Box::new(RenewAnswer::Renewed(renewed)))
         }
         NOT_MEMBER => StoreAnswer::Renew(Box::new(RenewAnswer::NotMember { run })),
