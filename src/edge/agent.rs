@@ -243,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     /// Closes from this side: the Close goes behind what waits.
     fn close(&mut self, ending: SocketEnding) {
         websocket::encode_close(None, ending.code, &mut self.unwritten);
+        self.conversation.ends();
         let SocketEnding { reason, .. } = ending;
         self.alive.closing(clock::now());
         self.closing = Some(Closing { reason, answered: false });

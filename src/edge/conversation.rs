@@ -77,7 +77,13 @@ impl Conversation {
         taken
     }
 
-    /// Reads on after the gateway's Close; only the agent's own Close counts.
+    /// The gateway closes: what has come of an unfinished message is of no use any more.
+    pub(super) fn ends(&mut self) {
+        self.decoder.discard_messages();
+        self.share.set(self.decoder.buffered(), &self.edge.buffered);
+    }
+
+    /// Reads on after [`Self::ends`]; only the agent's own Close counts.
     pub(super) fn await_close(&mut self, bytes: &mut [u8]) -> AfterBytes {
         let mut position = 0;
         let limit = self.edge.params.message_bytes_max.saturating_add(1);

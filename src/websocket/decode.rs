@@ -35,6 +35,7 @@ pub enum Incoming<'a> {
 pub struct Decoder {
     role: Role,
     closed: bool,
+    discards: bool,
     partial: Option<Box<Partial>>,
 }
 
@@ -61,7 +62,7 @@ enum PayloadPlace {
 impl Decoder {
     /// A decoder for a connection whose handshake is done.
     pub const fn new(role: Role) -> Self {
-        Self { role, closed: false, partial: None }
+        Self { role, closed: false, discards: false, partial: None }
     }
 
     /// Takes in `input` from `position` on and returns the next thing that is complete.
@@ -106,6 +107,15 @@ impl Decoder {
         self.partial.as_ref().map_or(0, |partial| {
             size_of::<Partial>() + partial.message.capacity() + partial.control.capacity()
         })
+    }
+
+    /// From here on messages are read and not stored, and what is stored of one is given back: only control frames
+    /// count after this side's Close (RFC 6455, section 1.4). A message that came in pieces is handed out empty.
+    pub fn discard_messages(&mut self) {
+        self.discards = true;
+        if let Some(partial) = &mut self.partial {
+            partial.message = Vec::new();
+        }
     }
 
     /// Whether the stream stands between two messages.
@@ -199,7 +209,9 @@ impl Decoder {
                 return Ok(Some((frame.kind, PayloadPlace::Input(range))));
             }
             let partial = self.partial.get_or_insert_default();
-            partial.append(&frame, piece);
+            if !self.discards || frame.kind != FrameKind::Data {
+                partial.append(&frame, piece);
+            }
             frame.taken += length;
             frame.missing -= length;
             if frame.missing > 0 {

@@ -14,6 +14,7 @@ use crate::requests::{PATH, error_of, post, raw};
 use crate::support::PATIENCE;
 use crate::support::http::request;
 use crate::support::message::{config, full_report, heartbeat, uid};
+use crate::support::socket::{Socket, frame};
 use crate::{REFUSED, REJECTED, World};
 
 const BYTES_MAX: usize = 64 << 10;
@@ -70,6 +71,30 @@ async fn bodies_under_way_are_bounded_for_all_agents_together() {
     world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], |bytes| bytes == 0.0).await;
     let report = full_report(&uid(1), 0).encode_to_vec();
     assert_eq!(post(&world, &[], &report).await.status, 200);
+}
+
+/// An agent that is refused for want of memory may go on sending: nothing of that is stored.
+#[tokio::test]
+async fn messages_under_way_are_bounded_for_all_agents_together() {
+    let world = World::with(|gateway| {
+        gateway.set("edge", "message_bytes_max", "\"64KiB\"").set(
+            "edge",
+            "buffered_bytes_max",
+            "\"96KiB\"",
+        )
+    })
+    .await;
+    let unfinished = &frame(0x02, true, &[7; 60 << 10])[..59 << 10];
+    let held = |bytes: f64| (f64::from(59 << 10)..f64::from(96 << 10)).contains(&bytes);
+    let mut first = Socket::open(world.gateway.edge()).await;
+    first.raw(unfinished).await.unwrap();
+    world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], held).await;
+    let mut refused = Socket::open(world.gateway.edge()).await;
+    refused.raw(unfinished).await.unwrap();
+    assert_eq!(refused.closed().await, Some(1013));
+    world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], held).await;
+    drop(first);
+    world.gateway.wait_metric("seawall_edge_buffered_bytes", &[], |bytes| bytes < 1024.0).await;
 }
 
 #[tokio::test]

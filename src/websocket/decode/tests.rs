@@ -137,6 +137,38 @@ fn an_idle_decoder_is_small_and_holds_nothing() {
 }
 
 #[test]
+fn after_this_sides_close_messages_are_read_and_not_stored() {
+    let mut decoder = Decoder::new(Role::Server);
+    let mut begun = frame(0x02, Some(MASK), &[7; 3000]);
+    assert_eq!(decoder.feed(&mut begun, &mut 0, 4096), Ok(None));
+    assert!(decoder.buffered() >= 3000);
+    decoder.discard_messages();
+    assert!(decoder.buffered() < 256, "what was stored is given back");
+    // Any number of bytes beyond the limit, in frames within it, with control frames between them.
+    let mut more = frame(0x00, Some(MASK), &[8; 3000]).repeat(40);
+    more.extend(frame(0x89, Some(MASK), b"ping"));
+    more.extend(frame(0x80, Some(MASK), &[9; 3000]));
+    more.extend(frame(0x88, Some(MASK), &1000_u16.to_be_bytes()));
+    let mut seen = Vec::new();
+    for piece in more.chunks_mut(700) {
+        let mut position = 0;
+        while let Some(incoming) = decoder.feed(piece, &mut position, 4096).unwrap() {
+            seen.push(match incoming {
+                Incoming::Message(bytes) => Seen::Message(bytes.to_vec()),
+                Incoming::Ping(bytes) => Seen::Ping(bytes.to_vec()),
+                Incoming::Pong(bytes) => Seen::Pong(bytes.to_vec()),
+                Incoming::Close(code) => Seen::Close(code),
+            });
+        }
+        assert!(decoder.buffered() < 512, "{}", decoder.buffered());
+    }
+    assert_eq!(
+        seen,
+        [Seen::Ping(b"ping".to_vec()), Seen::Message(vec![]), Seen::Close(Some(1000))]
+    );
+}
+
+#[test]
 fn a_whole_message_is_handed_out_in_place() {
     let mut bytes = frame(0x82, Some(MASK), b"hello");
     let range = bytes.as_ptr_range();
