@@ -73,7 +73,7 @@ async fn bodies_under_way_are_bounded_for_all_agents_together() {
     assert_eq!(post(&world, &[], &report).await.status, 200);
 }
 
-/// An agent that is refused for want of memory may go on sending: nothing of that is stored.
+/// An agent that is refused while memory is short may go on sending: nothing of that is stored.
 #[tokio::test]
 async fn messages_under_way_are_bounded_for_all_agents_together() {
     let world = World::with(|gateway| {

@@ -82,7 +82,7 @@ fn clients() -> Step {
 }
 
 fn automatic() -> Step {
-    let arguments = ["gate", "--auto", "--rates", "2000,4000,8000,16000", "--rounds", "3"];
+    let arguments = ["gate", "--auto", "--rates", "2000,4000,8000,16000", "--rounds", "5"];
     Step::new("automatic rate", Program::Loadtest, &arguments)
         .wants("sessions a second", Json("/settings/0/sessions_per_second"), Shown)
         .wants("over the best rate set by hand", Json("/auto_over_best"), AtLeast(0.9))

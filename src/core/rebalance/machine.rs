@@ -20,7 +20,7 @@ const REST: Duration = Duration::from_secs(600);
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// The last agents that were shed, by which it is judged where they go.
 const JUDGED: usize = 100;
-/// So many may be out before it is known where any of them went; from then on one more for each that stayed away.
+/// At most this many are out before it is known where any of them went; from then on one more for each that stayed away.
 const FIRST_OUT: u64 = 50;
 /// At most this many agents are watched for where they go; those beyond are shed unwatched.
 const WATCHED_MAX: usize = 1_024;
