@@ -10,6 +10,7 @@ use std::time::Instant;
 use prost::Message;
 use seawall::clock;
 use seawall::ident::InstanceUid;
+use seawall::mutation::Breach;
 use seawall::opamp::proto::ServerToAgent;
 use seawall::sessions::Outgoing;
 
@@ -83,6 +84,10 @@ pub(crate) struct World {
 impl Story for World {
     fn begin(seed: u64, start: Instant, tells: bool) -> Self {
         Self::new(seed, start, tells)
+    }
+
+    fn looks_from(breach: Breach) -> u64 {
+        if breach == Breach::HttpForgetsLost { 1_500 } else { 0 }
     }
 
     fn run(&mut self) {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::core::ownership::{
-    NodeEvent, NodeIncarnation, PeerMessage, RenewAnswer, ShardId, Standing, StoreAnswer,
+    Epoch, HomeChange, NodeEvent, NodeIncarnation, PeerMessage, RenewAnswer, ShardId, Standing,
+    StoreAnswer,
 };
 
 use crate::plan::LEASE;
@@ -13,6 +14,10 @@ use crate::world::Time;
 
 /// A node that may go on alone tries the store first, by a call of a sixth of a lease time. Clocks drift.
 const TRIES_FOR: Time = LEASE.checked_div(7).unwrap();
+
+const fn tenure(shard: ShardId, epoch: Epoch) -> (ShardId, u64, NodeIncarnation) {
+    (shard, epoch.number, epoch.taker)
+}
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ pub(crate) struct Forgotten {
     forgotten: BTreeMap<NodeIncarnation, Vec<u64>>,
     /// When each node became a member.
     joined: BTreeMap<NodeIncarnation, Time>,
+    /// Of the nodes that have given a shard this epoch, and those that it goes back to, the one that joined last.
+    given: BTreeMap<(ShardId, u64, NodeIncarnation), NodeIncarnation>,
 }
 
 impl Forgotten {
@@ -43,6 +50,16 @@ impl Forgotten {
     /// A node has become a member.
     pub(crate) fn joined(&mut self, node: NodeIncarnation, now: Time) {
         self.joined.insert(node, now);
+    }
+
+    /// The store has changed a home. One that joined before may give what a fresh node has given a newer epoch.
+    pub(crate) fn changed(&mut self, change: &HomeChange) {
+        let HomeChange { shard, read, new: Some(new) } = *change else { return };
+        let before = read.and_then(|read| self.given.get(&tenure(shard, read)).copied());
+        let latest = before.into_iter().chain([new.epoch.taker]);
+        if let Some(latest) = latest.max_by_key(|node| self.joined.get(node)) {
+            self.given.insert(tenure(shard, new.epoch), latest);
+        }
     }
 
     /// Something happens to a node. Returns whether it finds out with this that the store has forgotten it.
@@ -89,8 +106,8 @@ impl Forgotten {
     }
 
     /// Whether the former member cannot know that the other speaks for the shard: the store has forgotten it, it has
-    /// had no answer since, and the shard was given by a node that has become a member after that. One that is alone
-    /// must have tried since it was last stopped.
+    /// had no answer since, and the shard was given by a node that has become a member after that, or goes back to such
+    /// a node. One that is alone must have tried since it was last stopped.
     pub(crate) fn excuses(
         &self,
         former: &Process,
@@ -99,8 +116,9 @@ impl Forgotten {
         now: Time,
     ) -> bool {
         let Some((_, lost)) = self.lost.get(&former.node.incarnation()) else { return false };
-        let taker = other.node.home(shard).map(|home| home.epoch.taker);
-        let fresh = taker.and_then(|taker| self.joined.get(&taker)).is_some_and(|at| at > lost);
+        let giver =
+            other.node.home(shard).and_then(|home| self.given.get(&tenure(shard, home.epoch)));
+        let fresh = giver.and_then(|giver| self.joined.get(giver)).is_some_and(|at| at > lost);
         let alone = former.node.standing(former.moment(now)) == Ok(Standing::Lone);
         fresh && (!alone || now >= former.resumed + TRIES_FOR)
     }

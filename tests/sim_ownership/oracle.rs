@@ -153,6 +153,7 @@ impl Oracle {
         let members: Vec<NodeIncarnation> =
             before.leases.iter().map(|lease| lease.incarnation).collect();
         for home in &change.homes {
+            self.forgotten.changed(home);
             let old = before.homes.get(&home.shard).map(|home| home.node);
             let new = home.new.map(|home| home.node);
             let moves = old.is_some_and(|old| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use seawall::core::ownership::{NodeEvent, NodeIncarnation, NodePhase, PeerMessage, StoreCall};
+use seawall::mutation::Breach;
 
 use crate::events::Event;
 use crate::links::Links;
@@ -77,6 +78,15 @@ pub(crate) struct World {
 impl Story for World {
     fn begin(seed: u64, start: Instant, tells: bool) -> Self {
         Self::new(seed, start, tells)
+    }
+
+    fn looks_from(breach: Breach) -> u64 {
+        match breach {
+            Breach::OwnershipTakesInFirstLease => 2_500,
+            Breach::OwnershipIgnoresOtherRuns => 5_500,
+            Breach::OwnershipConfirmsAnyView => 6_500,
+            _ => 0,
+        }
     }
 
     fn run(&mut self) {
