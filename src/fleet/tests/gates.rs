@@ -67,7 +67,8 @@ async fn a_rate_goes_to_the_gate_that_needs_it() {
     let (first, second) = (TestGate::open(&one.fleet), TestGate::open(&two.fleet));
     let standing = RATE / 2 / 40;
     one.until("both are idle", |_| first.takes() == standing && second.takes() == standing).await;
-    assert_eq!(first.share.lock().unwrap().connected, 7, "at the other node");
+    let elsewhere = |gate: &TestGate| gate.share.lock().map(|share| share.connected);
+    one.until("one knows how many the other has", |_| elsewhere(&first) == Some(7)).await;
     first.need(9_000);
     one.until("one has nearly all", |_| first.takes() == RATE - standing).await;
     second.need(9_000);
