@@ -44,17 +44,19 @@ async fn a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() {
     world.counts(REJECTED, ("fault", "too_big"), 1).await;
 }
 
+/// One message of 64 KiB fits, and no second one beside it.
+async fn crowded_world() -> World {
+    World::with(|gateway| {
+        let gateway = gateway.set("edge", "message_bytes_max", "\"64KiB\"");
+        gateway.set("edge", "buffered_bytes_max", "\"96KiB\"")
+    })
+    .await
+}
+
 /// Bodies that are on their way count as what they are: memory.
 #[tokio::test]
 async fn bodies_under_way_are_bounded_for_all_agents_together() {
-    let world = World::with(|gateway| {
-        gateway.set("edge", "message_bytes_max", "\"64KiB\"").set(
-            "edge",
-            "buffered_bytes_max",
-            "\"96KiB\"",
-        )
-    })
-    .await;
+    let world = crowded_world().await;
     let mut slow = TcpStream::connect(world.gateway.edge()).await.unwrap();
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nHost: seawall\r\nContent-Type: application/x-protobuf\r\n\
@@ -76,14 +78,7 @@ async fn bodies_under_way_are_bounded_for_all_agents_together() {
 /// An agent that is refused while memory is short may go on sending: nothing of that is stored.
 #[tokio::test]
 async fn messages_under_way_are_bounded_for_all_agents_together() {
-    let world = World::with(|gateway| {
-        gateway.set("edge", "message_bytes_max", "\"64KiB\"").set(
-            "edge",
-            "buffered_bytes_max",
-            "\"96KiB\"",
-        )
-    })
-    .await;
+    let world = crowded_world().await;
     let unfinished = &frame(0x02, true, &[7; 60 << 10])[..59 << 10];
     let held = |bytes: f64| (f64::from(59 << 10)..f64::from(96 << 10)).contains(&bytes);
     let mut first = Socket::open(world.gateway.edge()).await;
