@@ -148,11 +148,13 @@ pub enum Breach {
     AttachmentIgnoresGap,
     /// A home forgets what was on its way to an agent when a link was lost.
     AttachmentForgetsUnwritten,
+    /// A connection that attaches late has the session, though its agent has gone on elsewhere.
+    AttachmentTakesOld,
 }
 
 impl Breach {
     /// Those of attachments, which a simulation of their own must notice.
-    pub const OF_ATTACHMENTS: [Self; 10] = [
+    pub const OF_ATTACHMENTS: [Self; 11] = [
         Self::AttachmentLowerDisplaces,
         Self::AttachmentTakesAgain,
         Self::AttachmentForgetsHeld,
@@ -163,6 +165,7 @@ impl Breach {
         Self::AttachmentHeartbeatsLate,
         Self::AttachmentIgnoresGap,
         Self::AttachmentForgetsUnwritten,
+        Self::AttachmentTakesOld,
     ];
 
     /// Those that the simulation of fleets must notice, in the order of the rules.

@@ -328,6 +328,11 @@ impl FrontAttachment {
             .is_some_and(|(at, _)| moment.now.saturating_duration_since(at) < FORWARDED_LATELY);
         let (next, heartbeats) = (self.held.next(), self.held.heartbeats());
         self.held.send_again();
+        if self.stage != ConnectionStage::Open {
+            // The agent may be back on another connection. A question for the parts would come after that.
+            self.held.send_whole();
+            self.forwarded = Some((moment.now, self.held.last()));
+        }
         let mut fields = Vec::new();
         let first = self.held.next_to_send(0, &mut fields).map(|first| first.report);
         let attach = Attach {

@@ -28,6 +28,9 @@ const IN_HEAD: FieldSet = FieldSet::of(&[
 /// bytes.
 const WHOLE_BYTES_MAX: usize = 2 << 10;
 
+/// The same for what a connection that is over has left behind: its agent goes on elsewhere meanwhile.
+const LAST_BYTES_MAX: usize = 32 << 10;
+
 /// What a message costs beside its bytes. An estimate.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -263,6 +266,13 @@ impl HeldMessages {
         self.sent = self.confirmed;
         for message in &mut self.messages {
             message.under_way = 0;
+        }
+    }
+
+    /// Short messages take the parts of their state along as bytes.
+    pub(super) fn send_whole(&mut self) {
+        for message in self.messages.iter_mut().filter(|it| it.bytes.len() <= LAST_BYTES_MAX) {
+            message.wanted = message.digested;
         }
     }
 

@@ -6,11 +6,12 @@
 //!                                          ▲
 //!            AskOpen        Open, Ping     │ detached, or no answer in answer_wait
 //!   (none) ─────────► asked ─────────► candidate        Alive: Cloned, and the current one stays
-//!      a first attach from another front than the current one's
+//!      a first attach from another front than the current one's, or whose number jumps
 //! ```
 //!
 //! An attach that goes on, with an id, has the session at once if no higher id is known, and is closed otherwise. Of
-//! one front, the later connection has it: that front saw both.
+//! one front, the later connection has it: that front saw both. A first attach whose message does not go on with the agent's
+//! numbers waits until its front says that it is open. If it is over, what it said is old, and a gap.
 //!
 //! To drive it: hand each frame of a front to the entry of its name, then carry out the [`SessionCall`]s in their
 //! order, then call [`HomeAttachment::settle`]. What the session does meanwhile (its `AttachmentPort`) comes in by

@@ -34,6 +34,11 @@ pub fn has_reported(session: &Session, part: u32, digest: Digest) -> bool {
     session.replica.has(part, digest)
 }
 
+/// Whether a message of this number goes on where the agent was: it is the next one, or none was heard.
+pub fn follows(session: &Session, number: SequenceNum) -> bool {
+    session.numbers.agent().is_none_or(|last| number == last.next())
+}
+
 /// The parts that the server has, over this route: what a report of this number repeats of them goes no further, and
 /// their bytes are not needed. A new process's report is stored anew.
 pub fn told_parts(session: &Session, number: SequenceNum, route: Option<Route>) -> FieldSet {

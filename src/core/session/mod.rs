@@ -65,7 +65,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use agent_message::{AgentMessage, MessageSource};
-pub use at_front::{AtFront, has_reported, told_parts};
+pub use at_front::{AtFront, follows, has_reported, told_parts};
 pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use doubts::{Doubt, Doubts};

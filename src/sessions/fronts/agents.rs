@@ -37,10 +37,19 @@ impl FrontSide<'_> {
         }
         let handle = fronts.next_handle(uid);
         let entry = fronts.table.open(handle, |place| FrontEntry::new(handle, transport, place));
+        self.earlier_attach_first(&entry);
         if self.sessions.stopping.load(Ordering::Relaxed) {
             entry.outbox.close(&self.joined.fronts.outboxes, AttachmentEnd::Stopping);
         }
         Ok(entry)
+    }
+
+    /// What the agent said on connections that are over goes to its home first, if that has come into reach meanwhile.
+    fn earlier_attach_first(self, entry: &Arc<FrontEntry>) {
+        let all = self.joined.fronts.table.of_agent(entry.handle.uid);
+        for earlier in all.iter().filter(|other| other.handle < entry.handle) {
+            self.catch_up((earlier, &mut earlier.lock()));
+        }
     }
 
     /// The agent says something on this connection. A reply that is there at once is appended to `out`.

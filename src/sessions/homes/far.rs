@@ -13,8 +13,8 @@ use crate::clock;
 use crate::core::attachment::{HomeAttachment, HomePort, SessionCall};
 use crate::core::node_link::{AgentReport, CloseOrder, ForAgentKind, ToFront};
 use crate::core::ownership::{AbsenceBegan, NodeIncarnation};
-use crate::core::session::{Session, ToAgent, is_cloned};
-use crate::ident::{ConnectionId, InstanceUid};
+use crate::core::session::{Session, ToAgent, follows, is_cloned};
+use crate::ident::{ConnectionId, InstanceUid, SequenceNum};
 use crate::opamp::field_set::FieldSet;
 use crate::telemetry::events::homes::{AttachmentChanged, AttachmentEvent};
 
@@ -94,6 +94,10 @@ impl<'f> HomePort<'f> for FarPort<'_, 'f> {
         let Some((session, contents)) = self.known else { return FieldSet::EMPTY };
         let secret_id = self.joined.homes.key.read().secret_id;
         messages::needs(report, secret_id, session, contents)
+    }
+
+    fn follows(&self, number: SequenceNum) -> bool {
+        self.known.is_none_or(|(session, _)| follows(session, number))
     }
 
     fn session(&mut self, call: SessionCall<'f>) {

@@ -2,6 +2,7 @@
 //! and one server that knows its agents by their uids.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -102,6 +103,8 @@ impl Ways for NetWays {
 struct BelievedAgent {
     described: bool,
     health: Option<u64>,
+    /// All that it has heard of its health, in order.
+    healths: Vec<u64>,
     /// Full states that it has got.
     full_states: usize,
 }
@@ -187,6 +190,7 @@ impl NodesBench {
             known.described |= message.agent_description.is_some();
             if let Some(health) = &message.health {
                 known.health = Some(health.start_time_unix_nano);
+                known.healths.push(health.start_time_unix_nano);
             }
         }
         let flags = u64::from(self.known.get(&n).is_some_and(|known| !known.described));
@@ -304,6 +308,25 @@ impl Roaming {
         self.connections += 1;
         (self.sent, self.heard) = (0, 0);
         self.says(fleet, at, self.full());
+    }
+
+    /// A request to this node, and its answer.
+    fn posts(
+        &mut self,
+        fleet: &mut NodesBench,
+        at: usize,
+        message: AgentToServer,
+    ) -> ServerToAgent {
+        let instance_uid = vec![self.n; 16];
+        let message = AgentToServer { instance_uid, sequence_num: self.number, ..message };
+        self.number += 1;
+        let request = fleet.nodes[at].sessions.receive_http(&message.encode_to_vec()).unwrap();
+        fleet.pump();
+        let context = Context::from_waker(Waker::noop());
+        let Poll::Ready(answer) = request.poll_answer(&context, true) else { panic!("no answer") };
+        drop(request);
+        fleet.pump();
+        ServerToAgent::decode(&answer.message[..]).unwrap()
     }
 
     /// Reads what waits, and does what it is asked for.
@@ -466,6 +489,59 @@ fn shards_of_a_dead_home_are_taken_over() {
     world.assert_true(0);
     let more = world.fleet.full_states() - before;
     assert!(more <= its.len(), "{more} full states for {} agents", its.len());
+}
+
+/// R6: the front has answered in the home's place, and the agent has gone on over another front since.
+#[test]
+fn what_was_answered_while_the_home_was_away_overtakes_nothing() {
+    const ASKED: u64 = 1;
+    let mut fleet = NodesBench::new();
+    let (away, home, other) = (0, 1, 2);
+    let n = (1..=u8::MAX).find(|n| fleet.home(*n) == home).unwrap();
+    let mut agent = Roaming::new(n);
+    let full = agent.full();
+    agent.posts(&mut fleet, other, full);
+    fleet.cut(away, home);
+    let mut says = |fleet: &mut NodesBench, at, health| {
+        agent.health = health;
+        let message = agent.health_report();
+        agent.posts(fleet, at, message).flags & ASKED
+    };
+    assert_eq!(says(&mut fleet, away, 2), 0);
+    assert_eq!(says(&mut fleet, away, 3), 0);
+    says(&mut fleet, other, 4);
+    fleet.heal();
+    fleet.wait(3);
+    assert_eq!(fleet.known[&n].healths, [1, 4], "what waited is old");
+    assert_eq!(says(&mut fleet, other, 5), ASKED, "and a gap");
+    let full = agent.full();
+    agent.posts(&mut fleet, other, full);
+    assert_eq!(fleet.known[&n].health, Some(5));
+}
+
+/// The same where the agent goes on over the front that has answered: what waits is brought first, and nothing is lost.
+#[test]
+fn what_was_answered_while_the_home_was_away_goes_first() {
+    let mut fleet = NodesBench::new();
+    let (away, home) = (0, 1);
+    let n = (1..=u8::MAX).find(|n| fleet.home(*n) == home).unwrap();
+    let mut agent = Roaming::new(n);
+    let full = agent.full();
+    agent.posts(&mut fleet, away, full);
+    fleet.cut(away, home);
+    for health in 2..=4 {
+        agent.health = health;
+        let message = agent.health_report();
+        assert_eq!(agent.posts(&mut fleet, away, message).flags, 0);
+    }
+    // No round has told the connections that are over when the agent speaks again.
+    std::mem::take(&mut *fleet.net.cut.lock());
+    fleet.fleet(away).node_reached(incarnation(home));
+    fleet.fleet(home).node_reached(incarnation(away));
+    agent.health = 5;
+    let message = agent.health_report();
+    assert_eq!(agent.posts(&mut fleet, away, message).flags, 0, "it is not asked");
+    assert_eq!(fleet.known[&n].healths, [1, 2, 3, 4, 5]);
 }
 
 /// Everything that can happen, in any order; then, once it has stopped happening, all is known as it is.

@@ -16,7 +16,7 @@ impl World {
         if !self.calm && self.plan.moves && self.random.percent(12) {
             return self.moves(agent);
         }
-        if self.agents[agent].at.is_none() {
+        if self.agents[agent].at.is_none() && !self.agents[agent].polls {
             return;
         }
         if self.agents[agent].wants_to_say.is_empty() {
@@ -35,7 +35,8 @@ impl World {
     /// The agent leaves its connection, orderly or not, and dials again, often within milliseconds.
     fn moves(&mut self, agent: usize) {
         if let Some((node, handle)) = self.agents[agent].at.take() {
-            if self.random.percent(50) {
+            // One that waits for an answer no longer closes its socket.
+            if self.random.percent(50) || self.agents[agent].polls {
                 self.socket_closed(node, handle);
             } else {
                 if let Some(front) = self.nodes[node].fronts.get_mut(&handle) {
@@ -54,22 +55,30 @@ impl World {
         if self.agents[agent].at.is_some() {
             return;
         }
+        if self.agents[agent].polls {
+            self.agents[agent].greet(false);
+            return self.speak(agent);
+        }
+        self.dial(agent, AgentConnection::WebSocket);
+        let compressed = self.random.percent(60);
+        self.agents[agent].greet(compressed);
+        self.speak(agent);
+    }
+
+    fn dial(&mut self, agent: usize, transport: AgentConnection) {
         let node = self.random.index(NODES);
         let uid = self.agents[agent].uid;
         let home = self.reachable_home(node, uid);
         let it = &mut self.nodes[node];
         it.next_connection += 1;
         let handle = Handle { uid, connection: ConnectionId(it.next_connection) };
-        let about = AgentAbout {
-            transport: AgentConnection::WebSocket,
-            client: 0,
-            identity: Box::default(),
-        };
+        let about = AgentAbout { transport, client: 0, identity: Box::default() };
         let attachment = FrontAttachment::new(handle, about, home);
         let connection = FrontConnection {
             attachment,
             agent,
             open: true,
+            polls: transport == AgentConnection::PlainHttp,
             away: false,
             said: 0,
             replied: 0,
@@ -78,16 +87,21 @@ impl World {
         };
         it.fronts.insert(handle, connection);
         self.agents[agent].at = Some((node, handle));
-        let compressed = self.random.percent(60);
-        self.agents[agent].greet(compressed);
         self.tell(|| format!("agent {agent} connects to node {node} as {:?}", handle.connection));
-        self.speak(agent);
     }
 
-    /// The agent says all that it has to say.
+    /// The agent says all that it has to say. One that polls says one thing, if its last request is answered.
     pub(super) fn speak(&mut self, agent: usize) {
+        let it = &self.agents[agent];
+        if it.polls {
+            if it.at.is_some() || it.wants_to_say.is_empty() {
+                return;
+            }
+            self.dial(agent, AgentConnection::PlainHttp);
+        }
         while let Some((node, handle)) = self.agents[agent].at
             && let Some(front) = self.nodes[node].fronts.get_mut(&handle)
+            && (!front.polls || front.said == 0)
             && front.attachment.may_read(&self.front_policy)
             && let Some(say) = self.agents[agent].wants_to_say.pop_front()
         {

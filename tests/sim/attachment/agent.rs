@@ -27,6 +27,8 @@ pub(super) enum Say {
 #[derive(Debug)]
 pub(super) struct SimAgent {
     pub(super) uid: InstanceUid,
+    /// It speaks plain HTTP: each message is a request of its own.
+    pub(super) polls: bool,
     next_number: u64,
     process: u64,
     config: u64,
@@ -45,6 +47,7 @@ impl SimAgent {
     pub(super) fn new(uid: InstanceUid, customs: u64) -> Self {
         Self {
             uid,
+            polls: false,
             next_number: 0,
             process: 0,
             config: 0,
@@ -68,9 +71,18 @@ impl SimAgent {
         self.health += 1;
     }
 
-    /// What it says first on a connection.
+    /// It is not its first process.
+    pub(super) const fn is_restarted(&self) -> bool {
+        self.process > 0
+    }
+
+    /// What it says first on a connection. One that polls goes on where it was.
     pub(super) fn greet(&mut self, compressed: bool) {
-        let first = if self.next_number == 0 || !compressed { Say::Full } else { Say::Heartbeat };
+        let is_new = self.next_number == 0;
+        if self.polls && !is_new {
+            return;
+        }
+        let first = if is_new || !compressed { Say::Full } else { Say::Heartbeat };
         self.wants_to_say.push_front(first);
     }
 

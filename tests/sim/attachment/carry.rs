@@ -9,7 +9,8 @@ use seawall::ident::InstanceUid;
 
 use super::agent::Say;
 use super::node::{FrontEffect, HomeEffects, Place, epoch};
-use super::session::Wish;
+use super::oracle::CustomOrder;
+use super::session::{SimSession, Wish};
 use super::world::{Event, World};
 
 impl World {
@@ -24,6 +25,8 @@ impl World {
                 let batch = self.nodes[node].batches.entry(home.get()).or_default();
                 assert!(!batch.add(entry), "two agents fill no batch");
             }
+            // A request takes its answer and nothing else.
+            FrontEffect::ToAgent(ForAgentKind::Unasked, ..) if self.is_request(node, handle) => {}
             FrontEffect::ToAgent(kind, number, bytes) => {
                 self.brings(node, handle, kind, &bytes);
                 if number > 0 {
@@ -31,6 +34,7 @@ impl World {
                 }
             }
             FrontEffect::Acknowledge => self.counts_reply(node, handle),
+            FrontEffect::Ping(_) if self.is_request(node, handle) => {}
             FrontEffect::Ping(question) => {
                 if self.nodes[node].fronts.get(&handle).is_some_and(|front| front.open) {
                     self.soon(1, 20, Event::Pong { node, handle, question });
@@ -46,11 +50,49 @@ impl World {
         }
     }
 
+    fn is_request(&self, node: usize, handle: Handle) -> bool {
+        self.nodes[node].fronts.get(&handle).is_some_and(|front| front.polls)
+    }
+
+    /// In which order a home must take custom messages. A socket that is left behind looks open: its front can vouch
+    /// for it after its agent has gone on. A process that begins anew may come to the number that an old request has.
+    fn order_of(&self, uid: InstanceUid) -> CustomOrder {
+        let mut its = self.agents.iter().filter(|agent| agent.uid == uid);
+        if its.clone().any(|agent| agent.polls && agent.is_restarted()) {
+            CustomOrder::Any
+        } else if self.plan.clones || self.plan.moves && its.any(|agent| !agent.polls) {
+            CustomOrder::OfConnection
+        } else {
+            CustomOrder::OfAgent
+        }
+    }
+
+    fn agent_polls(&self, uid: InstanceUid) -> bool {
+        self.agents.iter().any(|agent| agent.uid == uid && agent.polls)
+    }
+
     fn counts_reply(&mut self, node: usize, handle: Handle) {
         if let Some(front) = self.nodes[node].fronts.get_mut(&handle) {
             front.replied += 1;
             self.oracle.replied(front);
+            if front.polls {
+                self.soon(1, 30, Event::Answered { node, handle });
+            }
         }
+    }
+
+    /// A request has its answer: it is over.
+    pub(super) fn answered(&mut self, node: usize, handle: Handle) {
+        let Some(front) = self.nodes[node].fronts.get_mut(&handle).filter(|front| front.open)
+        else {
+            return;
+        };
+        front.open = false;
+        let agent = front.agent;
+        self.agents[agent].at.take_if(|at| *at == (node, handle));
+        self.with_front(node, handle, |front, moment, port| {
+            front.closed(DetachReason::Answered, moment, port);
+        });
     }
 
     fn brings(&mut self, node: usize, handle: Handle, kind: ForAgentKind, bytes: &[u8]) {
@@ -213,6 +255,7 @@ impl World {
         uid: InstanceUid,
         call: impl FnOnce(&mut HomeAttachment, &HomeMoment<'_>, &mut HomeEffects<'_, 'a>),
     ) {
+        let order = self.order_of(uid);
         let it = &mut self.nodes[node];
         let Some(entry) = it.homes.get_mut(&uid).filter(|entry| !entry.frozen) else { return };
         let place = Place { node, epoch: entry.epoch };
@@ -237,7 +280,8 @@ impl World {
                 self.oracle.attached(&mut entry.highest, attached.id);
             }
         }
-        self.oracle.took_customs(&entry.session.customs, entry.session.customs_on_connection);
+        let SimSession { customs, customs_on_connection, .. } = &entry.session;
+        self.oracle.took_customs(customs, *customs_on_connection, order);
         for (front, frame) in frames {
             if let Some(to) = self.node_of(front) {
                 self.send(node, to, frame);
@@ -258,7 +302,9 @@ impl World {
         for wish in wishes {
             match wish {
                 Wish::Gap(why) => {
-                    let gentle = !self.plan.moves && !self.plan.crashes && !self.plan.clones;
+                    // Whose agent polls may be answered by one node, and go on over another.
+                    let stays = !self.plan.moves && !self.agent_polls(uid);
+                    let gentle = stays && !self.plan.crashes && !self.plan.clones;
                     if gentle && !self.plan.foreign_secret {
                         self.oracle.violated(format!("a gap, though none was made: {why}"));
                     }

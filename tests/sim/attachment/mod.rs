@@ -2,6 +2,7 @@
 //! node links that delay, lose, cut and reset. Both sides of the real state machines run; the session behind a home
 //! is a simple one that knows the rules it must keep.
 //!
+//! Some agents poll: each message is a request of its own, to any node. The others have WebSockets.
 //! Agents move A, B, A within milliseconds, leave sockets behind that look open, restart, and share a uid. Homes are
 //! handed over, crash, or wake up after another has taken over. In the end all is calm, and an oracle compares.
 

@@ -10,7 +10,7 @@ use seawall::core::node_link::{
     AgentReport, AttachmentId, CloseOrder, ForAgentKind, Handle, HeartbeatsEntry, ToFront, ToHome,
 };
 use seawall::core::ownership::{Epoch, MapVersion, NodeIncarnation};
-use seawall::ident::InstanceUid;
+use seawall::ident::{InstanceUid, SequenceNum};
 use seawall::opamp::digest::{Digest, Digester, Scratch};
 use seawall::opamp::{AgentScan, FieldSet};
 
@@ -47,6 +47,8 @@ pub(super) struct FrontConnection {
     pub(super) agent: usize,
     /// The agent is at the other end.
     pub(super) open: bool,
+    /// It is a request.
+    pub(super) polls: bool,
     /// The map has to be read before another attach.
     pub(super) away: bool,
     pub(super) said: u64,
@@ -149,6 +151,10 @@ impl<'a> HomePort<'a> for HomeEffects<'_, 'a> {
 
     fn needs(&self, report: &AgentReport<'_>) -> FieldSet {
         self.session.needs(report, self.secret)
+    }
+
+    fn follows(&self, number: SequenceNum) -> bool {
+        self.session.number.is_none_or(|last| number.0 == last + 1)
     }
 
     fn session(&mut self, call: SessionCall<'a>) {

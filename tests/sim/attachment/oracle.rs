@@ -8,6 +8,14 @@ use seawall::ident::InstanceUid;
 use super::agent::SimAgent;
 use super::node::{FrontConnection, HomeEntry};
 
+/// Which custom messages of an agent a home must take once and in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CustomOrder {
+    Any,
+    OfConnection,
+    OfAgent,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) violation: Option<String>,
@@ -58,9 +66,18 @@ impl Oracle {
         }
     }
 
-    /// Custom messages are taken once, and those of one connection in the order in which they were said.
-    pub(super) fn took_customs(&mut self, customs: &[u64], on_connection: usize) {
-        let last = &customs[customs.len() - on_connection..];
+    /// Custom messages are taken once, and in the order in which they were said.
+    pub(super) fn took_customs(
+        &mut self,
+        customs: &[u64],
+        on_connection: usize,
+        order: CustomOrder,
+    ) {
+        let last = match order {
+            CustomOrder::Any => return,
+            CustomOrder::OfConnection => &customs[customs.len() - on_connection..],
+            CustomOrder::OfAgent => customs,
+        };
         let twice = last.iter().any(|custom| customs.iter().filter(|it| *it == custom).count() > 1);
         if twice || !last.is_sorted_by(|a, b| a < b) {
             self.violated(format!("custom messages were taken as {customs:?}"));
@@ -72,16 +89,18 @@ impl Oracle {
         let uid = agent.uid;
         let Some(entry) = entry else { return self.violated(format!("{uid} has no session")) };
         let session = &entry.session;
-        if !session.attached || !entry.home.is_attached() {
+        // A request that begins soon after a loss may be older than that: the agent is asked once more.
+        let is_sure = agent.polls || session.is_sure();
+        if !agent.polls && (!session.attached || !entry.home.is_attached()) {
             self.violated(format!("{uid} is not attached"));
-        } else if !session.is_sure() || !session.knows_all() {
+        } else if !is_sure || !session.knows_all() {
             self.violated(format!("the state of {uid} is unknown"));
         } else if session.belief() != agent.truth() {
             let (belief, truth) = (session.belief(), agent.truth());
             self.violated(format!("of {uid} the session believes {belief:?}, true is {truth:?}"));
-        } else if session.offer.is_some() && session.offer != agent.offer {
+        } else if !agent.polls && session.offer.is_some() && session.offer != agent.offer {
             self.violated(format!("{uid} got {:?} last, of {:?}", agent.offer, session.offer));
-        } else if entry.home.unwritten_bytes() > 0 {
+        } else if !agent.polls && entry.home.unwritten_bytes() > 0 {
             self.violated(format!("something still waits for {uid}"));
         }
         for custom in &agent.calm_customs {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use seawall::core::attachment::SessionCall;
-use seawall::core::node_link::AgentReport;
+use seawall::core::node_link::{AgentConnection, AgentReport};
 use seawall::opamp::digest::Digest;
 use seawall::opamp::proto::{AgentRemoteConfig, AgentToServer, ServerToAgent, ServerToAgentFlags};
 use seawall::opamp::{AgentScan, FieldSet, agent_field};
@@ -39,6 +39,8 @@ pub(super) struct SimSession {
     /// Counts connections: replies to messages of an earlier one are owed no more.
     pub(super) generation: u64,
     pub(super) attached: bool,
+    /// The present connection is a request: its answer is all that it takes.
+    is_request: bool,
     /// The latest offer.
     pub(super) offer: Option<u64>,
     greeted: bool,
@@ -62,8 +64,9 @@ impl SimSession {
 
     pub(super) fn call(&mut self, call: &SessionCall<'_>, secret: u64) -> Vec<Wish> {
         match call {
-            SessionCall::Open { gap, .. } => {
+            SessionCall::Open { gap, newcomer } => {
                 self.attached = true;
+                self.is_request = newcomer.transport == AgentConnection::PlainHttp;
                 self.greeted = false;
                 self.generation += 1;
                 self.on_connection = None;
@@ -189,7 +192,10 @@ impl SimSession {
 
     /// Whether the agent has to be asked now.
     pub(super) fn has_question(&self, now: Instant) -> bool {
-        self.attached && self.wanted && self.asked.is_none_or(|at| now - at >= ASK_AGAIN)
+        self.attached
+            && !self.is_request
+            && self.wanted
+            && self.asked.is_none_or(|at| now - at >= ASK_AGAIN)
     }
 
     /// The parts that are compared in the end.

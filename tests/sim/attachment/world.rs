@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) clones: bool,
     pub(super) hand_overs: bool,
     pub(super) cuts: bool,
+    /// One agent polls over plain HTTP.
+    pub(super) polls: bool,
     /// One node has another key of digests.
     pub(super) foreign_secret: bool,
 }
@@ -56,6 +58,7 @@ pub(super) enum Event {
     Connect(usize),
     Frame { from: usize, to: usize, life: u64, bytes: Vec<u8> },
     Stale { node: usize, handle: Handle },
+    Answered { node: usize, handle: Handle },
     Pong { node: usize, handle: Handle, question: u32 },
     CheckReplies { node: usize, handle: Handle, said: u64 },
     Reply { uid: InstanceUid, epoch: u64, generation: u64 },
@@ -105,6 +108,7 @@ fn plan(random: &mut Random) -> Plan {
         clones: random.percent(15),
         hand_overs: random.percent(60),
         cuts: random.percent(75),
+        polls: random.percent(35),
         foreign_secret: random.percent(10),
     }
 }
@@ -215,6 +219,7 @@ impl World {
             let uid = self.agents[0].uid;
             self.agents.push(SimAgent::new(uid, 1 << 20));
         }
+        self.agents[1].polls = self.plan.polls;
         for node in 0..NODES {
             self.nodes[node].view = self.map.clone();
         }
@@ -273,6 +278,7 @@ impl World {
                 }
             }
             Event::Stale { node, handle } => self.socket_closed(node, handle),
+            Event::Answered { node, handle } => self.answered(node, handle),
             Event::Pong { node, handle, question } => {
                 self.with_front(node, handle, |front, _, port| front.ponged(question, port));
             }

@@ -25,6 +25,8 @@ pub(super) struct Contender {
     next: u64,
     had: u64,
     credit: u32,
+    /// What it said first may be older than what the session has heard: its front has yet to say that it is open.
+    is_doubted: bool,
     /// Its front has said that it is open, and the current one's agent was sent the ping of this number.
     question: Option<u32>,
     /// When the question that is open now counts as answered by silence.
@@ -86,15 +88,15 @@ impl HomeAttachment {
         moment: &HomeMoment<'_>,
         port: &mut P,
     ) {
-        let may_replace = match &self.current {
-            None => Some(true),
+        let same_front = self.highest.filter(|highest| highest.at.front == at.front);
+        let may_replace = match (same_front, &self.current) {
+            (Some(highest), _) => Some(at.connection > highest.at.connection),
+            (None, Some(_)) if is_on(Breach::AttachmentDisplacesUnasked) => Some(true),
+            (None, _) if is_doubted(attach, port) => None,
+            (None, None) => Some(true),
             // Without a connection there is none to ask: its next request will tell.
-            Some(current) if current.transport == AgentConnection::PlainHttp => Some(true),
-            Some(current) if current.at.front == at.front => {
-                Some(at.connection > current.at.connection)
-            }
-            Some(_) if is_on(Breach::AttachmentDisplacesUnasked) => Some(true),
-            Some(_) => None,
+            (None, Some(current)) if current.transport == AgentConnection::PlainHttp => Some(true),
+            (None, Some(_)) => None,
         };
         match may_replace {
             Some(true) if holds_socket(self.current.as_ref()) && port.is_cloned() => {
@@ -125,6 +127,7 @@ impl HomeAttachment {
             next: attach.next,
             had: attach.had,
             credit: attach.credit,
+            is_doubted: is_doubted(attach, port),
             question: None,
             until: moment.now + moment.policy.answer_wait,
         };
@@ -135,7 +138,8 @@ impl HomeAttachment {
         port.to_front(at.front, &ToFront::AskOpen(self.handle(at)));
     }
 
-    /// The newcomer's front says that the connection is open: now the current one's agent is asked.
+    /// The newcomer's front says that the connection is open: now the current one's agent is asked, if that has a
+    /// connection on which it can be.
     pub fn open<'a, P: HomePort<'a>>(
         &mut self,
         at: ConnectionAt,
@@ -145,6 +149,11 @@ impl HomeAttachment {
         let Some(candidate) = &mut self.candidate else { return };
         if candidate.newcomer.at != at || candidate.question.is_some() {
             return;
+        }
+        // Its agent has begun anew, or messages were lost before this one: its number shows no more.
+        candidate.is_doubted = false;
+        if !holds_socket(self.current.as_ref()) {
+            return self.admit_candidate(moment, port);
         }
         self.question = self.question.wrapping_add(1) & !OF_SESSION;
         candidate.question = Some(self.question);
@@ -195,13 +204,16 @@ impl HomeAttachment {
         }
     }
 
-    /// The way is free for the candidate, if there is one. What it said at first, its front says again.
+    /// The way is free for the candidate, if there is one, unless it may be older than what went this way. What it said
+    /// at first, its front says again.
     pub(super) fn admit_candidate<'a, P: HomePort<'a>>(
         &mut self,
         moment: &HomeMoment<'_>,
         port: &mut P,
     ) {
-        let Some(candidate) = self.candidate.take() else { return };
+        let Some(candidate) = self.candidate.take_if(|candidate| !candidate.is_doubted) else {
+            return;
+        };
         let Contender { newcomer, next, had, credit, .. } = candidate;
         let attach = Attach {
             resumes: None,
@@ -293,6 +305,14 @@ fn ask_current<'a, P: HomePort<'a>>(home: &HomeAttachment, port: &mut P) {
     {
         port.to_front(current.at.front, &ToFront::Ping(home.handle(current.at), question));
     }
+}
+
+/// Whether a connection's first message may be older than what the session has heard. An answer that a front gave in
+/// the home's place lets an agent go on over another front, while the message waits. So does one that is lost on its way:
+/// the message was taken, and comes again.
+fn is_doubted<'a, P: HomePort<'a>>(attach: &Attach<'_>, port: &P) -> bool {
+    attach.first.is_some_and(|first| !port.follows(first.sequence_num))
+        && !is_on(Breach::AttachmentTakesOld)
 }
 
 fn holds_socket(current: Option<&HeldBy>) -> bool {

@@ -38,6 +38,9 @@ pub trait HomePort<'a> {
     /// The parts of a message that travelled as a digest alone, are not given up, and that the session does not
     /// have under this digest; all of them, if it has another key of digests.
     fn needs(&self, report: &AgentReport<'_>) -> FieldSet;
+    /// Whether a message of this number goes on where the session's agent was: it is the next one, or the session has
+    /// heard none.
+    fn follows(&self, number: SequenceNum) -> bool;
     /// The session must be called like this once the entry has returned.
     fn session(&mut self, call: SessionCall<'a>);
     /// Two live agents use the uid: the session refuses another connection while one is open (R10).

@@ -45,6 +45,8 @@ struct HomeEffects {
     needs: FieldSet,
     number: u64,
     is_cloned: bool,
+    /// The number of the last message that the session has heard.
+    heard: Option<u64>,
 }
 
 impl<'a> HomePort<'a> for HomeEffects {
@@ -69,6 +71,10 @@ impl<'a> HomePort<'a> for HomeEffects {
 
     fn needs(&self, _: &AgentReport<'_>) -> FieldSet {
         self.needs
+    }
+
+    fn follows(&self, number: SequenceNum) -> bool {
+        self.heard.is_none_or(|heard| number.0 == heard + 1)
     }
 
     fn session(&mut self, call: SessionCall<'a>) {
@@ -102,8 +108,13 @@ struct HomeSetup {
 
 impl HomeSetup {
     fn new() -> Self {
-        let effects =
-            HomeEffects { done: Vec::new(), needs: FieldSet::EMPTY, number: 0, is_cloned: false };
+        let effects = HomeEffects {
+            done: Vec::new(),
+            needs: FieldSet::EMPTY,
+            number: 0,
+            is_cloned: false,
+            heard: None,
+        };
         Self { home: HomeAttachment::new(UID), now: start(), effects }
     }
 
@@ -276,6 +287,56 @@ fn two_fronts_are_asked_before_one_replaces_the_other() {
         expected,
         "an old pong proves nothing, and the newcomer repeats itself"
     );
+}
+
+/// An answer that a front gave in its home's place lets an agent go on over another front, while what it answered waits.
+#[test]
+fn what_an_agent_said_before_it_went_on_elsewhere_is_a_gap() {
+    let request = Attach { transport: AgentConnection::PlainHttp, ..ATTACH };
+    let mut setup = HomeSetup::new();
+    setup.attaches(at(2, 5), &request);
+    setup.event(|home, moment, port| {
+        let end = Detach { reason: DetachReason::Answered, heartbeats: None, missed: false };
+        home.detach(at(2, 5), &end, moment, port);
+    });
+    setup.done();
+    setup.effects.heard = Some(2);
+    setup.attaches(at(3, 1), &request);
+    assert_eq!(setup.done(), ["(3).1: open?"]);
+    let gone = Detach { reason: DetachReason::Answered, heartbeats: None, missed: true };
+    setup.event(|home, moment, port| home.detach(at(3, 1), &gone, moment, port));
+    assert_eq!(setup.done(), ["missed"]);
+    // Its front says nothing: it attaches again.
+    setup.attaches(at(3, 2), &request);
+    setup.now = setup.home.deadline().unwrap();
+    setup.event(|home, moment, port| home.deadline_passed(moment, port));
+    assert_eq!(setup.done(), ["(3).2: open?", "(3).2: later"]);
+    // It is open: a new process, say. The gap shows once its first message is there.
+    setup.attaches(at(3, 2), &request);
+    setup.event(|home, moment, port| home.open(at(3, 2), moment, port));
+    assert_eq!(setup.done(), ["(3).2: open?", "open false", "(3).2: attached 2 had 0"]);
+    // Of one front it is plain which is the earlier one.
+    setup.attaches(at(3, 1), &request);
+    assert_eq!(setup.done(), ["(3).1: close Replaced"]);
+    setup.effects.heard = Some(1);
+    setup.attaches(at(2, 6), &request);
+    assert_eq!(setup.done(), ["(2).6: open?"], "it may have been taken");
+    setup.effects.heard = Some(0);
+    setup.attaches(at(2, 7), &request);
+    assert_eq!(setup.done()[..2], ["(3).2: close Replaced", "open true"], "it goes on");
+}
+
+/// The end of the connection that has the session frees the way for a newcomer, and not for one that may be old.
+#[test]
+fn one_that_may_be_old_waits_for_its_front_though_the_way_is_free() {
+    let mut setup = HomeSetup::attached();
+    setup.effects.heard = Some(2);
+    setup.attaches(at(3, 1), &ATTACH);
+    let lost = Detach { reason: DetachReason::Lost, heartbeats: None, missed: false };
+    setup.event(|home, moment, port| home.detach(at(2, 5), &lost, moment, port));
+    assert_eq!(setup.done(), ["(3).1: open?", "lost"]);
+    setup.event(|home, moment, port| home.open(at(3, 1), moment, port));
+    assert_eq!(setup.done(), ["open false", "(3).1: attached 2 had 0"]);
 }
 
 #[test]
