@@ -63,7 +63,7 @@ enum Command {
 #[derive(clap::Args)]
 struct ClusterArguments {
     /// Host and port of a node's administration (admin.listen). Any node of the fleet will do.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", value_parser = admin_address)]
     admin: String,
     /// Print the answer of /cluster as it is, instead of a table.
     #[arg(long)]
@@ -93,6 +93,16 @@ fn main() -> ExitCode {
             inspect(&config.ownership.store);
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// A host and a port, as a browser may show it.
+fn admin_address(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(address.to_owned()),
+        _ => Err("this is not a host and port such as 127.0.0.1:9464".to_owned()),
     }
 }
 

@@ -119,6 +119,16 @@ fn cluster_shows_a_node_that_is_not_ready_and_exits_with_4() {
 }
 
 #[test]
+fn cluster_exits_with_2_for_what_is_no_address() {
+    for admin in ["foo", "127.0.0.1:", "127.0.0.1:99999"] {
+        let output = cluster(admin);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("this is not a host and port such as"), "{text}");
+    }
+}
+
+#[test]
 fn cluster_exits_with_1_where_no_node_listens() {
     let output = cluster("127.0.0.1:1");
     let text = String::from_utf8(output.stderr).unwrap();

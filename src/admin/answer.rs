@@ -1,5 +1,7 @@
 //! From a request's method and target to the answer. Must not know sockets or tasks.
 
+use std::num::IntErrorKind;
+
 use http::{Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::json;
@@ -99,6 +101,7 @@ fn page(query: &str, view: &dyn View) -> Response<String> {
         match key.as_ref() {
             "limit" => match value.parse::<usize>() {
                 Ok(count) if count > 0 => limit = count.min(PAGE_MAX),
+                Err(error) if *error.kind() == IntErrorKind::PosOverflow => limit = PAGE_MAX,
                 _ => return fault(StatusCode::BAD_REQUEST, "limit must be 1 or more"),
             },
             "after" => match InstanceUid::parse(&value) {

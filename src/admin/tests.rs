@@ -225,6 +225,8 @@ async fn sessions_come_in_pages() {
         target = format!("/sessions?limit=2&after={next}");
     }
     assert_eq!(seen, (1..=5).map(|n| json!(uid(n).to_string())).collect::<Vec<_>>());
+    let (status, page) = get(running.address, "/sessions?limit=99999999999999999999").await;
+    assert_eq!((status, page["sessions"].as_array().unwrap().len()), (200, 5));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod tree;
 mod units;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::admin::AdminParams;
@@ -140,9 +141,15 @@ fn check_across(config: &Config, findings: &Findings) {
     if upstream.pace_min > upstream.pace_max {
         report("upstream.pace_max", "is less than upstream.pace_min");
     }
-    if edge.listen.contains(&admin.listen) && admin.listen.port() != 0 {
+    if admin.listen.port() != 0 && edge.listen.iter().any(|edge| meet(*edge, admin.listen)) {
         report("admin.listen", "is one of edge.listen: agents must not see it");
     }
+}
+
+/// Whether two listening sockets would share an address: one on all addresses takes those of a single one, too.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, with) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port() && (ip == with || ip.is_unspecified() || with.is_unspecified())
 }
 
 #[cfg(test)]

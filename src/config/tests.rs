@@ -160,6 +160,7 @@ fn values_out_of_bounds_name_the_bounds() {
         ("edge.gzip_ratio_max = 0", "edge.gzip_ratio_max: must be 1 to 100000, not 0"),
         ("edge.path = \"v1\"", "edge.path: \"v1\" is not a path such as \"/v1/opamp\""),
         ("edge.listen = []", "edge.listen: names no address"),
+        ("admin.listen = \"127.0.0.1:4320\"", "admin.listen: is one of edge.listen"),
         ("edge.listen = [\"[::]:1\", \"[::]:1\"]", "edge.listen: names an address twice"),
         ("sessions.volatile = [\"helth.status\"]", "sessions.volatile: `helth.status`: `helth` is"),
         ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),

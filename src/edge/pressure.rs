@@ -38,6 +38,7 @@ impl Pressure {
                 resident_bytes: used.resident,
                 memory_max: self.bounds.resident_max,
                 buffered_bytes: buffered,
+                buffered_max: self.bounds.buffered_max,
             }
             .emit();
         }
@@ -58,11 +59,17 @@ impl Pressure {
 
 /// What its control groups leave this process: the least of its own group's bound and the bounds above it.
 /// Within a container the group's name is often that of another file system: a file that is missing there
-/// leaves memory unbounded.
+/// leaves memory unbounded, as a bound does that no machine has (version 1 writes 2^63 less a page).
 fn control_group_max() -> Option<usize> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let read = |file: &Path| std::fs::read_to_string(file).ok()?.trim().parse().ok();
-    groups.lines().filter_map(bound_files).flatten().filter_map(|file| read(&file)).min()
+    groups
+        .lines()
+        .filter_map(bound_files)
+        .flatten()
+        .filter_map(|file| read(&file))
+        .filter(|max| *max < 1 << 60)
+        .min()
 }
 
 /// Of a line in /proc/self/cgroup, `hierarchy:controllers:group` (cgroups(7)), the files that bound memory. In

@@ -142,21 +142,25 @@ pub(crate) struct PressureChanged {
     pub on: bool,
     /// Resident memory.
     pub resident_bytes: usize,
-    /// Its bound.
+    /// Its bound; `usize::MAX` without one.
     pub memory_max: usize,
     /// Bytes of incomplete messages.
     pub buffered_bytes: usize,
+    /// Their bound.
+    pub buffered_max: usize,
 }
 
 impl PressureChanged {
     /// Logs and shows it.
     pub(crate) fn emit(self) {
         metrics().memory_pressure.set(if self.on { 1.0 } else { 0.0 });
-        let (resident, max, buffered) = (self.resident_bytes, self.memory_max, self.buffered_bytes);
+        let (resident, buffered, buffered_max) =
+            (self.resident_bytes, self.buffered_bytes, self.buffered_max);
+        let max = Some(self.memory_max).filter(|max| *max < usize::MAX);
         if self.on {
-            warn!(target: TARGET, resident, max, buffered, "memory is short: each listening socket accepts ten connections a second");
+            warn!(target: TARGET, resident, max, buffered, buffered_max, "memory is short: each listening socket accepts ten connections a second");
         } else {
-            debug!(target: TARGET, resident, max, buffered, "memory suffices again");
+            debug!(target: TARGET, resident, max, buffered, buffered_max, "memory suffices again");
         }
     }
 }
