@@ -28,6 +28,9 @@ HEAD_BIN ?= $(TARGET)/proof/head
 # `SIZE=small` runs a proof in small.
 SIZE ?= full
 SMALL = $(if $(filter small,$(SIZE)),--small)
+# `ONLY=3` runs the steps of point 3 alone; or more of a step's name.
+ONLY ?=
+CHOSEN = $(SMALL) --seeds $(SEEDS) $(if $(ONLY),--only "$(ONLY)")
 BUILDS = .ci/builds $(if $(filter file,$(origin BASE_BIN)),$(BASE):$(BASE_BIN)) \
 	$(if $(filter file,$(origin HEAD_BIN)),HEAD:$(HEAD_BIN))
 SPEED = --base $(BASE_BIN) --head $(HEAD_BIN) --pairs $(PAIRS) $(if $(SMALL),--quick)
@@ -149,13 +152,13 @@ smoke: ## Run a demo of 1,000 agents.
 	@$(MAKE) --no-print-directory demo AGENTS=1000
 
 prove-dedup: release ## Prove at full size that servers get only what changed (20 min; SEEDS=100000).
-	@$(PROOF) dedup $(SMALL) --seeds $(SEEDS)
+	@$(PROOF) dedup $(CHOSEN)
 
 prove-admission: release ## Prove at full size that storms come in at the set rate, and drains too (20 min).
-	@$(PROOF) admission $(SMALL)
+	@$(PROOF) admission $(CHOSEN)
 
 prove-cluster: release ## Prove at full size that several nodes act as one (60 min; SIZE=small: 6 min).
-	@$(PROOF) cluster $(SMALL) --seeds $(SEEDS)
+	@$(PROOF) cluster $(CHOSEN)
 
 prove-house: release ## Prove that sources are in order and what held still holds, as quickly (40 min).
 	@$(BUILDS)

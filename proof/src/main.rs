@@ -25,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use figure::{Judged, table};
 use points::Size;
 use run::Runner;
+use step::Step;
 
 /// Shows that what an issue promised holds, or compares the speed of two builds
 #[derive(Debug, Parser)]
@@ -63,6 +64,9 @@ struct Sized {
     /// Seeds of the simulation at full size
     #[arg(long, default_value_t = 100_000)]
     seeds: u32,
+    /// Run only the steps whose names begin with this: a point's number, or more
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
 }
 
 /// Options of `proof house`.
@@ -77,6 +81,19 @@ struct HouseArgs {
 impl Sized {
     fn size(&self) -> Size {
         if self.small { Size::Small } else { Size::Full { seeds: self.seeds } }
+    }
+
+    /// The steps that are to run.
+    ///
+    /// # Errors
+    /// When no step has such a name.
+    fn chosen(&self, steps: Vec<Step>) -> io::Result<Vec<Step>> {
+        let Some(only) = &self.only else { return Ok(steps) };
+        let chosen: Vec<_> = steps.into_iter().filter(|step| step.is_named(only)).collect();
+        if chosen.is_empty() {
+            return Err(io::Error::other(format!("--only: no step's name begins with '{only}'")));
+        }
+        Ok(chosen)
     }
 }
 
@@ -98,11 +115,16 @@ fn main() -> ExitCode {
 fn prove(cli: &Cli) -> io::Result<Vec<Judged>> {
     let runner = Runner::new(&cli.bin, &cli.logs)?;
     match &cli.command {
-        Command::Dedup(sized) => runner.run_all(points::dedup::steps(sized.size())),
-        Command::Admission(sized) => runner.run_all(points::admission::steps(sized.size())),
-        Command::Cluster(sized) => runner.run_all(points::cluster::steps(sized.size())),
+        Command::Dedup(sized) => runner.run_all(sized.chosen(points::dedup::steps(sized.size()))?),
+        Command::Admission(sized) => {
+            runner.run_all(sized.chosen(points::admission::steps(sized.size()))?)
+        }
+        Command::Cluster(sized) => {
+            runner.run_all(sized.chosen(points::cluster::steps(sized.size()))?)
+        }
         Command::House(args) => {
-            let mut figures = runner.run_all(points::house::steps(args.sized.size()))?;
+            let steps = args.sized.chosen(points::house::steps(args.sized.size()))?;
+            let mut figures = runner.run_all(steps)?;
             figures.extend(speed::run(&args.speed, &cli.logs)?);
             Ok(figures)
         }

@@ -63,6 +63,13 @@ pub(crate) struct Ended {
 }
 
 impl Step {
+    /// Whether its name begins with `name`, which ends where a number ends: "1" is not "10".
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name
+            .strip_prefix(name)
+            .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+    }
+
     /// A command that must exit with 0. It may take an hour: a proof is patient.
     pub(crate) fn new(name: &str, program: Program, arguments: &[&str]) -> Self {
         Self {
@@ -163,6 +170,13 @@ mod tests {
         assert_eq!(ended.find(Place::Text(|text| sum_before(text, " seeds"))), None);
         assert_eq!(ended.find(Place::Text(|text| Some(occurrences(text, "ok.")))), Some(2.0));
         assert_eq!(ended.find(Place::ExitCode), Some(1.0));
+    }
+
+    #[test]
+    fn a_steps_name_begins_with_the_number_of_its_point() {
+        let step = Step::new("1 storm, by uid", Program::Loadtest, &[]);
+        assert!(step.is_named("1") && step.is_named("1 storm") && !step.is_named("storm"));
+        assert!(!Step::new("10 storm", Program::Loadtest, &[]).is_named("1"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::clock;
 use seawall::websocket::{ResponseHead, check_response};
@@ -39,7 +39,8 @@ impl From<io::Error> for Failure {
 }
 
 /// Dials the fleet's target number `target` for the agent with this number in the whole fleet,
-/// until `cut` completes: a wave takes connections that still await their first answer as well.
+/// until `cut` completes: a wave takes connections that still await their first answer as well. `asked` is set to the
+/// instant at which the upgrade was asked for.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -47,8 +48,9 @@ pub(crate) async fn dial(
     fleet: &AgentFleet,
     (target, index): (usize, u32),
     cut: impl Future<Output = ()>,
+    asked: &mut Option<Instant>,
 ) -> Result<Open, Failure> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, (target, index), cut))
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, (target, index), cut, asked))
         .await
         .unwrap_or(Err(Failure::Failed))
 }
@@ -57,6 +59,7 @@ async fn open(
     fleet: &AgentFleet,
     (target, index): (usize, u32),
     cut: impl Future<Output = ()>,
+    asked: &mut Option<Instant>,
 ) -> Result<Open, Failure> {
     let goal = &fleet.options.targets[target];
     let socket = TcpSocket::new_v4()?;
@@ -66,7 +69,7 @@ async fn open(
     }
     let mut stream = socket.connect(goal.address).await?;
     let outcome = tokio::select! {
-        outcome = upgrade(fleet, target, &mut stream) => Some(outcome),
+        outcome = upgrade(fleet, target, &mut stream, asked) => Some(outcome),
         () = cut => None,
     };
     match outcome {
@@ -91,10 +94,12 @@ async fn upgrade(
     fleet: &AgentFleet,
     target: usize,
     stream: &mut TcpStream,
+    asked: &mut Option<Instant>,
 ) -> Result<Vec<u8>, Failure> {
     let (request, key) = &fleet.requests[target];
     let mut unsent = Vec::new();
     scratch::write(stream, request, &mut unsent)?;
+    *asked = Some(clock::now());
     let mut held = Vec::new();
     loop {
         let count = poll_fn(|cx| scratch::poll_io(stream, &mut unsent, cx)).await?;

@@ -100,7 +100,10 @@ impl AgentLife {
             self.count_dial(target);
             let index = self.index();
             let cut = self.cut_meanwhile(clock::now());
-            let retry_after = match dial(&self.fleet, (target, index), cut).await {
+            let mut asked = None;
+            let dialled = dial(&self.fleet, (target, index), cut, &mut asked).await;
+            self.has_asked(asked);
+            let retry_after = match dialled {
                 Ok(open) => {
                     self.settle_on(target);
                     return Some(open);
@@ -162,10 +165,22 @@ impl AgentLife {
         if let Some(moved) = moved {
             measured.moved(moved);
         }
-        if let (Some(record), Some(cut_at), true) = (self.record, self.cut_at, self.is_returning) {
-            let since = clock::now().saturating_duration_since(cut_at).as_micros();
-            measured.returns[record].admitted_us = u64::try_from(since).ok();
+        if let (Some(record), true) = (self.record, self.is_returning) {
+            measured.returns[record].admitted_us = self.us_since_cut(clock::now());
         }
+    }
+
+    /// It has asked for a WebSocket: the first time since the cut counts.
+    fn has_asked(&self, at: Option<Instant>) {
+        if let (Some(record), Some(at), true) = (self.record, at, self.is_returning) {
+            let asked = &mut self.thread().measured.lock().returns[record].asked_us;
+            *asked = asked.or(self.us_since_cut(at));
+        }
+    }
+
+    fn us_since_cut(&self, at: Instant) -> Option<u64> {
+        let since = at.saturating_duration_since(self.cut_at?);
+        u64::try_from(since.as_micros()).ok()
     }
 
     /// The connection has ended.

@@ -65,6 +65,8 @@ impl<'de> Deserialize<'de> for Latencies {
 pub(crate) struct Return {
     /// From the first cut to the first reply of the connection it has now; `None` while it is away.
     pub(crate) back_us: Option<u64>,
+    /// From the first cut until it had first asked a node for a WebSocket; `None` before that.
+    pub(crate) asked_us: Option<u64>,
     /// From the first cut until a node opened its WebSocket; `None` while it waits for that.
     pub(crate) admitted_us: Option<u64>,
     /// Dials until then.

@@ -40,10 +40,12 @@ impl<'a> Back<'a> {
         self.was_cut.then(|| most_in_a_second(&admitted))
     }
 
-    /// The time until all were back over agents / rate.
+    /// The time until all were back over the least that this can take. That the fleet's processes need a second to dial on
+    /// a busy machine is no fault of nodes.
     pub(super) fn time_ratio(&self, args: &ClusterArgs) -> Option<f64> {
-        let ideal = self.agents as f64 / args.rate;
-        self.seconds_to(1.0).map(|seconds| round(seconds / ideal))
+        let asked: Vec<u64> = self.returns.iter().filter_map(|agent| agent.asked_us).collect();
+        let least = (asked.len() as u64 == self.agents).then(|| least_seconds(asked, args.rate))?;
+        self.seconds_to(1.0).map(|seconds| round(seconds / least))
     }
 
     /// How much later at p99 than others agents had their first reply whose home is elsewhere.
@@ -63,5 +65,29 @@ impl<'a> Back<'a> {
         };
         let (elsewhere, at_home) = p99(false).zip(p99(true))?;
         Some(round((elsewhere as f64 - at_home as f64) / 1000.0))
+    }
+}
+
+/// When the last agent can be in that asked at these instants, in microseconds: each is admitted as soon as it asks, and
+/// no sooner than the interval of `rate` a second after the one before.
+fn least_seconds(mut asked_us: Vec<u64>, rate: f64) -> f64 {
+    asked_us.sort_unstable();
+    let admit = |last: f64, asked: u64| last.max(asked as f64 / 1e6) + rate.recip();
+    asked_us.into_iter().fold(0.0, admit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_time_begins_when_agents_ask() {
+        let least = |asked_ms: &[u64]| {
+            let asked = asked_ms.iter().map(|ms| ms * 1_000).collect();
+            (least_seconds(asked, 10.0) * 1e3).round()
+        };
+        assert_eq!(least(&[0, 0, 0, 0]), 400.0);
+        assert_eq!(least(&[250, 0]), 350.0, "the last one asks when the rate is idle");
+        assert_eq!(least(&[300, 300, 300]), 600.0);
     }
 }
