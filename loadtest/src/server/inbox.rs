@@ -1,4 +1,5 @@
-//! What a server has to say to agents that it reaches only when they ask: each answer to a POST brings one push.
+//! What a server has to say to agents that it reaches only when they ask, or whose connection closed before it was said:
+//! each answer brings one push.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,11 @@ impl Inbox {
             self.0.push_back(push);
         }
         fits
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds the next push to the answer.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message as _;
 use seawall::clock;
 use seawall::ident::InstanceUid;
 use seawall::opamp::proto::{
@@ -120,9 +121,9 @@ impl PushOrder {
         if self.kind == PushKind::Bytes {
             bytes = with_unknown_field(&bytes, self.size);
         }
-        match route.outbox.send(bytes).await {
-            Ok(()) => server.counts.pushes.one(),
-            Err(_) => server.counts.pushes_unroutable.one(),
+        server.counts.pushes.one();
+        if let Err(unsent) = route.outbox.send(bytes).await {
+            say_later(server, &unsent.0);
         }
     }
 
@@ -164,6 +165,15 @@ impl PushOrder {
             PushKind::Restart => message.command = Some(ServerToAgentCommand::default()),
         }
         message
+    }
+}
+
+/// A push that was counted did not get out, since its connection has closed: it waits for the agent's next message.
+pub(super) fn say_later(server: &StandIn, unsaid: &[u8]) {
+    let Ok(push) = ServerToAgent::decode(unsaid) else { return };
+    let uid = InstanceUid::from_wire(&push.instance_uid).ok();
+    if !uid.is_some_and(|uid| server.store.keep_push(uid, push)) {
+        server.counts.pushes_unroutable.one();
     }
 }
 

@@ -140,9 +140,7 @@ impl StandIn {
             self.corrupt(uid, &report);
         }
         reply.flags = self.questions(&faults, outcome, &report);
-        if by_post {
-            self.store.add_push(uid, &mut reply);
-        }
+        self.store.add_push(uid, &mut reply);
         Handled { reply: encode(&reply), new_here: outcome.new_here.then_some(uid) }
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -26,6 +26,9 @@ const PUSHES_MAX: usize = 64;
 const LATE_MAX: usize = 100_000;
 /// The specification's limit of a message.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// How long a peer that closes may take to read what was said before.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What happens to a connection.
 enum SocketEvent {
@@ -85,7 +88,7 @@ pub(crate) async fn serve(
         stalled: None,
     };
     while connection.step().await.is_ok() {}
-    connection.end();
+    connection.end().await;
 }
 
 impl StandInSocket {
@@ -148,10 +151,17 @@ impl StandInSocket {
         Ok(())
     }
 
-    fn end(self) {
+    /// The peer has closed, or is gone. What was said before its Close was read still goes out; what was not is said when
+    /// the agent is heard next, as a server does that is told that it could not send.
+    async fn end(mut self) {
+        let _ = tokio::time::timeout(FLUSH_PATIENCE, self.socket.flush()).await;
         self.server.counts.websockets_closed.one();
         for uid in self.agents {
             self.server.store.lose_route(uid, self.route.connection);
+        }
+        self.pushes.close();
+        while let Some(unsaid) = self.pushes.recv().await {
+            super::push::say_later(&self.server, &unsaid);
         }
     }
 }

@@ -62,7 +62,7 @@ struct KnownAgent {
     /// The connection of its last message; `None` for a POST.
     spoke_on: Option<u64>,
     route: Option<AgentRoute>,
-    /// For an agent that comes by POST.
+    /// For an agent that comes by POST, or that has missed a push.
     inbox: Option<Inbox>,
     /// Of `fields` and `components`; `None` until it is made.
     digests: [Option<u64>; StatusField::COUNT + 1],
@@ -145,7 +145,7 @@ impl AgentStore {
         outcome.new_here = agent.follow(route, self.keying);
         agent.inbox = match route {
             None => Some(agent.inbox.take().unwrap_or_default()),
-            Some(_) => None,
+            Some(_) => agent.inbox.take().filter(|inbox| !inbox.is_empty()),
         };
         let is_expected = outcome.unknown || outcome.gap || outcome.new_here || agent.wants_full;
         outcome.repeated = !is_expected && report.is_full_state() && agent.holds(report);
@@ -195,7 +195,13 @@ impl AgentStore {
         inbox.is_some_and(|inbox| inbox.put(push))
     }
 
-    /// Adds what waits for an agent that comes by POST to the answer.
+    /// A push that did not get out waits for the agent's next message. `false`: the agent is unknown, or has too many.
+    pub(crate) fn keep_push(&self, uid: InstanceUid, push: ServerToAgent) -> bool {
+        let mut shard = self.shard(&uid).lock();
+        shard.get_mut(&uid).is_some_and(|agent| agent.inbox.get_or_insert_default().put(push))
+    }
+
+    /// Adds what waits for an agent to the answer.
     pub(crate) fn add_push(&self, uid: InstanceUid, reply: &mut ServerToAgent) {
         let mut shard = self.shard(&uid).lock();
         if let Some(inbox) = shard.get_mut(&uid).and_then(|agent| agent.inbox.as_mut()) {

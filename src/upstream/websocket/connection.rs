@@ -51,9 +51,9 @@ pub(super) async fn run(serve: &Serve<'_>, opened: OpenedSocket, alive: KeepAliv
         reason = serve.watch(&alive) => reason,
     };
     serve.say_goodbye(&mut writer, reason).await;
-    if reason == LossReason::Released && serve.link.owner.is_some() {
-        // The server's end follows. Another node may wait for it before it opens a connection for the agent, and what
-        // the server says until then goes there.
+    if reason == LossReason::Released {
+        // The server's end follows. What it says until then goes to its agents, which are at other nodes by now; and
+        // another node may wait for that end before it opens a connection for the agent.
         let rest = serve.read(&mut reader, &mut decoder, &alive);
         let _ = tokio::time::timeout(GOODBYE_PATIENCE, rest).await;
     }
@@ -185,4 +185,51 @@ async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, mut bytes: &[u8]) -> s
         bytes = &bytes[written.await?..];
     }
     writer.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::ident::{InstanceUid, LinkId, ServerId};
+    use crate::upstream::queue::{LinkBounds, LinkQueue};
+    use crate::upstream::voice::Voice;
+
+    /// A server that has yet to read the Close when it says this.
+    async fn say_late(mut server: DuplexStream, said: &[u8]) {
+        let mut close = [0; 8];
+        server.read_exact(&mut close).await.unwrap();
+        assert_eq!(close[0], 0x88, "a Close");
+        let mut late = Vec::new();
+        websocket::encode_message(false, said, &mut late);
+        websocket::encode_close(None, 1000, &mut late);
+        server.write_all(&late).await.unwrap();
+        // An answer is yet to come, or none will: the link ends without it.
+        let _ = server.read(&mut close).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_before_it_answers_the_close_is_taken() {
+        let bounds = LinkBounds { bytes_max: 100, messages_max: 3 };
+        let id = LinkId { server: ServerId(0), index: 0 };
+        for owner in [None, Some(InstanceUid::from_bytes([1; 16]))] {
+            let link = Link::new(id, owner, bounds, LinkQueue::frames());
+            assert!(link.up());
+            link.release();
+            let taken = Mutex::new(Vec::new());
+            let take = |message: &[u8]| taken.lock().push(message.to_vec());
+            let right = Arc::new(Voice::default()).listen();
+            let serve = Serve { link: &link, message_bytes_max: 100, right, take: &take };
+            let (near, far) = duplex(1_024);
+            let opened = OpenedSocket { stream: Box::new(near), early: Vec::new() };
+            let (interval, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
+            let alive = KeepAlive::new(interval, timeout, clock::now());
+            let (reason, ()) = tokio::join!(run(&serve, opened, alive), say_late(far, b"late"));
+            assert_eq!(reason, LossReason::Released);
+            assert_eq!(*taken.lock(), [b"late".to_vec()]);
+        }
+    }
 }
