@@ -24,15 +24,22 @@ struct LinkState {
     peer: Member,
     bounds: FrameBounds,
     outgoing: [StreamOut; STREAMS],
-    /// Frames wait that can wait a little, and who has them written knows.
-    patient: AtomicBool,
-    patience: Notify,
+    shortly: LingerAlarm,
+    soon: LingerAlarm,
     /// Woken when the link must end in good order.
     release: Notify,
     /// Woken when it must end at once.
     overflow: Notify,
     /// Why this node has closed the connection, if it has.
     closed_as: OnceLock<LinkEnd>,
+}
+
+/// Frames wait that can wait a little.
+#[derive(Debug, Default)]
+struct LingerAlarm {
+    /// Who has them written knows.
+    told: AtomicBool,
+    wake: Notify,
 }
 
 /// What waits for one stream, and its writer's alarm.
@@ -62,8 +69,8 @@ impl NodeLink {
             peer,
             bounds,
             outgoing,
-            patient: AtomicBool::new(false),
-            patience: Notify::new(),
+            shortly: LingerAlarm::default(),
+            soon: LingerAlarm::default(),
             release: Notify::new(),
             overflow: Notify::new(),
             closed_as: OnceLock::new(),
@@ -146,8 +153,11 @@ impl NodeLink {
                 if calls {
                     wake.notify_one();
                 }
-                if is_patient && !self.0.patient.swap(true, Ordering::Relaxed) {
-                    self.0.patience.notify_one();
+                if is_patient
+                    && let Some(alarm) = self.linger_alarm(haste)
+                    && !alarm.told.swap(true, Ordering::Relaxed)
+                {
+                    alarm.wake.notify_one();
                 }
                 Ok(SentFrame { stream, number })
             }
@@ -171,14 +181,27 @@ impl NodeLink {
         &self.0.outgoing[stream.place()]
     }
 
-    /// Waits for a frame that can wait.
-    pub(super) async fn has_patient_frames(&self) {
-        self.0.patience.notified().await;
+    fn linger_alarm(&self, haste: Haste) -> Option<&LingerAlarm> {
+        match haste {
+            Haste::Now => None,
+            Haste::Shortly => Some(&self.0.shortly),
+            Haste::Soon => Some(&self.0.soon),
+        }
     }
 
-    /// Has all that waits written.
-    pub(super) fn call_writers(&self) {
-        self.0.patient.store(false, Ordering::Relaxed);
+    /// Waits for a frame of this haste, which can wait; for ever if none can.
+    pub(super) async fn has_patient_frames(&self, haste: Haste) {
+        match self.linger_alarm(haste) {
+            Some(alarm) => alarm.wake.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Frames of this haste have waited long enough: has all that waits written.
+    pub(super) fn call_writers(&self, haste: Haste) {
+        if let Some(alarm) = self.linger_alarm(haste) {
+            alarm.told.store(false, Ordering::Relaxed);
+        }
         for StreamOut { queue, wake } in &self.0.outgoing {
             let mut queue = queue.lock();
             if queue.is_patient() && queue.call() {

@@ -19,10 +19,10 @@ use super::link::{CONTROL_MESSAGE, CONTROL_PING, CONTROL_PONG, NodeLink};
 use super::loss::LinkLoss;
 use super::open::{LinkStream, LinkStreams};
 use super::parts::Parts;
-use super::transport::{GOODBYE_TIMEOUT, PATIENCE, PING_INTERVAL, PING_TIMEOUT};
+use super::transport::{GOODBYE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, patience};
 use crate::clock;
 use crate::core::link::{KeepAlive, KeepAliveStep};
-use crate::core::peer_link::{FrameReader, LinkEnd, STREAMS, StreamIndex};
+use crate::core::peer_link::{FrameReader, Haste, LinkEnd, STREAMS, StreamIndex};
 use crate::telemetry::events::cluster as telemetry;
 
 /// Pieces that one read takes: about what one datagram's worth of small frames or 40 KB of a big one bring.
@@ -62,7 +62,8 @@ pub(super) async fn serve(
         }
         writers.into_iter().for_each(|writer| parts.add(writer));
         parts.add(service.watch());
-        parts.add(service.linger());
+        parts.add(service.linger(Haste::Shortly));
+        parts.add(service.linger(Haste::Soon));
         parts.add(service.release());
         parts.add(service.overflow());
         parts.add(service.closed());
@@ -217,11 +218,11 @@ impl Service<'_> {
     }
 
     /// Has frames written that could wait and found no other to go with.
-    async fn linger(&self) -> LinkEnd {
+    async fn linger(&self, haste: Haste) -> LinkEnd {
         loop {
-            self.link.has_patient_frames().await;
-            tokio::time::sleep(PATIENCE).await;
-            self.link.call_writers();
+            self.link.has_patient_frames(haste).await;
+            tokio::time::sleep(patience(haste)).await;
+            self.link.call_writers(haste);
         }
     }
 

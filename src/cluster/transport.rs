@@ -9,7 +9,7 @@ use quinn::{AckFrequencyConfig, ClientConfig, ServerConfig, TransportConfig, Var
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::tls::Tls;
-use crate::core::peer_link::STREAMS;
+use crate::core::peer_link::{Haste, STREAMS};
 
 /// The peer is asked for a sign of life this long after the last one.
 pub(super) const PING_INTERVAL: Duration = Duration::from_millis(1_000);
@@ -35,9 +35,16 @@ pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a goodbye may take: what waits is written and read, or dropped.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a frame that can wait for another one to go with does so: long enough that there is one while agents say
-/// anything, short beside all that waits for such a frame.
-pub(super) const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a frame that can wait for another one to go with does so. [`Haste::Shortly`]: as long as agents take that
+/// were admitted in one instant, and an agent's first reply is no more than that later. [`Haste::Soon`]: long enough
+/// that there is one while agents say anything, short beside all that waits for such a frame.
+pub(super) const fn patience(haste: Haste) -> Duration {
+    match haste {
+        Haste::Now => Duration::ZERO,
+        Haste::Shortly => Duration::from_millis(2),
+        Haste::Soon => Duration::from_millis(10),
+    }
+}
 
 /// The peer acknowledges after this many packets, or this long after the first of them: with the frames that it has to
 /// say, as a rule, instead of by packets of their own. Few enough that the smallest congestion window that a link

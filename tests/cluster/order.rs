@@ -1,6 +1,6 @@
 //! Frames between nodes that are well: each agent's in order, over one connection, whichever node dialled.
 
-use seawall::cluster::LinkEnd;
+use seawall::cluster::{Haste, LinkEnd};
 
 use crate::nodes::{Node, Told, agent, assert_in_order, fleet, frame, pair};
 
@@ -98,4 +98,26 @@ async fn a_goodbye_loses_no_frame_in_either_direction() {
         let refused = node.link(&peer.member).send(agent(1), |_| {});
         assert!(refused.is_err(), "the link is over");
     }
+}
+
+/// A frame that can wait goes with the next one, or by itself before long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_can_wait_go_by_themselves_and_in_order() {
+    let (one, two) = pair().await;
+    let link = one.link(&two.member);
+    let mut sent = 0;
+    for haste in [Haste::Shortly, Haste::Soon, Haste::Shortly, Haste::Now, Haste::Soon] {
+        for together in 1..=2 {
+            for _ in 0..together {
+                let write = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(&frame(0, sent, 10));
+                    haste
+                };
+                link.send_when(agent(0), write).unwrap();
+                sent += 1;
+            }
+            two.until_frames(&one.member, sent as usize).await;
+        }
+    }
+    assert_in_order(&two.frames(&one.member), 1, sent);
 }

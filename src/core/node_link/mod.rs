@@ -40,7 +40,7 @@ mod to_next;
 
 use super::peer_link::Haste;
 use to_front::CONFIRMED;
-use to_home::{HEARTBEATS, WRITTEN};
+use to_home::{ATTACH, DETACH, HEARTBEATS, WRITTEN};
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
@@ -54,12 +54,14 @@ pub use to_home::{
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
 pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
 
-/// Whether a frame must go at once. What is written, what was confirmed, and heartbeats that were
-/// answered can wait.
+/// When a frame must go. Agents come and go in crowds: those that come wait for a moment, so that one datagram takes
+/// several of them. What is written, what was confirmed, and heartbeats that were answered can wait longer.
 pub fn haste_of(frame: &[u8]) -> Haste {
-    let can_wait =
-        frame.first().is_some_and(|kind| [WRITTEN, HEARTBEATS, CONFIRMED].contains(kind));
-    if can_wait { Haste::Soon } else { Haste::Now }
+    match frame.first() {
+        Some(&(ATTACH | DETACH)) => Haste::Shortly,
+        Some(&(WRITTEN | HEARTBEATS | CONFIRMED)) => Haste::Soon,
+        _ => Haste::Now,
+    }
 }
 
 /// The longest frame: the longest message that the configuration allows, and what a frame adds to it.

@@ -61,12 +61,8 @@ impl Doubt {
                 open.others.push(new);
             }
         }
-        let mut rest = open.others.iter().filter(|other| !is_here(other.node));
-        let harmless = match (rest.next(), rest.next()) {
-            (None, _) => true,
-            (Some(only), None) => !only.lone,
-            (Some(_), Some(_)) => false,
-        };
+        let rest = open.others.iter().filter(|other| !is_here(other.node));
+        let harmless = are_harmless(rest.map(|other| other.lone));
         open.harmless = harmless.then(|| open.harmless.unwrap_or(now));
     }
 
@@ -77,6 +73,16 @@ impl Doubt {
             let settled = open.harmless.is_some_and(|since| passed(since) >= params.lease);
             !settled && passed(open.since) < params.stranger_wait()
         })
+    }
+}
+
+/// Whether nodes that have yet to show that they know of this one can do nothing without the store. `hidden` has for each
+/// whether it may go on alone. Two could confirm each other.
+pub(super) fn are_harmless(mut hidden: impl Iterator<Item = bool>) -> bool {
+    match (hidden.next(), hidden.next()) {
+        (None, _) => true,
+        (Some(lone), None) => !lone,
+        (Some(_), Some(_)) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::clock_reading::ClockReading;
 use super::doubt::DoubtedNode;
 use super::ids::{Counter, NodeIncarnation};
 use super::node::Node;
@@ -11,16 +12,21 @@ use crate::mutation::{Breach, is_on};
 
 impl Node {
     /// This node was silent when it found another run. One that has never asked to become a member cannot have been
-    /// taken over.
-    pub(super) fn doubt_others(&mut self, now: Instant) {
+    /// taken over. Nor can one whose renewal the former run has written of late: only `strangers`, who had yet to show
+    /// that they know of it, may have its shards.
+    pub(super) fn doubt_others(&mut self, strangers: Vec<NodeIncarnation>, now: ClockReading) {
         let never_asked = self.own.counter() == Counter::default();
         if never_asked || is_on(Breach::OwnershipNeverDoubts) {
             return;
         }
-        // Renewals show members before the map is read.
-        let others: BTreeSet<_> = self.view.others().chain(self.watch.nodes()).collect();
+        let others: BTreeSet<_> = if self.own.is_written(now, &self.params) {
+            strangers.into_iter().collect()
+        } else {
+            // Renewals show members before the map is read.
+            self.view.others().chain(self.watch.nodes()).collect()
+        };
         let others = others.into_iter().filter_map(|node| doubted(&self.view, node));
-        self.store.doubt.begin(others.collect(), now);
+        self.store.doubt.begin(others.collect(), now.monotonic);
     }
 
     /// A store that had forgotten this node shows others that it does not know.

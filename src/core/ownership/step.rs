@@ -109,11 +109,12 @@ impl NodeStep<'_> {
     /// A run of the store has answered.
     pub(super) fn heard_run(&mut self, run: RunId) {
         let speaks = self.node.reported.is_ok();
+        let strangers = self.node.store.strangers.yet_to_show();
         if self.node.store.answered(run, speaks, self.now) {
             if speaks {
                 self.node.store.doubt.end();
             } else {
-                self.node.doubt_others(self.now.monotonic);
+                self.node.doubt_others(strangers, self.now);
             }
             self.node.watch.restart();
             self.node.waits.restart();

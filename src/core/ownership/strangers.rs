@@ -8,6 +8,7 @@
 
 use std::time::Instant;
 
+use super::doubt::are_harmless;
 use super::ids::NodeIncarnation;
 use super::params::NodeParams;
 
@@ -55,15 +56,15 @@ impl Strangers {
             return;
         }
         let passed = now.saturating_duration_since(*since) >= params.stranger_wait();
-        let mut rest = nodes.iter().filter(|node| is_hidden(**node));
-        let harmless = match (rest.next(), rest.next()) {
-            (None, _) => true,
-            (Some(only), None) => !lone(*only),
-            (Some(_), Some(_)) => false,
-        };
-        if passed || harmless {
+        let rest = nodes.iter().copied().filter(|node| is_hidden(*node));
+        if passed || are_harmless(rest.map(lone)) {
             self.unshown = None;
         }
+    }
+
+    /// Those that have yet to show that they know of this node.
+    pub(super) fn yet_to_show(&self) -> Vec<NodeIncarnation> {
+        self.unshown.as_ref().map_or_else(Vec::new, |(nodes, _)| nodes.clone())
     }
 
     /// Whether strangers may have this node's shards.

@@ -49,7 +49,9 @@ pub enum NotQueued {
 pub enum Haste {
     /// At once.
     Now,
-    /// With the next frame that must go, or a few milliseconds later.
+    /// With the next frame that must go, or two milliseconds later.
+    Shortly,
+    /// With the next frame that must go, or ten milliseconds later.
     Soon,
 }
 
