@@ -19,7 +19,12 @@ impl Node {
         if never_asked || is_on(Breach::OwnershipNeverDoubts) {
             return;
         }
-        let others: BTreeSet<_> = if self.own.is_written(now, &self.params) {
+        let has_renewed = self.own.is_written(now, &self.params);
+        let is_open = self.store.doubt.is_open(now.monotonic, &self.params);
+        if has_renewed && strangers.is_empty() && !is_open {
+            return;
+        }
+        let others: BTreeSet<_> = if has_renewed {
             strangers.into_iter().collect()
         } else {
             // Renewals show members before the map is read.

@@ -484,6 +484,24 @@ fn a_node_that_was_silent_doubts_unless_the_other_cannot_go_on() {
     }
 }
 
+/// The store goes back twice within a lease time, and two nodes are gone for good. The others were silent when it went
+/// back again, but none can have taken them over: they had just renewed.
+#[test]
+fn nodes_that_have_just_renewed_doubt_no_one_when_the_store_goes_back_again() {
+    let mut set = NodeSet::new(&[1, 2, 3, 4], params());
+    set.run(20);
+    set.nodes.retain(|key, _| [node(1), node(2)].contains(key));
+    set.run(7);
+    for run in [2, 3] {
+        set.registry = set.registry.clone().restarted(RunId(run));
+        set.run(4);
+        assert_eq!(set.standing(1), Err(HoldReason::Unconfirmed));
+    }
+    set.run(60);
+    assert_eq!([1, 2].map(|number| set.standing(number)), [Ok(Standing::Leased); 2]);
+    assert_eq!(set.homes(1) + set.homes(2), 12);
+}
+
 #[test]
 fn every_node_uses_the_fleets_key_of_digests_whenever_it_joins() {
     let mut set = NodeSet::new(&[1], params());
