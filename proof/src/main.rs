@@ -64,9 +64,9 @@ struct Sized {
     /// Seeds of the simulation at full size
     #[arg(long, default_value_t = 100_000)]
     seeds: u32,
-    /// Run only the steps whose names begin with this: a point's number, or more
+    /// Run only the steps whose names begin with this: a point's number, or more. May be given several times
     #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 /// Options of `proof house`.
@@ -87,13 +87,13 @@ impl Sized {
     ///
     /// # Errors
     /// When no step has such a name.
-    fn chosen(&self, steps: Vec<Step>) -> io::Result<Vec<Step>> {
-        let Some(only) = &self.only else { return Ok(steps) };
-        let chosen: Vec<_> = steps.into_iter().filter(|step| step.is_named(only)).collect();
-        if chosen.is_empty() {
+    fn chosen(&self, mut steps: Vec<Step>) -> io::Result<Vec<Step>> {
+        let unknown = |only: &&String| !steps.iter().any(|step| step.is_named(only));
+        if let Some(only) = self.only.iter().find(unknown) {
             return Err(io::Error::other(format!("--only: no step's name begins with '{only}'")));
         }
-        Ok(chosen)
+        steps.retain(|step| self.only.is_empty() || self.only.iter().any(|it| step.is_named(it)));
+        Ok(steps)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hand_overs;
 use super::redis::RedisStage;
 use crate::addresses::local;
 use crate::server::Keying;
@@ -31,6 +32,8 @@ pub(super) struct SharedConfig {
     pub(super) nodes: u16,
     /// How nodes share sessions; `None` where each is alone.
     pub(super) ownership: Option<OwnershipConfig>,
+    /// Their logs tell how long hand-overs take.
+    pub(super) logs_hand_overs: bool,
 }
 
 /// `[ownership]`.
@@ -71,8 +74,9 @@ impl SharedConfig {
                 lease.as_millis()
             )
         });
+        let level = if self.logs_hand_overs { hand_overs::LEVEL } else { "info" };
         format!(
-            "[edge]\nlisten = [\"{edge}\"]\n\n[admin]\nlisten = \"{admin}\"\n\n\
+            "[log]\nlevel = \"{level}\"\n\n[edge]\nlisten = [\"{edge}\"]\n\n[admin]\nlisten = \"{admin}\"\n\n\
              [admission]\nrate = {}\n\n[sessions]\ngrace_period = \"{grace}ms\"\n\n\
              [drain]\nrate = {}\nnotice = \"2s\"\n\n{ownership}\
              [[upstream.servers]]\nname = \"main\"\nurl = \"{scheme}://{server}/v1/opamp\"\n\
@@ -123,6 +127,7 @@ mod tests {
             rate: 300.0,
             nodes: 3,
             ownership: None,
+            logs_hand_overs: false,
         }
     }
 

@@ -10,6 +10,7 @@ mod cases;
 mod config;
 mod figures;
 mod folder;
+mod hand_overs;
 mod node;
 mod process;
 mod program;

@@ -370,6 +370,7 @@ impl Cast {
             rate: args.fleet.dial_rate * f64::from(args.nodes),
             nodes: args.nodes,
             ownership: redis.as_ref().map(|redis| OwnershipConfig::new(redis, args.lease.0)),
+            logs_hand_overs: matches!(args.case, ClusterCase::Rolling | ClusterCase::Join),
         };
         let mut setup = NodeSetup { program, shared };
         if redis.is_some() && !setup.is_understood(folder).await? {

@@ -1,7 +1,7 @@
 //! `loadtest cluster-speed`: what several nodes cost beside single ones, in one run.
 //!
-//! Three parts. The same storm at one node that is alone and at three that share sessions: sessions for
-//! each second of processor time. The same load on one node that is alone and on the first of two, so
+//! Three parts. A storm at three nodes that share sessions, and a third of it at one node that is alone, as three that
+//! know nothing of each other would have it: sessions for each second of processor time. The same load on one node that is alone and on the first of two, so
 //! that half of the agents are at home elsewhere: what a node link adds to a round trip. With
 //! `--grow`, fleets of one size for each node at three and at eight nodes: what an added agent costs.
 
@@ -26,11 +26,14 @@ use crate::stage::perform;
 /// How long replies may come after the last message was sent.
 const TAIL: Duration = Duration::from_secs(5);
 
+/// Admissions a second of all nodes together, in storms.
+const STORM_RATE: u32 = 3_000;
+
 /// Options of `loadtest cluster-speed`.
 #[derive(Debug, Args)]
 pub(crate) struct SpeedArgs {
-    /// Agents of the storms
-    #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..=18_000))]
+    /// Agents of the storm at three nodes
+    #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(3..=18_000))]
     agents: u32,
     /// How long each part of a load lasts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -125,10 +128,10 @@ async fn storm(line: &str, figures: &mut SpeedFigures) -> io::Result<StormCost> 
 }
 
 async fn storms(args: &SpeedArgs, figures: &mut SpeedFigures) -> io::Result<()> {
-    let agents = args.agents;
-    let single = format!("--nodes 1 --redis none --agents {agents}");
+    let (agents, rate) = (args.agents, STORM_RATE);
+    let single = format!("--nodes 1 --redis none --agents {} --rate {}", agents / 3, rate / 3);
     let single = storm(&single, figures).await?.cpu_seconds_per_agent;
-    let shared = format!("--nodes 3 --redis single --agents {agents}");
+    let shared = format!("--nodes 3 --redis single --agents {agents} --rate {rate}");
     let shared = storm(&shared, figures).await?.cpu_seconds_per_agent;
     figures.single_sessions_per_cpu_second = single.map(|cpu| round(cpu.recip()));
     figures.shared_sessions_per_cpu_second = shared.map(|cpu| round(cpu.recip()));

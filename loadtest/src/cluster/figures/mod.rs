@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::args::{Balancing, ClusterArgs, ClusterCase};
 use super::cases::Happened;
-use super::node::NodeSample;
+use super::hand_overs;
+use super::node::{ClusterNode, NodeSample};
 use super::redis::RedisKind;
 use super::scene::{Scene, Snapshot};
 use crate::figures::{line, round, shown};
@@ -96,6 +97,8 @@ pub(super) struct ClusterFigures {
     /// The share of all connections that a node has which joined.
     newcomer_share: Option<f64>,
     drain_seconds_max: Option<f64>,
+    /// Of a shard, where nodes leave and come: for so long its agents waited.
+    hand_over_seconds_max: Option<f64>,
     /// Connections that nodes closed on agents in the worst second, as the agents saw it.
     closes_worst_second: Option<u64>,
     #[serde(flatten)]
@@ -189,6 +192,7 @@ impl ClusterFigures {
             pushes: PushFigures::new(happened.pushes_ordered, &since),
             newcomer_share: happened.newcomer_share,
             drain_seconds_max: happened.drain_seconds_max,
+            hand_over_seconds_max: longest_hand_over(scene),
             closes_worst_second: happened.closes_worst_second,
             cost: CostFigures::new(scene, course),
             misrouted: since.misrouted,
@@ -294,6 +298,7 @@ impl ClusterFigures {
         }
         if self.drain_seconds_max.is_some() {
             line("longest drain", shown(self.drain_seconds_max, " s"));
+            line("longest hand-over of a shard", shown(self.hand_over_seconds_max, " s"));
         }
         for (name, value) in self.moves.lines() {
             line(&name, value);
@@ -340,6 +345,11 @@ fn dials(start: &[u32], end: &[u32]) -> (f64, u32) {
     let since = || start.iter().zip(end).map(|(start, end)| end.saturating_sub(*start));
     let mean = since().map(f64::from).sum::<f64>() / (start.len().max(1) as f64);
     (round(mean), since().max().unwrap_or(0))
+}
+
+fn longest_hand_over(scene: &Scene) -> Option<f64> {
+    let of_node = |node: &ClusterNode| hand_overs::longest(&scene.folder.log(node.name()));
+    scene.nodes.iter().filter_map(of_node).max().map(|took| round(took.as_secs_f64()))
 }
 
 fn homes_lost(start: &Snapshot, args: &ClusterArgs, happened: &Happened) -> u64 {
