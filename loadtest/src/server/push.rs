@@ -172,7 +172,7 @@ impl PushOrder {
 pub(super) fn say_later(server: &StandIn, unsaid: &[u8]) {
     let Ok(push) = ServerToAgent::decode(unsaid) else { return };
     let uid = InstanceUid::from_wire(&push.instance_uid).ok();
-    if !uid.is_some_and(|uid| server.store.keep_push(uid, push)) {
+    if !uid.is_some_and(|uid| server.store.push_later(uid, push)) {
         server.counts.pushes_unroutable.one();
     }
 }

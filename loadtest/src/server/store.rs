@@ -188,17 +188,12 @@ impl AgentStore {
         agent.route.clone()
     }
 
-    /// A push waits for the agent's next POST. `false`: it does not come by POST, or has too many.
+    /// A push waits for the agent's next message: it comes by POST, or its connection is gone and it has yet to be heard
+    /// on another one. `false`: the agent is unknown, has left, or has too many.
     pub(crate) fn push_later(&self, uid: InstanceUid, push: ServerToAgent) -> bool {
         let mut shard = self.shard(&uid).lock();
-        let inbox = shard.get_mut(&uid).and_then(|agent| agent.inbox.as_mut());
-        inbox.is_some_and(|inbox| inbox.put(push))
-    }
-
-    /// A push that did not get out waits for the agent's next message. `false`: the agent is unknown, or has too many.
-    pub(crate) fn keep_push(&self, uid: InstanceUid, push: ServerToAgent) -> bool {
-        let mut shard = self.shard(&uid).lock();
-        shard.get_mut(&uid).is_some_and(|agent| agent.inbox.get_or_insert_default().put(push))
+        let agent = shard.get_mut(&uid).filter(|agent| !agent.disconnected);
+        agent.is_some_and(|agent| agent.inbox.get_or_insert_default().put(push))
     }
 
     /// Adds what waits for an agent to the answer.
