@@ -25,21 +25,9 @@ pub(super) fn longest(log: &Path) -> Option<Duration> {
 fn hand_over(line: &str) -> Option<Duration> {
     let line: LogLine = serde_json::from_str(line).ok()?;
     let is_given = line.message == "hand-over" && line.result? == "given";
-    is_given.then(|| duration(&line.took?)).flatten()
-}
-
-/// A time as logs have it: a number and its unit.
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic())?);
-    let nanoseconds = match unit {
-        "s" => 1e9,
-        "ms" => 1e6,
-        "µs" => 1e3,
-        "ns" => 1.0,
-        _ => return None,
-    };
-    let seconds = number.parse::<f64>().ok()? * nanoseconds / 1e9;
-    Duration::try_from_secs_f64(seconds).ok()
+    // The log has the unit that people write as "us" with its sign.
+    let took = line.took?.replace('µ', "u");
+    seawall::config::duration(&took).ok().filter(|_| is_given)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `loadtest cluster-speed`: what several nodes cost beside single ones, in one run.
 //!
 //! Three parts. A storm at three nodes that share sessions, and a third of it at one node that is alone, as three that
-//! know nothing of each other would have it: sessions for each second of processor time. The same load on one node that is alone and on the first of two, so
+//! know nothing of each other would have it: sessions for each second of processor time. The same load on one node that
+//! is alone and on the first of two, so
 //! that half of the agents are at home elsewhere: what a node link adds to a round trip. With
 //! `--grow`, fleets of one size for each node at three and at eight nodes: what an added agent costs.
 
