@@ -94,6 +94,14 @@ pub(crate) fn seconds_to(sorted: &[u64], agents: u64, share: f64) -> Option<f64>
     Some(round(Duration::from_micros(*us).as_secs_f64()))
 }
 
+/// The middle one; of an even number, the lower of the two. `None` if one round failed: a median of
+/// the good ones would hide that.
+pub(crate) fn median(rounds: &[Option<f64>]) -> Option<f64> {
+    let mut sorted = rounds.iter().copied().collect::<Option<Vec<f64>>>()?;
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
 /// The most that happened in any second; times in microseconds, sorted.
 pub(crate) fn most_in_a_second(sorted_us: &[u64]) -> u64 {
     let within = |(place, from): (usize, &u64)| {
@@ -118,6 +126,14 @@ mod tests {
     fn the_best_second_may_begin_at_any_time() {
         assert_eq!(most_in_a_second(&[0, 900_000, 999_999, 1_000_000, 1_899_999, 1_900_000]), 4);
         assert_eq!(most_in_a_second(&[]), 0);
+    }
+
+    #[test]
+    fn a_median_is_of_rounds_that_all_went_well() {
+        assert_eq!(median(&[Some(3.0), Some(1.0), Some(2.0)]), Some(2.0));
+        assert_eq!(median(&[Some(3.0), Some(1.0)]), Some(1.0));
+        assert_eq!(median(&[Some(3.0), None, Some(2.0)]), None);
+        assert_eq!(median(&[]), None);
     }
 
     #[test]

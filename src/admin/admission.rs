@@ -26,8 +26,17 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
     }
     match view.admission() {
         Some(admission) => json(StatusCode::OK, &admission),
-        None => fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are admitted in a moment"),
+        None => starting(),
     }
+}
+
+/// GET shows how many agents were admitted when.
+pub(super) fn recent(view: &dyn View) -> Response<String> {
+    view.admitted().map_or_else(starting, |admitted| json(StatusCode::OK, &admitted))
+}
+
+fn starting() -> Response<String> {
+    fault(StatusCode::SERVICE_UNAVAILABLE, "starting: agents are admitted in a moment")
 }
 
 /// The one parameter: `rate`.

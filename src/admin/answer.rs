@@ -28,7 +28,8 @@ const INDEX: &str = "Seawall\n\n\
     /sessions/UID                      one agent, wherever its session is\n\
     /drain                             the phase of a drain; POST begins one\n\
     /rebalance                         connections closed for other nodes to take; POST begins, DELETE ends it\n\
-    /admission                         the admission rate and who waits; POST ?rate=N sets it, 0: automatic\n";
+    /admission                         the admission rate and who waits; POST ?rate=N sets it, 0: automatic\n\
+    /admission/recent                  how many agents this node admitted when, in the last five minutes\n";
 
 /// A page of sessions.
 #[derive(Serialize)]
@@ -87,6 +88,7 @@ fn look(uri: &Uri, view: &dyn View) -> Response<String> {
             json(status, &ReadyBody { ready, readiness: &readiness })
         }
         "/cluster" => json(StatusCode::OK, &view.cluster()),
+        "/admission/recent" => admission::recent(view),
         "/sessions" => page(uri.query().unwrap_or_default(), view),
         path => match path.strip_prefix("/sessions/") {
             Some(uid) => session(uid, view),

@@ -1,6 +1,7 @@
 //! Administration: what an operator asks a running gateway, on a listener of its own.
 //!
-//! `/metrics`, `/healthz`, `/readyz`, `/cluster`, `/sessions`, `/sessions/{uid}`, `/drain`, `/rebalance`, `/admission`.
+//! `/metrics`, `/healthz`, `/readyz`, `/cluster`, `/sessions`, `/sessions/{uid}`, `/drain`, `/rebalance`, `/admission`,
+//! `/admission/recent`.
 //! `seawall cluster` asks for one of them from another process. There is no
 //! authentication, so it listens on 127.0.0.1 by default; only a POST changes anything. It leaves the
 //! data path alone: few connections, small requests, and slow answers run on threads of their own. Must
@@ -33,8 +34,8 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use params::AdminParams;
 pub(crate) use view::{
-    AdmissionView, ConnectionView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView,
-    SessionAnswer, SessionView, View,
+    AdmissionView, AdmittedView, ConnectionView, DrainView, ListedAgent, Readiness, RebalanceView,
+    ServerView, SessionAnswer, SessionView, View,
 };
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};

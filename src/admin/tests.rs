@@ -141,6 +141,11 @@ impl View for Fake {
         })
     }
 
+    fn admitted(&self) -> Option<AdmittedView> {
+        let admitted = vec![3, 0, 4];
+        (*self.rate.lock()).map(|_| AdmittedView { first_unix_ms: 7, slot_ms: 50, admitted })
+    }
+
     fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         *self.rate.lock() = Some(rate);
     }
@@ -394,6 +399,7 @@ async fn the_admission_rate_is_shown_and_set() {
         (status, body)
     };
     assert_eq!(get(running.address, "/admission").await.0, 503);
+    assert_eq!(get(running.address, "/admission/recent").await.0, 503);
     assert_eq!(post("/admission?rate=500").await.0, 503);
     *running.view.rate.lock() = Some(None);
     let (status, body) = post("/admission?rate=500").await;
@@ -404,4 +410,8 @@ async fn the_admission_rate_is_shown_and_set() {
     for wrong in ["/admission", "/admission?rate=fast", "/admission?rate=1&x=2", "/admission?x=1"] {
         assert_eq!(post(wrong).await.0, 400, "{wrong}");
     }
+    let (status, recent) = get(running.address, "/admission/recent").await;
+    assert_eq!(status, 200);
+    assert_eq!(recent, json!({ "first_unix_ms": 7, "slot_ms": 50, "admitted": [3, 0, 4] }));
+    assert_eq!(post("/admission/recent").await.0, 405, "it only shows");
 }

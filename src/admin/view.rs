@@ -39,6 +39,9 @@ pub(crate) trait View: Send + Sync + 'static {
     /// The state of admission, once agents are admitted.
     fn admission(&self) -> Option<AdmissionView>;
 
+    /// How many agents were admitted when, once agents are admitted.
+    fn admitted(&self) -> Option<AdmittedView>;
+
     /// Sets the admission rate, in connections a second; `None` makes it automatic.
     fn set_admission_rate(&self, rate: Option<NonZeroU32>);
 }
@@ -237,6 +240,17 @@ pub(crate) struct AdmissionView {
     pub disconnected: Option<u64>,
     /// Seconds until the last of them is admitted, if the rate stays; null while that is unknown.
     pub last_in_seconds: Option<f64>,
+}
+
+/// How many agents were admitted when, in the last five minutes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct AdmittedView {
+    /// When the first slot began: Unix time in milliseconds, by the node's clock.
+    pub first_unix_ms: u64,
+    /// How long a slot lasts, in milliseconds.
+    pub slot_ms: u64,
+    /// How many were admitted in each slot, the oldest first.
+    pub admitted: Vec<u32>,
 }
 
 fn as_text<S: serde::Serializer>(uid: &InstanceUid, serializer: S) -> Result<S::Ok, S::Error> {

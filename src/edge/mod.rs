@@ -52,7 +52,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub(crate) use accept_runtime::AcceptRuntime;
-pub(crate) use admission::AdmissionStatus;
+pub(crate) use admission::{AdmissionStatus, SlotSeries};
 pub(crate) use listen::BindError;
 
 use crate::core::admission::Capacity;
@@ -159,6 +159,11 @@ impl Edge {
     /// The state of admission.
     pub(crate) fn admission(&self) -> AdmissionStatus {
         self.admission.status()
+    }
+
+    /// How many were admitted when, in the last minutes.
+    pub(crate) fn admitted(&self) -> SlotSeries {
+        self.admission.admitted()
     }
 
     /// Sets the rate of entry, in arrivals a second; empty: it follows the machine.

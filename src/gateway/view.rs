@@ -7,16 +7,18 @@ mod sessions;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use super::drain::NodeDrain;
 use super::rebalance::NodeRebalance;
 use crate::admin::cluster::ClusterView;
 use crate::admin::{
-    AdmissionView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView, SessionAnswer,
-    View,
+    AdmissionView, AdmittedView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView,
+    SessionAnswer, View,
 };
+use crate::clock;
 use crate::core::drain::DrainPhase;
-use crate::edge::{AdmissionStatus, Edge};
+use crate::edge::{AdmissionStatus, Edge, SlotSeries};
 use crate::fleet::{Fleet, Progress};
 use crate::ident::InstanceUid;
 use crate::sessions::Sessions;
@@ -149,6 +151,10 @@ impl View for GatewayView {
         self.edge.get().map(|edge| describe_admission(edge.admission()))
     }
 
+    fn admitted(&self) -> Option<AdmittedView> {
+        self.edge.get().map(|edge| describe_admitted(edge.admitted(), clock::wall()))
+    }
+
     fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         if let Some(edge) = self.edge.get() {
             edge.set_admission_rate(rate);
@@ -165,6 +171,17 @@ fn describe_admission(status: AdmissionStatus) -> AdmissionView {
         held: status.held,
         disconnected: status.disconnected,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn describe_admitted(series: SlotSeries, now: SystemTime) -> AdmittedView {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    AdmittedView {
+        first_unix_ms: ms(now.saturating_sub(series.began)),
+        slot_ms: ms(SlotSeries::SLOT),
+        admitted: series.counts.into_iter().map(|count| count as u32).collect(),
     }
 }
 
@@ -193,6 +210,14 @@ mod tests {
         assert_eq!(of(Startup::Starting, Progress::Ready, none, up).len(), 1);
         assert_eq!(of(serving, Progress::Ready, DrainPhase::Closing, up).len(), 1);
         assert_eq!(of(serving, Progress::Ready, DrainPhase::Drained, up).len(), 1);
+    }
+
+    #[test]
+    fn admissions_are_told_by_the_wall_clock() {
+        let series = SlotSeries { began: Duration::from_millis(120), counts: vec![3.0, -1.0] };
+        let shown = describe_admitted(series, SystemTime::UNIX_EPOCH + Duration::from_secs(9));
+        let expected = AdmittedView { first_unix_ms: 8_880, slot_ms: 50, admitted: vec![3, 0] };
+        assert_eq!(shown, expected, "an entry that was given back later counts as none");
     }
 
     #[test]

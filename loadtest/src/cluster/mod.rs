@@ -4,6 +4,7 @@
 //! It is bounded in time, and every process ends with it, whatever happens. Where something was wrong,
 //! logs and configurations stay.
 
+mod admitted;
 mod args;
 mod balancer;
 mod cases;
@@ -60,9 +61,14 @@ async fn cluster(args: &ClusterArgs) -> io::Result<ClusterFigures> {
 
 async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigures> {
     let start = scene.snapshot().await?;
+    let since = clock::wall();
     let happened = cases::act(scene, args).await?;
     let ended = clock::now();
     let nodes_then = scene.node_samples().await;
+    for place in 0..scene.nodes.len() {
+        scene.ask_admitted(place).await?;
+    }
+    let admitted_by_nodes = happened.cut_at.map(|_| scene.admitted.best_second(since));
     let mut hold = args.aftermath.hold.0;
     if scene.nodes_share() {
         // A home that is gone is missed for a lease time, and has a successor within another.
@@ -71,7 +77,13 @@ async fn play(scene: &mut Scene, args: &ClusterArgs) -> io::Result<ClusterFigure
     let patience = args.aftermath.settle();
     let settled = scene.report.settle_and_hold(&mut scene.crew, hold, patience).await?;
     let end = scene.snapshot().await?;
-    let course =
-        Course { start: &start, end: &end, nodes_then: &nodes_then, ended, settled: &settled };
+    let course = Course {
+        start: &start,
+        end: &end,
+        nodes_then: &nodes_then,
+        admitted_by_nodes,
+        ended,
+        settled: &settled,
+    };
     ClusterFigures::new(scene, args, &course, happened).await
 }

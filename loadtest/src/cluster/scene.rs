@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use seawall::clock;
 use seawall::core::ownership::SHARDS;
 
+use super::admitted::AdmittedByNodes;
 use super::args::{Balancing, ClusterArgs, ClusterCase};
 use super::balancer::NodeBalancer;
 use super::config::{OwnershipConfig, SharedConfig};
@@ -48,6 +49,7 @@ pub(super) struct Scene {
     pub(super) links: NodeWays,
     /// Resident memory of the nodes before the first agent came.
     pub(super) empty_rss_bytes: Option<f64>,
+    pub(super) admitted: AdmittedByNodes,
     pub(super) folder: RunFolder,
 }
 
@@ -132,6 +134,7 @@ impl Scene {
             setup,
             links,
             empty_rss_bytes,
+            admitted: AdmittedByNodes::default(),
             folder,
         };
         let settled = scene.report.settle(&mut scene.crew, args.aftermath.settle()).await?;
@@ -239,6 +242,18 @@ impl Scene {
             fleet_cpu_seconds: self.crew.cpu_seconds().await?,
             homes: self.homes().await?,
         })
+    }
+
+    /// Asks the node at this place how many agents it admitted when, if it is there.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(super) async fn ask_admitted(&mut self, place: usize) -> io::Result<()> {
+        let node = &self.nodes[place];
+        if node.is_there() {
+            self.admitted.ask(node.label(), &node.admin("admission/recent")).await?;
+        }
+        Ok(())
     }
 
     /// What the nodes that are there count now.

@@ -1,9 +1,8 @@
 //! `loadtest cluster-speed`: what several nodes cost beside single ones, in one run.
 //!
-//! Three parts. A storm at three nodes that share sessions, and a third of it at one node that is alone, as three that
-//! know nothing of each other would have it: sessions for each second of processor time. The same load on one node that
-//! is alone and on the first of two, so
-//! that half of the agents are at home elsewhere: what a node link adds to a round trip. With
+//! Three parts. A storm at three nodes that share sessions, and the same one at three that know nothing of each other, to
+//! which each agent comes back: sessions for each second of processor time. The same load on one node that is alone and
+//! on the first of two, so that half of the agents are at home elsewhere: what a node link adds to a round trip. With
 //! `--grow`, fleets of one size for each node at three and at eight nodes: what an added agent costs.
 
 use std::io;
@@ -19,7 +18,7 @@ use super::args::ClusterArgs;
 use super::node::NodeSample;
 use super::scene::Scene;
 use crate::crew::Crew;
-use crate::figures::{FiguresArgs, line, round, shown};
+use crate::figures::{FiguresArgs, line, median, round, shown};
 use crate::fleet::load::{LoadKind, LoadOrder, LoadPace};
 use crate::fleet::measured::Measured;
 use crate::stage::perform;
@@ -27,15 +26,21 @@ use crate::stage::perform;
 /// How long replies may come after the last message was sent.
 const TAIL: Duration = Duration::from_secs(5);
 
-/// Admissions a second of all nodes together, in storms.
-const STORM_RATE: u32 = 3_000;
+/// Admissions a second of each node of a fleet that grows: the same with three nodes as with eight.
+const GROWING_RATE: u32 = 1_000;
 
 /// Options of `loadtest cluster-speed`.
 #[derive(Debug, Args)]
 pub(crate) struct SpeedArgs {
     /// Agents of the storm at three nodes
-    #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(3..=18_000))]
+    #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(3..=18_000))]
     agents: u32,
+    /// Connections that these nodes together admit a second: by default as many as two cores carry
+    #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u32).range(3..=100_000))]
+    storm_rate: u32,
+    /// How often the storms are measured, in alternation; the figures are medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    rounds: u32,
     /// How long each part of a load lasts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -129,20 +134,29 @@ async fn storm(line: &str, figures: &mut SpeedFigures) -> io::Result<StormCost> 
 }
 
 async fn storms(args: &SpeedArgs, figures: &mut SpeedFigures) -> io::Result<()> {
-    let (agents, rate) = (args.agents, STORM_RATE);
-    let single = format!("--nodes 1 --redis none --agents {} --rate {}", agents / 3, rate / 3);
-    let single = storm(&single, figures).await?.cpu_seconds_per_agent;
+    let (agents, rate) = (args.agents, args.storm_rate);
+    let single = format!("--nodes 3 --redis none --choice pinned --agents {agents} --rate {rate}");
     let shared = format!("--nodes 3 --redis single --agents {agents} --rate {rate}");
-    let shared = storm(&shared, figures).await?.cpu_seconds_per_agent;
-    figures.single_sessions_per_cpu_second = single.map(|cpu| round(cpu.recip()));
-    figures.shared_sessions_per_cpu_second = shared.map(|cpu| round(cpu.recip()));
-    figures.sessions_ratio = single.zip(shared).map(|(single, shared)| round(single / shared));
+    let (mut singles, mut shareds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..args.rounds {
+        let single = storm(&single, figures).await?.cpu_seconds_per_agent;
+        let shared = storm(&shared, figures).await?.cpu_seconds_per_agent;
+        singles.push(single.map(f64::recip));
+        shareds.push(shared.map(f64::recip));
+        ratios.push(single.zip(shared).map(|(single, shared)| single / shared));
+    }
+    figures.single_sessions_per_cpu_second = median(&singles).map(round);
+    figures.shared_sessions_per_cpu_second = median(&shareds).map(round);
+    figures.sessions_ratio = median(&ratios).map(round);
     Ok(())
 }
 
 async fn grow(args: &SpeedArgs, figures: &mut SpeedFigures) -> io::Result<()> {
     let each = args.agents_each;
-    let line = |nodes: u32| format!("--nodes {nodes} --redis single --agents {}", nodes * each);
+    let line = |nodes: u32| {
+        let (agents, rate) = (nodes * each, nodes * GROWING_RATE);
+        format!("--nodes {nodes} --redis single --agents {agents} --rate {rate}")
+    };
     let (three, eight) = (storm(&line(3), figures).await?, storm(&line(8), figures).await?);
     let us = |cost: &StormCost| cost.cpu_seconds_per_agent.map(|seconds| round(seconds * 1e6));
     figures.bytes_of_three = three.rss_bytes_per_agent;
@@ -223,9 +237,9 @@ async fn part(crew: &mut Crew, pace: LoadPace, seconds: u64) -> io::Result<Measu
 impl SpeedFigures {
     fn tell(&self) {
         for (name, value, unit) in [
-            ("one node: sessions a CPU second", self.single_sessions_per_cpu_second, ""),
-            ("three nodes: sessions a CPU second", self.shared_sessions_per_cpu_second, ""),
-            ("  over one node", self.sessions_ratio, ""),
+            ("nodes alone: sessions a CPU second", self.single_sessions_per_cpu_second, ""),
+            ("nodes that share: the same", self.shared_sessions_per_cpu_second, ""),
+            ("  over nodes alone", self.sessions_ratio, ""),
             ("one node: CPU of a round trip", self.single_cpu_us, " us"),
             ("several nodes: CPU of a round trip", self.shared_cpu_us, " us"),
             ("  for a node link", self.cross_cpu_us, " us"),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{GateArgs, on_stage};
-use crate::figures::{round, shown};
+use crate::figures::{median, round, shown};
 use crate::storm::outcome::StormOutcome;
 
 /// The figures. The keys are an interface.
@@ -109,14 +109,6 @@ fn tell(comparison: &RateComparison) {
     println!("\nautomatic over the best set by hand: {}", shown(comparison.auto_over_best, ""));
 }
 
-/// The middle one; of an even number, the lower of the two. `None` if one round failed: a median of
-/// the good ones would hide that.
-fn median(rounds: &[Option<f64>]) -> Option<f64> {
-    let mut sorted = rounds.iter().copied().collect::<Option<Vec<f64>>>()?;
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-}
-
 fn auto_over_best(settings: &[RateTrial]) -> Option<f64> {
     let auto = settings.iter().find(|setting| setting.rate.is_none())?.sessions_per_second?;
     let by_hand = settings.iter().filter(|setting| setting.rate.is_some());
@@ -141,13 +133,5 @@ mod tests {
         assert_eq!(auto_over_best(&settings), Some(0.9));
         settings[0].sessions_per_second = None;
         assert_eq!(auto_over_best(&settings), None);
-    }
-
-    #[test]
-    fn a_round_that_failed_is_not_left_out() {
-        assert_eq!(median(&[Some(3.0), Some(1.0), Some(2.0)]), Some(2.0));
-        assert_eq!(median(&[Some(3.0), Some(1.0)]), Some(1.0));
-        assert_eq!(median(&[Some(3.0), None, Some(2.0)]), None);
-        assert_eq!(median(&[]), None);
     }
 }

@@ -91,6 +91,7 @@ fn at_the_rate(step: Step, size: Size, rate: f64) -> Step {
         Json("/admitted_peak_per_second"),
         AtMost(rate * most),
     )
+    .wants("  as agents saw it", Json("/admitted_peak_seen_per_second"), Shown)
 }
 
 fn only_at_full_size(size: Size, goal: Goal) -> Goal {

@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::last_second::LastSecond;
+use super::slots::SlotCounts;
 use crate::core::bucket::Bucket;
 
 /// The burst of a node that shares a rate, at most.
@@ -24,8 +24,8 @@ pub(super) struct Entries {
 /// The bound of a node that shares a rate.
 #[derive(Debug)]
 struct SharedRate {
-    brought: LastSecond,
-    entered: LastSecond,
+    brought: SlotCounts,
+    entered: SlotCounts,
     /// Until when the share is counted.
     counted: Instant,
 }
@@ -58,7 +58,7 @@ impl Entries {
         if shared == self.shared.is_some() {
             return;
         }
-        let last = LastSecond::new(now);
+        let last = SlotCounts::of_a_second(now);
         let begin = || SharedRate { brought: last.clone(), entered: last.clone(), counted: now };
         self.shared = shared.then(begin);
         self.set_burst(if shared { burst.min(SHARED_BURST) } else { burst }, now);

@@ -8,14 +8,18 @@ use super::arrival::{Arrival, Ticket};
 use super::automatic_rate::{AutomaticRate, Observed};
 use super::decide::Admission;
 use super::fleet::Fleet;
-use super::last_second::LastSecond;
 use super::params::{AdmissionParams, Capacity};
 use super::share::FleetShare;
+use super::slots::{SlotCounts, SlotSeries};
 use super::storm::{StormSigns, StormWatch};
 use super::verdict::{AdmissionVerdict, ParkVerdict};
 
 /// Agents that wait count as this many a second each: at less the last of them would wait for long.
 const WAITING_PER_SECOND: f64 = 20.0;
+
+/// For so long it is kept how many were admitted when: longer than most storms last.
+const ADMITTED_KEPT: Duration = Duration::from_mins(5);
+const ADMITTED_SLOTS: usize = (ADMITTED_KEPT.as_millis() / SlotSeries::SLOT.as_millis()) as usize;
 
 /// One probe of the machine, [`AutomaticRate::INTERVAL`] after the last.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +70,9 @@ pub struct NodeAdmission {
     /// The last share of it; empty: unknown.
     share: Option<FleetShare>,
     /// Arrivals, whatever became of them.
-    arrivals: LastSecond,
+    arrivals: SlotCounts,
+    /// Those that have entered, for [`ADMITTED_KEPT`].
+    admitted: SlotCounts,
     /// Agents that may be disconnected.
     disconnected: Option<u64>,
     /// The burst of a rate that an operator sets.
@@ -100,7 +106,8 @@ impl NodeAdmission {
             set: rate,
             shares: false,
             share: None,
-            arrivals: LastSecond::new(now),
+            arrivals: SlotCounts::of_a_second(now),
+            admitted: SlotCounts::new(ADMITTED_SLOTS, now),
             disconnected: None,
             burst: params.burst,
             ticked: now,
@@ -122,7 +129,7 @@ impl NodeAdmission {
         self.arrivals.add(1.0, now);
         let verdict = self.admission.arrive(arrival, now, chance);
         match &verdict {
-            AdmissionVerdict::Admit => self.storm.admitted(),
+            AdmissionVerdict::Admit => self.count_admitted(now),
             AdmissionVerdict::Park { .. } => self.wanted = true,
             AdmissionVerdict::Refuse(refusal) => {
                 self.wanted = true;
@@ -156,11 +163,21 @@ impl NodeAdmission {
         let next = self.admission.poll(now, chance, decided);
         for (_, verdict) in decided.iter().skip(before) {
             match verdict {
-                ParkVerdict::Admit => self.storm.admitted(),
+                ParkVerdict::Admit => self.count_admitted(now),
                 ParkVerdict::Refuse(refusal) => self.storm.schedule(refusal, now),
             }
         }
         next.is_some_and(|next| next <= now)
+    }
+
+    fn count_admitted(&mut self, now: Instant) {
+        self.storm.admitted();
+        self.admitted.add(1.0, now);
+    }
+
+    /// How many were admitted in each slot of the last five minutes.
+    pub fn admitted(&self, now: Instant) -> SlotSeries {
+        self.admitted.series(now)
     }
 
     /// Takes note of how many agents are connected here, a few times a second. Returns whether a storm has begun
@@ -260,6 +277,7 @@ impl NodeAdmission {
     /// Gives an entry back: its agent had gone before the verdict reached it.
     pub fn refund(&mut self, now: Instant) {
         self.admission.refund(now);
+        self.admitted.add(-1.0, now);
     }
 
     /// Stops admitting: the node drains.

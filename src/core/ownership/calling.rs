@@ -23,8 +23,8 @@ impl NodeStep<'_> {
 
     fn next_call(&mut self) -> Option<(Purpose, StoreCall)> {
         let unknown = self.node.calls.fate == Fate::Unknown;
-        let busy = self.node.demand.is_busy();
-        let due = self.node.own.is_due(self.now, busy, &self.node.params)
+        let each = self.node.demand.renews_each(self.now.monotonic);
+        let due = self.node.own.is_due(self.now, each, &self.node.params)
             || self.node.demand.hurries(self.now.monotonic)
             || unknown;
         match self.node.phase {

@@ -32,6 +32,11 @@ use crate::core::admission::FleetShare;
 /// From one renewal to the next, and at most a tenth of the lease time, while a node needs more than its standing
 /// part, or still has more: so often it learns what the others need.
 pub const BUSY_RENEWAL: Duration = Duration::from_millis(900);
+/// The same for a node that has just become so: a storm that comes to all nodes at once finds the first of them with
+/// most of the rate, until it and the others have read of each other.
+const FIRST_RENEWALS: Duration = Duration::from_millis(150);
+/// For so long after the first of them.
+const FIRST_RENEWALS_TIME: Duration = Duration::from_secs(1);
 /// The standing parts of all nodes together are the rate divided by this.
 const STANDING_DIVISOR: u32 = 40;
 /// A node that not all others know of takes this part of its equal share at most.
@@ -88,6 +93,8 @@ pub struct Demand {
     others: BTreeMap<NodeIncarnation, NodeSeen>,
     /// When the last reading was asked for.
     read_at: Option<Instant>,
+    /// The first renewal since this node became busy.
+    busy_since: Option<Instant>,
 }
 
 impl Demand {
@@ -102,6 +109,7 @@ impl Demand {
             granted: 0,
             others: BTreeMap::new(),
             read_at: None,
+            busy_since: None,
         }
     }
 
@@ -122,6 +130,7 @@ impl Demand {
         }
         self.asked = if self.is_cut_off(now) { self.equal() } else { self.wanted() };
         self.granted = self.granted.min(self.asked);
+        self.busy_since = self.is_busy().then(|| self.busy_since.unwrap_or(now));
         Some(self.asked)
     }
 
@@ -166,8 +175,15 @@ impl Demand {
         differs && (wanted > asked || self.others.values().any(lacks))
     }
 
-    /// Whether this node has to know what the others need, now and not in a third of a lease time.
-    pub fn is_busy(&self) -> bool {
+    /// From one renewal to the next at most, if this node has to know sooner than in a third of a lease time what the
+    /// others need.
+    pub fn renews_each(&self, now: Instant) -> Option<Duration> {
+        let began = self.busy_since.unwrap_or(now);
+        let is_new = now.saturating_duration_since(began) < FIRST_RENEWALS_TIME;
+        self.is_busy().then_some(if is_new { FIRST_RENEWALS } else { BUSY_RENEWAL })
+    }
+
+    fn is_busy(&self) -> bool {
         self.rate > 0 && (self.need > self.standing() || self.asked > self.standing())
     }
 

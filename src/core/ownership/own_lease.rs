@@ -4,8 +4,9 @@
 //! since. It counts for two thirds of a lease time, on both clocks; the others wait for a whole one. One that shows a
 //! map that is yet to be read counts once that is read: so no node speaks by a map that is older than its lease.
 
+use std::time::Duration;
+
 use super::clock_reading::ClockReading;
-use super::demand::BUSY_RENEWAL;
 use super::ids::Counter;
 use super::params::NodeParams;
 use crate::mutation::{Breach, is_on};
@@ -73,10 +74,15 @@ impl OwnLease {
     }
 
     /// Whether the next renewal is due, by whichever clock says so. A busy node reads
-    /// more often what the others need.
-    pub(super) fn is_due(&self, now: ClockReading, busy: bool, params: &NodeParams) -> bool {
-        let every = params.renew_every();
-        let every = if busy { BUSY_RENEWAL.min(params.lease / 10) } else { every };
+    /// more often what the others need: after `busy_each`, or a tenth of the lease time.
+    pub(super) fn is_due(
+        &self,
+        now: ClockReading,
+        busy_each: Option<Duration>,
+        params: &NodeParams,
+    ) -> bool {
+        let busy_each = busy_each.map(|each| each.min(params.lease / 10));
+        let every = busy_each.unwrap_or_else(|| params.renew_every());
         self.hurries || self.tried.is_none_or(|tried| !now.is_within(every, tried))
     }
 }
@@ -85,6 +91,7 @@ impl OwnLease {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use super::super::demand::BUSY_RENEWAL;
     use super::super::kit::params;
     use super::*;
 
@@ -97,15 +104,18 @@ mod tests {
         };
         let params = params();
         let mut own = OwnLease::default();
-        assert!(own.is_due(start, false, &params) && !own.is_valid(start, &params));
+        assert!(own.is_due(start, None, &params) && !own.is_valid(start, &params));
         assert_eq!(own.begin(start), Counter(1));
         assert!(!own.is_valid(at(1), &params), "the store has not answered");
         own.written(start, at(2));
         assert!(own.is_written(at(5), &params) && !own.is_valid(at(5), &params), "the map is old");
         own.map_is_read();
         assert!(own.is_valid(at(5), &params) && !own.is_valid(at(7), &params));
-        assert!(!own.is_due(at(2), false, &params) && own.is_due(at(4), false, &params));
-        assert!(own.is_due(at(2), true, &params), "it shares admission with busy nodes");
+        assert!(!own.is_due(at(2), None, &params) && own.is_due(at(4), None, &params));
+        assert!(
+            own.is_due(at(2), Some(BUSY_RENEWAL), &params),
+            "it shares admission with busy nodes"
+        );
         let stopped = ClockReading { monotonic: at(3).monotonic, wall: at(60).wall };
         assert!(!own.is_valid(stopped, &params), "the machine was stopped");
         assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");

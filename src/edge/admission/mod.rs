@@ -36,7 +36,7 @@ pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 
-pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare};
+pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare, SlotSeries};
 
 use crate::clock;
 use crate::core::admission::{Arrival, SourceShares, SourceTerms};
@@ -109,6 +109,11 @@ impl AdmissionService {
 
     pub(super) fn status(&self) -> AdmissionStatus {
         self.shared.status(clock::now())
+    }
+
+    /// How many were admitted when, in the last minutes.
+    pub(super) fn admitted(&self) -> SlotSeries {
+        self.shared.admitted(clock::now())
     }
 
     /// Sets another rate; empty: automatic.

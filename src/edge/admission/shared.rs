@@ -15,7 +15,7 @@ use super::params::AdmissionSettings;
 use crate::clock;
 use crate::core::admission::{
     AdmissionParams, AdmissionStatus, AdmissionVerdict, Arrival, Capacity, FleetShare,
-    NodeAdmission, ParkVerdict, ProbeTick, Refusal, Ticket,
+    NodeAdmission, ParkVerdict, ProbeTick, Refusal, SlotSeries, Ticket,
 };
 use crate::telemetry::events::admission::StormChanged;
 
@@ -144,6 +144,10 @@ impl SharedAdmission {
 
     pub(super) fn status(&self, now: Instant) -> AdmissionStatus {
         self.state.lock().node.status(now)
+    }
+
+    pub(super) fn admitted(&self, now: Instant) -> SlotSeries {
+        self.state.lock().node.admitted(now)
     }
 
     pub(super) fn close(&self) {

@@ -28,6 +28,7 @@ pub(super) async fn kill(scene: &mut Scene, args: &ClusterArgs) -> io::Result<Ha
     let cut_at = if args.mid_storm { Some(middle_of_a_storm(scene, args).await?) } else { None };
     // A balancer sends a connection that one node refuses to another one at once.
     scene.tell_serving(Some(VICTIM)).await?;
+    scene.ask_admitted(VICTIM).await?;
     let killed = clock::now();
     scene.nodes[VICTIM].kill().await?;
     if cut_at.is_some() {

@@ -32,8 +32,8 @@ impl<'a> Back<'a> {
         self.was_cut.then(|| most_in_a_second(&self.sorted_us))
     }
 
-    /// Agents that were admitted in the best second.
-    pub(super) fn admitted_peak_per_second(&self) -> Option<u64> {
+    /// Agents that saw their connections opened in the best second.
+    pub(super) fn admitted_peak_seen_per_second(&self) -> Option<u64> {
         let admitted = self.returns.iter().filter_map(|agent| agent.admitted_us);
         let mut admitted: Vec<u64> = admitted.collect();
         admitted.sort_unstable();

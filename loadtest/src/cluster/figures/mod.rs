@@ -72,8 +72,10 @@ pub(super) struct ClusterFigures {
     seconds_to_100: Option<f64>,
     /// Agents that were back in the best second of a storm: more than the rate admits is too many.
     back_peak_per_second: Option<u64>,
-    /// Agents whose connections were opened in the best second of a storm.
+    /// Agents that the nodes admitted in the best second of a storm, as nodes count it; and those that saw their
+    /// connections opened in the best second, which may be more if the fleet's processes read late.
     admitted_peak_per_second: Option<u64>,
+    admitted_peak_seen_per_second: Option<u64>,
     first_reply_ms_p99: Option<f64>,
     agents_back: u64,
     refusals: u64,
@@ -119,6 +121,8 @@ pub(super) struct Course<'a> {
     pub(super) end: &'a Snapshot,
     /// What nodes had counted when the case had ended.
     pub(super) nodes_then: &'a [NodeSample],
+    /// In the best second of a storm, as nodes count it.
+    pub(super) admitted_by_nodes: Option<u64>,
     pub(super) ended: std::time::Instant,
     pub(super) settled: &'a Settled,
 }
@@ -176,7 +180,8 @@ impl ClusterFigures {
             seconds_to_99: back.seconds_to(0.99),
             seconds_to_100: back.seconds_to(1.0),
             back_peak_per_second: back.peak_per_second(),
-            admitted_peak_per_second: back.admitted_peak_per_second(),
+            admitted_peak_per_second: course.admitted_by_nodes,
+            admitted_peak_seen_per_second: back.admitted_peak_seen_per_second(),
             first_reply_ms_p99: end.measured.first_reply.quantile_ms(0.99).map(round),
             agents_back: back.sorted_us.len() as u64,
             refusals: since.refusals,
@@ -265,6 +270,8 @@ impl ClusterFigures {
         line("nodes", format!("{}, {}", self.nodes, self.sharing()));
         line("99 % back after", shown(self.seconds_to_99, " s"));
         line("100 % back after", shown(self.seconds_to_100, " s"));
+        line("admitted in the best second", shown(self.admitted_peak_per_second, ""));
+        line("  as agents saw it", shown(self.admitted_peak_seen_per_second, ""));
         line("time over the ideal", shown(self.time_ratio, ""));
         line("all connected again after", shown(self.seconds_to_connected, " s"));
         line("every shard has a home after", shown(self.seconds_to_homes, " s"));
