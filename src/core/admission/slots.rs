@@ -61,13 +61,13 @@ impl SlotCounts {
 
     /// How many there were, in all slots that are not over.
     pub(super) fn sum(&self, now: Instant) -> f64 {
-        let counted = self.oldest(self.present(now)).max(self.oldest(self.current))..=self.current;
+        let counted = self.oldest(self.present(now))..=self.current;
         counted.map(|slot| self.slots[self.place(slot)]).sum::<f64>().max(0.0)
     }
 
-    /// How many there were in each slot.
+    /// How many there were in each slot that is not over.
     pub(super) fn series(&self, now: Instant) -> SlotSeries {
-        let oldest = self.oldest(self.current);
+        let oldest = self.oldest(self.present(now));
         let counts = (oldest..=self.current).map(|slot| self.slots[self.place(slot)]);
         let began = SLOT.mul_f64(oldest as f64);
         let passed = now.saturating_duration_since(self.started);
@@ -143,5 +143,11 @@ mod tests {
         let series = counts.series(at(170));
         assert_eq!(series.counts, [0.0, 2.0, 4.0], "the oldest has made room");
         assert_eq!(series.began, Duration::from_millis(120));
+        assert_eq!(
+            counts.series(at(210)).counts,
+            [2.0, 4.0],
+            "old ones go though none are counted"
+        );
+        assert!(counts.series(at(9_000)).counts.is_empty());
     }
 }
