@@ -50,9 +50,12 @@ impl Sessions {
     }
 
     /// The last connection has closed: forgets all agents, except agents whose goodbye servers are yet
-    /// to hear.
+    /// to hear. In a fleet sessions that are still here could not be handed over. Their agents are connected at other
+    /// nodes, which take them over when this one is gone.
     pub fn forget_drained(&self) {
-        forget(self, Forgets::AllButLeaving);
+        if self.in_fleet().is_none() {
+            forget(self, Forgets::AllButLeaving);
+        }
     }
 
     /// Whether another node may speak for this agent by now: then its own goodbye is all that is still said of
@@ -66,9 +69,15 @@ impl Sessions {
     }
 
     /// How many agents have gone before their server had heard and answered everything. At the end the agents
-    /// that are left belong to them: their goodbye stayed unsaid.
+    /// that are left belong to them: their goodbye stayed unsaid. In a fleet those are [`Sessions::not_handed_over`].
     pub fn unacknowledged(&self) -> usize {
-        self.unacknowledged.load(Ordering::Relaxed) + self.table.len()
+        let unsaid = if self.in_fleet().is_none() { self.table.len() } else { 0 };
+        self.unacknowledged.load(Ordering::Relaxed) + unsaid
+    }
+
+    /// How many agents of a fleet are still at home here.
+    pub fn not_handed_over(&self) -> usize {
+        if self.in_fleet().is_some() { self.table.len() } else { 0 }
     }
 }
 

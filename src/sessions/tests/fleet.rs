@@ -349,13 +349,13 @@ impl Roaming {
 }
 
 /// Agents and where they are.
-struct RoamingWorld {
+pub(super) struct RoamingWorld {
     fleet: NodesBench,
     agents: Vec<(Roaming, usize)>,
 }
 
 impl RoamingWorld {
-    fn new(agents: u8) -> Self {
+    pub(super) fn new(agents: u8) -> Self {
         let fleet = NodesBench::new();
         let agents = (1..=agents).map(|n| (Roaming::new(n), usize::from(n) % NODES)).collect();
         let mut world = Self { fleet, agents };
@@ -386,7 +386,7 @@ impl RoamingWorld {
         self.fleet.pump();
     }
 
-    fn settle(&mut self, seconds: u64) {
+    pub(super) fn settle(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.read();
             self.fleet.wait(1);
@@ -394,8 +394,16 @@ impl RoamingWorld {
         }
     }
 
+    /// A node has drained, and its last connection has closed.
+    pub(super) fn has_drained(&self, place: usize) {
+        let sessions = &self.fleet.nodes[place].sessions;
+        sessions.begin_drain();
+        sessions.forget_absent();
+        sessions.forget_drained();
+    }
+
     /// Every agent is known as it is, by one home alone.
-    fn assert_true(&self, seed: u64) {
+    pub(super) fn assert_true(&self, seed: u64) {
         for (agent, _) in &self.agents {
             let (n, home) = (agent.n, self.fleet.home(agent.n));
             let known = &self.fleet.known[&n];

@@ -2,6 +2,7 @@
 
 mod drain;
 mod fleet;
+mod fleet_drain;
 mod former;
 mod fronts;
 mod hammer;

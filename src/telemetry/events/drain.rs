@@ -75,6 +75,27 @@ impl DrainUnacknowledged {
     }
 }
 
+/// The last word of a node that leaves its fleet on sessions that are still at home there.
+pub(crate) struct NotHandedOver {
+    /// Their agents.
+    pub agents: usize,
+}
+
+impl NotHandedOver {
+    /// Logs it, if there are any.
+    pub(crate) fn emit(self) {
+        let Self { agents } = self;
+        if agents > 0 {
+            warn!(
+                target: TARGET,
+                agents,
+                "sessions could not be handed over, because no other node, or no store that nodes share, was there to \
+                 take them: the others take them over as from a node that died, with one full state for each agent"
+            );
+        }
+    }
+}
+
 /// What was left unacknowledged, in words.
 fn unacknowledged(agents: usize, messages: usize) -> String {
     const NEXT: &str = "the next node will ask for";
