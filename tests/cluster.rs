@@ -21,3 +21,5 @@ mod order;
 mod raw;
 #[path = "cluster/relay.rs"]
 mod relay;
+#[path = "cluster/stops.rs"]
+mod stops;

@@ -22,7 +22,9 @@ use super::parts::Parts;
 use super::transport::{GOODBYE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, patience};
 use crate::clock;
 use crate::core::link::{KeepAlive, KeepAliveStep};
-use crate::core::peer_link::{FrameReader, Haste, LinkEnd, STREAMS, StreamIndex};
+use crate::core::peer_link::{
+    AtWork, FrameReader, Haste, LinkEnd, NOTED_EVERY, STREAMS, StreamIndex,
+};
 use crate::telemetry::events::cluster as telemetry;
 
 /// Pieces that one read takes: about what one datagram's worth of small frames or 40 KB of a big one bring.
@@ -34,6 +36,7 @@ pub(super) struct Service<'a> {
     connection: &'a NodeConnection,
     events: &'a dyn NodeLinkEvents,
     alive: Mutex<KeepAlive>,
+    at_work: Mutex<AtWork>,
     /// How many of the peer's streams are read to their end.
     read_to_end: AtomicUsize,
     /// This node said goodbye first.
@@ -49,7 +52,8 @@ pub(super) async fn serve(
 ) -> LinkLoss {
     let alive = Mutex::new(KeepAlive::new(PING_INTERVAL, PING_TIMEOUT, clock::now()));
     let (read_to_end, leaves) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let service = Service { link, connection, events, alive, read_to_end, leaves };
+    let at_work = Mutex::new(AtWork::new(clock::now()));
+    let service = Service { link, connection, events, alive, at_work, read_to_end, leaves };
     let mut batches: [Vec<u8>; STREAMS] = Default::default();
     let end = {
         // The driver first: it sends all that a round has written.
@@ -101,6 +105,9 @@ impl Service<'_> {
         reader: &mut FrameReader,
         bytes: &[u8],
     ) -> Result<(), LinkEnd> {
+        if self.was_stopped() {
+            return Err(LinkEnd::Silent);
+        }
         let (mut frames, mut unknown) = (0, None);
         let fed = reader.feed(bytes, &mut |frame| {
             frames += 1;
@@ -202,14 +209,23 @@ impl Service<'_> {
         }
     }
 
+    /// Whether this side was stopped for so long that the peer may have given the link up.
+    fn was_stopped(&self) -> bool {
+        self.at_work.lock().was_stopped(clock::now())
+    }
+
     /// Asks for signs of life; returns when there is none.
     async fn watch(&self) -> LinkEnd {
         loop {
             let step = self.alive.lock().next(clock::now());
             match step {
                 KeepAliveStep::Wait(until) => {
-                    tokio::time::sleep(until.saturating_duration_since(clock::now())).await;
-                    self.alive.lock().woken(until, clock::now());
+                    let look = until.min(clock::now() + NOTED_EVERY);
+                    tokio::time::sleep(look.saturating_duration_since(clock::now())).await;
+                    if self.was_stopped() {
+                        return LinkEnd::Silent;
+                    }
+                    self.alive.lock().woken(look, clock::now());
                 }
                 KeepAliveStep::Ping => self.link.send_sign_of_life(CONTROL_PING),
                 KeepAliveStep::Dead => return LinkEnd::Silent,

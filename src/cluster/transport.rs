@@ -9,7 +9,7 @@ use quinn::{AckFrequencyConfig, ClientConfig, ServerConfig, TransportConfig, Var
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::tls::Tls;
-use crate::core::peer_link::{Haste, STREAMS};
+use crate::core::peer_link::{Haste, STOPPED_FOR, STREAMS};
 
 /// The peer is asked for a sign of life this long after the last one.
 pub(super) const PING_INTERVAL: Duration = Duration::from_millis(1_000);
@@ -17,6 +17,9 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_millis(1_000);
 /// A peer that leaves that unanswered is gone: 3 s after its last sign of life, which is within a third of
 /// a lease time (10 s), so that the other nodes' confirmations are missed in time.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(2_000);
+
+// A side that was stopped knows it before its peer may have given the link up.
+const _: () = assert!(STOPPED_FOR.as_millis() < PING_TIMEOUT.as_millis());
 
 /// QUIC's own rule, for connections that are open and unused: those in use are watched as said above, with
 /// regard to a node that was stopped itself. One lease time.
