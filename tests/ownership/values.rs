@@ -60,6 +60,21 @@ async fn a_value_that_no_version_writes_is_named() {
         assert!(error.to_string().starts_with(&format!("{key}, field {field:?}: ")), "{error}");
         server.run(&["HDEL", key, field]).await;
     }
+    // Numbers after which there is no next one.
+    for version in ["9007199254740991", "18446744073709551615", "1.5"] {
+        server.run(&["HSET", "seawall:{cluster}:meta", "version", version]).await;
+        let error = read(&store).await.unwrap_err();
+        assert!(error.to_string().contains("meta, field \"version\": "), "{version}: {error}");
+    }
+    server.run(&["HSET", "seawall:{cluster}:meta", "version", "7"]).await;
+    let put = "return redis.call('HSET', KEYS[1], '3', '\\1' .. string.rep('\\255', 8) .. string.rep('\\1', 16))";
+    server.run(&["EVAL", put, "1", "seawall:{cluster}:shards"]).await;
+    let error = read(&store).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("field \"3\": the value has an impossible epoch"),
+        "{error}"
+    );
+    server.run(&["HDEL", "seawall:{cluster}:shards", "3"]).await;
     server.run(&["HSET", "seawall:{cluster}:meta", "shards", "64"]).await;
     let error = read(&store).await.unwrap_err();
     assert!(error.to_string().contains("a fleet with 64 shards"), "{error}");

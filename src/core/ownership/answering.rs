@@ -116,7 +116,7 @@ impl NodeStep<'_> {
                 self.node.own.hurries = true;
             }
             RenewAnswer::NotMember { .. } => self.end_membership(),
-            RenewAnswer::Late { .. } => self.node.own.hurries = true,
+            RenewAnswer::Late { .. } => self.node.own.late(),
         }
     }
 

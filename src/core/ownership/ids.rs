@@ -114,6 +114,10 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The highest number that is believed. A shard that changes its home a thousand times a second comes to it after
+    /// 285,000 years.
+    pub const NUMBER_MAX: u64 = MapVersion::MAX.0;
+
     /// Whether this tenure is later than `other`, by number alone.
     pub const fn newer_than(self, other: Self) -> bool {
         self.number > other.number

@@ -25,6 +25,8 @@ pub(super) struct OwnLease {
     counted: Option<ClockReading>,
     /// The next renewal is due at once.
     pub(super) hurries: bool,
+    /// The store has a higher counter than the last renewal had.
+    is_late: bool,
 }
 
 impl OwnLease {
@@ -41,8 +43,16 @@ impl OwnLease {
         self.counter
     }
 
+    /// The store has a higher counter: an earlier renewal was slow. The next one follows at once, but for a counter that
+    /// no renewal of this node has had: then each is late, and follows in its time.
+    pub(super) const fn late(&mut self) {
+        self.hurries = !self.is_late;
+        self.is_late = true;
+    }
+
     /// The store has written the renewal that was sent at `sent`.
     pub(super) fn written(&mut self, sent: ClockReading, now: ClockReading) {
+        self.is_late = false;
         let from_answer = is_on(Breach::OwnershipCountsFromAnswer);
         self.written = Some(if from_answer { now } else { sent });
     }
@@ -119,6 +129,21 @@ mod tests {
         let stopped = ClockReading { monotonic: at(3).monotonic, wall: at(60).wall };
         assert!(!own.is_valid(stopped, &params), "the machine was stopped");
         assert_eq!(own.begin(at(4)), Counter(2), "a counter is used once");
+    }
+
+    #[test]
+    fn a_renewal_that_is_late_again_is_in_no_hurry() {
+        let start = ClockReading { monotonic: crate::clock::now(), wall: SystemTime::UNIX_EPOCH };
+        let mut own = OwnLease::default();
+        for hurries in [true, false, false] {
+            own.begin(start);
+            own.late();
+            assert_eq!(own.is_due(start, None, &params()), hurries);
+        }
+        own.written(start, start);
+        own.begin(start);
+        own.late();
+        assert!(own.is_due(start, None, &params()), "one was in time meanwhile");
     }
 
     #[test]

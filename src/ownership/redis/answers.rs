@@ -88,8 +88,10 @@ impl<'a> ScriptAnswer<'a> {
     }
 
     fn version(&mut self) -> Result<MapVersion, StoreError> {
-        let version = self.text("version")?.parse().map(MapVersion);
-        version.map_err(|_| corrupt(&self.keys.meta, "version", ValueFault::Field("number")))
+        // Of the highest version there is no next one: nobody would hear of a change.
+        let version = self.text("version")?.parse().ok().map(MapVersion);
+        let version = version.filter(|version| *version < MapVersion::MAX);
+        version.ok_or_else(|| corrupt(&self.keys.meta, "version", ValueFault::Field("number")))
     }
 
     fn secret(&mut self) -> Result<Option<Secret>, StoreError> {

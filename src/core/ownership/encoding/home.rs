@@ -43,6 +43,9 @@ pub fn decode_home(bytes: &[u8]) -> Result<StoredHome, ValueFault> {
     let mut reader = ValueReader::new(bytes)?;
     reader.format()?;
     let epoch = Epoch { number: reader.u64()?, taker: reader.incarnation()? };
+    if epoch.number > Epoch::NUMBER_MAX {
+        return Err(ValueFault::Field("epoch"));
+    }
     Ok(match NodeIncarnation::new(reader.u64()?) {
         Some(node) => StoredHome::Home(Home { node, epoch }),
         None => StoredHome::Vacant(epoch),
