@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use seawall::admin::cluster;
 use seawall::clock;
 use seawall::config::{self, Config, Mistakes};
+use seawall::ownership::StoreError;
 use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
 use seawall::telemetry::{self, logging};
@@ -27,7 +28,8 @@ const EXIT_START: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// A second signal cut an orderly stop short.
 const EXIT_CUT_SHORT: u8 = 3;
-/// The fleet is shown, and something of it needs attention.
+/// The fleet is shown, and something of it needs attention. Or the configuration is right, and the store that it names
+/// lets no node become a member with it.
 const EXIT_ATTENTION: u8 = 4;
 
 /// A gateway between large fleets of OpAMP agents and their servers, which absorbs reconnect
@@ -89,9 +91,9 @@ fn main() -> ExitCode {
         Err(mistakes) => explain(file, &mistakes),
         Ok(config) if run_it => run(config),
         Ok(config) => {
-            println!("ok\n{config}");
-            inspect(&config.ownership.store);
-            ExitCode::SUCCESS
+            let (findings, may_start) = inspect(&config.ownership.store);
+            print!("{}\n{config}\n{findings}", if may_start { "ok" } else { "not ok: see FAULT" });
+            if may_start { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
         }
     }
 }
@@ -142,29 +144,41 @@ fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
 /// How long `check` waits for the store.
 const INSPECTION: Duration = Duration::from_secs(5);
 
-/// Prints what the store that the nodes share promises, and what it does not; without it, what could not be
-/// seen. The configuration is right either way.
-fn inspect(store: &SharedStore) {
-    let SharedStore::Redis(params) = store else { return };
+/// What the store that the nodes share promises, and what it does not; and whether a node could become a member now. The
+/// configuration is right either way.
+fn inspect(store: &SharedStore) -> (String, bool) {
+    let SharedStore::Redis(params) = store else { return (String::new(), true) };
+    let mut text = String::new();
     let mut findings = params.findings();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let inspected = match (runtime, RedisStore::new(params)) {
         (Ok(runtime), Ok(store)) => {
-            runtime.block_on(store.inspect(INSPECTION)).map_err(|error| error.to_string())
+            runtime.block_on(store.inspect(INSPECTION)).map_err(|error| unseen(&error))
         }
-        (Err(error), _) => Err(error.to_string()),
-        (_, Err(error)) => Err(error.to_string()),
+        (Err(error), _) => Err(Finding::Warning(error.to_string())),
+        (_, Err(error)) => Err(Finding::Fault(error.to_string())),
     };
     match inspected {
         Ok(Inspection { address, findings: seen }) => {
-            println!("store:     {address}");
+            text = format!("store:     {address}\n");
             findings.extend(seen);
         }
-        Err(error) => findings
-            .push(Finding::Warning(format!("what Redis promises is unknown, because {error}"))),
+        Err(finding) => findings.push(finding),
     }
-    for finding in findings {
-        println!("           {finding}");
+    let may_start = !findings.iter().any(|finding| matches!(finding, Finding::Fault(_)));
+    text.extend(findings.iter().map(|finding| format!("           {finding}\n")));
+    (text, may_start)
+}
+
+/// A Redis that refuses this node would refuse it as a member, too. One that does not answer here may answer there.
+fn unseen(error: &StoreError) -> Finding {
+    match error {
+        StoreError::Refused { .. } | StoreError::Corrupt { .. } => {
+            Finding::Fault(format!("no node becomes a member with this: {error}"))
+        }
+        StoreError::Unreachable(_) | StoreError::Unknown(_) => {
+            Finding::Warning(format!("what Redis promises is unknown, because {error}"))
+        }
     }
 }
 

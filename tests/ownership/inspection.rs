@@ -32,6 +32,28 @@ async fn without_a_server_there_is_nothing_to_see() {
 }
 
 #[tokio::test]
+async fn what_would_keep_a_node_out_is_a_fault() {
+    let Some(program) = redis() else { return };
+    let server = Server::start(&program, &["--min-replicas-to-write", "1"]).await;
+    let found = single(server.port).inspect(WITHIN).await.unwrap();
+    let faults = |found: &seawall::ownership::redis::Inspection| -> Vec<String> {
+        let faults = found.findings.iter().filter(|it| matches!(it, Finding::Fault(_)));
+        faults.map(ToString::to_string).collect()
+    };
+    assert!(faults(&found)[0].contains("it refuses every write"), "{found:?}");
+    assert_eq!(server.run(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await, "OK");
+    let found = single(server.port).inspect(WITHIN).await.unwrap();
+    assert_eq!(faults(&found), [""; 0]);
+    // A user who may read and not write, and one who may run no script.
+    assert_eq!(server.run(&["ACL", "SETUSER", "default", "-hset", "-hdel"]).await, "OK");
+    let found = single(server.port).inspect(WITHIN).await.unwrap();
+    assert!(faults(&found)[0].contains("may not use HSET, HDEL on these keys"), "{found:?}");
+    assert_eq!(server.run(&["ACL", "SETUSER", "default", "-eval"]).await, "OK");
+    let refused = single(server.port).inspect(WITHIN).await;
+    assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_redis_with_a_replica_and_a_log_gets_none() {
     let Some(program) = redis() else { return };
     let settings = ["--appendonly", "yes", "--min-replicas-to-write", "1"];

@@ -25,6 +25,8 @@ pub enum Finding {
     Kept(String),
     /// It does not hold, and may cost what the text says.
     Warning(String),
+    /// With this no node becomes a member.
+    Fault(String),
     /// It could not be seen.
     Unseen(String),
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Finding {
         match self {
             Self::Kept(text) => f.write_str(text),
             Self::Warning(text) => write!(f, "WARNING: {text}"),
+            Self::Fault(text) => write!(f, "FAULT: {text}"),
             Self::Unseen(text) => write!(f, "could not be seen: {text}"),
         }
     }
@@ -74,13 +77,13 @@ impl RedisStore {
     /// # Errors
     /// If no such Redis answers in time.
     pub async fn inspect(&self, within: Duration) -> Result<Inspection, StoreError> {
-        let mut exists = redis::cmd("HLEN");
-        exists.arg(&self.keys.nodes);
-        let (connection, _) = self.ask(&exists, within).await?;
+        let (connection, missing) = self.ask(&self.keys.rights(), within).await?;
         let silent = |_| StoreError::Unknown(format!("{} is silent", connection.address));
         let facts = timeout(within, facts(&connection)).await.map_err(silent)?;
         let address = connection.address.to_string();
-        Ok(Inspection { address, findings: judge(&facts) })
+        let mut findings: Vec<Finding> = rights(&missing).into_iter().collect();
+        findings.extend(judge(&facts));
+        Ok(Inspection { address, findings })
     }
 }
 
@@ -104,6 +107,25 @@ async fn facts(connection: &Connection) -> Facts {
     facts
 }
 
+/// The commands that the user may not use.
+fn rights(missing: &Value) -> Option<Finding> {
+    let Value::Array(missing) = missing else { return None };
+    let names: Vec<String> = missing
+        .iter()
+        .filter_map(|name| match name {
+            Value::BulkString(name) => Some(String::from_utf8_lossy(name).into_owned()),
+            _ => None,
+        })
+        .collect();
+    let fault = || {
+        let names = names.join(", ");
+        Finding::Fault(format!(
+            "the user may not use {names} on these keys; it needs +eval +info +@hash and the keys of ownership.redis.prefix"
+        ))
+    };
+    (!names.is_empty()).then(fault)
+}
+
 fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![replicas(facts), persistence(facts), eviction(facts)];
     let name = if facts.text("server_name") == Some("valkey") { "valkey" } else { "redis" };
@@ -116,7 +138,18 @@ fn replicas(facts: &Facts) -> Finding {
     let Some(count) = facts.number("connected_slaves") else {
         return Finding::Unseen("replicas (INFO is not allowed)".to_owned());
     };
-    match (count, facts.number("min-replicas-to-write")) {
+    let least = facts.number("min-replicas-to-write");
+    // INFO names the good ones only if some are asked for.
+    let good = facts.number("min_slaves_good_slaves");
+    if good.is_some_and(|good| good < least.unwrap_or(1)) {
+        let least = least.map_or_else(|| "1 or more".to_owned(), |least| least.to_string());
+        let good = good.unwrap_or_default();
+        return Finding::Fault(format!(
+            "it refuses every write: min-replicas-to-write is {least}, and {good} replicas follow it; add a replica, or set \
+             min-replicas-to-write to 0"
+        ));
+    }
+    match (count, least) {
         (0, _) => Finding::Warning(
             "no replica: while this Redis is away, nodes go on as long as all of them are there; \
              the agents of a node that dies meanwhile have no home until it is back"
@@ -159,6 +192,12 @@ fn eviction(facts: &Facts) -> Finding {
     else {
         return Finding::Unseen("eviction (INFO is not allowed)".to_owned());
     };
+    if limit == 0 && policy.starts_with("allkeys") {
+        return Finding::Warning(format!(
+            "maxmemory-policy {policy} may evict the leases or the map as soon as maxmemory is set, which is 0 now; use \
+             noeviction"
+        ));
+    }
     if limit > 0 && policy.starts_with("allkeys") {
         return Finding::Warning(format!(
             "maxmemory-policy {policy} may evict the leases or the map, which counts as a Redis that \
@@ -205,7 +244,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\nconnected_slaves:2\r\naof_enabled:1\r\n\
-                        maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n";
+                        maxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
 
     fn findings(info: &str, settings: &[(&str, &str)]) -> Vec<Finding> {
         let mut facts = Facts::default();
@@ -226,7 +265,7 @@ mod tests {
             [
                 "2 replicas; writes need 1 of them (min-replicas-to-write)",
                 "appendonly yes, appendfsync everysec",
-                "maxmemory-policy allkeys-lru spares the keys",
+                "maxmemory-policy noeviction spares the keys",
                 "redis 7.0.15",
             ]
         );
@@ -241,11 +280,35 @@ mod tests {
             ("", lax, 0, "two nodes may speak for one agent"),
             ("aof_enabled:0\r\n", strict, 1, "appendonly is no"),
             ("", lax, 1, "appendfsync is no"),
-            ("maxmemory:1\r\n", strict, 2, "may evict the leases"),
+            ("maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n", strict, 2, "may evict the leases"),
+            ("maxmemory_policy:allkeys-lru\r\n", strict, 2, "as soon as maxmemory is set"),
         ] {
             let found = &findings(info, &settings)[place];
             assert!(matches!(found, Finding::Warning(why) if why.contains(text)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn what_keeps_every_node_out_is_a_fault() {
+        for (info, settings, text) in [
+            ("min_slaves_good_slaves:0\r\n", &[][..], "is 1 or more, and 0 replicas"),
+            (
+                "min_slaves_good_slaves:1\r\n",
+                &[("min-replicas-to-write", "2")],
+                "is 2, and 1 replicas follow it",
+            ),
+        ] {
+            let found = &findings(info, settings)[0];
+            assert!(matches!(found, Finding::Fault(why) if why.contains(text)), "{found:?}");
+        }
+        let found = &findings("min_slaves_good_slaves:1\r\n", &[("min-replicas-to-write", "1")])[0];
+        assert!(matches!(found, Finding::Kept(_)), "{found:?}");
+        let missing = ["HSET", "HDEL"].map(|name| Value::BulkString(name.into())).to_vec();
+        let found = rights(&Value::Array(missing));
+        assert!(
+            matches!(found, Some(Finding::Fault(why)) if why.contains("not use HSET, HDEL on"))
+        );
+        assert_eq!(rights(&Value::Array(Vec::new())), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use redis::{ErrorKind, RedisError};
 use crate::ownership::store::{StoreError, StoreRefusal};
 
 /// The words by which Redis says that a script's user lacks a right; their code says nothing.
-const LACKS_A_RIGHT: [&str; 2] = ["ACL failure", "can't run this command"];
+const LACKS_A_RIGHT: [&str; 3] = ["ACL failure", "can't run this command", "no permissions"];
 
 /// An error that was answered.
 pub(super) fn refused(error: &RedisError) -> StoreError {

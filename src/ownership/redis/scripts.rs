@@ -13,6 +13,7 @@ use crate::core::ownership::{Change, Home, HomeChange, Renew, StoreCall};
 
 const READ: &str = concat!(include_str!("common.lua"), include_str!("read.lua"));
 const RENEW: &str = concat!(include_str!("common.lua"), include_str!("renew.lua"));
+const RIGHTS: &str = include_str!("rights.lua");
 const CHANGE: &str = concat!(include_str!("common.lua"), include_str!("change.lua"));
 
 /// The names of the three hashes. The braces put them into one slot of a cluster.
@@ -43,6 +44,13 @@ impl Keys {
             StoreCall::Renew(renew) => put_renew(&mut command, renew),
             StoreCall::Change(change) => put_change(&mut command, change),
         }
+        command
+    }
+
+    /// The command that asks which rights are missing.
+    pub(super) fn rights(&self) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(RIGHTS).arg(3).arg(&self.meta).arg(&self.nodes).arg(&self.shards);
         command
     }
 }
