@@ -2,7 +2,8 @@
 //! they promise. Must not know protocols.
 //!
 //! ```text
-//! start: admin (alive, /readyz 503) → links → member, shards have homes → agents are admitted (/readyz 200)
+//! start: admin (alive, /readyz 503) → agents' addresses are free → links → member, shards have homes →
+//!        agents are admitted (/readyz 200)
 //! drain: /readyz 503 → shards are handed over → admission stops → agents are closed, paced → links write what
 //!        waits → the membership ends → admin
 //! ```
@@ -30,7 +31,7 @@ use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::fleet::{Fleet, FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
 use crate::sessions::Sessions;
-use crate::telemetry::events::drain::DrainUnacknowledged;
+use crate::telemetry::events::drain::{DrainUnacknowledged, NotHandedOver};
 use crate::tls::TlsError;
 use crate::upstream::Upstream;
 use crate::upstream::params::{Mode, UpstreamParams};
@@ -94,6 +95,8 @@ const AGENTS_EXPECTED: usize = 5_000;
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     let connections_max = connections_max(&config.upstream);
     let admin = bind_admin(&config.admin).await?;
+    // A node that cannot serve agents must not become a member: shards would be given to it, and die with it.
+    Edge::claim(&config.edge.listen)?;
     let settings = NodeSettings::of(&config);
     let upstream = Upstream::new(config.upstream)
         .map_err(|(name, source)| StartError::Server { name, source })?;
@@ -135,7 +138,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         tasks.spawn(share_admission(Arc::clone(&fleet), NodeGate::join_fleet(&edge, &sessions)));
         tasks.spawn(rebalance.run(RebalanceParts { edge, sessions, fleet, drain }));
     }
-    let (_addresses, listeners) = edge.listen(&accept_runtime)?;
+    let listeners = match edge.listen(&accept_runtime) {
+        Ok((_addresses, listeners)) => listeners,
+        Err(error) => {
+            // The shards that it was given meanwhile.
+            fleet.leave(LEAVE_PATIENCE).await;
+            return Err(error.into());
+        }
+    };
     tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
     window.serve(&edge);
@@ -152,6 +162,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.close_agents(&edge, &sessions, &fleet, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
     leave(&fleet, &sessions).await;
+    NotHandedOver { agents: sessions.not_handed_over() }.emit();
     DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);

@@ -138,6 +138,7 @@ impl View for Fake {
             held: 1,
             disconnected: None,
             last_in_seconds: Some(0.5),
+            fleet_rate: None,
         })
     }
 

@@ -228,7 +228,7 @@ pub(crate) struct RebalanceView {
 pub(crate) struct AdmissionView {
     /// Whether the rate is automatic.
     pub automatic: bool,
-    /// Connections admitted a second.
+    /// Connections admitted a second: by this node, which may take a share of the rate of its fleet.
     pub rate: u32,
     /// Connections that wait for admission, unanswered.
     pub parked: usize,
@@ -240,6 +240,9 @@ pub(crate) struct AdmissionView {
     pub disconnected: Option<u64>,
     /// Seconds until the last of them is admitted, if the rate stays; null while that is unknown.
     pub last_in_seconds: Option<f64>,
+    /// Connections admitted a second by all nodes of the fleet together, as this node is set; null for a node without
+    /// others, and while the rate is automatic.
+    pub fleet_rate: Option<u32>,
 }
 
 /// How many agents were admitted when, in the last five minutes.

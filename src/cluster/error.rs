@@ -17,12 +17,12 @@ pub enum NodeLinksError {
     #[error("TLS of node links: {0}")]
     Suite(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
     /// The address for node links is in use, or is no address of this machine.
-    #[error("node links cannot listen at {listen}: {source}")]
+    #[error("node links cannot listen at {listen}: {said}")]
     Socket {
         /// The address.
         listen: SocketAddr,
         /// What the system says.
-        source: std::io::Error,
+        said: std::io::Error,
     },
 }
 

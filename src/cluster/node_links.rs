@@ -60,7 +60,7 @@ impl NodeLinks {
         let NodeLinksParams { incarnation, identity, listen, members, bounds } = params;
         let members = KnownMembers(members);
         let (server, client) = transport::quic(Tls::new(&identity, &members)?)?;
-        let failed = |source| NodeLinksError::Socket { listen, source };
+        let failed = |said| NodeLinksError::Socket { listen, said };
         let socket = transport::socket(listen).and_then(NodeSocket::new).map_err(failed)?;
         let runtime = Arc::new(LinkRuntime);
         let config = EndpointConfig::default();

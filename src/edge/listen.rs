@@ -40,9 +40,7 @@ pub(super) fn start(
     let mut bound = Vec::new();
     let mut tasks = JoinSet::new();
     // All before any is bound: they may overlap.
-    for address in edge.params.listen.iter().copied().filter(|address| address.port() != 0) {
-        claim(address).map_err(|source| BindError { address, source })?;
-    }
+    claim_all(&edge.params.listen)?;
     for wanted in &edge.params.listen {
         let mut address = *wanted;
         for _ in 0..sockets {
@@ -82,6 +80,14 @@ pub(super) async fn measure(edge: &Edge) {
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Fails if one of these addresses cannot be bound, or another process listens there.
+pub(super) fn claim_all(addresses: &[SocketAddr]) -> Result<(), BindError> {
+    for address in addresses.iter().copied().filter(|address| address.port() != 0) {
+        claim(address).map_err(|source| BindError { address, source })?;
+    }
+    Ok(())
 }
 
 /// Fails if another process listens there. By `SO_REUSEPORT` alone the kernel would share agents out between both, and

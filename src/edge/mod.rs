@@ -126,6 +126,14 @@ impl Edge {
         connections - Capacity::reserve_of(connections)
     }
 
+    /// Whether no other process listens at these addresses, and this one may.
+    ///
+    /// # Errors
+    /// Names the address that cannot be bound.
+    pub(crate) fn claim(addresses: &[SocketAddr]) -> Result<(), BindError> {
+        listen::claim_all(addresses)
+    }
+
     /// Binds all addresses and accepts, on the accept runtime, until the set is dropped. Returns the addresses
     /// bound, with the ports that the system chose for 0.
     ///

@@ -89,14 +89,15 @@ impl Life {
         Ok(())
     }
 
-    /// The same, where a former life has just given up the address.
+    /// The same, where a former life has just given up the address. Connections that it has closed may hold the socket
+    /// for three probe timeouts more, which is ten seconds and longer on a slow way.
     pub(super) async fn link_again(
         &mut self,
         params: &FleetParams,
         incarnation: NodeIncarnation,
         events: Arc<dyn NodeLinkEvents>,
     ) -> Result<(), NodeLinksError> {
-        const TRIES: u32 = 100;
+        const TRIES: u32 = 20;
         for _ in 1..TRIES {
             if self.link(params, incarnation, Arc::clone(&events)).is_ok() {
                 return Ok(());
@@ -104,6 +105,11 @@ impl Life {
             sleep(Duration::from_millis(50)).await;
         }
         self.link(params, incarnation, events)
+    }
+
+    /// Whether this life has yet to listen, though the node has others.
+    pub(super) const fn is_deaf(&self, params: &FleetParams) -> bool {
+        params.listen.is_some() && self.links.is_none()
     }
 
     /// Ends the links with a goodbye.

@@ -42,7 +42,9 @@ impl std::fmt::Display for Waiting {
             Self::Links(count) => {
                 write!(f, "starting: {count} nodes with shards are not linked yet")
             }
-            Self::Secret => f.write_str("starting: the fleet has no key of digests yet"),
+            Self::Secret => f.write_str(
+                "starting: the first nodes of a new fleet wait for one lease time, and agree on its key of digests",
+            ),
         }
     }
 }

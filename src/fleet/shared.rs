@@ -46,6 +46,8 @@ pub struct Fleet {
     pub(super) answers: OnceLock<Weak<dyn NodeAnswers>>,
     pub(super) store_calls: StoreTally,
     pub(super) secret_id: AtomicU64,
+    /// This node cannot listen for the others, and tries again.
+    pub(super) deaf: AtomicBool,
     /// The right to speak was lost, and what waits on links is yet to be dropped.
     drops_due: AtomicBool,
     /// The highest version of the map that another node has named.
@@ -88,6 +90,7 @@ impl Fleet {
             answers: OnceLock::new(),
             store_calls: StoreTally::default(),
             secret_id: AtomicU64::new(0),
+            deaf: AtomicBool::new(false),
             drops_due: AtomicBool::new(false),
             version_seen: AtomicU64::new(0),
             look: Notify::new(),
@@ -171,6 +174,11 @@ impl Fleet {
     /// What the other nodes are to count with from the next renewal on; `urgent`: which comes at once.
     pub fn set_figures(&self, figures: Figures, urgent: bool) {
         self.tell(NodeEvent::FiguresChanged { figures, urgent });
+    }
+
+    /// Whether this node cannot listen for the others at present. It tries again by itself.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     /// How far this node is.

@@ -126,6 +126,7 @@ impl FleetTask {
                 },
                 _ = ticks.tick() => NodeEvent::Tick,
             };
+            self.listen_if_deaf();
             match self.take(event) {
                 Next::GoOn => {}
                 Next::BeginAnew => self.begin_anew().await,
@@ -396,6 +397,18 @@ impl FleetTask {
         }
     }
 
+    /// A new life whose address was still in use tries again with each event.
+    fn listen_if_deaf(&mut self) {
+        if !self.life.is_deaf(&self.fleet.params) {
+            return;
+        }
+        let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
+        if self.life.link(&self.fleet.params, incarnation, fleet as _).is_ok() {
+            events::LinksBack.emit();
+            self.fleet.deaf.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The store has given this node's shards to others. Its agents stay connected, and find them there.
     async fn begin_anew(&mut self) {
         let before = self.fleet.incarnation();
@@ -421,7 +434,8 @@ impl FleetTask {
         let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
         let linked = self.life.link_again(&self.fleet.params, incarnation, fleet as _).await;
         if let Err(error) = linked {
-            events::LifeFailed { error: &error }.emit();
+            events::LinksFailed { error: &error }.emit();
+            self.fleet.deaf.store(true, Ordering::Relaxed);
         }
         if let Some(plane) = &self.fleet.plane {
             plane.homes_changed();

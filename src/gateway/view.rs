@@ -104,12 +104,22 @@ fn reasons(
 impl View for GatewayView {
     fn readiness(&self) -> Readiness {
         let status = self.upstream.status();
-        let reasons = reasons(
+        let mut reasons = reasons(
             self.phase.load(Ordering::Relaxed),
             &self.fleet.progress(),
             self.drain.phase(),
             (&status, self.fleet.is_shared() && self.fleet.standing().is_err()),
         );
+        let waits = self.fleet.progress() == Progress::Starting(crate::fleet::Waiting::Membership);
+        if let Some(failing) = self.fleet.store_figures().failing.filter(|_| waits) {
+            reasons.push(format!("its last call to the store failed: {failing}"));
+        }
+        if self.fleet.is_deaf() {
+            reasons.push(
+                "it cannot listen for other nodes yet: the address of node links is in use"
+                    .to_owned(),
+            );
+        }
         let server = |server: ServerStatus| ServerView {
             name: server.name,
             reachable: server.reachable,
@@ -148,7 +158,10 @@ impl View for GatewayView {
     }
 
     fn admission(&self) -> Option<AdmissionView> {
-        self.edge.get().map(|edge| describe_admission(edge.admission()))
+        self.edge.get().map(|edge| {
+            let fleet_rate = edge.fleet_rate().filter(|_| self.fleet.is_shared());
+            describe_admission(edge.admission(), fleet_rate)
+        })
     }
 
     fn admitted(&self) -> Option<AdmittedView> {
@@ -162,7 +175,7 @@ impl View for GatewayView {
     }
 }
 
-fn describe_admission(status: AdmissionStatus) -> AdmissionView {
+fn describe_admission(status: AdmissionStatus, fleet_rate: Option<NonZeroU32>) -> AdmissionView {
     AdmissionView {
         automatic: status.automatic,
         rate: status.rate.get(),
@@ -171,6 +184,7 @@ fn describe_admission(status: AdmissionStatus) -> AdmissionView {
         held: status.held,
         disconnected: status.disconnected,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
+        fleet_rate: fleet_rate.map(NonZeroU32::get),
     }
 }
 

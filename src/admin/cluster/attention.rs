@@ -13,6 +13,9 @@ impl ClusterView {
 
 /// Everything, the fleet's first.
 fn attention(view: &ClusterView) -> Vec<String> {
+    if let Some(gone) = has_left(view) {
+        return vec![gone];
+    }
     let mut found = Vec::new();
     let all = view.shards;
     match view.homeless_shards {
@@ -31,6 +34,14 @@ fn attention(view: &ClusterView) -> Vec<String> {
         found.extend(of_node(node, view).into_iter().map(|what| format!("{}: {what}", node.name)));
     }
     found
+}
+
+/// A node that has left shows the fleet as it last saw it, and nothing of that counts.
+fn has_left(view: &ClusterView) -> Option<String> {
+    let own = view.nodes.iter().find(|node| node.name == view.asked);
+    let report = own.and_then(|node| node.report.as_ref());
+    let what = "it has left the fleet, and shows what it saw last: ask another node";
+    report.filter(|report| report.phase == GONE).map(|_| format!("{}: {what}", view.asked))
 }
 
 /// The shards that each node has in the end, at least; 0 while one comes or goes, which is said anyway.
@@ -96,6 +107,9 @@ fn of_report(report: &NodeReport) -> Vec<String> {
     }
     found
 }
+
+/// The phase of a node that was a member and is none any more.
+const GONE: &str = "gone";
 
 /// The label of a node whose lease counts.
 const LEASED: &str = "leased";

@@ -94,7 +94,14 @@ fn each_fault_is_named_with_its_node() {
         change(&mut view);
         attention(view).join("\n")
     };
-    let cases: [(Harm, &str); 10] = [
+    let cases: [(Harm, &str); 11] = [
+        (
+            |view| {
+                view.homeless_shards = 3;
+                view.nodes[0].report.as_mut().unwrap().phase = "gone".to_owned();
+            },
+            "node-1: it has left the fleet, and shows what it saw last: ask another node",
+        ),
         (|view| view.nodes[1].shards = 511, "node-2: it has 511 of its share of 512 shards"),
         (|view| view.homeless_shards = 3, "3 of 1024 shards have no home"),
         (|view| view.moving_shards = 2, "2 of 1024 shards are on their way"),

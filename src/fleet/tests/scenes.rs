@@ -1,6 +1,7 @@
 //! What happens to nodes, and what their data planes are told of it.
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::sync::Arc;
 
 use tokio::time::timeout;
@@ -110,6 +111,35 @@ async fn a_node_that_was_taken_over_begins_anew_and_is_linked_again() {
     let now = two.fleet.me();
     one.until("linked again", |one| one.notes.noted.lock().reached.contains(&now)).await;
     two.until("it speaks", |two| two.notes.speaks() && two.fleet.may_write()).await;
+    one.until("all shards have one home", |_| is_whole(&[&one, &two])).await;
+    assert_no_faults(&[&one, &two]);
+}
+
+/// Connections of the former life may hold the address for longer than anyone waits at a stretch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_begins_anew_listens_as_soon_as_its_address_is_free() {
+    let store = Arc::new(MemoryStore::new());
+    let one = TestNode::start(params("one", 1), &store);
+    let settings = params("two", 1);
+    let listen = settings.listen.unwrap();
+    let two = TestNode::start(settings, &store);
+    one.until("all shards have one home", |_| is_whole(&[&one, &two])).await;
+    let before = two.fleet.me();
+    take_over(&store, before, one.fleet.me()).await;
+    // Takes the address as soon as the former life has let go of it.
+    let held = tokio::task::spawn_blocking(move || {
+        loop {
+            if let Ok(held) = UdpSocket::bind(listen) {
+                return held;
+            }
+        }
+    });
+    let held = timeout(PATIENCE, held).await.unwrap().unwrap();
+    two.until("it cannot listen", |two| two.fleet.is_deaf()).await;
+    drop(held);
+    two.until("it listens", |two| !two.fleet.is_deaf()).await;
+    let now = two.fleet.me();
+    one.until("linked again", |one| one.notes.noted.lock().reached.contains(&now)).await;
     one.until("all shards have one home", |_| is_whole(&[&one, &two])).await;
     assert_no_faults(&[&one, &two]);
 }

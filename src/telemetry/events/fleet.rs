@@ -249,6 +249,33 @@ impl LifeFailed<'_> {
     }
 }
 
+/// A node that was taken over cannot listen for the others yet. It tries again until it can.
+pub(crate) struct LinksFailed<'a> {
+    /// What the system says.
+    pub error: &'a dyn Display,
+}
+
+impl LinksFailed<'_> {
+    /// Logs it.
+    pub(crate) fn emit(self) {
+        warn!(
+            target: TARGET,
+            error = %self.error,
+            "no node links yet: the former ones still hold the address; trying again"
+        );
+    }
+}
+
+/// It can.
+pub(crate) struct LinksBack;
+
+impl LinksBack {
+    /// Logs it.
+    pub(crate) fn emit(self) {
+        info!(target: TARGET, "listening for other nodes again");
+    }
+}
+
 /// Settings that must agree differ among live nodes.
 pub(crate) struct SettingsDiffer<'a> {
     /// The nodes whose settings differ from this one's.
@@ -268,8 +295,8 @@ impl SettingsDiffer<'_> {
         warn!(
             target: TARGET,
             nodes = nodes.join(", "),
-            "nodes have other servers, volatile paths or rates than this one: agents are treated by \
-             different rules"
+            "nodes differ from this one where all must agree (servers, sessions.volatile, sessions.grace_period, \
+             admission.rate, ownership.lease, ownership.autonomy): agents are treated by different rules"
         );
     }
 }
