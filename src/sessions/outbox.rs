@@ -227,6 +227,11 @@ impl Outbox {
         self.state.lock().stage == Stage::Lingers
     }
 
+    /// The task is at work and looks when it is done: until then it need not be woken.
+    pub(super) fn will_be_looked_at(&self) {
+        self.state.lock().waker = None;
+    }
+
     /// Has the task look again.
     pub(super) fn wake(&self) {
         self.state.lock().wake();

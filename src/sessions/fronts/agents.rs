@@ -67,6 +67,9 @@ impl FrontSide<'_> {
         if let Some(fresh) = state.fresh {
             return Err(Rejected::Cloned { uid, fresh });
         }
+        if !entry.is_request() {
+            entry.outbox.will_be_looked_at();
+        }
         self.catch_up((entry, &mut state));
         if !scan.is_heartbeat() {
             state.active = Some(clock::now());

@@ -131,6 +131,10 @@ impl HomeSide<'_> {
         at: ConnectionAt,
         said: &Said<'_, '_>,
     ) -> FollowUp {
+        if let Said::Frame(ToHome::Written(_, number)) = said {
+            self.written(locked, at, *number);
+            return FollowUp::NOTHING;
+        }
         self.drive(epoch, locked, |home, moment, port| match said {
             Said::Heartbeats(entry) => home.heartbeats(at.front, entry, port),
             Said::Frame(ToHome::Attach(_, attach)) => {
@@ -142,15 +146,25 @@ impl HomeSide<'_> {
             Said::Frame(ToHome::Message(_, message)) => home.message(at, message, port),
             Said::Frame(ToHome::Open(_)) => home.open(at, moment, port),
             Said::Frame(ToHome::Alive(_, question)) => home.alive(at, *question, port),
-            Said::Frame(ToHome::Written(_, number)) => home.written(at, *number),
             Said::Frame(ToHome::Detach(_, detach)) => home.detach(at, detach, moment, port),
             Said::Frame(
-                ToHome::Heartbeats(_)
+                ToHome::Written(..)
+                | ToHome::Heartbeats(_)
                 | ToHome::AllHere(_)
                 | ToHome::WasAlive(_)
                 | ToHome::FrontLeaves,
             ) => {}
         })
+    }
+
+    /// What waited for the agent is written. Nothing follows from it for the session.
+    fn written(self, locked: &mut LockedEntry<'_>, at: ConnectionAt, number: u64) {
+        if let Some(far) = &mut locked.far {
+            let before = far.unwritten_bytes();
+            far.home.written(at, number);
+            let after = far.unwritten_bytes();
+            self.sessions.counters.outbox_changed(before, after);
+        }
     }
 
     /// The shard was frozen, or left, after the session was made: it is as if it had not been.
