@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::fleet::{Fleet, FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
-use crate::sessions::Sessions;
+use crate::sessions::{LeftUndone, Sessions};
 use crate::telemetry::events::drain::{DrainUnacknowledged, NotHandedOver};
 use crate::tls::TlsError;
 use crate::upstream::Upstream;
@@ -138,14 +138,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         tasks.spawn(share_admission(Arc::clone(&fleet), NodeGate::join_fleet(&edge, &sessions)));
         tasks.spawn(rebalance.run(RebalanceParts { edge, sessions, fleet, drain }));
     }
-    let listeners = match edge.listen(&accept_runtime) {
-        Ok((_addresses, listeners)) => listeners,
-        Err(error) => {
-            // The shards that it was given meanwhile.
-            fleet.leave(LEAVE_PATIENCE).await;
-            return Err(error.into());
-        }
-    };
+    let listeners = listen(&edge, &accept_runtime, &fleet).await?;
     tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
     window.serve(&edge);
@@ -162,8 +155,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     drain.close_agents(&edge, &sessions, &fleet, listeners).await;
     let messages = upstream.stop(STOP_PATIENCE).await;
     leave(&fleet, &sessions).await;
-    NotHandedOver { agents: sessions.not_handed_over() }.emit();
-    DrainUnacknowledged { agents: sessions.unacknowledged(), messages }.emit();
+    tell_left_undone(&sessions, messages);
     // The watch over servers ends here: their links stay closed from now on.
     drop(links);
     fleet.stop();
@@ -174,6 +166,29 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     drop((tasks, accept_runtime));
     Ok(())
+}
+
+/// Agents are admitted from now on.
+async fn listen(
+    edge: &Arc<Edge>,
+    accept_runtime: &AcceptRuntime,
+    fleet: &Fleet,
+) -> Result<JoinSet<()>, StartError> {
+    match edge.listen(accept_runtime) {
+        Ok((_addresses, listeners)) => Ok(listeners),
+        Err(error) => {
+            // The shards that it was given meanwhile must not die with it.
+            fleet.leave(LEAVE_PATIENCE).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// `messages`: that were on links at the end.
+fn tell_left_undone(sessions: &Sessions, messages: usize) {
+    let LeftUndone { unacknowledged, not_handed_over } = sessions.left_undone();
+    NotHandedOver { agents: not_handed_over }.emit();
+    DrainUnacknowledged { agents: unacknowledged, messages }.emit();
 }
 
 /// The node is no member any more. First its homes hear that it holds nothing of its agents'.

@@ -23,7 +23,7 @@ use super::transport::{GOODBYE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, patience};
 use crate::clock;
 use crate::core::link::{KeepAlive, KeepAliveStep};
 use crate::core::peer_link::{
-    AtWork, FrameReader, Haste, LinkEnd, NOTED_EVERY, STREAMS, StreamIndex,
+    FrameReader, Haste, LinkEnd, NOTED_EVERY, STREAMS, SideAtWork, StreamIndex,
 };
 use crate::telemetry::events::cluster as telemetry;
 
@@ -36,7 +36,7 @@ pub(super) struct Service<'a> {
     connection: &'a NodeConnection,
     events: &'a dyn NodeLinkEvents,
     alive: Mutex<KeepAlive>,
-    at_work: Mutex<AtWork>,
+    at_work: Mutex<SideAtWork>,
     /// How many of the peer's streams are read to their end.
     read_to_end: AtomicUsize,
     /// This node said goodbye first.
@@ -52,7 +52,7 @@ pub(super) async fn serve(
 ) -> LinkLoss {
     let alive = Mutex::new(KeepAlive::new(PING_INTERVAL, PING_TIMEOUT, clock::now()));
     let (read_to_end, leaves) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let at_work = Mutex::new(AtWork::new(clock::now()));
+    let at_work = Mutex::new(SideAtWork::new(clock::now()));
     let service = Service { link, connection, events, alive, at_work, read_to_end, leaves };
     let mut batches: [Vec<u8>; STREAMS] = Default::default();
     let end = {

@@ -9,6 +9,15 @@ use crate::core::drain::{AgentDrain, Candidate};
 use crate::core::session::{Forgets, Presence};
 use crate::ident::InstanceUid;
 
+/// Agents for which a node that has drained could not do everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftUndone {
+    /// They went before their server had heard and answered everything.
+    pub unacknowledged: usize,
+    /// Their sessions are still at home at this node of a fleet.
+    pub not_handed_over: usize,
+}
+
 impl Sessions {
     /// From now on an agent that goes is taken to have gone to another node. In a fleet its session stays at its home,
     /// which may be this node until it has handed its shards over.
@@ -68,16 +77,14 @@ impl Sessions {
             && self.find(uid).is_none_or(|entry| entry.peek().session.figures().drains)
     }
 
-    /// How many agents have gone before their server had heard and answered everything. At the end the agents
-    /// that are left belong to them: their goodbye stayed unsaid. In a fleet those are [`Sessions::not_handed_over`].
-    pub fn unacknowledged(&self) -> usize {
-        let unsaid = if self.in_fleet().is_none() { self.table.len() } else { 0 };
-        self.unacknowledged.load(Ordering::Relaxed) + unsaid
-    }
-
-    /// How many agents of a fleet are still at home here.
-    pub fn not_handed_over(&self) -> usize {
-        if self.in_fleet().is_some() { self.table.len() } else { 0 }
+    /// What the end of the drain has left undone. An agent of a lone node that is still here belongs to the first kind:
+    /// its goodbye stayed unsaid.
+    pub fn left_undone(&self) -> LeftUndone {
+        let here = self.table.len();
+        let (unsaid, not_handed_over) =
+            if self.in_fleet().is_none() { (here, 0) } else { (0, here) };
+        let unacknowledged = self.unacknowledged.load(Ordering::Relaxed) + unsaid;
+        LeftUndone { unacknowledged, not_handed_over }
     }
 }
 

@@ -52,7 +52,7 @@ pub use crate::core::session::{
 };
 pub use agents::Rejected;
 pub use attachment::Attachment;
-pub use drain::is_connected;
+pub use drain::{LeftUndone, is_connected};
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 #[cfg(test)]

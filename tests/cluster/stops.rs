@@ -24,7 +24,7 @@ async fn what_lies_unread_while_a_node_is_stopped_stays_unread() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let link = one.link(&two.member);
     link.send(agent(1), |out| out.extend_from_slice(&frame(1, 0, 500))).unwrap();
-    // The link is lost, whoever notices it first, and another one takes frames.
+    // The link is lost, whichever node notices it first, and another one takes frames.
     let ends = tokio::join!(one.until_lost(&two.member), two.until_lost(&one.member));
     assert!(matches!(ends.1, LinkEnd::Silent | LinkEnd::Reset), "{ends:?}");
     assert_eq!(two.frames(&one.member), [[0; 0]; 0], "it was sent before the link was lost");

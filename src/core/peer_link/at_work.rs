@@ -13,11 +13,11 @@ pub const STOPPED_FOR: Duration = Duration::from_millis(1_800);
 
 /// See the module's text.
 #[derive(Debug, Clone, Copy)]
-pub struct AtWork {
+pub struct SideAtWork {
     seen: Instant,
 }
 
-impl AtWork {
+impl SideAtWork {
     /// A side that begins its work.
     pub const fn new(now: Instant) -> Self {
         Self { seen: now }
@@ -38,7 +38,7 @@ mod tests {
     fn a_side_that_is_late_works_and_one_that_is_very_late_was_stopped() {
         let start = crate::clock::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut side = AtWork::new(start);
+        let mut side = SideAtWork::new(start);
         let stopped = [500, 1_700, 3_499, 5_299, 5_300].map(|millis| side.was_stopped(at(millis)));
         assert_eq!(stopped, [false, false, false, true, false]);
     }

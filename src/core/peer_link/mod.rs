@@ -14,7 +14,7 @@ mod streams;
 #[cfg(test)]
 mod pairing_tests;
 
-pub use at_work::{AtWork, NOTED_EVERY, STOPPED_FOR};
+pub use at_work::{NOTED_EVERY, STOPPED_FOR, SideAtWork};
 pub use end::LinkEnd;
 pub use frames::{FrameReader, FrameTooBig, HEAD_BYTES, append_frame, whole_frames};
 pub use pairing::{Attempt, Dialler, Pairing, PairingEffect, PairingEvent};

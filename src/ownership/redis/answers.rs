@@ -88,7 +88,7 @@ impl<'a> ScriptAnswer<'a> {
     }
 
     fn version(&mut self) -> Result<MapVersion, StoreError> {
-        // Of the highest version there is no next one: nobody would hear of a change.
+        // Of the highest version there is no next one: no node would hear of a change.
         let version = self.text("version")?.parse().ok().map(MapVersion);
         let version = version.filter(|version| *version < MapVersion::MAX);
         version.ok_or_else(|| corrupt(&self.keys.meta, "version", ValueFault::Field("number")))
