@@ -16,7 +16,7 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::opamp::splice;
 
 /// The fields that stand in a frame's head.
-const IN_HEAD: FieldSet = FieldSet::of(&[
+pub(super) const IN_HEAD: FieldSet = FieldSet::of(&[
     agent_field::INSTANCE_UID,
     agent_field::SEQUENCE_NUM,
     agent_field::CAPABILITIES,

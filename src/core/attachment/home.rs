@@ -23,6 +23,7 @@
 mod newcomers;
 mod port;
 mod record;
+mod requests;
 mod session_side;
 mod unwritten;
 
@@ -40,6 +41,7 @@ use crate::opamp::field_set::{FieldSet, agent_field};
 use newcomers::Contender;
 pub use port::{ConnectionAt, HomeMoment, HomePolicy, HomePort, Newcomer, SessionCall};
 pub use record::HomeRecord;
+use requests::Requests;
 pub use unwritten::Unwritten;
 
 /// For how long a loss is remembered. A front notices a dead connection within that time.
@@ -118,6 +120,8 @@ pub struct HomeAttachment {
     /// Something that a connection said is lost: all that begin before then begin with a gap. Which of several
     /// connections on several fronts is the latest is known only in the end.
     missed: Option<Instant>,
+    /// The latest requests of an agent that polls.
+    requests: Option<Box<Requests>>,
     /// Numbers pings, to tell the answer to this one from the answer to an earlier one.
     question: u32,
 }
@@ -125,7 +129,15 @@ pub struct HomeAttachment {
 impl HomeAttachment {
     /// For an agent whose connections are all unknown yet.
     pub const fn new(uid: InstanceUid) -> Self {
-        Self { uid, current: None, candidate: None, highest: None, missed: None, question: 0 }
+        Self {
+            uid,
+            current: None,
+            candidate: None,
+            highest: None,
+            missed: None,
+            requests: None,
+            question: 0,
+        }
     }
 
     /// Whether a connection has the session.
@@ -199,12 +211,15 @@ impl HomeAttachment {
         if says_all {
             current.unsure_until = None;
         }
-        let missed = std::mem::take(&mut current.missed_before_first) && !says_all;
+        let at = current.at;
+        let late = self.requests.as_mut().and_then(|requests| requests.takes(at, report));
+        self.missed = late.or(self.missed);
+        let missed = std::mem::take(&mut current.missed_before_first) || late.is_some();
         if let Some(last) = report.heartbeats {
             port.session(SessionCall::Heartbeats(last));
         }
         port.session(SessionCall::Message(*report));
-        if missed {
+        if missed && !says_all {
             port.session(SessionCall::Missed);
         }
     }
@@ -239,10 +254,15 @@ impl HomeAttachment {
         port: &mut P,
     ) {
         self.drop_candidate(at);
-        if detach.missed && !is_on(Breach::AttachmentIgnoresGap) {
+        let until = moment.now + GAP_MEMORY;
+        let requests = self.requests.as_mut();
+        if detach.missed
+            && !is_on(Breach::AttachmentIgnoresGap)
+            && requests.is_none_or(|requests| requests.is_lost(at, until))
+        {
             port.session(SessionCall::Missed);
             // What the present connection says next may be older than what is lost.
-            self.missed = Some(moment.now + GAP_MEMORY);
+            self.missed = Some(until);
         }
         let Some(current) = self.current_at(at) else { return };
         current.closing = true;

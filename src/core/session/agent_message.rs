@@ -53,6 +53,9 @@ impl Session {
             return;
         }
         let mut work = Work::of(self, moment, port);
+        if source == MessageSource::Request {
+            work.session.attendance.set_waits(true);
+        }
         let awaited = work.take_message(scan);
         if awaited {
             work.session.replies.owe(moment.now, moment.policy.reply_wait);

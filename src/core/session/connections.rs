@@ -56,11 +56,14 @@ impl Session {
     /// A plain-HTTP request speaks for this agent. One that still waits is answered by the gateway: an agent
     /// has one request under way at a time, so it has most likely given up the older. Returns the request's
     /// number. The port's connection is still the older one, as for a WebSocket.
+    ///
+    /// The request waits for its answer once its message is here: from a front that may come later. What was given to
+    /// it before would count as read by that very message's number.
     pub fn request_opened<P: Port>(&mut self, moment: &Moment<'_>, port: &mut P) -> u32 {
         let before = self.attendance.presence();
         let mut work = Work::of(self, moment, port);
         work.answer_plainly();
-        let next = Presence::Polling { heard: moment.now, waits: true };
+        let next = Presence::Polling { heard: moment.now, waits: false };
         work.session.attendance.enter(next);
         let request = work.session.replies.next_request();
         match before {

@@ -31,7 +31,7 @@ pub enum Presence {
     Polling {
         /// When it was last heard.
         heard: Instant,
-        /// Its latest request has yet to be answered.
+        /// Its latest request is here, and has yet to be answered.
         waits: bool,
     },
     /// Its connection is gone, and the server believes it is there.

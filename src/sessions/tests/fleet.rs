@@ -1,6 +1,8 @@
 //! Several nodes in one process: real fronts and homes, links that are a queue of frames, a map that the test keeps,
 //! and one server that knows its agents by their uids.
 
+mod lost_answers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Poll;
 use std::time::{Duration, Instant};

@@ -42,6 +42,10 @@ impl HomeAttachment {
         moment: &HomeMoment<'_>,
         port: &mut P,
     ) {
+        if let Some(first) = attach.first.filter(|_| attach.transport == AgentConnection::PlainHttp)
+        {
+            self.requests.get_or_insert_default().attaches(at, &first);
+        }
         if self.current_at(at).is_some() {
             return self.attach_again(attach, moment, port);
         }
@@ -94,8 +98,11 @@ impl HomeAttachment {
             (None, Some(_)) if is_on(Breach::AttachmentDisplacesUnasked) => Some(true),
             (None, _) if is_doubted(attach, port) => None,
             (None, None) => Some(true),
-            // Without a connection there is none to ask: its next request will tell.
-            (None, Some(current)) if current.transport == AgentConnection::PlainHttp => Some(true),
+            // Without a connection there is none to ask: its next request will tell. One whose message is on its way may
+            // say the same, and be the one that waits.
+            (None, Some(current)) if current.transport == AgentConnection::PlainHttp => {
+                (current.had > 0).then_some(true)
+            }
             (None, Some(_)) => None,
         };
         match may_replace {

@@ -35,7 +35,8 @@ impl HomeAttachment {
     pub fn to_record(&self, now: Instant) -> HomeRecord {
         let counts = |until: Option<Instant>| until.is_some_and(|until| now < until);
         HomeRecord {
-            missed: counts(self.missed),
+            missed: counts(self.missed)
+                || self.requests.as_ref().is_some_and(|requests| requests.is_in_doubt()),
             highest: self.highest,
             current: self.current.as_ref().map(|current| CurrentRecord {
                 is_http: current.transport == AgentConnection::PlainHttp,
@@ -75,6 +76,7 @@ impl HomeAttachment {
             candidate: None,
             highest,
             missed: record.missed.then(|| now + GAP_MEMORY),
+            requests: None,
             question: 0,
         }
     }

@@ -294,14 +294,17 @@ fn two_fronts_are_asked_before_one_replaces_the_other() {
 fn what_an_agent_said_before_it_went_on_elsewhere_is_a_gap() {
     let request = Attach { transport: AgentConnection::PlainHttp, ..ATTACH };
     let mut setup = HomeSetup::new();
-    setup.attaches(at(2, 5), &request);
+    let second = AgentReport { sequence_num: SequenceNum(2), ..REPORT };
+    setup.attaches(at(2, 5), &Attach { first: Some(second), ..request });
     setup.event(|home, moment, port| {
         let end = Detach { reason: DetachReason::Answered, heartbeats: None, missed: false };
         home.detach(at(2, 5), &end, moment, port);
     });
     setup.done();
     setup.effects.heard = Some(2);
-    setup.attaches(at(3, 1), &request);
+    let once = FieldSet::of(&[agent_field::CUSTOM_MESSAGE]);
+    let custom = AgentReport { present: once, ..REPORT };
+    setup.attaches(at(3, 1), &Attach { first: Some(custom), ..request });
     assert_eq!(setup.done(), ["(3).1: open?"]);
     let gone = Detach { reason: DetachReason::Answered, heartbeats: None, missed: true };
     setup.event(|home, moment, port| home.detach(at(3, 1), &gone, moment, port));
@@ -323,7 +326,68 @@ fn what_an_agent_said_before_it_went_on_elsewhere_is_a_gap() {
     assert_eq!(setup.done(), ["(2).6: open?"], "it may have been taken");
     setup.effects.heard = Some(0);
     setup.attaches(at(2, 7), &request);
+    assert_eq!(setup.done(), ["(2).6: later", "(2).7: open?"], "3.2 may be about to say the same");
+    setup.says(at(3, 2), 1).done();
+    setup.attaches(at(2, 8), &request);
     assert_eq!(setup.done()[..2], ["(3).2: close Replaced", "open true"], "it goes on");
+}
+
+/// An agent that polls and gets no answer says the same over another front. Its first front has closed the request by
+/// the time that its message is taken, or has yet to bring it.
+#[test]
+fn what_is_said_once_more_is_not_lost_with_an_earlier_request() {
+    let says = |number| {
+        let report = AgentReport { sequence_num: SequenceNum(number), ..REPORT };
+        Attach { transport: AgentConnection::PlainHttp, first: Some(report), ..ATTACH }
+    };
+    let late = Detach { reason: DetachReason::Lost, heartbeats: None, missed: true };
+    let is_late = |setup: &mut HomeSetup, at| {
+        setup.event(|home, moment, port| home.detach(at, &late, moment, port)).done()
+    };
+    let again = |setup: &mut HomeSetup, at, number| {
+        setup.effects.heard = Some(1);
+        setup.attaches(at, &says(number));
+        setup.event(|home, moment, port| home.open(at, moment, port));
+        let report = AgentReport { sequence_num: SequenceNum(number), ..REPORT };
+        setup.event(|home, _, port| home.message(at, &Numbered { number: 1, report }, port));
+        let mut done = setup.done();
+        done.retain(|what| what.starts_with("takes") || what == "missed");
+        done
+    };
+    let first = |setup: &mut HomeSetup| drop(setup.attaches(at(2, 5), &says(1)).done());
+    // It was taken, and is said again.
+    let mut setup = HomeSetup::new();
+    first(&mut setup);
+    assert_eq!(is_late(&mut setup, at(2, 5)), ["lost"], "it may come again");
+    assert_eq!(again(&mut setup, at(3, 1), 1), ["takes 1"]);
+    // It was taken from another.
+    setup.attaches(at(4, 1), &says(1));
+    assert_eq!(setup.done(), ["(4).1: open?"]);
+    assert!(is_late(&mut setup, at(4, 1)).is_empty());
+    // It is overtaken before its front says so.
+    let mut setup = HomeSetup::new();
+    first(&mut setup);
+    assert_eq!(again(&mut setup, at(3, 1), 1), ["takes 1"]);
+    assert!(is_late(&mut setup, at(2, 5)).is_empty());
+    // It was taken, and the agent goes on.
+    let mut setup = HomeSetup::new();
+    first(&mut setup);
+    is_late(&mut setup, at(2, 5));
+    assert_eq!(again(&mut setup, at(3, 1), 2), ["takes 2"]);
+    // The agent says something else: what came late may be an earlier process's.
+    let mut setup = HomeSetup::new();
+    first(&mut setup);
+    is_late(&mut setup, at(2, 5));
+    assert_eq!(again(&mut setup, at(3, 1), 3), ["takes 3", "missed"]);
+    setup.attaches(at(3, 2), &says(3));
+    assert!(setup.done().contains(&"open true".to_owned()), "and those that follow");
+    // What is said once is like nothing else.
+    let mut setup = HomeSetup::new();
+    let once = FieldSet::of(&[agent_field::CUSTOM_MESSAGE]);
+    let custom = AgentReport { present: once, ..REPORT };
+    setup.attaches(at(2, 5), &Attach { first: Some(custom), ..says(1) }).done();
+    is_late(&mut setup, at(2, 5));
+    assert_eq!(again(&mut setup, at(3, 1), 1), ["takes 1", "missed"]);
 }
 
 /// The end of the connection that has the session frees the way for a newcomer, and not for one that may be old.

@@ -221,13 +221,24 @@ impl Gateway {
 
     /// A plain-HTTP request. Returns its number.
     pub(in crate::core::session) fn request(&mut self, bytes: &[u8]) -> u32 {
+        let request = self.request_opens();
+        self.request_says(bytes);
+        request
+    }
+
+    /// A plain-HTTP request at a front, whose message is yet to come here.
+    pub(in crate::core::session) fn request_opens(&mut self) -> u32 {
         self.effects.is_over = false;
-        let scan = AgentScan::parse(bytes).unwrap();
         let request = self.event(|session, moment, port| session.request_opened(moment, port));
         self.attached = None;
+        request
+    }
+
+    /// The message of the request that was opened.
+    pub(in crate::core::session) fn request_says(&mut self, bytes: &[u8]) {
+        let scan = AgentScan::parse(bytes).unwrap();
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
         self.event(|session, moment, port| session.agent_message(&message, moment, port));
-        request
     }
 
     /// The agent's front has answered heartbeats, up to this number.

@@ -427,6 +427,29 @@ fn r7_an_answer_that_was_lost_is_given_again() {
     assert!(offers_of(&mut gateway).is_empty());
 }
 
+/// Of a request whose front is another node, the message may come after its opening. What was given to it before would
+/// count as read by that very message.
+#[test]
+fn r7_a_request_is_answered_once_its_message_is_here() {
+    let mut gateway = gateway();
+    gateway.request(&bytes(&message::heartbeat(1)));
+    gateway.server_says(route(1), &bytes(&message::offer(1)));
+    let offers = |gateway: &mut Gateway| -> Vec<bool> {
+        let answers = gateway.effects.answers.drain(..);
+        let answers = answers.map(|answer| ServerToAgent::decode(&answer[..]).unwrap());
+        answers.map(|answer| answer.remote_config.is_some()).collect()
+    };
+    offers(&mut gateway);
+    gateway.request_opens();
+    gateway.front_missed();
+    gateway.server_says(route(1), &bytes(&message::offer(2)));
+    assert!(offers(&mut gateway).is_empty());
+    gateway.request_says(&bytes(&message::heartbeat(2)));
+    assert_eq!(offers(&mut gateway), [true]);
+    gateway.request(&bytes(&message::heartbeat(2)));
+    assert_eq!(offers(&mut gateway), [true], "the answer was lost");
+}
+
 #[test]
 fn r7_a_restart_for_a_process_that_is_gone_is_dropped() {
     let mut gateway = gateway();
