@@ -11,7 +11,8 @@
 //!
 //! An attach that goes on, with an id, has the session at once if no higher id is known, and is closed otherwise. Of
 //! one front, the later connection has it: that front saw both. A first attach whose message does not go on with the agent's
-//! numbers waits until its front says that it is open. If it is over, what it said is old, and a gap.
+//! numbers waits until its front says that it is open. If it is over, what it said is old, and a gap, unless another
+//! request has said the same (`requests`).
 //!
 //! To drive it: hand each frame of a front to the entry of its name, then carry out the [`SessionCall`]s in their
 //! order, then call [`HomeAttachment::settle`]. What the session does meanwhile (its `AttachmentPort`) comes in by

@@ -44,6 +44,8 @@ impl World {
                 }
                 self.soon(20, 6_000, Event::Stale { node, handle });
             }
+            let it = &mut self.agents[agent];
+            it.says_again = it.polls && it.said.is_some() && self.random.percent(60);
             if self.random.percent(15) {
                 self.agents[agent].restart();
             }
@@ -94,10 +96,13 @@ impl World {
     pub(super) fn speak(&mut self, agent: usize) {
         let it = &self.agents[agent];
         if it.polls {
-            if it.at.is_some() || it.wants_to_say.is_empty() {
+            if it.at.is_some() || it.wants_to_say.is_empty() && !it.says_again {
                 return;
             }
             self.dial(agent, AgentConnection::PlainHttp);
+            if std::mem::take(&mut self.agents[agent].says_again) {
+                return self.says_again(agent);
+            }
         }
         while let Some((node, handle)) = self.agents[agent].at
             && let Some(front) = self.nodes[node].fronts.get_mut(&handle)
@@ -112,6 +117,10 @@ impl World {
             front.said += 1;
             let said = front.said;
             let bytes = self.agents[agent].say(say);
+            if self.agents[agent].polls {
+                // Custom messages are counted, and some would be taken twice.
+                self.agents[agent].said = (say != Say::Custom).then(|| bytes.clone());
+            }
             // A cut may outlast the faults: its connection may yet be taken for a stale one.
             let undisturbed = self.now > self.disturbed + SETTLES;
             if self.calm && undisturbed && say == Say::Custom {
@@ -119,13 +128,28 @@ impl World {
                 self.agents[agent].calm_customs.push(custom);
             }
             self.tell(|| format!("agent {agent} says {say:?}"));
-            let at = self.now + REPLY_WITHIN;
-            self.at(at, Event::CheckReplies { node, handle, said });
-            self.with_front(node, handle, |front, moment, port| {
-                let scan = AgentScan::parse(&bytes).unwrap();
-                front.agent_message(&scan, moment, port);
-            });
+            self.front_hears((node, handle), said, &bytes);
         }
+    }
+
+    /// A request had no answer: its message goes once more, over another connection.
+    fn says_again(&mut self, agent: usize) {
+        let Some((node, handle)) = self.agents[agent].at else { return };
+        let Some(bytes) = self.agents[agent].said.clone() else { return };
+        if let Some(front) = self.nodes[node].fronts.get_mut(&handle) {
+            front.said += 1;
+        }
+        self.tell(|| format!("agent {agent} says the same again"));
+        self.front_hears((node, handle), 1, &bytes);
+    }
+
+    fn front_hears(&mut self, (node, handle): (usize, Handle), said: u64, bytes: &[u8]) {
+        let at = self.now + REPLY_WITHIN;
+        self.at(at, Event::CheckReplies { node, handle, said });
+        self.with_front(node, handle, |front, moment, port| {
+            let scan = AgentScan::parse(bytes).unwrap();
+            front.agent_message(&scan, moment, port);
+        });
     }
 
     pub(super) fn check_replies(&mut self, node: usize, handle: Handle, said: u64) {

@@ -37,6 +37,10 @@ pub(super) struct SimAgent {
     /// Where it is connected: the node, and the connection there.
     pub(super) at: Option<(usize, Handle)>,
     pub(super) wants_to_say: VecDeque<Say>,
+    /// What it said in its last request, if it may say that again.
+    pub(super) said: Option<Vec<u8>>,
+    /// It has given that request up, and says the same once more.
+    pub(super) says_again: bool,
     /// The last offer that it got.
     pub(super) offer: Option<u64>,
     /// Custom messages that it said since all is calm.
@@ -55,6 +59,8 @@ impl SimAgent {
             customs,
             at: None,
             wants_to_say: VecDeque::new(),
+            said: None,
+            says_again: false,
             offer: None,
             calm_customs: Vec::new(),
         }
@@ -64,6 +70,8 @@ impl SimAgent {
         self.process += 1;
         self.next_number = 0;
         self.wants_to_say.clear();
+        self.said = None;
+        self.says_again = false;
     }
 
     pub(super) fn change(&mut self, by: u64) {
