@@ -129,6 +129,30 @@ impl World {
             }
             self.tell(|| format!("agent {agent} says {say:?}"));
             self.front_hears((node, handle), said, &bytes);
+            self.may_give_up(agent);
+        }
+    }
+
+    /// An agent that polls waits for no answer longer than it likes.
+    fn may_give_up(&mut self, agent: usize) {
+        let it = &self.agents[agent];
+        let Some((_, handle)) = it.at.filter(|_| it.polls && !self.calm && self.plan.moves) else {
+            return;
+        };
+        if self.random.percent(30) {
+            self.soon(1, 120, Event::GivesUp { agent, handle });
+        }
+    }
+
+    pub(super) fn gives_up(&mut self, agent: usize, handle: Handle) {
+        let it = &mut self.agents[agent];
+        if let Some((node, _)) = it.at.take_if(|(_, at)| *at == handle) {
+            it.says_again = it.said.is_some();
+            if self.random.percent(10) {
+                it.restart();
+            }
+            self.socket_closed(node, handle);
+            self.soon(1, 60, Event::Connect(agent));
         }
     }
 
@@ -141,6 +165,7 @@ impl World {
         }
         self.tell(|| format!("agent {agent} says the same again"));
         self.front_hears((node, handle), 1, &bytes);
+        self.may_give_up(agent);
     }
 
     fn front_hears(&mut self, (node, handle): (usize, Handle), said: u64, bytes: &[u8]) {

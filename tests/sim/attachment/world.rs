@@ -58,6 +58,7 @@ pub(super) enum Event {
     Connect(usize),
     Frame { from: usize, to: usize, life: u64, bytes: Vec<u8> },
     Stale { node: usize, handle: Handle },
+    GivesUp { agent: usize, handle: Handle },
     Answered { node: usize, handle: Handle },
     Pong { node: usize, handle: Handle, question: u32 },
     CheckReplies { node: usize, handle: Handle, said: u64 },
@@ -277,6 +278,7 @@ impl World {
                     self.arrives(from, to, &bytes);
                 }
             }
+            Event::GivesUp { agent, handle } => self.gives_up(agent, handle),
             Event::Stale { node, handle } => self.socket_closed(node, handle),
             Event::Answered { node, handle } => self.answered(node, handle),
             Event::Pong { node, handle, question } => {
