@@ -24,7 +24,7 @@ use crate::core::node_link::AgentReport;
 use crate::ident::SequenceNum;
 use crate::opamp::field_set::FieldSet;
 
-/// So many requests of an agent are remembered: more than it gives up while one of them is on its way.
+/// At most this many requests of an agent are remembered: more than it gives up while one of them is on its way.
 const REQUESTS_MAX: usize = 6;
 
 /// A request that was seen here, and what its message says.

@@ -29,7 +29,7 @@ impl NodesBench {
 }
 
 impl Polling {
-    /// It gives its request up at those nodes, each after so many frames between nodes, and then waits for the
+    /// It gives its request up at those nodes, each after that number of frames between nodes, and then waits for the
     /// answer of the last.
     fn says(
         &mut self,
