@@ -47,8 +47,12 @@ impl NodeLinkEvents for Fleet {
             Ok(Control::Answer(number, answer)) => {
                 self.inquiries.answered(link.peer(), number, answer);
             }
-            // There is one format so far.
-            Ok(Control::Hello(_) | Control::Other) => {}
+            Ok(Control::Hello(hello)) => {
+                if let Some(plane) = &self.plane {
+                    plane.node_speaks(link.peer(), hello.format.min(FORMAT));
+                }
+            }
+            Ok(Control::Other) => {}
             Err(error) => {
                 let peer = link.peer_name().as_str();
                 events::NodeMessageMalformed { peer, error: &error }.emit();

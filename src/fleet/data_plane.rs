@@ -53,6 +53,9 @@ pub trait DataPlane: Send + Sync + 'static {
     /// A node link is up. Frames of that node follow.
     fn node_reached(&self, node: NodeIncarnation);
 
+    /// A node that is reached has said which format of frames it speaks with this one. Frames may have come before.
+    fn node_speaks(&self, node: NodeIncarnation, format: u8);
+
     /// A node link is lost: what was sent on it and is unconfirmed goes again, on the next one.
     fn node_lost(&self, node: NodeIncarnation);
 

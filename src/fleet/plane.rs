@@ -84,6 +84,10 @@ impl DataPlane for SessionsAndServers {
         self.fleet().node_reached(node);
     }
 
+    fn node_speaks(&self, node: NodeIncarnation, format: u8) {
+        self.fleet().node_speaks(node, format);
+    }
+
     fn node_lost(&self, node: NodeIncarnation) {
         self.fleet().node_lost(node);
     }

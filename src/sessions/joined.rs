@@ -101,6 +101,12 @@ impl<'a> InFleet<'a> {
     pub fn node_lost(self, node: NodeIncarnation) {
         self.fronts().home_lost(node);
         self.homes().front_lost(node);
+        OtherHomes::of(self.homes()).words_lost(node);
+    }
+
+    /// A node that is in reach has said which format of frames it speaks with this one.
+    pub fn node_speaks(self, node: NodeIncarnation, format: u8) {
+        OtherHomes::of(self.homes()).node_speaks(node, format);
     }
 
     /// This node is about to leave. If it holds nothing of any agent as a front, homes have nothing to ask their agents
@@ -118,7 +124,9 @@ impl<'a> InFleet<'a> {
     /// A node is no member of the fleet any more, and will not be one again under this incarnation.
     pub fn node_gone(self, node: NodeIncarnation) {
         self.homes().front_gone(node);
-        OtherHomes::of(self.homes()).former_home_gone(node);
+        let homes = OtherHomes::of(self.homes());
+        homes.former_home_gone(node);
+        homes.present_home_gone(node);
     }
 
     /// A link to a server has ended. `owner`: the agent whose own it was.

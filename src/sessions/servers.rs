@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{Aside, OtherHomes, may_speak, takes_answers};
+use super::homes::{Aside, Homeless, OtherHomes, PassedAway, WordPast, may_speak, takes_answers};
 use super::{Answer, Delivered, Delivery, InFleet, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
@@ -18,21 +18,34 @@ use crate::opamp::server::ServerScan;
 impl Sessions {
     /// A message for `uid` that came on `from`.
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
+        self.hear(uid, from, scan, None).delivery
+    }
+
+    /// The same of a message that may have waited, or been passed on.
+    pub(super) fn hear(
+        &self,
+        uid: InstanceUid,
+        from: Route,
+        scan: &ServerScan<'_>,
+        past: Option<&WordPast>,
+    ) -> Heard {
         let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
         let uid = wrong.unwrap_or(uid);
         loop {
             let delivery = self.with(uid, |session, moment, port| {
                 takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
             });
+            let has_session = delivery.is_some();
             if let Some(delivery) = delivery.flatten() {
-                return delivery;
+                return Heard { delivery, is_settled: true };
             }
-            let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(uid, from, scan, false);
+            let message = Homeless { uid, from, scan, past, has_session };
+            let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(message);
             if self.in_fleet().map_or(Aside::Unwanted, aside) != Aside::Unwanted {
-                return Delivery::of(Delivered::Done, None);
+                return Heard { delivery: Delivery::of(Delivered::Done, None), is_settled: false };
             }
-            if delivery.is_none() || !takes_answers(self, uid) {
-                return to_former_agent(self, uid, from, scan);
+            if !has_session || !takes_answers(self, uid) {
+                return to_former_agent(self, message);
             }
         }
     }
@@ -154,19 +167,22 @@ impl Sessions {
     }
 }
 
+/// What became of a message.
+pub(super) struct Heard {
+    pub(super) delivery: Delivery,
+    /// It has its session, or there is none for it.
+    pub(super) is_settled: bool,
+}
+
 /// A message for an agent that has no session here, or whose shard has another home by now.
-fn to_former_agent(
-    sessions: &Sessions,
-    uid: InstanceUid,
-    from: Route,
-    scan: &ServerScan<'_>,
-) -> Delivery {
-    let answer = late_reply(sessions, uid, from);
-    let is_elsewhere = sessions
+fn to_former_agent(sessions: &Sessions, message: Homeless<'_>) -> Heard {
+    let answer = late_reply(sessions, message.uid, message.from);
+    let passed = sessions
         .in_fleet()
-        .is_some_and(|fleet| OtherHomes::of(fleet.homes()).pass_on(uid, from, scan, answer));
-    let delivered = if is_elsewhere { Delivered::Done } else { Delivered::Unknown };
-    Delivery::of(delivered, answer)
+        .and_then(|fleet| OtherHomes::of(fleet.homes()).pass_on(message, answer));
+    let delivered = if passed.is_some() { Delivered::Done } else { Delivered::Unknown };
+    let is_settled = passed != Some(PassedAway::Kept);
+    Heard { delivery: Delivery::of(delivered, answer), is_settled }
 }
 
 /// What a server's words for an agent whose session is over are as an answer.

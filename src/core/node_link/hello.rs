@@ -4,8 +4,9 @@ use super::handle::read_incarnation;
 use crate::core::codec::{ByteReader, Undecodable, put_bytes};
 use crate::core::ownership::{NodeIncarnation, NodeName};
 
-/// The highest format of frames that this version knows.
-pub const FORMAT: u8 = 1;
+/// The highest format of frames that this version knows. From 2 on a home says which of the messages it has taken that
+/// are passed on to it.
+pub const FORMAT: u8 = 2;
 
 /// What the frame begins with: another protocol on the same port is noticed at once.
 const MAGIC: [u8; 4] = *b"swnl";

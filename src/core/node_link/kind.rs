@@ -59,6 +59,8 @@ pub enum NodeMessageKind {
     LetGo,
     /// A former home's link has ended.
     LinkEnded,
+    /// A home has taken a server's message that was passed on to it.
+    WordTaken,
     /// A kind that this version does not know.
     Unknown,
 }
@@ -94,6 +96,7 @@ impl NodeMessageKind {
             to_next::SERVER_SAID => NodeMessageKind::ServerSaid,
             to_next::LET_GO => NodeMessageKind::LetGo,
             to_next::LINK_ENDED => NodeMessageKind::LinkEnded,
+            to_next::WORD_TAKEN => NodeMessageKind::WordTaken,
             _ => NodeMessageKind::Unknown,
         }
     }

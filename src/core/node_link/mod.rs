@@ -17,6 +17,7 @@
 //! | `AllHere` | every attachment of the shard has been named | `Later`, `NotMine` | the home cannot take it now; it is another node's |
 //!
 //! A shard's former home says to its present one ([`ToNext`]) what servers still say on its links, and when those end.
+//! The present one answers what it has taken.
 //!
 //! A home that hands a shard over says [`ToNewHome`] to the one that takes it: sessions, contents, and the end.
 //!
@@ -41,6 +42,7 @@ mod to_next;
 use super::peer_link::Haste;
 use to_front::CONFIRMED;
 use to_home::{ATTACH, DETACH, HEARTBEATS, WRITTEN};
+use to_next::WORD_TAKEN;
 
 pub use handle::{AttachmentId, Handle};
 pub use hello::{FORMAT, Hello};
@@ -52,14 +54,14 @@ pub use to_home::{
     HeartbeatsEntry, Numbered, ToHome,
 };
 pub use to_new_home::{ContentName, ContentNames, MovingContent, MovingSession, ToNewHome};
-pub use to_next::{LetGo, LinkEnded, ServerSaid, ToNext};
+pub use to_next::{LetGo, LinkEnded, NamedWord, ServerSaid, ToNext, WordName, WordTaken};
 
 /// When a frame must go. Agents come and go in crowds: those that come wait for a moment, so that one datagram takes
-/// several of them. What is written, what was confirmed, and heartbeats that were answered can wait longer.
+/// several of them. What is written, what was confirmed or taken, and heartbeats that were answered can wait longer.
 pub fn haste_of(frame: &[u8]) -> Haste {
     match frame.first() {
         Some(&(ATTACH | DETACH)) => Haste::Shortly,
-        Some(&(WRITTEN | HEARTBEATS | CONFIRMED)) => Haste::Soon,
+        Some(&(WRITTEN | HEARTBEATS | CONFIRMED | WORD_TAKEN)) => Haste::Soon,
         _ => Haste::Now,
     }
 }

@@ -198,6 +198,8 @@ impl DataPlane for Notebook {
         noted.check(new, || format!("{node} is reached twice"));
     }
 
+    fn node_speaks(&self, _: NodeIncarnation, _: u8) {}
+
     fn node_lost(&self, node: NodeIncarnation) {
         let mut noted = self.noted.lock();
         let had = noted.reached.remove(&node);

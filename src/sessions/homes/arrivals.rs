@@ -236,7 +236,7 @@ impl Arrivals {
                 false
             }
             // It waits apart, whether sessions come or not.
-            ToNext::ServerSaid(_) => false,
+            ToNext::ServerSaid(_) | ToNext::WordTaken(_) => false,
         }
     }
 }

@@ -7,13 +7,15 @@ use parking_lot::Mutex;
 
 use super::super::uplink::SharedLink;
 use super::super::{Joined, Sessions};
+use super::aside::Homeless;
 use super::shards::ShardStage;
+use super::words::{Arrival, LeftWords, Passed, Word, WordPast};
 use super::{HomeSide, ShardMoves};
-use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
+use crate::core::node_link::{FORMAT, LetGo, LinkEnded, ServerSaid, ToNext, WordTaken};
 use crate::core::ownership::{NodeIncarnation, shard_of};
 use crate::core::placement;
 use crate::core::server::Keying;
-use crate::core::session::{Answer, Delivered, FormerLinksEnded, Moved, Peer, Route};
+use crate::core::session::{Answer, FormerLinksEnded, Moved, Peer, Route};
 use crate::ident::{Incarnation, InstanceUid, ServerId};
 use crate::opamp::server::ServerScan;
 use crate::telemetry::events::homes::{PassOutcome, PassedOn};
@@ -21,6 +23,15 @@ use crate::telemetry::events::homes::{PassOutcome, PassedOn};
 /// Agents whose servers' messages are known to be lost on their way to another home. What is beyond is forgotten,
 /// and the server finds out with the agent's next full report.
 const MISSED_MAX: usize = 4_096;
+
+/// What became of a message that was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sessions) enum PassedAway {
+    /// It is kept until its home has taken it, or its server is made to find out.
+    Kept,
+    /// It is gone, as far as this node will ever know.
+    Forgotten,
+}
 
 /// What could not be passed on, by agent. See the module's text.
 #[derive(Debug, Default)]
@@ -39,49 +50,104 @@ impl<'a> OtherHomes<'a> {
     }
 
     /// A server says something to an agent whose shard is at another home: that one gets it. `answer`: what it is as
-    /// the answer to a message that this node sent. Returns whether the shard is elsewhere.
+    /// the answer to a message that this node sent. `None`: the shard is not elsewhere.
     pub(in crate::sessions) fn pass_on(
         self,
-        uid: InstanceUid,
-        from: Route,
-        scan: &ServerScan<'_>,
+        message: Homeless<'_>,
         answer: Option<Answer>,
-    ) -> bool {
+    ) -> Option<PassedAway> {
+        let Homeless { uid, from, scan, .. } = message;
         if self.joined.homes.shards.stage(shard_of(uid)) != ShardStage::NotHeld {
-            return false;
+            return None;
         }
-        let Some(home) = self.present_home(uid) else {
-            self.keep(uid, from, scan);
-            return true;
+        let home = self.present_home(uid);
+        let passed =
+            self.joined.homes.words.pass(message.word(self.moves()), home, &mut |to, said| {
+                self.say_to(to, uid, &ToNext::ServerSaid(*said))
+            });
+        let outcome = match passed {
+            Passed::Sent | Passed::Forgotten => PassOutcome::Sent,
+            Passed::Waits => PassOutcome::NoLink,
+            Passed::Full => PassOutcome::GivenUp,
         };
-        let said =
-            ServerSaid { uid, link: from.link, incarnation: from.incarnation, message: scan.bytes };
-        let sent = self.say_to(home, uid, &ToNext::ServerSaid(said));
-        if sent {
-            PassedOn { outcome: PassOutcome::Sent }.emit();
-        } else {
-            self.keep(uid, from, scan);
+        PassedOn { outcome }.emit();
+        if passed == Passed::Full {
+            self.note_missed(uid, from, scan);
         }
         // The last one answers the goodbye, where one was said.
         let is_last = answer.is_some_and(|answer| answer.after.is_some());
-        if is_last && self.sessions.uplink.keying(from.server()) == Keying::Exclusive {
+        if let Some(home) = home
+            && is_last
+            && self.sessions.uplink.keying(from.server()) == Keying::Exclusive
+        {
             let let_go = LetGo { uid, server: from.server(), missed: false };
             self.say_to(home, uid, &ToNext::LetGo(let_go));
         }
-        true
+        Some(if passed == Passed::Forgotten { PassedAway::Forgotten } else { PassedAway::Kept })
     }
 
-    /// The home is out of reach: the message waits for it.
-    fn keep(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
-        PassedOn { outcome: PassOutcome::NoLink }.emit();
-        let Self { sessions, joined } = self;
-        ShardMoves { sessions, joined }.set_aside(uid, from, scan, true);
+    const fn moves(self) -> ShardMoves<'a> {
+        ShardMoves { sessions: self.sessions, joined: self.joined }
     }
 
-    /// A message did not reach its agent's home. That node hears so much once it is in reach.
+    /// What waits for an agent goes to its home.
+    pub(super) fn send_waiting(self, uid: InstanceUid, home: NodeIncarnation) {
+        let left = self
+            .joined
+            .homes
+            .words
+            .send(uid, home, &mut |to, said| self.say_to(to, uid, &ToNext::ServerSaid(*said)));
+        let LeftWords { given_up, settled, sent, again } = left;
+        (0..sent).for_each(|_| PassedOn { outcome: PassOutcome::Sent }.emit());
+        (0..again).for_each(|_| PassedOn { outcome: PassOutcome::Again }.emit());
+        given_up.into_iter().for_each(|(uid, word)| self.give_up(uid, &word));
+        settled.into_iter().for_each(|(uid, past)| self.moves().settled(uid, &past));
+    }
+
+    /// The link to a node is lost: what it has not said that it has taken waits for the next one, or for another home.
+    pub(in crate::sessions) fn words_lost(self, node: NodeIncarnation) {
+        for (uid, word) in self.joined.homes.words.lost(node) {
+            self.give_up(uid, &word);
+        }
+    }
+
+    /// Says which format of frames a node speaks. One of the first format does not say what it has taken.
+    pub(in crate::sessions) fn node_speaks(self, node: NodeIncarnation, format: u8) {
+        if format < FORMAT {
+            for (uid, past) in self.joined.homes.words.is_plain(node) {
+                self.moves().settled(uid, &past);
+            }
+        }
+    }
+
+    /// A message will not reach its agent.
+    pub(super) fn give_up(self, uid: InstanceUid, word: &Word) {
+        PassedOn { outcome: PassOutcome::GivenUp }.emit();
+        // One without a copy was more than an acknowledgement.
+        match ServerScan::parse(word.bytes()) {
+            Ok(scan) if scan.is_empty_ack() && !word.bytes().is_empty() => {}
+            _ => self.missed(uid, word.from.server()),
+        }
+    }
+
+    /// A message did not reach its agent's home.
     pub(super) fn note_missed(self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) {
         if !scan.is_empty_ack() {
-            self.joined.homes.missed.note(uid, from.server());
+            self.missed(uid, from.server());
+        }
+    }
+
+    /// The agent's home has its server find out: at once, or once it is in reach.
+    fn missed(self, uid: InstanceUid, server: ServerId) {
+        if self.joined.homes.shards.held(uid).is_some() {
+            self.sessions.with(uid, |session, moment, port| {
+                Moved::of(session).server_message_missed(moment, port);
+            });
+            return;
+        }
+        let let_go = ToNext::LetGo(LetGo { uid, server, missed: true });
+        if !self.present_home(uid).is_some_and(|home| self.say_to(home, uid, &let_go)) {
+            self.joined.homes.missed.note(uid, server);
         }
     }
 
@@ -118,11 +184,12 @@ impl<'a> OtherHomes<'a> {
         }
     }
 
-    /// A former home says something.
+    /// A former home says something, or a present one answers.
     pub(in crate::sessions) fn former_home_said(self, home: NodeIncarnation, said: &ToNext<'_>) {
         let peer = Peer::of(home);
         match *said {
-            ToNext::ServerSaid(said) => self.server_said_there(peer, &said),
+            ToNext::ServerSaid(said) => self.server_said_there(home, &said),
+            ToNext::WordTaken(taken) => self.word_taken(taken),
             ToNext::LetGo(LetGo { uid, server, missed }) => {
                 let ended =
                     FormerLinksEnded { server: Some(server), ..FormerLinksEnded::all(peer) };
@@ -152,6 +219,12 @@ impl<'a> OtherHomes<'a> {
         self.joined.homes.ended.forget(home);
     }
 
+    /// What a node has yet to take that is gone waits for the next home.
+    pub(in crate::sessions) fn present_home_gone(self, home: NodeIncarnation) {
+        self.words_lost(home);
+        self.joined.homes.words.forget(home);
+    }
+
     /// A node is in reach again: it learns of the messages that were lost on their way to it.
     pub(in crate::sessions) fn tell_missed(self, home: NodeIncarnation) {
         for (uid, server) in
@@ -162,15 +235,35 @@ impl<'a> OtherHomes<'a> {
         }
     }
 
-    fn server_said_there(self, peer: Peer, said: &ServerSaid<'_>) {
+    fn server_said_there(self, former: NodeIncarnation, said: &ServerSaid<'_>) {
+        let uid = said.uid;
+        let past = WordPast::passed_on_by(former, said.word);
+        let words = &self.joined.homes.words;
+        match said.word.map_or(Arrival::New, |word| words.arrives(uid, word, former)) {
+            Arrival::New => {}
+            Arrival::Waits => return PassedOn { outcome: PassOutcome::Repeated }.emit(),
+            Arrival::Taken => {
+                PassedOn { outcome: PassOutcome::Repeated }.emit();
+                return self.moves().settled(uid, &past);
+            }
+        }
         let Ok(scan) = ServerScan::parse(said.message) else {
-            return PassedOn { outcome: PassOutcome::Malformed }.emit();
+            PassedOn { outcome: PassOutcome::Malformed }.emit();
+            return self.moves().settled(uid, &past);
         };
-        let route = Route::of_peer(peer, said.link, said.incarnation);
-        let delivered = self.sessions.from_server(said.uid, route, &scan).delivered;
-        let is_unknown = delivered == Delivered::Unknown;
-        let outcome = if is_unknown { PassOutcome::NoSession } else { PassOutcome::Taken };
-        PassedOn { outcome }.emit();
+        let route = Route::of_peer(Peer::of(former), said.link, said.incarnation);
+        let heard = self.sessions.hear(uid, route, &scan, Some(&past));
+        if heard.is_settled {
+            self.moves().arrived(uid, heard.delivery.delivered, &past);
+        }
+    }
+
+    /// A home needs a message no more. Those behind it may go to another home.
+    fn word_taken(self, WordTaken { uid, name }: WordTaken) {
+        let Some(past) = self.joined.homes.words.settle(uid, name) else { return };
+        PassedOn { outcome: PassOutcome::Confirmed }.emit();
+        self.moves().settled(uid, &past);
+        self.moves().deliver_to(uid);
     }
 
     /// The link that the server's memory of an agent rests on has ended. Whether this node's is up, is seen here.

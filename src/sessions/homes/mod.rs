@@ -21,6 +21,8 @@ mod reach;
 mod seats;
 mod shards;
 mod sweep;
+mod taken;
+mod words;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,14 +30,14 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use arrivals::Arrivals;
-pub(super) use aside::Aside;
-use aside::SetAside;
+pub(super) use aside::{Aside, Homeless};
 use departures::Departures;
 pub(super) use far::{FarHome, FarWay};
-pub(super) use former::OtherHomes;
+pub(super) use former::{OtherHomes, PassedAway};
 pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
 pub(super) use shards::HomeShards;
+pub(super) use words::WordPast;
 
 use super::deadlines::Deadlines;
 use super::{Joined, Sessions};
@@ -74,7 +76,8 @@ pub(super) struct Homes {
     pub(super) deadlines: Deadlines,
     pub(super) arrivals: Arrivals,
     departures: Departures,
-    aside: SetAside,
+    /// Messages of servers that wait, or are on their way to other homes.
+    words: words::Words,
     policy: HomePolicy,
     missed: former::Missed,
     /// Links of other homes that have ended.
@@ -95,7 +98,7 @@ impl Homes {
             deadlines: Deadlines::default(),
             arrivals: Arrivals::default(),
             departures: Departures::default(),
-            aside: SetAside::default(),
+            words: words::Words::default(),
             missed: former::Missed::default(),
             ended: ended::EndedLinks::default(),
             gone: reach::GoneLately::default(),

@@ -14,9 +14,12 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::words::WAIT_MAX;
+use crate::clock;
 use crate::core::ownership::{Epoch, SHARDS, ShardId, shard_of};
 use crate::ident::InstanceUid;
 
@@ -39,6 +42,8 @@ struct HomeShard {
     stage: Mutex<ShardStage>,
     /// It came without the sessions of its former home, which is gone.
     is_orphaned: AtomicBool,
+    /// When it came so: its agents attach before long.
+    orphaned_at: Mutex<Option<Instant>>,
     members: Mutex<HashSet<InstanceUid>>,
 }
 
@@ -63,7 +68,15 @@ impl HomeShards {
     pub(super) fn install(&self, shard: ShardId, epoch: Epoch, whole: bool) {
         let had_home = epoch.number > 1;
         self.0[shard.index()].is_orphaned.store(had_home && !whole, Ordering::Relaxed);
+        let at = (had_home && !whole).then(clock::now);
+        *self.0[shard.index()].orphaned_at.lock() = at;
         self.enter(shard, ShardStage::Held(epoch));
+    }
+
+    /// Whether this agent's shard has come without its sessions, so lately that the agent may have yet to attach.
+    pub(super) fn awaits(&self, uid: InstanceUid) -> bool {
+        let at = *self.of(uid).orphaned_at.lock();
+        at.is_some_and(|at| clock::now().saturating_duration_since(at) <= WAIT_MAX)
     }
 
     /// Whether a former home knew this agent, and is gone with what it knew.

@@ -22,7 +22,10 @@ impl HomeSide<'_> {
         let due = self.joined.homes.deadlines.due(now, SWEEP_MAX);
         let is_more = due.len() == SWEEP_MAX;
         due.into_iter().for_each(|(at, uid)| self.look_at_attachment(uid, (at, now)));
-        ShardMoves { sessions: self.sessions, joined: self.joined }.give_up_aside(now);
+        let moves = ShardMoves { sessions: self.sessions, joined: self.joined };
+        // Agents may have attached for which something waits.
+        moves.deliver_all_aside();
+        moves.give_up_aside(now);
         is_more
     }
 

@@ -2,6 +2,7 @@
 //! and one server that knows its agents by their uids.
 
 mod lost_answers;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Poll;
@@ -273,12 +274,15 @@ struct Roaming {
     /// Messages sent, and replies had, on this connection.
     sent: usize,
     heard: usize,
+    /// The custom messages that it has read.
+    words: Vec<u8>,
 }
 
 impl Roaming {
     fn new(n: u8) -> Self {
         let (number, health, connections) = (0, 1, u64::from(n) << 32);
-        Self { n, number, health, connections, attachment: None, sent: 0, heard: 0 }
+        let (sent, heard, words) = (0, 0, Vec::new());
+        Self { n, number, health, connections, attachment: None, sent, heard, words }
     }
 
     fn health_report(&self) -> AgentToServer {
@@ -343,6 +347,8 @@ impl Roaming {
             let (heard, pings) = unframe(bytes);
             pings.iter().for_each(|ping| attachment.ponged(ping));
             self.heard += heard.len();
+            let customs = heard.iter().filter_map(|message| message.custom_message.as_ref());
+            self.words.extend(customs.flat_map(|custom| custom.data.clone()));
             if heard.iter().any(|message| message.flags & 1 != 0) {
                 self.says(fleet, at, self.full());
             }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::ways::{FakeWays, HOME, ME, epoch, node};
 use super::*;
 use crate::clock;
-use crate::core::node_link::{LetGo, LinkEnded, ServerSaid, ToNext};
+use crate::core::node_link::{
+    LetGo, LinkEnded, NamedWord, ServerSaid, ToNext, WordName, WordTaken,
+};
 use crate::core::ownership::ShardId;
 use crate::core::server::Keying;
 use crate::core::session::{Move, Peer, Session};
@@ -68,7 +70,9 @@ fn what_another_node_passes_on_does_not_go_back_to_it() {
     let (bench, ways) = former_home();
     let message = offer().encode_to_vec();
     let (link, incarnation) = (route(1).link, Incarnation(1));
-    let said = ServerSaid { uid: uid(1), link, incarnation, message: &message };
+    let origin = node(4);
+    let word = Some(NamedWord { name: WordName { origin, number: 7 }, settled: 0 });
+    let said = ServerSaid { uid: uid(1), link, incarnation, message: &message, word };
     let mut frame = Vec::new();
     ToNext::ServerSaid(said).encode(&mut frame);
     fleet(&bench).from_node(node(HOME), &frame).unwrap();
@@ -121,6 +125,119 @@ fn a_node_that_is_in_reach_again_learns_which_links_have_ended() {
     assert_eq!(ToNext::decode(&frames[0]), Ok(ToNext::LinkEnded(ended)));
 }
 
+/// What the node has passed on to a home, each with its name.
+fn said_to(ways: &FakeWays, number: u64) -> Vec<(InstanceUid, Option<WordName>)> {
+    let frames = ways.take(|to, frame| to == node(number) && ToNext::is_one(frame));
+    let said = frames.iter().filter_map(|frame| match ToNext::decode(frame) {
+        Ok(ToNext::ServerSaid(said)) => Some((said.uid, said.word.map(|word| word.name))),
+        _ => None,
+    });
+    said.collect()
+}
+
+fn command() -> ServerToAgent {
+    ServerToAgent { command: Some(ServerToAgentCommand::default()), ..ServerToAgent::default() }
+}
+
+#[test]
+fn what_a_home_has_not_taken_goes_to_the_next_and_keeps_its_name() {
+    let (bench, ways) = former_home();
+    for n in [1, 1, 2] {
+        assert_eq!(bench.says(n, &offer()), Delivered::Done);
+    }
+    let sent = said_to(&ways, HOME);
+    let names: Vec<WordName> = sent.iter().map(|(_, name)| name.unwrap()).collect();
+    let taken = ToNext::WordTaken(WordTaken { uid: uid(1), name: names[0] });
+    from_home(&bench, HOME, &taken);
+    // As long as the link lasts, its home passes on what it has.
+    ways.set_home(Some((3, 3)));
+    fleet(&bench).homes_changed();
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    assert_eq!(said_to(&ways, 3), [], "in their order");
+    fleet(&bench).node_lost(node(HOME));
+    fleet(&bench).homes_changed();
+    let again = said_to(&ways, 3);
+    assert_eq!((&again[..1], again[2]), (&sent[1..2], sent[2]));
+    assert_eq!((again.len(), again[1].0), (3, uid(1)));
+    assert!(said_to(&ways, HOME).is_empty());
+}
+
+#[test]
+fn what_is_behind_another_homes_goes_once_that_has_taken_it() {
+    let (bench, ways) = former_home();
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    let name = said_to(&ways, HOME)[0].1.unwrap();
+    ways.set_home(Some((3, 3)));
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    assert_eq!(said_to(&ways, 3), []);
+    from_home(&bench, HOME, &ToNext::WordTaken(WordTaken { uid: uid(1), name }));
+    assert_eq!(said_to(&ways, 3).len(), 1);
+}
+
+/// An agent must not restart twice: a home that may have had the command may have given it to the agent.
+#[test]
+fn a_command_that_a_home_may_have_taken_goes_to_no_other() {
+    let (bench, ways) = former_home();
+    assert_eq!(bench.says(1, &command()), Delivered::Done);
+    assert_eq!(said_to(&ways, HOME).len(), 1);
+    fleet(&bench).node_lost(node(HOME));
+    fleet(&bench).node_reached(node(HOME));
+    assert_eq!(said_to(&ways, HOME).len(), 1, "that home knows whether it has it");
+    fleet(&bench).node_lost(node(HOME));
+    ways.set_home(Some((3, 3)));
+    fleet(&bench).homes_changed();
+    assert_eq!(said_to(&ways, 3), []);
+    assert_eq!(bench.says(1, &command()), Delivered::Done);
+    assert_eq!(said_to(&ways, 3).len(), 1, "a later one goes");
+}
+
+#[test]
+fn a_home_of_the_first_format_says_nothing_and_is_not_waited_for() {
+    for speaks_first in [true, false] {
+        let (bench, ways) = former_home();
+        let speaks = || fleet(&bench).node_speaks(node(HOME), 1);
+        if speaks_first {
+            speaks();
+        }
+        assert_eq!(bench.says(1, &offer()), Delivered::Done);
+        if !speaks_first {
+            speaks();
+        }
+        assert_eq!(said_to(&ways, HOME).len(), 1);
+        fleet(&bench).node_lost(node(HOME));
+        ways.set_home(Some((3, 3)));
+        fleet(&bench).homes_changed();
+        assert_eq!(said_to(&ways, 3), []);
+    }
+}
+
+#[test]
+fn a_home_that_does_not_say_that_it_has_taken_a_message_has_the_server_find_out() {
+    let (bench, ways) = former_home();
+    assert_eq!(bench.says(1, &offer()), Delivered::Done);
+    passed_on(&ways);
+    bench.sessions.sweep(clock::now() + Duration::from_secs(31));
+    let missed = LetGo { uid: uid(1), server: ServerId(0), missed: true };
+    let frames = passed_on(&ways);
+    assert_eq!(frames.len(), 1);
+    assert_eq!(ToNext::decode(&frames[0]), Ok(ToNext::LetGo(missed)));
+}
+
+#[test]
+fn a_home_says_once_more_that_it_has_taken_a_message() {
+    let bench = Bench::default();
+    let agent = moved_here(&bench, Keying::Uid);
+    let message = ServerToAgent { instance_uid: vec![1; 16], ..offer() }.encode_to_vec();
+    let word = Some(NamedWord { name: WordName { origin: node(4), number: 7 }, settled: 7 });
+    let (link, incarnation) = (route(1).link, Incarnation(1));
+    let said = ServerSaid { uid: uid(1), link, incarnation, message: &message, word };
+    from_home(&bench, HOME, &ToNext::ServerSaid(said));
+    assert_eq!(agent.reads().len(), 1);
+    from_home(&bench, HOME, &ToNext::ServerSaid(said));
+    from_home(&bench, 3, &ToNext::ServerSaid(said));
+    assert_eq!(agent.reads(), []);
+}
+
 /// A session that has come from `HOME`, with its agent's connection.
 fn moved_here(bench: &Bench, keying: Keying) -> Agent<'_> {
     let agent = Agent::first(bench, 1, 1);
@@ -160,7 +277,8 @@ fn a_former_homes_word_reaches_the_agent() {
     let agent = moved_here(&bench, Keying::Uid);
     let message = ServerToAgent { instance_uid: vec![1; 16], ..offer() }.encode_to_vec();
     let link = route(1).link;
-    let said = ServerSaid { uid: uid(1), link, incarnation: Incarnation(1), message: &message };
+    let incarnation = Incarnation(1);
+    let said = ServerSaid { uid: uid(1), link, incarnation, message: &message, word: None };
     from_home(&bench, HOME, &ToNext::ServerSaid(said));
     let heard = agent.reads();
     assert_eq!(heard.len(), 1);

@@ -31,7 +31,7 @@ use crate::ident::{ConnectionId, Incarnation, ServerId};
 use crate::opamp::header;
 use crate::opamp::proto::{
     AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
-    CustomMessage, KeyValue, ServerToAgent,
+    CustomMessage, KeyValue, ServerToAgent, ServerToAgentCommand,
 };
 use crate::opamp::server::ServerScan;
 use crate::websocket::{Decoder, Incoming, Role};

@@ -76,6 +76,7 @@ label_for! {
         ServerSaid = "server_said",
         LetGo = "let_go",
         LinkEnded = "link_ended",
+        WordTaken = "word_taken",
         Unknown = "unknown",
     }
 }

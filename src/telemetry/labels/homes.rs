@@ -45,12 +45,20 @@ label! {
     pub(crate) enum PassOutcome("outcome") {
         /// It went to the agent's present home.
         Sent = "sent",
-        /// The present home is out of reach: the server is told all again when it is back.
+        /// It went once more: the link to the home that it had gone to was lost.
+        Again = "again",
+        /// The home that it went to says that it needs it no more.
+        Confirmed = "confirmed",
+        /// The present home is out of reach, or has yet to take an earlier one: it waits.
         NoLink = "no_link",
+        /// It is given up: its time is over, there is no room, or an agent might do it twice. The server finds out.
+        GivenUp = "given_up",
         /// It came from the agent's former home, and went to the session.
         Taken = "taken",
         /// It came from the agent's former home, and there is no session for it.
         NoSession = "no_session",
+        /// It came from the agent's former home once more, and was here already.
+        Repeated = "repeated",
         /// It came from the agent's former home, and cannot be read.
         Malformed = "malformed",
     }

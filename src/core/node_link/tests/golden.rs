@@ -42,10 +42,19 @@ fn report<'a>(digests: &'a [u8], fields: &'a [u8]) -> AgentReport<'a> {
 fn frames_of_a_former_home_are_golden() {
     let link = LinkId { server: ServerId(2), index: 300 };
     let uid = NAME.replace(' ', "").strip_suffix("ac02").unwrap().to_owned();
-    let said = ServerSaid { uid: UID, link, incarnation: Incarnation(5), message: &[0x30, 1] };
+    let (incarnation, message) = (Incarnation(5), &[0x30, 1][..]);
+    let said = ServerSaid { uid: UID, link, incarnation, message, word: None };
+    let name = WordName { origin: epoch(3).taker, number: 300 };
+    let word = Some(NamedWord { name, settled: 299 });
+    let named = ServerSaid { word, ..said };
     let server = link.server;
     for (frame, head, rest) in [
         (ToNext::ServerSaid(said), "60", format!("{uid}02ac0205023001")),
+        (
+            ToNext::WordTaken(WordTaken { uid: UID, name }),
+            "63",
+            format!("{uid}0807060504030201ac02"),
+        ),
         (ToNext::LetGo(LetGo { uid: UID, server, missed: true }), "61", format!("{uid}0201")),
         (
             ToNext::LinkEnded(LinkEnded { link, links: 4, up_to: Incarnation(300) }),
@@ -62,6 +71,15 @@ fn frames_of_a_former_home_are_golden() {
         for cut in 0..bytes.len() {
             assert!(ToNext::decode(&bytes[..cut]).is_err());
         }
+    }
+    // The name is what format 2 appends: format 1 passes it over.
+    let (mut plain, mut bytes) = (Vec::new(), Vec::new());
+    ToNext::ServerSaid(said).encode(&mut plain);
+    ToNext::ServerSaid(named).encode(&mut bytes);
+    assert_eq!(hex(&bytes), hex(&plain) + "0807060504030201ac02ab02");
+    assert_eq!(ToNext::decode(&bytes), Ok(ToNext::ServerSaid(named)));
+    for cut in plain.len() + 1..bytes.len() {
+        assert!(ToNext::decode(&bytes[..cut]).is_err());
     }
 }
 
@@ -163,9 +181,9 @@ fn a_hello_is_golden_and_the_lower_format_is_spoken() {
     };
     let mut frame = Vec::new();
     hello.encode(&mut frame);
-    assert_eq!(hex(&frame), "73776e6c010807060504030201066e6f64652d31");
+    assert_eq!(hex(&frame), "73776e6c020807060504030201066e6f64652d31");
     let later = Hello { format: 9, ..hello.clone() };
-    assert_eq!((hello.common_format(&later), later.common_format(&hello)), (1, 1));
+    assert_eq!((hello.common_format(&later), later.common_format(&hello)), (2, 2));
     frame.push(0xff);
     assert_eq!(Hello::decode(&frame), Ok(hello));
     assert_eq!(Hello::decode(b"GET / HTTP/1.1"), Err(Undecodable::Unknown("a hello")));

@@ -239,7 +239,8 @@ fn what_a_former_home_says_before_the_map_is_read_here_waits() {
     let link = route(1).link;
     let message = to(1, offer(b"a")).encode_to_vec();
     let (uid, incarnation) = (uid(1), Incarnation(1));
-    let said = ToNext::ServerSaid(ServerSaid { uid, link, incarnation, message: &message });
+    let said =
+        ToNext::ServerSaid(ServerSaid { uid, link, incarnation, message: &message, word: None });
     let ended = ToNext::LinkEnded(LinkEnded { link, links: 1, up_to: Incarnation(1) });
     for word in [said, ended] {
         let mut frame = Vec::new();
