@@ -422,3 +422,79 @@ impl Words {
         all.plain.remove(&node);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::ident::{Incarnation, LinkId, ServerId};
+    use crate::opamp::proto::{CustomMessage, ServerToAgent};
+
+    fn node(number: u64) -> NodeIncarnation {
+        NodeIncarnation::new(number).unwrap()
+    }
+
+    fn uid(number: u64) -> InstanceUid {
+        InstanceUid::from_bytes(u128::from(number).to_be_bytes())
+    }
+
+    fn message(bytes: usize) -> Vec<u8> {
+        let custom = CustomMessage { data: vec![1; bytes], ..CustomMessage::default() };
+        ServerToAgent { custom_message: Some(custom), ..ServerToAgent::default() }.encode_to_vec()
+    }
+
+    /// Passes a message for this agent on to node 2.
+    fn passes(words: &Words, n: u64, bytes: &[u8], sent: &mut Vec<Option<NamedWord>>) -> Passed {
+        let link = LinkId { server: ServerId(0), index: 0 };
+        let from = Route::of_link(link, Incarnation(1));
+        let scan = ServerScan::parse(bytes).unwrap();
+        let new = NewWord { uid: uid(n), from, scan: &scan, past: None, me: node(1) };
+        words.pass(new, Some(node(2)), &mut |_, said| {
+            sent.push(said.word);
+            true
+        })
+    }
+
+    #[test]
+    fn bounded_in_count() {
+        let (words, bytes, mut sent) = (Words::default(), message(1), Vec::new());
+        for n in 0..WORDS_MAX as u64 {
+            assert_eq!(passes(&words, n, &bytes, &mut sent), Passed::Sent);
+        }
+        assert_eq!(passes(&words, 0, &bytes, &mut sent), Passed::Forgotten);
+        assert_eq!(sent.last(), Some(&None), "it has no name");
+        assert!(words.lost(node(2)).is_empty());
+        assert_eq!(passes(&words, 0, &bytes, &mut sent), Passed::Full, "an earlier one waits");
+        assert_eq!(words.give_up(clock::now() + WAIT_MAX * 2).len(), WORDS_MAX);
+        let all = words.0.lock();
+        assert!(all.words.is_empty() && all.own.is_empty() && all.bytes == 0);
+    }
+
+    #[test]
+    fn bounded_in_bytes() {
+        let (words, bytes, mut sent) = (Words::default(), message(20 << 20), Vec::new());
+        assert_eq!(passes(&words, 1, &bytes, &mut sent), Passed::Sent);
+        assert_eq!(passes(&words, 2, &bytes, &mut sent), Passed::Sent, "without a copy");
+        let given_up = words.lost(node(2));
+        assert_eq!(given_up.iter().map(|(uid, _)| *uid).collect::<Vec<_>>(), [uid(2)]);
+        assert_eq!(words.waiting(|_| true), [uid(1)]);
+        assert_eq!(passes(&words, 1, &bytes, &mut sent), Passed::Full);
+        assert_eq!(sent.len(), 2);
+    }
+
+    #[test]
+    fn a_message_says_which_others_are_settled() {
+        let (words, bytes, mut sent) = (Words::default(), message(1), Vec::new());
+        (1..=3).for_each(|n| assert_eq!(passes(&words, n, &bytes, &mut sent), Passed::Sent));
+        let settled = |sent: &[Option<NamedWord>]| sent.last().unwrap().unwrap().settled;
+        let names: Vec<WordName> = sent.iter().map(|word| word.unwrap().name).collect();
+        assert_eq!(settled(&sent), names[0].number);
+        assert!(
+            words.settle(uid(2), names[1]).is_some() && words.settle(uid(2), names[1]).is_none()
+        );
+        assert!(words.settle(uid(1), names[0]).is_some());
+        assert_eq!(passes(&words, 1, &bytes, &mut sent), Passed::Sent);
+        assert_eq!(settled(&sent), names[2].number);
+    }
+}
