@@ -354,16 +354,24 @@ impl Words {
         Some(word.past)
     }
 
-    /// The link to a node is lost: what it has not confirmed waits again. Returns that of which there is no copy.
+    /// The link to a node is lost. What that node has not confirmed waits again. What waits here on its behalf is
+    /// forgotten: the node has it still, and sends it to whoever is the home by then. Returns that of which there is no
+    /// copy.
     pub(super) fn lost(&self, node: NodeIncarnation) -> Vec<(InstanceUid, Word)> {
         let all = &mut *self.0.lock();
         let mut given_up = Vec::new();
-        for key in all.places(|word| word.at == Some(node)) {
-            if let Some(word) = all.words.get_mut(&key) {
+        for key in all.places(|word| word.at == Some(node) || word.past.askers.contains(&node)) {
+            let Some(word) = all.words.get_mut(&key) else { continue };
+            let was_asked = !word.past.askers.is_empty();
+            word.past.askers.retain(|asker| *asker != node);
+            let is_unasked = was_asked && word.past.askers.is_empty();
+            if word.at == Some(node) {
                 word.at = None;
-                if word.bytes.is_none() {
-                    given_up.extend(all.remove(key).map(|word| (key.0, word)));
-                }
+            }
+            if word.at.is_none() && is_unasked {
+                all.remove(key);
+            } else if word.at.is_none() && word.bytes.is_none() {
+                given_up.extend(all.remove(key).map(|word| (key.0, word)));
             }
         }
         given_up

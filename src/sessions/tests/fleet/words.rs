@@ -132,3 +132,25 @@ fn what_is_on_its_way_follows_the_shard() {
     world.settle(2);
     assert_eq!(world.agent.words, [1, 2], "once");
 }
+
+/// A home that hung reads what waited for it once it goes on, when it has lost the shard. Its sender has given it to the
+/// next home by then. The shard comes back.
+#[test]
+fn what_a_node_holds_for_another_is_forgotten_with_the_link_between_them() {
+    let mut world = World::new(1);
+    world.says(1);
+    let frame = world.fleet.net.frames.lock().pop_back().unwrap();
+    world.lose_home();
+    world.takes_over(LINK);
+    world.settle(3);
+    assert_eq!(world.agent.words, [1]);
+    let shard = shard_of(uid(world.agent.n));
+    let home = world.fleet.fleet(HOME);
+    home.release(shard);
+    home.from_node(incarnation(frame.0), &frame.2).unwrap();
+    home.node_lost(incarnation(LINK));
+    world.fleet.heal();
+    world.fleet.hand_over(shard, HOME, true);
+    world.settle(3);
+    assert_eq!((world.fleet.home(world.agent.n), &world.agent.words[..]), (HOME, &[1][..]));
+}
