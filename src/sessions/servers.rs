@@ -18,36 +18,7 @@ use crate::opamp::server::ServerScan;
 impl Sessions {
     /// A message for `uid` that came on `from`.
     pub fn from_server(&self, uid: InstanceUid, from: Route, scan: &ServerScan<'_>) -> Delivery {
-        self.hear(uid, from, scan, None).delivery
-    }
-
-    /// The same of a message that may have waited, or been passed on.
-    pub(super) fn hear(
-        &self,
-        uid: InstanceUid,
-        from: Route,
-        scan: &ServerScan<'_>,
-        past: Option<&WordPast>,
-    ) -> Heard {
-        let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&self.table, uid)).flatten();
-        let uid = wrong.unwrap_or(uid);
-        loop {
-            let delivery = self.with(uid, |session, moment, port| {
-                takes_answers(self, uid).then(|| session.server_message(scan, from, moment, port))
-            });
-            let has_session = delivery.is_some();
-            if let Some(delivery) = delivery.flatten() {
-                return Heard { delivery, is_settled: true };
-            }
-            let message = Homeless { uid, from, scan, past, has_session };
-            let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(message);
-            if self.in_fleet().map_or(Aside::Unwanted, aside) != Aside::Unwanted {
-                return Heard { delivery: Delivery::of(Delivered::Done, None), is_settled: false };
-            }
-            if !has_session || !takes_answers(self, uid) {
-                return to_former_agent(self, message);
-            }
-        }
+        hear(self, uid, (from, scan), None).delivery
     }
 
     /// A message that went out on `from` is refused by the server, outside of OpAMP: its agent is told by
@@ -172,6 +143,34 @@ pub(super) struct Heard {
     pub(super) delivery: Delivery,
     /// It has its session, or there is none for it.
     pub(super) is_settled: bool,
+}
+
+/// A message for `uid` that came on a route, and may have waited, or been passed on.
+pub(super) fn hear(
+    sessions: &Sessions,
+    uid: InstanceUid,
+    (from, scan): (Route, &ServerScan<'_>),
+    past: Option<&WordPast>,
+) -> Heard {
+    let wrong = is_on(Breach::R7WrongAgent).then(|| table::another(&sessions.table, uid)).flatten();
+    let uid = wrong.unwrap_or(uid);
+    loop {
+        let delivery = sessions.with(uid, |session, moment, port| {
+            takes_answers(sessions, uid).then(|| session.server_message(scan, from, moment, port))
+        });
+        let has_session = delivery.is_some();
+        if let Some(delivery) = delivery.flatten() {
+            return Heard { delivery, is_settled: true };
+        }
+        let message = Homeless { uid, from, scan, past, has_session };
+        let aside = |fleet: InFleet<'_>| fleet.moves().set_aside(message);
+        if sessions.in_fleet().map_or(Aside::Unwanted, aside) != Aside::Unwanted {
+            return Heard { delivery: Delivery::of(Delivered::Done, None), is_settled: false };
+        }
+        if !has_session || !takes_answers(sessions, uid) {
+            return to_former_agent(sessions, message);
+        }
+    }
 }
 
 /// A message for an agent that has no session here, or whose shard has another home by now.

@@ -4,13 +4,14 @@
 
 use std::time::Instant;
 
+use super::super::servers::hear;
 use super::ShardMoves;
 use super::former::OtherHomes;
 use super::shards::ShardStage;
-use super::words::{NewWord, Passed, Word, WordPast};
+use super::words::{Homeless, Passed, Word, WordPast};
 use crate::core::node_link::{ToNext, WordTaken};
 use crate::core::ownership::{ShardId, shard_of};
-use crate::core::session::{Delivered, Peer, Route};
+use crate::core::session::{Delivered, Peer};
 use crate::ident::InstanceUid;
 use crate::opamp::server::ServerScan;
 use crate::telemetry::events::homes::{PassOutcome, PassedOn};
@@ -26,25 +27,6 @@ pub(in crate::sessions) enum Aside {
     Unwanted,
 }
 
-/// A server's message that has found no session here.
-#[derive(Clone, Copy)]
-pub(in crate::sessions) struct Homeless<'a> {
-    pub(in crate::sessions) uid: InstanceUid,
-    pub(in crate::sessions) from: Route,
-    pub(in crate::sessions) scan: &'a ServerScan<'a>,
-    /// `None`: it has just come from its server.
-    pub(in crate::sessions) past: Option<&'a WordPast>,
-    /// The agent has a session, which takes nothing.
-    pub(in crate::sessions) has_session: bool,
-}
-
-impl<'a> Homeless<'a> {
-    pub(super) fn word(self, moves: ShardMoves<'_>) -> NewWord<'a> {
-        let Self { uid, from, scan, past, .. } = self;
-        NewWord { uid, from, scan, past, me: moves.joined.ways.me() }
-    }
-}
-
 impl ShardMoves<'_> {
     /// Sets a server's message aside, unless it is known where it belongs.
     pub(in crate::sessions) fn set_aside(self, message: Homeless<'_>) -> Aside {
@@ -58,7 +40,7 @@ impl ShardMoves<'_> {
                 .present_home(uid)
                 .is_none_or(|home| from.peer() == Some(Peer::of(home))),
         };
-        match self.joined.homes.words.put(message.word(self), is_unsure) {
+        match self.joined.homes.words.put(message.word(self.joined.ways.me()), is_unsure) {
             None => Aside::Unwanted,
             Some(Passed::Full) => {
                 OtherHomes::of(self.home()).note_missed(uid, from, scan);
@@ -118,7 +100,7 @@ impl ShardMoves<'_> {
             PassedOn { outcome: PassOutcome::GivenUp }.emit();
             return OtherHomes::of(self.home()).note_missed(uid, word.from, &scan);
         }
-        let heard = self.sessions.hear(uid, word.from, &scan, Some(&word.past));
+        let heard = hear(self.sessions, uid, (word.from, &scan), Some(&word.past));
         if word.from.peer().is_none() && heard.delivery.answer.is_some_and(|answer| !answer.orphan)
         {
             // It has lain here: how long its server took is unknown.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::super::servers::hear;
 use super::super::uplink::SharedLink;
 use super::super::{Joined, Sessions};
-use super::aside::Homeless;
 use super::shards::ShardStage;
-use super::words::{Arrival, LeftWords, Passed, Word, WordPast};
+use super::words::{Homeless, LeftWords, Passed, Word, WordArrival, WordPast};
 use super::{HomeSide, ShardMoves};
 use crate::core::node_link::{FORMAT, LetGo, LinkEnded, ServerSaid, ToNext, WordTaken};
 use crate::core::ownership::{NodeIncarnation, shard_of};
@@ -61,10 +61,11 @@ impl<'a> OtherHomes<'a> {
             return None;
         }
         let home = self.present_home(uid);
-        let passed =
-            self.joined.homes.words.pass(message.word(self.moves()), home, &mut |to, said| {
-                self.say_to(to, uid, &ToNext::ServerSaid(*said))
-            });
+        let passed = self.joined.homes.words.pass(
+            message.word(self.joined.ways.me()),
+            home,
+            &mut |to, said| self.say_to(to, uid, &ToNext::ServerSaid(*said)),
+        );
         let outcome = match passed {
             Passed::Sent | Passed::Forgotten => PassOutcome::Sent,
             Passed::Waits => PassOutcome::NoLink,
@@ -239,10 +240,10 @@ impl<'a> OtherHomes<'a> {
         let uid = said.uid;
         let past = WordPast::passed_on_by(former, said.word);
         let words = &self.joined.homes.words;
-        match said.word.map_or(Arrival::New, |word| words.arrives(uid, word, former)) {
-            Arrival::New => {}
-            Arrival::Waits => return PassedOn { outcome: PassOutcome::Repeated }.emit(),
-            Arrival::Taken => {
+        match said.word.map_or(WordArrival::New, |word| words.arrives(uid, word, former)) {
+            WordArrival::New => {}
+            WordArrival::Waits => return PassedOn { outcome: PassOutcome::Repeated }.emit(),
+            WordArrival::Taken => {
                 PassedOn { outcome: PassOutcome::Repeated }.emit();
                 return self.moves().settled(uid, &past);
             }
@@ -252,7 +253,7 @@ impl<'a> OtherHomes<'a> {
             return self.moves().settled(uid, &past);
         };
         let route = Route::of_peer(Peer::of(former), said.link, said.incarnation);
-        let heard = self.sessions.hear(uid, route, &scan, Some(&past));
+        let heard = hear(self.sessions, uid, (route, &scan), Some(&past));
         if heard.is_settled {
             self.moves().arrived(uid, heard.delivery.delivered, &past);
         }

@@ -30,14 +30,14 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use arrivals::Arrivals;
-pub(super) use aside::{Aside, Homeless};
+pub(super) use aside::Aside;
 use departures::Departures;
 pub(super) use far::{FarHome, FarWay};
 pub(super) use former::{OtherHomes, PassedAway};
 pub(super) use keys::{DigesterInUse, KeyInUse};
 pub(super) use messages::hash_of_digests;
 pub(super) use shards::HomeShards;
-pub(super) use words::WordPast;
+pub(super) use words::{Homeless, WordPast};
 
 use super::deadlines::Deadlines;
 use super::{Joined, Sessions};

@@ -89,6 +89,25 @@ pub(super) struct NewWord<'a> {
     pub(super) me: NodeIncarnation,
 }
 
+/// A server's message that has found no session here.
+#[derive(Clone, Copy)]
+pub(in crate::sessions) struct Homeless<'a> {
+    pub(in crate::sessions) uid: InstanceUid,
+    pub(in crate::sessions) from: Route,
+    pub(in crate::sessions) scan: &'a ServerScan<'a>,
+    /// `None`: it has just come from its server.
+    pub(in crate::sessions) past: Option<&'a WordPast>,
+    /// The agent has a session, which takes nothing.
+    pub(in crate::sessions) has_session: bool,
+}
+
+impl<'a> Homeless<'a> {
+    pub(super) const fn word(self, me: NodeIncarnation) -> NewWord<'a> {
+        let Self { uid, from, scan, past, .. } = self;
+        NewWord { uid, from, scan, past, me }
+    }
+}
+
 /// What became of a message that is to go to another home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passed {
@@ -107,7 +126,7 @@ pub(super) enum Passed {
 pub(super) struct LeftWords {
     /// The server has to find out.
     pub(super) given_up: Vec<(InstanceUid, Word)>,
-    /// Whoever passed them on has to know that they need not be kept.
+    /// The nodes that passed them on have to know that they need not be kept.
     pub(super) settled: Vec<(InstanceUid, WordPast)>,
     /// How many were sent for the first time, and again.
     pub(super) sent: usize,
@@ -116,7 +135,7 @@ pub(super) struct LeftWords {
 
 /// What is known of a message that another node passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum WordArrival {
     New,
     /// It is here, and has yet to find its session.
     Waits,
@@ -355,7 +374,7 @@ impl Words {
     }
 
     /// The link to a node is lost. What that node has not confirmed waits again. What waits here on its behalf is
-    /// forgotten: the node has it still, and sends it to whoever is the home by then. Returns that of which there is no
+    /// forgotten: the node has it still, and sends it to the home that there is by then. Returns that of which there is no
     /// copy.
     pub(super) fn lost(&self, node: NodeIncarnation) -> Vec<(InstanceUid, Word)> {
         let all = &mut *self.0.lock();
@@ -402,20 +421,20 @@ impl Words {
         uid: InstanceUid,
         word: NamedWord,
         asker: NodeIncarnation,
-    ) -> Arrival {
+    ) -> WordArrival {
         let all = &mut *self.0.lock();
         if all.taken.has(word) {
-            return Arrival::Taken;
+            return WordArrival::Taken;
         }
         let its = all.words.range_mut((uid, 0)..=(uid, u64::MAX));
         let Some((_, known)) = its.into_iter().find(|(_, known)| known.name == word.name) else {
-            return Arrival::New;
+            return WordArrival::New;
         };
         // As many as there are members.
         if !known.past.askers.contains(&asker) {
             known.past.askers.push(asker);
         }
-        Arrival::Waits
+        WordArrival::Waits
     }
 
     /// A message that another node has named is taken.

@@ -6,13 +6,13 @@ use super::*;
 const HOME: usize = 0;
 const LINK: usize = 2;
 
-struct World {
+struct OneAgentWorld {
     fleet: NodesBench,
     agent: Roaming,
     front: usize,
 }
 
-impl World {
+impl OneAgentWorld {
     /// An agent of `HOME`, whose connection is at `front`.
     fn new(front: usize) -> Self {
         let fleet = NodesBench::new();
@@ -71,7 +71,7 @@ impl World {
 #[test]
 fn what_a_home_that_dies_has_not_taken_goes_to_the_next() {
     for next in [1, LINK] {
-        let mut world = World::new(1);
+        let mut world = OneAgentWorld::new(1);
         (1..=3).for_each(|word| world.says(word));
         world.lose_home();
         world.says(4);
@@ -91,7 +91,7 @@ fn what_a_home_that_dies_has_not_taken_goes_to_the_next() {
 /// The home goes on where it was: what it had not taken comes again on the next link.
 #[test]
 fn what_is_lost_with_a_node_link_goes_on_the_next_one() {
-    let mut world = World::new(HOME);
+    let mut world = OneAgentWorld::new(HOME);
     (1..=2).for_each(|word| world.says(word));
     world.fleet.cut(HOME, LINK);
     world.says(3);
@@ -104,7 +104,7 @@ fn what_is_lost_with_a_node_link_goes_on_the_next_one() {
 /// The home has taken a message, and its answer is lost: the message comes again, and the home knows it.
 #[test]
 fn what_a_home_has_taken_it_does_not_take_again() {
-    let mut world = World::new(HOME);
+    let mut world = OneAgentWorld::new(HOME);
     (1..=2).for_each(|word| world.says(word));
     world.one_frame(LINK, HOME);
     world.fleet.cut(HOME, LINK);
@@ -117,7 +117,7 @@ fn what_a_home_has_taken_it_does_not_take_again() {
 /// and its sender hears in the end that it is taken.
 #[test]
 fn what_is_on_its_way_follows_the_shard() {
-    let mut world = World::new(1);
+    let mut world = OneAgentWorld::new(1);
     world.says(1);
     let shard = shard_of(uid(world.agent.n));
     let frame = world.fleet.net.frames.lock().pop_back().unwrap();
@@ -137,7 +137,7 @@ fn what_is_on_its_way_follows_the_shard() {
 /// next home by then. The shard comes back.
 #[test]
 fn what_a_node_holds_for_another_is_forgotten_with_the_link_between_them() {
-    let mut world = World::new(1);
+    let mut world = OneAgentWorld::new(1);
     world.says(1);
     let frame = world.fleet.net.frames.lock().pop_back().unwrap();
     world.lose_home();
