@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::carrier::Carrier;
 use super::entry::SessionEntry;
-use super::homes::{Aside, Homeless, OtherHomes, PassedAway, WordPast, may_speak, takes_answers};
+use super::homes::{
+    Aside, HomeSide, Homeless, OtherHomes, PassedAway, WordPast, may_speak, takes_answers,
+};
 use super::{Answer, Delivered, Delivery, InFleet, PermitUse, Polled, Probe, Sessions, table};
 use crate::clock;
 use crate::core::pacing::Class;
@@ -145,8 +147,20 @@ pub(super) struct Heard {
     pub(super) is_settled: bool,
 }
 
+impl HomeSide<'_> {
+    /// A message for `uid` that came on a route, and has waited, or was passed on.
+    pub(super) fn server_said(
+        self,
+        uid: InstanceUid,
+        said: (Route, &ServerScan<'_>),
+        past: &WordPast,
+    ) -> Heard {
+        hear(self.sessions, uid, said, Some(past))
+    }
+}
+
 /// A message for `uid` that came on a route, and may have waited, or been passed on.
-pub(super) fn hear(
+fn hear(
     sessions: &Sessions,
     uid: InstanceUid,
     (from, scan): (Route, &ServerScan<'_>),

@@ -4,7 +4,6 @@
 
 use std::time::Instant;
 
-use super::super::servers::hear;
 use super::ShardMoves;
 use super::former::OtherHomes;
 use super::shards::ShardStage;
@@ -100,7 +99,7 @@ impl ShardMoves<'_> {
             PassedOn { outcome: PassOutcome::GivenUp }.emit();
             return OtherHomes::of(self.home()).note_missed(uid, word.from, &scan);
         }
-        let heard = hear(self.sessions, uid, (word.from, &scan), Some(&word.past));
+        let heard = self.home().server_said(uid, (word.from, &scan), &word.past);
         if word.from.peer().is_none() && heard.delivery.answer.is_some_and(|answer| !answer.orphan)
         {
             // It has lain here: how long its server took is unknown.

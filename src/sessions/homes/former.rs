@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::super::servers::hear;
 use super::super::uplink::SharedLink;
 use super::super::{Joined, Sessions};
 use super::shards::ShardStage;
@@ -253,7 +252,8 @@ impl<'a> OtherHomes<'a> {
             return self.moves().settled(uid, &past);
         };
         let route = Route::of_peer(Peer::of(former), said.link, said.incarnation);
-        let heard = hear(self.sessions, uid, (route, &scan), Some(&past));
+        let home = HomeSide { sessions: self.sessions, joined: self.joined };
+        let heard = home.server_said(uid, (route, &scan), &past);
         if heard.is_settled {
             self.moves().arrived(uid, heard.delivery.delivered, &past);
         }

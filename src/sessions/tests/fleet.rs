@@ -1,6 +1,7 @@
 //! Several nodes in one process: real fronts and homes, links that are a queue of frames, a map that the test keeps,
 //! and one server that knows its agents by their uids.
 
+mod drain;
 mod lost_answers;
 mod words;
 
@@ -357,13 +358,13 @@ impl Roaming {
 }
 
 /// Agents and where they are.
-pub(super) struct RoamingWorld {
+struct RoamingWorld {
     fleet: NodesBench,
     agents: Vec<(Roaming, usize)>,
 }
 
 impl RoamingWorld {
-    pub(super) fn new(agents: u8) -> Self {
+    fn new(agents: u8) -> Self {
         let fleet = NodesBench::new();
         let agents = (1..=agents).map(|n| (Roaming::new(n), usize::from(n) % NODES)).collect();
         let mut world = Self { fleet, agents };
@@ -394,7 +395,7 @@ impl RoamingWorld {
         self.fleet.pump();
     }
 
-    pub(super) fn settle(&mut self, seconds: u64) {
+    fn settle(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.read();
             self.fleet.wait(1);
@@ -402,16 +403,8 @@ impl RoamingWorld {
         }
     }
 
-    /// A node has drained, and its last connection has closed.
-    pub(super) fn has_drained(&self, place: usize) {
-        let sessions = &self.fleet.nodes[place].sessions;
-        sessions.begin_drain();
-        sessions.forget_absent();
-        sessions.forget_drained();
-    }
-
     /// Every agent is known as it is, by one home alone.
-    pub(super) fn assert_true(&self, seed: u64) {
+    fn assert_true(&self, seed: u64) {
         for (agent, _) in &self.agents {
             let (n, home) = (agent.n, self.fleet.home(agent.n));
             let known = &self.fleet.known[&n];

@@ -2,7 +2,6 @@
 
 mod drain;
 mod fleet;
-mod fleet_drain;
 mod former;
 mod fronts;
 mod hammer;
