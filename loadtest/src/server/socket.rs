@@ -95,9 +95,14 @@ impl StandInSocket {
     async fn step(&mut self) -> Result<(), Error> {
         match self.next_event().await? {
             SocketEvent::Message(message) => self.on_message(&message).await,
-            SocketEvent::Push(bytes) | SocketEvent::LateReply(bytes) => {
-                self.socket.feed(Message::Binary(bytes)).await
+            SocketEvent::Push(bytes) => {
+                let fed = self.socket.feed(Message::Binary(bytes.clone())).await;
+                if fed.is_err() {
+                    super::push::say_later(&self.server, &bytes);
+                }
+                fed
             }
+            SocketEvent::LateReply(bytes) => self.socket.feed(Message::Binary(bytes)).await,
             SocketEvent::Nothing => Ok(()),
             SocketEvent::Ended => Err(Error::ConnectionClosed),
         }
