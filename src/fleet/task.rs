@@ -433,9 +433,10 @@ impl FleetTask {
         self.fleet.begin_anew(&self.life);
         let (fleet, incarnation) = (Arc::clone(&self.fleet), self.fleet.incarnation());
         let linked = self.life.link_again(&self.fleet.params, incarnation, fleet as _).await;
+        // A life before this one may have ended without ever listening.
+        self.fleet.deaf.store(linked.is_err(), Ordering::Relaxed);
         if let Err(error) = linked {
             events::LinksFailed { error: &error }.emit();
-            self.fleet.deaf.store(true, Ordering::Relaxed);
         }
         if let Some(plane) = &self.fleet.plane {
             plane.homes_changed();
