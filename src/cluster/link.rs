@@ -1,7 +1,7 @@
 //! One life of the connection to a peer, as its senders see it: a queue for each stream. Once the link is
 //! lost it stays so; the next one is another value. Connections are `serve`'s.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -37,8 +37,8 @@ struct LinkState {
 /// Frames wait that can wait a little.
 #[derive(Debug, Default)]
 struct LingerAlarm {
-    /// Who has them written knows.
-    told: AtomicBool,
+    /// How many. Who has them written is woken for the first.
+    frames: AtomicU32,
     wake: Notify,
 }
 
@@ -155,7 +155,7 @@ impl NodeLink {
                 }
                 if is_patient
                     && let Some(alarm) = self.linger_alarm(haste)
-                    && !alarm.told.swap(true, Ordering::Relaxed)
+                    && alarm.frames.fetch_add(1, Ordering::Relaxed) == 0
                 {
                     alarm.wake.notify_one();
                 }
@@ -197,17 +197,17 @@ impl NodeLink {
         }
     }
 
-    /// Frames of this haste have waited long enough: has all that waits written.
-    pub(super) fn call_writers(&self, haste: Haste) {
-        if let Some(alarm) = self.linger_alarm(haste) {
-            alarm.told.store(false, Ordering::Relaxed);
-        }
+    /// Frames of this haste have waited long enough: has all that waits written. Returns how many of this haste waited.
+    pub(super) fn call_writers(&self, haste: Haste) -> u32 {
+        let frames =
+            self.linger_alarm(haste).map_or(0, |alarm| alarm.frames.swap(0, Ordering::Relaxed));
         for StreamOut { queue, wake } in &self.0.outgoing {
             let mut queue = queue.lock();
             if queue.is_patient() && queue.call() {
                 wake.notify_one();
             }
         }
+        frames
     }
 
     /// From now on nothing is accepted; writers write what waits.

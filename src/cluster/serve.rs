@@ -23,7 +23,7 @@ use super::transport::{GOODBYE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, patience};
 use crate::clock;
 use crate::core::link::{KeepAlive, KeepAliveStep};
 use crate::core::peer_link::{
-    FrameReader, Haste, LinkEnd, NOTED_EVERY, STREAMS, SideAtWork, StreamIndex,
+    FrameReader, Haste, Linger, LinkEnd, NOTED_EVERY, STREAMS, SideAtWork, StreamIndex,
 };
 use crate::telemetry::events::cluster as telemetry;
 
@@ -235,10 +235,14 @@ impl Service<'_> {
 
     /// Has frames written that could wait and found no other to go with.
     async fn linger(&self, haste: Haste) -> LinkEnd {
+        let mut linger = Linger::new(haste, patience(haste), clock::now());
         loop {
             self.link.has_patient_frames(haste).await;
-            tokio::time::sleep(patience(haste)).await;
-            self.link.call_writers(haste);
+            let wait = linger.wait(clock::now());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            linger.went(self.link.call_writers(haste), clock::now());
         }
     }
 

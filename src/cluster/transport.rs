@@ -38,9 +38,11 @@ pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a goodbye may take: what waits is written and read, or dropped.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a frame that can wait for another one to go with does so. [`Haste::Shortly`]: as long as agents take that
-/// were admitted in one instant, and an agent's first reply is no more than that later. [`Haste::Soon`]: long enough
-/// that there is one while agents say anything, short beside all that waits for such a frame.
+/// How long a frame that can wait for others to go with does so at most, if others are expected ([`Linger`]).
+/// [`Haste::Shortly`]: as long as agents take that were admitted in one instant, and an agent's first reply is no more
+/// than that later. [`Haste::Soon`]: short beside all that waits for such a frame.
+///
+/// [`Linger`]: crate::core::peer_link::Linger
 pub(super) const fn patience(haste: Haste) -> Duration {
     match haste {
         Haste::Now => Duration::ZERO,

@@ -49,9 +49,9 @@ pub enum NotQueued {
 pub enum Haste {
     /// At once.
     Now,
-    /// With the next frame that must go, or two milliseconds later.
+    /// With the next frame that must go, or two milliseconds later; at once while there are few of its kind ([`super::Linger`]).
     Shortly,
-    /// With the next frame that must go, or ten milliseconds later.
+    /// With the next frame that must go, or ten milliseconds later: no agent waits for it.
     Soon,
 }
 
