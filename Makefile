@@ -41,7 +41,7 @@ PROOF = GO="$$(.ci/go)" CI=true $(CARGO) run -q -p proof -- --bin $(TARGET)/rele
 SIM := $(CARGO) test --features simulation
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
-	bench-build fuzz-build fuzz release demo smoke sim sim-attachments sim-ownership sim-mutations storm-bytes storm-outage \
+	bench-build fuzz-check fuzz-build fuzz release demo smoke sim sim-attachments sim-ownership sim-mutations storm-bytes storm-outage \
 	storm-slow storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
 	prove-cluster prove-house prove-speed prove-small
 
@@ -78,13 +78,13 @@ storm-auto: release ## Compare the automatic admission rate with rates set by ha
 admission-table: ## Simulate storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
 	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)
 
+# `clippy` compiles the benchmarks, too.
 test: ## Run everything that CI runs, `make setup` included.
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory fmt clippy doc deny
 	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory bench-build smoke
-	@$(MAKE) --no-print-directory prove-small
-	@$(MAKE) --no-print-directory fuzz-build
+	@$(MAKE) --no-print-directory smoke prove-small
+	@$(MAKE) --no-print-directory fuzz-check
 	@$(MAKE) --no-print-directory summary
 
 check: ## cargo check
@@ -177,6 +177,9 @@ prove-small: ## Run each proof in small, as CI does, that of the cluster in part
 	@$(MAKE) --no-print-directory prove-house SIZE=small PAIRS=1 \
 		BASE_BIN=$(TARGET)/release HEAD_BIN=$(TARGET)/release
 	@$(PROOF) cluster --small $(CLUSTER_IN_CI)
+
+fuzz-check: ## Check that the fuzz targets compile (nightly compiler).
+	@.ci/fuzz check
 
 fuzz-build: ## Compile the fuzz targets (nightly compiler).
 	@.ci/fuzz build
