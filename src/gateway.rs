@@ -13,6 +13,7 @@ mod fleet;
 mod rebalance;
 mod share;
 mod view;
+mod vital;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
 use crate::admin::{Admin, AdminParams};
@@ -41,8 +42,8 @@ use rebalance::{NodeRebalance, RebalanceParts};
 use share::{NodeGate, share_admission};
 use view::{GatewayView, Startup};
 
-/// Why the gateway failed to start. The configuration's or the machine's fault; retrying helps only after
-/// that was mended.
+/// Why the gateway failed to start, or ended early. Mostly the configuration's or the machine's fault; retrying helps only
+/// after that was mended. [`StartError::Panicked`] is Seawall's own.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration of a server is unusable.
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The system refused an address for agents.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A task that the node cannot do without has panicked.
+    #[error("a part of the node has failed, by a fault of Seawall")]
+    Panicked(#[from] JoinError),
     /// The system refused the threads for new connections.
     #[error("cannot start the threads for new connections")]
     Threads(#[source] std::io::Error),
@@ -114,8 +118,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut tasks = JoinSet::new();
     // Ends last, with the set: until then it tells operators what the gateway does.
     tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
-    let links = upstream.start(&sessions);
-    let fleet_task = fleet_task.start()?;
+    let mut links = upstream.start(&sessions);
+    let mut fleet_task = fleet_task.start()?;
     tasks.spawn(sweep(Arc::clone(&sessions)));
     let mut shutdown = pin!(shutdown);
     tokio::select! {
@@ -138,7 +142,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         tasks.spawn(share_admission(Arc::clone(&fleet), NodeGate::join_fleet(&edge, &sessions)));
         tasks.spawn(rebalance.run(RebalanceParts { edge, sessions, fleet, drain }));
     }
-    let listeners = listen(&edge, &accept_runtime, &fleet).await?;
+    let mut listeners = listen(&edge, &accept_runtime, &fleet).await?;
     tasks.spawn(Arc::clone(&edge).watch());
     drain.serve(&edge);
     window.serve(&edge);
@@ -149,6 +153,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = &mut shutdown => false,
         () = drain.begun() => true,
         error = fleet.displaced() => return Err(error.into()),
+        panic = vital::panicked([&mut tasks, &mut links, &mut listeners], &mut fleet_task) => return Err(panic.into()),
     };
     drain.begin();
     fleet.hand_over(hand_over_patience).await;

@@ -80,6 +80,16 @@ struct Source {
     config: Option<PathBuf>,
 }
 
+/// Prints an answer. A reader that has seen enough closes the pipe.
+fn answer(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Prints a line for a person, if anyone reads it.
+fn complain(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 fn main() -> ExitCode {
     let (source, run_it) = match Arguments::parse().command {
         Command::Run(source) => (source, true),
@@ -92,7 +102,8 @@ fn main() -> ExitCode {
         Ok(config) if run_it => run(config),
         Ok(config) => {
             let (findings, may_start) = inspect(&config.ownership.store);
-            print!("{}\n{config}\n{findings}", if may_start { "ok" } else { "not ok: see FAULT" });
+            let verdict = if may_start { "ok" } else { "not ok: see FAULT" };
+            answer(&format!("{verdict}\n{config}\n{findings}"));
             if may_start { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
         }
     }
@@ -113,31 +124,29 @@ fn show_cluster(arguments: &ClusterArguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("this machine cannot run the command: {error}");
+            complain(&format!("this machine cannot run the command: {error}"));
             return ExitCode::from(EXIT_START);
         }
     };
-    let answer = match runtime.block_on(cluster::ask(&arguments.admin)) {
-        Ok(answer) => answer,
+    let fleet = match runtime.block_on(cluster::ask(&arguments.admin)) {
+        Ok(fleet) => fleet,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error.to_string());
             return ExitCode::from(EXIT_START);
         }
     };
-    let text = if arguments.json { answer.json().to_owned() } else { answer.table() };
-    // A reader that has seen enough closes the pipe.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    if answer.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
+    answer(&if arguments.json { fleet.json().to_owned() } else { fleet.table() });
+    if fleet.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
 }
 
 /// Prints mistakes as compilers do, `file: line: key: what`, so that an editor can jump to them.
 fn explain(file: Option<&Path>, mistakes: &Mistakes) -> ExitCode {
     let name = file.map_or_else(|| "configuration".to_owned(), |file| file.display().to_string());
     for mistake in &mistakes.0 {
-        eprintln!("{name}: {mistake}");
+        complain(&format!("{name}: {mistake}"));
     }
     let count = mistakes.0.len();
-    eprintln!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
+    complain(&format!("{count} {}", if count == 1 { "mistake" } else { "mistakes" }));
     ExitCode::from(EXIT_USAGE)
 }
 
@@ -183,10 +192,14 @@ fn unseen(error: &StoreError) -> Finding {
 }
 
 fn run(config: Config) -> ExitCode {
-    if let Err(error) = logging::start(&config.log) {
-        eprintln!("logging cannot be set up: {error}");
-        return ExitCode::from(EXIT_START);
-    }
+    // Until the end of this function: then it writes the last lines.
+    let _logging = match logging::start(&config.log) {
+        Ok(logging) => logging,
+        Err(error) => {
+            complain(&format!("logging cannot be set up: {error}"));
+            return ExitCode::from(EXIT_START);
+        }
+    };
     telemetry::install();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.runtime.worker_threads {
@@ -260,6 +273,11 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    tracing::error!(error = text, "cannot run");
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error = text, "cannot run");
+    } else {
+        // Also where the log is off.
+        complain(&format!("cannot run: {text}"));
+    }
     ExitCode::from(EXIT_START)
 }

@@ -5,6 +5,8 @@
 
 #[path = "cli/compose.rs"]
 mod compose;
+#[path = "cli/logs.rs"]
+mod logs;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use quinn::{Endpoint, EndpointConfig, Incoming};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::accept;
 use super::driver::{LinkRuntime, NodeConnection};
@@ -135,13 +136,22 @@ impl Keeper {
                     None => break,
                 },
                 Some(Ok(done)) = handshakes.join_next() => self.accepted(done),
-                Some(_) = self.tasks.join_next() => {}
+                Some(ended) = self.tasks.join_next() => self.ended(&ended),
                 () = members.changed() => self.follow_leases(),
                 _ = stopped.wait_for(|stopped| *stopped) => break,
             }
         }
         // Each task sees the stop, and takes its time for a goodbye.
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// A task that has panicked is followed by another one, a little later, if its member has its lease still.
+    fn ended(&mut self, ended: &Result<(), JoinError>) {
+        const BREATH: Duration = Duration::from_secs(1);
+        match ended {
+            Err(_) => drop(self.tasks.spawn(tokio::time::sleep(BREATH))),
+            Ok(()) => self.follow_leases(),
+        }
     }
 
     /// A task for each member that has none. A task whose member has no lease any more ends by itself.

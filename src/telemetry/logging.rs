@@ -1,9 +1,15 @@
 //! Sets logging up: text for a person at a terminal, JSON for a machine otherwise.
+//!
+//! A thread of its own writes the lines. A disk that is full, or a reader that has gone or reads no more, costs lines,
+//! which are counted, and nothing else.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+use super::events::log::Panicked;
+use super::log_lines::{LogLines, LogThread};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,21 +59,33 @@ impl LogParams {
     }
 }
 
-/// Starts logging to standard error, for the whole process. Standard output is for answers.
+/// Logging that was started. When it is dropped, lines that wait are written, for at most a second.
+#[derive(Debug)]
+pub struct Logging {
+    _thread: LogThread,
+}
+
+/// Starts logging to standard error, for the whole process. Standard output is for answers. A panic is logged, too.
 ///
 /// # Errors
-/// If `level` is malformed, or logging was already set up.
-pub fn start(params: &LogParams) -> Result<(), String> {
+/// If `level` is malformed, logging was already set up, or the system refuses a thread.
+pub fn start(params: &LogParams) -> Result<Logging, String> {
     let filter = EnvFilter::try_new(&params.level).map_err(|error| error.to_string())?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (lines, thread) = LogLines::to(io::stderr()).map_err(|error| error.to_string())?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || lines.clone())
+        .log_internal_errors(false);
     let outcome = match (params.format, terminal) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => {
             builder.json().flatten_event(true).with_current_span(false).try_init()
         }
         (LogFormat::Text, _) | (LogFormat::Auto, true) => builder.with_ansi(terminal).try_init(),
     };
-    outcome.map_err(|error| error.to_string())
+    outcome.map_err(|error| error.to_string())?;
+    std::panic::set_hook(Box::new(|panic| Panicked { panic }.emit()));
+    Ok(Logging { _thread: thread })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod handles;
 mod histogram;
 mod label;
 mod labels;
+mod log_lines;
 pub mod logging;
 mod names;
 mod process;

@@ -138,6 +138,10 @@ struct Metrics [] {
     memory_pressure: Gauge = MemoryPressure "seawall_edge_memory_pressure",
     /// How long tasks that were due waited for a CPU.
     scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
+    /// Lines of the log that were lost: its disk is full, or its reader has gone or is too slow.
+    log_lines_lost: Counter = LogLinesLost "seawall_lost_log_lines_total",
+    /// Tasks that ended by a fault of Seawall's own; the log names each.
+    panics: Counter = Panics "seawall_panics_total",
 
     /// Admission decisions. The sum, plus parked, plus undecided, equals accepted connections.
     admission_outcomes: Family<Outcome> = AdmissionOutcomes "seawall_admission_outcomes_total",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Upstream;
 use super::voice::{Right, SpeakGate};
+use super::{Upstream, walk};
 use crate::clock;
 use crate::core::ownership::HoldReason;
 use crate::core::server::ServerEvent;
@@ -48,8 +48,6 @@ pub(super) async fn resume(mut right: Right, sessions: Arc<Sessions>) {
     let mut seen = 0;
     loop {
         right.returned(&mut seen).await;
-        let sessions = Arc::clone(&sessions);
-        // A walk over a million sessions takes a tenth of a second: that is for a thread of its own.
-        let _ = tokio::task::spawn_blocking(move || sessions.enqueue_all(&|_| true)).await;
+        walk::enqueue_all(&sessions, |_| true).await;
     }
 }

@@ -24,6 +24,7 @@ mod stop;
 mod transport;
 mod uplink;
 mod voice;
+mod walk;
 mod watch;
 mod websocket;
 

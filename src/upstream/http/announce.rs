@@ -8,6 +8,7 @@ use super::pool::HttpPool;
 use crate::core::http_mode::GATHER;
 use crate::sessions::Sessions;
 use crate::upstream::servers::Servers;
+use crate::upstream::walk;
 
 /// Enqueues the agents of channels that have come up, as long as the node lives.
 pub(super) async fn announce(pool: Arc<HttpPool>, servers: Arc<Servers>, sessions: Arc<Sessions>) {
@@ -15,14 +16,10 @@ pub(super) async fn announce(pool: Arc<HttpPool>, servers: Arc<Servers>, session
         pool.returned.notified().await;
         tokio::time::sleep(GATHER).await;
         let (pool, servers) = (Arc::clone(&pool), Arc::clone(&servers));
-        let sessions = Arc::clone(&sessions);
-        // A walk over a million sessions takes a tenth of a second: that is for a thread of its own.
-        let walk = tokio::task::spawn_blocking(move || {
-            sessions.enqueue_all(&|uid| {
-                servers.place(uid).is_some_and(|place| place.id == pool.server.id)
-                    && pool.channels.of(uid).is_some_and(|link| link.is_up())
-            })
-        });
-        let _ = walk.await;
+        let back = move |uid| {
+            servers.place(uid).is_some_and(|place| place.id == pool.server.id)
+                && pool.channels.of(uid).is_some_and(|link| link.is_up())
+        };
+        walk::enqueue_all(&sessions, back).await;
     }
 }

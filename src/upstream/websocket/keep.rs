@@ -17,6 +17,7 @@ use crate::upstream::incoming::{self, Origin};
 use crate::upstream::link::Link;
 use crate::upstream::servers::{Server, Servers};
 use crate::upstream::voice::Right;
+use crate::upstream::walk;
 
 /// What the task of a link holds.
 pub(in crate::upstream) struct LinkTask {
@@ -114,7 +115,6 @@ impl LinkTask {
         let since = clock::now();
         server.handle(ServerEvent::LinkUp, since);
         events::LinkUp { name: link.name(server.name()) }.emit(&server.metrics);
-        self.announce();
         let origin = Origin { server, link, route: link.route(), agent: link.owner };
         let take = |bytes: &[u8]| {
             incoming::take(&origin, sessions, bytes);
@@ -123,7 +123,7 @@ impl LinkTask {
         let (message_bytes_max, right) = (params.message_bytes_max, right.clone());
         let serve = Serve { link, message_bytes_max, right, take: &take };
         let alive = KeepAlive::new(params.ping_interval, params.ping_timeout, since);
-        let reason = run(&serve, opened, alive).await;
+        let ((), reason) = tokio::join!(self.announce(), run(&serve, opened, alive));
         link.down();
         let now = clock::now();
         if link.owner.is_none() {
@@ -148,19 +148,17 @@ impl LinkTask {
     }
 
     /// The link is up: its agents wait for permits to be announced to the server.
-    fn announce(&self) {
+    async fn announce(&self) {
         if let Some(owner) = self.link.owner {
             self.sessions.enqueue_one(owner);
             return;
         }
-        let (servers, sessions) = (Arc::clone(&self.servers), Arc::clone(&self.sessions));
+        let servers = Arc::clone(&self.servers);
         let (id, links) = (self.link.id, self.server.params.mode.shared_links());
-        // A walk over a million sessions takes a tenth of a second: that is for a thread of its own.
-        tokio::task::spawn_blocking(move || {
-            sessions.enqueue_all(&|uid| {
-                placement::link_of(uid, links) == id.index
-                    && servers.place(uid).is_some_and(|place| place.id == id.server)
-            });
-        });
+        let of_this_link = move |uid| {
+            placement::link_of(uid, links) == id.index
+                && servers.place(uid).is_some_and(|place| place.id == id.server)
+        };
+        walk::enqueue_all(&self.sessions, of_this_link).await;
     }
 }

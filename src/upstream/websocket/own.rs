@@ -87,21 +87,17 @@ impl OwnLinks {
             link: Arc::clone(link),
             sessions: Arc::clone(&starter.sessions),
         };
-        let (links, link) = (Arc::clone(&self.links), Arc::clone(link));
-        let (sessions, server) = (Arc::clone(&starter.sessions), Arc::clone(&self.server));
+        let kept = KeptLink {
+            uid,
+            link: Arc::clone(link),
+            links: Arc::clone(&self.links),
+            server: Arc::clone(&self.server),
+            sessions: Arc::clone(&starter.sessions),
+            ended: false,
+        };
         starter.runtime.spawn(async move {
             keep_link(task).await;
-            // A server that closes at once, or too slowly, leaves the agent's goodbye unanswered.
-            let now = clock::now();
-            if let Some((messages, after)) = sessions.own_link_ended(uid, link.id, now) {
-                server.pacer.orphans_lost(messages, after, now);
-            }
-            links.remove_if(&uid, |_, current| Arc::ptr_eq(current, &link));
-            if let Some(fleet) = sessions.in_fleet() {
-                // The agent may be at another home by now, which waits for this.
-                let up_to = link.route().incarnation;
-                fleet.server_link_ended(LinkEnded { link: link.id, links: 0, up_to }, Some(uid));
-            }
+            kept.end();
         });
     }
 
@@ -120,5 +116,41 @@ impl OwnLinks {
     /// Bytes in all their queues.
     pub(in crate::upstream) fn waiting_bytes(&self) -> usize {
         self.links.iter().map(|link| link.waiting_bytes()).sum()
+    }
+}
+/// A link that has a task. When the task ends, by a panic too, the agent's next message makes another link.
+struct KeptLink {
+    uid: InstanceUid,
+    link: Arc<Link>,
+    links: Arc<DashMap<InstanceUid, Arc<Link>>>,
+    server: Arc<Server>,
+    sessions: Arc<Sessions>,
+    /// The task came to its end. If not, the process stops, or the task has panicked.
+    ended: bool,
+}
+
+impl KeptLink {
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for KeptLink {
+    fn drop(&mut self) {
+        if !self.ended && !std::thread::panicking() {
+            return;
+        }
+        let Self { uid, link, links, server, sessions, .. } = self;
+        // A server that closes at once, or too slowly, leaves the agent's goodbye unanswered.
+        let now = clock::now();
+        if let Some((messages, after)) = sessions.own_link_ended(*uid, link.id, now) {
+            server.pacer.orphans_lost(messages, after, now);
+        }
+        links.remove_if(uid, |_, current| Arc::ptr_eq(current, link));
+        if let Some(fleet) = sessions.in_fleet() {
+            // The agent may be at another home by now, which waits for this.
+            let up_to = link.route().incarnation;
+            fleet.server_link_ended(LinkEnded { link: link.id, links: 0, up_to }, Some(*uid));
+        }
     }
 }
