@@ -124,7 +124,7 @@ async fn respond(
     }
     // Each POST stands alone, so each reply introduces the server.
     let handled = server.handle(&body, Origin { link: &link, route: None, is_first: true });
-    finish(answer.header(CONTENT_TYPE, PROTOBUF), handled.reply)
+    finish(answer.header(CONTENT_TYPE, PROTOBUF), handled.body())
 }
 
 fn finish(

@@ -66,6 +66,13 @@ pub(crate) struct Handled {
     pub(crate) new_here: Option<InstanceUid>,
 }
 
+impl Handled {
+    /// The reply as the body of an HTTP answer, which has no header (OpAMP, Plain HTTP Transport).
+    pub(crate) fn body(&self) -> Bytes {
+        self.reply.slice(HEADER_BYTES..)
+    }
+}
+
 impl StandIn {
     /// It begins with an empty store.
     pub(crate) fn new(faults: Misbehaviour, keying: Keying) -> Self {
@@ -213,10 +220,13 @@ fn error(kind: i32, message: &str) -> ServerErrorResponse {
     ServerErrorResponse { r#type: kind, error_message: message.to_owned(), details: None }
 }
 
+/// The header of a WebSocket message: one zero byte.
+const HEADER_BYTES: usize = 1;
+
 /// The bytes of a message with the header in front.
 pub(crate) fn encode(message: &ServerToAgent) -> Bytes {
-    let mut out = BytesMut::with_capacity(1 + message.encoded_len());
-    out.put_u8(0);
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + message.encoded_len());
+    out.put_bytes(0, HEADER_BYTES);
     // A `BytesMut` grows, so encoding always succeeds.
     message.encode(&mut out).expect("room for the message");
     out.freeze()
@@ -245,8 +255,14 @@ mod tests {
     }
 
     fn reply(handled: &Handled) -> ServerToAgent {
-        assert_eq!(handled.reply[0], 0);
-        ServerToAgent::decode(&handled.reply[1..]).unwrap()
+        assert_eq!(handled.reply[0], 0, "the header");
+        let message = ServerToAgent::decode(&handled.reply[1..]).unwrap();
+        assert_eq!(
+            ServerToAgent::decode(handled.body()).as_ref(),
+            Ok(&message),
+            "the body of a POST's answer has none"
+        );
+        message
     }
 
     #[test]
