@@ -12,6 +12,15 @@ pub(super) const RENAMED: &[(&str, &str)] = &[
     ("upstream.resync_rate", "upstream.pace_max"),
 ];
 
+/// Keys of earlier versions that have no successor, and what holds instead. An entry stays for good, too.
+const REMOVED: &[(&str, &str)] =
+    &[("edge.gzip_ratio_max", "removed; edge.message_bytes_max alone bounds what a body grows to")];
+
+/// What to say of a key of an earlier version that is gone.
+pub(super) fn removed(path: &str) -> Option<&'static str> {
+    REMOVED.iter().find(|(old, _)| *old == path).map(|(_, instead)| *instead)
+}
+
 /// The key that took the place of the key `path`, which an earlier version had.
 pub(super) fn successor(path: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == path).map(|(_, new)| *new)

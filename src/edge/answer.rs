@@ -28,10 +28,13 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
+/// What is compressed before other agents of the thread have their turn, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// The response with this reply. `zipped`: the agent accepts gzip.
-pub(super) fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
-    let wanted = zipped && reply.len() >= GZIP_BYTES_MIN;
-    let (body, zipped) = match wanted.then(|| gzip(&reply)).flatten() {
+pub(super) async fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
+    let zipped = if zipped && reply.len() >= GZIP_BYTES_MIN { gzip(&reply).await } else { None };
+    let (body, zipped) = match zipped {
         Some(smaller) => (smaller, true),
         None => (reply, false),
     };
@@ -43,8 +46,40 @@ pub(super) fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
     answer
 }
 
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+async fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).ok()?;
+    for (place, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
+        if place > 0 {
+            tokio::task::yield_now().await;
+        }
+        encoder.write_all(piece).ok()?;
+    }
     encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::future::Future as _;
+    use std::io::Read as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn a_large_reply_is_compressed_in_turns() {
+        let reply: Vec<u8> = (0..4 * PIECE_BYTES).map(|n| n.to_le_bytes()[0]).collect();
+        let mut zipping = pin!(gzip(&reply));
+        let mut turns = 1;
+        let zipped = loop {
+            match zipping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => turns += 1,
+                Poll::Ready(zipped) => break zipped.unwrap(),
+            }
+        };
+        assert_eq!(turns, 4);
+        let mut whole = Vec::new();
+        GzDecoder::new(&*zipped).read_to_end(&mut whole).unwrap();
+        assert_eq!(whole, reply);
+    }
 }

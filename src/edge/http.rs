@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Edge;
 use super::answer::{accepts_gzip, answer};
-use super::body::{self, BodyLimits};
+use super::body;
 use super::budget::BudgetShare;
 use super::lingering_close;
 use super::prefixed::Prefixed;
@@ -111,7 +111,7 @@ where
     let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
-            (answer(reply, zipped), drains)
+            (answer(reply, zipped).await, drains)
         }
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
@@ -140,12 +140,9 @@ where
         // What hyper makes of a head differs from what admission made of it.
         return Err(HttpRefusal::past_admission());
     }
-    let limits = BodyLimits {
-        bytes_max: edge.params.message_bytes_max,
-        gzip_ratio_max: edge.params.gzip_ratio_max,
-    };
+    let bytes_max = edge.params.message_bytes_max;
     let mut held = Held { edge, share: BudgetShare::default() };
-    let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
+    let collecting = body::collect(request.into_body(), bytes_max, |bytes| held.set(bytes));
     let collected = tokio::select! {
         collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
             collected.map_err(|_| HttpRefusal::body_timeout())?
@@ -155,7 +152,8 @@ where
     };
     let mut message = collected.map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;
     if gzipped {
-        message = body::gunzip(&message, limits)
+        message = body::gunzip(&message, bytes_max, |bytes| held.set(bytes))
+            .await
             .map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;
         if !held.set(message.len()) {
             return Err(HttpRefusal::overloaded());

@@ -30,8 +30,6 @@ pub struct EdgeParams {
     pub keep_alive: KeepAliveTimes,
     /// How long a plain-HTTP connection is kept open between requests.
     pub http_idle_timeout: Duration,
-    /// How many times larger than its compressed form a request body may become.
-    pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
     /// Resident memory, in bytes, near which the node pauses accepting; empty: what the control group allows,
@@ -59,7 +57,6 @@ impl Default for EdgeParams {
                 close_timeout: Duration::from_secs(2),
             },
             http_idle_timeout: Duration::from_secs(75),
-            gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,
             memory_max: None,
             admission: AdmissionSettings::default(),

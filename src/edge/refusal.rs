@@ -141,7 +141,6 @@ impl HttpRefusal {
                 MessageRejected { peer, fault: MessageFault::TooBig }.emit();
                 (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::TooLarge)
             }
-            BodyError::Ratio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::GzipRatio),
             BodyError::Gzip(_) => {
                 MessageRejected { peer, fault: MessageFault::Gzip }.emit();
                 (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)

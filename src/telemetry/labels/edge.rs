@@ -65,8 +65,6 @@ label! {
         BadRequest = "bad_request",
         /// 413: a body over the limit.
         TooLarge = "too_large",
-        /// 413: a body that grows too much when decompressed.
-        GzipRatio = "gzip_ratio",
         /// 431: a request head over the limit.
         HeadTooLarge = "head_too_large",
         /// 503: the node is full.
