@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 pub(super) const RENAMED: &[(&str, &str)] = &[
     ("admission.kept_max", "admission.reservations_max"),
     ("admission.wait_max", "admission.retry_max"),
+    ("edge.path", "edge.paths"),
     ("sessions.linger", "sessions.grace_period"),
     ("upstream.resync_rate", "upstream.pace_max"),
 ];
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_told_where_to_go() {
-        let known = ["edge.path", "edge.ping_interval", "sessions.grace_period"];
+        let known = ["edge.paths", "edge.ping_interval", "sessions.grace_period"];
         let known = known.map(str::to_owned).into();
         let say = |path| unknown(path, &known);
         assert_eq!(say("edge.ping_intervall"), "not a known key; did you mean `ping_interval`?");

@@ -173,7 +173,7 @@ where
 
 /// Checks that the request is an OpAMP message; says whether its body is compressed.
 fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
-    if request.uri().path() != edge.params.path {
+    if !edge.params.paths.has(request.uri().path()) {
         return Err(HttpRefusal::not_found());
     }
     let headers = request.headers();

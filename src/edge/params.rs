@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(crate) use super::admission::params::{AdmissionSettings, SourceFrom};
+pub(crate) use super::paths::EndpointPaths;
 
 use crate::core::keepalive::KeepAliveTimes;
 
@@ -12,8 +13,8 @@ use crate::core::keepalive::KeepAliveTimes;
 pub struct EdgeParams {
     /// Addresses to listen on, WebSocket and plain HTTP alike.
     pub listen: Vec<SocketAddr>,
-    /// The path of the OpAMP endpoint.
-    pub path: String,
+    /// The paths of the OpAMP endpoint.
+    pub paths: EndpointPaths,
     /// Listening sockets for each address (`SO_REUSEPORT`); `None`: one a core.
     pub listeners: Option<u16>,
     /// Length asked of the kernel for each listening socket's accept queue, in connections.
@@ -43,7 +44,7 @@ impl Default for EdgeParams {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 4320))],
-            path: "/v1/opamp".to_owned(),
+            paths: EndpointPaths::new(&["/v1/opamp"]),
             listeners: None,
             backlog: 16_384,
             connections_max: None,

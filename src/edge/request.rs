@@ -17,9 +17,9 @@ use crate::websocket::{HeadFault, Key, RequestHead};
 
 /// What a request asks for.
 pub(super) enum Asked {
-    /// A WebSocket on the path of OpAMP.
+    /// A WebSocket on a path of OpAMP.
     WebSocket(Key),
-    /// A POST on the path of OpAMP.
+    /// A POST on a path of OpAMP.
     Post,
     /// Something else, or an upgrade that is faulty: hyper answers it.
     Other,
@@ -95,7 +95,7 @@ async fn read_head<S: AsyncRead + Unpin>(
                 if request.head_bytes > edge.params.head_bytes_max {
                     return Err(CloseReason::TooBig);
                 }
-                if request.path() != edge.params.path {
+                if !edge.params.paths.has(request.path()) {
                     return other;
                 }
                 let mut source = edge.admission.source_of(request.headers.iter(), peer);
