@@ -7,26 +7,12 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 
 use super::refusal::{HttpResponse, PROTOBUF};
 
 /// A shorter reply is sent as it is, in bytes.
 const GZIP_BYTES_MIN: usize = 512;
-
-/// Whether the request accepts an answer in gzip (RFC 9110, section 12.5.3).
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let mut offers = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    offers.any(|offer| {
-        let mut parts = offer.split(';').map(str::trim);
-        let gzip = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
-        gzip && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    })
-}
 
 /// What is compressed before other agents of the thread have their turn, in bytes.
 const PIECE_BYTES: usize = 64 << 10;

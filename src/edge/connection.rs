@@ -21,7 +21,7 @@ use crate::telemetry::events::edge::{
     CloseReason, ConnectionAccepted, ConnectionClosed, ConnectionUpgraded, RefuseReason,
     RequestRefused,
 };
-use crate::websocket::{self, Key};
+use crate::websocket;
 
 /// One connection until it is admitted or is over. On the accept runtime.
 ///
@@ -145,7 +145,14 @@ async fn open<T: AgentTransport>(
 ) -> Handshake<T> {
     let FirstRequest { asked, rest, .. } = *request;
     match asked {
-        Asked::WebSocket(key) => upgrade(edge, socket, &key, rest, peer).await,
+        Asked::WebSocket { key, waits } => {
+            let mut answer = Vec::new();
+            if waits {
+                websocket::continue_response(&mut answer);
+            }
+            websocket::accept_response(&key, &mut answer);
+            upgrade(edge, socket, answer, rest, peer).await
+        }
         Asked::Post | Asked::Other => {
             // A request that went past admission because it is no agent's is answered once.
             let admitted = matches!(asked, Asked::Post);
@@ -159,19 +166,17 @@ async fn open<T: AgentTransport>(
     }
 }
 
-/// Answers the upgrade. `early`: what came behind the request's head.
+/// Answers the upgrade with `answer`. `early`: what came behind the request's head.
 async fn upgrade<S>(
     edge: &Arc<Edge>,
     mut socket: S,
-    key: &Key,
+    answer: Vec<u8>,
     early: Vec<u8>,
     peer: SocketAddr,
 ) -> Handshake<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut answer = Vec::new();
-    websocket::accept_response(key, &mut answer);
     let written = async {
         socket.write_all(&answer).await?;
         socket.flush().await

@@ -16,14 +16,15 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Edge;
-use super::answer::{accepts_gzip, answer};
+use super::answer::answer;
 use super::body;
 use super::budget::BudgetShare;
+use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding};
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
@@ -32,7 +33,7 @@ use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
     CloseReason, MessageReceived, MessageSent, RefuseReason, RequestRefused, SendKind, Transport,
 };
-use crate::websocket::HEADERS_MAX;
+use crate::websocket::{HEADERS_MAX, check_host};
 
 /// hyper wants room for a request line and a few headers.
 const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
@@ -173,15 +174,21 @@ where
 
 /// Checks that the request is an OpAMP message; says whether its body is compressed.
 fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
+    let headers = request.headers();
+    let minor_version = u8::from(request.version() > Version::HTTP_10);
+    check_host(minor_version, headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes))
+        .map_err(|fault| HttpRefusal::host(&fault))?;
     if !edge.params.paths.has(request.uri().path()) {
         return Err(HttpRefusal::not_found());
     }
-    let headers = request.headers();
     if request.method() == Method::GET {
         return Err(HttpRefusal::upgrade(headers));
     }
     if request.method() != Method::POST {
         return Err(HttpRefusal::method_not_allowed());
+    }
+    if has_other_transfer_coding(headers) {
+        return Err(HttpRefusal::transfer_coding());
     }
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let media_type = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
@@ -189,12 +196,7 @@ fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
     {
         return Err(HttpRefusal::media_type());
     }
-    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"identity") => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"gzip") => Ok(true),
-        Some(_) => Err(HttpRefusal::content_encoding()),
-    }
+    gzipped(headers).ok_or_else(HttpRefusal::content_encoding)
 }
 
 /// A body's share of the budget.

@@ -9,8 +9,8 @@
 //! - `admission`: which arrivals are admitted, wait, or have to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `ending`: how it ends, and how a message
 //!   on it is rejected.
-//! - `http`, `body`, `answer`: plain HTTP (hyper). `paths`: where agents reach the endpoint. `refusal`: each request
-//!   that is refused over HTTP. `lingering_close`: the end of a connection that is refused.
+//! - `http`, `header_list`, `body`, `answer`: plain HTTP (hyper). `paths`: where agents reach the endpoint. `refusal`:
+//!   each request that is refused over HTTP. `lingering_close`: the end of a connection that is refused.
 //! - `drain`: how connections end when the node drains. `fleet`: what the other nodes are told, and admission shared
 //!   with them.
 //!
@@ -28,6 +28,7 @@ mod conversation;
 mod drain;
 mod ending;
 mod fleet;
+mod header_list;
 mod http;
 mod lingering_close;
 mod listen;

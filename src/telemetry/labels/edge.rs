@@ -59,6 +59,8 @@ label! {
         MethodNotAllowed = "method_not_allowed",
         /// 415: a body of another type than protobuf, or an unknown content encoding.
         UnsupportedMediaType = "unsupported_media_type",
+        /// 501: a body in a transfer coding other than chunks.
+        TransferCoding = "transfer_coding",
         /// 426: a plain GET, or an upgrade to another WebSocket version.
         UpgradeRequired = "upgrade_required",
         /// 400: malformed HTTP or OpAMP.
