@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::admission::{Applicant, CountedArrival, Entered};
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::refusal::HttpRefusal;
+use super::refusal::{HttpRefusal, OVERLOADED_RETRY_AFTER};
 use super::request::{Asked, FirstRequest, first_request};
 use super::transport::AgentTransport;
 use super::{Edge, admission, http};
@@ -112,7 +112,14 @@ async fn admit<T: AgentTransport>(
             admission::enter(&edge.admission, request.source, &mut applicant, &mut counted);
         match entered.await {
             Entered::Admitted => {}
-            Entered::Left => return Err(CloseReason::AgentClosed),
+            Entered::Left => {
+                // It may have ended its own side alone, and wait for an answer still.
+                if matches!(request.asked, Asked::Post) {
+                    let refusal = HttpRefusal::not_yet(OVERLOADED_RETRY_AFTER);
+                    Box::pin(refusal.write(&mut socket)).await;
+                }
+                return Err(CloseReason::AgentClosed);
+            }
             Entered::Refused => {
                 RequestRefused { peer, reason: RefuseReason::NotYet }.emit();
                 return Err(CloseReason::Refused);

@@ -2,6 +2,7 @@
 //! empty element means nothing.
 
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Request, Version};
 
 /// The elements of all lines of a header.
 fn elements<'a>(
@@ -59,6 +60,15 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn is_weight_of_zero(parameter: &[u8]) -> bool {
     let Some([b'q' | b'Q', b'=', weight @ ..]) = Some(parameter) else { return false };
     weight.starts_with(b"0") && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// Whether the request leaves its connection open for another one (RFC 9112, section 9.3).
+pub(super) fn stays_open<B>(request: &Request<B>) -> bool {
+    let says = |option: &[u8]| {
+        let mut options = elements(request.headers(), &header::CONNECTION);
+        options.any(|said| said.eq_ignore_ascii_case(option))
+    };
+    !says(b"close") && (request.version() > Version::HTTP_10 || says(b"keep-alive"))
 }
 
 #[cfg(test)]
@@ -127,5 +137,17 @@ mod tests {
         ] {
             assert!(!accepts(no), "{no:?}");
         }
+    }
+
+    #[test]
+    fn a_connection_stays_open_as_its_version_has_it() {
+        let stays = |version, connection: &[&'static str]| {
+            let mut request = Request::new(());
+            *request.version_mut() = version;
+            *request.headers_mut() = headers(&header::CONNECTION, connection);
+            stays_open(&request)
+        };
+        assert!(stays(Version::HTTP_11, &[]) && stays(Version::HTTP_10, &["Keep-Alive"]));
+        assert!(!stays(Version::HTTP_10, &[]) && !stays(Version::HTTP_11, &["te", "Close"]));
     }
 }

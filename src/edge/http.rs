@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +24,7 @@ use super::Edge;
 use super::answer::answer;
 use super::body;
 use super::budget::BudgetShare;
-use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding};
+use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding, stays_open};
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
@@ -37,6 +37,9 @@ use crate::websocket::{HEADERS_MAX, check_host};
 
 /// hyper wants room for a request line and a few headers.
 const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
+
+/// How long a connection may stay idle: pools that know keep it for the next poll, and send nothing into its end.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Serves requests on one connection until it closes. `prefix` has been read already. One that came past
 /// admission, because it is no agent's, brings one request.
@@ -58,6 +61,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
         .keep_alive(admitted)
+        // One that has said all may wait for its answer still.
+        .half_close(true)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
@@ -109,6 +114,7 @@ where
     B::Error: Display + Send,
 {
     let zipped = accepts_gzip(request.headers());
+    let stays = admitted && stays_open(&request);
     let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
@@ -119,9 +125,13 @@ where
             (refusal.into_response(), edge.may_close(|| true))
         }
     };
+    let headers = response.headers_mut();
     if drains {
         drained.store(true, Ordering::Relaxed);
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if stays {
+        headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.insert(KEEP_ALIVE, edge.keep_alive_header.clone());
     }
     Ok(response)
 }

@@ -8,10 +8,11 @@ use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::requests::{PATH, post, raw};
+use crate::requests::{PATH, post, raw, read_answer};
 use crate::support::PATIENCE;
 use crate::support::http::request;
 use crate::support::message::{full_report, heartbeat, uid};
+use crate::support::mock::state::Reply;
 use crate::support::socket::UPGRADE;
 use crate::{REFUSED, World};
 
@@ -48,6 +49,20 @@ async fn a_request_names_one_host() {
     // HTTP/1.0 knew no Host.
     let old = String::from_utf8_lossy(&post_with("", b"!")).replace("HTTP/1.1", "HTTP/1.0");
     assert!(raw(&world, old.as_bytes()).await.contains("not an AgentToServer"));
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_is_answered() {
+    let world = World::start().await;
+    world.server.behave(|behaviour| behaviour.reply = Reply::Late(PATIENCE));
+    let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    let report = full_report(&uid(1), 0).encode_to_vec();
+    stream.write_all(&post_with("Host: a\r\n", &report)).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    read.expect("the edge closes").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
@@ -128,6 +143,27 @@ async fn an_upgrade_that_waits_gets_a_100_before_its_101() {
     let with_body = UPGRADE.replace("Host", "Content-Length: 1\r\nHost") + "!";
     let answer = raw(&world, with_body.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("has no body"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_says_how_long_its_connection_may_stay_idle() {
+    let world = World::with(|gateway| gateway.set("edge", "http_idle_timeout", "\"42s\"")).await;
+    let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
+    let report = full_report(&uid(1), 0).encode_to_vec();
+    for (body, status) in [(&report[..], "200"), (b"\x0a\xff", "400"), (&report, "200")] {
+        stream.write_all(&post_with("Host: a\r\n", body)).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, read_answer(&mut stream)).await;
+        let head = read.expect("an answer in time").0.to_ascii_lowercase();
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\nkeep-alive: timeout=42\r\n"), "{head}");
+        assert!(head.contains("\r\nconnection: keep-alive\r\n"), "{head}");
+    }
+    // One that ends with its answer has no such time.
+    let last = raw(&world, &post_with("Host: a\r\nConnection: close\r\n", &report)).await;
+    assert!(last.starts_with("HTTP/1.1 200 "), "{last}");
+    assert!(!last.to_ascii_lowercase().contains("keep-alive"), "{last}");
+    let stranger = raw(&world, b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(!stranger.to_ascii_lowercase().contains("keep-alive"), "{stranger}");
 }
 
 #[tokio::test]
