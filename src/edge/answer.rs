@@ -47,7 +47,6 @@ async fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use flate2::read::GzDecoder;
-    use std::future::Future as _;
     use std::io::Read as _;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};

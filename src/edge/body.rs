@@ -129,7 +129,6 @@ mod tests {
     use flate2::write::GzEncoder;
     use http_body_util::StreamBody;
     use hyper::body::Frame;
-    use std::future::Future as _;
     use std::io::Write;
     use std::task::{Context, Poll, Waker};
 

@@ -58,7 +58,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// `q=0`, with or without decimals.
 fn is_weight_of_zero(parameter: &[u8]) -> bool {
-    let Some([b'q' | b'Q', b'=', weight @ ..]) = Some(parameter) else { return false };
+    let [b'q' | b'Q', b'=', weight @ ..] = parameter else { return false };
     weight.starts_with(b"0") && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
@@ -77,14 +77,11 @@ mod tests {
     use hyper::header::HeaderValue;
 
     fn headers(name: &HeaderName, lines: &[&'static str]) -> HeaderMap {
-        let line = |line: &&'static str| (name.clone(), HeaderValue::from_static(line));
-        lines.iter().map(line).collect::<Vec<_>>().into_iter().fold(
-            HeaderMap::new(),
-            |mut headers, (name, value)| {
-                headers.append(name, value);
-                headers
-            },
-        )
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, HeaderValue::from_static(line));
+        }
+        headers
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 pub struct EndpointPaths(Vec<String>);
 
 impl EndpointPaths {
+    /// Paths as an operator writes them, each from its first slash on.
     pub(crate) fn new(paths: &[impl AsRef<str>]) -> Self {
         Self(paths.iter().map(|path| normal(path.as_ref())).collect())
     }

@@ -102,19 +102,19 @@ async fn content_codings_are_a_list_with_two_names_for_gzip() {
 #[tokio::test]
 async fn a_head_as_long_as_others_take_is_taken() {
     let world = World::start().await;
-    let numbered = |count: usize, lines: &mut String| {
-        (0..count).for_each(|n| lines.push_str(&format!("X-Header-{n}: v\r\n")));
+    let numbered = |count: usize| -> String {
+        (0..count)
+            .flat_map(|n| ["X-Header-".to_owned(), n.to_string(), ": v\r\n".to_owned()])
+            .collect()
     };
     let report = full_report(&uid(1), 0).encode_to_vec();
     for (count, bytes, status) in [(100, 10, "200"), (5, 15_000, "200"), (150, 10, "431")] {
-        let mut lines = format!("Host: a\r\nConnection: close\r\nX: {}\r\n", "x".repeat(bytes));
-        numbered(count, &mut lines);
+        let (long, many) = ("x".repeat(bytes), numbered(count));
+        let lines = format!("Host: a\r\nConnection: close\r\nX: {long}\r\n{many}");
         let answer = raw(&world, &post_with(&lines, &report)).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{count}: {answer}");
     }
-    let mut lines = "Host: a\r\n".to_owned();
-    numbered(100, &mut lines);
-    let upgrade = UPGRADE.replace("Host: seawall\r\n", &lines);
+    let upgrade = UPGRADE.replace("Host: seawall\r\n", &format!("Host: a\r\n{}", numbered(100)));
     let mut stream = TcpStream::connect(world.gateway.edge()).await.unwrap();
     stream.write_all(upgrade.as_bytes()).await.unwrap();
     assert!(head_of(&mut stream).await.starts_with("HTTP/1.1 101 "));
