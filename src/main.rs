@@ -72,7 +72,7 @@ struct ClusterArguments {
     json: bool,
 }
 
-/// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATH=/x`) override the file.
+/// Where the configuration is. Environment variables (`SEAWALL_EDGE__PATHS=/x`) override the file.
 #[derive(clap::Args)]
 struct Source {
     /// TOML; SEAWALL_* environment variables override it; one server must be named in either.

@@ -12,6 +12,8 @@ mod admission;
 mod bodies;
 #[path = "edge/frames.rs"]
 mod frames;
+#[path = "edge/heads.rs"]
+mod heads;
 #[path = "edge/identity.rs"]
 mod identity;
 #[path = "edge/requests.rs"]

@@ -20,6 +20,8 @@ fuzz_target!(|data: &[u8]| {
             let whole = RequestHead::parse(&data[..head.head_bytes]);
             let whole = whole.expect("the head alone is a head").expect("and complete");
             assert_eq!(whole.upgrade(), head.upgrade());
+            assert_eq!(whole.host(), head.host());
+            assert_eq!(whole.expects_continue(), head.expects_continue());
             let headers = [whole.headers.iter().count(), head.headers.iter().count()];
             assert_eq!(headers[0], headers[1]);
         }

@@ -1,4 +1,4 @@
-//! Environment variables laid over the file: `SEAWALL_EDGE__PATH=/x` is `edge.path = "/x"`,
+//! Environment variables laid over the file: `SEAWALL_EDGE__PATHS=/x` is `edge.paths = "/x"`,
 //! `SEAWALL_UPSTREAM__SERVERS__0__URL` is the first server's `url`.
 //!
 //! Two underscores join the parts of a key, and every key stands in a section, so only a variable with two
@@ -35,7 +35,7 @@ pub(super) fn overlay(
     }
 }
 
-/// The variable that stands for a key: `SEAWALL_EDGE__PATH` for `edge.path`.
+/// The variable that stands for a key: `SEAWALL_EDGE__PATHS` for `edge.paths`.
 pub(super) fn variable(key: &str) -> String {
     PREFIX.to_owned() + &key.replace("[]", ".0").to_ascii_uppercase().replace('.', SEPARATOR)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::section::Section;
 use crate::admin::AdminParams;
 use crate::core::drain::Terms;
-use crate::edge::params::{AdmissionSettings, EdgeParams};
+use crate::edge::params::{AdmissionSettings, EdgeParams, EndpointPaths};
 use crate::opamp::digest::Volatile;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::{LogFormat, LogParams};
@@ -60,8 +60,14 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
         }
         params.listen = listen;
     }
-    if let Some(path) = section.text("path", endpoint_path) {
-        params.path = path;
+    if let Some(paths) = section.list("paths", endpoint_path) {
+        let compared = EndpointPaths::new(&paths);
+        if paths.is_empty() {
+            section.report("paths", "names no path");
+        } else if compared.as_slice().iter().collect::<HashSet<_>>().len() < paths.len() {
+            section.report("paths", "names a path twice");
+        }
+        params.paths = compared;
     }
     if let Some(count) = section.number("listeners", 0..=1024) {
         params.listeners = Some(count).filter(|count| *count > 0);
@@ -78,7 +84,6 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
         head_bytes_max: bytes(1024..=1 << 20),
         head_timeout: duration(SOME_TIME),
         http_idle_timeout: duration(SOME_TIME),
-        gzip_ratio_max: number(1..=100_000),
         buffered_bytes_max: bytes(MEMORY),
     );
     let keep_alive = &mut params.keep_alive;

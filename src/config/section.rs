@@ -40,7 +40,8 @@ impl Findings {
                     format!("renamed; say {}", environment::variable(new))
                 }
                 (Some(new), _) => format!("renamed; say {new}"),
-                (None, _) => suggest::unknown(&path, &known),
+                (None, _) => suggest::removed(&path)
+                    .map_or_else(|| suggest::unknown(&path, &known), str::to_owned),
             };
             self.report(key, origin, message);
         }

@@ -8,9 +8,19 @@ use std::collections::BTreeSet;
 pub(super) const RENAMED: &[(&str, &str)] = &[
     ("admission.kept_max", "admission.reservations_max"),
     ("admission.wait_max", "admission.retry_max"),
+    ("edge.path", "edge.paths"),
     ("sessions.linger", "sessions.grace_period"),
     ("upstream.resync_rate", "upstream.pace_max"),
 ];
+
+/// Keys of earlier versions that have no successor, and what holds instead. An entry stays for good, too.
+const REMOVED: &[(&str, &str)] =
+    &[("edge.gzip_ratio_max", "removed; edge.message_bytes_max alone bounds what a body grows to")];
+
+/// What to say of a key of an earlier version that is gone.
+pub(super) fn removed(path: &str) -> Option<&'static str> {
+    REMOVED.iter().find(|(old, _)| *old == path).map(|(_, instead)| *instead)
+}
 
 /// The key that took the place of the key `path`, which an earlier version had.
 pub(super) fn successor(path: &str) -> Option<&'static str> {
@@ -60,7 +70,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_told_where_to_go() {
-        let known = ["edge.path", "edge.ping_interval", "sessions.grace_period"];
+        let known = ["edge.paths", "edge.ping_interval", "sessions.grace_period"];
         let known = known.map(str::to_owned).into();
         let say = |path| unknown(path, &known);
         assert_eq!(say("edge.ping_intervall"), "not a known key; did you mean `ping_interval`?");

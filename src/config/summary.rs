@@ -15,8 +15,9 @@ use crate::upstream::params::{Mode, ServerParams};
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listen: Vec<String> = self.edge.listen.iter().map(ToString::to_string).collect();
-        let (path, size) = (&self.edge.path, show_bytes(self.edge.message_bytes_max as u64));
-        writeln!(f, "agents:    {}{path}, messages up to {size}", listen.join(", "))?;
+        let paths = self.edge.paths.as_slice().join(" and ");
+        let size = show_bytes(self.edge.message_bytes_max as u64);
+        writeln!(f, "agents:    {}{paths}, messages up to {size}", listen.join(", "))?;
         writeln!(f, "admission: {}", admission::describe(&self.edge.admission))?;
         let grace_period = show_duration(self.sessions.grace_period);
         let most = thousands(self.sessions.sessions_max as u128);

@@ -157,8 +157,10 @@ fn values_out_of_bounds_name_the_bounds() {
     for (text, expected) in [
         ("edge.ping_timeout = \"0s\"", "edge.ping_timeout: must be 1ms to 8760h, not 0s"),
         ("edge.head_bytes_max = 10", "edge.head_bytes_max: must be 1KiB to 1MiB, not 10B"),
-        ("edge.gzip_ratio_max = 0", "edge.gzip_ratio_max: must be 1 to 100000, not 0"),
-        ("edge.path = \"v1\"", "edge.path: \"v1\" is not a path such as \"/v1/opamp\""),
+        ("edge.gzip_ratio_max = 100", "edge.gzip_ratio_max: removed; edge.message_bytes_max alone"),
+        ("edge.paths = [\"v1\"]", "edge.paths: \"v1\" is not a path such as \"/v1/opamp\""),
+        ("edge.paths = []", "edge.paths: names no path"),
+        ("edge.paths = [\"/a\", \"/%61\"]", "edge.paths: names a path twice"),
         ("edge.listen = []", "edge.listen: names no address"),
         ("admin.listen = \"127.0.0.1:4320\"", "admin.listen: is one of edge.listen"),
         ("edge.listen = [\"[::]:1\", \"[::]:1\"]", "edge.listen: names an address twice"),
@@ -340,7 +342,7 @@ fn a_password_comes_from_the_environment_or_a_file_and_stays_secret() {
 #[test]
 fn the_environment_wins_over_the_file() {
     let environment = variables(&[
-        ("SEAWALL_EDGE__PATH", "/other"),
+        ("SEAWALL_EDGE__PATHS", "/other, /another"),
         ("SEAWALL_EDGE__LISTEN", "127.0.0.1:1, 127.0.0.1:2"),
         ("SEAWALL_EDGE__BACKLOG", "99"),
         ("SEAWALL_SESSIONS__GRACE_PERIOD", "5s"),
@@ -349,7 +351,8 @@ fn the_environment_wins_over_the_file() {
         ("SEAWALL_UPSTREAM__SERVERS__1__HEADERS__X_A", "1"),
     ]);
     let config = parse(SERVER, &environment).unwrap();
-    assert_eq!((config.edge.path.as_str(), config.edge.listen.len()), ("/other", 2));
+    assert_eq!(config.edge.paths.as_slice(), ["/other", "/another"]);
+    assert_eq!(config.edge.listen.len(), 2);
     assert_eq!((config.edge.backlog, config.sessions.grace_period.as_secs()), (99, 5));
     let names: Vec<_> = config.upstream.servers.iter().map(|server| &server.name).collect();
     assert_eq!(names, ["replaced:1", "added:1"]);
@@ -360,8 +363,8 @@ fn variables_that_mean_nothing_are_mistakes_but_those_of_others_are_not() {
     let found = mistakes_with(
         SERVER,
         &[
-            ("SEAWALL_EDGE__PAHT", "/x"),
-            ("SEAWALL_EDGE_PATH", "/x"),
+            ("SEAWALL_EDGE__PAHTS", "/x"),
+            ("SEAWALL_EDGE_PATHS", "/x"),
             ("SEAWALL_UPSTREAM__SERVERS__7__URL", "ws://h"),
             // What Kubernetes sets in each pod beside a service named `seawall`.
             ("SEAWALL_SERVICE_HOST", "10.0.0.1"),
@@ -371,8 +374,8 @@ fn variables_that_mean_nothing_are_mistakes_but_those_of_others_are_not() {
     assert_eq!(
         found,
         [
-            "variable SEAWALL_EDGE_PATH: not a known variable; did you mean SEAWALL_EDGE__PATH?",
-            "variable SEAWALL_EDGE__PAHT: edge.paht: not a known key; did you mean `path`?",
+            "variable SEAWALL_EDGE_PATHS: not a known variable; did you mean SEAWALL_EDGE__PATHS?",
+            "variable SEAWALL_EDGE__PAHTS: edge.pahts: not a known key; did you mean `paths`?",
             "variable SEAWALL_UPSTREAM__SERVERS__7__URL: upstream.servers.7.url: place 7 leaves a \
              gap: the list has 1 entries",
         ]

@@ -7,31 +7,20 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 
 use super::refusal::{HttpResponse, PROTOBUF};
 
 /// A shorter reply is sent as it is, in bytes.
 const GZIP_BYTES_MIN: usize = 512;
 
-/// Whether the request accepts an answer in gzip (RFC 9110, section 12.5.3).
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let mut offers = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    offers.any(|offer| {
-        let mut parts = offer.split(';').map(str::trim);
-        let gzip = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
-        gzip && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    })
-}
+/// What is compressed before other agents of the thread have their turn, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// The response with this reply. `zipped`: the agent accepts gzip.
-pub(super) fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
-    let wanted = zipped && reply.len() >= GZIP_BYTES_MIN;
-    let (body, zipped) = match wanted.then(|| gzip(&reply)).flatten() {
+pub(super) async fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
+    let zipped = if zipped && reply.len() >= GZIP_BYTES_MIN { gzip(&reply).await } else { None };
+    let (body, zipped) = match zipped {
         Some(smaller) => (smaller, true),
         None => (reply, false),
     };
@@ -43,8 +32,39 @@ pub(super) fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
     answer
 }
 
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+async fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).ok()?;
+    for (place, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
+        if place > 0 {
+            tokio::task::yield_now().await;
+        }
+        encoder.write_all(piece).ok()?;
+    }
     encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn a_large_reply_is_compressed_in_turns() {
+        let reply: Vec<u8> = (0..4 * PIECE_BYTES).map(|n| n.to_le_bytes()[0]).collect();
+        let mut zipping = pin!(gzip(&reply));
+        let mut turns = 1;
+        let zipped = loop {
+            match zipping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => turns += 1,
+                Poll::Ready(zipped) => break zipped.unwrap(),
+            }
+        };
+        assert_eq!(turns, 4);
+        let mut whole = Vec::new();
+        GzDecoder::new(&*zipped).read_to_end(&mut whole).unwrap();
+        assert_eq!(whole, reply);
+    }
 }

@@ -1,9 +1,9 @@
 //! A request's body: bounded before and after decompression.
 
 use std::fmt::Display;
-use std::io::{self, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 
@@ -13,9 +13,6 @@ pub(super) enum BodyError {
     /// Over the limit, compressed or not.
     #[error("the message is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
-    /// A few bytes that grow to very many.
-    #[error("the body grows to more than {ratio_max} times its size")]
-    Ratio { ratio_max: u32 },
     /// The request promises gzip, and the body is something else.
     #[error("the body is not valid gzip: {0}")]
     Gzip(#[source] io::Error),
@@ -27,29 +24,19 @@ pub(super) enum BodyError {
     Broken(String),
 }
 
-/// How far a body may go.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits {
-    pub(super) bytes_max: usize,
-    pub(super) gzip_ratio_max: u32,
-}
-
-/// A small body may grow to this size whatever the ratio: empty fields compress well.
-const RATIO_EXEMPT_BYTES: usize = 64 << 10;
-
 /// Collects a body as it was sent. Bytes are counted, because many agents leave the length open (chunked). A
 /// length above the limit is refused unread. `hold` is told how many bytes are held, and may refuse.
 pub(super) async fn collect<B>(
     mut body: B,
-    limits: BodyLimits,
+    bytes_max: usize,
     mut hold: impl FnMut(usize) -> bool,
 ) -> Result<Vec<u8>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Display,
 {
-    let too_large = BodyError::TooLarge { bytes_max: limits.bytes_max };
-    if body.size_hint().lower() > limits.bytes_max as u64 {
+    let too_large = BodyError::TooLarge { bytes_max };
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large);
     }
     let mut whole = Vec::new();
@@ -57,7 +44,7 @@ where
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
         // Trailers are skipped.
         let Ok(piece) = frame.into_data() else { continue };
-        if piece.len() > limits.bytes_max - whole.len() {
+        if piece.len() > bytes_max - whole.len() {
             return Err(too_large);
         }
         if !hold(whole.len() + piece.len()) {
@@ -68,21 +55,71 @@ where
     Ok(whole)
 }
 
-/// Undoes gzip (RFC 1952), reading only as far as the limits go.
-pub(super) fn gunzip(compressed: &[u8], limits: BodyLimits) -> Result<Vec<u8>, BodyError> {
-    let ratio_max = usize::try_from(limits.gzip_ratio_max).unwrap_or(usize::MAX);
-    let by_ratio = compressed.len().saturating_mul(ratio_max).max(RATIO_EXEMPT_BYTES);
-    let bytes_max = limits.bytes_max.min(by_ratio);
+/// What is decompressed before other agents of the thread have their turn: bytes that come of it, and bytes that it comes
+/// of.
+const TURN: (usize, usize) = (256 << 10, 16 << 10);
+
+/// A member's head and its tail count as this many bytes each: tables are built anew, also for one that is empty (RFC
+/// 1952, section 2.2, allows any number of members).
+const ENDS_COUNT_AS_BYTES: usize = 512;
+
+/// Undoes gzip (RFC 1952), reading only as far as the limit goes, and in turns. The limit alone says how much a body may
+/// grow: what agents generate may compress as well as any bomb. `hold` is told how many bytes are held, and may refuse.
+pub(super) async fn gunzip(
+    compressed: &[u8],
+    bytes_max: usize,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, BodyError> {
     let mut message = Vec::new();
-    let mut reader = MultiGzDecoder::new(compressed).take(bytes_max as u64 + 1);
-    reader.read_to_end(&mut message).map_err(BodyError::Gzip)?;
-    if message.len() <= bytes_max {
-        return Ok(message);
+    let mut reader = MultiGzDecoder::new(InTurns { rest: compressed, turn: TURN.1 });
+    loop {
+        let most = TURN.0.min(bytes_max + 1 - message.len());
+        match reader.by_ref().take(most as u64).read_to_end(&mut message) {
+            Ok(read) if read < most => return Ok(message),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                return Err(BodyError::Gzip(error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if message.len() > bytes_max {
+            return Err(BodyError::TooLarge { bytes_max });
+        }
+        if !hold(compressed.len() + message.len()) {
+            return Err(BodyError::NoRoom);
+        }
+        tokio::task::yield_now().await;
+        reader.get_mut().turn = TURN.1;
     }
-    if by_ratio < limits.bytes_max {
-        return Err(BodyError::Ratio { ratio_max: limits.gzip_ratio_max });
+}
+
+/// Bytes of which only some may be read in each turn; then reading would block.
+struct InTurns<'a> {
+    rest: &'a [u8],
+    turn: usize,
+}
+
+impl BufRead for InTurns<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.turn == 0 && !self.rest.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(&self.rest[..self.turn.min(self.rest.len())])
     }
-    Err(BodyError::TooLarge { bytes_max: limits.bytes_max })
+
+    fn consume(&mut self, count: usize) {
+        self.rest = &self.rest[count..];
+        self.turn -= count;
+    }
+}
+
+impl Read for InTurns<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        // Heads and tails alone are read in this way.
+        self.turn = self.turn.saturating_sub(ENDS_COUNT_AS_BYTES);
+        Ok(count)
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +130,7 @@ mod tests {
     use http_body_util::StreamBody;
     use hyper::body::Frame;
     use std::io::Write;
+    use std::task::{Context, Poll, Waker};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -109,41 +147,92 @@ mod tests {
 
     #[tokio::test]
     async fn any_body_is_collected_within_its_bounds() {
-        let limits = BodyLimits { bytes_max: 100, gzip_ratio_max: 1 };
         let mut held = 0;
         let mut hold = |bytes| {
             held = bytes;
             bytes < 90
         };
-        let whole = collect(pieces(&[30, 0, 50]), limits, &mut hold).await.unwrap();
+        let whole = collect(pieces(&[30, 0, 50]), 100, &mut hold).await.unwrap();
         assert_eq!(whole, [7; 80]);
-        let refused = collect(pieces(&[60, 30, 9]), limits, &mut hold).await;
+        let refused = collect(pieces(&[60, 30, 9]), 100, &mut hold).await;
         assert!(matches!(refused, Err(BodyError::NoRoom)));
-        let too_large = collect(pieces(&[60, 41]), limits, &mut hold).await;
+        let too_large = collect(pieces(&[60, 41]), 100, &mut hold).await;
         assert!(matches!(too_large, Err(BodyError::TooLarge { bytes_max: 100 })));
         assert_eq!(held, 60, "bytes are held before they are stored");
     }
 
-    const LIMITS: BodyLimits = BodyLimits { bytes_max: 1 << 20, gzip_ratio_max: 100 };
-
-    #[test]
-    fn gzip_is_undone() {
-        assert_eq!(gunzip(&gzip(b"agent"), LIMITS).unwrap(), b"agent");
+    /// What comes of it, in how many turns, and the most bytes that it held between two of them.
+    fn undo(compressed: &[u8], bytes_max: usize) -> (Result<Vec<u8>, BodyError>, usize, usize) {
+        let (mut turns, mut most) = (1, 0);
+        let hold = |bytes: usize| {
+            most = most.max(bytes);
+            true
+        };
+        let mut undoing = Box::pin(gunzip(compressed, bytes_max, hold));
+        let outcome = loop {
+            match undoing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => turns += 1,
+                Poll::Ready(outcome) => break outcome,
+            }
+        };
+        drop(undoing);
+        (outcome, turns, most)
     }
 
     #[test]
-    fn a_bomb_is_found_before_it_grows() {
-        let bomb = gzip(&vec![0; 900 << 10]);
-        assert!(bomb.len() < 1 << 10);
-        assert!(matches!(gunzip(&bomb, LIMITS), Err(BodyError::Ratio { ratio_max: 100 })));
-        let loose = BodyLimits { bytes_max: 100 << 10, gzip_ratio_max: 100_000 };
-        assert!(matches!(gunzip(&bomb, loose), Err(BodyError::TooLarge { .. })));
+    fn gzip_is_undone_in_one_turn_if_it_is_small() {
+        let (message, turns, _) = undo(&gzip(b"agent"), 5);
+        assert_eq!((message.unwrap(), turns), (b"agent".to_vec(), 1));
+        let two = [gzip(b"ag"), gzip(b"ent")].concat();
+        assert_eq!(undo(&two, 5).0.unwrap(), b"agent");
+        assert!(matches!(undo(&two, 4).0, Err(BodyError::TooLarge { bytes_max: 4 })));
+    }
+
+    #[test]
+    fn what_compresses_well_may_grow_as_far_as_the_limit() {
+        let configuration = vec![b' '; 3 * TURN.0];
+        let zipped = gzip(&configuration);
+        assert!(zipped.len() * 500 < configuration.len());
+        let (message, turns, most) = undo(&zipped, configuration.len());
+        assert_eq!(message.unwrap(), configuration);
+        assert!(turns >= 3 && most > 2 * TURN.0, "{turns} turns, {most} bytes");
+        let bytes_max = configuration.len() - 1;
+        let (refused, _, held) = undo(&zipped, bytes_max);
+        assert!(matches!(refused, Err(BodyError::TooLarge { .. })));
+        assert!(held <= bytes_max + zipped.len(), "a bomb is found before it grows");
+    }
+
+    /// Empty ones as well, which bring no byte by which their work could be counted.
+    #[test]
+    fn many_members_are_undone_in_turns() {
+        for content in [&b""[..], b"x"] {
+            let member = gzip(content);
+            let count = 4 * TURN.1 / (2 * ENDS_COUNT_AS_BYTES);
+            let (message, turns, _) = undo(&member.repeat(count), 1 << 20);
+            assert_eq!(message.unwrap(), content.repeat(count));
+            assert!((4..=6).contains(&turns), "{turns} turns");
+        }
+    }
+
+    #[test]
+    fn a_turn_may_end_anywhere() {
+        let zipped = [gzip(b"a message "), gzip(b""), gzip(b"of some words")].concat();
+        for turn in 1..zipped.len() {
+            let mut message = Vec::new();
+            let mut reader = MultiGzDecoder::new(InTurns { rest: &zipped, turn });
+            while let Err(error) = reader.read_to_end(&mut message) {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                reader.get_mut().turn = turn;
+            }
+            assert_eq!(message, b"a message of some words", "{turn}");
+        }
     }
 
     #[test]
     fn a_faulty_body_is_named() {
-        assert!(matches!(gunzip(b"not gzip", LIMITS), Err(BodyError::Gzip(_))));
+        assert!(matches!(undo(b"not gzip", 100).0, Err(BodyError::Gzip(_))));
+        assert!(matches!(undo(b"", 100).0, Err(BodyError::Gzip(_))));
         let whole = gzip(b"a message that is cut off");
-        assert!(matches!(gunzip(&whole[..whole.len() - 9], LIMITS), Err(BodyError::Gzip(_))));
+        assert!(matches!(undo(&whole[..whole.len() - 9], 100).0, Err(BodyError::Gzip(_))));
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::admission::{Applicant, CountedArrival, Entered};
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
-use super::refusal::HttpRefusal;
+use super::refusal::{HttpRefusal, OVERLOADED_RETRY_AFTER};
 use super::request::{Asked, FirstRequest, first_request};
 use super::transport::AgentTransport;
 use super::{Edge, admission, http};
@@ -21,7 +21,7 @@ use crate::telemetry::events::edge::{
     CloseReason, ConnectionAccepted, ConnectionClosed, ConnectionUpgraded, RefuseReason,
     RequestRefused,
 };
-use crate::websocket::{self, Key};
+use crate::websocket;
 
 /// One connection until it is admitted or is over. On the accept runtime.
 ///
@@ -112,7 +112,14 @@ async fn admit<T: AgentTransport>(
             admission::enter(&edge.admission, request.source, &mut applicant, &mut counted);
         match entered.await {
             Entered::Admitted => {}
-            Entered::Left => return Err(CloseReason::AgentClosed),
+            Entered::Left => {
+                // It may have ended its own side alone, and wait for an answer still.
+                if matches!(request.asked, Asked::Post) {
+                    let refusal = HttpRefusal::not_yet(OVERLOADED_RETRY_AFTER);
+                    Box::pin(refusal.write(&mut socket)).await;
+                }
+                return Err(CloseReason::AgentClosed);
+            }
             Entered::Refused => {
                 RequestRefused { peer, reason: RefuseReason::NotYet }.emit();
                 return Err(CloseReason::Refused);
@@ -145,7 +152,14 @@ async fn open<T: AgentTransport>(
 ) -> Handshake<T> {
     let FirstRequest { asked, rest, .. } = *request;
     match asked {
-        Asked::WebSocket(key) => upgrade(edge, socket, &key, rest, peer).await,
+        Asked::WebSocket { key, waits } => {
+            let mut answer = Vec::new();
+            if waits {
+                websocket::continue_response(&mut answer);
+            }
+            websocket::accept_response(&key, &mut answer);
+            upgrade(edge, socket, answer, rest, peer).await
+        }
         Asked::Post | Asked::Other => {
             // A request that went past admission because it is no agent's is answered once.
             let admitted = matches!(asked, Asked::Post);
@@ -159,19 +173,17 @@ async fn open<T: AgentTransport>(
     }
 }
 
-/// Answers the upgrade. `early`: what came behind the request's head.
+/// Answers the upgrade with `answer`. `early`: what came behind the request's head.
 async fn upgrade<S>(
     edge: &Arc<Edge>,
     mut socket: S,
-    key: &Key,
+    answer: Vec<u8>,
     early: Vec<u8>,
     peer: SocketAddr,
 ) -> Handshake<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut answer = Vec::new();
-    websocket::accept_response(key, &mut answer);
     let written = async {
         socket.write_all(&answer).await?;
         socket.flush().await

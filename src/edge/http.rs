@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Edge;
-use super::answer::{accepts_gzip, answer};
-use super::body::{self, BodyLimits};
+use super::answer::answer;
+use super::body;
 use super::budget::BudgetShare;
+use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding, stays_open};
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
@@ -32,10 +33,13 @@ use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
     CloseReason, MessageReceived, MessageSent, RefuseReason, RequestRefused, SendKind, Transport,
 };
-use crate::websocket::HEADERS_MAX;
+use crate::websocket::{HEADERS_MAX, check_host};
 
 /// hyper wants room for a request line and a few headers.
 const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
+
+/// How long a connection may stay idle: pools that know keep it for the next poll, and send nothing into its end.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Serves requests on one connection until it closes. `prefix` has been read already. One that came past
 /// admission, because it is no agent's, brings one request.
@@ -57,6 +61,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
         .keep_alive(admitted)
+        // One that has said all may wait for its answer still.
+        .half_close(true)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
@@ -108,19 +114,24 @@ where
     B::Error: Display + Send,
 {
     let zipped = accepts_gzip(request.headers());
+    let stays = admitted && stays_open(&request);
     let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
-            (answer(reply, zipped), drains)
+            (answer(reply, zipped).await, drains)
         }
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
             (refusal.into_response(), edge.may_close(|| true))
         }
     };
+    let headers = response.headers_mut();
     if drains {
         drained.store(true, Ordering::Relaxed);
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if stays {
+        headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.insert(KEEP_ALIVE, edge.keep_alive_header.clone());
     }
     Ok(response)
 }
@@ -140,12 +151,9 @@ where
         // What hyper makes of a head differs from what admission made of it.
         return Err(HttpRefusal::past_admission());
     }
-    let limits = BodyLimits {
-        bytes_max: edge.params.message_bytes_max,
-        gzip_ratio_max: edge.params.gzip_ratio_max,
-    };
+    let bytes_max = edge.params.message_bytes_max;
     let mut held = Held { edge, share: BudgetShare::default() };
-    let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
+    let collecting = body::collect(request.into_body(), bytes_max, |bytes| held.set(bytes));
     let collected = tokio::select! {
         collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
             collected.map_err(|_| HttpRefusal::body_timeout())?
@@ -155,7 +163,8 @@ where
     };
     let mut message = collected.map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;
     if gzipped {
-        message = body::gunzip(&message, limits)
+        message = body::gunzip(&message, bytes_max, |bytes| held.set(bytes))
+            .await
             .map_err(|fault| HttpRefusal::unreadable(&fault, peer))?;
         if !held.set(message.len()) {
             return Err(HttpRefusal::overloaded());
@@ -175,15 +184,21 @@ where
 
 /// Checks that the request is an OpAMP message; says whether its body is compressed.
 fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
-    if request.uri().path() != edge.params.path {
+    let headers = request.headers();
+    let minor_version = u8::from(request.version() > Version::HTTP_10);
+    check_host(minor_version, headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes))
+        .map_err(|fault| HttpRefusal::host(&fault))?;
+    if !edge.params.paths.has(request.uri().path()) {
         return Err(HttpRefusal::not_found());
     }
-    let headers = request.headers();
     if request.method() == Method::GET {
         return Err(HttpRefusal::upgrade(headers));
     }
     if request.method() != Method::POST {
         return Err(HttpRefusal::method_not_allowed());
+    }
+    if has_other_transfer_coding(headers) {
+        return Err(HttpRefusal::transfer_coding());
     }
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let media_type = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
@@ -191,12 +206,7 @@ fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
     {
         return Err(HttpRefusal::media_type());
     }
-    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"identity") => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"gzip") => Ok(true),
-        Some(_) => Err(HttpRefusal::content_encoding()),
-    }
+    gzipped(headers).ok_or_else(HttpRefusal::content_encoding)
 }
 
 /// A body's share of the budget.

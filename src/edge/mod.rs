@@ -9,8 +9,8 @@
 //! - `admission`: which arrivals are admitted, wait, or have to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `ending`: how it ends, and how a message
 //!   on it is rejected.
-//! - `http`, `body`, `answer`: plain HTTP (hyper). `refusal`: each request that is refused over HTTP.
-//!   `lingering_close`: the end of a connection that is refused.
+//! - `http`, `header_list`, `body`, `answer`: plain HTTP (hyper). `paths`: where agents reach the endpoint. `refusal`:
+//!   each request that is refused over HTTP. `lingering_close`: the end of a connection that is refused.
 //! - `drain`: how connections end when the node drains. `fleet`: what the other nodes are told, and admission shared
 //!   with them.
 //!
@@ -28,10 +28,12 @@ mod conversation;
 mod drain;
 mod ending;
 mod fleet;
+mod header_list;
 mod http;
 mod lingering_close;
 mod listen;
 pub(crate) mod params;
+mod paths;
 mod prefixed;
 mod pressure;
 mod refusal;
@@ -47,6 +49,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hyper::header::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -78,6 +81,8 @@ pub(crate) struct Edge {
     /// Bytes of incomplete messages of all agents.
     buffered: Budget,
     drain: EdgeDrain,
+    /// How long a connection of plain HTTP may stay idle, as answers say it: in whole seconds.
+    keep_alive_header: HeaderValue,
 }
 
 /// Says what capacity is left: of connections, and in the table of sessions.
@@ -106,6 +111,8 @@ impl Edge {
         let agents_max = max - Capacity::reserve_of(max);
         let capacity = capacity_now(&permits, &sessions);
         let admission = AdmissionService::new(&params.admission, capacity, agents_max);
+        let idle = format!("timeout={}", params.http_idle_timeout.as_secs());
+        let keep_alive_header = HeaderValue::try_from(idle).expect("it is in visible ASCII");
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
         Arc::new(Self {
             params,
@@ -117,6 +124,7 @@ impl Edge {
             pressure,
             buffered,
             drain: EdgeDrain::new(max),
+            keep_alive_header,
         })
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(crate) use super::admission::params::{AdmissionSettings, SourceFrom};
+pub(crate) use super::paths::EndpointPaths;
 
 use crate::core::keepalive::KeepAliveTimes;
 
@@ -12,8 +13,8 @@ use crate::core::keepalive::KeepAliveTimes;
 pub struct EdgeParams {
     /// Addresses to listen on, WebSocket and plain HTTP alike.
     pub listen: Vec<SocketAddr>,
-    /// The path of the OpAMP endpoint.
-    pub path: String,
+    /// The paths of the OpAMP endpoint.
+    pub paths: EndpointPaths,
     /// Listening sockets for each address (`SO_REUSEPORT`); `None`: one a core.
     pub listeners: Option<u16>,
     /// Length asked of the kernel for each listening socket's accept queue, in connections.
@@ -30,8 +31,6 @@ pub struct EdgeParams {
     pub keep_alive: KeepAliveTimes,
     /// How long a plain-HTTP connection is kept open between requests.
     pub http_idle_timeout: Duration,
-    /// How many times larger than its compressed form a request body may become.
-    pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
     /// Resident memory, in bytes, near which the node pauses accepting; empty: what the control group allows,
@@ -45,7 +44,7 @@ impl Default for EdgeParams {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 4320))],
-            path: "/v1/opamp".to_owned(),
+            paths: EndpointPaths::new(&["/v1/opamp"]),
             listeners: None,
             backlog: 16_384,
             connections_max: None,
@@ -59,7 +58,6 @@ impl Default for EdgeParams {
                 close_timeout: Duration::from_secs(2),
             },
             http_idle_timeout: Duration::from_secs(75),
-            gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,
             memory_max: None,
             admission: AdmissionSettings::default(),

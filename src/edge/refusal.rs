@@ -18,7 +18,7 @@ use super::lingering_close;
 use crate::opamp::splice;
 use crate::sessions::Rejected;
 use crate::telemetry::events::edge::{MessageFault, MessageRejected, RefuseReason};
-use crate::websocket::{self, UpgradeFault};
+use crate::websocket::{self, HostFault, UpgradeFault};
 
 /// The media type of OpAMP messages.
 pub(super) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -99,6 +99,17 @@ impl HttpRefusal {
         Self::new(StatusCode::NOT_FOUND, RefuseReason::NotFound)
     }
 
+    /// 400: it is left open which host the request is for.
+    pub(super) fn host(fault: &HostFault) -> Self {
+        Self::bad(StatusCode::BAD_REQUEST, RefuseReason::BadRequest, &fault.to_string())
+    }
+
+    /// 501: the body is in a transfer coding that is not undone here (RFC 9112, section 6.1).
+    pub(super) fn transfer_coding() -> Self {
+        let text = "of transfer codings only chunked is known; Content-Encoding takes gzip";
+        Self::bad(StatusCode::NOT_IMPLEMENTED, RefuseReason::TransferCoding, text)
+    }
+
     /// 405.
     pub(super) fn method_not_allowed() -> Self {
         let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, RefuseReason::MethodNotAllowed);
@@ -141,7 +152,6 @@ impl HttpRefusal {
                 MessageRejected { peer, fault: MessageFault::TooBig }.emit();
                 (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::TooLarge)
             }
-            BodyError::Ratio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RefuseReason::GzipRatio),
             BodyError::Gzip(_) => {
                 MessageRejected { peer, fault: MessageFault::Gzip }.emit();
                 (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)

@@ -17,11 +17,11 @@ use crate::websocket::{HeadFault, Key, RequestHead};
 
 /// What a request asks for.
 pub(super) enum Asked {
-    /// A WebSocket on the path of OpAMP.
-    WebSocket(Key),
-    /// A POST on the path of OpAMP.
+    /// A WebSocket on a path of OpAMP; `waits`: its sender waits for a 100 first.
+    WebSocket { key: Key, waits: bool },
+    /// A POST on a path of OpAMP.
     Post,
-    /// Something else, or an upgrade that is faulty: hyper answers it.
+    /// Something else, or a request that is faulty: hyper answers it.
     Other,
 }
 
@@ -95,7 +95,7 @@ async fn read_head<S: AsyncRead + Unpin>(
                 if request.head_bytes > edge.params.head_bytes_max {
                     return Err(CloseReason::TooBig);
                 }
-                if request.path() != edge.params.path {
+                if request.host().is_err() || !edge.params.paths.has(request.path()) {
                     return other;
                 }
                 let mut source = edge.admission.source_of(request.headers.iter(), peer);
@@ -107,9 +107,9 @@ async fn read_head<S: AsyncRead + Unpin>(
                     source.needs_no_place |= post && named.is_none();
                     return Ok((if post { Asked::Post } else { Asked::Other }, source));
                 };
-                let end = request.head_bytes;
+                let (end, waits) = (request.head_bytes, request.expects_continue());
                 head.drain(..end);
-                return Ok((Asked::WebSocket(key), source));
+                return Ok((Asked::WebSocket { key, waits }, source));
             }
         }
     }

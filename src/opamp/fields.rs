@@ -1,7 +1,7 @@
 //! The top level of a protobuf message: which field stands where. Their contents stay undecoded.
 //!
-//! Accepts exactly what prost accepts at one level (fuzzed against it), apart from groups: OpAMP has always
-//! done without them, and skipping them needs recursion. Must not know OpAMP.
+//! Accepts exactly what prost accepts at one level (fuzzed against it). A group, which OpAMP has always done without, is
+//! one field, from its first tag to its last. Must not know OpAMP.
 
 use std::ops::Range;
 
@@ -16,7 +16,12 @@ pub enum WireType {
     Len,
     /// Four bytes, little-endian.
     Fixed32,
+    /// Fields between two tags. Deprecated, and taken all the same, as by every decoder.
+    Group,
 }
+
+/// How deep groups may nest; most decoders give up there.
+const GROUP_DEPTH_MAX: usize = 100;
 
 /// One field of a message, as offsets into the scanned bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +32,8 @@ pub struct Field {
     pub wire: WireType,
     /// Tag, length and value: the range to copy when the field travels on.
     pub whole: Range<usize>,
-    /// The value alone; for [`WireType::Len`] it begins behind the length.
+    /// The value alone; for [`WireType::Len`] it begins behind the length, for [`WireType::Group`] it ends behind the tag
+    /// that ends the group.
     pub value: Range<usize>,
     varint: u64,
 }
@@ -72,10 +78,16 @@ pub enum ScanError {
         /// Where the tag begins.
         offset: usize,
     },
-    /// A group, which OpAMP leaves unused.
-    #[error("the field at byte {offset} is a group, which OpAMP does not use")]
-    Group {
+    /// A tag that ends a group, and another group or none is open.
+    #[error("the tag at byte {offset} ends a group that is not open")]
+    GroupEnd {
         /// Where the tag begins.
+        offset: usize,
+    },
+    /// Groups in groups, deeper than decoders go.
+    #[error("in the field at byte {offset} groups nest deeper than {GROUP_DEPTH_MAX}")]
+    GroupDepth {
+        /// Where the outermost group begins.
         offset: usize,
     },
     /// Wire type 6 or 7, which protobuf leaves undefined.
@@ -127,11 +139,7 @@ impl Iterator for Fields<'_> {
 #[inline(always)]
 fn read_field(bytes: &[u8], start: usize) -> Result<Field, ScanError> {
     let (key, after_key) = read_varint(bytes, start)?;
-    // The number is at most 2^29-1 exactly when the key fits 32 bits.
-    let number = u32::try_from(key >> 3)
-        .ok()
-        .filter(|number| (1..1 << 29).contains(number))
-        .ok_or(ScanError::FieldNumber { offset: start })?;
+    let number = field_number(key, start)?;
     let (wire, value_start, length, varint) = match key & 7 {
         0 => {
             let (value, end) = read_varint(bytes, after_key)?;
@@ -143,7 +151,11 @@ fn read_field(bytes: &[u8], start: usize) -> Result<Field, ScanError> {
             (WireType::Len, value_start, length, 0)
         }
         5 => (WireType::Fixed32, after_key, 4, 0),
-        3 | 4 => return Err(ScanError::Group { offset: start }),
+        3 => {
+            let end = group_end(bytes, start)?;
+            (WireType::Group, after_key, (end - after_key) as u64, 0)
+        }
+        4 => return Err(ScanError::GroupEnd { offset: start }),
         wire => return Err(ScanError::WireType { offset: start, wire: wire.to_le_bytes()[0] }),
     };
     let end = usize::try_from(length)
@@ -152,6 +164,45 @@ fn read_field(bytes: &[u8], start: usize) -> Result<Field, ScanError> {
         .map(|length| value_start + length)
         .ok_or(ScanError::Truncated { offset: start })?;
     Ok(Field { number, wire, whole: start..end, value: value_start..end, varint })
+}
+
+/// The number in the tag at `offset`: at most 2^29-1 exactly when the key fits 32 bits.
+#[inline(always)]
+fn field_number(key: u64, offset: usize) -> Result<u32, ScanError> {
+    u32::try_from(key >> 3)
+        .ok()
+        .filter(|number| (1..1 << 29).contains(number))
+        .ok_or(ScanError::FieldNumber { offset })
+}
+
+/// Where the group that begins at `start` ends. Without recursion and without the heap, however its sender nests it.
+#[cold]
+#[inline(never)]
+fn group_end(bytes: &[u8], start: usize) -> Result<usize, ScanError> {
+    let mut open = [0; GROUP_DEPTH_MAX];
+    let (mut depth, mut at) = (0, start);
+    loop {
+        let (key, after_key) = read_varint(bytes, at)?;
+        match key & 7 {
+            3 => {
+                let place = open.get_mut(depth).ok_or(ScanError::GroupDepth { offset: start })?;
+                *place = field_number(key, at)?;
+                depth += 1;
+                at = after_key;
+            }
+            4 => {
+                if field_number(key, at)? != open[depth - 1] {
+                    return Err(ScanError::GroupEnd { offset: at });
+                }
+                depth -= 1;
+                at = after_key;
+            }
+            _ => at = read_field(bytes, at)?.whole.end,
+        }
+        if depth == 0 {
+            return Ok(at);
+        }
+    }
 }
 
 /// The value of a varint that a scan has found, from its bytes alone.
@@ -229,8 +280,10 @@ mod tests {
             error_of(&[0xff, 0xff, 0xff, 0xff, 0x1f, 0]),
             Some(ScanError::FieldNumber { offset: 0 })
         );
-        assert_eq!(error_of(&[0x0b]), Some(ScanError::Group { offset: 0 }));
-        assert_eq!(error_of(&[0x0c]), Some(ScanError::Group { offset: 0 }));
+        assert_eq!(error_of(&[0x0b]), Some(ScanError::Truncated { offset: 1 }));
+        assert_eq!(error_of(&[0x0c]), Some(ScanError::GroupEnd { offset: 0 }));
+        assert_eq!(error_of(&[0x0b, 0x08, 1, 0x14]), Some(ScanError::GroupEnd { offset: 3 }));
+        assert_eq!(error_of(&[0x0b, 0x13, 0x0c]), Some(ScanError::GroupEnd { offset: 2 }));
         assert_eq!(error_of(&[0x0e]), Some(ScanError::WireType { offset: 0, wire: 6 }));
         let mut long = vec![0x08];
         long.extend([0xff; 9]);
@@ -242,7 +295,27 @@ mod tests {
 
     #[test]
     fn after_a_fault_the_iterator_ends() {
-        assert_eq!(fields(&[0x0b, 0x08, 1]).count(), 1);
+        assert_eq!(fields(&[0x0c, 0x08, 1]).count(), 1);
+    }
+
+    #[test]
+    fn a_group_is_one_field_with_all_that_is_in_it() {
+        // Field 2: a group with a number, a text, and a group of the same number. Then field 1.
+        let bytes = [0x13, 0x08, 5, 0x12, 1, 0x14, 0x13, 0x14, 0x14, 0x08, 7];
+        let found: Vec<Field> = fields(&bytes).map(Result::unwrap).collect();
+        assert_eq!((found[0].number, found[0].wire), (2, WireType::Group));
+        assert_eq!((found[0].whole.clone(), found[0].value.clone()), (0..9, 1..9));
+        assert_eq!((found[1].number, found[1].varint(), found.len()), (1, 7, 2));
+    }
+
+    #[test]
+    fn groups_nest_as_deep_as_decoders_go() {
+        let nested = |depth| [vec![0x0b; depth], vec![0x0c; depth]].concat();
+        let deepest = nested(GROUP_DEPTH_MAX);
+        assert_eq!(fields(&deepest).map(Result::unwrap).next().unwrap().whole, 0..deepest.len());
+        let deeper = error_of(&nested(GROUP_DEPTH_MAX + 1));
+        assert_eq!(deeper, Some(ScanError::GroupDepth { offset: 0 }));
+        assert_eq!(error_of(&vec![0x0b; 1 << 20]), deeper);
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub enum Fault {
     /// A close frame whose code is incomplete or forbidden.
     #[error("a close frame has an invalid code")]
     CloseCode,
+    /// A close frame whose reason is not UTF-8.
+    #[error("a close frame has a reason that is not UTF-8")]
+    CloseReason,
+    /// A length in more bytes than it needs.
+    #[error("a frame's length is not written in the fewest bytes")]
+    LengthNotMinimal,
     /// A text message: OpAMP's are binary.
     #[error("a text message; OpAMP messages are binary")]
     Text,
@@ -47,6 +53,7 @@ impl Fault {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::Text => 1003,
+            Self::CloseReason => 1007,
             Self::EmptyFragments => 1008,
             Self::TooBig => 1009,
             _ => 1002,

@@ -58,6 +58,14 @@ impl Frame {
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Fault::Opcode)?;
         let Some((header, length)) = parsed else { return Ok(None) };
         let header_bytes = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
+        let shortest = match bytes[1] & 0x7f {
+            126 => length >= 126,
+            127 => length > u64::from(u16::MAX),
+            _ => true,
+        };
+        if !shortest {
+            return Err(Fault::LengthNotMinimal);
+        }
         Self::judge(&header, length, context).map(|frame| Some((frame, header_bytes)))
     }
 
@@ -109,12 +117,14 @@ const fn judge_data(data: Data, fragmented: bool) -> Result<FrameKind, Fault> {
 /// The code of a close frame (RFC 6455, sections 5.5.1 and 7.4).
 ///
 /// # Errors
-/// If the payload is one byte, or the code is one that peers must keep to themselves.
+/// If the payload is one byte, the code is one that peers must keep to themselves, or the reason is not UTF-8.
 pub(super) fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
     match payload {
         [] => Ok(None),
-        [high, low, ..] => match u16::from_be_bytes([*high, *low]) {
-            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => Ok(Some(code)),
+        [high, low, reason @ ..] => match u16::from_be_bytes([*high, *low]) {
+            code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => {
+                std::str::from_utf8(reason).map_err(|_| Fault::CloseReason).map(|_| Some(code))
+            }
             _ => Err(Fault::CloseCode),
         },
         [_] => Err(Fault::CloseCode),

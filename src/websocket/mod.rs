@@ -9,6 +9,7 @@ mod encode;
 mod fault;
 mod frame;
 mod head;
+mod host;
 mod mask;
 mod request;
 mod response;
@@ -20,8 +21,11 @@ pub use encode::{
 };
 pub use fault::Fault;
 pub use head::{HEADERS_MAX, HeadFault, Headers};
+pub use host::{HostFault, check_host};
 pub use mask::apply_mask;
-pub use request::{Key, RequestHead, UpgradeFault, accept_response, check_upgrade};
+pub use request::{
+    Key, RequestHead, UpgradeFault, accept_response, check_upgrade, continue_response,
+};
 pub use response::{
     ClientRequest, Refused, ResponseHead, check_response, client_request, retry_after,
 };

@@ -6,6 +6,7 @@
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::head::{HeadFault, Headers, has_token};
+use super::host::{HostFault, check_host};
 
 /// The head of an HTTP/1 request.
 #[derive(Debug, Clone)]
@@ -61,6 +62,19 @@ impl<'a> RequestHead<'a> {
         if path.is_empty() { "/" } else { path }
     }
 
+    /// Checks that the request says which host it is for; see [`check_host`].
+    ///
+    /// # Errors
+    /// What is missing or wrong.
+    pub fn host(&self) -> Result<(), HostFault> {
+        check_host(self.minor_version, self.headers.all("host"))
+    }
+
+    /// Whether the sender waits for a 100 before it goes on (RFC 9110, section 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.headers.all("expect").any(|value| has_token(value, "100-continue"))
+    }
+
     /// Checks that the request asks for a WebSocket; see [`check_upgrade`].
     ///
     /// # Errors
@@ -105,6 +119,9 @@ pub enum UpgradeFault {
     /// `Sec-WebSocket-Key` is missing, there twice, or something else than 16 bytes in base 64.
     #[error("the header Sec-WebSocket-Key is not 16 bytes in base 64")]
     Key,
+    /// It has a body, which would have to be read before the first frame (RFC 9110, section 7.8).
+    #[error("a request that opens a WebSocket has no body")]
+    Body,
 }
 
 impl UpgradeFault {
@@ -114,7 +131,7 @@ impl UpgradeFault {
         match self {
             Self::NotAsked | Self::Version => 426,
             Self::Method => 405,
-            Self::HttpVersion | Self::Connection | Self::Key => 400,
+            Self::HttpVersion | Self::Connection | Self::Key | Self::Body => 400,
         }
     }
 }
@@ -128,7 +145,7 @@ pub fn check_upgrade<'a>(
     method: &str,
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) -> Result<Key, UpgradeFault> {
-    let (mut upgrade, mut connection, mut version) = (false, false, false);
+    let (mut upgrade, mut connection, mut version, mut body) = (false, false, false, false);
     let mut keys = 0;
     let mut key = None;
     for (name, value) in headers {
@@ -141,6 +158,10 @@ pub fn check_upgrade<'a>(
         } else if name.eq_ignore_ascii_case("sec-websocket-key") {
             keys += 1;
             key = Key::parse(value);
+        } else if name.eq_ignore_ascii_case("content-length") {
+            body |= value.trim_ascii() != b"0";
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            body = true;
         }
     }
     if !upgrade {
@@ -155,7 +176,16 @@ pub fn check_upgrade<'a>(
     if !version {
         return Err(UpgradeFault::Version);
     }
+    if body {
+        return Err(UpgradeFault::Body);
+    }
     key.filter(|_| keys == 1).ok_or(UpgradeFault::Key)
+}
+
+/// Appends what a client that says `Expect: 100-continue` waits for. It goes before the answer that opens the WebSocket
+/// (RFC 9110, section 7.8).
+pub fn continue_response(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /// Appends the answer that opens the WebSocket (RFC 6455, section 4.2.2).

@@ -372,12 +372,12 @@ async fn every_request_of_an_agent_goes_through_admission() {
     assert!(head.starts_with("HTTP/1.1 404 ") && head.contains("connection: close"), "{head}");
     // More headers than admission reads are refused by all that read heads.
     let mut many = TcpStream::connect(edge).await.unwrap();
-    many.write_all(post(PATH, &"X: y\r\n".repeat(70)).as_bytes()).await.unwrap();
+    many.write_all(post(PATH, &"X: y\r\n".repeat(140)).as_bytes()).await.unwrap();
     let head = answer(&mut many).await;
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
     // At once, although the head goes on; and one that is no head.
     let mut endless = TcpStream::connect(edge).await.unwrap();
-    let many = format!("X: {}\r\n", "y".repeat(180)).repeat(70);
+    let many = format!("X: {}\r\n", "y".repeat(90)).repeat(140);
     let head = format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{many}");
     endless.write_all(head.as_bytes()).await.unwrap();
     let head = answer(&mut endless).await;

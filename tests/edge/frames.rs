@@ -53,6 +53,16 @@ async fn sixteen_bad_messages_in_a_row_end_the_connection() {
     world.counts(CLOSED, ("reason", "protocol_fault"), 1).await;
 }
 
+/// A message whose length takes eight bytes, though one would do (RFC 6455, section 5.2).
+fn long_length(message: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![BINARY, 0x80 | 127];
+    bytes.extend_from_slice(&(message.len() as u64).to_be_bytes());
+    // A mask of zeros changes nothing.
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(message);
+    bytes
+}
+
 #[tokio::test]
 async fn broken_frames_end_the_connection_with_the_right_code() {
     let world = World::start().await;
@@ -65,6 +75,8 @@ async fn broken_frames_end_the_connection_with_the_right_code() {
         ("a long ping", frame(PING, true, &[0; 126]), 1002),
         ("a continuation of nothing", frame(0x80, true, b"x"), 1002),
         ("a close code of one byte", frame(CLOSE, true, b"x"), 1002),
+        ("a length in more bytes than it needs", long_length(&report), 1002),
+        ("a close reason that is not UTF-8", frame(CLOSE, true, b"\x03\xe8\xff\xfe"), 1007),
         ("text", frame(TEXT, true, b"{}"), 1003),
     ];
     for (what, bytes, code) in &cases {
@@ -73,8 +85,8 @@ async fn broken_frames_end_the_connection_with_the_right_code() {
         assert_eq!(agent.closed().await, Some(*code), "{what}");
         assert_eq!(agent.next().await, Got::End, "{what}");
     }
-    world.counts(CLOSED, ("reason", "protocol_fault"), 7).await;
-    world.counts(REJECTED, ("fault", "frame"), 7).await;
+    world.counts(CLOSED, ("reason", "protocol_fault"), 9).await;
+    world.counts(REJECTED, ("fault", "frame"), 9).await;
     world.counts(CLOSED, ("reason", "unsupported_data"), 1).await;
     world.counts(REJECTED, ("fault", "text"), 1).await;
 }
@@ -144,6 +156,24 @@ async fn the_header_byte_may_be_missing_and_is_always_written() {
     // `reply` insists on the header.
     assert_eq!(agent.reply().await.instance_uid, report.instance_uid);
     world.server.wait("the report", |state| state.knows(&report)).await;
+}
+
+/// What protobuf's decoders take, Go's as well, is passed on.
+#[tokio::test]
+async fn a_header_of_two_bytes_and_an_unknown_group_are_taken() {
+    let world = World::start().await;
+    let mut agent = Socket::open(world.gateway.edge()).await;
+    let report = full_report(&uid(1), 0);
+    // Field 100: a group that holds field 1.
+    let group = [0xa3, 0x06, 0x08, 5, 0xa4, 0x06];
+    let message = [&[0x80][..], &with_header(&report), &group].concat();
+    agent.frame(BINARY, &message).await;
+    let reply = agent.reply().await;
+    assert_eq!((&reply.instance_uid, &reply.error_response), (&report.instance_uid, &None));
+    world.server.wait("the report", |state| state.knows(&report)).await;
+    // A group that no tag ends is malformed.
+    agent.frame(BINARY, &message[..message.len() - 2]).await;
+    assert!(fault(&agent.reply().await).contains("not an AgentToServer"));
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn a_connection_is_kept_for_further_requests() {
 }
 
 /// Reads one answer with a Content-Length.
-async fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
+pub(crate) async fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());

@@ -148,7 +148,7 @@ impl Gateway {
         };
         builder
             .set("edge", "listen", &format!("[\"{edge}\"]"))
-            .set("edge", "path", "\"/v1/opamp\"")
+            .set("edge", "paths", "[\"/v1/opamp\"]")
             .set("admin", "listen", &format!("\"{admin}\""))
     }
 

@@ -202,6 +202,21 @@ async fn a_parked_arrival_whose_transport_says_it_has_gone_frees_its_place() {
     assert_eq!(edge.admission().parked, 0);
 }
 
+const POST: &str = "POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\n\
+    Content-Type: application/x-protobuf\r\nContent-Length: 1\r\n\r\n!";
+
+/// A client that ends its own side with its request looks as one that has gone, and reads on.
+#[tokio::test]
+async fn a_parked_request_whose_sender_has_said_all_is_answered() {
+    let edge = one_a_second(Duration::from_secs(20));
+    MemoryAgent::ask(&edge, UPGRADE).await.status().await;
+    let mut agent = MemoryAgent::ask(&edge, POST).await;
+    parked(&edge, 1).await;
+    agent.gone.send_replace(true);
+    assert_eq!(agent.status().await, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(edge.admission().parked, 0);
+}
+
 #[tokio::test]
 async fn an_arrival_over_a_stream_in_memory_is_told_when_to_come_again() {
     let edge = one_a_second(Duration::ZERO);
@@ -218,9 +233,7 @@ async fn an_arrival_over_a_stream_in_memory_is_told_when_to_come_again() {
 #[tokio::test]
 async fn plain_http_is_served_over_a_stream_in_memory() {
     let edge = edge(EdgeParams::default());
-    let post = "POST /v1/opamp HTTP/1.1\r\nHost: seawall\r\n\
-        Content-Type: application/x-protobuf\r\nContent-Length: 1\r\n\r\n!";
-    let mut agent = MemoryAgent::ask(&edge, post).await;
+    let mut agent = MemoryAgent::ask(&edge, POST).await;
     assert_eq!(agent.status().await, "HTTP/1.1 400 Bad Request");
     let mut other = MemoryAgent::ask(&edge, "GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(other.status().await, "HTTP/1.1 404 Not Found");

@@ -278,6 +278,7 @@ impl Tail {
             WireType::Varint => 0,
             WireType::Fixed64 => 1,
             WireType::Len => 2,
+            WireType::Group => 3,
             WireType::Fixed32 => 5,
         };
         self.put_byte((number << 3).to_le_bytes()[0] | wire);

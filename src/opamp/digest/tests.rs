@@ -176,12 +176,21 @@ fn fields_and_kinds_have_digests_of_their_own() {
 
 #[test]
 fn what_cannot_be_read_counts_as_it_stands() {
-    // A map's entry that ends too early, a field of the wrong type, a group.
-    for bytes in [&[0x32, 5, 1][..], &[0x0a, 0], &[0x4b, 0x4c]] {
+    // A map's entry that ends too early, a field of the wrong type, the end of a group that is not open.
+    for bytes in [&[0x32, 5, 1][..], &[0x0a, 0], &[0x4c]] {
         assert_eq!(canonical(5, bytes), None);
         assert_eq!(digest(5, bytes), digest(5, bytes));
         assert_ne!(digest(5, bytes), digest(5, &[bytes, &[0]].concat()));
     }
+}
+
+#[test]
+fn an_unknown_group_counts_as_it_stands_beside_fields_in_any_order() {
+    let group = [0x4b, 0x08, 5, 0x4c];
+    let healthy = [&[8, 1][..], &group].concat();
+    assert_eq!(canonical(5, &healthy).map(|bytes| bytes.ends_with(&group)), Some(true));
+    assert_eq!(digest(5, &healthy), digest(5, &[&group[..], &[8, 1]].concat()));
+    assert_ne!(digest(5, &healthy), digest(5, &[&[8, 1][..], &[0x4b, 0x08, 6, 0x4c]].concat()));
 }
 
 fn nested_health(depth: usize) -> Vec<u8> {

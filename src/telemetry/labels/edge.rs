@@ -59,14 +59,14 @@ label! {
         MethodNotAllowed = "method_not_allowed",
         /// 415: a body of another type than protobuf, or an unknown content encoding.
         UnsupportedMediaType = "unsupported_media_type",
+        /// 501: a body in a transfer coding other than chunks.
+        TransferCoding = "transfer_coding",
         /// 426: a plain GET, or an upgrade to another WebSocket version.
         UpgradeRequired = "upgrade_required",
         /// 400: malformed HTTP or OpAMP.
         BadRequest = "bad_request",
         /// 413: a body over the limit.
         TooLarge = "too_large",
-        /// 413: a body that grows too much when decompressed.
-        GzipRatio = "gzip_ratio",
         /// 431: a request head over the limit.
         HeadTooLarge = "head_too_large",
         /// 503: the node is full.

@@ -94,6 +94,9 @@ fn each_fault_is_named() {
     assert_eq!(server(&[frame(0x81, m, b"x")]), Some(Fault::Text));
     assert_eq!(server(&[frame(0x88, m, b"x")]), Some(Fault::CloseCode));
     assert_eq!(server(&[frame(0x88, m, &1005_u16.to_be_bytes())]), Some(Fault::CloseCode));
+    assert_eq!(server(&[frame(0x88, m, b"\x03\xe8\xff\xfe")]), Some(Fault::CloseReason));
+    let farewell = [&1000_u16.to_be_bytes()[..], "adieu, \u{e9}t\u{e9}".as_bytes()].concat();
+    assert_eq!(server(&[frame(0x88, m, &farewell)]), None);
     assert_eq!(server(&[frame(0x82, m, &[0; 1001])]), Some(Fault::TooBig));
     assert_eq!(
         server(&[frame(0x02, m, &[0; 600]), frame(0x80, m, &[0; 401])]),
@@ -105,6 +108,20 @@ fn each_fault_is_named() {
         Some(Fault::EmptyFragments)
     );
     assert_eq!(server(&[frame(0x02, m, b"x"), frame(0x00, m, b"").repeat(64)]), None);
+}
+
+#[test]
+fn a_length_has_to_be_written_in_the_fewest_bytes() {
+    let judged = |head: &[u8]| {
+        let mut decoder = Decoder::new(Role::Client);
+        decoder.feed(&mut head.to_vec(), &mut 0, 1 << 20).map(|incoming| incoming.is_some())
+    };
+    let refused = Err(Fault::LengthNotMinimal);
+    assert_eq!(judged(&[0x82, 126, 0, 125]), refused);
+    assert_eq!(judged(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), refused);
+    assert_eq!(judged(&[0x89, 126, 0, 0]), refused);
+    assert_eq!(judged(&[0x82, 126, 0, 126]), Ok(false));
+    assert_eq!(judged(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Ok(false));
 }
 
 #[test]

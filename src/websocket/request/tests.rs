@@ -58,7 +58,22 @@ fn each_fault_is_named() {
     let twice =
         REQUEST.replace("\r\n\r\n", "\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
     assert_eq!(upgrade(&twice), Err(UpgradeFault::Key));
+    let header = |line: &str| upgrade(&REQUEST.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n")));
+    assert_eq!(header("Content-Length: 5"), Err(UpgradeFault::Body));
+    assert_eq!(header("Transfer-Encoding: chunked"), Err(UpgradeFault::Body));
+    assert!(header("Content-Length: 0").is_ok());
     assert_eq!(UpgradeFault::Version.status(), 426);
+}
+
+#[test]
+fn a_head_says_which_host_it_is_for_and_whether_it_waits() {
+    let head = |text: &'static str| RequestHead::parse(text.as_bytes()).unwrap().unwrap();
+    let plain = head(REQUEST);
+    assert_eq!((plain.host(), plain.expects_continue()), (Ok(()), false));
+    let waits = head("GET / HTTP/1.1\r\nHOST: a\r\nhost: b\r\nExpect: 100-Continue\r\n\r\n");
+    assert_eq!((waits.host(), waits.expects_continue()), (Err(HostFault::Repeated), true));
+    let old = head("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(old.host(), Ok(()));
 }
 
 #[test]
