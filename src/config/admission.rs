@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::clients::clients;
 use super::params::{ANY_TIME, set};
 use super::section::Section;
 use super::units::show_duration;
@@ -43,6 +44,7 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         params.source = source;
     }
     set!(params, section, fleet_size: number(0..=1_000_000_000));
+    params.clients = clients(&mut section);
     let admission = &mut params.admission;
     set!(admission, section,
         burst: duration(Duration::from_millis(10)..=Duration::from_secs(60)),

@@ -78,6 +78,7 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
         head_bytes_max: bytes(1024..=1 << 20),
         head_timeout: duration(SOME_TIME),
         http_idle_timeout: duration(SOME_TIME),
+        http_reply_wait: duration(ANY_TIME),
         gzip_ratio_max: number(1..=100_000),
         buffered_bytes_max: bytes(MEMORY),
     );

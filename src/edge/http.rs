@@ -27,6 +27,7 @@ use super::budget::BudgetShare;
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
+use super::request_admission::RequestAdmission;
 use crate::clock;
 use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
@@ -38,13 +39,13 @@ use crate::websocket::HEADERS_MAX;
 const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// Serves requests on one connection until it closes. `prefix` has been read already. One that came past
-/// admission, because it is no agent's, brings one request.
+/// admission, because it is no agent's, brings one request: `admission` knows.
 pub(super) async fn serve<S>(
     edge: &Arc<Edge>,
     socket: S,
     prefix: Vec<u8>,
     peer: SocketAddr,
-    admitted: bool,
+    admission: &RequestAdmission,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -52,11 +53,11 @@ where
     let drained = AtomicBool::new(false);
     let patience = edge.params.keep_alive.message_timeout;
     let service =
-        service_fn(|request| Box::pin(respond((edge, admitted), request, peer, &drained)));
+        service_fn(|request| Box::pin(respond((edge, admission), request, peer, &drained)));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
-        .keep_alive(admitted)
+        .keep_alive(admission.is_agents)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
         .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
@@ -98,7 +99,7 @@ fn left_unread(error: &hyper::Error) -> bool {
 
 /// Answers one request. Sets `drained` if the connection ends with this answer because the node drains.
 async fn respond<B>(
-    (edge, admitted): (&Arc<Edge>, bool),
+    (edge, admission): (&Arc<Edge>, &RequestAdmission),
     request: Request<B>,
     peer: SocketAddr,
     drained: &AtomicBool,
@@ -108,7 +109,7 @@ where
     B::Error: Display + Send,
 {
     let zipped = accepts_gzip(request.headers());
-    let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
+    let (mut response, drains) = match exchange((edge, admission), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
             (answer(reply, zipped), drains)
@@ -127,7 +128,7 @@ where
 
 /// One message, its reply, and whether that is the last one here because the node drains.
 async fn exchange<B>(
-    (edge, admitted): (&Arc<Edge>, bool),
+    (edge, admission): (&Arc<Edge>, &RequestAdmission),
     request: Request<B>,
     peer: SocketAddr,
 ) -> Result<(Vec<u8>, bool), HttpRefusal>
@@ -136,7 +137,7 @@ where
     B::Error: Display + Send,
 {
     let gzipped = check(edge, &request)?;
-    if !admitted {
+    if !admission.is_agents {
         // What hyper makes of a head differs from what admission made of it.
         return Err(HttpRefusal::past_admission());
     }
@@ -145,7 +146,8 @@ where
         gzip_ratio_max: edge.params.gzip_ratio_max,
     };
     let mut held = Held { edge, share: BudgetShare::default() };
-    let collecting = body::collect(request.into_body(), limits, |bytes| held.set(bytes));
+    let (head, body) = request.into_parts();
+    let collecting = body::collect(body, limits, |bytes| held.set(bytes));
     let collected = tokio::select! {
         collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
             collected.map_err(|_| HttpRefusal::body_timeout())?
@@ -162,10 +164,11 @@ where
         }
     }
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
+    let answer_max = admission.pass(edge, (&head.headers, peer), &message).await?;
     let waiting =
         edge.sessions.receive_http(&message).map_err(|why| HttpRefusal::rejected(&why, peer))?;
     drop((message, held));
-    let RequestAnswer { message: reply, settled } = reply(&waiting).await;
+    let RequestAnswer { message: reply, settled } = reply(&waiting, answer_max).await;
     let drains = edge.may_close(|| settled);
     if drains {
         waiting.release_drained();
@@ -218,11 +221,11 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Waits for the server's own reply, for as long as agents may be kept waiting.
-async fn reply(waiting: &Waiting) -> RequestAnswer {
+/// Waits for the server's own reply, for as long as agents may be kept waiting, and this one for `most` at most.
+async fn reply(waiting: &Waiting, most: Duration) -> RequestAnswer {
     let wait = waiting
         .reply_due()
-        .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()));
+        .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()).min(most));
     let mut expired = pin!(tokio::time::sleep(wait));
     poll_fn(|context| {
         let late = expired.as_mut().poll(context).is_ready();

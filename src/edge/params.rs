@@ -30,6 +30,8 @@ pub struct EdgeParams {
     pub keep_alive: KeepAliveTimes,
     /// How long a plain-HTTP connection is kept open between requests.
     pub http_idle_timeout: Duration,
+    /// How long an agent over plain HTTP waits for the server's reply at most: some clients give up after a second.
+    pub http_reply_wait: Duration,
     /// How many times larger than its compressed form a request body may become.
     pub gzip_ratio_max: u32,
     /// Bytes of incomplete messages held for all agents together.
@@ -59,6 +61,7 @@ impl Default for EdgeParams {
                 close_timeout: Duration::from_secs(2),
             },
             http_idle_timeout: Duration::from_secs(75),
+            http_reply_wait: Duration::from_millis(500),
             gzip_ratio_max: 100,
             buffered_bytes_max: 512 << 20,
             memory_max: None,

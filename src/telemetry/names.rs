@@ -139,7 +139,7 @@ struct Metrics [] {
     /// How long tasks that were due waited for a CPU.
     scheduling_delay: Histogram = SchedulingDelay "seawall_scheduling_delay_seconds",
 
-    /// Admission decisions. The sum, plus parked, plus undecided, equals accepted connections.
+    /// Admission decisions: one for each accepted connection, and one for each agent without a session that comes on another's.
     admission_outcomes: Family<Outcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
     /// Connections a second that admission allows.
     admission_rate: Gauge = AdmissionRate "seawall_admission_rate",

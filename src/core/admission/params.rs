@@ -11,6 +11,8 @@ use crate::mutation::{Breach, is_on};
 pub struct AdmissionParams {
     /// Entries a second, to begin with.
     pub rate: NonZeroU32,
+    /// What is let in a second beside the rate, to begin with: agents that have sessions. It follows the machine.
+    pub machine_rate: NonZeroU32,
     /// How much unused rate can be used at once, as a time.
     pub burst: Duration,
     /// The park holds what the rate admits during this time. Zero: the park is closed.
@@ -46,6 +48,7 @@ impl AdmissionParams {
     pub const fn new(rate: NonZeroU32) -> Self {
         Self {
             rate,
+            machine_rate: rate,
             burst: Duration::from_secs(1),
             park_horizon: Duration::from_secs(20),
             park_max: usize::MAX,
