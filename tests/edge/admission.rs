@@ -226,7 +226,10 @@ async fn an_agent_that_goes_away_frees_its_place_at_once() {
     world.parked_or_decided(18).await;
     let upgrade = ask(&world).await;
     let mut posted = TcpStream::connect(world.gateway.edge()).await.unwrap();
-    let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
+    // Of a kind that waits for as long as all others here.
+    let client = "User-Agent: Go-http-client/1.1";
+    let head =
+        format!("POST {PATH} HTTP/1.1\r\nHost: x\r\n{client}\r\nContent-Length: 5000\r\n\r\n");
     posted.write_all(head.as_bytes()).await.unwrap();
     posted.write_all(&[0; 3000]).await.unwrap();
     world.parked_or_decided(20).await;

@@ -396,7 +396,7 @@ impl Admission {
     fn line_of(&self, arrival: Arrival) -> (LineKind, Duration) {
         let patience = arrival.patience;
         match patience.queue {
-            Queue::Patient => (LineKind::Patient, patience.park_max()),
+            Queue::Patient => (LineKind::Patient, patience.park_max().min(self.params.patient_ttl)),
             Queue::Park | Queue::Untold => {
                 (LineKind::Park, patience.park_max().min(self.params.park_ttl))
             }
@@ -410,9 +410,10 @@ impl Admission {
             LineKind::Patient => {
                 (self.park_places() * Queue::PATIENT_PARKS).min(self.params.park_max)
             }
-            _ if ttl >= self.params.park_ttl => self.park_places(),
-            _ => {
-                let horizon = self.params.park_horizon.min(most_of(ttl));
+            LineKind::Park | LineKind::Session => {
+                let early = ttl < self.params.park_ttl;
+                let horizon = if early { most_of(ttl) } else { self.params.park_horizon };
+                let horizon = horizon.min(self.params.park_horizon);
                 places_for(self.park_rate(), horizon).min(self.params.park_max)
             }
         }

@@ -22,6 +22,8 @@ pub struct AdmissionParams {
     /// After this time a parked agent is refused with a reservation. Keep it below the shortest time after
     /// which an agent, or a proxy before it, gives up: 45 s for opamp-go, 15 s for some proxies.
     pub park_ttl: Duration,
+    /// The same for an agent in the patient line.
+    pub patient_ttl: Duration,
     /// By how many percent more agents get reservations than the rate admits, because some will stay away.
     /// At least 0: underbooking is the mistake that costs time.
     pub overbook_percent: u16,
@@ -53,6 +55,7 @@ impl AdmissionParams {
             park_horizon: Duration::from_secs(20),
             park_max: usize::MAX,
             park_ttl: Duration::from_secs(30),
+            patient_ttl: Duration::from_secs(90),
             overbook_percent: 15,
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(600),
