@@ -106,9 +106,10 @@ impl AdmissionService {
         self.reader.read(headers, (peer, transport))
     }
 
-    /// Counts an arrival for its sources.
+    /// Counts an arrival for its sources, if it owes an entry.
     fn arrival(&self, source: ArrivalSource) -> Arrival {
-        let over_share = self.shares.read().count(source.sources, clock::now());
+        let count = || self.shares.read().count(source.sources, clock::now());
+        let over_share = !source.in_session && count();
         let ArrivalSource { identity, needs_no_place, in_session, patience, .. } = source;
         Arrival { over_share, identity, needs_no_place, in_session, patience }
     }
