@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use crate::core::admission::{
-    CLIENT_RULES_MAX, ClientRule, ClientTransport, Patience, RefusalForm,
+    CLIENT_RULES_MAX, ClientPatience, ClientRule, ClientTransport, RefusalForm,
 };
 
 /// A client that waits for less can be told nothing; longer than a day is a mistake in the unit.
@@ -59,7 +59,7 @@ fn client(section: &mut Section<'_>) -> Option<ClientRule> {
     }
     let forms = [("503", RefusalForm::Status), ("unavailable", RefusalForm::Message)];
     let refusal = section.choice("refusal", &forms).unwrap_or_default();
-    let patience = Patience::new(wait, hold).refused_by(refusal);
+    let patience = ClientPatience::new(wait, hold).refused_by(refusal);
     Some(ClientRule { user_agent: user_agent?, transport, patience })
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::*;
-use crate::core::admission::{ClientTransport, Patience, RefusalForm};
+use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
 use crate::opamp::digest::Volatile;
 use crate::ownership::params::SharedStore;
 use crate::ownership::redis::{RedisMode, RedisPassword};
@@ -94,10 +94,10 @@ fn an_operator_adds_kinds_of_clients() {
     let config = parse(&format!("{text}{SERVER}"), &[]).unwrap();
     let [acme, other] = config.edge.admission.clients.as_slice() else { panic!("two") };
     let [wait, hold] = [4, 1].map(Duration::from_secs);
-    let patience = Patience::new(wait, hold).refused_by(RefusalForm::Message);
+    let patience = ClientPatience::new(wait, hold).refused_by(RefusalForm::Message);
     assert_eq!((acme.user_agent.as_str(), acme.patience), ("acme/", patience));
     assert_eq!((acme.transport, other.transport), (Some(ClientTransport::WebSocket), None));
-    assert_eq!(other.patience, Patience::new(wait * 2, Duration::ZERO));
+    assert_eq!(other.patience, ClientPatience::new(wait * 2, Duration::ZERO));
     let client = |keys: &str| mistakes(&format!("[[admission.clients]]\n{keys}"));
     for (keys, mistake) in [
         ("wait = \"4s\"", "admission.clients[0].user_agent: is missing"),

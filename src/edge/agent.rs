@@ -74,12 +74,8 @@ enum SocketStep {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
-    /// `early`: what came behind the upgrade. `form`: how the agent is sent away.
-    pub(super) fn new(
-        socket: S,
-        conversation: Conversation,
-        (early, form): (Vec<u8>, RefusalForm),
-    ) -> Self {
+    /// `early`: what came behind the upgrade.
+    pub(super) fn new(socket: S, conversation: Conversation, early: Vec<u8>) -> Self {
         Self {
             socket,
             conversation,
@@ -89,9 +85,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             flush: false,
             alive: AgentKeepAlive::new(clock::now()),
             closing: None,
-            form,
+            form: RefusalForm::default(),
             drain_begins: None,
         }
+    }
+
+    /// Notes the form in which the agent is sent away.
+    pub(super) const fn sent_away_by(&mut self, form: RefusalForm) {
+        self.form = form;
     }
 
     /// Runs the connection to its end. The block captures for the reason that `connection::serve` gives.

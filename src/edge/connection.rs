@@ -99,6 +99,16 @@ enum Handshake<S> {
     Done(CloseReason),
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<S> {
+    /// Notes the form in which the agent is sent away later.
+    fn sent_away_by(mut self, form: RefusalForm) -> Self {
+        if let Self::Agent(agent) = &mut self {
+            agent.sent_away_by(form);
+        }
+        self
+    }
+}
+
 /// Reads the request's head, and waits until its sender is admitted.
 async fn admit<T: AgentTransport>(
     edge: &Edge,
@@ -161,8 +171,8 @@ async fn open<T: AgentTransport>(
     let FirstRequest { asked, rest, held, admitted, source, .. } = *request;
     match asked {
         Asked::WebSocket(key) => {
-            let form = source.patience.refusal;
-            upgrade(edge, socket, (&key, form), rest, peer).await
+            let opened = upgrade(edge, socket, &key, rest, peer).await;
+            opened.sent_away_by(source.patience.refusal)
         }
         Asked::Post | Asked::Other => {
             // A request that went past admission because it is no agent's is answered once.
@@ -182,11 +192,11 @@ async fn open<T: AgentTransport>(
     }
 }
 
-/// Answers the upgrade. `early`: what came behind the request's head. `form`: how the agent is sent away later.
+/// Answers the upgrade. `early`: what came behind the request's head.
 async fn upgrade<S>(
     edge: &Arc<Edge>,
     mut socket: S,
-    (key, form): (&Key, RefusalForm),
+    key: &Key,
     early: Vec<u8>,
     peer: SocketAddr,
 ) -> Handshake<S>
@@ -206,7 +216,7 @@ where
     }
     ConnectionUpgraded { peer }.emit();
     let conversation = Conversation::new(Arc::clone(edge), peer);
-    Handshake::Agent(Box::new(AgentSocket::new(socket, conversation, (early, form))))
+    Handshake::Agent(Box::new(AgentSocket::new(socket, conversation, early)))
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ const BODY_READ_BYTES: usize = 4 << 10;
 /// while its sender has to wait.
 const READ_BYTES: usize = 448;
 
-/// Reads what is there, up to so many bytes, behind what was read before.
+/// Reads what is there, at most this much, behind what was read before.
 async fn read_some<S: AsyncRead + Unpin>(
     socket: &mut S,
     into: &mut Vec<u8>,

@@ -23,7 +23,7 @@ use hyper::header::HeaderMap;
 
 use super::Edge;
 use super::admission::{
-    self, Applicant, ClientTransport, CountedArrival, Entered, LetIn, Patience,
+    self, Applicant, ClientPatience, ClientTransport, CountedArrival, Entered, LetIn,
 };
 use super::refusal::HttpRefusal;
 use crate::ident::InstanceUid;
@@ -73,7 +73,7 @@ impl RequestAdmission {
             let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             edge.admission.source_of(pairs, (peer, ClientTransport::Http))
         };
-        // A message that names nobody is rejected, and its sender's next one goes by the same entry.
+        // A message without a uid is rejected, and its sender's next one goes by the same entry.
         let Some(named) = named else {
             self.unused.store(unused, Ordering::Relaxed);
             return Ok(edge.params.http_reply_wait);
@@ -109,7 +109,11 @@ impl RequestAdmission {
 }
 
 /// One deadline for what an agent was parked and what its answer takes.
-fn answer_max(edge: &Edge, parked: Duration, patience: impl FnOnce() -> Patience) -> AnswerMax {
+fn answer_max(
+    edge: &Edge,
+    parked: Duration,
+    patience: impl FnOnce() -> ClientPatience,
+) -> AnswerMax {
     let most = edge.params.http_reply_wait;
     if parked.is_zero() { most } else { most.min(patience().answer_max(parked)) }
 }

@@ -263,7 +263,7 @@ async fn a_request_is_answered_in_time_though_the_server_is_slow() {
     assert!((Duration::from_millis(450)..Duration::from_secs(3)).contains(&took), "{took:?}");
 }
 
-/// Kinds that the operator adds come before those that are built in.
+/// Kinds that the operator adds come before the built-in ones.
 #[tokio::test]
 async fn an_operator_adds_a_kind_of_client() {
     let kinds = "[{ user_agent = \"acme/\", refusal = \"unavailable\" }]";

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU64;
 
-use super::patience::Patience;
+use super::patience::ClientPatience;
 
 /// An agent asks to be admitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Arrival {
     /// Its agent has a session: it has been let in, and comes over HTTP with its next message.
     pub in_session: bool,
     /// What its client bears.
-    pub patience: Patience,
+    pub patience: ClientPatience,
 }
 
 /// One agent, recognised by its uid's header, its client certificate or a credential of its own.

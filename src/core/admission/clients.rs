@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::patience::{Patience, Queue, RefusalForm};
+use super::patience::{ClientPatience, Queue, RefusalForm};
 
 /// How an agent speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,10 +35,10 @@ pub struct ClientRule {
     /// How it speaks; empty: on either transport.
     pub transport: Option<ClientTransport>,
     /// What it bears.
-    pub patience: Patience,
+    pub patience: ClientPatience,
 }
 
-/// All kinds: an operator's first, then those that are built in.
+/// All kinds: an operator's first, then the ones that are built in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientTable {
     rules: Vec<ClientRule>,
@@ -46,7 +46,7 @@ pub struct ClientTable {
     answer: Duration,
 }
 
-/// At most so many kinds can be configured.
+/// At most this many kinds can be configured.
 pub const CLIENT_RULES_MAX: usize = 64;
 
 const fn secs(seconds: u64) -> Duration {
@@ -60,7 +60,7 @@ impl ClientTable {
     }
 
     /// What the client with this head bears.
-    pub fn patience(&self, head: ClientHead<'_>) -> Patience {
+    pub fn patience(&self, head: ClientHead<'_>) -> ClientPatience {
         let begins = |with: &str| {
             head.user_agent.is_some_and(|user_agent| user_agent.starts_with(with.as_bytes()))
         };
@@ -77,34 +77,35 @@ impl ClientTable {
 }
 
 /// The kinds that are known without configuration.
-fn built_in(head: ClientHead<'_>, begins: impl Fn(&str) -> bool) -> Patience {
+fn built_in(head: ClientHead<'_>, begins: impl Fn(&str) -> bool) -> ClientPatience {
     let http = head.transport == ClientTransport::Http;
     if http && begins("OTel-OpAMP-Python/") {
         // It gives up after 1 s and tries again by itself, whatever it is told.
-        return Patience::new(Duration::from_millis(700), Duration::ZERO).waiting_in(Queue::Untold);
+        return ClientPatience::new(Duration::from_millis(700), Duration::ZERO)
+            .waiting_in(Queue::Untold);
     }
     if begins("okhttp/") {
         // Java: 10 s on each transport; it obeys what comes in-band.
-        return Patience::new(secs(8), Duration::ZERO).refused_by(RefusalForm::Message);
+        return ClientPatience::new(secs(8), Duration::ZERO).refused_by(RefusalForm::Message);
     }
     if begins("@elastic/opamp-client-node/") {
-        return Patience::new(secs(8), secs(5)).away_for(secs(30));
+        return ClientPatience::new(secs(8), secs(5)).away_for(secs(30));
     }
     match (head.user_agent, head.names_agent) {
         // .NET: it waits for 100 s, and never again sends a description that was refused.
         (None, true) => {
-            return Patience::new(secs(90), Duration::ZERO).waiting_in(Queue::Patient);
+            return ClientPatience::new(secs(90), Duration::ZERO).waiting_in(Queue::Patient);
         }
         // otel-arrow: without a deadline.
-        (None, false) if !http => return Patience::LONG,
+        (None, false) if !http => return ClientPatience::LONG,
         _ => {}
     }
     if begins("Go-http-client/") {
-        Patience::LONG
+        ClientPatience::LONG
     } else if http {
-        Patience::new(secs(8), secs(5))
+        ClientPatience::new(secs(8), secs(5))
     } else {
-        Patience::new(secs(20), secs(10))
+        ClientPatience::new(secs(20), secs(10))
     }
 }
 
@@ -115,7 +116,11 @@ mod tests {
 
     const ANSWER: Duration = Duration::from_millis(500);
 
-    fn of(table: &ClientTable, transport: ClientTransport, user_agent: Option<&str>) -> Patience {
+    fn of(
+        table: &ClientTable,
+        transport: ClientTransport,
+        user_agent: Option<&str>,
+    ) -> ClientPatience {
         let user_agent = user_agent.map(str::as_bytes);
         table.patience(ClientHead { transport, user_agent, names_agent: false })
     }
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn a_client_without_a_name_is_told_by_transport_and_header() {
         let table = ClientTable::new(Vec::new(), ANSWER);
-        assert_eq!(of(&table, WebSocket, None), Patience::LONG);
+        assert_eq!(of(&table, WebSocket, None), ClientPatience::LONG);
         assert_eq!(of(&table, Http, None).wait(), secs(8));
         for transport in [Http, WebSocket] {
             let head = ClientHead { transport, user_agent: None, names_agent: true };
@@ -158,7 +163,7 @@ mod tests {
         let rule = |user_agent: &str, transport, wait| ClientRule {
             user_agent: user_agent.to_owned(),
             transport,
-            patience: Patience::new(secs(wait), Duration::ZERO),
+            patience: ClientPatience::new(secs(wait), Duration::ZERO),
         };
         let rules = vec![
             rule("okhttp/4", Some(Http), 3),

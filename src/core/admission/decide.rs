@@ -9,18 +9,18 @@ use super::arrival::{Arrival, Ticket};
 use super::calendar::{Calendar, ReservationBounds, whole_seconds};
 use super::crowd::Crowd;
 use super::entries::Entries;
-use super::lines::{LineKind, Lines};
+use super::lines::{LineKind, ParkLines};
 use super::machine_share::MachineShare;
 use super::params::{AdmissionParams, Capacity, RATE_MAX};
 use super::patience::Queue;
 use super::reserved::Reserved;
 use super::share::time_for;
-use super::verdict::{AdmissionVerdict, ParkVerdict, Pass, Reason, Refusal};
+use super::verdict::{AdmissionVerdict, ParkVerdict, PassReason, Reason, Refusal};
 use crate::mutation::{Breach, is_on};
 
 /// At most this many parked arrivals are decided in one call.
 const DECIDED_AT_ONCE: usize = 256;
-/// Clients that can be told nothing are served at most so many a second, all of them together.
+/// Clients that can be told nothing are served at this rate at most, all of them together.
 const UNTOLD_MOST: NonZeroU32 = NonZeroU32::new(5_000).expect("not zero");
 /// Agents that have sessions: as many as the machine bears.
 const SESSION_MOST: NonZeroU32 = NonZeroU32::new(RATE_MAX).expect("not zero");
@@ -36,7 +36,7 @@ pub struct Admission {
     rate: NonZeroU32,
     recovered: Option<NonZeroU32>,
     entries: Entries,
-    lines: Lines,
+    lines: ParkLines,
     /// Whether the patient line is next, if the park waits too.
     patient_next: bool,
     /// For agents that have sessions.
@@ -60,7 +60,7 @@ impl Admission {
             rate: params.rate,
             recovered: None,
             entries: Entries::new(params.rate, params.burst, now),
-            lines: Lines::default(),
+            lines: ParkLines::default(),
             patient_next: false,
             session: MachineShare::new(params.machine_rate, SESSION_MOST, now),
             untold: MachineShare::new(UNTOLD_MOST, UNTOLD_MOST, now),
@@ -139,9 +139,9 @@ impl Admission {
             return self.arrive_in_session(arrival, now, chance);
         }
         if arrival.patience.queue == Queue::Untold {
-            return self.arrive_untold(arrival, now);
+            return arrive_untold(&mut self.untold, self.params, arrival, now);
         }
-        // The bucket is asked only while nobody waits: a token taken behind others would be lost.
+        // The bucket is asked only while no arrival waits: a token taken behind others would be lost.
         if self.parked_for_entry() == 0
             && (self.entries.take(now).is_ok() || is_on(Breach::AdmissionPassesRate))
         {
@@ -151,7 +151,7 @@ impl Admission {
         let (waiting, places) = (self.lines.len_of(kind), self.places(arrival));
         let reason = if waiting >= places {
             Reason::ParkFull
-        } else if arrival.over_share && waiting >= self.open_to_all(places) {
+        } else if arrival.over_share && waiting >= open_to_all(places, self.params) {
             Reason::SourceShare
         } else {
             match self.lines.push(kind, arrival, (ttl, now)) {
@@ -172,10 +172,10 @@ impl Admission {
     ) -> AdmissionVerdict {
         let waiting = self.lines.len_of(LineKind::Session);
         if waiting == 0 && self.session.take(None, now) {
-            return AdmissionVerdict::Pass(Pass::Session);
+            return AdmissionVerdict::Pass(PassReason::Session);
         }
         if arrival.patience.queue == Queue::Untold {
-            return self.arrive_untold(arrival, now);
+            return arrive_untold(&mut self.untold, self.params, arrival, now);
         }
         let ttl = arrival.patience.park_max().min(self.params.park_ttl);
         let horizon = self.params.park_horizon.min(most_of(ttl));
@@ -184,25 +184,7 @@ impl Admission {
         {
             return AdmissionVerdict::Park { ticket, until: now + ttl };
         }
-        AdmissionVerdict::Refuse(self.refuse_in_session(Reason::ParkFull, chance))
-    }
-
-    fn refuse_in_session(&self, reason: Reason, chance: &mut impl FnMut() -> f64) -> Refusal {
-        let wait = self.params.retry_min + SESSION_RETRY.mul_f64(chance().clamp(0.0, 1.0));
-        Refusal { reason, hold: Duration::ZERO, retry_after: whole_seconds(wait, chance()) }
-    }
-
-    /// A client that gives up before it could be told anything, and obeys nothing. It is served if that is possible: a
-    /// refusal costs half as much, and its next try comes all the same. A source over its share goes behind, so that
-    /// who only says that it is such a client takes nothing from those that are.
-    fn arrive_untold(&mut self, arrival: Arrival, now: Instant) -> AdmissionVerdict {
-        let reserved = f64::from(self.params.reserve_percent.min(100)) / 100.0;
-        if self.untold.take(arrival.over_share.then_some(reserved), now) {
-            return AdmissionVerdict::Pass(Pass::Untold);
-        }
-        let reason = if arrival.over_share { Reason::SourceShare } else { Reason::Overload };
-        let retry_after = self.params.retry_min.max(Duration::from_secs(1));
-        AdmissionVerdict::Refuse(Refusal { reason, hold: Duration::ZERO, retry_after })
+        AdmissionVerdict::Refuse(refuse_in_session(self.params, Reason::ParkFull, chance))
     }
 
     /// The agent with this ticket has gone away. `false`: its place was free already.
@@ -271,7 +253,7 @@ impl Admission {
         }
         let (ticket, arrival) = self.lines.pop_overdue(now)?;
         let refusal = if arrival.in_session {
-            self.refuse_in_session(Reason::ParkTtl, chance)
+            refuse_in_session(self.params, Reason::ParkTtl, chance)
         } else {
             self.refuse(arrival, Reason::ParkTtl, now, chance)
         };
@@ -432,12 +414,6 @@ impl Admission {
         places_for(self.rate, self.params.park_horizon).min(self.params.park_max)
     }
 
-    /// Of so many places these are open to each source; the rest to sources within their share.
-    fn open_to_all(&self, places: usize) -> usize {
-        let reserve = usize::from(self.params.reserve_percent.min(100));
-        places * (100 - reserve) / 100
-    }
-
     /// When the last of the disconnected agents will be admitted, from now, if the rate stays; empty while
     /// their number is unknown.
     pub fn last_in(&self) -> Option<Duration> {
@@ -452,7 +428,7 @@ impl Admission {
 
     /// How long the last parked arrival will wait, at this rate.
     pub fn line(&self) -> Duration {
-        let line = self.parked_in_park() as u64;
+        let line = self.lines.len_of(LineKind::Park) as u64;
         time_for(line, self.park_rate()).min(self.params.park_ttl)
     }
 
@@ -471,14 +447,9 @@ impl Admission {
         self.lines.len()
     }
 
-    /// Those of them that stand in the park's own line.
-    pub fn parked_in_park(&self) -> usize {
-        self.lines.len_of(LineKind::Park)
-    }
-
     /// Those of them that wait for an entry.
     pub fn parked_for_entry(&self) -> usize {
-        self.parked_in_park() + self.lines.len_of(LineKind::Patient)
+        self.lines.len_of(LineKind::Park) + self.lines.len_of(LineKind::Patient)
     }
 
     /// Agents that wait: parked ones, and those that were told moments still to come.
@@ -506,4 +477,37 @@ fn places_for(rate: NonZeroU32, horizon: Duration) -> usize {
 /// Nine tenths of the time that an arrival may wait: a line that is expected to take longer would often take too long.
 fn most_of(ttl: Duration) -> Duration {
     ttl.mul_f64(0.9)
+}
+
+/// Of this many places these are open to each source; the rest to sources within their share.
+fn open_to_all(places: usize, params: AdmissionParams) -> usize {
+    places * (100 - usize::from(params.reserve_percent.min(100))) / 100
+}
+
+/// Tells an agent that has a session to come again.
+fn refuse_in_session(
+    params: AdmissionParams,
+    reason: Reason,
+    chance: &mut impl FnMut() -> f64,
+) -> Refusal {
+    let wait = params.retry_min + SESSION_RETRY.mul_f64(chance().clamp(0.0, 1.0));
+    Refusal { reason, hold: Duration::ZERO, retry_after: whole_seconds(wait, chance()) }
+}
+
+/// A client that gives up before it could be told anything, and obeys nothing. It is served if that is possible: a
+/// refusal costs half as much, and its next try comes all the same. A source over its share goes behind, so that a
+/// client that only says that it is such a one takes nothing from real ones.
+fn arrive_untold(
+    untold: &mut MachineShare,
+    params: AdmissionParams,
+    arrival: Arrival,
+    now: Instant,
+) -> AdmissionVerdict {
+    let reserved = f64::from(params.reserve_percent.min(100)) / 100.0;
+    if untold.take(arrival.over_share.then_some(reserved), now) {
+        return AdmissionVerdict::Pass(PassReason::Untold);
+    }
+    let reason = if arrival.over_share { Reason::SourceShare } else { Reason::Overload };
+    let retry_after = params.retry_min.max(Duration::from_secs(1));
+    AdmissionVerdict::Refuse(Refusal { reason, hold: Duration::ZERO, retry_after })
 }

@@ -27,9 +27,9 @@ struct Line {
 
 /// See the module's text. There are as many as there are different patiences, which the table of clients bounds.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Vec<Line>);
+pub(super) struct ParkLines(Vec<Line>);
 
-impl Lines {
+impl ParkLines {
     /// Arrivals that wait, of all kinds.
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(|line| line.park.len()).sum()
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_earliest_goes_first_and_the_least_patient_is_overdue_first() {
         let now = crate::clock::now();
-        let mut lines = Lines::default();
+        let mut lines = ParkLines::default();
         let mut push = |n: u64, ttl: u32, after: u32| {
             let at = now + SECOND * after;
             lines.push(LineKind::Park, arrival(n), (SECOND * ttl, at)).unwrap()

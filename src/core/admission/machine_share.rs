@@ -15,7 +15,7 @@ const BURST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct MachineShare {
     automatic: AutomaticRate,
-    /// At most so many a second, however little the machine has to do.
+    /// At most this many a second, however little the machine has to do.
     most: NonZeroU32,
     bucket: Bucket,
     /// One had to wait, or was refused, since the last observation.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What one kind of client bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct ClientPatience {
     wait: Millis,
     answer: Millis,
     hold: Millis,
@@ -59,13 +59,13 @@ impl Millis {
     }
 }
 
-impl Default for Patience {
+impl Default for ClientPatience {
     fn default() -> Self {
         Self::LONG
     }
 }
 
-impl Patience {
+impl ClientPatience {
     /// A client that waits longer than it is ever let wait, and obeys `Retry-After`.
     pub const LONG: Self = Self {
         wait: Millis(u32::MAX),
@@ -145,12 +145,12 @@ mod tests {
     #[test]
     fn waiting_and_answer_have_one_deadline() {
         let [wait, answer, hold] = [8_000, 500, 5_000].map(Duration::from_millis);
-        let client = Patience::new(wait, hold).answered_in(answer);
+        let client = ClientPatience::new(wait, hold).answered_in(answer);
         assert_eq!((client.park_max(), client.hold()), (wait - answer, hold));
         assert_eq!(client.answer_max(Duration::from_secs(6)), Duration::from_secs(2));
         assert_eq!(client.answer_max(Duration::from_secs(9)), Duration::ZERO);
-        let short = Patience::new(answer, hold).answered_in(wait);
+        let short = ClientPatience::new(answer, hold).answered_in(wait);
         assert_eq!(short.park_max(), Duration::ZERO);
-        assert!(size_of::<Patience>() <= 20, "each parked arrival has one");
+        assert!(size_of::<ClientPatience>() <= 20, "each parked arrival has one");
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::tests::per_second;
 use super::{
-    Admission, AdmissionParams, AdmissionVerdict, Arrival, ParkVerdict, Pass, Patience, Queue,
-    Reason, Refusal,
+    Admission, AdmissionParams, AdmissionVerdict, Arrival, ClientPatience, ParkVerdict, PassReason,
+    Queue, Reason, Refusal,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ fn plain() -> Arrival {
 }
 
 fn waits(wait: u64) -> Arrival {
-    Arrival { patience: Patience::new(SECOND * wait as u32, SECOND * 5), ..plain() }
+    Arrival { patience: ClientPatience::new(SECOND * wait as u32, SECOND * 5), ..plain() }
 }
 
 fn in_session() -> Arrival {
@@ -69,12 +69,12 @@ fn in_session() -> Arrival {
 }
 
 fn untold() -> Arrival {
-    let patience = Patience::new(Duration::from_millis(700), Duration::ZERO);
+    let patience = ClientPatience::new(Duration::from_millis(700), Duration::ZERO);
     Arrival { patience: patience.waiting_in(Queue::Untold), ..plain() }
 }
 
 fn patient() -> Arrival {
-    let patience = Patience::new(SECOND * 90, Duration::ZERO).waiting_in(Queue::Patient);
+    let patience = ClientPatience::new(SECOND * 90, Duration::ZERO).waiting_in(Queue::Patient);
     Arrival { patience, ..plain() }
 }
 
@@ -92,7 +92,7 @@ fn an_agent_with_a_session_owes_no_entry() {
     let mut bench = ClientBench::new();
     bench.fill(plain());
     for _ in 0..50 {
-        assert_eq!(bench.arrive(in_session()), AdmissionVerdict::Pass(Pass::Session));
+        assert_eq!(bench.arrive(in_session()), AdmissionVerdict::Pass(PassReason::Session));
     }
     let parked = bench.admission.parked();
     bench.pass(SECOND, Duration::ZERO);
@@ -149,29 +149,36 @@ fn who_gives_up_early_joins_a_short_line_and_is_refused_in_time() {
 fn a_refusal_keeps_to_what_its_client_bears() {
     let mut bench = ClientBench::new();
     bench.fill(plain());
-    let mut told = |patience: Patience| {
+    let mut told = |patience: ClientPatience| {
         let verdict = bench.arrive(Arrival { patience, ..plain() });
         let AdmissionVerdict::Refuse(refusal) = verdict else { panic!("{verdict:?}") };
         refusal
     };
-    let at_once = told(Patience::new(SECOND * 8, Duration::ZERO));
+    let at_once = told(ClientPatience::new(SECOND * 8, Duration::ZERO));
     assert_eq!(at_once.hold, Duration::ZERO);
-    let held = told(Patience::new(SECOND * 8, SECOND / 2));
+    let held = told(ClientPatience::new(SECOND * 8, SECOND / 2));
     assert_eq!(held.hold, SECOND / 2);
-    let away = told(Patience::new(SECOND * 8, SECOND * 5).away_for(SECOND * 30));
+    let away = told(ClientPatience::new(SECOND * 8, SECOND * 5).away_for(SECOND * 30));
     assert!(away.hold + away.retry_after >= SECOND * 30, "{away:?}");
 }
 
 #[test]
 fn the_patient_line_is_four_parks_long_and_takes_turns_with_the_park() {
     let mut bench = ClientBench::new();
-    let (joined, refusal) = bench.fill(patient());
-    assert_eq!((joined, refusal.reason), (80, Reason::ParkFull));
-    let (joined, _) = bench.fill(plain());
-    assert_eq!(joined, 10, "what half of the rate admits in the horizon");
-    let admitted = count(&bench.pass(SECOND * 2, Duration::ZERO), ParkVerdict::Admit);
-    assert!((19..=20).contains(&admitted), "{admitted}");
-    assert!((9..=11).contains(&(80 - patient_ones(&bench))), "each gets half");
+    let mut line = Vec::new();
+    while let AdmissionVerdict::Park { ticket, .. } = bench.arrive(patient()) {
+        line.push(ticket);
+    }
+    assert_eq!(line.len(), 80);
+    assert_eq!(bench.fill(plain()).0, 10, "what half of the rate admits in the horizon");
+    let mut decided = Vec::new();
+    for _ in 0..20 {
+        bench.now += SECOND / 10;
+        bench.admission.poll(bench.now, &mut || 0.5, &mut decided);
+    }
+    let patient_ones = decided.iter().filter(|(ticket, _)| line.contains(ticket)).count();
+    assert!((9..=11).contains(&patient_ones), "each gets half: {patient_ones}");
+    assert!((19..=20).contains(&decided.len()), "{}", decided.len());
     bench.pass(SECOND * 8, Duration::ZERO);
     assert_eq!(bench.admission.parked(), 0, "and what the other leaves");
     // Nothing is admitted any more: they wait for as long as their clients do.
@@ -179,10 +186,6 @@ fn the_patient_line_is_four_parks_long_and_takes_turns_with_the_park() {
     bench.admission.set_rate(per_second(1), bench.now);
     let verdicts = bench.pass(SECOND * 80, Duration::ZERO);
     assert_eq!(refused(&verdicts, Reason::ParkTtl), 0);
-}
-
-fn patient_ones(bench: &ClientBench) -> usize {
-    bench.admission.parked_for_entry() - bench.admission.parked_in_park()
 }
 
 #[test]

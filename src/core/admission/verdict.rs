@@ -10,7 +10,7 @@ pub enum AdmissionVerdict {
     /// It is admitted: serve it.
     Admit,
     /// It is let in without an entry: serve its request.
-    Pass(Pass),
+    Pass(PassReason),
     /// It waits unanswered until [`Admission::poll`](super::Admission::poll) decides on its ticket. If the
     /// agent goes away meanwhile: [`Admission::leave`](super::Admission::leave).
     Park {
@@ -36,7 +36,7 @@ pub enum ParkVerdict {
 
 /// Why an arrival is let in without an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Pass {
+pub enum PassReason {
     /// Its agent has a session.
     Session,
     /// Its client gives up before it could be told anything.
@@ -83,7 +83,7 @@ pub enum Outcome {
     /// Admitted after having been parked.
     AdmittedFromPark,
     /// Let in without an entry.
-    Passed(Pass),
+    Passed(PassReason),
     /// Refused.
     Refused(Reason),
     /// The agent had gone away before its moment came.
@@ -97,8 +97,8 @@ impl Outcome {
     pub const ALL: [Self; 13] = [
         Self::Admitted,
         Self::AdmittedFromPark,
-        Self::Passed(Pass::Session),
-        Self::Passed(Pass::Untold),
+        Self::Passed(PassReason::Session),
+        Self::Passed(PassReason::Untold),
         Self::Refused(Reason::ParkFull),
         Self::Refused(Reason::NoRoom),
         Self::Refused(Reason::SourceShare),
@@ -115,8 +115,8 @@ impl Outcome {
         match self {
             Self::Admitted => "admitted",
             Self::AdmittedFromPark => "admitted_from_park",
-            Self::Passed(Pass::Session) => "passed_session",
-            Self::Passed(Pass::Untold) => "passed_untold",
+            Self::Passed(PassReason::Session) => "passed_session",
+            Self::Passed(PassReason::Untold) => "passed_untold",
             Self::Refused(Reason::NoRoom) => "refused_no_room",
             Self::Refused(Reason::ParkFull) => "refused_park_full",
             Self::Refused(Reason::SourceShare) => "refused_source_share",
@@ -147,7 +147,7 @@ impl ParkVerdict {
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::Admit => Outcome::AdmittedFromPark,
-            Self::Pass => Outcome::Passed(Pass::Session),
+            Self::Pass => Outcome::Passed(PassReason::Session),
             Self::Refuse(refusal) => Outcome::Refused(refusal.reason),
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::shared::{Decided, HeldRefusal};
 use super::{AdmissionService, ArrivalSource};
 use crate::clock;
-use crate::core::admission::{Outcome, ParkVerdict, Pass};
+use crate::core::admission::{Outcome, ParkVerdict, PassReason};
 use crate::telemetry::events::admission::AdmissionDecided;
 
 /// The agent behind an arrival, as its transport knows it.
@@ -90,7 +90,7 @@ pub(in crate::edge) async fn enter(
     applicant: &mut impl Applicant,
     counted: &mut CountedArrival,
 ) -> Entered {
-    // An accept queue that was left alone holds those who have long given up.
+    // In an accept queue that was left alone stand agents that have long given up.
     if applicant.is_gone() {
         counted.count(Outcome::Left);
         return Entered::Left;
@@ -103,8 +103,8 @@ pub(in crate::edge) async fn enter(
         Decided::Pass(pass) => {
             counted.count(Outcome::Passed(pass));
             return Entered::Admitted(match pass {
-                Pass::Session => LetIn::Session,
-                Pass::Untold => LetIn::Untold,
+                PassReason::Session => LetIn::Session,
+                PassReason::Untold => LetIn::Untold,
             });
         }
         Decided::Refuse(refused) => refused,
@@ -128,7 +128,7 @@ pub(in crate::edge) async fn enter(
                     return Entered::Admitted(LetIn::Entry);
                 }
                 Some(ParkVerdict::Pass) => {
-                    counted.count(Outcome::Passed(Pass::Session));
+                    counted.count(Outcome::Passed(PassReason::Session));
                     return Entered::Admitted(LetIn::Session);
                 }
                 Some(ParkVerdict::Refuse(refusal)) => parked.refused(refusal),

@@ -39,7 +39,7 @@ pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 
 pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare, SlotSeries};
-pub(super) use crate::core::admission::{ClientTransport, Patience, RefusalForm};
+pub(super) use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
 
 use crate::clock;
 use crate::core::admission::{Arrival, ClientTable, SourceShares, SourceTerms};

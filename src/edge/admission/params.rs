@@ -32,7 +32,7 @@ pub struct AdmissionSettings {
     pub source_share_percent: u8,
     /// At least this many arrivals at once are within any source's share: a NAT has many agents behind it.
     pub source_burst_min: NonZeroU32,
-    /// Kinds of clients that the operator knows, before those that are built in.
+    /// Kinds of clients that the operator knows, before the built-in ones.
     pub clients: Vec<ClientRule>,
 }
 

@@ -15,7 +15,7 @@ use super::params::AdmissionSettings;
 use crate::clock;
 use crate::core::admission::{
     AdmissionParams, AdmissionStatus, AdmissionVerdict, Arrival, Capacity, FleetShare,
-    NodeAdmission, ParkVerdict, Pass, ProbeTick, Refusal, SlotSeries, Ticket,
+    NodeAdmission, ParkVerdict, PassReason, ProbeTick, Refusal, SlotSeries, Ticket,
 };
 use crate::telemetry::events::admission::StormChanged;
 
@@ -43,7 +43,7 @@ const RETAINED_CAPACITY: usize = 1024;
 /// What becomes of an arrival, with the guard for what it occupies meanwhile.
 pub(super) enum Decided {
     Admit,
-    Pass(Pass),
+    Pass(PassReason),
     Park(Parked),
     Refuse(HeldRefusal),
 }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 use super::params::SourceFrom;
-use crate::core::admission::{ClientHead, ClientTable, ClientTransport, Identity, Patience};
+use crate::core::admission::{ClientHead, ClientPatience, ClientTable, ClientTransport, Identity};
 use crate::ident::InstanceUid;
 
 /// The header by which an agent names itself (OpAMP specification, "Plain HTTP Transport").
@@ -27,7 +27,7 @@ pub(in crate::edge) struct ArrivalSource {
     /// See [`crate::core::admission::Arrival`].
     pub(in crate::edge) in_session: bool,
     /// What its client bears.
-    pub(in crate::edge) patience: Patience,
+    pub(in crate::edge) patience: ClientPatience,
 }
 
 /// Reads sources from headers.

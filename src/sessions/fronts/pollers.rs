@@ -17,7 +17,7 @@ pub(super) struct RecentPollers {
     state: Mutex<Generations>,
     /// How long an agent that polls may be silent.
     silence: Duration,
-    /// At most so many in each set. One more is unknown, and asks for an entry.
+    /// At most this many in each set. One more is unknown, and asks for an entry.
     agents_max: usize,
 }
 
