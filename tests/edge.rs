@@ -10,6 +10,8 @@ mod support;
 mod admission;
 #[path = "edge/bodies.rs"]
 mod bodies;
+#[path = "edge/clients.rs"]
+mod clients;
 #[path = "edge/frames.rs"]
 mod frames;
 #[path = "edge/heads.rs"]

@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::clients::clients;
 use super::params::{ANY_TIME, set};
 use super::section::Section;
 use super::units::show_duration;
@@ -17,6 +18,8 @@ const WAIT: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// opamp-go gives up on a handshake after 45 s; the network needs a little of it.
 const PARK_TTL_MAX: Duration = Duration::from_secs(44);
+/// .NET's client gives up after 100 s.
+const PATIENT_TTL_MAX: Duration = Duration::from_secs(95);
 /// Agents of which the summary says how long they take.
 const FLEETS: [u64; 2] = [10_000, 100_000];
 
@@ -43,11 +46,13 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         params.source = source;
     }
     set!(params, section, fleet_size: number(0..=1_000_000_000));
+    params.clients = clients(&mut section);
     let admission = &mut params.admission;
     set!(admission, section,
         burst: duration(Duration::from_millis(10)..=Duration::from_secs(60)),
         park_horizon: duration(ANY_TIME),
         park_ttl: duration(Duration::from_secs(1)..=PARK_TTL_MAX),
+        patient_ttl: duration(Duration::from_secs(1)..=PATIENT_TTL_MAX),
         overbook_percent: number(0..=1_000),
         retry_min: duration(WAIT),
         hold_max: duration(Duration::ZERO..=PARK_TTL_MAX),

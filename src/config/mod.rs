@@ -5,6 +5,7 @@
 //! to the table in `suggest`. Must not know tasks.
 
 mod admission;
+mod clients;
 mod environment;
 mod mistake;
 mod ownership;

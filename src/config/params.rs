@@ -84,6 +84,7 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
         head_bytes_max: bytes(1024..=1 << 20),
         head_timeout: duration(SOME_TIME),
         http_idle_timeout: duration(SOME_TIME),
+        http_reply_wait: duration(ANY_TIME),
         buffered_bytes_max: bytes(MEMORY),
     );
     let keep_alive = &mut params.keep_alive;

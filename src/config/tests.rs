@@ -1,8 +1,10 @@
 //! The sample against the defaults, and every kind of mistake.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::*;
+use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
 use crate::opamp::digest::Volatile;
 use crate::ownership::params::SharedStore;
 use crate::ownership::redis::{RedisMode, RedisPassword};
@@ -44,7 +46,9 @@ fn the_sample_shows_every_key() {
     let mut section = String::new();
     for line in SAMPLE.lines().map(|line| line.trim_start_matches("# ")) {
         if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_matches(['[', ']']).replace("servers", "servers[]");
+            let name = name.trim_matches(['[', ']']);
+            section = name.replace("servers", "servers[]").replace("clients", "clients[]");
+
             shown.insert(section.clone());
         } else if let Some((key, _)) = line.split_once(" = ") {
             shown.insert(format!("{section}.{key}"));
@@ -81,6 +85,36 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
             "line 8: colours: not a known key",
         ]
     );
+}
+
+#[test]
+fn an_operator_adds_kinds_of_clients() {
+    let text = "[[admission.clients]]\nuser_agent = \"acme/\"\ntransport = \"websocket\"\nwait = \"4s\"\n\
+                hold = \"1s\"\nrefusal = \"unavailable\"\n[[admission.clients]]\nuser_agent = \"other\"\n";
+    let config = parse(&format!("{text}{SERVER}"), &[]).unwrap();
+    let [acme, other] = config.edge.admission.clients.as_slice() else { panic!("two") };
+    let [wait, hold] = [4, 1].map(Duration::from_secs);
+    let patience = ClientPatience::new(wait, hold).refused_by(RefusalForm::Message);
+    assert_eq!((acme.user_agent.as_str(), acme.patience), ("acme/", patience));
+    assert_eq!((acme.transport, other.transport), (Some(ClientTransport::WebSocket), None));
+    assert_eq!(other.patience, ClientPatience::new(wait * 2, Duration::ZERO));
+    let client = |keys: &str| mistakes(&format!("[[admission.clients]]\n{keys}"));
+    for (keys, mistake) in [
+        ("wait = \"4s\"", "admission.clients[0].user_agent: is missing"),
+        ("user_agent = \"\"", "admission.clients[0].user_agent: must name a client"),
+        ("user_agent = \"a\\tb\"", "must be up to 256 printable characters"),
+        ("user_agent = \"a\"\ntransport = \"tcp\"", "clients[0].transport: must be one of"),
+        ("user_agent = \"a\"\nwait = \"1ms\"", "clients[0].wait: must be 100ms to"),
+        ("user_agent = \"a\"\nwait = \"1s\"\nhold = \"2s\"", "hold: is longer than wait"),
+        ("user_agent = \"a\"\nrefusal = \"429\"", "clients[0].refusal: must be one of"),
+        (
+            "user_agent = \"a\"\n[[admission.clients]]\nuser_agent = \"ab\"",
+            "clients[1].user_agent: never counts",
+        ),
+    ] {
+        let found = client(keys);
+        assert!(found.iter().any(|found| found.contains(mistake)), "{keys}: {found:?}");
+    }
 }
 
 #[test]

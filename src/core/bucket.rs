@@ -64,6 +64,12 @@ impl Bucket {
         Err(wait + Duration::from_nanos(1))
     }
 
+    /// Whether more than this part of the burst is saved up, beyond the token that is taken next.
+    pub fn holds_more_than(&mut self, part: f64, now: Instant) -> bool {
+        self.refill(now);
+        self.tokens - 1.0 >= self.burst * part
+    }
+
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.refilled);
         self.tokens =

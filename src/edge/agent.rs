@@ -7,6 +7,9 @@
 //!                                                   or CLOSE_PATIENCE
 //! ```
 //!
+//! A client that a Close frame loses for ever (docs/FIELD-NOTES.md, section 1) gets none: its connection ends by a FIN
+//! behind the last message, which of a drain says when to come again.
+//!
 //! Deadlines are `core::keepalive`'s.
 
 use std::future::{Future, poll_fn};
@@ -19,8 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 
+use super::admission::RefusalForm;
 use super::conversation::{AfterBytes, Conversation};
-use super::ending::SocketEnding;
+use super::ending::{SocketEnding, after_drain, come_again};
 use crate::clock;
 use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
@@ -45,6 +49,8 @@ pub(super) struct AgentSocket<S> {
     flush: bool,
     alive: AgentKeepAlive,
     closing: Option<Closing>,
+    /// How the agent is sent away.
+    form: RefusalForm,
     /// While the agent is unknown: when the node's connections begin to end.
     drain_begins: Option<Pin<Box<OwnedNotified>>>,
 }
@@ -55,6 +61,8 @@ struct Closing {
     reason: CloseReason,
     /// Both sides have said Close.
     answered: bool,
+    /// This side ends without a Close, behind what waits.
+    fin: bool,
 }
 
 /// Whether a step found something to do.
@@ -66,6 +74,7 @@ enum SocketStep {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
+    /// `early`: what came behind the upgrade.
     pub(super) fn new(socket: S, conversation: Conversation, early: Vec<u8>) -> Self {
         Self {
             socket,
@@ -76,8 +85,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             flush: false,
             alive: AgentKeepAlive::new(clock::now()),
             closing: None,
+            form: RefusalForm::default(),
             drain_begins: None,
         }
+    }
+
+    /// Notes the form in which the agent is sent away.
+    pub(super) const fn sent_away_by(&mut self, form: RefusalForm) {
+        self.form = form;
     }
 
     /// Runs the connection to its end. The block captures for the reason that `connection::serve` gives.
@@ -125,6 +140,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         if let Some(closing) = self.closing {
             if closing.answered && writable {
                 return SocketStep::Over(closing.reason);
+            }
+            if closing.fin && writable {
+                match Pin::new(&mut self.socket).poll_shutdown(context) {
+                    Poll::Ready(Ok(())) => self.closing = Some(Closing { fin: false, ..closing }),
+                    Poll::Ready(Err(_)) => return SocketStep::Over(closing.reason),
+                    Poll::Pending => return SocketStep::Idle,
+                }
             }
         } else if self.take_from_session(context, writable) {
             return SocketStep::Again;
@@ -240,13 +262,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         Ok(())
     }
 
-    /// Closes from this side: the Close goes behind what waits.
+    /// Closes from this side: the Close, or the end without one, goes behind what waits.
     fn close(&mut self, ending: SocketEnding) {
-        websocket::encode_close(None, ending.code, &mut self.unwritten);
+        let SocketEnding { code, reason } = ending;
+        let fin = self.form == RefusalForm::Message;
+        if !fin {
+            websocket::encode_close(None, code, &mut self.unwritten);
+        } else if reason == CloseReason::Drain {
+            come_again(after_drain(rand::random()), &mut self.unwritten);
+        }
         self.conversation.ends();
-        let SocketEnding { reason, .. } = ending;
         self.alive.closing(clock::now());
-        self.closing = Some(Closing { reason, answered: false });
+        self.closing = Some(Closing { reason, answered: false, fin });
     }
 
     /// The agent's Close: the answer to ours, or its own, which is answered.
@@ -254,13 +281,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
         let reason = self.reason_or(CloseReason::AgentClosed);
         if self.closing.is_none() {
             websocket::encode_close(None, 1000, &mut self.unwritten);
+        } else if self.closing.is_some_and(|closing| closing.fin) {
+            // Both have ended at one moment: what waits, then the end.
         } else if reason == CloseReason::Replaced
             && let Some(attachment) = &self.conversation.attachment
         {
             attachment.replaced_was_alive();
         }
         self.alive.closing(clock::now());
-        self.closing = Some(Closing { reason, answered: true });
+        self.closing = Some(Closing { reason, answered: true, fin: false });
     }
 
     fn reason_or(&self, otherwise: CloseReason) -> CloseReason {

@@ -1,5 +1,6 @@
 //! A bound on bytes that many connections share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes in use, and their bound.
@@ -39,6 +40,30 @@ impl BudgetShare {
         let fits = before + (bytes - self.0) <= budget.bytes_max;
         self.0 = bytes;
         fits
+    }
+}
+
+/// The same for what is handed on before it is used: given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldBytes {
+    share: BudgetShare,
+    budget: Arc<Budget>,
+}
+
+impl HeldBytes {
+    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+        Self { share: BudgetShare::default(), budget: Arc::clone(budget) }
+    }
+
+    /// See [`BudgetShare::set`].
+    pub(super) fn set(&mut self, bytes: usize) -> bool {
+        self.share.set(bytes, &self.budget)
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.share.set(0, &self.budget);
     }
 }
 

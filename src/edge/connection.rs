@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::admission::{Applicant, CountedArrival, Entered};
+use super::admission::{Applicant, CountedArrival, Entered, RefusalForm};
 use super::agent::AgentSocket;
 use super::conversation::Conversation;
+use super::ending::upgraded_and_refused;
 use super::refusal::{HttpRefusal, OVERLOADED_RETRY_AFTER};
 use super::request::{Asked, FirstRequest, first_request};
+use super::request_admission::RequestAdmission;
 use super::transport::AgentTransport;
-use super::{Edge, admission, http};
+use super::{Edge, admission, http, lingering_close};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::edge::{
     CloseReason, ConnectionAccepted, ConnectionClosed, ConnectionUpgraded, RefuseReason,
@@ -97,6 +99,16 @@ enum Handshake<S> {
     Done(CloseReason),
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<S> {
+    /// Notes the form in which the agent is sent away later.
+    fn sent_away_by(mut self, form: RefusalForm) -> Self {
+        if let Self::Agent(agent) = &mut self {
+            agent.sent_away_by(form);
+        }
+        self
+    }
+}
+
 /// Reads the request's head, and waits until its sender is admitted.
 async fn admit<T: AgentTransport>(
     edge: &Edge,
@@ -105,13 +117,13 @@ async fn admit<T: AgentTransport>(
 ) -> Result<(T, Box<FirstRequest>), CloseReason> {
     let mut counted = CountedArrival::new();
     // Boxed: a parked arrival should hold memory only for what it does now.
-    let request = Box::pin(first_request(edge, &mut socket, peer)).await?;
+    let mut request = Box::pin(first_request(edge, &mut socket, peer)).await?;
     if !matches!(request.asked, Asked::Other) {
-        let mut applicant = Http1Applicant { socket: &mut socket };
+        let mut applicant = Http1Applicant { socket: &mut socket, request: &request };
         let entered =
             admission::enter(&edge.admission, request.source, &mut applicant, &mut counted);
         match entered.await {
-            Entered::Admitted => {}
+            Entered::Admitted(by) => request.admitted = Some((by, counted.waited())),
             Entered::Left => {
                 // It may have ended its own side alone, and wait for an answer still.
                 if matches!(request.asked, Asked::Post) {
@@ -126,12 +138,13 @@ async fn admit<T: AgentTransport>(
             }
         }
     }
-    Ok((socket, Box::new(request)))
+    Ok((socket, request))
 }
 
 /// An arrival over HTTP/1.1: the connection.
 struct Http1Applicant<'a, T> {
     socket: &'a mut T,
+    request: &'a FirstRequest,
 }
 
 impl<T: AgentTransport> Applicant for Http1Applicant<'_, T> {
@@ -139,8 +152,20 @@ impl<T: AgentTransport> Applicant for Http1Applicant<'_, T> {
         self.socket.gone().await;
     }
 
+    fn is_gone(&mut self) -> bool {
+        self.socket.is_gone()
+    }
+
     async fn refuse(&mut self, retry_after: Duration) {
-        HttpRefusal::not_yet(retry_after).write(self.socket).await;
+        let FirstRequest { asked, source, named, .. } = self.request;
+        let form = source.patience.refusal;
+        match asked {
+            Asked::WebSocket { key, .. } if form == RefusalForm::Message => {
+                let answer = upgraded_and_refused(key, retry_after);
+                lingering_close::write(self.socket, &answer).await;
+            }
+            _ => HttpRefusal::come_again(form, *named, retry_after).write(self.socket).await,
+        }
     }
 }
 
@@ -150,7 +175,7 @@ async fn open<T: AgentTransport>(
     request: Box<FirstRequest>,
     peer: SocketAddr,
 ) -> Handshake<T> {
-    let FirstRequest { asked, rest, .. } = *request;
+    let FirstRequest { asked, rest, held, admitted, source, .. } = *request;
     match asked {
         Asked::WebSocket { key, waits } => {
             let mut answer = Vec::new();
@@ -158,17 +183,23 @@ async fn open<T: AgentTransport>(
                 websocket::continue_response(&mut answer);
             }
             websocket::accept_response(&key, &mut answer);
-            upgrade(edge, socket, answer, rest, peer).await
+            let opened = upgrade(edge, socket, answer, rest, peer).await;
+            opened.sent_away_by(source.patience.refusal)
         }
         Asked::Post | Asked::Other => {
             // A request that went past admission because it is no agent's is answered once.
-            let admitted = matches!(asked, Asked::Post);
+            let admission = admitted.filter(|_| matches!(asked, Asked::Post));
+            let admission = admission.map_or_else(RequestAdmission::of_others, |(by, parked)| {
+                RequestAdmission::of_agents(by, parked)
+            });
+            // From here on the body is counted as it is read.
+            drop(held);
             // The runtime has yet to learn that the socket takes bytes, and hyper gives up an answer to a
             // faulty request if it has to wait for that.
             if socket.writable().await.is_err() {
                 return Handshake::Done(CloseReason::Reset);
             }
-            Handshake::Done(http::serve(edge, socket, rest, peer, admitted).await)
+            Handshake::Done(http::serve(edge, socket, rest, peer, &admission).await)
         }
     }
 }

@@ -2,8 +2,9 @@
 //! as `refusal` is for HTTP.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::refusal::{OVERLOADED_RETRY_AFTER, message_fault};
+use super::refusal::{COME_AGAIN, OVERLOADED_RETRY_AFTER, message_fault};
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::Rejected;
 use crate::telemetry::events::edge::{
@@ -20,6 +21,30 @@ pub(super) struct SocketEnding {
     /// RFC 6455, section 7.4.1.
     pub(super) code: u16,
     pub(super) reason: CloseReason,
+}
+
+/// The answer to an upgrade whose sender is to come again, and obeys a message alone: the connection ends behind it.
+pub(super) fn upgraded_and_refused(key: &websocket::Key, retry_after: Duration) -> Vec<u8> {
+    let mut answer = Vec::new();
+    websocket::accept_response(key, &mut answer);
+    come_again(retry_after, &mut answer);
+    answer
+}
+
+/// Tells an agent on its WebSocket to come again after this time.
+pub(super) fn come_again(retry_after: Duration, out: &mut Vec<u8>) {
+    let frame = websocket::begin_message(None, 100, out);
+    splice::unavailable(None, COME_AGAIN, retry_after, out);
+    websocket::finish_message(frame, out);
+}
+
+/// Within this time agents of a drained node come again that obey what they are told.
+const DRAIN_SPREAD: Duration = Duration::from_secs(10);
+
+/// When an agent of a drained node that obeys comes again: soon, and not all at once. Its connection was closed at its
+/// moment, so that a short spread suffices. `chance` is in 0..1.
+pub(super) fn after_drain(chance: f64) -> Duration {
+    Duration::from_secs(1) + DRAIN_SPREAD.mul_f64(chance)
 }
 
 /// The agent broke the WebSocket protocol.

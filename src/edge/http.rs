@@ -28,6 +28,7 @@ use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding, stays
 use super::lingering_close;
 use super::prefixed::Prefixed;
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
+use super::request_admission::RequestAdmission;
 use crate::clock;
 use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
@@ -42,13 +43,13 @@ const HYPER_BUFFER_BYTES_MIN: usize = 8 << 10;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Serves requests on one connection until it closes. `prefix` has been read already. One that came past
-/// admission, because it is no agent's, brings one request.
+/// admission, because it is no agent's, brings one request: `admission` knows.
 pub(super) async fn serve<S>(
     edge: &Arc<Edge>,
     socket: S,
     prefix: Vec<u8>,
     peer: SocketAddr,
-    admitted: bool,
+    admission: &RequestAdmission,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -56,11 +57,11 @@ where
     let drained = AtomicBool::new(false);
     let patience = edge.params.keep_alive.message_timeout;
     let service =
-        service_fn(|request| Box::pin(respond((edge, admitted), request, peer, &drained)));
+        service_fn(|request| Box::pin(respond((edge, admission), request, peer, &drained)));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
-        .keep_alive(admitted)
+        .keep_alive(admission.is_agents)
         // One that has said all may wait for its answer still.
         .half_close(true)
         .max_headers(HEADERS_MAX)
@@ -104,7 +105,7 @@ fn left_unread(error: &hyper::Error) -> bool {
 
 /// Answers one request. Sets `drained` if the connection ends with this answer because the node drains.
 async fn respond<B>(
-    (edge, admitted): (&Arc<Edge>, bool),
+    (edge, admission): (&Arc<Edge>, &RequestAdmission),
     request: Request<B>,
     peer: SocketAddr,
     drained: &AtomicBool,
@@ -114,8 +115,8 @@ where
     B::Error: Display + Send,
 {
     let zipped = accepts_gzip(request.headers());
-    let stays = admitted && stays_open(&request);
-    let (mut response, drains) = match exchange((edge, admitted), request, peer).await {
+    let stays = admission.is_agents && stays_open(&request);
+    let (mut response, drains) = match exchange((edge, admission), request, peer).await {
         Ok((reply, drains)) => {
             MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
             (answer(reply, zipped).await, drains)
@@ -138,7 +139,7 @@ where
 
 /// One message, its reply, and whether that is the last one here because the node drains.
 async fn exchange<B>(
-    (edge, admitted): (&Arc<Edge>, bool),
+    (edge, admission): (&Arc<Edge>, &RequestAdmission),
     request: Request<B>,
     peer: SocketAddr,
 ) -> Result<(Vec<u8>, bool), HttpRefusal>
@@ -147,13 +148,14 @@ where
     B::Error: Display + Send,
 {
     let gzipped = check(edge, &request)?;
-    if !admitted {
+    if !admission.is_agents {
         // What hyper makes of a head differs from what admission made of it.
         return Err(HttpRefusal::past_admission());
     }
     let bytes_max = edge.params.message_bytes_max;
     let mut held = Held { edge, share: BudgetShare::default() };
-    let collecting = body::collect(request.into_body(), bytes_max, |bytes| held.set(bytes));
+    let (head, body) = request.into_parts();
+    let collecting = body::collect(body, bytes_max, |bytes| held.set(bytes));
     let collected = tokio::select! {
         collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
             collected.map_err(|_| HttpRefusal::body_timeout())?
@@ -171,10 +173,11 @@ where
         }
     }
     MessageReceived { transport: Transport::Http, bytes: message.len() }.emit();
+    let answer_max = admission.pass(edge, (&head.headers, peer), &message).await?;
     let waiting =
         edge.sessions.receive_http(&message).map_err(|why| HttpRefusal::rejected(&why, peer))?;
     drop((message, held));
-    let RequestAnswer { message: reply, settled } = reply(&waiting).await;
+    let RequestAnswer { message: reply, settled } = reply(&waiting, answer_max).await;
     let drains = edge.may_close(|| settled);
     if drains {
         waiting.release_drained();
@@ -228,11 +231,11 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Waits for the server's own reply, for as long as agents may be kept waiting.
-async fn reply(waiting: &Waiting) -> RequestAnswer {
+/// Waits for the server's own reply, for as long as agents may be kept waiting, and this one for `most` at most.
+async fn reply(waiting: &Waiting, most: Duration) -> RequestAnswer {
     let wait = waiting
         .reply_due()
-        .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()));
+        .map_or(Duration::ZERO, |due| due.saturating_duration_since(clock::now()).min(most));
     let mut expired = pin!(tokio::time::sleep(wait));
     poll_fn(|context| {
         let late = expired.as_mut().poll(context).is_ready();

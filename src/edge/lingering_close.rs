@@ -12,6 +12,14 @@ use crate::scratch;
 /// How long a peer may go on sending after the last answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Writes the last answer and closes. A peer that takes it too slowly goes without it.
+pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, answer: &[u8]) {
+    let written = tokio::time::timeout(PATIENCE, socket.write_all(answer));
+    if let Ok(Ok(())) = written.await {
+        close(socket).await;
+    }
+}
+
 /// Ends this side, then discards what still comes until the peer ends its own or time is up.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
     let closing = async {

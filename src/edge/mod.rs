@@ -5,12 +5,14 @@
 //!   `tcp`: TCP, the one there is so far.
 //! - `accept_runtime`: the threads on which connections wait until they are admitted.
 //! - `pressure`: slows accepting down while memory is short.
-//! - `connection`: the life of one connection. `request`: its first head, and what that asks for.
+//! - `connection`: the life of one connection. `request`: its first head, and what that asks for. `first_body`: which
+//!   agent its body names.
 //! - `admission`: which arrivals are admitted, wait, or have to come again.
 //! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `ending`: how it ends, and how a message
 //!   on it is rejected.
-//! - `http`, `header_list`, `body`, `answer`: plain HTTP (hyper). `paths`: where agents reach the endpoint. `refusal`:
-//!   each request that is refused over HTTP. `lingering_close`: the end of a connection that is refused.
+//! - `http`, `header_list`, `body`, `answer`: plain HTTP (hyper). `request_admission`: admission of the agents on one
+//!   connection. `paths`: where agents reach the endpoint. `refusal`: each request that is refused over HTTP.
+//!   `lingering_close`: the end of a connection that is refused.
 //! - `drain`: how connections end when the node drains. `fleet`: what the other nodes are told, and admission shared
 //!   with them.
 //!
@@ -27,6 +29,7 @@ mod connection;
 mod conversation;
 mod drain;
 mod ending;
+mod first_body;
 mod fleet;
 mod header_list;
 mod http;
@@ -38,6 +41,7 @@ mod prefixed;
 mod pressure;
 mod refusal;
 mod request;
+mod request_admission;
 #[cfg(test)]
 mod scenarios;
 mod tcp;
@@ -59,9 +63,9 @@ pub(crate) use admission::{AdmissionStatus, SlotSeries};
 pub(crate) use listen::BindError;
 
 use crate::core::admission::Capacity;
-use crate::ident::ConnectionId;
+use crate::ident::{ConnectionId, InstanceUid};
 use crate::sessions::Sessions;
-use admission::AdmissionService;
+use admission::{AdmissionService, ArrivalSource};
 use budget::Budget;
 use drain::EdgeDrain;
 use params::EdgeParams;
@@ -79,7 +83,7 @@ pub(crate) struct Edge {
     serving: Handle,
     pressure: Pressure,
     /// Bytes of incomplete messages of all agents.
-    buffered: Budget,
+    buffered: Arc<Budget>,
     drain: EdgeDrain,
     /// How long a connection of plain HTTP may stay idle, as answers say it: in whole seconds.
     keep_alive_header: HeaderValue,
@@ -106,11 +110,12 @@ impl Edge {
     ) -> Arc<Self> {
         let max = params.connections_max.map_or(connections_max, |max| max.min(connections_max));
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let buffered = Budget::new(params.buffered_bytes_max);
+        let buffered = Arc::new(Budget::new(params.buffered_bytes_max));
         let permits = Arc::new(Semaphore::new(max));
         let agents_max = max - Capacity::reserve_of(max);
         let capacity = capacity_now(&permits, &sessions);
-        let admission = AdmissionService::new(&params.admission, capacity, agents_max);
+        let bounds = (agents_max, params.http_reply_wait);
+        let admission = AdmissionService::new(&params.admission, capacity, bounds);
         let idle = format!("timeout={}", params.http_idle_timeout.as_secs());
         let keep_alive_header = HeaderValue::try_from(idle).expect("it is in visible ASCII");
         let pressure = Pressure::new(params.memory_max, params.buffered_bytes_max);
@@ -185,6 +190,15 @@ impl Edge {
     /// Sets the rate of entry, in arrivals a second; empty: it follows the machine.
     pub(crate) fn set_admission_rate(&self, rate: Option<NonZeroU32>) {
         self.admission.set_rate(rate);
+    }
+
+    /// Completes what admission knows of a request by the agent that it names. `posts`: it is a message over plain HTTP.
+    fn recognise(&self, source: &mut ArrivalSource, named: Option<InstanceUid>, posts: bool) {
+        let known = named.is_some_and(|uid| self.sessions.has(uid));
+        // The sessions refuse a newcomer's message, and plain HTTP answers after the message.
+        source.needs_no_place = known || posts && named.is_none();
+        // A WebSocket costs its handshake, and its agent what it reports: it asks each time.
+        source.in_session = posts && known;
     }
 
     fn next_connection(&self) -> ConnectionId {

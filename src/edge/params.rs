@@ -31,6 +31,8 @@ pub struct EdgeParams {
     pub keep_alive: KeepAliveTimes,
     /// How long a plain-HTTP connection is kept open between requests.
     pub http_idle_timeout: Duration,
+    /// How long an agent over plain HTTP waits for the server's reply at most: some clients give up after a second.
+    pub http_reply_wait: Duration,
     /// Bytes of incomplete messages held for all agents together.
     pub buffered_bytes_max: usize,
     /// Resident memory, in bytes, near which the node pauses accepting; empty: what the control group allows,
@@ -58,6 +60,7 @@ impl Default for EdgeParams {
                 close_timeout: Duration::from_secs(2),
             },
             http_idle_timeout: Duration::from_secs(75),
+            http_reply_wait: Duration::from_millis(500),
             buffered_bytes_max: 512 << 20,
             memory_max: None,
             admission: AdmissionSettings::default(),

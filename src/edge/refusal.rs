@@ -11,10 +11,12 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::admission::RefusalForm;
 use super::body::BodyError;
 use super::lingering_close;
+use crate::ident::InstanceUid;
 use crate::opamp::splice;
 use crate::sessions::Rejected;
 use crate::telemetry::events::edge::{MessageFault, MessageRejected, RefuseReason};
@@ -24,6 +26,9 @@ use crate::websocket::{self, HostFault, UpgradeFault};
 pub(super) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 /// What an agent is told to wait while the node is overloaded: the specification's minimum.
 pub(super) const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a message says by which an agent is told to come again.
+pub(super) const COME_AGAIN: &str = "come again after this time";
 
 /// A response as hyper takes it.
 pub(super) type HttpResponse = Response<Full<Bytes>>;
@@ -54,6 +59,22 @@ impl HttpRefusal {
         let mut body = Vec::new();
         splice::bad_request(None, text, &mut body);
         Self { body, ..Self::new(status, reason) }
+    }
+
+    /// Admission tells the agent to come again after this time, in the form that its client obeys.
+    pub(super) fn come_again(
+        form: RefusalForm,
+        named: Option<InstanceUid>,
+        retry_after: Duration,
+    ) -> Self {
+        match form {
+            RefusalForm::Status => Self::not_yet(retry_after),
+            RefusalForm::Message => {
+                let mut body = Vec::new();
+                splice::unavailable(named, COME_AGAIN, retry_after, &mut body);
+                Self { body, ..Self::new(StatusCode::OK, RefuseReason::NotYet) }
+            }
+        }
     }
 
     /// 503: admission tells the agent to come again after this time.
@@ -192,14 +213,10 @@ impl HttpRefusal {
         response
     }
 
-    /// For a connection that hyper has yet to see: answers, without a body, and closes. A peer that takes the
+    /// For a connection that hyper has yet to see: answers, with the body of a message alone, and closes. A peer that takes the
     /// answer too slowly goes without it.
     pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(self, socket: &mut S) {
-        let answer = self.head();
-        let written = tokio::time::timeout(lingering_close::PATIENCE, socket.write_all(&answer));
-        if let Ok(Ok(())) = written.await {
-            lingering_close::close(socket).await;
-        }
+        lingering_close::write(socket, &self.head()).await;
     }
 
     /// The answer as bytes of HTTP/1.1.
@@ -212,7 +229,14 @@ impl HttpRefusal {
             head.extend_from_slice(value.as_bytes());
             head.extend_from_slice(b"\r\n");
         }
-        head.extend_from_slice(b"Content-Length: 0\r\nConnection: close\r\n\r\n");
+        // A body that names a fault is left out here: the peer speaks something else than OpAMP.
+        let body = if self.status == StatusCode::OK { &self.body[..] } else { &[] };
+        if !body.is_empty() {
+            head.extend_from_slice(b"Content-Type: application/x-protobuf\r\n");
+        }
+        let length = format!("Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        head.extend_from_slice(length.as_bytes());
+        head.extend_from_slice(body);
         head
     }
 }
@@ -239,7 +263,11 @@ pub(super) const fn message_fault(why: &Rejected) -> MessageFault {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+    use crate::opamp::proto::server_error_response::Details;
+    use crate::opamp::proto::{ServerErrorResponseType, ServerToAgent};
 
     fn text(refusal: &HttpRefusal) -> String {
         String::from_utf8(refusal.head()).unwrap()
@@ -256,6 +284,26 @@ mod tests {
         let response = refusal.into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[header::RETRY_AFTER], "17");
+    }
+
+    #[test]
+    fn a_client_that_obeys_a_message_is_told_by_one() {
+        let told = Duration::from_secs(17);
+        let refusal = HttpRefusal::come_again(RefusalForm::Message, None, told);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: ";
+        let bytes = refusal.head();
+        assert!(bytes.starts_with(head.as_bytes()), "{}", String::from_utf8_lossy(&bytes));
+        let body = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        let message = ServerToAgent::decode(&bytes[body..]).unwrap();
+        let error = message.error_response.unwrap();
+        assert_eq!(error.r#type, ServerErrorResponseType::Unavailable as i32);
+        let Some(Details::RetryInfo(retry)) = error.details else { panic!("no retry_info") };
+        assert_eq!(u128::from(retry.retry_after_nanoseconds), told.as_nanos());
+        let response = refusal.into_response();
+        assert_eq!(
+            (response.status(), &response.headers()[header::CONTENT_TYPE]),
+            (StatusCode::OK, &PROTOBUF)
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -174,6 +175,19 @@ impl AgentTransport for AgentTcp {
                 _ => return,
             }
         }
+    }
+
+    /// Asks the kernel: the runtime may have yet to hear of it.
+    fn is_gone(&self) -> bool {
+        let socket = match &self.0 {
+            Watch::Watched(socket) => socket.as_fd(),
+            Watch::Unwatched { socket, .. } => socket.as_fd(),
+            Watch::Refused => return true,
+        };
+        let mut looked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let over = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        poll(&mut looked, Some(&at_once)).is_ok_and(|_| looked[0].revents().intersects(over))
     }
 
     async fn writable(&mut self) -> io::Result<()> {

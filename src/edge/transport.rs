@@ -17,6 +17,9 @@ pub(super) trait AgentTransport:
     /// stays unread.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// Whether the peer has gone by now, whatever it has sent before.
+    fn is_gone(&self) -> bool;
+
     /// Completes when the stream takes bytes, and goes on to as soon as it is asked.
     ///
     /// # Errors

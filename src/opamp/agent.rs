@@ -93,6 +93,35 @@ impl<'a> AgentScan<'a> {
     }
 }
 
+/// What the beginning of a message says of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadingUid<'a> {
+    /// `instance_uid`, as it stands first.
+    Uid(&'a [u8]),
+    /// No such field is complete so far.
+    Unfinished,
+    /// This is no message.
+    Malformed,
+}
+
+/// Looks for `instance_uid` in the beginning of a message that is still arriving.
+pub fn leading_uid(bytes: &[u8]) -> LeadingUid<'_> {
+    for field in fields(bytes) {
+        match field {
+            Ok(field) if field.number == agent_field::INSTANCE_UID => {
+                return match field.expect(WireType::Len) {
+                    Ok(()) => LeadingUid::Uid(&bytes[field.value]),
+                    Err(_) => LeadingUid::Malformed,
+                };
+            }
+            Ok(_) => {}
+            Err(ScanError::Truncated { .. }) => return LeadingUid::Unfinished,
+            Err(_) => return LeadingUid::Malformed,
+        }
+    }
+    LeadingUid::Unfinished
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

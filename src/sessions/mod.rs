@@ -173,10 +173,10 @@ impl Sessions {
         self.count().0 >= i64::from(self.params.sessions_max)
     }
 
-    /// Whether this agent has a session, or a connection, here: it takes no new place.
+    /// Whether this agent has a session here, or a connection, or polls here for one elsewhere: it takes no new place.
     pub fn has(&self, uid: InstanceUid) -> bool {
-        let session = || self.table.contains_key(&uid);
-        self.joined.get().map_or_else(session, |joined| joined.fronts.has(uid))
+        let joined = self.joined.get();
+        self.table.contains_key(&uid) || joined.is_some_and(|joined| joined.fronts.has(uid))
     }
 
     /// Tells every connection to close. Their tasks are woken.

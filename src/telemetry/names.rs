@@ -143,7 +143,7 @@ struct Metrics [] {
     /// Tasks that ended by a fault of Seawall's own; the log names each.
     panics: Counter = Panics "seawall_panics_total",
 
-    /// Admission decisions. The sum, plus parked, plus undecided, equals accepted connections.
+    /// Admission decisions: one for each accepted connection, and one for each agent without a session that comes on another's.
     admission_outcomes: Family<Outcome> = AdmissionOutcomes "seawall_admission_outcomes_total",
     /// Connections a second that admission allows.
     admission_rate: Gauge = AdmissionRate "seawall_admission_rate",

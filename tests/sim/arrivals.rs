@@ -82,14 +82,14 @@ impl World {
         let kind = &self.agents[agent].kind;
         let identity = kind.shows_uid.then(|| Identity::new(agent as u64 + 1));
         let over_share = self.random.percent(self.plan.gate.over_share);
-        let arrival = Arrival { over_share, identity, needs_no_place };
+        let arrival = Arrival { over_share, identity, needs_no_place, ..Arrival::default() };
         let Some(gateway) = self.nodes.get_mut(&node) else { return };
         let capacity = gateway.capacity();
         let asked = Asked { node, agent, obeys: kind.obeys, known: identity.is_some() };
         let verdict = gateway.gate.arrive(wire, arrival, capacity);
         self.oracle.applies(asked, self.now);
         match verdict {
-            AdmissionVerdict::Admit => self.admitted(wire, capacity),
+            AdmissionVerdict::Admit | AdmissionVerdict::Pass(_) => self.admitted(wire, capacity),
             AdmissionVerdict::Park { .. } => {
                 self.say(|| format!("agent {agent} is parked at node {node}: {wire}"));
                 self.oracle.is_parked(asked, self.now);
@@ -110,7 +110,7 @@ impl World {
                 });
             };
             match verdict {
-                ParkVerdict::Admit => {
+                ParkVerdict::Admit | ParkVerdict::Pass => {
                     self.admitted(wire, Capacity { free: usize::MAX, ..capacity })
                 }
                 ParkVerdict::Refuse(refusal) => self.refuse(wire, refusal),

@@ -128,7 +128,7 @@ impl Gate {
                 self.parked.insert(wire, ticket);
             }
             AdmissionVerdict::Refuse(refusal) => self.hold(&refusal),
-            AdmissionVerdict::Admit => {}
+            AdmissionVerdict::Admit | AdmissionVerdict::Pass(_) => {}
         }
         verdict
     }

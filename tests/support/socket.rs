@@ -77,19 +77,25 @@ pub(crate) fn announce(first: u8, mask: bool, length: u64) -> Vec<u8> {
 impl Socket {
     /// Connects and upgrades.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.expect("the edge listens")).await
+        Self::open_as(address, "").await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn open_as(address: SocketAddr, headers: &str) -> Self {
+        Self::over(TcpStream::connect(address).await.expect("the edge listens"), headers).await
     }
 
     /// The same with a small receive buffer, for an agent that stops reading.
     pub(crate) async fn open_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(8 << 10).expect("a buffer's size");
-        Self::over(socket.connect(address).await.expect("the edge listens")).await
+        Self::over(socket.connect(address).await.expect("the edge listens"), "").await
     }
 
-    async fn over(mut stream: TcpStream) -> Self {
+    async fn over(mut stream: TcpStream, headers: &str) -> Self {
         stream.set_nodelay(true).expect("an option");
-        stream.write_all(UPGRADE.as_bytes()).await.expect("a fresh connection takes a request");
+        let upgrade = UPGRADE.replace("\r\n\r\n", &format!("\r\n{headers}\r\n"));
+        stream.write_all(upgrade.as_bytes()).await.expect("a fresh connection takes a request");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let read = tokio::time::timeout(PATIENCE, stream.read_u8()).await;

@@ -100,7 +100,9 @@ impl AdmissionNode {
                 let identity = policy.identities.then(|| Identity::new(u64::from(agent)));
                 let arrival = Arrival { identity, ..Arrival::default() };
                 match admission.arrive(arrival, now, &mut || mix.unit()) {
-                    AdmissionVerdict::Admit => AdmissionAnswer::Admitted,
+                    AdmissionVerdict::Admit | AdmissionVerdict::Pass(_) => {
+                        AdmissionAnswer::Admitted
+                    }
                     AdmissionVerdict::Park { ticket, .. } => {
                         parked.insert(ticket, agent);
                         AdmissionAnswer::None
@@ -129,7 +131,7 @@ impl AdmissionNode {
         let next = admission.poll(now, &mut || mix.unit(), &mut turns);
         let answered = turns.into_iter().filter_map(|(ticket, turn)| {
             let answer = match turn {
-                ParkVerdict::Admit => AdmissionAnswer::Admitted,
+                ParkVerdict::Admit | ParkVerdict::Pass => AdmissionAnswer::Admitted,
                 ParkVerdict::Refuse(refusal) => refusal.into(),
             };
             parked.remove(&ticket).map(|agent| (agent, answer))

@@ -3,6 +3,8 @@
 
 use std::num::NonZeroU64;
 
+use super::patience::ClientPatience;
+
 /// An agent asks to be admitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
@@ -13,6 +15,10 @@ pub struct Arrival {
     /// It needs no new place in the table of sessions: its agent has one, or its message tells who it is before
     /// anything is answered. A full table keeps the others out.
     pub needs_no_place: bool,
+    /// Its agent has a session: it has been let in, and comes over HTTP with its next message.
+    pub in_session: bool,
+    /// What its client bears.
+    pub patience: ClientPatience,
 }
 
 /// One agent, recognised by its uid's header, its client certificate or a credential of its own.
@@ -45,4 +51,6 @@ pub struct Ticket {
     /// Tells it from earlier users of the same place. It comes round after four thousand million arrivals,
     /// far more than arrive while one agent waits.
     pub(super) serial: u32,
+    /// Its line.
+    pub(super) line: u16,
 }

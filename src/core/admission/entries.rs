@@ -77,6 +77,15 @@ impl Entries {
         self.bucket.take(now)
     }
 
+    /// How long until there may be an entry, after [`Self::take`] found none.
+    pub(super) fn until_next(&mut self, now: Instant) -> Duration {
+        if let Err(wait) = self.bucket.ready(now) {
+            return wait;
+        }
+        let shared = self.shared.as_mut();
+        shared.map_or(Duration::ZERO, |shared| shared.brought.until_next(now))
+    }
+
     /// Gives an entry back.
     pub(super) fn refund(&mut self, now: Instant) {
         self.bucket.refund();

@@ -218,7 +218,7 @@ impl FleetWorld {
             let admission = &mut self.gates[gate].admission;
             let mut chance = || Self::chance(random);
             match admission.arrive(Arrival::default(), Capacity::AMPLE, now, &mut chance) {
-                AdmissionVerdict::Admit => self.admit(agent, gate),
+                AdmissionVerdict::Admit | AdmissionVerdict::Pass(_) => self.admit(agent, gate),
                 AdmissionVerdict::Park { ticket, .. } => {
                     self.gates[gate].parked.insert(ticket, agent);
                 }
@@ -268,7 +268,7 @@ impl FleetWorld {
         for (ticket, verdict) in decided {
             let Some(agent) = self.gates[index].parked.remove(&ticket) else { continue };
             match verdict {
-                ParkVerdict::Admit => self.admit(agent, index),
+                ParkVerdict::Admit | ParkVerdict::Pass => self.admit(agent, index),
                 ParkVerdict::Refuse(refusal) => self.refuse(agent, index, &refusal),
             }
         }

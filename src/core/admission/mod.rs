@@ -20,7 +20,10 @@
 //! - [`bucket`](super::bucket): the rate, with one second of burst. Admission admits in any stretch of time
 //!   at most the rate summed over it and one burst.
 //! - `park`: a bounded line, first in, first out. A parked agent needs one dial and one handshake; it may be
-//!   anonymous.
+//!   anonymous. `lines`: one for each length of patience.
+//! - `clients`, `patience`: which kind of client asks, how long it waits, and which answer it obeys.
+//! - `machine_share`: what is let in beside the rate. An agent that has a session and comes over HTTP owes no entry;
+//!   some clients give up too early to be told anything. The machine's own pace bounds both.
 //! - `calendar`: an agent that finds the park full gets a reservation, the moment when the line's end has
 //!   been admitted and the rate has room. Admission reserves more than the rate can admit
 //!   ([`AdmissionParams::overbook_percent`]): overbooking costs attempts, underbooking costs time.
@@ -35,8 +38,8 @@
 //! The shell (`edge::admission`) and the simulation drive one [`NodeAdmission`] with these events. Each takes
 //! `now`, some a source of random numbers; the return value says what to carry out.
 //!
-//! 1. [`NodeAdmission::arrive`] for each arrival. `Admit`: serve it. `Park`: keep it unanswered under its
-//!    ticket. `Refuse`: wait for `hold`, answer 503 with `retry_after`, close; call
+//! 1. [`NodeAdmission::arrive`] for each arrival. `Admit`, `Pass`: serve it. `Park`: keep it unanswered under its
+//!    ticket. `Refuse`: wait for `hold`, tell `retry_after` in the client's form, close; call
 //!    [`NodeAdmission::hold_ended`] after a hold above zero, also if the agent goes during it.
 //! 2. [`NodeAdmission::tick`] every [`AutomaticRate::INTERVAL`] (10 ms). It decides on parked arrivals. While
 //!    it returns `true`, call it again. A ticket with the verdict `Admit` whose agent has just gone:
@@ -63,13 +66,17 @@
 mod arrival;
 mod automatic_rate;
 mod calendar;
+mod clients;
 mod crowd;
 mod decide;
 mod entries;
 mod fleet;
+mod lines;
+mod machine_share;
 mod node;
 mod params;
 mod park;
+mod patience;
 mod reserved;
 mod share;
 mod slots;
@@ -80,17 +87,21 @@ mod verdict;
 #[cfg(test)]
 mod fleet_storms;
 #[cfg(test)]
+mod patience_tests;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod tests;
 
 pub use arrival::{Arrival, Identity, Ticket};
 pub use automatic_rate::{AutomaticRate, Observed};
+pub use clients::{CLIENT_RULES_MAX, ClientHead, ClientRule, ClientTable, ClientTransport};
 pub use decide::Admission;
 pub use fleet::Fleet;
 pub use node::{AdmissionStatus, NodeAdmission, ProbeTick};
 pub use params::{AdmissionParams, Capacity, RATE_MAX};
+pub use patience::{ClientPatience, Queue, RefusalForm};
 pub use share::{Cluster, FleetShare, time_for};
 pub use slots::SlotSeries;
 pub use sources::{SourceShares, SourceTerms};
-pub use verdict::{AdmissionVerdict, Outcome, ParkVerdict, Reason, Refusal};
+pub use verdict::{AdmissionVerdict, Outcome, ParkVerdict, PassReason, Reason, Refusal};

@@ -9,6 +9,7 @@ use super::automatic_rate::{AutomaticRate, Observed};
 use super::decide::Admission;
 use super::fleet::Fleet;
 use super::params::{AdmissionParams, Capacity};
+use super::patience::Queue;
 use super::share::FleetShare;
 use super::slots::{SlotCounts, SlotSeries};
 use super::storm::{StormSigns, StormWatch};
@@ -126,11 +127,17 @@ impl NodeAdmission {
     ) -> AdmissionVerdict {
         let now = if self.automatic.is_some() { self.ticked } else { now };
         self.admission.set_capacity(capacity);
-        self.arrivals.add(1.0, now);
+        if !owes_no_entry(arrival) {
+            self.arrivals.add(1.0, now);
+        }
         let verdict = self.admission.arrive(arrival, now, chance);
         match &verdict {
             AdmissionVerdict::Admit => self.count_admitted(now),
+            AdmissionVerdict::Pass(_) => {}
+            AdmissionVerdict::Park { .. } if arrival.in_session => {}
             AdmissionVerdict::Park { .. } => self.wanted = true,
+            // They owe no entry, and come again whatever the rate: no storm is seen in them.
+            AdmissionVerdict::Refuse(_) if owes_no_entry(arrival) => {}
             AdmissionVerdict::Refuse(refusal) => {
                 self.wanted = true;
                 self.storm.refused(refusal, now);
@@ -151,7 +158,7 @@ impl NodeAdmission {
         let passed = now.saturating_duration_since(self.ticked);
         self.ticked = now;
         self.admission.set_capacity(tick.capacity);
-        let wanted = std::mem::take(&mut self.wanted) || self.admission.parked() > 0;
+        let wanted = std::mem::take(&mut self.wanted) || self.admission.parked_for_entry() > 0;
         if wanted {
             self.storm.waited();
         }
@@ -159,11 +166,13 @@ impl NodeAdmission {
             let seen = Observed { delay: tick.delay, wanted };
             self.admission.set_rate(automatic.observe(seen, passed), now);
         }
+        self.admission.feel(tick.delay, passed, now);
         let before = decided.len();
         let next = self.admission.poll(now, chance, decided);
         for (_, verdict) in decided.iter().skip(before) {
             match verdict {
                 ParkVerdict::Admit => self.count_admitted(now),
+                ParkVerdict::Pass => {}
                 ParkVerdict::Refuse(refusal) => self.storm.schedule(refusal, now),
             }
         }
@@ -190,7 +199,7 @@ impl NodeAdmission {
         }
         let signs = StormSigns {
             connected: connected + elsewhere,
-            parked: self.admission.parked() as u64,
+            parked: self.admission.parked_for_entry() as u64,
             per_second: u64::from(self.admission.entry_rate().get()),
         };
         let changed = self.storm.observe(signs, now);
@@ -302,6 +311,11 @@ impl NodeAdmission {
             expected_until: self.storm.expected_until(admission.line(), now),
         }
     }
+}
+
+/// Arrivals that are let in beside the rate, or refused beside it.
+fn owes_no_entry(arrival: Arrival) -> bool {
+    arrival.in_session || arrival.patience.queue == Queue::Untold
 }
 
 fn at_least_one(rate: u32) -> NonZeroU32 {

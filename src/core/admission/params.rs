@@ -11,6 +11,8 @@ use crate::mutation::{Breach, is_on};
 pub struct AdmissionParams {
     /// Entries a second, to begin with.
     pub rate: NonZeroU32,
+    /// What is let in a second beside the rate, to begin with: agents that have sessions. It follows the machine.
+    pub machine_rate: NonZeroU32,
     /// How much unused rate can be used at once, as a time.
     pub burst: Duration,
     /// The park holds what the rate admits during this time. Zero: the park is closed.
@@ -20,6 +22,8 @@ pub struct AdmissionParams {
     /// After this time a parked agent is refused with a reservation. Keep it below the shortest time after
     /// which an agent, or a proxy before it, gives up: 45 s for opamp-go, 15 s for some proxies.
     pub park_ttl: Duration,
+    /// The same for an agent in the patient line.
+    pub patient_ttl: Duration,
     /// By how many percent more agents get reservations than the rate admits, because some will stay away.
     /// At least 0: underbooking is the mistake that costs time.
     pub overbook_percent: u16,
@@ -46,10 +50,12 @@ impl AdmissionParams {
     pub const fn new(rate: NonZeroU32) -> Self {
         Self {
             rate,
+            machine_rate: rate,
             burst: Duration::from_secs(1),
             park_horizon: Duration::from_secs(20),
             park_max: usize::MAX,
             park_ttl: Duration::from_secs(30),
+            patient_ttl: Duration::from_secs(90),
             overbook_percent: 15,
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(600),

@@ -112,6 +112,7 @@ impl AdmissionOracle {
         verdict.outcome().into_iter().for_each(|outcome| self.count(outcome));
         match verdict {
             AdmissionVerdict::Admit => prop_assert!(self.line.is_empty(), "past parked arrivals"),
+            AdmissionVerdict::Pass(pass) => prop_assert!(false, "{pass:?} without a session"),
             AdmissionVerdict::Park { ticket, until } => {
                 let others = self.places() - self.places() * 3 / 4;
                 prop_assert!(!arrival.over_share || self.line.len() + others < self.places());

@@ -72,7 +72,9 @@ fn wait(refusal: Refusal) -> Duration {
 }
 
 /// An arrival whose source is over its share.
-const OVER_SHARE: Arrival = Arrival { over_share: true, identity: None, needs_no_place: false };
+fn over_share() -> Arrival {
+    Arrival { over_share: true, ..Arrival::default() }
+}
 
 fn who(identity: u64) -> Arrival {
     Arrival { identity: Some(Identity::new(identity)), ..Arrival::default() }
@@ -206,12 +208,12 @@ fn a_call_decides_on_a_bounded_number() {
 #[test]
 fn the_last_part_of_the_park_is_closed_to_sources_over_their_share() {
     let mut bench = AdmissionBench::new(small());
-    (0..10).for_each(|_| assert_eq!(bench.arrive(OVER_SHARE), AdmissionVerdict::Admit));
-    let tickets: Vec<Ticket> = (0..15).map(|_| bench.park(OVER_SHARE)).collect();
-    assert_eq!(bench.refuse(OVER_SHARE).reason, Reason::SourceShare);
+    (0..10).for_each(|_| assert_eq!(bench.arrive(over_share()), AdmissionVerdict::Admit));
+    let tickets: Vec<Ticket> = (0..15).map(|_| bench.park(over_share())).collect();
+    assert_eq!(bench.refuse(over_share()).reason, Reason::SourceShare);
     assert!(bench.admission.leave(tickets[1]));
     bench.park(Arrival::default());
-    assert_eq!(bench.refuse(OVER_SHARE).reason, Reason::SourceShare);
+    assert_eq!(bench.refuse(over_share()).reason, Reason::SourceShare);
     (0..5).for_each(|_| _ = bench.park(Arrival::default()));
     assert_eq!(bench.refuse(Arrival::default()).reason, Reason::ParkFull);
 }
@@ -374,7 +376,7 @@ fn every_obedient_agent_is_admitted() {
         for (ticket, verdict) in bench.poll().0 {
             let agent = parked.remove(&ticket).unwrap();
             match verdict {
-                ParkVerdict::Admit => serving += 1,
+                ParkVerdict::Admit | ParkVerdict::Pass => serving += 1,
                 ParkVerdict::Refuse(refusal) => {
                     dials.push(Reverse((
                         bench.now + refusal.retry_after.mul_f64(clock(agent)),
@@ -388,7 +390,7 @@ fn every_obedient_agent_is_admitted() {
             dials.pop();
             attempts += 1;
             match bench.arrive(Arrival::default()) {
-                AdmissionVerdict::Admit => serving += 1,
+                AdmissionVerdict::Admit | AdmissionVerdict::Pass(_) => serving += 1,
                 AdmissionVerdict::Park { ticket, .. } => _ = parked.insert(ticket, agent),
                 AdmissionVerdict::Refuse(refusal) => {
                     dials.push(Reverse((at + refusal.retry_after.mul_f64(clock(agent)), agent)));

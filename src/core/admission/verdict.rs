@@ -9,6 +9,8 @@ use super::arrival::Ticket;
 pub enum AdmissionVerdict {
     /// It is admitted: serve it.
     Admit,
+    /// It is let in without an entry: serve its request.
+    Pass(PassReason),
     /// It waits unanswered until [`Admission::poll`](super::Admission::poll) decides on its ticket. If the
     /// agent goes away meanwhile: [`Admission::leave`](super::Admission::leave).
     Park {
@@ -26,11 +28,22 @@ pub enum AdmissionVerdict {
 pub enum ParkVerdict {
     /// It is admitted: serve it.
     Admit,
+    /// It has a session, and owes no entry: serve its request.
+    Pass,
     /// It has waited too long and has to come again.
     Refuse(Refusal),
 }
 
-/// How an arrival is refused: over HTTP with status 503 and an empty body, and the connection is closed.
+/// Why an arrival is let in without an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassReason {
+    /// Its agent has a session.
+    Session,
+    /// Its client gives up before it could be told anything.
+    Untold,
+}
+
+/// How an arrival is refused, in the form that its client obeys; then its connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
@@ -57,6 +70,8 @@ pub enum Reason {
     BeforeItsTime,
     /// This node drains: the agent comes again, to another node.
     Closing,
+    /// The machine has no more to spare for clients that can be told nothing.
+    Overload,
 }
 
 /// Every way in which an arrival can end. Each arrival has exactly one; those still parked have yet to get
@@ -67,9 +82,11 @@ pub enum Outcome {
     Admitted,
     /// Admitted after having been parked.
     AdmittedFromPark,
+    /// Let in without an entry.
+    Passed(PassReason),
     /// Refused.
     Refused(Reason),
-    /// The agent went away while it was parked.
+    /// The agent had gone away before its moment came.
     Left,
     /// It ended before it asked, or was answered otherwise (404, 431, ...) before it could.
     NotAsked,
@@ -77,15 +94,18 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Admitted,
         Self::AdmittedFromPark,
+        Self::Passed(PassReason::Session),
+        Self::Passed(PassReason::Untold),
         Self::Refused(Reason::ParkFull),
         Self::Refused(Reason::NoRoom),
         Self::Refused(Reason::SourceShare),
         Self::Refused(Reason::ParkTtl),
         Self::Refused(Reason::BeforeItsTime),
         Self::Refused(Reason::Closing),
+        Self::Refused(Reason::Overload),
         Self::Left,
         Self::NotAsked,
     ];
@@ -95,12 +115,15 @@ impl Outcome {
         match self {
             Self::Admitted => "admitted",
             Self::AdmittedFromPark => "admitted_from_park",
+            Self::Passed(PassReason::Session) => "passed_session",
+            Self::Passed(PassReason::Untold) => "passed_untold",
             Self::Refused(Reason::NoRoom) => "refused_no_room",
             Self::Refused(Reason::ParkFull) => "refused_park_full",
             Self::Refused(Reason::SourceShare) => "refused_source_share",
             Self::Refused(Reason::ParkTtl) => "refused_park_ttl",
             Self::Refused(Reason::BeforeItsTime) => "refused_before_its_time",
             Self::Refused(Reason::Closing) => "refused_closing",
+            Self::Refused(Reason::Overload) => "refused_overload",
             Self::Left => "left",
             Self::NotAsked => "not_asked",
         }
@@ -112,6 +135,7 @@ impl AdmissionVerdict {
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Admit => Some(Outcome::Admitted),
+            Self::Pass(pass) => Some(Outcome::Passed(pass)),
             Self::Park { .. } => None,
             Self::Refuse(refusal) => Some(Outcome::Refused(refusal.reason)),
         }
@@ -123,6 +147,7 @@ impl ParkVerdict {
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::Admit => Outcome::AdmittedFromPark,
+            Self::Pass => Outcome::Passed(PassReason::Session),
             Self::Refuse(refusal) => Outcome::Refused(refusal.reason),
         }
     }

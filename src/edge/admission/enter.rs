@@ -1,7 +1,7 @@
 //! What an arrival does between its request and its answer: it asks, and then waits at little cost.
 //!
-//! The same for each transport. An arrival is what a transport takes for one: over HTTP/1.1 a connection,
-//! over HTTP/2 or HTTP/3 it would be a stream.
+//! The same for each transport. An arrival is what a transport takes for one: over HTTP/1.1 a connection, or an
+//! agent's first request on a connection that others use, too; over HTTP/2 or HTTP/3 it would be a stream.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::shared::{Decided, HeldRefusal};
 use super::{AdmissionService, ArrivalSource};
 use crate::clock;
-use crate::core::admission::{Outcome, ParkVerdict};
+use crate::core::admission::{Outcome, ParkVerdict, PassReason};
 use crate::telemetry::events::admission::AdmissionDecided;
 
 /// The agent behind an arrival, as its transport knows it.
@@ -18,15 +18,30 @@ pub(in crate::edge) trait Applicant: Send {
     /// has sent stays unread.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Tells the agent to come again after this time, in whole seconds, and ends the arrival.
+    /// Whether the agent has gone away by now: looked at when its moment comes, whatever it has sent before.
+    fn is_gone(&mut self) -> bool;
+
+    /// Tells the agent, in the form that its client obeys, to come again after this time, in whole seconds, and ends the
+    /// arrival.
     fn refuse(&mut self, retry_after: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// By what an agent is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::edge) enum LetIn {
+    /// An entry of the rate.
+    Entry,
+    /// Its session.
+    Session,
+    /// The share of clients that can be told nothing.
+    Untold,
 }
 
 /// What came of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::edge) enum Entered {
-    /// The agent is admitted.
-    Admitted,
+    /// The agent is let in.
+    Admitted(LetIn),
     /// The agent has been told to come again; the arrival is over.
     Refused,
     /// The agent has gone.
@@ -37,18 +52,26 @@ pub(in crate::edge) enum Entered {
 pub(in crate::edge) struct CountedArrival {
     open: bool,
     parked: Option<Instant>,
+    /// How long it was parked before it was let in.
+    waited: Duration,
 }
 
 impl CountedArrival {
     /// An arrival that has yet to ask.
     pub(in crate::edge) const fn new() -> Self {
-        Self { open: true, parked: None }
+        Self { open: true, parked: None, waited: Duration::ZERO }
+    }
+
+    /// How long it was parked.
+    pub(in crate::edge) const fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn count(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.open) {
             let parked = self.parked.map(|since| clock::now().saturating_duration_since(since));
-            AdmissionDecided { outcome, parked: parked.unwrap_or_default() }.emit();
+            self.waited = parked.unwrap_or_default();
+            AdmissionDecided { outcome, parked: self.waited }.emit();
         }
     }
 }
@@ -67,10 +90,22 @@ pub(in crate::edge) async fn enter(
     applicant: &mut impl Applicant,
     counted: &mut CountedArrival,
 ) -> Entered {
+    // In an accept queue that was left alone stand agents that have long given up.
+    if applicant.is_gone() {
+        counted.count(Outcome::Left);
+        return Entered::Left;
+    }
     let refused = match admission.shared.arrive(admission.arrival(source)) {
         Decided::Admit => {
             counted.count(Outcome::Admitted);
-            return Entered::Admitted;
+            return Entered::Admitted(LetIn::Entry);
+        }
+        Decided::Pass(pass) => {
+            counted.count(Outcome::Passed(pass));
+            return Entered::Admitted(match pass {
+                PassReason::Session => LetIn::Session,
+                PassReason::Untold => LetIn::Untold,
+            });
         }
         Decided::Refuse(refused) => refused,
         Decided::Park(mut parked) => {
@@ -81,9 +116,20 @@ pub(in crate::edge) async fn enter(
                 () = applicant.gone() => None,
             };
             match verdict {
+                Some(ParkVerdict::Admit | ParkVerdict::Pass) if applicant.is_gone() => {
+                    if verdict == Some(ParkVerdict::Admit) {
+                        parked.give_back();
+                    }
+                    counted.count(Outcome::Left);
+                    return Entered::Left;
+                }
                 Some(ParkVerdict::Admit) => {
                     counted.count(Outcome::AdmittedFromPark);
-                    return Entered::Admitted;
+                    return Entered::Admitted(LetIn::Entry);
+                }
+                Some(ParkVerdict::Pass) => {
+                    counted.count(Outcome::Passed(PassReason::Session));
+                    return Entered::Admitted(LetIn::Session);
                 }
                 Some(ParkVerdict::Refuse(refusal)) => parked.refused(refusal),
                 None => {

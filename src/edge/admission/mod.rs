@@ -4,10 +4,10 @@
 //!
 //! ```text
 //!  head read ──► arrive ──► Admit ─────────────────────────────────► upgrade, or plain HTTP
-//!                 │ │                        its verdict  ▲
+//!                 │ │  (or Pass)             its verdict  ▲
 //!                 │ └──► Park: unanswered, watched ───────┤
 //!                 │             the agent goes ──► its place is free at once
-//!                 └────► Refuse: held, then 503 ──► closed
+//!                 └────► Refuse: held, then told in its client's form ──► closed
 //! ```
 //!
 //! - `shared`: the one lock, and the arrivals that wait. `probe`: the thread and task by which parked arrivals
@@ -15,8 +15,9 @@
 //! - `sources`: where arrivals come from.
 //! - `enter`: what an arrival does meanwhile. `params`: the settings.
 //!
-//! An agent asks once: a WebSocket with its upgrade, a plain-HTTP connection with its first request. The
-//! operators' port is outside of admission.
+//! A WebSocket asks once, with its upgrade. Over plain HTTP agents ask, not connections: one that has a session owes no
+//! entry, whichever connection its request comes on, and a new one owes one on a connection that others use, too
+//! (`request_admission`). The operators' port is outside of admission.
 
 mod enter;
 pub(super) mod params;
@@ -28,18 +29,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
-pub(super) use enter::{Applicant, CountedArrival, Entered, enter};
+pub(super) use enter::{Applicant, CountedArrival, Entered, LetIn, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 
 pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare, SlotSeries};
+pub(super) use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
 
 use crate::clock;
-use crate::core::admission::{Arrival, SourceShares, SourceTerms};
+use crate::core::admission::{Arrival, ClientTable, SourceShares, SourceTerms};
 use crate::telemetry::events::admission::{AdmissionMeasured, RateSet};
 use params::AdmissionSettings;
 use shared::SharedAdmission;
@@ -53,11 +56,12 @@ pub(super) struct AdmissionService {
 }
 
 impl AdmissionService {
-    /// `agents_max`: how many connections of agents there may be.
+    /// `agents_max`: how many connections of agents there may be. `answer`: how long an answer over plain HTTP takes at
+    /// most.
     pub(super) fn new(
         settings: &AdmissionSettings,
         capacity: CapacityNow,
-        agents_max: usize,
+        (agents_max, answer): (usize, Duration),
     ) -> Self {
         let now = clock::now();
         let shared = Arc::new(SharedAdmission::new(settings, (capacity, agents_max), now));
@@ -67,7 +71,8 @@ impl AdmissionService {
             burst_min: settings.source_burst_min,
         };
         let shares = SourceShares::new(terms, status.rate, status.park_places, now);
-        let reader = SourceReader::new(settings.source);
+        let clients = ClientTable::new(settings.clients.clone(), answer);
+        let reader = SourceReader::new(settings.source, clients);
         Self { shared, reader, shares: RwLock::new(shares) }
     }
 
@@ -96,15 +101,17 @@ impl AdmissionService {
     pub(super) fn source_of<'a>(
         &self,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
-        peer: SocketAddr,
+        (peer, transport): (SocketAddr, ClientTransport),
     ) -> ArrivalSource {
-        self.reader.read(headers, peer)
+        self.reader.read(headers, (peer, transport))
     }
 
-    /// Counts an arrival for its sources.
+    /// Counts an arrival for its sources, if it owes an entry.
     fn arrival(&self, source: ArrivalSource) -> Arrival {
-        let over_share = self.shares.read().count(source.sources, clock::now());
-        Arrival { over_share, identity: source.identity, needs_no_place: source.needs_no_place }
+        let count = || self.shares.read().count(source.sources, clock::now());
+        let over_share = !source.in_session && count();
+        let ArrivalSource { identity, needs_no_place, in_session, patience, .. } = source;
+        Arrival { over_share, identity, needs_no_place, in_session, patience }
     }
 
     pub(super) fn status(&self) -> AdmissionStatus {
@@ -140,6 +147,11 @@ impl AdmissionService {
     /// Completes when arrivals begin to wait for more than the share.
     pub(super) async fn need_begins(&self) {
         self.shared.need_begins().await;
+    }
+
+    /// Gives an entry back that was not needed.
+    pub(super) fn give_back(&self) {
+        self.shared.give_back();
     }
 
     /// Stops admitting; parked arrivals are sent away.

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use crate::core::admission::{AdmissionParams, AutomaticRate};
+use crate::core::admission::{AdmissionParams, AutomaticRate, ClientRule};
 
 /// What tells the sources of arrivals apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct AdmissionSettings {
     pub source_share_percent: u8,
     /// At least this many arrivals at once are within any source's share: a NAT has many agents behind it.
     pub source_burst_min: NonZeroU32,
+    /// Kinds of clients that the operator knows, before the built-in ones.
+    pub clients: Vec<ClientRule>,
 }
 
 impl Default for AdmissionSettings {
@@ -44,6 +46,7 @@ impl Default for AdmissionSettings {
             source: SourceFrom::Peer,
             source_share_percent: 25,
             source_burst_min: NonZeroU32::new(2_000).unwrap_or(NonZeroU32::MIN),
+            clients: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::params::AdmissionSettings;
 use crate::clock;
 use crate::core::admission::{
     AdmissionParams, AdmissionStatus, AdmissionVerdict, Arrival, Capacity, FleetShare,
-    NodeAdmission, ParkVerdict, ProbeTick, Refusal, SlotSeries, Ticket,
+    NodeAdmission, ParkVerdict, PassReason, ProbeTick, Refusal, SlotSeries, Ticket,
 };
 use crate::telemetry::events::admission::StormChanged;
 
@@ -43,6 +43,7 @@ const RETAINED_CAPACITY: usize = 1024;
 /// What becomes of an arrival, with the guard for what it occupies meanwhile.
 pub(super) enum Decided {
     Admit,
+    Pass(PassReason),
     Park(Parked),
     Refuse(HeldRefusal),
 }
@@ -65,11 +66,13 @@ impl SharedAdmission {
         let capacity = (self.capacity)();
         let mut state = self.state.lock();
         let verdict = state.node.arrive(arrival, capacity, clock::now(), &mut rand::random::<f64>);
-        if verdict != AdmissionVerdict::Admit && !std::mem::replace(&mut state.need_told, true) {
+        let let_in = matches!(verdict, AdmissionVerdict::Admit | AdmissionVerdict::Pass(_));
+        if !let_in && !std::mem::replace(&mut state.need_told, true) {
             self.need.notify_one();
         }
         match verdict {
             AdmissionVerdict::Admit => Decided::Admit,
+            AdmissionVerdict::Pass(pass) => Decided::Pass(pass),
             AdmissionVerdict::Park { ticket, .. } => {
                 let (tell, verdict) = oneshot::channel();
                 state.waiting.insert(ticket, tell);
@@ -150,6 +153,11 @@ impl SharedAdmission {
         self.state.lock().node.admitted(now)
     }
 
+    /// Gives an entry back: its agent had gone, or did not need it.
+    pub(super) fn give_back(&self) {
+        self.state.lock().node.refund(clock::now());
+    }
+
     pub(super) fn close(&self) {
         self.state.lock().node.close();
     }
@@ -168,6 +176,11 @@ impl Parked {
         (&mut self.verdict).await.ok()
     }
 
+    /// It was admitted, and its agent has gone: the entry is another's.
+    pub(super) fn give_back(&self) {
+        self.shared.give_back();
+    }
+
     /// The guard for this refusal.
     pub(super) fn refused(&self, refusal: Refusal) -> HeldRefusal {
         HeldRefusal::new(&self.shared, refusal)
@@ -176,7 +189,12 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
+        // Admitted, and gone before it could hear of it.
+        let unheard = matches!(self.verdict.try_recv(), Ok(ParkVerdict::Admit));
         let mut state = self.shared.state.lock();
+        if unheard {
+            state.node.refund(clock::now());
+        }
         if state.node.leave(self.ticket) {
             state.waiting.remove(&self.ticket);
         }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 use super::params::SourceFrom;
-use crate::core::admission::Identity;
+use crate::core::admission::{ClientHead, ClientPatience, ClientTable, ClientTransport, Identity};
 use crate::ident::InstanceUid;
 
 /// The header by which an agent names itself (OpAMP specification, "Plain HTTP Transport").
@@ -24,32 +24,40 @@ pub(in crate::edge) struct ArrivalSource {
     pub(super) identity: Option<Identity>,
     /// See [`crate::core::admission::Arrival`].
     pub(in crate::edge) needs_no_place: bool,
+    /// See [`crate::core::admission::Arrival`].
+    pub(in crate::edge) in_session: bool,
+    /// What its client bears.
+    pub(in crate::edge) patience: ClientPatience,
 }
 
 /// Reads sources from headers.
 pub(super) struct SourceReader {
     source: SourceFrom,
+    clients: ClientTable,
     hasher: RandomState,
 }
 
 impl SourceReader {
-    pub(super) fn new(source: SourceFrom) -> Self {
-        Self { source, hasher: RandomState::new() }
+    pub(super) fn new(source: SourceFrom, clients: ClientTable) -> Self {
+        Self { source, clients, hasher: RandomState::new() }
     }
 
     /// Reads name and value of each header. They are the sender's own words, trusted for this alone.
     pub(super) fn read<'a>(
         &self,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
-        peer: SocketAddr,
+        (peer, transport): (SocketAddr, ClientTransport),
     ) -> ArrivalSource {
         let mut source = ArrivalSource::default();
         let mut address = Some(peer.ip());
+        let mut user_agent = None;
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("authorization") {
                 source.sources[1] = Some(self.hasher.hash_one(value));
             } else if name.eq_ignore_ascii_case(INSTANCE_UID) {
                 source.identity = Some(Identity::new(self.hasher.hash_one(value)));
+            } else if name.eq_ignore_ascii_case("user-agent") {
+                user_agent = Some(value);
             } else if self.source == SourceFrom::Forwarded
                 && name.eq_ignore_ascii_case("x-forwarded-for")
             {
@@ -59,6 +67,8 @@ impl SourceReader {
         if self.source == SourceFrom::Nothing {
             address = None;
         }
+        let names_agent = source.identity.is_some();
+        source.patience = self.clients.patience(ClientHead { transport, user_agent, names_agent });
         source.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
         source
     }
@@ -95,18 +105,25 @@ fn prefix(address: IpAddr) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::websocket::RequestHead;
 
     fn source(reader: &SourceReader, peer: &str, headers: &str) -> ArrivalSource {
         let text = format!("GET /v1/opamp HTTP/1.1\r\n{headers}\r\n");
         let head = RequestHead::parse(text.as_bytes()).unwrap().unwrap();
-        reader.read(head.headers.iter(), SocketAddr::new(peer.parse().unwrap(), 1))
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+        reader.read(head.headers.iter(), (peer, ClientTransport::WebSocket))
+    }
+
+    fn reader(source: SourceFrom) -> SourceReader {
+        SourceReader::new(source, ClientTable::new(Vec::new(), Duration::ZERO))
     }
 
     #[test]
     fn a_source_is_an_address_or_a_prefix_or_what_the_balancer_says() {
-        let peer = SourceReader::new(SourceFrom::Peer);
+        let peer = reader(SourceFrom::Peer);
         let of = |reader: &SourceReader, peer: &str, headers: &str| {
             source(reader, peer, headers).sources[0]
         };
@@ -116,18 +133,18 @@ mod tests {
         assert_ne!(of(&peer, "2001:db8::1", ""), of(&peer, "2001:db8:0:1::1", ""));
         let told = "X-Forwarded-For: 10.9.9.9, 10.0.0.7:80\r\n";
         assert_eq!(of(&peer, "10.0.0.1", told), of(&peer, "10.0.0.1", ""));
-        let forwarded = SourceReader::new(SourceFrom::Forwarded);
+        let forwarded = reader(SourceFrom::Forwarded);
         assert_eq!(of(&forwarded, "10.0.0.1", told), of(&forwarded, "10.0.0.7", ""));
         assert_eq!(
             of(&forwarded, "10.0.0.1", "X-Forwarded-For: unknown\r\n"),
             of(&forwarded, "10.0.0.1", "")
         );
-        assert_eq!(of(&SourceReader::new(SourceFrom::Nothing), "10.0.0.1", told), None);
+        assert_eq!(of(&reader(SourceFrom::Nothing), "10.0.0.1", told), None);
     }
 
     #[test]
     fn a_credential_is_a_source_and_a_uid_an_identity() {
-        let reader = SourceReader::new(SourceFrom::Nothing);
+        let reader = reader(SourceFrom::Nothing);
         let anonymous = source(&reader, "10.0.0.1", "");
         assert_eq!(anonymous, ArrivalSource::default());
         let known =

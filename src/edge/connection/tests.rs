@@ -49,7 +49,14 @@ async fn an_idle_agents_task_is_small() {
     let (edge, socket, peer, permit) = connection().await;
     let closed = Closed { peer, uid: None, reason: CloseReason::Internal };
     let source = ArrivalSource::default();
-    let request = Box::new(FirstRequest { asked: Asked::Other, source, rest: Vec::new() });
+    let request = Box::new(FirstRequest {
+        asked: Asked::Other,
+        source,
+        named: None,
+        rest: Vec::new(),
+        held: None,
+        admitted: None,
+    });
     let socket = socket.detach().unwrap();
     let task = size_of_val(&live::<AgentTcp>(edge, socket, request, closed, permit));
     assert!(task <= TASK_BYTES_MAX, "the task has {task} bytes");
@@ -109,6 +116,10 @@ impl AgentTransport for MemoryStream {
 
     async fn gone(&mut self) {
         let _ = self.gone.wait_for(|gone| *gone).await;
+    }
+
+    fn is_gone(&self) -> bool {
+        *self.gone.borrow()
     }
 
     async fn writable(&mut self) -> io::Result<()> {

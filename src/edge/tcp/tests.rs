@@ -102,3 +102,17 @@ async fn a_peer_that_goes_is_noticed_whatever_it_has_left_unread() {
     drop(peer);
     tokio::time::timeout(Duration::from_secs(20), socket.gone()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_peer_that_has_gone_is_seen_behind_what_it_has_sent() {
+    let (socket, mut peer) = pair().await;
+    peer.write_all(b"a message that is still unread").unwrap();
+    assert!(!socket.is_gone());
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert!(socket.is_gone());
+    let (mut socket, peer) = pair().await;
+    socket.watched().unwrap();
+    assert!(!socket.is_gone());
+    drop(peer);
+    assert!(socket.is_gone(), "watched, and before the runtime hears of it");
+}

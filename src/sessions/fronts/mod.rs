@@ -4,7 +4,7 @@
 //! - `entry`: one connection, its lock and its outbox. `carrier`: the way of its effects.
 //! - `table`: all connections by shard, with each shard's home. `reach`: tells them of homes that come and go, paced.
 //! - `heartbeats`: batches for homes. `agents`, `tasks`: what agents say, and what their tasks ask for. `requests`:
-//!   the same over plain HTTP. `home_said`: what homes say. `sweep`, `drain`: what happens as time passes, or as the
+//!   the same over plain HTTP. `pollers`: who came so of late. `home_said`: what homes say. `sweep`, `drain`: what happens as time passes, or as the
 //!   node drains.
 //!
 //! # Order of locks
@@ -18,6 +18,7 @@ mod drain;
 mod entry;
 mod heartbeats;
 mod home_said;
+mod pollers;
 mod reach;
 mod requests;
 mod sweep;
@@ -32,12 +33,14 @@ use super::counters::Counters;
 use super::deadlines::Deadlines;
 use super::params::SessionsParams;
 use super::{InFleet, Joined, Sessions};
+use crate::clock;
 use crate::core::attachment::FrontPolicy;
 use crate::core::node_link::Handle;
 use crate::ident::{ConnectionId, InstanceUid};
 use counters::FrontCounters;
 pub(super) use entry::FrontEntry;
 use heartbeats::HeartbeatBatches;
+use pollers::RecentPollers;
 use reach::HomesInReach;
 use table::FrontTable;
 
@@ -65,6 +68,7 @@ pub(super) struct Fronts {
     batches: HeartbeatBatches,
     deadlines: Deadlines<Handle>,
     reach: HomesInReach,
+    pollers: RecentPollers,
 }
 
 /// The front's side at work: its connections, and the table that they belong to.
@@ -102,6 +106,7 @@ impl Fronts {
             batches: HeartbeatBatches::default(),
             deadlines: Deadlines::default(),
             reach: HomesInReach::default(),
+            pollers: RecentPollers::new(params.poll_timeout, params.sessions_max as usize),
         }
     }
 
@@ -115,9 +120,9 @@ impl Fronts {
         self.counters.connected()
     }
 
-    /// Whether a connection of this agent is here.
+    /// Whether a connection of this agent is here, or it has polled here of late.
     pub(super) fn has(&self, uid: InstanceUid) -> bool {
-        self.table.latest(uid).is_some()
+        self.table.latest(uid).is_some() || self.pollers.has(uid, clock::now())
     }
 
     /// The latest connection of this agent.

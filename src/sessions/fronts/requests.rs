@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 
 use super::FrontSide;
 use super::entry::FrontEntry;
+use crate::clock;
 use crate::core::node_link::{AgentConnection, DetachReason};
 use crate::ident::InstanceUid;
 use crate::opamp::agent::AgentScan;
@@ -20,6 +21,12 @@ impl FrontSide<'_> {
     ) -> Result<Arc<FrontEntry>, Rejected> {
         let entry = self.open(uid, AgentConnection::PlainHttp)?;
         self.says(&entry, scan, None)?;
+        let pollers = &self.joined.fronts.pollers;
+        if scan.disconnects() {
+            pollers.left(uid)
+        } else {
+            pollers.polled(uid, clock::now())
+        }
         Ok(entry)
     }
 

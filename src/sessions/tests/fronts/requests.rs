@@ -33,6 +33,21 @@ fn the_homes_answer_is_the_requests() {
     assert_eq!(bench.bench.sessions.count(), (0, 0));
 }
 
+/// Else it would owe an entry for each of its polls.
+#[test]
+fn an_agent_that_polls_here_is_known_between_its_requests() {
+    let bench = FrontBench::default();
+    let known = || bench.bench.sessions.has(uid(1));
+    assert!(!known());
+    let waiting = post(&bench, 1, 0, full());
+    bench.home_says(1, |handle| attached(handle, 1));
+    bench.home_says(1, |handle| answer(handle, 1, &[]));
+    assert!(poll(&waiting, false).is_some());
+    drop(waiting);
+    assert!(bench.fleet().joined.fronts.holds_nothing());
+    assert!(known(), "its session is at another node");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_has_waited_long_enough_is_acknowledged() {
     let bench = FrontBench::default();
