@@ -156,6 +156,10 @@ impl<T: AgentTransport> Applicant for Http1Applicant<'_, T> {
         self.socket.is_gone()
     }
 
+    fn may_listen(&self) -> bool {
+        matches!(self.request.asked, Asked::Post)
+    }
+
     async fn refuse(&mut self, retry_after: Duration) {
         let FirstRequest { asked, source, named, .. } = self.request;
         let form = source.patience.refusal;

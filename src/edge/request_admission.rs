@@ -132,6 +132,10 @@ impl Applicant for RequestApplicant {
         false
     }
 
+    fn may_listen(&self) -> bool {
+        true
+    }
+
     async fn refuse(&mut self, retry_after: Duration) {
         self.refused = Some(retry_after);
     }

@@ -21,6 +21,9 @@ pub(in crate::edge) trait Applicant: Send {
     /// Whether the agent has gone away by now: looked at when its moment comes, whatever it has sent before.
     fn is_gone(&mut self) -> bool;
 
+    /// Whether an agent that looks gone may wait for its answer still: it may have ended its own side alone.
+    fn may_listen(&self) -> bool;
+
     /// Tells the agent, in the form that its client obeys, to come again after this time, in whole seconds, and ends the
     /// arrival.
     fn refuse(&mut self, retry_after: Duration) -> impl Future<Output = ()> + Send;
@@ -91,7 +94,8 @@ pub(in crate::edge) async fn enter(
     counted: &mut CountedArrival,
 ) -> Entered {
     // In an accept queue that was left alone stand agents that have long given up.
-    if applicant.is_gone() {
+    let is_gone = applicant.is_gone();
+    if is_gone && !applicant.may_listen() {
         counted.count(Outcome::Left);
         return Entered::Left;
     }
@@ -108,6 +112,10 @@ pub(in crate::edge) async fn enter(
             });
         }
         Decided::Refuse(refused) => refused,
+        Decided::Park(_) if is_gone => {
+            counted.count(Outcome::Left);
+            return Entered::Left;
+        }
         Decided::Park(mut parked) => {
             counted.parked = Some(clock::now());
             let verdict = tokio::select! {
