@@ -60,8 +60,8 @@ fn plain() -> Arrival {
     Arrival::default()
 }
 
-fn waits(wait: u64) -> Arrival {
-    Arrival { patience: ClientPatience::new(SECOND * wait as u32, SECOND * 5), ..plain() }
+fn waits(wait: u32) -> Arrival {
+    Arrival { patience: ClientPatience::new(SECOND * wait, SECOND * 5), ..plain() }
 }
 
 fn in_session() -> Arrival {

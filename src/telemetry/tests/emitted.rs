@@ -59,9 +59,12 @@ impl Found {
         let own = type_name::<L>().rsplit("::").next().unwrap();
         for value in L::ALL {
             let shown = format!("{value:?}");
-            // `Refused(NoRoom)` is made of a `Reason::NoRoom`.
+            // `Refused(NoRoom)` is made of a `Reason::NoRoom`, `Passed(Session)` of a `PassReason::Session`.
             let name = match shown.split_once('(') {
-                Some((_, reason)) => format!("Reason::{}", reason.trim_end_matches(')')),
+                Some((of, reason)) => {
+                    let kind = if of == "Passed" { "PassReason" } else { "Reason" };
+                    format!("{kind}::{}", reason.trim_end_matches(')'))
+                }
                 None => format!("{own}::{shown}"),
             };
             if !is_made(&self.code, &name) {
