@@ -4,8 +4,8 @@
 
 use httparse::{EMPTY_HEADER, Header};
 
-/// The most headers in one head.
-pub const HEADERS_MAX: usize = 64;
+/// The most headers in one head. No protocol has a limit, and proxies add many; 100 is what others take.
+pub const HEADERS_MAX: usize = 128;
 
 /// Why bytes are refused as a head. The peer's fault; retrying is in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
