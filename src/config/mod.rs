@@ -168,8 +168,9 @@ fn leads_to(server: &ServerParams, listen: SocketAddr) -> bool {
             Err(_) => return false,
         },
     };
-    let own = listen.ip().to_canonical();
-    let same = own == ip || (ip.is_loopback() && own.is_unspecified());
+    // A socket on all addresses of IPv6 takes those of IPv4, too; one on those of IPv4 takes no others.
+    let all = listen.ip().is_unspecified() && (listen.is_ipv6() || ip.is_ipv4());
+    let same = listen.ip().to_canonical() == ip || (ip.is_loopback() && all);
     server.port() == listen.port() && same
 }
 

@@ -290,6 +290,7 @@ fn a_gateway_that_would_dial_itself_is_a_mistake() {
         ("0.0.0.0:4320", "ws://10.0.0.7:4320", false),
         ("10.0.0.7:4320", "ws://127.0.0.1:4320", false),
         ("0.0.0.0:4320", "ws://127.0.0.1:4321", false),
+        ("0.0.0.0:4320", "ws://[::1]:4320", false),
         ("0.0.0.0:4320", "ws://seawall:4320", false),
     ] {
         let text = format!("[edge]\nlisten = {listen:?}\n[[upstream.servers]]\nurl = {url:?}");

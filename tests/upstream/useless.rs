@@ -111,7 +111,7 @@ async fn agents_leave_a_server_that_takes_nothing_and_return() {
     let (at_first, at_second): (Vec<_>, Vec<_>) = agents.iter().partition(|a| knows(&first, a));
     assert!(at_first.len() >= 3 && !at_second.is_empty());
 
-    // Nobody's answer is no answer, whatever its status.
+    // A page is no answer, whatever its status.
     first.behave(|behaviour| behaviour.post = Post::Page);
     for agent in &at_first {
         agent.set_health("told in vain").await;

@@ -24,8 +24,8 @@ pub enum Answered {
     Timeout,
     /// The response is over the limit: the server has taken the message.
     TooBig,
-    /// A status of success, and something else than a `ServerToAgent`: a page, or nothing. Whoever answered may not be
-    /// the server.
+    /// A status of success, and something else than a `ServerToAgent`: a page, or nothing. What answered may be something
+    /// else than the server.
     Foreign,
 }
 

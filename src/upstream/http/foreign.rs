@@ -1,5 +1,5 @@
 //! An answer that says success and is something else than a `ServerToAgent` (OpAMP specification, "Plain HTTP
-//! Transport"): a page of whoever stands in front of the server, or nothing at all.
+//! Transport"): a page of a proxy or balancer in front of the server, or nothing at all.
 
 use std::fmt;
 

@@ -54,7 +54,7 @@ pub(crate) enum Post {
     TakeAndCut,
     /// It is answered with this status and `Retry-After`.
     Status(u16, Option<String>),
-    /// It is answered with 200 and a page, as whoever stands in front of the server does.
+    /// It is answered with 200 and a page, as a balancer in front of a server does.
     Page,
     /// It is answered with 200 and nothing.
     Nothing,
