@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::edge::{AcceptRuntime, BindError, Edge};
 use crate::fleet::{Fleet, FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
+use crate::ownership::params::OwnershipParams;
 use crate::sessions::{LeftUndone, Sessions};
 use crate::telemetry::events::drain::{DrainUnacknowledged, NotHandedOver};
 use crate::tls::TlsError;
@@ -102,8 +103,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     // A node that cannot serve agents must not become a member: shards would be given to it, and die with it.
     Edge::claim(&config.edge.listen)?;
     let settings = NodeSettings::of(&config);
-    let upstream = Upstream::new(config.upstream)
-        .map_err(|(name, source)| StartError::Server { name, source })?;
+    let upstream = servers(config.upstream, &config.ownership)?;
     // The key of a node without others stays here. Several agree on one.
     let digest_key = DigestKey::derive(&rand::random::<[u8; 32]>());
     let sessions = Arc::new(Sessions::new(config.sessions, digest_key, Arc::clone(&upstream) as _));
@@ -171,6 +171,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     drop((tasks, accept_runtime));
     Ok(())
+}
+
+/// The servers, which are told the node's name at each dial.
+fn servers(
+    params: UpstreamParams,
+    ownership: &OwnershipParams,
+) -> Result<Arc<Upstream>, StartError> {
+    let node = ownership.node_name().to_string();
+    Upstream::new(UpstreamParams { node, ..params })
+        .map_err(|(name, source)| StartError::Server { name, source })
 }
 
 /// Agents are admitted from now on.

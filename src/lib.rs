@@ -8,6 +8,7 @@ pub mod admin;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+mod connect;
 pub mod core;
 mod edge;
 pub mod fleet;

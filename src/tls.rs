@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
 
 /// Why a server cannot be dialled over TLS. The configuration's fault: it must be mended
 /// before another try.
@@ -26,6 +28,9 @@ pub enum TlsError {
     /// The URL's host is something else than a DNS name or an address.
     #[error("`{0}` is no name that a certificate can have")]
     Name(String),
+    /// The process ends, and reads no more files.
+    #[error("the process ends")]
+    CutOff,
     /// The TLS library refused the set-up.
     #[error(transparent)]
     Setup(#[from] rustls::Error),
@@ -40,28 +45,123 @@ pub struct ClientIdentity {
     pub key_file: PathBuf,
 }
 
-/// A client that trusts the authorities in `ca_file`, or those of the system, and shows `identity` if asked.
-///
-/// # Errors
-/// If reading a file fails, or a key does not fit its certificate.
-pub(crate) fn client(
-    ca_file: Option<&Path>,
-    identity: Option<&ClientIdentity>,
+/// What a client's side of TLS is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientFiles {
+    /// Authorities to trust; `None`: those of the system.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Shown to a server that asks.
+    pub(crate) identity: Option<ClientIdentity>,
+}
+
+/// A client's side of TLS that follows its files: who renews a certificate need not restart the process. The system's
+/// authorities are those of the start.
+pub(crate) struct FreshClient {
+    files: ClientFiles,
+    last: Mutex<Last>,
+}
+
+/// What the files held when they were last read, and what was made of it. As long as they stay the same, sessions of
+/// TLS are resumed.
+struct Last {
+    contents: Contents,
+    client: Arc<ClientConfig>,
+}
+
+/// What is in the files.
+#[derive(PartialEq, Eq)]
+struct Contents {
+    authorities: Option<Vec<u8>>,
+    certificate_and_key: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl FreshClient {
+    /// # Errors
+    /// If reading a file fails, or a key does not fit its certificate.
+    pub(crate) fn new(files: ClientFiles) -> Result<Self, TlsError> {
+        let contents = files.read()?;
+        let client = Arc::new(files.client(&contents)?);
+        Ok(Self { files, last: Mutex::new(Last { contents, client }) })
+    }
+
+    /// For one dial, as the files are now.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub(crate) async fn connector(self: &Arc<Self>) -> Result<TlsConnector, TlsError> {
+        if self.files.ca_file.is_none() && self.files.identity.is_none() {
+            return Ok(TlsConnector::from(Arc::clone(&self.last.lock().client)));
+        }
+        let this = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || this.client());
+        let client = read.await.map_err(|_| TlsError::CutOff)??;
+        Ok(TlsConnector::from(client))
+    }
+
+    /// As the files are now. Blocks while they are read.
+    fn client(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let contents = self.files.read()?;
+        let mut last = self.last.lock();
+        if last.contents != contents {
+            let client = Arc::new(self.files.client(&contents)?);
+            *last = Last { contents, client };
+        }
+        Ok(Arc::clone(&last.client))
+    }
+}
+
+impl ClientFiles {
+    /// Says what is wrong with the files, so that configuration can report it with everything else.
+    ///
+    /// # Errors
+    /// As for [`FreshClient::new`].
+    pub(crate) fn check(&self) -> Result<(), TlsError> {
+        let contents = self.read()?;
+        if let (Some(path), Some(pem)) = (&self.ca_file, &contents.authorities) {
+            named_roots(path, pem)?;
+        }
+        if contents.certificate_and_key.is_some() {
+            with_identity(self, &contents, RootCertStore::empty())?;
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Contents, TlsError> {
+        let bytes = |path: &PathBuf| std::fs::read(path).map_err(|error| fault(path, error));
+        let authorities = self.ca_file.as_ref().map(bytes).transpose()?;
+        let both = |ClientIdentity { certificate_file, key_file }: &ClientIdentity| {
+            Ok::<_, TlsError>((bytes(certificate_file)?, bytes(key_file)?))
+        };
+        let certificate_and_key = self.identity.as_ref().map(both).transpose()?;
+        Ok(Contents { authorities, certificate_and_key })
+    }
+
+    fn client(&self, contents: &Contents) -> Result<ClientConfig, TlsError> {
+        let roots = match (&self.ca_file, &contents.authorities) {
+            (Some(path), Some(pem)) => named_roots(path, pem)?,
+            _ => system_roots()?,
+        };
+        with_identity(self, contents, roots)
+    }
+}
+
+fn with_identity(
+    files: &ClientFiles,
+    contents: &Contents,
+    roots: RootCertStore,
 ) -> Result<ClientConfig, TlsError> {
-    let roots = match ca_file {
-        Some(path) => from_file(path)?,
-        None => from_system()?,
-    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let Some(ClientIdentity { certificate_file, key_file }) = identity else {
+    let (Some(identity), Some((certificate, key))) =
+        (&files.identity, &contents.certificate_and_key)
+    else {
         return Ok(builder.with_no_client_auth());
     };
-    let key = PrivateKeyDer::from_pem_file(key_file);
-    let key = key.map_err(|error| fault(key_file, error))?;
-    Ok(builder.with_client_auth_cert(certificates(certificate_file)?, key)?)
+    let ClientIdentity { certificate_file, key_file } = identity;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| fault(key_file, error))?;
+    Ok(builder.with_client_auth_cert(certificates(certificate_file, certificate)?, key)?)
 }
 
 fn fault(path: &Path, reason: impl ToString) -> TlsError {
@@ -69,25 +169,24 @@ fn fault(path: &Path, reason: impl ToString) -> TlsError {
 }
 
 /// The certificates in a file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| fault(path, error))?;
-    let found: Result<Vec<_>, _> = found.collect();
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| fault(path, error))?;
     if found.is_empty() {
-        return Err(fault(path, "no certificate in it"));
+        return Err(fault(path, "holds no PEM certificate"));
     }
     Ok(found)
 }
 
-fn from_file(path: &Path) -> Result<RootCertStore, TlsError> {
+fn named_roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path, pem)? {
         roots.add(certificate).map_err(|error| fault(path, error))?;
     }
     Ok(roots)
 }
 
-fn from_system() -> Result<RootCertStore, TlsError> {
+fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -96,4 +195,55 @@ fn from_system() -> Result<RootCertStore, TlsError> {
         return Err(TlsError::System(errors.join("; ")));
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn files_are_followed_and_what_is_wrong_with_them_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let (certificate_file, key_file) = (path("certificate"), path("key"));
+        let (authority, other) = (certificate(), certificate());
+        let own = certificate();
+        std::fs::write(path("ca"), &authority.0).unwrap();
+        std::fs::write(&certificate_file, &own.0).unwrap();
+        std::fs::write(&key_file, &own.1).unwrap();
+        let files = ClientFiles {
+            ca_file: Some(path("ca")),
+            identity: Some(ClientIdentity { certificate_file, key_file }),
+        };
+        assert!(files.check().is_ok());
+        let client = FreshClient::new(files.clone()).unwrap();
+        let first = client.client().unwrap();
+        assert!(Arc::ptr_eq(&first, &client.client().unwrap()));
+        std::fs::write(path("ca"), &other.0).unwrap();
+        let second = client.client().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+
+        for (file, text) in [
+            ("ca", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+            ("ca", "nothing"),
+            ("certificate", "nothing"),
+            ("key", "nothing"),
+        ] {
+            let before = std::fs::read(path(file)).unwrap();
+            std::fs::write(path(file), text).unwrap();
+            let told = files.check().unwrap_err().to_string();
+            assert!(told.starts_with(&path(file).display().to_string()), "{told}");
+            assert!(client.client().is_err());
+            std::fs::write(path(file), before).unwrap();
+        }
+        // A key that does not fit names no file, because either may be wrong.
+        std::fs::write(path("key"), &other.1).unwrap();
+        assert!(matches!(files.check(), Err(TlsError::Setup(_))));
+    }
 }

@@ -21,8 +21,12 @@ mod leaving;
 mod moving;
 #[path = "upstream/outages.rs"]
 mod outages;
+#[path = "upstream/proxies.rs"]
+mod proxies;
 #[path = "upstream/pushes.rs"]
 mod pushes;
+#[path = "upstream/reaching.rs"]
+mod reaching;
 #[path = "upstream/refusals.rs"]
 mod refusals;
 #[path = "upstream/stopping.rs"]

@@ -4,12 +4,14 @@
 //! `config/seawall.toml`; a test holds that file to the keys and their defaults. To rename one, add a line
 //! to the table in `suggest`. Must not know tasks.
 
+mod address;
 mod admission;
 mod clients;
 mod environment;
 mod mistake;
 mod ownership;
 mod params;
+mod proxy;
 mod section;
 mod servers;
 mod suggest;
@@ -18,7 +20,7 @@ mod tree;
 mod units;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::admin::AdminParams;
@@ -27,7 +29,7 @@ use crate::edge::params::EdgeParams;
 use crate::ownership::params::OwnershipParams;
 use crate::sessions::params::SessionsParams;
 use crate::telemetry::logging::LogParams;
-use crate::upstream::params::UpstreamParams;
+use crate::upstream::params::{ServerParams, UpstreamParams};
 
 pub use mistake::{Mistake, Mistakes, ValueOrigin};
 pub use params::RuntimeParams;
@@ -142,9 +144,35 @@ fn check_across(config: &Config, findings: &Findings) {
     if upstream.pace_min > upstream.pace_max {
         report("upstream.pace_max", "is less than upstream.pace_min");
     }
+    for (place, server) in upstream.servers.iter().enumerate() {
+        let key = format!("upstream.servers[{place}].url");
+        if edge.listen.iter().any(|listen| leads_to(server, *listen)) {
+            report(&key, "is one of edge.listen: Seawall would dial itself");
+        } else if leads_to(server, admin.listen) {
+            report(&key, "is admin.listen: Seawall would dial itself");
+        }
+    }
     if admin.listen.port() != 0 && edge.listen.iter().any(|edge| meet(*edge, admin.listen)) {
         report("admin.listen", "is one of edge.listen: agents must not see it");
     }
+}
+
+/// Whether a server's address leads to this process, as far as the text tells: names of the machine may be anything's.
+fn leads_to(server: &ServerParams, listen: SocketAddr) -> bool {
+    let here: IpAddr = Ipv4Addr::LOCALHOST.into();
+    let ip = match server.host() {
+        host if host.eq_ignore_ascii_case("localhost") => here,
+        host => match host.parse::<IpAddr>() {
+            // It is dialled on this machine.
+            Ok(ip) if ip.is_unspecified() => here,
+            Ok(ip) => ip.to_canonical(),
+            Err(_) => return false,
+        },
+    };
+    // A socket on all addresses of IPv6 takes those of IPv4, too; one on those of IPv4 takes no others.
+    let all = listen.ip().is_unspecified() && (listen.is_ipv6() || ip.is_ipv4());
+    let same = listen.ip().to_canonical() == ip || (ip.is_loopback() && all);
+    server.port() == listen.port() && same
 }
 
 /// Whether two listening sockets would share an address: one on all addresses takes those of a single one, too.

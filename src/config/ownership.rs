@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::section::Section;
-use super::servers::authorities;
 use crate::core::ownership::NodeName;
 use crate::ownership::params::{OwnershipParams, SharedStore};
 use crate::ownership::redis::{RedisAddress, RedisMode, RedisParams, RedisPassword, RedisTls};
-use crate::tls::ClientIdentity;
+use crate::tls::{ClientFiles, ClientIdentity};
 
 /// A shorter lease would be lost to a pause of the machine; with a longer one agents wait for minutes.
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
@@ -209,7 +208,7 @@ fn secret(section: &mut Section<'_>, here: &str, in_file: &str) -> Option<String
 
 fn tls(section: &mut Section<'_>) -> Option<RedisTls> {
     let wanted = section.choice("tls", &[("off", false), ("on", true)]).unwrap_or(false);
-    let ca_file = section.text("ca_file", authorities);
+    let ca_file = section.text("ca_file", file);
     let certificate_file = section.text("certificate_file", file);
     let key_file = section.text("key_file", file);
     let identity = match (certificate_file, key_file) {
@@ -222,6 +221,11 @@ fn tls(section: &mut Section<'_>) -> Option<RedisTls> {
             None
         }
     };
+    let files = ClientFiles { ca_file, identity };
+    if let Err(error) = files.check() {
+        section.report("tls", error.to_string());
+    }
+    let ClientFiles { ca_file, identity } = files;
     if !wanted {
         if ca_file.is_some() || identity.is_some() {
             section.report("tls", "is \"off\", and files for TLS are named");

@@ -7,17 +7,16 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Uri};
+use http::HeaderName;
 
+use super::address;
 use super::params::{ANY_TIME, MEMORY, MESSAGE, SOME_TIME, set};
+use super::proxy::{self, ProxyVariables};
 use super::section::Section;
 use crate::core::server::KeyedBy;
-use crate::upstream::params::{Mode, ServerParams, UpstreamParams};
+use crate::tls::ClientFiles;
+use crate::upstream::params::{HeaderSource, LINKS_DEFAULT, Mode, ServerParams, UpstreamParams};
 
-/// The path that the specification gives an OpAMP endpoint.
-const PATH_DEFAULT: &str = "/v1/opamp";
-const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
 const CONNECTIONS_DEFAULT: NonZeroU16 = NonZeroU16::new(32).expect("not zero");
 /// What the specification recommends ("Plain HTTP Transport").
 const POLL_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
@@ -29,7 +28,8 @@ const SERVERS_MAX: usize = 1024;
 /// A faster pace than any server's, or more in flight, is a mistake in the zeros.
 const PACE_MAX: u32 = 10_000_000;
 /// Headers that belong to the handshake: another value than Seawall's would break it.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
+    "accept-encoding",
     "host",
     "connection",
     "upgrade",
@@ -66,17 +66,27 @@ pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)])
             *value = number;
         }
     }
+    let proxy = proxy::choice(&mut section);
     let sections = section.sections("servers");
     if sections.is_empty() {
         section.report("servers", "no [[upstream.servers]]: name at least one server, by `url`");
-        section.learn_entry("servers", |entry| drop(server(entry, variables)));
+        section.learn_entry("servers", |entry| {
+            proxy::choice(entry);
+            server(entry, variables);
+        });
     } else if sections.len() > SERVERS_MAX {
         section.report("servers", format!("more than {SERVERS_MAX} servers"));
     }
+    let around = ProxyVariables::new(variables);
     let mut names = HashSet::new();
     for mut section in sections {
+        let own = proxy::choice(&mut section);
         let server = server(&mut section, variables);
-        let Some(server) = server else { continue };
+        let Some(mut server) = server else { continue };
+        match proxy::resolve(own, &proxy, &around, &server) {
+            Ok(proxy) => server.proxy = proxy,
+            Err(message) => section.report("proxy", message),
+        }
         if !names.insert(server.name.clone()) {
             section.report("name", format!("\"{}\" is the name of another server", server.name));
         }
@@ -92,7 +102,7 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
     let ca_file = section.text("ca_file", authorities);
     let name = section.text("name", name);
     let given = section.has("url");
-    let url = section.text("url", |text| address(text, mode));
+    let url = section.text("url", |text| address::server(text, mode));
     if !given {
         section.report("url", "is missing: the server's address, such as \"ws://10.0.0.5:4320\"");
     }
@@ -102,9 +112,12 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
         section
             .report("ca_file", format!("has no meaning for {scheme}://, which is not encrypted"));
     }
-    // The address is a good name: it stays the same when the list is reordered.
-    let name = name.unwrap_or_else(|| url.authority().map(ToString::to_string).unwrap_or_default());
-    Some(ServerParams { name, url, mode, keyed_by, headers, ca_file })
+    // The address is a good name if none is given: it stays the same when the list is reordered.
+    let server = ServerParams { mode, keyed_by, headers, ca_file, ..ServerParams::at(url) };
+    Some(match name {
+        Some(name) => ServerParams { name, ..server },
+        None => server,
+    })
 }
 
 fn mode(section: &mut Section<'_>) -> Mode {
@@ -163,79 +176,36 @@ fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads a server's address and gives it the path of the specification if it has none.
-fn address(text: &str, mode: Mode) -> Result<Uri, String> {
-    let wrong = |why: &str| format!("\"{text}\" {why}");
-    let uri: Uri = text.parse().map_err(|error| wrong(&format!("is not an address: {error}")))?;
-    check_scheme(uri.scheme_str().unwrap_or_default(), mode).map_err(|why| wrong(&why))?;
-    let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
-    if authority.host().is_empty() {
-        return Err(wrong("names no host"));
-    }
-    if authority.as_str().contains('@') {
-        return Err("must not hold a user or password: use headers_from_env or headers_from_file"
-            .to_owned());
-    }
-    if authority.port().is_some() && authority.port_u16().unwrap_or(0) == 0 {
-        return Err(wrong("names no valid port"));
-    }
-    let after_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
-    if after_scheme.contains(['/', '?']) {
-        return Ok(uri);
-    }
-    let mut parts = uri.into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_static(PATH_DEFAULT));
-    Uri::from_parts(parts).map_err(|error| wrong(&error.to_string()))
-}
-
-/// The mode and the scheme of the address both say how Seawall speaks to the server, and must agree.
-fn check_scheme(scheme: &str, mode: Mode) -> Result<(), String> {
-    let http = matches!(mode, Mode::Http { .. });
-    match (scheme, http) {
-        ("ws" | "wss", false) | ("http" | "https", true) => Ok(()),
-        ("http", false) => {
-            Err("must begin with ws://, not http://, but in mode \"http\"".to_owned())
-        }
-        ("https", false) => {
-            Err("must begin with wss://, not https://, but in mode \"http\"".to_owned())
-        }
-        ("ws", true) => Err("must begin with http://, not ws://, in mode \"http\"".to_owned()),
-        ("wss", true) => Err("must begin with https://, not wss://, in mode \"http\"".to_owned()),
-        (_, false) => Err("must begin with ws:// or wss://".to_owned()),
-        (_, true) => Err("must begin with http:// or https:// in mode \"http\"".to_owned()),
-    }
-}
-
-/// Checks that a file of certificate authorities is there, so that the operator learns of a mistake before
-/// the first dial.
-pub(super) fn authorities(text: &str) -> Result<PathBuf, String> {
-    let pem = std::fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
-    if !pem.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(format!("{text} holds no PEM certificate"));
-    }
-    Ok(PathBuf::from(text))
+/// Reads a file of certificate authorities, so that the operator learns of a mistake before the first dial.
+fn authorities(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let files = ClientFiles { ca_file: Some(path.clone()), identity: None };
+    files.check().map_err(|error| error.to_string())?;
+    Ok(path)
 }
 
 /// The headers of the three tables: literal, from the environment, from files.
 fn headers(
     section: &mut Section<'_>,
     variables: &[(String, String)],
-) -> Vec<(HeaderName, HeaderValue)> {
+) -> Vec<(HeaderName, HeaderSource)> {
     let from_env = |variable: &str| {
         let found = variables.iter().find(|(name, _)| name == variable);
-        found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{variable} is not set"))
+        let value = found.ok_or_else(|| format!("{variable} is not set"))?;
+        HeaderSource::value(&value.1).map(HeaderSource::Value)
     };
     let from_file = |path: &str| {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        Ok(text.trim().to_owned())
+        let source = HeaderSource::File(PathBuf::from(path));
+        // It is read again at each dial, and may be wrong then. Now the operator looks.
+        source.read().map(|_| source)
     };
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    let mut read = |table: &str, value_of: &dyn Fn(&str) -> Result<String, String>| {
+    let mut headers: Vec<(HeaderName, HeaderSource)> = Vec::new();
+    let mut read = |table: &str, source_of: &dyn Fn(&str) -> Result<HeaderSource, String>| {
         for (key, text) in section.pairs(table) {
-            let header = value_of(&text).and_then(|value| header(&key, &value));
-            let header = header.and_then(|(name, value)| {
+            let header = source_of(&text).and_then(|source| Ok((header_name(&key)?, source)));
+            let header = header.and_then(|(name, source)| {
                 let twice = headers.iter().any(|(other, _)| *other == name);
-                if twice { Err("is given twice".to_owned()) } else { Ok((name, value)) }
+                if twice { Err("is given twice".to_owned()) } else { Ok((name, source)) }
             });
             match header {
                 Ok(header) => headers.push(header),
@@ -243,20 +213,16 @@ fn headers(
             }
         }
     };
-    read("headers", &|text| Ok(text.to_owned()));
+    read("headers", &|text| HeaderSource::value(text).map(HeaderSource::Value));
     read("headers_from_env", &from_env);
     read("headers_from_file", &from_file);
     headers
 }
 
-/// One header. A message about a wrong value leaves the value out, which may be a secret.
-fn header(key: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+fn header_name(key: &str) -> Result<HeaderName, String> {
     let name = HeaderName::try_from(key).map_err(|_| "is not a header's name".to_owned())?;
     if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
         return Err("is set by Seawall itself".to_owned());
     }
-    let mut value = HeaderValue::try_from(value)
-        .map_err(|_| "the value holds characters that a header cannot have".to_owned())?;
-    value.set_sensitive(true);
-    Ok((name, value))
+    Ok(name)
 }

@@ -35,6 +35,9 @@ impl fmt::Display for Config {
                 ),
             };
             write!(f, "server:    {} at {}, {mode}", server.name, server.url)?;
+            if let Some(proxy) = &server.proxy {
+                write!(f, ", through the proxy {proxy}")?;
+            }
             if let SharedStore::Redis(_) = &self.ownership.store {
                 write!(f, "{}", describe_moves(server))?;
             }

@@ -202,6 +202,9 @@ fn values_out_of_bounds_name_the_bounds() {
         ("log.format = \"xml\"", "must be one of \"auto\", \"text\", \"json\", not \"xml\""),
         ("log.level = \"seawall=loud\"", "log.level: "),
         ("log.level = \"inof\"", "log.level: \"inof\" is no level: error, warn, info,"),
+        ("log.level = \"warning\"", "log.level: \"warning\" is no level"),
+        ("log.level = \"\"", "log.level: \"\" is no level"),
+        ("upstream.proxy = \"socks5://p\"", "upstream.proxy: must begin with http://"),
         ("ownership.rebalance = \"yes\"", "must be one of \"off\", \"on\", not \"yes\""),
         ("runtime.worker_threads = 1.5", "must be a whole number, not a number with a fraction"),
         ("upstream.pace_min = 0", "upstream.pace_min: must be 1 to 10000000, not 0"),
@@ -244,6 +247,13 @@ fn servers_say_what_is_wrong_with_them() {
         ("url = \"h:1\"", "must begin with ws:// or wss://"),
         ("url = \"ws://u:p@h\"", "must not hold a user or password"),
         ("url = \"ws://h:0\"", "names no valid port"),
+        (
+            "url = \"wss://256.256.256.256\"",
+            "servers[0].url: \"wss://256.256.256.256\" names no valid",
+        ),
+        ("url = \"ws://h\"\nproxy = \"p:0\"", "servers[0].proxy: is not a proxy such as"),
+        ("url = \"ws://h\"\nheaders_from_file = { a = \"/nowhere\" }", "file.a: /nowhere: "),
+        ("url = \"ws://h\"\nheaders = { Accept-Encoding = \"gzip\" }", "is set by Seawall itself"),
         ("url = \"ws://h\"\nmode = \"udp\"", "\"per-agent\", \"http\", not \"udp\""),
         ("url = \"ws://h\"\nmode = \"http\"", "must begin with http://, not ws://, in mode"),
         ("url = \"wss://h\"\nmode = \"http\"", "must begin with https://, not wss://, in mode"),
@@ -280,6 +290,85 @@ fn servers_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn a_file_that_holds_something_else_than_it_should_is_a_mistake() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n").unwrap();
+    let path = file.path().display().to_string();
+    let text = format!("[[upstream.servers]]\nurl = \"wss://h\"\nca_file = {path:?}");
+    let found = mistakes_with(&text, &[]);
+    assert!(
+        found.len() == 1 && found[0].contains(&format!("servers[0].ca_file: {path}: ")),
+        "{found:?}"
+    );
+    let redis = "store = \"redis\"\nadvertise = \"10.0.0.7:1\"\nredis.addresses = [\"a:1\"]\nredis.tls = \"on\"";
+    for keys in
+        [format!("ca_file = {path:?}"), format!("certificate_file = {path:?}\nkey_file = {path:?}")]
+    {
+        let keys = keys.replace("\n", "\nredis.");
+        let found = mistakes(&format!("[ownership]\n{redis}\nredis.{keys}"));
+        assert!(
+            found.len() == 1 && found[0].contains(&format!("redis.tls: {path}: ")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_gateway_that_would_dial_itself_is_a_mistake() {
+    for (listen, url, mistaken) in [
+        ("0.0.0.0:4320", "ws://127.0.0.1:4320", true),
+        ("0.0.0.0:4320", "ws://localhost:4320/v1/opamp", true),
+        ("[::]:4320", "ws://[::1]:4320", true),
+        ("[::]:4320", "ws://127.0.0.1:4320", true),
+        ("127.0.0.1:4320", "ws://0.0.0.0:4320", true),
+        ("10.0.0.7:80", "ws://10.0.0.7", true),
+        // Of the machines on which such a node runs, this may be another one.
+        ("0.0.0.0:4320", "ws://10.0.0.7:4320", false),
+        ("10.0.0.7:4320", "ws://127.0.0.1:4320", false),
+        ("0.0.0.0:4320", "ws://127.0.0.1:4321", false),
+        ("0.0.0.0:4320", "ws://[::1]:4320", false),
+        ("0.0.0.0:4320", "ws://seawall:4320", false),
+    ] {
+        let text = format!("[edge]\nlisten = {listen:?}\n[[upstream.servers]]\nurl = {url:?}");
+        let told = parse(&text, &[]).err().map(|found| found.to_string()).unwrap_or_default();
+        assert_eq!(
+            told.contains("upstream.servers[0].url: is one of edge.listen"),
+            mistaken,
+            "{text}: {told}"
+        );
+    }
+    let found = mistakes_with("[[upstream.servers]]\nurl = \"ws://127.0.0.1:9464\"", &[]);
+    assert!(found[0].contains("is admin.listen"), "{found:?}");
+}
+
+#[test]
+fn servers_are_behind_the_proxy_that_is_configured_or_around() {
+    let proxies = |text: &str, environment: &[(&str, &str)]| {
+        let text =
+            format!("{text}\n{SERVER}[[upstream.servers]]\nurl = \"wss://b\"\nproxy = \"none\"");
+        let config = parse(&text, &variables(environment)).unwrap();
+        let shown = config.to_string();
+        let named =
+            config.upstream.servers.iter().map(|server| {
+                server.proxy.as_ref().map(|proxy| proxy.to_string()).unwrap_or_default()
+            });
+        (named.collect::<Vec<_>>(), shown)
+    };
+    let around = [("HTTP_PROXY", "http://u:hush@around:3128"), ("HTTPS_PROXY", "around")];
+    let (named, shown) = proxies("", &around);
+    assert_eq!(named, ["around:3128", ""]);
+    assert!(shown.contains("through the proxy around:3128") && !shown.contains("hush"), "{shown}");
+    assert_eq!(proxies("upstream.proxy = \"p\"", &around).0, ["p:80", ""]);
+    assert_eq!(proxies("upstream.proxy = \"none\"", &around).0, ["", ""]);
+    let found = mistakes_with(SERVER, &[("http_proxy", "https://u:hush@p")]);
+    assert!(
+        found[0].contains("servers[0].proxy: the environment variable HTTP_PROXY"),
+        "{found:?}"
+    );
+    assert!(!found[0].contains("hush"));
+}
+
+#[test]
 fn plain_http_has_keys_of_its_own() {
     let with = |keys: &str| {
         let text = format!("[[upstream.servers]]\nurl = \"http://h\"\nmode = \"http\"\n{keys}");
@@ -305,9 +394,9 @@ fn headers_come_from_all_three_places_and_stay_secret() {
     );
     let config = parse(&text, &variables(&[("TOKEN", "from the environment")])).unwrap();
     let headers = &config.upstream.servers[0].headers;
-    let values: Vec<_> = headers.iter().map(|(_, value)| value.to_str().unwrap()).collect();
+    let values: Vec<_> = headers.iter().map(|(_, source)| source.read().unwrap()).collect();
     assert_eq!(values, ["literal", "from the environment", "from a file"]);
-    assert!(headers.iter().all(|(_, value)| value.is_sensitive()));
+    assert!(values.iter().all(http::HeaderValue::is_sensitive));
     let shown = format!("{config} {config:?}");
     assert!(shown.contains("x-b") && !shown.contains("from the"), "{shown}");
 }

@@ -45,8 +45,8 @@ impl LogParams {
     /// The filter's own words, or a directive that the filter takes for the name of a part.
     pub fn check(&self) -> Result<(), String> {
         EnvFilter::try_new(&self.level).map_err(|error| error.to_string())?;
-        // The filter takes a mistyped level for a part whose every line is wanted.
-        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        // The filter takes a mistyped level for a part whose every line is wanted, and an empty one for `error`.
+        let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
         let names_part = |word: &str| word.contains(['=', ':', '[']);
         let mut words = self.level.split(',').map(str::trim);
         match words.find(|word| !is_level(word) && !names_part(word)) {
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(LogParams::default().check(), Ok(()));
         let level = "info,seawall::edge=debug".to_owned();
         assert_eq!(LogParams { level, ..Default::default() }.check(), Ok(()));
-        for wrong in ["seawall=loud", "inof", "info,debgu"] {
+        for wrong in ["seawall=loud", "inof", "info,debgu", "warning", "", " ", "info,"] {
             let level = wrong.to_owned();
             assert!(LogParams { level, ..Default::default() }.check().is_err(), "{wrong}");
         }

@@ -1,5 +1,6 @@
 //! Settings of the servers and the links to them, already validated. `config` builds them.
 
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,18 +52,130 @@ pub struct ServerParams {
     pub mode: Mode,
     /// How it knows its agents; in mode `per-agent` by their connections, whatever this says.
     pub keyed_by: KeyedBy,
-    /// Headers added to each dial or POST, values read from the configuration, the environment or a file.
-    /// Marked sensitive, so that logs leave them out.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// A PEM file of certificate authorities to trust instead of the system's.
+    /// Headers added to each dial or POST.
+    pub headers: Vec<(HeaderName, HeaderSource)>,
+    /// A PEM file of certificate authorities to trust instead of the system's. Read at each dial.
     pub ca_file: Option<PathBuf>,
+    /// The proxy between it and this node.
+    pub proxy: Option<ProxyParams>,
 }
+
+/// Where the value of a header comes from. Values are marked sensitive, so that logs leave them out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// The configuration, or the environment.
+    Value(HeaderValue),
+    /// A file, which is read at each dial; the white space around what it holds is left out.
+    File(PathBuf),
+}
+
+impl HeaderSource {
+    /// A value that stays out of logs.
+    ///
+    /// # Errors
+    /// If a header cannot have it. The message leaves the value out, which may be a secret.
+    pub fn value(text: &str) -> Result<HeaderValue, String> {
+        let mut value = HeaderValue::try_from(text)
+            .map_err(|_| "the value holds characters that a header cannot have".to_owned())?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// The value now. Blocks while a file is read.
+    ///
+    /// # Errors
+    /// If the file is missing, too large for a header, or holds what a header cannot have.
+    pub fn read(&self) -> Result<HeaderValue, String> {
+        let path = match self {
+            Self::Value(value) => return Ok(value.clone()),
+            Self::File(path) => path,
+        };
+        let wrong = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
+        let size = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
+        if size > HEADER_BYTES_MAX {
+            return Err(wrong(&format!("is larger than {HEADER_BYTES_MAX} bytes")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        Self::value(text.trim()).map_err(|why| wrong(&why))
+    }
+
+    /// Whether [`Self::read`] reads a file.
+    pub const fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+}
+
+/// Largest file that a header's value is read from. Servers refuse longer heads.
+const HEADER_BYTES_MAX: u64 = 32 << 10;
+
+/// An HTTP proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyParams {
+    /// A DNS name, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What it is shown.
+    pub authorization: Option<ProxyAuthorization>,
+}
+
+/// The value of `Proxy-Authorization`. It stays out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyAuthorization(pub String);
+
+impl fmt::Debug for ProxyAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyAuthorization(..)")
+    }
+}
+
+impl fmt::Display for ProxyParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl ServerParams {
+    /// A server of which nothing but the address is configured: all agents share a few links.
+    pub fn at(url: Uri) -> Self {
+        Self {
+            name: url.authority().map(ToString::to_string).unwrap_or_default(),
+            url,
+            mode: Mode::Multiplexed { links: LINKS_DEFAULT },
+            keyed_by: KeyedBy::default(),
+            headers: Vec::new(),
+            ca_file: None,
+            proxy: None,
+        }
+    }
+
+    /// The host of its address: a DNS name, or an address without brackets.
+    pub fn host(&self) -> &str {
+        self.url.host().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
+    /// The port of its address, or that of the scheme.
+    pub fn port(&self) -> u16 {
+        self.url.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.url.scheme_str(), Some("wss" | "https"))
+    }
+}
+
+/// Links that all agents share, if their number is left open.
+pub const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
 
 /// What holds for all servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamParams {
     /// The servers; an agent goes to one of them by rendezvous hashing.
     pub servers: Vec<ServerParams>,
+    /// The node's name, which each dial says. The gateway knows it.
+    pub node: String,
     /// How long a dial may take, TLS and upgrade included.
     pub dial_timeout: Duration,
     /// Dials in progress at one time for one server in `per-agent` mode.
@@ -110,6 +223,7 @@ impl Default for UpstreamParams {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            node: String::new(),
             dial_timeout: Duration::from_secs(10),
             dials_max: NonZeroU16::new(64).expect("not zero"),
             backoff_initial: Duration::from_millis(500),

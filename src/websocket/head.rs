@@ -4,7 +4,7 @@
 
 use httparse::{EMPTY_HEADER, Header};
 
-/// The most headers in one head. Other servers take 100, and proxies on the way add some.
+/// The most headers in one head. No protocol has a limit, and proxies add many; 100 is what others take.
 pub const HEADERS_MAX: usize = 128;
 
 /// Why bytes are refused as a head. The peer's fault; retrying is in vain.

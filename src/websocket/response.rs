@@ -4,6 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::head::{HeadFault, Headers, has_token};
@@ -15,9 +16,8 @@ pub struct ClientRequest<'a> {
     pub authority: &'a str,
     /// Path and query.
     pub target: &'a str,
-    /// Headers beside the handshake's own, such as `Authorization`. The configuration has checked that
-    /// names and values are free of control characters.
-    pub headers: &'a [(String, String)],
+    /// Headers beside the handshake's own, such as `Authorization`.
+    pub headers: &'a HeaderMap,
     /// `Sec-WebSocket-Key`, from [`super::generate_key`].
     pub key: &'a str,
 }
@@ -38,8 +38,8 @@ pub fn client_request(request: &ClientRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(part.as_bytes());
     }
     for (name, value) in headers {
-        for part in [name, ": ", value, "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -50,6 +50,8 @@ pub fn client_request(request: &ClientRequest<'_>, out: &mut Vec<u8>) {
 pub struct ResponseHead<'a> {
     /// The status code.
     pub status: u16,
+    /// The minor version of HTTP/1: 0 or 1.
+    pub minor_version: u8,
     /// The headers.
     pub headers: Headers<'a>,
     /// How long the head is, in bytes; what follows is the body, or frames.
@@ -69,10 +71,16 @@ impl<'a> ResponseHead<'a> {
             httparse::Status::Partial => Ok(None),
             httparse::Status::Complete(head_bytes) => {
                 let (status, count) = (response.code.unwrap_or_default(), response.headers.len());
+                let minor_version = response.version.unwrap_or_default();
                 headers.count = count;
-                Ok(Some(Self { status, headers, head_bytes }))
+                Ok(Some(Self { status, minor_version, headers, head_bytes }))
             }
         }
+    }
+
+    /// Whether another answer follows this one (RFC 9110, section 15.2): 100, 103 and their like. 101 is the last.
+    pub const fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
     }
 
     /// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, of which the rest from `now` on
@@ -116,6 +124,9 @@ pub fn check_response(head: &ResponseHead<'_>, key: &str, now: SystemTime) -> Re
     if head.status != 101 {
         return refused("it does not switch protocols");
     }
+    if head.minor_version == 0 {
+        return refused("HTTP/1.0 has no upgrades");
+    }
     if !head.headers.all("upgrade").any(|value| has_token(value, "websocket")) {
         return refused("Upgrade: websocket is missing");
     }
@@ -126,13 +137,18 @@ pub fn check_response(head: &ResponseHead<'_>, key: &str, now: SystemTime) -> Re
     if accept.trim_ascii() != derive_accept_key(key.as_bytes()).as_bytes() {
         return refused("Sec-WebSocket-Accept does not fit the key");
     }
-    if head.headers.get("sec-websocket-extensions").is_some() {
+    if head.headers.all("sec-websocket-extensions").any(names_something) {
         return refused("it uses an extension that was not offered");
     }
-    if head.headers.get("sec-websocket-protocol").is_some() {
+    if head.headers.all("sec-websocket-protocol").any(names_something) {
         return refused("it uses a subprotocol that was not offered");
     }
     Ok(())
+}
+
+/// Whether a comma-separated list has an element that is not empty (RFC 9110, section 5.6.1.2).
+fn names_something(list: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|element| !element.trim_ascii().is_empty())
 }
 
 #[cfg(test)]

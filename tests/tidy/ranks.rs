@@ -4,7 +4,7 @@
 use crate::source::{Source, words};
 
 /// Modules by rank. Two modules of the same rank keep apart.
-pub(crate) const RANKS: [(&str, u8); 20] = [
+pub(crate) const RANKS: [(&str, u8); 21] = [
     ("ident", 0),
     ("clock", 0),
     ("mutation", 0),
@@ -13,6 +13,7 @@ pub(crate) const RANKS: [(&str, u8); 20] = [
     ("core", 2),
     ("telemetry", 3),
     ("scratch", 3),
+    ("connect", 3),
     ("tls", 3),
     ("ownership", 4),
     ("sessions", 4),

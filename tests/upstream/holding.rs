@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use seawall::core::ownership::HoldReason;
-use seawall::core::server::KeyedBy;
 use seawall::ident::ConnectionId;
 use seawall::opamp::digest::DigestKey;
 use seawall::opamp::proto::AgentToServer;
@@ -43,11 +42,8 @@ impl Node {
     fn start(server: &Mock, mode: Mode, gate: Option<Arc<Gate>>) -> Self {
         let server = ServerParams {
             name: "a".to_owned(),
-            url: server.url().parse().unwrap(),
             mode,
-            keyed_by: KeyedBy::Auto,
-            headers: Vec::new(),
-            ca_file: None,
+            ..ServerParams::at(server.url().parse().unwrap())
         };
         let params = UpstreamParams {
             servers: vec![server],

@@ -14,7 +14,6 @@ use seawall::core::ownership::{
     shard_of,
 };
 use seawall::core::placement::link_of;
-use seawall::core::server::KeyedBy;
 use seawall::ident::{ConnectionId, InstanceUid};
 use seawall::opamp::digest::DigestKey;
 use seawall::opamp::proto::AgentToServer;
@@ -204,11 +203,8 @@ impl World {
 fn upstream(server: &Mock, mode: Mode) -> Arc<Upstream> {
     let server = ServerParams {
         name: "a".to_owned(),
-        url: server.url().parse().unwrap(),
         mode,
-        keyed_by: KeyedBy::Auto,
-        headers: Vec::new(),
-        ca_file: None,
+        ..ServerParams::at(server.url().parse().unwrap())
     };
     let params = UpstreamParams { servers: vec![server], ..UpstreamParams::default() };
     Upstream::new(params).unwrap_or_else(|(_, fault)| panic!("{fault}"))

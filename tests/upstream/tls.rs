@@ -1,11 +1,12 @@
 //! `wss://` with an authority of the operator's own, and headers from all three places.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::NamedTempFile;
 use tokio_rustls::TlsAcceptor;
 
@@ -15,13 +16,13 @@ use crate::support::gateway::{Gateway, GatewayBuilder, Mode};
 use crate::support::mock::Mock;
 
 /// An authority: its certificate as a file, and what signs with it.
-struct Authority {
+pub(crate) struct Authority {
     file: NamedTempFile,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -32,25 +33,35 @@ impl Authority {
     }
 
     /// A server's side of TLS for 127.0.0.1.
-    fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+        acceptor(certificate.der().clone(), &key)
     }
 
-    fn trusted_by(&self, gateway: GatewayBuilder) -> GatewayBuilder {
-        let path = self.file.path().to_str().unwrap();
+    /// The file with its certificate.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(crate) fn trusted_by(&self, gateway: GatewayBuilder) -> GatewayBuilder {
+        let path = self.path().to_str().unwrap();
         gateway.server_key("ca_file", &format!("\"{path}\""))
     }
+}
+
+/// A server's side of TLS that shows this certificate.
+pub(crate) fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn before(server: &Mock) -> GatewayBuilder {

@@ -35,6 +35,8 @@ async fn a_server_that_fails_everybody_is_away_until_it_does_not() {
     for (post, blame, log) in [
         (Post::Status(500, None), "server", "the server fails"),
         (Post::Cut, "server", "the server fails"),
+        (Post::Page, "server", "200 OK with a body of type text/html instead of a ServerToAgent"),
+        (Post::Nothing, "server", "200 OK with nothing instead of a ServerToAgent"),
         (Post::Status(401, None), "credential", "the gateway's fault: its headers for this server"),
         (Post::Status(404, None), "address", "the gateway's fault: its url for this server"),
     ] {
@@ -109,7 +111,8 @@ async fn agents_leave_a_server_that_takes_nothing_and_return() {
     let (at_first, at_second): (Vec<_>, Vec<_>) = agents.iter().partition(|a| knows(&first, a));
     assert!(at_first.len() >= 3 && !at_second.is_empty());
 
-    first.behave(|behaviour| behaviour.post = Post::Status(500, None));
+    // A page is no answer, whatever its status.
+    first.behave(|behaviour| behaviour.post = Post::Page);
     for agent in &at_first {
         agent.set_health("told in vain").await;
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
+use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use seawall::websocket::{ClientRequest, client_request, generate_key};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +59,7 @@ impl DialTarget {
     pub(crate) fn request(&self) -> (Vec<u8>, String) {
         let key = generate_key();
         let mut out = Vec::new();
-        let headers = [("User-Agent".to_owned(), "loadtest".to_owned())];
+        let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("loadtest"))]);
         let request = ClientRequest {
             authority: &self.authority,
             target: &self.path,

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::table;
 use super::view::ClusterView;
+use crate::connect;
 
 /// How long a dial may take.
 const DIAL_TIME: Duration = Duration::from_secs(5);
@@ -96,7 +97,10 @@ pub async fn ask(address: &str) -> Result<ClusterAnswer, AskError> {
     let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
     let unreachable = |source| AskError::Unreachable { address: address.to_owned(), source };
     let late = |_| unreachable(io::ErrorKind::TimedOut.into());
-    let dialled = timeout(DIAL_TIME, TcpStream::connect(address)).await.map_err(late)?;
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let port = port.parse().map_err(|_| unreachable(io::ErrorKind::InvalidInput.into()))?;
+    let dialled = connect::connect(host.trim_matches(['[', ']']), port);
+    let dialled = timeout(DIAL_TIME, dialled).await.map_err(late)?;
     let stream = dialled.map_err(unreachable)?;
     let answer = timeout(ANSWER_TIME, fetch(stream, address)).await;
     let (status, body) = answer.map_err(|_| AskError::Silent(address.to_owned()))??;

@@ -24,6 +24,9 @@ pub enum Answered {
     Timeout,
     /// The response is over the limit: the server has taken the message.
     TooBig,
+    /// A status of success, and something else than a `ServerToAgent`: a page, or nothing. What answered may be something
+    /// else than the server.
+    Foreign,
 }
 
 /// As what a POST is counted that a message was due to and something else came of.
@@ -45,6 +48,8 @@ pub enum PostResult {
     Timeout,
     /// The response was over the limit.
     TooBig,
+    /// The response was something else than a `ServerToAgent`.
+    Foreign,
 }
 
 /// What is wrong with a message that a server refuses.

@@ -252,11 +252,25 @@ impl HttpChannel {
                 let slow = Keep { served: false, ..connection };
                 self.broken(slow, LossReason::RequestTimeout, jitter, now);
             }
+            Answered::Foreign => {
+                self.state = ChannelState::Open { connection: served, rest_until: now };
+                self.failed(PostResult::Foreign, Blame::Server, jitter, now);
+            }
             Answered::TooBig => {
                 self.not_answered(PostResult::TooBig, false);
                 self.effects.push(ChannelEffect::ServerServed);
                 self.broken(served, LossReason::TooBig, jitter, now);
             }
+        }
+    }
+
+    /// The message failed, its agent is innocent of it, and the connection holds: the next one waits.
+    fn failed(&mut self, result: PostResult, blame: Blame, jitter: f64, now: Instant) {
+        self.not_answered(result, true);
+        self.effects.push(ChannelEffect::ServerFailed(blame));
+        let wait = self.backoff.failed(self.rule, jitter, None);
+        if let ChannelState::Open { rest_until, .. } = &mut self.state {
+            *rest_until = now + wait;
         }
     }
 
@@ -277,14 +291,7 @@ impl HttpChannel {
                 let asked = retry_after.map(|asked| asked.max(self.rule.initial));
                 self.effects.push(ChannelEffect::PauseServer(asked));
             }
-            Meaning::Failed(blame) => {
-                self.not_answered(result(blame), true);
-                self.effects.push(ChannelEffect::ServerFailed(blame));
-                let wait = self.backoff.failed(self.rule, jitter, None);
-                if let ChannelState::Open { rest_until, .. } = &mut self.state {
-                    *rest_until = now + wait;
-                }
-            }
+            Meaning::Failed(blame) => self.failed(result(blame), blame, jitter, now),
             Meaning::Refused(objection) => {
                 if is_on(Breach::HttpRepeatsRefused) {
                     self.effects.push(ChannelEffect::Requeue);

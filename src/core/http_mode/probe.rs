@@ -67,7 +67,7 @@ impl ProbeOutcome {
                 Meaning::Refused(_) => Self::Good,
                 Meaning::Throttled | Meaning::Failed(_) => Self::Bad { retry_after },
             },
-            Answered::Unsent | Answered::Lost | Answered::Timeout => Self::BAD,
+            Answered::Unsent | Answered::Lost | Answered::Timeout | Answered::Foreign => Self::BAD,
         }
     }
 }

@@ -40,6 +40,7 @@ fn answers() -> impl Strategy<Value = Answered> {
         1 => Just(Answered::Lost),
         1 => Just(Answered::Timeout),
         1 => Just(Answered::TooBig),
+        1 => Just(Answered::Foreign),
     ]
 }
 

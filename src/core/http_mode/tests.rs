@@ -106,14 +106,15 @@ fn a_dial_that_fails_takes_the_channel_down() {
 
 #[test]
 fn whose_fault_an_answer_is() {
-    for (code, result, blame) in [
-        (500, PostResult::Failed, Blame::Server),
-        (401, PostResult::Credential, Blame::Credential),
-        (404, PostResult::Address, Blame::Address),
+    for (answered, result, blame) in [
+        (status(500), PostResult::Failed, Blame::Server),
+        (status(401), PostResult::Credential, Blame::Credential),
+        (status(404), PostResult::Address, Blame::Address),
+        (Answered::Foreign, PostResult::Foreign, Blame::Server),
     ] {
         let mut life = Life::open();
         let expected = [PostFailed(result), NotTaken { again: true }, ServerFailed(blame)];
-        assert_eq!(life.post(1, status(code)), expected);
+        assert_eq!(life.post(1, answered), expected);
         assert_eq!(life.at(1, Wake, WAITING), [life.rest(2.0)], "the server is given time");
         assert_eq!(life.at(1, Wake, RELEASED), [closed(LossReason::Released, 1)]);
     }
@@ -283,6 +284,7 @@ fn what_an_answer_to_a_probe_says_of_the_server() {
         (Answered::Unsent, false),
         (Answered::Lost, false),
         (Answered::Timeout, false),
+        (Answered::Foreign, false),
     ] {
         assert_eq!(ProbeOutcome::of(answered) == ProbeOutcome::Good, good, "{answered:?}");
     }

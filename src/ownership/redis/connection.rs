@@ -12,10 +12,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
 
-use super::params::{RedisAddress, RedisParams};
-use crate::tls::{self, TlsError};
+use super::params::{RedisAddress, RedisParams, RedisTls};
+use crate::connect;
+use crate::tls::{ClientFiles, FreshClient, TlsError};
 
 /// The kernel gives a connection up whose bytes are unacknowledged for this long, and asks after a silence of
 /// this length whether the other end is there. Calls have deadlines of their own, which are shorter.
@@ -26,7 +26,7 @@ const CALLS_MAX: usize = 16;
 
 /// How connections are opened.
 pub(super) struct RedisDialler {
-    tls: Option<TlsConnector>,
+    tls: Option<Arc<FreshClient>>,
     login: RedisConnectionInfo,
 }
 
@@ -44,9 +44,9 @@ impl RedisDialler {
     pub(super) fn new(params: &RedisParams) -> Result<Self, TlsError> {
         let tls = match &params.tls {
             None => None,
-            Some(files) => {
-                let client = tls::client(files.ca_file.as_deref(), files.identity.as_ref())?;
-                Some(TlsConnector::from(Arc::new(client)))
+            Some(RedisTls { ca_file, identity }) => {
+                let files = ClientFiles { ca_file: ca_file.clone(), identity: identity.clone() };
+                Some(Arc::new(FreshClient::new(files)?))
             }
         };
         let mut login = RedisConnectionInfo::default()
@@ -76,11 +76,12 @@ impl RedisDialler {
         to: &RedisAddress,
         login: &RedisConnectionInfo,
     ) -> Result<Connection, RedisError> {
-        let socket = TcpStream::connect((to.host.as_str(), to.port)).await?;
+        let socket = connect::connect(&to.host, to.port).await?;
         prepare(&socket)?;
         match &self.tls {
             None => introduce(to, socket, login).await,
-            Some(connector) => {
+            Some(client) => {
+                let connector = client.connector().await.map_err(io::Error::other)?;
                 let name = ServerName::try_from(to.host.clone());
                 let name = name.map_err(|error| io::Error::other(error.to_string()))?;
                 introduce(to, connector.connect(name, socket).await?, login).await

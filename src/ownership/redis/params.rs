@@ -1,9 +1,9 @@
 //! Where the Redis is, and how it lets us in.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use crate::connect;
 use crate::tls::ClientIdentity;
 
 /// How the addresses lead to the Redis that takes writes.
@@ -35,10 +35,7 @@ impl RedisAddress {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let host = host.trim_matches(['[', ']']);
-        let is_address = host.parse::<Ipv6Addr>().is_ok();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let valid = is_address || (!host.is_empty() && host.chars().all(is_name));
-        valid.then(|| Self { host: host.to_owned(), port })
+        connect::is_host(host).then(|| Self { host: host.to_owned(), port })
     }
 }
 

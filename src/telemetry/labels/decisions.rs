@@ -124,6 +124,7 @@ label_for! {
         Lost = "lost",
         Timeout = "timeout",
         TooBig = "too_big",
+        Foreign = "foreign",
     }
 }
 

@@ -146,7 +146,7 @@ impl ChannelTask {
         let dial = async {
             // There may be many channels: they dial some at a time.
             let _permit = server.dials.acquire().await;
-            HttpConnection::open(&server.endpoint).await
+            HttpConnection::open(&server.endpoint, &self.pool.template).await
         };
         let opened = tokio::select! {
             opened = dial => opened,
@@ -165,7 +165,7 @@ impl ChannelTask {
     }
 
     async fn post(&self, hand: &mut InHand) -> ChannelEvent {
-        let (server, template) = (&self.pool.server, &self.pool.template);
+        let server = &self.pool.server;
         let Some(post) = self.link.take_post() else { return ChannelEvent::NotPosted };
         let goodbye = AgentScan::parse(&post.body).is_ok_and(|scan| scan.disconnects());
         if is_withheld(self.sessions.is_drained_from(post.uid), goodbye) {
@@ -174,7 +174,9 @@ impl ChannelTask {
         }
         let exchange = async {
             match &mut hand.connection {
-                Some(connection) => connection.exchange(template, &post, self.pool.limits).await,
+                Some(connection) => {
+                    connection.exchange(&server.endpoint, &post, self.pool.limits).await
+                }
                 None => Exchanged::Unsent,
             }
         };

@@ -4,6 +4,7 @@
 mod announce;
 mod channel;
 mod exchange;
+mod foreign;
 mod polls;
 mod pool;
 mod probe;

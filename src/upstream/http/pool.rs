@@ -87,7 +87,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::core::server::KeyedBy;
     use crate::upstream::params::{Mode, ServerParams};
     use crate::upstream::queue::{LinkBounds, LinkQueue};
     use crate::upstream::servers::Servers;
@@ -96,12 +95,8 @@ mod tests {
     fn an_agent_is_polled_for_in_one_part_until_it_leaves() {
         let poll_interval = Duration::from_secs(30);
         let server = ServerParams {
-            name: "a".to_owned(),
-            url: http::Uri::from_static("http://127.0.0.1:1/"),
             mode: Mode::Http { connections: NonZeroU16::MIN, poll_interval },
-            keyed_by: KeyedBy::Auto,
-            headers: Vec::new(),
-            ca_file: None,
+            ..ServerParams::at(http::Uri::from_static("http://127.0.0.1:1/"))
         };
         let now: Instant = clock::now();
         let params = UpstreamParams { servers: vec![server], ..UpstreamParams::default() };

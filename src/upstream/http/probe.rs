@@ -62,7 +62,7 @@ async fn attempt(
     let server = &pool.server;
     let opened = {
         let _permit = server.dials.acquire().await;
-        HttpConnection::open(&server.endpoint).await
+        HttpConnection::open(&server.endpoint, &pool.template).await
     };
     let mut connection = match opened {
         Ok(connection) => connection,
@@ -89,7 +89,7 @@ async fn attempt(
     }
     let post = Post { uid, route, body: probe.body.into() };
     let exchanged = tokio::select! {
-        exchanged = connection.exchange(&pool.template, &post, pool.limits) => exchanged,
+        exchanged = connection.exchange(&server.endpoint, &post, pool.limits) => exchanged,
         // It may have arrived, or not.
         () = right.lost() => Exchanged::Timeout,
     };

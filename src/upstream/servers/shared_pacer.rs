@@ -150,17 +150,12 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::core::pacing::Next;
-    use crate::core::server::KeyedBy;
     use crate::upstream::params::Mode;
 
     fn pacer() -> SharedPacer {
         let server = ServerParams {
-            name: "a".to_owned(),
-            url: http::Uri::from_static("ws://127.0.0.1:1/"),
             mode: Mode::Multiplexed { links: NonZeroU16::MIN },
-            keyed_by: KeyedBy::Auto,
-            headers: Vec::new(),
-            ca_file: None,
+            ..ServerParams::at(http::Uri::from_static("ws://127.0.0.1:1/"))
         };
         SharedPacer::new(&server, &UpstreamParams::default(), clock::now())
     }

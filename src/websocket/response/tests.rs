@@ -11,7 +11,8 @@ fn judge(answer: &str, now: SystemTime) -> Result<(), Refused> {
 
 #[test]
 fn both_ends_agree() {
-    let headers = [("Authorization".to_owned(), "Bearer x".to_owned())];
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", http::HeaderValue::from_static("Bearer x"));
     let key = crate::websocket::generate_key();
     let mut bytes = Vec::new();
     let request =
@@ -38,6 +39,7 @@ fn an_answer_for_another_key_or_with_extensions_is_refused() {
     assert_eq!(judge(good, now), Ok(()));
     for (from, to) in [
         ("s3pP", "s3pQ"),
+        ("HTTP/1.1", "HTTP/1.0"),
         ("Upgrade: websocket\r\n", ""),
         ("Connection: upgrade\r\n", ""),
         ("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
@@ -45,6 +47,30 @@ fn an_answer_for_another_key_or_with_extensions_is_refused() {
     ] {
         let refused = judge(&good.replacen(from, to, 1), now).unwrap_err();
         assert_eq!((refused.status, refused.retry_after), (101, None), "{to}");
+    }
+}
+
+#[test]
+fn empty_lists_ask_for_nothing_and_many_headers_are_read() {
+    let good = "HTTP/1.1 101 ok\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    for more in
+        ["Sec-WebSocket-Extensions: ", "Sec-WebSocket-Protocol: ", "Sec-WebSocket-Protocol: ,"]
+    {
+        let answer = good.replacen("\r\n\r\n", &format!("\r\n{more}\r\n\r\n"), 1);
+        assert_eq!(judge(&answer, SystemTime::UNIX_EPOCH), Ok(()), "{more}");
+    }
+    let hundred: String = (0..100).map(|n| format!("X-{n}: v\r\n")).collect();
+    let answer = good.replacen("\r\n\r\n", &format!("\r\n{hundred}\r\n"), 1);
+    assert_eq!(judge(&answer, SystemTime::UNIX_EPOCH), Ok(()));
+}
+
+#[test]
+fn an_interim_answer_is_told_from_the_last_one() {
+    for (status, interim) in [(100, true), (101, false), (103, true), (199, true), (200, false)] {
+        let answer = format!("HTTP/1.1 {status} x\r\n\r\n");
+        let head = ResponseHead::parse(answer.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.is_interim(), interim, "{status}");
     }
 }
 

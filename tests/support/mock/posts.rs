@@ -44,6 +44,15 @@ async fn answer(open: &Open, request: Request<Incoming>) -> io::Result<Response<
             }
             return response.body(Full::from("no message")).map_err(io::Error::other);
         }
+        Post::Page => {
+            open.shared.change(|state| state.refused.push((seawall::clock::now(), report)));
+            let page = Response::builder().header("Content-Type", "text/html");
+            return page.body(Full::from("<html>Down</html>")).map_err(io::Error::other);
+        }
+        Post::Nothing => {
+            open.shared.change(|state| state.refused.push((seawall::clock::now(), report)));
+            return Ok(Response::new(Full::default()));
+        }
         Post::Take | Post::TakeAndCut => {}
     }
     let taken = open.shared.change(|state| state.take(open.id, report));
@@ -53,7 +62,10 @@ async fn answer(open: &Open, request: Request<Incoming>) -> io::Result<Response<
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let response = Response::builder().header("Content-Type", "application/x-protobuf");
+    let mut response = Response::builder().header("Content-Type", "application/x-protobuf");
+    for n in 0..open.shared.state.lock().behaviour.headers_more {
+        response = response.header(format!("X-{n}"), "v");
+    }
     response.body(Full::from(reply.encode_to_vec())).map_err(io::Error::other)
 }
 

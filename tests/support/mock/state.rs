@@ -54,6 +54,10 @@ pub(crate) enum Post {
     TakeAndCut,
     /// It is answered with this status and `Retry-After`.
     Status(u16, Option<String>),
+    /// It is answered with 200 and a page, as a balancer in front of a server does.
+    Page,
+    /// It is answered with 200 and nothing.
+    Nothing,
 }
 
 /// How the server behaves.
@@ -66,6 +70,8 @@ pub(crate) struct Behaviour {
     pub(crate) news: Post,
     /// Agents whose POSTs fare otherwise.
     pub(crate) post_of: HashMap<Vec<u8>, Post>,
+    /// The answers to POSTs have this many headers more.
+    pub(crate) headers_more: usize,
     /// Stops reading, or leaves POSTs unanswered.
     pub(crate) stalled: bool,
 }
