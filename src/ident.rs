@@ -180,6 +180,11 @@ impl SequenceNum {
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
+
+    /// Whether it may be the first number of a process: 0 (opamp-go) and 1 (Java, New Relic) are in use.
+    pub const fn may_be_first(self) -> bool {
+        self.0 <= 1
+    }
 }
 
 /// One connection of an agent, unique within the process: tells a new connection from the one it

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "upstream/agreed.rs"]
+mod agreed;
 #[path = "upstream/dialling.rs"]
 mod dialling;
 #[path = "upstream/errors.rs"]

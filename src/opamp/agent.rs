@@ -75,6 +75,19 @@ impl<'a> AgentScan<'a> {
         Ok(())
     }
 
+    /// The number, if the message has one. proto3 leaves a 0 out. So a full report without one is numbered 0, as the
+    /// first of a process is; any other message without one is not numbered, as a heartbeat of the uid alone is
+    /// ("OpAMPConnectionSettings.heartbeat_interval_seconds").
+    pub const fn number(&self) -> Option<SequenceNum> {
+        let said = self.present.contains(agent_field::SEQUENCE_NUM) || self.is_full();
+        if said { Some(self.sequence_num) } else { None }
+    }
+
+    /// The capabilities, if the message says any: 0 is `UnspecifiedAgentCapability` ("AgentCapabilities").
+    pub const fn stated_capabilities(&self) -> Option<u64> {
+        if self.capabilities == 0 { None } else { Some(self.capabilities) }
+    }
+
     /// Whether the message only says that the agent is alive: uid, number, capabilities, and flags of 0
     /// ("OpAMPConnectionSettings.heartbeat_interval_seconds").
     pub const fn is_heartbeat(&self) -> bool {
@@ -85,6 +98,13 @@ impl<'a> AgentScan<'a> {
     /// Compression").
     pub const fn is_full(&self) -> bool {
         self.present.contains(agent_field::AGENT_DESCRIPTION)
+    }
+
+    /// Whether the message says goodbye, and nothing else.
+    pub const fn only_disconnects(&self) -> bool {
+        const GOODBYE: FieldSet =
+            agent_field::HEARTBEAT.union(FieldSet::of(&[agent_field::AGENT_DISCONNECT]));
+        self.disconnects() && self.present.is_subset(GOODBYE) && self.flags == 0
     }
 
     /// Whether this is the agent's last message before it leaves for good ("AgentDisconnect").
@@ -167,6 +187,18 @@ mod tests {
         // Field 20, which every version ignores: it may mean something to the server.
         assert!(!AgentScan::parse(&[0xa0, 0x01, 1]).unwrap().is_heartbeat());
         assert!(AgentScan::parse(&[]).unwrap().is_heartbeat());
+    }
+
+    #[test]
+    fn what_is_absent_is_not_said() {
+        let bare = AgentScan::parse(&[0x0a, 1, 7]).unwrap();
+        assert_eq!((bare.number(), bare.stated_capabilities()), (None, None));
+        let explicit = AgentScan::parse(&[0x10, 0, 0x20, 0]).unwrap();
+        assert_eq!(explicit.number(), Some(SequenceNum(0)));
+        assert_eq!(explicit.stated_capabilities(), None, "0 is the unspecified one");
+        let full = AgentScan::parse(&[0x1a, 0, 0x20, 3]).unwrap();
+        assert_eq!(full.number(), Some(SequenceNum(0)), "the first of a process");
+        assert_eq!(full.stated_capabilities(), Some(3));
     }
 
     #[test]

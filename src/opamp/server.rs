@@ -180,6 +180,27 @@ impl<'a> ServerScan<'a> {
         Some(ServerError { kind, retry_after, message })
     }
 
+    /// `connection_settings.opamp.heartbeat_interval_seconds`, if the message offers one
+    /// ("OpAMPConnectionSettings.heartbeat_interval_seconds"). 0 is as good as absent; `None` also if the field is
+    /// malformed inside.
+    pub fn offered_heartbeat_interval_s(&self) -> Option<u64> {
+        const OPAMP: u32 = 2;
+        const HEARTBEAT_INTERVAL_SECONDS: u32 = 4;
+        if !self.present.contains(server_field::CONNECTION_SETTINGS) {
+            return None;
+        }
+        let settings = last_message(self.bytes, server_field::CONNECTION_SETTINGS)?;
+        let opamp = last_message(settings, OPAMP)?;
+        let mut seconds = None;
+        for field in fields(opamp) {
+            let field = field.ok()?;
+            if field.number == HEARTBEAT_INTERVAL_SECONDS && field.wire == WireType::Varint {
+                seconds = Some(field.varint());
+            }
+        }
+        seconds.filter(|seconds| *seconds > 0)
+    }
+
     /// `agent_identification.new_instance_uid`, if the server gives the agent another uid. `None`
     /// also if the field is malformed inside.
     pub fn new_instance_uid(&self) -> Option<&'a [u8]> {
@@ -193,6 +214,18 @@ impl<'a> ServerScan<'a> {
         }
         uid.filter(|uid| !uid.is_empty())
     }
+}
+
+/// The value of a message's field, the last one of this number; `None` also if the message is malformed.
+fn last_message(bytes: &[u8], number: u32) -> Option<&[u8]> {
+    let mut last = None;
+    for field in fields(bytes) {
+        let field = field.ok()?;
+        if field.number == number && field.wire == WireType::Len {
+            last = Some(&bytes[field.value]);
+        }
+    }
+    last
 }
 
 #[cfg(test)]
@@ -223,6 +256,25 @@ mod tests {
         // A length that runs out of the field.
         let error = ServerScan::parse(&[0x12, 2, 0x12, 9]).unwrap().error().unwrap();
         assert_eq!(error.kind, ErrorKind::Unknown);
+    }
+
+    #[test]
+    fn an_interval_that_is_offered_is_read() {
+        let offers = |seconds| {
+            let opamp = proto::OpAmpConnectionSettings {
+                heartbeat_interval_seconds: seconds,
+                destination_endpoint: "wss://there".to_owned(),
+                ..Default::default()
+            };
+            let settings =
+                proto::ConnectionSettingsOffers { opamp: Some(opamp), ..Default::default() };
+            proto::ServerToAgent { connection_settings: Some(settings), ..Default::default() }
+                .encode_to_vec()
+        };
+        let read = |bytes: &[u8]| ServerScan::parse(bytes).unwrap().offered_heartbeat_interval_s();
+        assert_eq!(read(&offers(150)), Some(150));
+        assert_eq!((read(&offers(0)), read(&[])), (None, None));
+        assert_eq!(read(&[0x22, 2, 0x12, 9]), None, "malformed inside");
     }
 
     #[test]

@@ -100,7 +100,13 @@ pub fn announce(uid: InstanceUid, capabilities: u64, seq: SequenceNum, out: &mut
 
 /// What stands in a frame's head between nodes, as the first fields of a message. [`bare_fields`] is what follows.
 pub fn agent_head(uid: InstanceUid, head: &AgentHead, out: &mut Vec<u8>) {
-    announce(uid, head.capabilities, head.sequence_num, out);
+    put_len_field(agent_field::INSTANCE_UID, &uid.to_wire(), out);
+    if let Some(number) = head.sequence_num {
+        put_varint_field(agent_field::SEQUENCE_NUM, number.0, out);
+    }
+    if head.capabilities != 0 {
+        put_varint_field(agent_field::CAPABILITIES, head.capabilities, out);
+    }
     if head.flags != 0 {
         put_varint_field(agent_field::FLAGS, head.flags, out);
     }
@@ -109,9 +115,9 @@ pub fn agent_head(uid: InstanceUid, head: &AgentHead, out: &mut Vec<u8>) {
 /// The numbers of an agent's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgentHead {
-    /// `AgentToServer.sequence_num`.
-    pub sequence_num: SequenceNum,
-    /// `AgentToServer.capabilities`.
+    /// `AgentToServer.sequence_num`, if the message has one.
+    pub sequence_num: Option<SequenceNum>,
+    /// `AgentToServer.capabilities`; 0 is left out, as it says nothing.
     pub capabilities: u64,
     /// `AgentToServer.flags`.
     pub flags: u64,

@@ -12,8 +12,8 @@ use super::{InFleet, Sessions, notes};
 use crate::core::node_link::PartDigests;
 use crate::core::pacing::Permit;
 use crate::core::session::{
-    ClassSet, Departure, FreeBytes, NotSent, Note, Port, ReportDigests, Route, ServerHello,
-    ToAgent, ToServer,
+    ClassSet, Departure, Farewell, FreeBytes, NotSent, Note, Port, ReportDigests, Route,
+    ServerHello, ToAgent, ToServer,
 };
 use crate::ident::{InstanceUid, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -143,6 +143,10 @@ impl Port for Carrier<'_> {
 
     fn is_polled(&self, route: Route) -> bool {
         self.sessions.uplink.is_polled(route.server())
+    }
+
+    fn passes_question(&mut self) -> bool {
+        self.sessions.question_budget.lock().take(self.now)
     }
 
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {
@@ -288,10 +292,13 @@ impl Port for Carrier<'_> {
         }
     }
 
-    fn over(&mut self, unanswered: Option<(Route, u32)>) {
+    fn over(&mut self, unanswered: Option<(Route, u32)>, farewell: Option<Farewell>) {
         self.follow_up.is_over = true;
         if let Some(unanswered) = unanswered {
             self.sessions.late_replies.lock().ended(self.uid, unanswered, self.now);
+        }
+        if let Some(farewell) = farewell {
+            self.sessions.farewells.lock().told(self.uid, farewell);
         }
     }
 }

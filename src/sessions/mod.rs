@@ -8,7 +8,8 @@
 //! # Order of locks
 //! A thread takes locks in this order, and holds at most one of each kind:
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
-//! deadlines, the late replies. A connection's task takes its outbox alone to look for what waits, and gives
+//! deadlines, the late replies, the farewells, the
+//! budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
 //! it back before it calls a session. The locks of the last group guard plain values: their holder
 //! gives them back before it calls another part.
 
@@ -62,7 +63,7 @@ pub use view::{AgentCounts, AgentHere, AgentsSeen, ConnectionInfo};
 pub use ways::Ways;
 
 use crate::clock;
-use crate::core::session::{LateReplies, Moment, Policy, Session};
+use crate::core::session::{Farewells, LateReplies, Moment, Policy, QuestionBudget, Session};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
@@ -98,6 +99,8 @@ pub struct Sessions {
     digester: Digester,
     store: ContentStore,
     late_replies: Mutex<LateReplies>,
+    farewells: Mutex<Farewells>,
+    question_budget: Mutex<QuestionBudget>,
     /// See [`Sessions::excuse_absence`].
     excused: Mutex<Option<Instant>>,
     /// See [`Sessions::join_fleet`].
@@ -153,6 +156,8 @@ impl Sessions {
             digester,
             store,
             late_replies: Mutex::default(),
+            farewells: Mutex::default(),
+            question_budget: Mutex::new(QuestionBudget::new(clock::now())),
             excused: Mutex::default(),
             joined: OnceLock::new(),
         }
@@ -214,7 +219,11 @@ impl Sessions {
             if let Some(joined) = self.joined.get() {
                 joined.homes.shards.joined(uid);
             }
-            Arc::new(SessionEntry::new(Session::new(uid, late, now)))
+            let mut session = Session::new(uid, late, now);
+            if let Some(farewell) = self.farewells.lock().take(uid, now) {
+                session.succeeds(farewell, now);
+            }
+            Arc::new(SessionEntry::new(session))
         });
         Ok(Arc::clone(&entry))
     }

@@ -102,6 +102,9 @@ impl Sessions {
     /// Puts every session into its server's queue whose messages took, or will take, a way that `concerned`
     /// names: after a link came back, or a server's agents moved. Returns how many joined.
     pub fn enqueue_all(&self, concerned: &dyn Fn(InstanceUid) -> bool) -> usize {
+        if !self.table.is_empty() {
+            self.question_budget.lock().disturb(clock::now());
+        }
         // What follows from an entry may need the table, so the walk over the table comes first.
         let concerned = self.table.iter().filter(|entry| concerned(*entry.key()));
         let concerned: Vec<Arc<SessionEntry>> =

@@ -43,6 +43,7 @@ impl Sessions {
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);
         self.late_replies.lock().forget(now);
+        self.farewells.lock().forget(now);
         full
     }
 

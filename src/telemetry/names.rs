@@ -208,7 +208,7 @@ struct Metrics [] {
     sessions_released: Counter = SessionsReleased "seawall_released_sessions_total",
     /// Full states that servers asked for.
     full_states_wanted: Counter = FullStatesWanted "seawall_wanted_full_states_total",
-    /// Full states that Seawall asked of agents, because it lacked them.
+    /// Full states that Seawall asked of agents, because it lacked them, or a server that was content asked.
     full_states_asked: Counter = FullStatesAsked "seawall_asked_full_states_total",
     /// Reports of agents' state that went to a server from the content store.
     store_reports: Counter = StoreReports "seawall_store_reports_total",

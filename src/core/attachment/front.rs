@@ -182,9 +182,14 @@ impl FrontAttachment {
         if self.stage != ConnectionStage::Open {
             return;
         }
-        let before = self.said.replace((scan.sequence_num, scan.capabilities));
-        let follows = before.is_some_and(|(number, caps)| {
-            scan.sequence_num == number.next() && caps == scan.capabilities
+        let before = self.said;
+        let capabilities =
+            scan.stated_capabilities().or(before.map(|(_, capabilities)| capabilities));
+        let number = scan.number().or(before.map(|(number, _)| number));
+        self.said =
+            Some((number.unwrap_or(scan.sequence_num), capabilities.unwrap_or(scan.capabilities)));
+        let follows = before.is_some_and(|(last, known)| {
+            scan.number() == Some(last.next()) && Some(known) == capabilities
         });
         if follows && scan.is_heartbeat() && moment.policy.answers_heartbeats {
             self.held.heartbeat(scan.sequence_num);

@@ -5,14 +5,14 @@ use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
-use super::questions::is_complete;
+use super::questions::has_all_promised;
 use super::wanted::announcement_waits;
 use super::work::{Work, route as route_of};
 use super::{
     Departure, EndReason, FullState, Moment, Note, OfferLoss, Port, Presence, Replier, Route,
     Session, ToAgent,
 };
-use crate::ident::ConnectionId;
+use crate::ident::{ConnectionId, SequenceNum};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
 
@@ -78,11 +78,24 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// Sends the message on or keeps it; says whether the server's own reply is awaited.
     fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
+        let is_told_gone = std::mem::take(&mut self.session.is_told_gone);
+        if scan.disconnects() {
+            self.session.rhythm.stop();
+            if is_told_gone && scan.only_disconnects() {
+                // Its goodbye once more, of which the answer was lost.
+                self.enter(Presence::Disconnecting);
+                self.part();
+                self.port.note(Note::Ended(EndReason::AgentDisconnect));
+                return false;
+            }
+        }
         let route = route_of(self);
         let spoke = self.session.numbers.agent().is_some();
-        let changed = spoke && self.session.capabilities != scan.capabilities;
+        let said = scan.stated_capabilities().unwrap_or(self.session.capabilities);
+        let changed = spoke && said != self.session.capabilities;
+        self.session.capabilities = said;
         self.follow_number(scan);
-        self.session.capabilities = scan.capabilities;
+        self.session.last_was_heartbeat = scan.is_heartbeat();
         self.note_heard(scan);
         note_all_said(self, scan);
         if scan.disconnects() {
@@ -103,9 +116,18 @@ impl<P: Port> Work<'_, P> {
     }
 
     /// Follows the agent's numbers. Any but the next one is a new process's first, a repetition, or the sign
-    /// of a loss, which a full report mends.
+    /// of a loss, which a full report mends. A message without a number leaves the last one as it is, once there is
+    /// one.
     fn follow_number(&mut self, scan: &AgentScan<'_>) {
-        let step = self.session.numbers.follow(scan.sequence_num);
+        let heard_before = self.session.numbers.agent().is_some();
+        let number = match scan.number() {
+            Some(number) => number,
+            // An agent that leaves numbers out is taken to have what it was given.
+            None if heard_before => return self.judge_answer(NumberStep::Next),
+            None => scan.sequence_num,
+        };
+        self.repeats = self.is_said_again(scan, number);
+        let step = self.session.numbers.follow(number, self.repeats);
         self.judge_answer(step);
         match step {
             NumberStep::Next => return,
@@ -116,23 +138,41 @@ impl<P: Port> Work<'_, P> {
                 if let Some(cold) = &mut self.session.cold {
                     cold.map.maybe_lost();
                 }
+                if number.may_be_first() && self.session.attendance.is_connected() {
+                    // On another WebSocket it may be a new process all the same.
+                    self.drop_restart();
+                }
                 return;
             }
             NumberStep::NewProcess => self.forget_process(),
             NumberStep::Gap { expected } => {
-                self.port.note(Note::Gap { expected, received: scan.sequence_num });
+                self.port.note(Note::Gap { expected, received: number });
             }
             NumberStep::First => {}
         }
         // Whatever the agent said before, to this gateway or another, may be lost. Before 0 it has said
         // nothing; 1 is the first number of some, and the second of others.
-        let is_first = scan.sequence_num.0 == 0 && scan.is_full();
-        let says_all = is_first || self.session.questions.is_mended_by(scan);
+        let is_first = number.0 == 0 && scan.is_full();
+        let capabilities = self.session.capabilities;
+        let says_all = is_first || self.session.questions.is_mended_by(scan, capabilities);
         let gap = matches!(step, NumberStep::Gap { .. });
         let ignored = is_on(if gap { Breach::R6IgnoresGap } else { Breach::R6IgnoresRestart });
         if !says_all && (step == NumberStep::NewProcess || !ignored) {
             self.session.questions.want();
         }
+    }
+
+    /// Whether a message has the number and the bytes of the last one.
+    fn is_said_again(&self, scan: &AgentScan<'_>, number: SequenceNum) -> bool {
+        let session = &*self.session;
+        if session.numbers.agent() != Some(number) {
+            return false;
+        }
+        if scan.is_heartbeat() || session.last_was_heartbeat {
+            return scan.is_heartbeat() && session.last_was_heartbeat;
+        }
+        let state = session.replica.state();
+        state.hash_counts && state.hash == self.port.report_hash(scan)
     }
 
     /// The agent's number says whether it has the answer to its last request.
@@ -152,10 +192,16 @@ impl<P: Port> Work<'_, P> {
         self.session.replica.forget();
         self.session.questions.forget_said_all();
         self.port.forget_stored();
-        let Some(cold) = &mut self.session.cold else { return };
-        cold.map.close();
-        cold.mailbox.take_doubt();
-        if cold.mailbox.drop_restart() {
+        if let Some(cold) = &mut self.session.cold {
+            cold.map.close();
+            cold.mailbox.take_doubt();
+        }
+        self.drop_restart();
+    }
+
+    fn drop_restart(&mut self) {
+        let cold = self.session.cold.as_mut();
+        if cold.is_some_and(|cold| cold.mailbox.drop_restart()) {
             self.port.note(Note::OfferDropped(OfferLoss::NewProcess));
         }
     }
@@ -165,8 +211,9 @@ impl<P: Port> Work<'_, P> {
         let now = self.now();
         self.note_alive();
         let session = &mut *self.session;
-        if session.questions.take_report(scan) {
-            let sure = is_complete(scan) || !session.attendance.is_polling();
+        if session.questions.take_report(scan, session.capabilities) {
+            let is_complete = has_all_promised(session.capabilities, scan.present);
+            let sure = is_complete || !session.attendance.is_polling();
             if !sure || session.cold.is_some() {
                 let doubt = &mut session.cold_mut().doubt;
                 *doubt = doubt.after_answer(sure, now);
@@ -201,7 +248,7 @@ impl<P: Port> Work<'_, P> {
         if is_on(Breach::R9ForwardsAll) || is_on(Breach::R9ForwardsNone) {
             return route.is_some() && is_on(Breach::R9ForwardsAll);
         }
-        let interval = self.moment.policy.heartbeat_forward_interval;
+        let interval = self.session.rhythm.forward_interval(self.moment.policy);
         let outstanding = &self.session.outstanding;
         route.is_some()
             && (!outstanding.is_introduced(route)

@@ -120,7 +120,7 @@ impl AtFront<'_> {
         self.0.cold = None;
         self.0.attendance.enter(Presence::Gone);
         port.note(Note::Ended(EndReason::Moved));
-        port.over(unanswered);
+        port.over(unanswered, None);
     }
 }
 

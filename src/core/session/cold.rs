@@ -11,6 +11,7 @@ use super::mailbox::Mailbox;
 use super::one_shots::OneShots;
 use super::presence::LiveReplacements;
 use super::questions::{AnswerDoubt, MapQuestion};
+use super::server_asks::may_pass_on;
 
 /// See the module's text. `default()` is the box of an ordinary session.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Cold {
     pub(super) offer_of: Option<OfferSource>,
     /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
     pub(super) awaits_all: Option<Instant>,
+    /// When a server's question was last passed on to the agent.
+    pub(super) question_passed_on: Option<Instant>,
 }
 
 impl Cold {
@@ -37,7 +40,8 @@ impl Cold {
         let live = self.live == LiveReplacements::default();
         let moved =
             self.former_home.is_some() || self.awaits_all.is_some() || self.offer_of.is_some();
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved
+        let asked = self.question_passed_on.is_some();
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved && !asked
     }
 
     fn is_idle(&self, now: Instant) -> bool {
@@ -46,7 +50,8 @@ impl Cold {
             || self.awaits_all.is_some()
             || self.former_home.is_some_and(|former| !former.is_past(now));
         let live = !self.live.is_idle(now);
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved
+        let asked = self.question_passed_on.is_some_and(|at| !may_pass_on(at, now));
+        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved && !asked
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::Port;
 use super::delta::{Delta, ReportDigests};
-use super::parts::{PARTS, reports_map};
+use super::parts::{CAPABILITIES, PARTS, reports_map};
 use super::replica::Replica;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
@@ -32,6 +32,10 @@ pub(super) fn compare<P: Port>(
     }
     let mut taken = ReportDigests::new(hash);
     port.digest(scan, &mut taken);
+    if scan.stated_capabilities().is_none() {
+        // What the agent has said of them holds.
+        taken.leave_out(CAPABILITIES);
+    }
     let (mut changed, mut fresh) = (none, none);
     for (place, part) in PARTS.into_iter().enumerate() {
         if !taken.parts().contains(part) {

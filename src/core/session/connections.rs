@@ -63,6 +63,9 @@ impl Session {
         let before = self.attendance.presence();
         let mut work = Work::of(self, moment, port);
         work.answer_plainly();
+        if let Presence::Polling { heard, .. } = before {
+            work.session.rhythm.note_pause(moment.now.saturating_duration_since(heard));
+        }
         let next = Presence::Polling { heard: moment.now, waits: false };
         work.session.attendance.enter(next);
         let request = work.session.replies.next_request();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::cold::all_said;
 use super::moved_here::pass_time_of_move;
 use super::presence::AbsenceCheck;
+use super::rhythm::silence_max;
 use super::work::Work;
 use super::{EndReason, Moment, Note, Port, Presence, Replier, Session};
 use crate::mutation::{Breach, is_on};
@@ -39,7 +40,11 @@ impl Session {
         moment: &Moment<'_>,
         port: &mut P,
     ) {
-        let check = self.attendance.check(moment.now, excused, moment.policy);
+        let silence_max = silence_max(self, moment.policy);
+        let check = self.attendance.check(moment.now, excused, silence_max);
+        if let (AbsenceCheck::Over(_), Some(heard)) = (check, self.attendance.polled_at()) {
+            self.rhythm.note_silence(moment.now.saturating_duration_since(heard));
+        }
         let mut work = Work::of(self, moment, port);
         pass_time_of_move(&mut work);
         let awaits_all = work.session.cold.as_ref().and_then(|cold| cold.awaits_all);

@@ -25,6 +25,11 @@ impl ReportDigests {
         }
     }
 
+    /// The report leaves this part open.
+    pub(super) fn leave_out(&mut self, part: FieldSet) {
+        self.parts = self.parts.minus(part);
+    }
+
     pub(super) const fn parts(&self) -> FieldSet {
         self.parts
     }

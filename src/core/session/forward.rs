@@ -8,7 +8,7 @@ use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;
 use super::work::{Work, permit};
-use super::{CustomLoss, FullState, Note, Port, Presence, Route, ToServer};
+use super::{CustomLoss, FullState, Note, Port, Presence, Route, Session, ToServer};
 use crate::core::pacing::Permit;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
@@ -76,7 +76,7 @@ fn apply<P: Port>(
     // A server that has lost the agent would take it for all there is.
     let introduces_as_whole = plan != ForwardPlan::Nothing
         && work.session.needs_introduction(route)
-        && has_all_promised(scan.capabilities, scan.present);
+        && has_all_promised(work.session.capabilities, scan.present);
     if delta.has_map
         && let Some(cold) = &mut work.session.cold
     {
@@ -103,7 +103,9 @@ fn plan<P: Port>(
     {
         return ForwardPlan::Whole;
     }
-    let keep = changed.union(one_shot_fields(scan));
+    // Said once more, a one-shot would be obeyed twice.
+    let said_once = if work.repeats { FieldSet::EMPTY } else { one_shot_fields(scan) };
+    let keep = changed.union(said_once);
     if keep.is_empty() {
         return ForwardPlan::Nothing;
     }
@@ -128,7 +130,7 @@ pub(super) fn forward<P: Port>(
     match forward_now(work, scan, route, plan) {
         Forwarding::Sent => {
             if scan.disconnects() {
-                work.enter(Presence::Gone);
+                work.part();
             }
             work.port.note(Note::ReportForwarded);
             Forwarding::Sent
@@ -158,8 +160,9 @@ fn forward_now<P: Port>(
         return Forwarding::Queued { soon };
     }
     work.leave_former_server(route);
-    let number = work.session.numbers.next();
-    match work.send(route, &ToServer::Report { scan, plan, number }) {
+    let Session { capabilities, numbers, .. } = &*work.session;
+    let (capabilities, number) = (*capabilities, numbers.next());
+    match work.send(route, &ToServer::Report { scan, plan, number, capabilities }) {
         Ok(()) => Forwarding::Sent,
         Err(_) => Forwarding::Queued { soon: false },
     }

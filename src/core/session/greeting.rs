@@ -17,6 +17,13 @@ pub struct ServerHello {
     pub custom_capabilities: Option<Vec<u8>>,
 }
 
+impl ServerHello {
+    /// Whether the server has said what it can.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.capabilities.is_some()
+    }
+}
+
 /// Whether the agent has heard it on its present connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Greeting {
@@ -41,7 +48,7 @@ impl Greeting {
     /// The agent has been given this greeting. That of a server which has yet to speak does not count:
     /// the agent is greeted again afterwards.
     pub(super) fn gave(&mut self, hello: Option<&ServerHello>) {
-        self.told |= hello.is_some_and(|hello| hello.capabilities.is_some());
+        self.told |= hello.is_some_and(ServerHello::has_spoken);
     }
 }
 

@@ -14,6 +14,8 @@
 //! | `mailbox` | offers that wait for the agent, and what it has yet to confirm | R7 |
 //! | `one_shots` | custom messages and requests that wait for the server | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
+//! | `rhythm` | how often the agent gives a sign of life | R8, R9 |
+//! | `farewells` | ends of which servers were told | R3, R8 |
 //! | `former_links` | on which links of former homes the server has heard of the agent | R6 |
 //! | `former_home` | what is still under way at the homes that the session came from | R6 |
 //!
@@ -32,6 +34,7 @@ mod deadlines;
 mod delta;
 mod doubts;
 mod drain;
+mod farewells;
 mod former_home;
 mod former_links;
 mod forward;
@@ -49,10 +52,12 @@ mod permits;
 mod polling;
 mod port;
 mod presence;
+mod question_budget;
 mod questions;
 mod record;
 mod replica;
 mod replies;
+mod rhythm;
 mod route;
 mod server_asks;
 mod server_message;
@@ -70,6 +75,7 @@ pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use doubts::{Doubt, Doubts};
 pub use drain::Forgets;
+pub use farewells::{Farewell, Farewells};
 pub use former_home::FormerHome;
 pub use former_links::{FormerLink, Move, OfferSource};
 pub use greeting::ServerHello;
@@ -87,10 +93,12 @@ pub use port::{
     CustomLoss, Departure, FreeBytes, NotSent, Note, OfferLoss, Port, Replier, ToAgent, ToServer,
 };
 pub use presence::{EndReason, LiveReplacementsRecord, Presence};
+pub use question_budget::QuestionBudget;
 pub use questions::{AnswerDoubt, FullState, QuestionsRecord};
-pub use record::{SeldomRecord, SessionRecord};
+pub use record::{AddedRecord, SeldomRecord, SessionRecord};
 pub use replica::ReplicaState;
 pub use replies::RepliesRecord;
+pub use rhythm::{Rhythm, silence_max};
 pub use route::{Anchor, Memory, Peer, Route, Wire};
 pub use server_message::{Delivered, Delivery, RefusedMessage};
 
@@ -114,9 +122,9 @@ pub struct Policy {
     pub grace_period: Duration,
     /// How long an agent waits for the server's own reply (R5).
     pub reply_wait: Duration,
-    /// One heartbeat in each such interval goes on; zero forwards all (R9).
+    /// One heartbeat in each such interval goes on, if its server has not asked for more; zero forwards all (R9).
     pub heartbeat_forward_interval: Duration,
-    /// Silence after which a polling agent counts as absent.
+    /// Silence after which a polling agent counts as absent, if it is not known to poll seldom.
     pub poll_timeout: Duration,
     /// One-shot messages of one agent that may wait for the server.
     pub one_shots_max: usize,
@@ -141,7 +149,7 @@ pub struct Moment<'a> {
 #[derive(Debug)]
 pub struct Session {
     uid: InstanceUid,
-    /// `AgentToServer.capabilities` as last reported.
+    /// `AgentToServer.capabilities` as last said; 0 before that.
     capabilities: u64,
     attendance: Attendance,
     numbers: Numbers,
@@ -155,6 +163,11 @@ pub struct Session {
     greeting: Greeting,
     /// The agent is to go to another node: its connection closes once it has what waits for it.
     drains: bool,
+    /// The agent's last message only said that it is alive.
+    last_was_heartbeat: bool,
+    /// Servers were told lately that the agent has left, and it has said nothing since.
+    is_told_gone: bool,
+    rhythm: Rhythm,
     /// The number of the last ping that the agent was to confirm something with.
     last_ping: u16,
 }
@@ -177,6 +190,9 @@ impl Session {
             permits: Permits::default(),
             greeting: Greeting::default(),
             drains: false,
+            last_was_heartbeat: false,
+            is_told_gone: false,
+            rhythm: Rhythm::default(),
             last_ping: 0,
         };
         if let Some(late) = late {

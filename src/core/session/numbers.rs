@@ -5,9 +5,6 @@ use std::num::NonZeroU64;
 
 use crate::ident::SequenceNum;
 
-/// First numbers in use: 0 (opamp-go) and 1 (Java, New Relic).
-const FIRST_NUMBER_MAX: SequenceNum = SequenceNum(1);
-
 /// What the number of an agent's message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberStep {
@@ -15,7 +12,7 @@ pub(super) enum NumberStep {
     First,
     /// The next one, as it should be.
     Next,
-    /// The last number once more: over plain HTTP an agent repeats what stayed unanswered.
+    /// The last message once more: over plain HTTP an agent repeats what stayed unanswered.
     Again,
     /// The agent's process has started again.
     NewProcess,
@@ -54,8 +51,8 @@ impl Numbers {
         Self { agent: agent.map_or_else(LastNumber::default, LastNumber::of), upstream }
     }
 
-    /// Takes the number of an agent's message.
-    pub(super) fn follow(&mut self, number: SequenceNum) -> NumberStep {
+    /// Takes the number of an agent's message. `repeats`: it has the bytes of the last one.
+    pub(super) fn follow(&mut self, number: SequenceNum, repeats: bool) -> NumberStep {
         let step = match self.agent.get() {
             None => {
                 // Numbers towards the server start from the agent's.
@@ -63,8 +60,10 @@ impl Numbers {
                 NumberStep::First
             }
             Some(last) if number == last.next() => NumberStep::Next,
-            Some(last) if number == last && number > FIRST_NUMBER_MAX => NumberStep::Again,
-            Some(_) if number <= FIRST_NUMBER_MAX => NumberStep::NewProcess,
+            Some(last) if number == last && (!number.may_be_first() || repeats) => {
+                NumberStep::Again
+            }
+            Some(_) if number.may_be_first() => NumberStep::NewProcess,
             Some(last) => NumberStep::Gap { expected: last.next() },
         };
         self.agent = LastNumber::of(number);
@@ -73,14 +72,14 @@ impl Numbers {
 
     /// Whether a message of this number would be of the same process as the last one, whatever is lost between.
     pub(super) fn goes_on(&self, number: SequenceNum) -> bool {
-        self.agent.get().is_some_and(|last| number == last.next() || number > FIRST_NUMBER_MAX)
+        self.agent.get().is_some_and(|last| number == last.next() || !number.may_be_first())
     }
 
     /// Takes the number of the last of several heartbeats. The lost ones among them, if any, said nothing.
     /// [`NumberStep::Again`]: the session has heard of it.
     pub(super) fn pass_to(&mut self, number: SequenceNum) -> NumberStep {
         match self.agent.get() {
-            None => self.follow(number),
+            None => self.follow(number, false),
             Some(last) if number <= last => NumberStep::Again,
             Some(_) => {
                 self.agent = LastNumber::of(number);
@@ -122,7 +121,8 @@ mod tests {
     #[test]
     fn each_jump_has_its_meaning() {
         let mut numbers = Numbers::default();
-        let steps = [5, 6, 6, 9, 1, 1, 2, 0].map(|number| numbers.follow(SequenceNum(number)));
+        let steps =
+            [5, 6, 6, 9, 1, 1, 2, 0].map(|number| numbers.follow(SequenceNum(number), false));
         assert_eq!(
             steps,
             [
@@ -137,6 +137,7 @@ mod tests {
             ]
         );
         assert_eq!(numbers.agent(), Some(SequenceNum(0)));
+        assert_eq!(numbers.follow(SequenceNum(0), true), NumberStep::Again);
     }
 
     #[test]
@@ -145,17 +146,17 @@ mod tests {
         assert_eq!(numbers.pass_to(SequenceNum(7)), NumberStep::First);
         let steps = [9, 9, 8].map(|number| numbers.pass_to(SequenceNum(number)));
         assert_eq!(steps, [NumberStep::Next, NumberStep::Again, NumberStep::Again]);
-        assert_eq!(numbers.follow(SequenceNum(10)), NumberStep::Next);
+        assert_eq!(numbers.follow(SequenceNum(10), false), NumberStep::Next);
         assert_eq!(numbers.next(), SequenceNum(7), "none of them went to the server");
     }
 
     #[test]
     fn numbers_towards_the_server_start_from_the_agents_and_rise_by_one() {
         let mut numbers = Numbers::default();
-        numbers.follow(SequenceNum(0));
+        numbers.follow(SequenceNum(0), false);
         assert_eq!(numbers.next(), SequenceNum(0));
         numbers.use_next();
-        numbers.follow(SequenceNum(40));
+        numbers.follow(SequenceNum(40), false);
         assert_eq!((numbers.upstream(), numbers.next()), (SequenceNum(0), SequenceNum(1)));
     }
 }

@@ -4,7 +4,9 @@
 use super::former_home::is_held_back;
 use super::parts::says_something;
 use super::server_message::store_offer;
-use super::wanted::{announcement_due, announcement_waits, wanted_permits, wants_to_ask};
+use super::wanted::{
+    announcement_due, announcement_waits, awaits_first_word, wanted_permits, wants_to_ask,
+};
 use super::work::{Work, route as route_of, want_introduction};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
@@ -84,7 +86,11 @@ fn use_permit<P: Port>(
     work.note_route(route);
     let attendance = work.session.attendance;
     match class {
-        Class::Ask if attendance.is_there() && wants_to_ask(work.session) => {
+        Class::Ask
+            if attendance.is_there()
+                && wants_to_ask(work.session)
+                && !awaits_first_word(work.session, work.port) =>
+        {
             ask_agent(work);
             Ok(PermitUse::Used)
         }
@@ -203,7 +209,7 @@ fn send_goodbye<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<PermitU
     }
     let number = work.session.numbers.next();
     work.send(route, &ToServer::Disconnect { number })?;
-    work.enter(Presence::Gone);
+    work.part();
     Ok(PermitUse::Used)
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ClassSet, EndReason, ForwardPlan, ReportDigests, Route, ServerHello};
+use super::{ClassSet, EndReason, Farewell, ForwardPlan, ReportDigests, Route, ServerHello};
 use crate::core::pacing::Permit;
 use crate::ident::{InstanceUid, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -31,6 +31,10 @@ pub trait Port {
     /// Whether the server speaks only when it is asked (mode `http`). Each message is answered then, or known to be
     /// lost.
     fn is_polled(&self, route: Route) -> bool;
+
+    /// A server that was content asks for the agent's full state. Whether the question may go on to the agent, beside
+    /// the store's answer: see [`super::QuestionBudget`].
+    fn passes_question(&mut self) -> bool;
 
     /// What a server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
@@ -102,8 +106,9 @@ pub trait Port {
     /// until it has passed: a session has one deadline at a time.
     fn deadline(&mut self, at: Instant);
 
-    /// The session is over and leaves the table. `unanswered`: answers to it may still come.
-    fn over(&mut self, unanswered: Option<(Route, u32)>);
+    /// The session is over and leaves the table. `unanswered`: answers to it may still come. `farewell`: a server has
+    /// been told that the agent has left.
+    fn over(&mut self, unanswered: Option<(Route, u32)>, farewell: Option<Farewell>);
 }
 
 /// Why a message was refused on its way to a server. The session keeps what it says and waits for a permit.
@@ -139,6 +144,8 @@ pub enum ToServer<'a> {
         plan: ForwardPlan,
         /// Its number.
         number: SequenceNum,
+        /// The agent's capabilities. They go with every message, also where the agent left them out.
+        capabilities: u64,
     },
     /// Introduces the agent, or says that it is alive.
     Announce {
@@ -169,10 +176,15 @@ impl ToServer<'_> {
     /// Appends the encoded `AgentToServer`.
     pub fn write(&self, uid: InstanceUid, out: &mut Vec<u8>) {
         match *self {
-            Self::Report { scan, plan: ForwardPlan::Fields(keep), number } => {
-                splice::forward_fields(scan, keep, number, out);
+            Self::Report { scan, plan, number, capabilities } => {
+                match plan {
+                    ForwardPlan::Fields(keep) => splice::forward_fields(scan, keep, number, out),
+                    ForwardPlan::Nothing | ForwardPlan::Whole => splice::forward(scan, number, out),
+                }
+                if capabilities != scan.capabilities {
+                    splice::set_capabilities(capabilities, out);
+                }
             }
-            Self::Report { scan, number, .. } => splice::forward(scan, number, out),
             Self::Announce { capabilities, number } => {
                 splice::announce(uid, capabilities, number, out);
             }

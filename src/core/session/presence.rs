@@ -136,6 +136,11 @@ impl Attendance {
         matches!(self.presence, Presence::Polling { .. })
     }
 
+    /// When the agent was last heard over plain HTTP, if it polls.
+    pub(super) const fn polled_at(&self) -> Option<Instant> {
+        if let Presence::Polling { heard, .. } = self.presence { Some(heard) } else { None }
+    }
+
     /// Whether a plain-HTTP request has yet to be answered.
     pub(super) const fn request_waits(&self) -> bool {
         matches!(self.presence, Presence::Polling { waits: true, .. })
@@ -163,20 +168,18 @@ impl Attendance {
         Presence::Absent { until: now + policy.grace_period }
     }
 
-    /// Until when the agent may stay away, and what it means if it does.
-    fn absence(&self, policy: &Policy) -> Option<(Instant, EndReason)> {
+    /// Until when the agent may stay away, or be silent for `silence_max` if it polls, and what it means if it does.
+    fn absence(&self, silence_max: Duration) -> Option<(Instant, EndReason)> {
         match self.presence {
             Presence::Absent { until } => Some((until, EndReason::GraceExpired)),
-            Presence::Polling { heard, .. } => {
-                Some((heard + policy.poll_timeout, EndReason::PollExpired))
-            }
+            Presence::Polling { heard, .. } => Some((heard + silence_max, EndReason::PollExpired)),
             Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => None,
         }
     }
 
     /// When [`Attendance::check`] has to look at this session.
-    pub(super) fn deadline(&self, policy: &Policy) -> Option<Instant> {
-        self.absence(policy).map(|(until, _)| until)
+    pub(super) fn deadline(&self, silence_max: Duration) -> Option<Instant> {
+        self.absence(silence_max).map(|(until, _)| until)
     }
 
     /// Looks whether the agent has been away too long. `excused`: until then the gateway itself may have
@@ -185,9 +188,9 @@ impl Attendance {
         &self,
         now: Instant,
         excused: Option<Instant>,
-        policy: &Policy,
+        silence_max: Duration,
     ) -> AbsenceCheck {
-        let Some((until, end)) = self.absence(policy) else { return AbsenceCheck::NoDeadline };
+        let Some((until, end)) = self.absence(silence_max) else { return AbsenceCheck::NoDeadline };
         let until = excused.map_or(until, |excused| until.max(excused.min(until + EXCUSED_MAX)));
         if now < until || is_on(Breach::R8NeverTells) {
             return AbsenceCheck::Until(until);
@@ -289,12 +292,12 @@ mod tests {
         let attendance = Attendance::restored(Presence::Absent { until: now });
         let hour = now + Duration::from_secs(3_600);
         assert_eq!(
-            attendance.check(now, Some(hour), &POLICY),
+            attendance.check(now, Some(hour), POLICY.poll_timeout),
             AbsenceCheck::Until(now + EXCUSED_MAX)
         );
         let over = AbsenceCheck::Over(EndReason::GraceExpired);
-        assert_eq!(attendance.check(hour, Some(hour), &POLICY), over);
-        assert_eq!(attendance.check(now, None, &POLICY), over);
+        assert_eq!(attendance.check(hour, Some(hour), POLICY.poll_timeout), over);
+        assert_eq!(attendance.check(now, None, POLICY.poll_timeout), over);
     }
 
     #[test]

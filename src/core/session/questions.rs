@@ -151,12 +151,12 @@ impl Questions {
         }
     }
 
-    /// Takes a report that may complete what the gateway knows. Returns whether it passes for the answer to
-    /// the question.
-    pub(super) fn take_report(&mut self, scan: &AgentScan<'_>) -> bool {
+    /// Takes a report that may complete what the gateway knows, of an agent with these capabilities. Returns whether it
+    /// passes for the answer to the question.
+    pub(super) fn take_report(&mut self, scan: &AgentScan<'_>, capabilities: u64) -> bool {
         match *self {
             Self::Reported { .. } => false,
-            _ if !self.is_mended_by(scan) => false,
+            _ if !self.is_mended_by(scan, capabilities) => false,
             Self::Asked(_) => {
                 *self = Self::Reported { said_all: scan.is_full() };
                 scan.is_full()
@@ -171,8 +171,9 @@ impl Questions {
     /// Whether this report makes up for everything that was lost before it. An agent that was asked sends
     /// all it has, even where that is less than its capabilities promise: were it asked for more, one that
     /// miscounts its messages would be asked for ever.
-    pub(super) fn is_mended_by(self, scan: &AgentScan<'_>) -> bool {
-        is_complete(scan) || matches!(self, Self::Asked(_)) && scan.is_full()
+    pub(super) fn is_mended_by(self, scan: &AgentScan<'_>, capabilities: u64) -> bool {
+        has_all_promised(capabilities, scan.present)
+            || matches!(self, Self::Asked(_)) && scan.is_full()
     }
 }
 
@@ -277,14 +278,8 @@ const PROMISES: [(u64, u32); 5] = [
     (0x4000, agent_field::AVAILABLE_COMPONENTS),
 ];
 
-/// Whether a report carries every field that the agent's capabilities promise. The first report of a
-/// connection often lacks some (opamp-go leaves out health): it is the agent's word on what it carries,
-/// and says nothing of the rest.
-pub(super) fn is_complete(scan: &AgentScan<'_>) -> bool {
-    has_all_promised(scan.capabilities, scan.present)
-}
-
-/// Whether these are all the fields that an agent's capabilities promise.
+/// Whether these are all the fields that an agent's capabilities promise. The first report of a connection often lacks
+/// some (opamp-go leaves out health): it is the agent's word on what it carries, and says nothing of the rest.
 pub(super) fn has_all_promised(capabilities: u64, present: FieldSet) -> bool {
     let mut promised = FieldSet::of(&[agent_field::AGENT_DESCRIPTION]);
     for (capability, field) in PROMISES {
@@ -302,7 +297,7 @@ mod tests {
 
     fn takes(questions: &mut Questions, status: Status) -> bool {
         let report = bytes(&message::report(1, status));
-        questions.take_report(&AgentScan::parse(&report).unwrap())
+        questions.take_report(&AgentScan::parse(&report).unwrap(), message::CAPABILITIES)
     }
 
     #[test]

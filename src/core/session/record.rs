@@ -6,6 +6,8 @@
 
 mod encoding;
 
+use std::time::Instant;
+
 use super::cold::Cold;
 use super::greeting::Greeting;
 use super::mailbox::Mailbox;
@@ -19,7 +21,7 @@ use super::replica::Replica;
 use super::replies::Replies;
 use super::{
     FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OfferSource, OutstandingRecord,
-    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Session,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Rhythm, Session,
 };
 use crate::ident::{InstanceUid, SequenceNum};
 use crate::opamp::digest::Digest;
@@ -58,6 +60,20 @@ pub struct SessionRecord {
     pub one_shots: Vec<Vec<u8>>,
     /// What seldom happens.
     pub seldom: SeldomRecord,
+    /// What the first versions leave out.
+    pub added: AddedRecord,
+}
+
+/// The part of a record that came with later versions: what an older node neither writes nor reads, and what does no harm
+/// if it is lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddedRecord {
+    /// How often the agent gives a sign of life.
+    pub rhythm: Rhythm,
+    /// The agent's last message only said that it is alive.
+    pub last_was_heartbeat: bool,
+    /// When a server's question was last passed on to the agent.
+    pub question_passed_on: Option<Instant>,
 }
 
 /// The part of a record that is empty for most sessions.
@@ -113,6 +129,11 @@ impl Session {
                 former_home: cold.former_home,
                 offer_of: cold.offer_of,
             },
+            added: AddedRecord {
+                rhythm: self.rhythm,
+                last_was_heartbeat: self.last_was_heartbeat,
+                question_passed_on: cold.question_passed_on,
+            },
         }
     }
 
@@ -130,6 +151,7 @@ impl Session {
             // The next home tells what there is.
             awaits_all: None,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
+            question_passed_on: record.added.question_passed_on,
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;
         Self {
@@ -145,6 +167,10 @@ impl Session {
             permits: Permits::from_record(&record.permits),
             greeting: Greeting::restored(record.greeted),
             drains: record.drains,
+            last_was_heartbeat: record.added.last_was_heartbeat,
+            // It has said something here.
+            is_told_gone: false,
+            rhythm: record.added.rhythm,
             last_ping,
         }
     }

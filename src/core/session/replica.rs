@@ -70,6 +70,8 @@ pub struct ReplicaState {
     pub full_given: bool,
     /// The same of the component map.
     pub map_given: bool,
+    /// The server had answered everything when it last spoke, and asked for nothing. Stays behind on its node.
+    pub is_content: bool,
     /// The components themselves are there, beside their hash.
     pub has_map: bool,
     /// `hash` and `last_parts` are a report's.
@@ -91,6 +93,7 @@ impl ReplicaState {
         full_pending: false,
         full_given: false,
         map_given: false,
+        is_content: false,
         has_map: false,
         hash_counts: false,
         hash: RawHash(0),
@@ -131,6 +134,7 @@ impl ReplicaState {
             self.pending = self.pending.union(self.in_flight);
         }
         self.in_flight = FieldSet::EMPTY;
+        self.is_content = false;
         self.full_given = false;
         self.map_given = false;
     }
@@ -367,6 +371,7 @@ impl Replica {
     pub(super) fn forgotten(&mut self, moved: bool, link_lost: bool) {
         if let Some(state) = &mut self.0 {
             state.acked = FieldSet::EMPTY;
+            state.is_content = false;
             if moved || link_lost {
                 state.remembered = FieldSet::EMPTY;
             }
@@ -385,8 +390,15 @@ impl Replica {
     pub(super) fn note_content(&mut self, asks_for_all: bool, asks_for_map: bool) {
         if let Some(state) = &mut self.0 {
             state.full_given &= asks_for_all;
+            state.is_content = !asks_for_all;
             state.map_given &= asks_for_map;
         }
+    }
+
+    /// Whether the server has everything, as far as it has said.
+    pub(super) fn is_content(&self) -> bool {
+        let state = self.state();
+        state.is_content && state.reported.is_subset(state.acked)
     }
 
     /// The server asks for everything; it gets each state once. What lacks the description is no full state

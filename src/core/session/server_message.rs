@@ -166,6 +166,7 @@ fn take_server_message<P: Port>(
         let source = from.peer().map_or(OfferSource::Here, OfferSource::Former);
         work.session.cold_mut().offer_of = Some(source);
     }
+    work.session.rhythm.offer(scan.offered_heartbeat_interval_s());
     let now = work.now();
     let waited = work.session.replies.waited(now, work.moment.policy.reply_wait);
     let answer = work.session.outstanding.take_answer(scan, from, now);

@@ -13,7 +13,7 @@ pub(super) fn wanted_permits<P: Port>(session: &Session, now: Instant, port: &P)
     if session.attendance.is_gone() {
         return wanted;
     }
-    if session.attendance.is_there() && wants_to_ask(session) {
+    if session.attendance.is_there() && wants_to_ask(session) && !awaits_first_word(session, port) {
         wanted.insert(Class::Ask);
     }
     if is_held_back(session, now) {
@@ -41,6 +41,16 @@ pub(super) fn wanted_permits<P: Port>(session: &Session, now: Instant, port: &P)
 pub(super) fn wants_to_ask(session: &Session) -> bool {
     session.questions.full_state() == FullState::Wanted
         || session.cold.as_ref().is_some_and(|cold| cold.map.is_wanted())
+}
+
+/// Whether the agent's WebSocket awaits the first word of a server that has yet to say what it can. A question before it
+/// would be the first message to the agent, and lack that ("ServerToAgent.capabilities").
+pub(super) fn awaits_first_word<P: Port>(session: &Session, port: &P) -> bool {
+    let awaits = session.replies.owed() > 0 && session.attendance.is_connected();
+    let server = session.outstanding.route().or_else(|| port.route()).map(Route::server);
+    awaits
+        && !session.greeting.is_told()
+        && server.is_some_and(|server| !port.server_hello(server).has_spoken())
 }
 
 /// Whether the server is to hear that the agent is there, or of its capabilities alone.

@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
 use super::mailbox::Copying;
+use super::rhythm::silence_max;
 use super::wanted::wanted_permits;
 use super::{
-    ClassSet, CustomLoss, Departure, Moment, NotSent, Note, OfferLoss, Port, Presence, Replier,
-    Route, ServerHello, Session, ToAgent, ToServer,
+    ClassSet, CustomLoss, Departure, Farewell, Moment, NotSent, Note, OfferLoss, Port, Presence,
+    Replier, Route, ServerHello, Session, ToAgent, ToServer,
 };
 use crate::core::pacing::{Class, Permit};
 use crate::mutation::{Breach, is_on};
@@ -25,12 +26,24 @@ pub(super) struct Work<'a, P: Port> {
     reply_due: Option<Instant>,
     /// Content was written to the agent's WebSocket, and the agent has to confirm it.
     wrote_content: bool,
+    /// The agent's message is its last one once more.
+    pub(super) repeats: bool,
+    /// A server has been told that the agent has left.
+    is_told_gone: bool,
 }
 
 impl<'a, P: Port> Work<'a, P> {
     pub(super) fn of(session: &'a mut Session, moment: &'a Moment<'a>, port: &'a mut P) -> Self {
         let reply_due = session.replies.due();
-        Self { session, moment, port, reply_due, wrote_content: false }
+        Self {
+            session,
+            moment,
+            port,
+            reply_due,
+            wrote_content: false,
+            repeats: false,
+            is_told_gone: false,
+        }
     }
 
     pub(super) const fn now(&self) -> Instant {
@@ -146,6 +159,9 @@ impl<'a, P: Port> Work<'a, P> {
     /// Acknowledges a message in the server's place, or asks the agent by these flags.
     pub(super) fn acknowledge(&mut self, kind: ToAgent, flags: u64) {
         let (hello, uid) = (self.hello(None), self.session.uid);
+        // What the server says of itself is in the reply that is awaited: nothing is promised in its name before.
+        let awaited = self.session.replies.owed() > 0;
+        let hello = hello.filter(|hello| hello.has_spoken() || !awaited);
         let with = additions(hello.as_deref(), flags);
         self.port.to_agent(kind, |out| splice::acknowledge(uid, &with, out));
         self.session.greeting.gave(hello.as_deref());
@@ -266,6 +282,12 @@ impl<'a, P: Port> Work<'a, P> {
         self.session.replies.waive();
     }
 
+    /// The server has been told that the agent has left.
+    pub(super) fn part(&mut self) {
+        self.is_told_gone = true;
+        self.enter(Presence::Gone);
+    }
+
     /// The agent is another node's now: it is forgotten, with what it still had to say.
     pub(super) fn forget_moved(&mut self) {
         self.session.replies.waive();
@@ -303,7 +325,8 @@ impl<'a, P: Port> Work<'a, P> {
             self.session.last_ping = self.session.last_ping.wrapping_add(1);
             self.port.confirm(self.session.last_ping);
         }
-        let absence = self.session.attendance.deadline(self.moment.policy);
+        let silence_max = silence_max(self.session, self.moment.policy);
+        let absence = self.session.attendance.deadline(silence_max);
         let former_home = former_home(self.session).map(FormerHome::deadline);
         let awaits_all = self.session.cold.as_ref().and_then(|cold| cold.awaits_all);
         if let Some(at) = absence.into_iter().chain(former_home).chain(awaits_all).min() {
@@ -339,7 +362,9 @@ impl<'a, P: Port> Work<'a, P> {
         if let Some((route, messages)) = unanswered {
             self.port.orphaned(route, messages);
         }
-        self.port.over(unanswered);
+        let (at, rhythm) = (self.now(), self.session.rhythm);
+        let farewell = self.is_told_gone.then_some(Farewell { at, rhythm });
+        self.port.over(unanswered, farewell);
     }
 }
 

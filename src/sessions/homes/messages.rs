@@ -65,7 +65,9 @@ pub(super) fn make_whole(
     out: &mut Vec<u8>,
 ) -> NotInBytes {
     let AgentSoFar { session, contents } = *has;
-    let AgentReport { sequence_num, capabilities, flags, .. } = *report;
+    let AgentReport { sequence_num, capabilities, flags, present, .. } = *report;
+    let is_numbered = present.contains(agent_field::SEQUENCE_NUM);
+    let sequence_num = is_numbered.then_some(sequence_num);
     splice::agent_head(session.uid(), &AgentHead { sequence_num, capabilities, flags }, out);
     out.extend_from_slice(report.fields);
     let (mut known, mut unknown) = (FieldSet::EMPTY, FieldSet::EMPTY);

@@ -8,7 +8,7 @@ use super::super::carrier::EventContext;
 use super::super::entry::LockedEntry;
 use crate::core::attachment::HomeMoment;
 use crate::core::ownership::{AbsenceBegan, AbsenceEnd};
-use crate::core::session::Presence;
+use crate::core::session::{Presence, silence_max};
 use crate::ident::InstanceUid;
 
 /// Attachments looked at in one call.
@@ -73,7 +73,9 @@ impl HomeSide<'_> {
                 until.checked_sub(self.sessions.policy.grace_period)?,
                 self.sessions.policy.grace_period,
             ),
-            Presence::Polling { heard, .. } => (heard, self.sessions.policy.poll_timeout),
+            Presence::Polling { heard, .. } => {
+                (heard, silence_max(&locked.session, &self.sessions.policy))
+            }
             Presence::Connected { .. } | Presence::Disconnecting | Presence::Gone => return None,
         };
         let again = now + LOOK_AGAIN_AFTER;

@@ -96,6 +96,8 @@ pub(super) fn a_server_that_may_have_lost_it_gets_all_of_it() {
 pub(super) fn a_server_that_asks_is_answered_from_the_store() {
     let bench = Bench::default();
     let mut agent = reported(&bench);
+    // While servers are told of their agents again the store answers alone.
+    bench.sessions.question_budget.lock().disturb(crate::clock::now());
     bench.says(1, &ask());
     assert_eq!(bench.permits(), [PermitUse::Used]);
     let sent = bench.sent();

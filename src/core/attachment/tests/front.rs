@@ -180,6 +180,31 @@ fn heartbeats_stay_here_and_wait_behind_what_is_unconfirmed() {
 }
 
 #[test]
+fn capabilities_that_a_heartbeat_leaves_out_are_those_of_before_and_a_uid_alone_goes_on() {
+    let mut setup = FrontSetup::new(Some(home(3)));
+    let said = |setup: &mut FrontSetup, sequence_num, capabilities| {
+        let instance_uid = vec![7; 16];
+        let message =
+            AgentToServer { instance_uid, sequence_num, capabilities, ..Default::default() };
+        let bytes = message.encode_to_vec();
+        setup.event(|front, moment, port| {
+            front.agent_message(&AgentScan::parse(&bytes).unwrap(), moment, port);
+        });
+    };
+    said(&mut setup, 1, 7);
+    setup.hears(&attached(1, 1 << 20)).hears(&answer(1, &[])).done();
+    said(&mut setup, 2, 0);
+    said(&mut setup, 3, 7);
+    let done = setup.done();
+    assert_eq!(done, ["acknowledge", "heartbeat 2 after 1", "acknowledge", "heartbeat 3 after 1"]);
+    said(&mut setup, 0, 0);
+    assert_eq!(setup.done(), ["message 2 of 0 bytes, 0 gone"], "its home knows what that is");
+    setup.hears(&answer(2, &[])).done();
+    said(&mut setup, 4, 0);
+    assert_eq!(setup.done(), ["acknowledge", "heartbeat 4 after 2"], "its numbers go on");
+}
+
+#[test]
 fn heartbeats_go_on_one_by_one_where_servers_want_each() {
     let mut setup = FrontSetup::attached(1_000);
     setup.policy.answers_heartbeats = false;

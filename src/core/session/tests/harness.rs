@@ -9,9 +9,9 @@ use crate::core::ownership::NodeIncarnation;
 use crate::core::pacing::{Class, Permit};
 use crate::core::server::Keying;
 use crate::core::session::{
-    AgentMessage, Answer, ClassSet, Departure, FormerLinksEnded, FreeBytes, FullState, LateReply,
-    Memory, MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer, PermitUse, Policy,
-    Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord,
+    AgentMessage, Answer, ClassSet, Departure, Farewell, FormerLinksEnded, FreeBytes, FullState,
+    LateReply, Memory, MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer, PermitUse,
+    Policy, Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord,
     ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
@@ -85,6 +85,7 @@ pub(in crate::core::session) struct Effects {
     pub(in crate::core::session) notes: Vec<Note>,
     pub(in crate::core::session) deadline: Option<Instant>,
     pub(in crate::core::session) enqueued: Vec<Class>,
+    pub(in crate::core::session) farewell: Option<Farewell>,
     reply_due: Option<Instant>,
     is_over: bool,
 }
@@ -105,6 +106,10 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) free_for_copies: usize,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
+    /// What the server says of itself.
+    pub(in crate::core::session) server_capabilities: Option<u64>,
+    /// There is calm: a server's question may go on to the agent.
+    pub(in crate::core::session) passes_questions: bool,
     /// Every effect, in words.
     pub(in crate::core::session) log: Vec<String>,
     /// The agent's WebSocket.
@@ -133,6 +138,8 @@ impl Gateway {
             overflows: false,
             free_for_copies: usize::MAX,
             restores: false,
+            server_capabilities: Some(0),
+            passes_questions: true,
             log: Vec::new(),
             attached: None,
             contents: BTreeMap::new(),
@@ -376,8 +383,13 @@ impl Port for Gateway {
         self.link.is_polled
     }
 
+    fn passes_question(&mut self) -> bool {
+        self.passes_questions
+    }
+
     fn server_hello(&self, _: ServerId) -> Arc<ServerHello> {
-        Arc::new(ServerHello { capabilities: Some(0), custom_capabilities: None })
+        let capabilities = self.server_capabilities;
+        Arc::new(ServerHello { capabilities, custom_capabilities: None })
     }
 
     fn free_bytes(&self) -> FreeBytes {
@@ -490,8 +502,9 @@ impl Port for Gateway {
         self.effects.deadline.get_or_insert(at);
     }
 
-    fn over(&mut self, unanswered: Option<(Route, u32)>) {
+    fn over(&mut self, unanswered: Option<(Route, u32)>, farewell: Option<Farewell>) {
         self.log.push(format!("over {unanswered:?}"));
+        self.effects.farewell = farewell;
         self.effects.is_over = true;
     }
 }

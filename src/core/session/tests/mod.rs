@@ -3,6 +3,7 @@
 mod at_front;
 mod doubt;
 mod harness;
+mod intervals;
 mod late_replies;
 pub(super) mod message;
 mod moves;
@@ -17,5 +18,6 @@ mod rules;
 mod settled;
 mod test_nodes;
 mod told_once;
+mod unsaid;
 
 pub(super) use harness::{Gateway as Harness, POLICY, UID, route};

@@ -7,10 +7,10 @@ use crate::core::codec::{ByteReader, Undecodable};
 use crate::core::node_link::FRAME_BYTES_MAX;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, ClassSet, Doubt, Doubts, FormerHome, FormerLink, FullState, LastSent, LateReply,
-    LiveReplacementsRecord, MailboxRecord, Memory, OfferSource, OutstandingRecord, Peer,
-    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord,
-    Written,
+    AddedRecord, AnswerDoubt, ClassSet, Doubt, Doubts, FormerHome, FormerLink, FullState, LastSent,
+    LateReply, LiveReplacementsRecord, MailboxRecord, Memory, OfferSource, OutstandingRecord, Peer,
+    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Rhythm, Route,
+    SeldomRecord, Written,
 };
 use crate::ident::{ConnectionId, Incarnation, LinkId, ServerId};
 use crate::opamp::digest::{Digest, RawHash};
@@ -164,6 +164,7 @@ impl RecordReader<'_> {
             full_pending,
             full_given,
             map_given,
+            is_content: false,
             has_map,
             hash_counts: false,
             hash: RawHash(0),
@@ -237,6 +238,17 @@ impl RecordReader<'_> {
             None
         };
         Ok(SeldomRecord { late_reply, live_replacements, former_home, offer_of })
+    }
+
+    /// An older node's record ends before this.
+    pub(super) fn added(&mut self) -> Read<AddedRecord> {
+        if self.bytes.rest().is_empty() {
+            return Ok(AddedRecord::default());
+        }
+        let offered_s = self.bytes.small(WHAT)?;
+        let rhythm = Rhythm { offered_s, observed_s: self.bytes.small(WHAT)? };
+        let [last_was_heartbeat] = self.flags()?;
+        Ok(AddedRecord { rhythm, last_was_heartbeat, question_passed_on: self.some_moment()? })
     }
 
     fn former_home(&mut self) -> Read<FormerHome> {

@@ -6,9 +6,9 @@ use super::AWAY_MAX;
 use crate::core::codec::{put_bytes, put_varint};
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
-    AnswerDoubt, Doubt, FormerHome, FormerLink, FullState, LastSent, LateReply, MailboxRecord,
-    Memory, OfferSource, OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState,
-    RepliesRecord, Route, SeldomRecord, Written,
+    AddedRecord, AnswerDoubt, Doubt, FormerHome, FormerLink, FullState, LastSent, LateReply,
+    MailboxRecord, Memory, OfferSource, OutstandingRecord, PermitsRecord, Presence,
+    QuestionsRecord, ReplicaState, RepliesRecord, Route, SeldomRecord, Written,
 };
 use crate::ident::InstanceUid;
 use crate::opamp::splice::Additions;
@@ -194,6 +194,14 @@ impl RecordWriter<'_> {
             let home = if let OfferSource::Former(home) = source { home.bits() } else { 0 };
             put_varint(u64::from(home), self.out);
         }
+    }
+
+    pub(super) fn added(&mut self, record: &AddedRecord) {
+        let AddedRecord { rhythm, last_was_heartbeat, question_passed_on } = *record;
+        put_varint(u64::from(rhythm.offered_s), self.out);
+        put_varint(u64::from(rhythm.observed_s), self.out);
+        self.flags([last_was_heartbeat]);
+        self.some_moment(question_passed_on);
     }
 
     fn former_home(&mut self, former: &FormerHome) {
