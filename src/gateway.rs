@@ -175,12 +175,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 
 /// The servers, which are told the node's name at each dial.
 fn servers(
-    params: UpstreamParams,
+    mut params: UpstreamParams,
     ownership: &OwnershipParams,
 ) -> Result<Arc<Upstream>, StartError> {
     let node = ownership.node_name().to_string();
-    Upstream::new(UpstreamParams { node, ..params })
-        .map_err(|(name, source)| StartError::Server { name, source })
+    for server in &mut params.servers {
+        server.node.clone_from(&node);
+    }
+    Upstream::new(params).map_err(|(name, source)| StartError::Server { name, source })
 }
 
 /// Agents are admitted from now on.

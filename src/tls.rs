@@ -64,13 +64,13 @@ pub(crate) struct FreshClient {
 /// What the files held when they were last read, and what was made of it. As long as they stay the same, sessions of
 /// TLS are resumed.
 struct Last {
-    contents: Contents,
+    bytes: FileBytes,
     client: Arc<ClientConfig>,
 }
 
 /// What is in the files.
 #[derive(PartialEq, Eq)]
-struct Contents {
+struct FileBytes {
     authorities: Option<Vec<u8>>,
     certificate_and_key: Option<(Vec<u8>, Vec<u8>)>,
 }
@@ -79,9 +79,9 @@ impl FreshClient {
     /// # Errors
     /// If reading a file fails, or a key does not fit its certificate.
     pub(crate) fn new(files: ClientFiles) -> Result<Self, TlsError> {
-        let contents = files.read()?;
-        let client = Arc::new(files.client(&contents)?);
-        Ok(Self { files, last: Mutex::new(Last { contents, client }) })
+        let bytes = files.read()?;
+        let client = Arc::new(files.client(&bytes)?);
+        Ok(Self { files, last: Mutex::new(Last { bytes, client }) })
     }
 
     /// For one dial, as the files are now.
@@ -100,11 +100,11 @@ impl FreshClient {
 
     /// As the files are now. Blocks while they are read.
     fn client(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let contents = self.files.read()?;
+        let bytes = self.files.read()?;
         let mut last = self.last.lock();
-        if last.contents != contents {
-            let client = Arc::new(self.files.client(&contents)?);
-            *last = Last { contents, client };
+        if last.bytes != bytes {
+            let client = Arc::new(self.files.client(&bytes)?);
+            *last = Last { bytes, client };
         }
         Ok(Arc::clone(&last.client))
     }
@@ -116,46 +116,45 @@ impl ClientFiles {
     /// # Errors
     /// As for [`FreshClient::new`].
     pub(crate) fn check(&self) -> Result<(), TlsError> {
-        let contents = self.read()?;
-        if let (Some(path), Some(pem)) = (&self.ca_file, &contents.authorities) {
+        let bytes = self.read()?;
+        if let (Some(path), Some(pem)) = (&self.ca_file, &bytes.authorities) {
             named_roots(path, pem)?;
         }
-        if contents.certificate_and_key.is_some() {
-            with_identity(self, &contents, RootCertStore::empty())?;
+        if bytes.certificate_and_key.is_some() {
+            with_identity(self, &bytes, RootCertStore::empty())?;
         }
         Ok(())
     }
 
-    fn read(&self) -> Result<Contents, TlsError> {
-        let bytes = |path: &PathBuf| std::fs::read(path).map_err(|error| fault(path, error));
-        let authorities = self.ca_file.as_ref().map(bytes).transpose()?;
+    fn read(&self) -> Result<FileBytes, TlsError> {
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| fault(path, error));
+        let authorities = self.ca_file.as_ref().map(read).transpose()?;
         let both = |ClientIdentity { certificate_file, key_file }: &ClientIdentity| {
-            Ok::<_, TlsError>((bytes(certificate_file)?, bytes(key_file)?))
+            Ok::<_, TlsError>((read(certificate_file)?, read(key_file)?))
         };
         let certificate_and_key = self.identity.as_ref().map(both).transpose()?;
-        Ok(Contents { authorities, certificate_and_key })
+        Ok(FileBytes { authorities, certificate_and_key })
     }
 
-    fn client(&self, contents: &Contents) -> Result<ClientConfig, TlsError> {
-        let roots = match (&self.ca_file, &contents.authorities) {
+    fn client(&self, bytes: &FileBytes) -> Result<ClientConfig, TlsError> {
+        let roots = match (&self.ca_file, &bytes.authorities) {
             (Some(path), Some(pem)) => named_roots(path, pem)?,
             _ => system_roots()?,
         };
-        with_identity(self, contents, roots)
+        with_identity(self, bytes, roots)
     }
 }
 
 fn with_identity(
     files: &ClientFiles,
-    contents: &Contents,
+    bytes: &FileBytes,
     roots: RootCertStore,
 ) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let (Some(identity), Some((certificate, key))) =
-        (&files.identity, &contents.certificate_and_key)
+    let (Some(identity), Some((certificate, key))) = (&files.identity, &bytes.certificate_and_key)
     else {
         return Ok(builder.with_no_client_auth());
     };

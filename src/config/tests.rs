@@ -362,7 +362,7 @@ fn servers_are_behind_the_proxy_that_is_configured_or_around() {
     assert_eq!(proxies("upstream.proxy = \"none\"", &around).0, ["", ""]);
     let found = mistakes_with(SERVER, &[("http_proxy", "https://u:hush@p")]);
     assert!(
-        found[0].contains("servers[0].proxy: the environment variable HTTP_PROXY"),
+        found[0].contains("servers[0].proxy: the environment variable http_proxy"),
         "{found:?}"
     );
     assert!(!found[0].contains("hush"));

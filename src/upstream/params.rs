@@ -58,6 +58,8 @@ pub struct ServerParams {
     pub ca_file: Option<PathBuf>,
     /// The proxy between it and this node.
     pub proxy: Option<ProxyParams>,
+    /// This node's name, which each dial says. The gateway knows it.
+    pub node: String,
 }
 
 /// Where the value of a header comes from. Values are marked sensitive, so that logs leave them out.
@@ -147,6 +149,7 @@ impl ServerParams {
             headers: Vec::new(),
             ca_file: None,
             proxy: None,
+            node: String::new(),
         }
     }
 
@@ -174,8 +177,6 @@ pub const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
 pub struct UpstreamParams {
     /// The servers; an agent goes to one of them by rendezvous hashing.
     pub servers: Vec<ServerParams>,
-    /// The node's name, which each dial says. The gateway knows it.
-    pub node: String,
     /// How long a dial may take, TLS and upgrade included.
     pub dial_timeout: Duration,
     /// Dials in progress at one time for one server in `per-agent` mode.
@@ -223,7 +224,6 @@ impl Default for UpstreamParams {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
-            node: String::new(),
             dial_timeout: Duration::from_secs(10),
             dials_max: NonZeroU16::new(64).expect("not zero"),
             backoff_initial: Duration::from_millis(500),

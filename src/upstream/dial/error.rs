@@ -83,7 +83,7 @@ pub(in crate::upstream) enum ProxyFault {
 }
 
 /// What the TLS library says, and what an operator can do about it.
-const HINTS: [(&str, &str); 3] = [
+const HINTS: [(&str, &str); 4] = [
     (
         "CaUsedAsEndEntity",
         " (the server shows an authority's own certificate: make one for the server, with \
@@ -92,6 +92,11 @@ const HINTS: [(&str, &str); 3] = [
     (
         "UnknownIssuer",
         " (no authority that Seawall trusts has signed the server's certificate: name its authority in ca_file)",
+    ),
+    (
+        "BadSignature",
+        " (an authority with the name of one that Seawall trusts, and another key, has signed the server's certificate: \
+         is ca_file outdated?)",
     ),
     (
         "not valid for any names",
@@ -204,6 +209,7 @@ mod tests {
         for (said, advice) in [
             ("Other(OtherError(CaUsedAsEndEntity))", "CA:FALSE"),
             ("UnknownIssuer", "name its authority in ca_file"),
+            ("BadSignature", "is ca_file outdated?"),
             ("certificate is not valid for any names", "subjectAltName"),
         ] {
             let told = tls(&format!("invalid peer certificate: {said}"));

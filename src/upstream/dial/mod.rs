@@ -64,7 +64,7 @@ impl Endpoint {
         voice: &Arc<Voice>,
     ) -> Result<Self, TlsError> {
         let host = server.host().to_owned();
-        let user_agent = user_agent(&all.node);
+        let user_agent = user_agent(&server.node);
         // A node's name is made of letters that a header can have.
         let named = HeaderValue::from_str(&user_agent)
             .unwrap_or_else(|_| HeaderValue::from_static(PRODUCT));
