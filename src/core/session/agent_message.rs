@@ -97,6 +97,8 @@ impl<P: Port> Work<'_, P> {
         self.follow_number(scan);
         self.session.last_was_heartbeat = scan.is_heartbeat();
         self.note_heard(scan);
+        let now = self.now();
+        self.session.note_flags(scan.flags, now);
         note_all_said(self, scan);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.

@@ -12,6 +12,7 @@ use super::one_shots::OneShots;
 use super::presence::LiveReplacements;
 use super::questions::{AnswerDoubt, MapQuestion};
 use super::server_asks::may_pass_on;
+use super::uid_requests::UidRequests;
 
 /// See the module's text. `default()` is the box of an ordinary session.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(super) struct Cold {
     pub(super) offer_of: Option<OfferSource>,
     /// A home has died: its successor says nothing to the server until then, unless the agent has said all before.
     pub(super) awaits_all: Option<Instant>,
+    /// Agents that have asked for a uid of their own.
+    pub(super) uid_requests: UidRequests,
     /// When a server's question was last passed on to the agent.
     pub(super) question_passed_on: Option<Instant>,
 }
@@ -40,7 +43,8 @@ impl Cold {
         let live = self.live == LiveReplacements::default();
         let moved =
             self.former_home.is_some() || self.awaits_all.is_some() || self.offer_of.is_some();
-        let asked = self.question_passed_on.is_some();
+        let asked =
+            self.question_passed_on.is_some() || self.uid_requests != UidRequests::default();
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved && !asked
     }
 
@@ -50,7 +54,8 @@ impl Cold {
             || self.awaits_all.is_some()
             || self.former_home.is_some_and(|former| !former.is_past(now));
         let live = !self.live.is_idle(now);
-        let asked = self.question_passed_on.is_some_and(|at| !may_pass_on(at, now));
+        let passed_on = self.question_passed_on.is_some_and(|at| !may_pass_on(at, now));
+        let asked = passed_on || !self.uid_requests.is_idle(now);
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved && !asked
     }
 }

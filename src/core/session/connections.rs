@@ -180,6 +180,9 @@ impl<P: Port> Work<'_, P> {
         // Replies were owed on the old connection; this one starts afresh.
         self.session.replies.waive();
         self.session.greeting.begin_anew();
+        if let Some(cold) = &mut self.session.cold {
+            cold.uid_requests.begin_anew();
+        }
         self.session.questions.maybe_lost();
         server_asks::map_question_may_be_lost(self);
         if is_on(Breach::R7ForgetsKept)

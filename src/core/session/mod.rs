@@ -61,6 +61,7 @@ mod rhythm;
 mod route;
 mod server_asks;
 mod server_message;
+mod uid_requests;
 mod wanted;
 mod work;
 

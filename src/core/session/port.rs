@@ -256,6 +256,8 @@ pub enum OfferLoss {
     FormerServer,
     /// It came on the link of the agent's former home, and this node's has brought a newer one.
     FormerHome,
+    /// It gives a uid to an agent whose connection is gone: another one has the temporary uid now.
+    FormerConnection,
 }
 
 /// Why a one-shot message is lost.

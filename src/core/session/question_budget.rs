@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::bucket::Bucket;
 
-/// So many questions a second go on to agents, and the burst that two seconds save up.
+/// At most this many questions a second go on to agents, and the burst that two seconds save up.
 const QUESTIONS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("it is above 0");
 const BURST: Duration = Duration::from_secs(2);
 /// A storm is over when there was no sign of it for this long.

@@ -19,6 +19,7 @@ use super::presence::{Attendance, LiveReplacements};
 use super::questions::{MapQuestion, Questions};
 use super::replica::Replica;
 use super::replies::Replies;
+use super::uid_requests::UidRequests;
 use super::{
     FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OfferSource, OutstandingRecord,
     PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Rhythm, Session,
@@ -152,6 +153,8 @@ impl Session {
             awaits_all: None,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
             question_passed_on: record.added.question_passed_on,
+            // Those that ask are there, and ask again.
+            uid_requests: UidRequests::default(),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;
         Self {

@@ -191,6 +191,10 @@ fn take_server_message<P: Port>(
         acknowledge_lost(work);
         return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
     }
+    if scan.new_instance_uid().is_some() && work.session.gives_uid_to_another(now) {
+        work.port.note(Note::OfferDropped(OfferLoss::FormerConnection));
+        return Delivery::of(Delivered::Done, answer);
+    }
     let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
     // It lives, and has forgotten the agent with a former home's link.
     let remembers = !work.session.replica.state().remembered.is_empty();

@@ -163,6 +163,7 @@ label_for! {
         NewProcess = "new_process",
         FormerServer = "former_server",
         FormerHome = "former_home",
+        FormerConnection = "former_connection",
     }
 }
 
