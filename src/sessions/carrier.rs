@@ -295,10 +295,10 @@ impl Port for Carrier<'_> {
     fn over(&mut self, unanswered: Option<(Route, u32)>, farewell: Option<Farewell>) {
         self.follow_up.is_over = true;
         if let Some(unanswered) = unanswered {
-            self.sessions.late_replies.lock().ended(self.uid, unanswered, self.now);
+            self.sessions.ended.late_replies.lock().ended(self.uid, unanswered, self.now);
         }
         if let Some(farewell) = farewell {
-            self.sessions.farewells.lock().told(self.uid, farewell);
+            self.sessions.ended.farewells.lock().told(self.uid, farewell);
         }
     }
 }

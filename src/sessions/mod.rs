@@ -8,8 +8,7 @@
 //! # Order of locks
 //! A thread takes locks in this order, and holds at most one of each kind:
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
-//! deadlines, the late replies, the farewells, the
-//! budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
+//! deadlines, the late replies, the farewells, the budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
 //! it back before it calls a session. The locks of the last group guard plain values: their holder
 //! gives them back before it calls another part.
 
@@ -63,7 +62,9 @@ pub use view::{AgentCounts, AgentHere, AgentsSeen, ConnectionInfo};
 pub use ways::Ways;
 
 use crate::clock;
-use crate::core::session::{Farewells, LateReplies, Moment, Policy, QuestionBudget, Session};
+use crate::core::session::{
+    Farewells, LateReplies, Moment, Policy, QuestionBudget, Session, succeed,
+};
 use crate::ident::InstanceUid;
 use crate::opamp::digest::{DigestKey, Digester};
 use crate::opamp::offers::OffersLimits;
@@ -98,13 +99,19 @@ pub struct Sessions {
     unacknowledged: AtomicUsize,
     digester: Digester,
     store: ContentStore,
-    late_replies: Mutex<LateReplies>,
-    farewells: Mutex<Farewells>,
+    ended: EndedSessions,
     question_budget: Mutex<QuestionBudget>,
     /// See [`Sessions::excuse_absence`].
     excused: Mutex<Option<Instant>>,
     /// See [`Sessions::join_fleet`].
     joined: OnceLock<Joined>,
+}
+
+/// What is remembered of sessions that have ended.
+#[derive(Default)]
+struct EndedSessions {
+    late_replies: Mutex<LateReplies>,
+    farewells: Mutex<Farewells>,
 }
 
 /// What a node has beside its table once it is one of a fleet. Without it the node is alone, and its agents'
@@ -155,8 +162,7 @@ impl Sessions {
             unacknowledged: AtomicUsize::new(0),
             digester,
             store,
-            late_replies: Mutex::default(),
-            farewells: Mutex::default(),
+            ended: EndedSessions::default(),
             question_budget: Mutex::new(QuestionBudget::new(clock::now())),
             excused: Mutex::default(),
             joined: OnceLock::new(),
@@ -215,13 +221,13 @@ impl Sessions {
             self.counters.opened();
             events::SessionOpened { uid }.emit();
             let now = clock::now();
-            let late = self.late_replies.lock().take(uid, now);
+            let late = self.ended.late_replies.lock().take(uid, now);
             if let Some(joined) = self.joined.get() {
                 joined.homes.shards.joined(uid);
             }
             let mut session = Session::new(uid, late, now);
-            if let Some(farewell) = self.farewells.lock().take(uid, now) {
-                session.succeeds(farewell, now);
+            if let Some(farewell) = self.ended.farewells.lock().take(uid, now) {
+                succeed(&mut session, farewell, now);
             }
             Arc::new(SessionEntry::new(session))
         });

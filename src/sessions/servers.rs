@@ -61,7 +61,7 @@ impl Sessions {
         link: LinkId,
         now: Instant,
     ) -> Option<(u32, Duration)> {
-        self.late_replies.lock().link_ended(uid, link, now)
+        self.ended.late_replies.lock().link_ended(uid, link, now)
     }
 
     /// The session gets a permit of its server: one message goes, at most. If more waits, the session stands
@@ -203,5 +203,5 @@ fn to_former_agent(sessions: &Sessions, message: Homeless<'_>) -> Heard {
 
 /// What a server's words for an agent whose session is over are as an answer.
 fn late_reply(sessions: &Sessions, uid: InstanceUid, from: Route) -> Option<Answer> {
-    sessions.late_replies.lock().heard(uid, from, clock::now())
+    sessions.ended.late_replies.lock().heard(uid, from, clock::now())
 }

@@ -42,8 +42,8 @@ impl Sessions {
         let outbox_bytes = self.counters.agent_bytes() + at_fronts;
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
         measure_store(&self.store);
-        self.late_replies.lock().forget(now);
-        self.farewells.lock().forget(now);
+        self.ended.late_replies.lock().forget(now);
+        self.ended.farewells.lock().forget(now);
         full
     }
 

@@ -6,8 +6,9 @@ use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;
+use super::uid_requests::note_flags;
 use super::wanted::announcement_waits;
-use super::work::{Work, route as route_of};
+use super::work::{Work, part, route as route_of};
 use super::{
     Departure, EndReason, FullState, Moment, Note, OfferLoss, Port, Presence, Replier, Route,
     Session, ToAgent,
@@ -78,13 +79,13 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// Sends the message on or keeps it; says whether the server's own reply is awaited.
     fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
-        let is_told_gone = std::mem::take(&mut self.session.is_told_gone);
+        let is_told_gone = std::mem::take(&mut self.session.last_said.is_told_gone);
         if scan.disconnects() {
             self.session.rhythm.stop();
             if is_told_gone && scan.only_disconnects() {
                 // Its goodbye once more, of which the answer was lost.
                 self.enter(Presence::Disconnecting);
-                self.part();
+                part(self);
                 self.port.note(Note::Ended(EndReason::AgentDisconnect));
                 return false;
             }
@@ -95,10 +96,10 @@ impl<P: Port> Work<'_, P> {
         let changed = spoke && said != self.session.capabilities;
         self.session.capabilities = said;
         self.follow_number(scan);
-        self.session.last_was_heartbeat = scan.is_heartbeat();
+        self.session.last_said.was_heartbeat = scan.is_heartbeat();
         self.note_heard(scan);
         let now = self.now();
-        self.session.note_flags(scan.flags, now);
+        note_flags(self.session, scan.flags, now);
         note_all_said(self, scan);
         if scan.disconnects() {
             // The server hears it with this message, or with a permit later.
@@ -128,7 +129,7 @@ impl<P: Port> Work<'_, P> {
             None if heard_before => return self.judge_answer(NumberStep::Next),
             None => scan.sequence_num,
         };
-        self.repeats = self.is_said_again(scan, number);
+        self.repeats = is_said_again(self, scan, number);
         let step = self.session.numbers.follow(number, self.repeats);
         self.judge_answer(step);
         match step {
@@ -142,7 +143,7 @@ impl<P: Port> Work<'_, P> {
                 }
                 if number.may_be_first() && self.session.attendance.is_connected() {
                     // On another WebSocket it may be a new process all the same.
-                    self.drop_restart();
+                    drop_restart(self);
                 }
                 return;
             }
@@ -162,19 +163,6 @@ impl<P: Port> Work<'_, P> {
         if !says_all && (step == NumberStep::NewProcess || !ignored) {
             self.session.questions.want();
         }
-    }
-
-    /// Whether a message has the number and the bytes of the last one.
-    fn is_said_again(&self, scan: &AgentScan<'_>, number: SequenceNum) -> bool {
-        let session = &*self.session;
-        if session.numbers.agent() != Some(number) {
-            return false;
-        }
-        if scan.is_heartbeat() || session.last_was_heartbeat {
-            return scan.is_heartbeat() && session.last_was_heartbeat;
-        }
-        let state = session.replica.state();
-        state.hash_counts && state.hash == self.port.report_hash(scan)
     }
 
     /// The agent's number says whether it has the answer to its last request.
@@ -198,14 +186,7 @@ impl<P: Port> Work<'_, P> {
             cold.map.close();
             cold.mailbox.take_doubt();
         }
-        self.drop_restart();
-    }
-
-    fn drop_restart(&mut self) {
-        let cold = self.session.cold.as_mut();
-        if cold.is_some_and(|cold| cold.mailbox.drop_restart()) {
-            self.port.note(Note::OfferDropped(OfferLoss::NewProcess));
-        }
+        drop_restart(self);
     }
 
     /// The agent was heard: what this says of content in doubt and of open questions.
@@ -273,6 +254,27 @@ impl<P: Port> Work<'_, P> {
         self.port.note(Note::Heartbeat { forwarded });
         // The agent is answered at once, also where an announcement has to wait.
         if forwarded { forwarding } else { Forwarding::Nothing }
+    }
+}
+
+/// Whether a message has the number and the bytes of the last one.
+fn is_said_again<P: Port>(work: &Work<'_, P>, scan: &AgentScan<'_>, number: SequenceNum) -> bool {
+    let session = &*work.session;
+    if session.numbers.agent() != Some(number) {
+        return false;
+    }
+    if scan.is_heartbeat() || session.last_said.was_heartbeat {
+        return scan.is_heartbeat() && session.last_said.was_heartbeat;
+    }
+    let state = session.replica.state();
+    state.hash_counts && state.hash == work.port.report_hash(scan)
+}
+
+/// An order to restart that the agent was yet to get is past.
+fn drop_restart<P: Port>(work: &mut Work<'_, P>) {
+    let cold = work.session.cold.as_mut();
+    if cold.is_some_and(|cold| cold.mailbox.drop_restart()) {
+        work.port.note(Note::OfferDropped(OfferLoss::NewProcess));
     }
 }
 

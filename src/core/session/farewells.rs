@@ -60,13 +60,11 @@ impl Farewells {
     }
 }
 
-impl Session {
-    /// This session, which is new, follows one of the same agent's that has ended.
-    pub fn succeeds(&mut self, farewell: Farewell, now: Instant) {
-        self.is_told_gone = true;
-        self.rhythm = farewell.rhythm;
-        self.rhythm.note_return(now.saturating_duration_since(farewell.at));
-    }
+/// A session that is new follows one of the same agent's that has ended.
+pub fn succeed(session: &mut Session, farewell: Farewell, now: Instant) {
+    session.last_said.is_told_gone = true;
+    session.rhythm = farewell.rhythm;
+    session.rhythm.note_return(now.saturating_duration_since(farewell.at));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::former_home::is_held_back;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;
-use super::work::{Work, permit};
+use super::work::{Work, part, permit};
 use super::{CustomLoss, FullState, Note, Port, Presence, Route, Session, ToServer};
 use crate::core::pacing::Permit;
 use crate::mutation::{Breach, is_on};
@@ -130,7 +130,7 @@ pub(super) fn forward<P: Port>(
     match forward_now(work, scan, route, plan) {
         Forwarding::Sent => {
             if scan.disconnects() {
-                work.part();
+                part(work);
             }
             work.port.note(Note::ReportForwarded);
             Forwarding::Sent

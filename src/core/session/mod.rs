@@ -76,7 +76,7 @@ pub use connections::{Opened, is_cloned};
 pub use delta::ReportDigests;
 pub use doubts::{Doubt, Doubts};
 pub use drain::Forgets;
-pub use farewells::{Farewell, Farewells};
+pub use farewells::{Farewell, Farewells, succeed};
 pub use former_home::FormerHome;
 pub use former_links::{FormerLink, Move, OfferSource};
 pub use greeting::ServerHello;
@@ -164,13 +164,19 @@ pub struct Session {
     greeting: Greeting,
     /// The agent is to go to another node: its connection closes once it has what waits for it.
     drains: bool,
-    /// The agent's last message only said that it is alive.
-    last_was_heartbeat: bool,
-    /// Servers were told lately that the agent has left, and it has said nothing since.
-    is_told_gone: bool,
+    last_said: LastSaid,
     rhythm: Rhythm,
     /// The number of the last ping that the agent was to confirm something with.
     last_ping: u16,
+}
+
+/// The last word that was said.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastSaid {
+    /// The agent's only said that it is alive.
+    was_heartbeat: bool,
+    /// Servers were told lately that the agent has left, and it has said nothing since.
+    is_told_gone: bool,
 }
 
 impl Session {
@@ -191,8 +197,7 @@ impl Session {
             permits: Permits::default(),
             greeting: Greeting::default(),
             drains: false,
-            last_was_heartbeat: false,
-            is_told_gone: false,
+            last_said: LastSaid::default(),
             rhythm: Rhythm::default(),
             last_ping: 0,
         };

@@ -7,7 +7,7 @@ use super::server_message::store_offer;
 use super::wanted::{
     announcement_due, announcement_waits, awaits_first_word, wanted_permits, wants_to_ask,
 };
-use super::work::{Work, route as route_of, want_introduction};
+use super::work::{Work, part, route as route_of, want_introduction};
 use super::{Moment, NotSent, Note, Port, Presence, Route, Session, ToAgent, ToServer};
 use crate::core::pacing::Class;
 use crate::mutation::{Breach, is_on};
@@ -209,7 +209,7 @@ fn send_goodbye<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<PermitU
     }
     let number = work.session.numbers.next();
     work.send(route, &ToServer::Disconnect { number })?;
-    work.part();
+    part(work);
     Ok(PermitUse::Used)
 }
 

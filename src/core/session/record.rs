@@ -21,8 +21,9 @@ use super::replica::Replica;
 use super::replies::Replies;
 use super::uid_requests::UidRequests;
 use super::{
-    FormerHome, LateReply, LiveReplacementsRecord, MailboxRecord, OfferSource, OutstandingRecord,
-    PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord, Rhythm, Session,
+    FormerHome, LastSaid, LateReply, LiveReplacementsRecord, MailboxRecord, OfferSource,
+    OutstandingRecord, PermitsRecord, Presence, QuestionsRecord, ReplicaState, RepliesRecord,
+    Rhythm, Session,
 };
 use crate::ident::{InstanceUid, SequenceNum};
 use crate::opamp::digest::Digest;
@@ -61,8 +62,6 @@ pub struct SessionRecord {
     pub one_shots: Vec<Vec<u8>>,
     /// What seldom happens.
     pub seldom: SeldomRecord,
-    /// What the first versions leave out.
-    pub added: AddedRecord,
 }
 
 /// The part of a record that came with later versions: what an older node neither writes nor reads, and what does no harm
@@ -88,6 +87,8 @@ pub struct SeldomRecord {
     pub former_home: Option<FormerHome>,
     /// Whose link has brought the latest offer.
     pub offer_of: Option<OfferSource>,
+    /// What the first versions leave out. It comes last.
+    pub added: AddedRecord,
 }
 
 impl SessionRecord {
@@ -129,18 +130,18 @@ impl Session {
                 live_replacements: cold.live.to_record(),
                 former_home: cold.former_home,
                 offer_of: cold.offer_of,
-            },
-            added: AddedRecord {
-                rhythm: self.rhythm,
-                last_was_heartbeat: self.last_was_heartbeat,
-                question_passed_on: cold.question_passed_on,
+                added: AddedRecord {
+                    rhythm: self.rhythm,
+                    last_was_heartbeat: self.last_said.was_heartbeat,
+                    question_passed_on: cold.question_passed_on,
+                },
             },
         }
     }
 
     /// Makes the session that the record was written from.
     pub fn from_record(record: SessionRecord) -> Self {
-        let last_ping = record.mailbox.last_ping;
+        let (last_ping, added) = (record.mailbox.last_ping, record.seldom.added);
         let cold = Cold {
             mailbox: Mailbox::from_record(record.mailbox),
             one_shots: OneShots::from_record(record.one_shots),
@@ -152,7 +153,7 @@ impl Session {
             // The next home tells what there is.
             awaits_all: None,
             live: LiveReplacements::from_record(&record.seldom.live_replacements),
-            question_passed_on: record.added.question_passed_on,
+            question_passed_on: added.question_passed_on,
             // Those that ask are there, and ask again.
             uid_requests: UidRequests::default(),
         };
@@ -170,10 +171,9 @@ impl Session {
             permits: Permits::from_record(&record.permits),
             greeting: Greeting::restored(record.greeted),
             drains: record.drains,
-            last_was_heartbeat: record.added.last_was_heartbeat,
-            // It has said something here.
-            is_told_gone: false,
-            rhythm: record.added.rhythm,
+            // It has said something since it may have been told gone.
+            last_said: LastSaid { was_heartbeat: added.last_was_heartbeat, is_told_gone: false },
+            rhythm: added.rhythm,
             last_ping,
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::moved_here::{has_moved_lately, note_passed_on, take_rename};
 use super::replica::Refused;
 use super::server_asks::note_asks;
+use super::uid_requests::gives_uid_to_another;
 use super::work::Work;
 use super::{
     Answer, CustomLoss, Moment, Note, OfferLoss, OfferSource, Peer, Port, Presence, Replier, Route,
@@ -191,7 +192,7 @@ fn take_server_message<P: Port>(
         acknowledge_lost(work);
         return Delivery { delivered: Delivered::Done, answer, shows: Some(Keying::Exclusive) };
     }
-    if scan.new_instance_uid().is_some() && work.session.gives_uid_to_another(now) {
+    if scan.new_instance_uid().is_some() && gives_uid_to_another(work.session, now) {
         work.port.note(Note::OfferDropped(OfferLoss::FormerConnection));
         return Delivery::of(Delivered::Done, answer);
     }

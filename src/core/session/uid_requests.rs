@@ -58,18 +58,16 @@ impl UidRequests {
     }
 }
 
-impl Session {
-    /// Takes note of the flags in an agent's message.
-    pub(super) fn note_flags(&mut self, flags: u64, now: Instant) {
-        if flags & REQUEST_INSTANCE_UID != 0 {
-            self.cold_mut().uid_requests.asked(now);
-        }
+/// Takes note of the flags in an agent's message.
+pub(super) fn note_flags(session: &mut Session, flags: u64, now: Instant) {
+    if flags & REQUEST_INSTANCE_UID != 0 {
+        session.cold_mut().uid_requests.asked(now);
     }
+}
 
-    /// Whether a uid that the server gives now is for an agent whose connection is gone.
-    pub(super) fn gives_uid_to_another(&mut self, now: Instant) -> bool {
-        self.cold.as_mut().is_some_and(|cold| cold.uid_requests.is_for_another(now))
-    }
+/// Whether a uid that the server gives now is for an agent whose connection is gone.
+pub(super) fn gives_uid_to_another(session: &mut Session, now: Instant) -> bool {
+    session.cold.as_mut().is_some_and(|cold| cold.uid_requests.is_for_another(now))
 }
 
 #[cfg(test)]

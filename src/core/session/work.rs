@@ -282,12 +282,6 @@ impl<'a, P: Port> Work<'a, P> {
         self.session.replies.waive();
     }
 
-    /// The server has been told that the agent has left.
-    pub(super) fn part(&mut self) {
-        self.is_told_gone = true;
-        self.enter(Presence::Gone);
-    }
-
     /// The agent is another node's now: it is forgotten, with what it still had to say.
     pub(super) fn forget_moved(&mut self) {
         self.session.replies.waive();
@@ -366,6 +360,12 @@ impl<'a, P: Port> Work<'a, P> {
         let farewell = self.is_told_gone.then_some(Farewell { at, rhythm });
         self.port.over(unanswered, farewell);
     }
+}
+
+/// The server has been told that the agent has left.
+pub(super) fn part<P: Port>(work: &mut Work<'_, P>) {
+    work.is_told_gone = true;
+    work.enter(Presence::Gone);
 }
 
 /// How what is written now is copied. `in_answer`: it answers a request.

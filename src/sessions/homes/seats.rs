@@ -48,7 +48,7 @@ impl Seating<'_> {
         let ArrivedSession { mut record, attachment, tell_again, contents: names } = arrived;
         let sessions = self.moves.sessions;
         let (uid, now) = (record.uid, clock::now());
-        let late = sessions.late_replies.lock().take(uid, now);
+        let late = sessions.ended.late_replies.lock().take(uid, now);
         // Without a place for it the agent is a new one here, once there is a place.
         let Ok(entry) = sessions.find_or_open(uid) else { return };
         let home = HomeAttachment::from_record(uid, attachment, now);

@@ -43,7 +43,6 @@ impl SessionRecord {
         writer.mailbox(self.uid, &self.mailbox);
         writer.one_shots(&self.one_shots);
         writer.seldom(&self.seldom);
-        writer.added(&self.added);
     }
 
     /// Reads a record.
@@ -78,7 +77,6 @@ impl SessionRecord {
             mailbox: reader.mailbox()?,
             one_shots: reader.one_shots()?,
             seldom: reader.seldom()?,
-            added: reader.added()?,
         })
     }
 }

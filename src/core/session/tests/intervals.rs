@@ -7,7 +7,7 @@ use prost::Message;
 use super::harness::{Gateway, POLICY, route};
 use super::message::{self, Status, bytes};
 use super::settled::{HERE, full, gateway, sent};
-use crate::core::session::{EndReason, FullState, Note};
+use crate::core::session::{EndReason, FullState, Note, succeed};
 use crate::opamp::proto::{ConnectionSettingsOffers, OpAmpConnectionSettings, ServerToAgent};
 
 const fn seconds(seconds: u64) -> Duration {
@@ -70,7 +70,7 @@ fn r8_an_agent_that_polls_seldom_is_known_by_its_own_interval() {
     gateway.effects.notes.clear();
     gateway.now += seconds(20);
     gateway.request_opens();
-    gateway.event(|session, moment, _| session.succeeds(farewell, moment.now));
+    gateway.event(|session, moment, _| succeed(session, farewell, moment.now));
     gateway.request_says(&full(3));
     gateway.wait(seconds(339));
     assert!(!is_gone(&gateway));

@@ -152,11 +152,11 @@ pub(super) fn record(dice: &Dice, start: Instant) -> SessionRecord {
             former_home: dice.flags[5].then(|| former_home(dice, at)),
             offer_of: [None, Some(OfferSource::Here), Some(OfferSource::Former(home(3)))]
                 [number as usize % 3],
-        },
-        added: AddedRecord {
-            rhythm: Rhythm { offered_s: 600, observed_s: u16::try_from(other % 600).unwrap() },
-            last_was_heartbeat: dice.flags[3],
-            question_passed_on: some(1),
+            added: AddedRecord {
+                rhythm: Rhythm { offered_s: 600, observed_s: u16::try_from(other % 600).unwrap() },
+                last_was_heartbeat: dice.flags[3],
+                question_passed_on: some(1),
+            },
         },
     }
 }

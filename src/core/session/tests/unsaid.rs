@@ -6,7 +6,7 @@ use prost::Message;
 use super::harness::{Gateway, POLICY, UID, route};
 use super::message::{self, CAPABILITIES, Status, bytes};
 use super::settled::{HERE, full, gateway, sent};
-use crate::core::session::{FullState, Presence};
+use crate::core::session::{FullState, Presence, succeed};
 use crate::ident::ConnectionId;
 use crate::opamp::proto::{AgentToServer, ServerToAgent};
 
@@ -179,7 +179,7 @@ fn a_goodbye_said_once_more_is_answered_and_goes_no_further() {
     assert_eq!(sent(&mut gateway).len(), 1);
     let farewell = gateway.effects.farewell.take().unwrap();
     let succeeds = |gateway: &mut Gateway| {
-        gateway.event(|session, moment, _| session.succeeds(farewell, moment.now));
+        gateway.event(|session, moment, _| succeed(session, farewell, moment.now));
     };
     gateway.effects.answers.clear();
     gateway.request_opens();

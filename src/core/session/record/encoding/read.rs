@@ -237,11 +237,12 @@ impl RecordReader<'_> {
         } else {
             None
         };
-        Ok(SeldomRecord { late_reply, live_replacements, former_home, offer_of })
+        let added = self.added()?;
+        Ok(SeldomRecord { late_reply, live_replacements, former_home, offer_of, added })
     }
 
     /// An older node's record ends before this.
-    pub(super) fn added(&mut self) -> Read<AddedRecord> {
+    fn added(&mut self) -> Read<AddedRecord> {
         if self.bytes.rest().is_empty() {
             return Ok(AddedRecord::default());
         }

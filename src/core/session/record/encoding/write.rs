@@ -180,7 +180,7 @@ impl RecordWriter<'_> {
     }
 
     pub(super) fn seldom(&mut self, record: &SeldomRecord) {
-        let SeldomRecord { late_reply, live_replacements, former_home, offer_of } = *record;
+        let SeldomRecord { late_reply, live_replacements, former_home, offer_of, added } = *record;
         self.flags([late_reply.is_some(), former_home.is_some(), offer_of.is_some()]);
         if let Some(LateReply { route, until }) = late_reply {
             self.route(route);
@@ -194,10 +194,11 @@ impl RecordWriter<'_> {
             let home = if let OfferSource::Former(home) = source { home.bits() } else { 0 };
             put_varint(u64::from(home), self.out);
         }
+        self.added(added);
     }
 
-    pub(super) fn added(&mut self, record: &AddedRecord) {
-        let AddedRecord { rhythm, last_was_heartbeat, question_passed_on } = *record;
+    fn added(&mut self, record: AddedRecord) {
+        let AddedRecord { rhythm, last_was_heartbeat, question_passed_on } = record;
         put_varint(u64::from(rhythm.offered_s), self.out);
         put_varint(u64::from(rhythm.observed_s), self.out);
         self.flags([last_was_heartbeat]);
