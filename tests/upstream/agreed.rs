@@ -1,5 +1,7 @@
 //! What agent and server agree upon through the gateway: capabilities, numbers, questions.
 
+use std::time::Duration;
+
 use prost::Message as _;
 use seawall::opamp::proto::{AgentDisconnect, AgentToServer, ServerToAgent};
 
@@ -64,5 +66,8 @@ async fn a_retry_goes_to_no_server_twice() {
             assert_eq!(answer.unwrap().status, 200);
         }
     }
+    server.wait("the goodbye", |state| state.received.len() >= 2).await;
+    // What is said again would come right behind.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.with(|state| state.received.len()), 2);
 }
