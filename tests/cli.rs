@@ -48,7 +48,7 @@ fn check_says_every_mistake_and_exits_with_2() {
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         format!(
-            "{path}: line 2: edge.paht: not a known key; did you mean `path`?\n\
+            "{path}: line 2: edge.paht: not a known key; did you mean `paths`?\n\
              {path}: line 4: sessions.linger: renamed; say sessions.grace_period\n\
              {path}: upstream.servers: no [[upstream.servers]]: name at least one server, by `url`\n\
              3 mistakes\n"
