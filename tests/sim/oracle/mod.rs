@@ -246,9 +246,10 @@ impl Oracle {
         seen.mirror.agent_speaks(report, Speaks { new_process, over });
         seen.offers.agent_speaks(over);
         seen.alive = report.is_heartbeat();
-        seen.heard = Some((report.number, process));
+        let before = seen.heard.replace((report.number, process));
         if let Some(custom) = report.custom {
-            seen.customs.heard(custom);
+            let is_retry = before == Some((report.number, process));
+            seen.customs.heard(custom, is_retry);
         }
     }
 
