@@ -29,9 +29,9 @@ pub(super) struct BodyFraming {
 pub(super) enum NamedByBody {
     /// The agent.
     Agent(InstanceUid),
-    /// Nothing, as far as it is looked at.
-    Nobody,
-    /// Nothing yet.
+    /// It names none, as far as it is looked at.
+    NoAgent,
+    /// Its name is yet to come.
     More,
 }
 
@@ -63,29 +63,29 @@ impl BodyFraming {
     /// Which agent this beginning of the body names.
     pub(super) fn named_by(self, bytes: &[u8]) -> NamedByBody {
         if self.is_withheld {
-            return NamedByBody::Nobody;
+            return NamedByBody::NoAgent;
         }
         let unchunked;
         let (mut body, mut complete) = (bytes, self.length.is_none_or(|all| bytes.len() >= all));
         if self.chunked {
-            let Some((pieces, last)) = unchunk(bytes) else { return NamedByBody::Nobody };
+            let Some((pieces, last)) = unchunk(bytes) else { return NamedByBody::NoAgent };
             unchunked = pieces;
             (body, complete) = (&unchunked, last);
         }
         complete |= bytes.len() >= BODY_START_MAX;
         let unzipped;
         if self.gzip {
-            let Some((start, last)) = gunzip_start(body) else { return NamedByBody::Nobody };
+            let Some((start, last)) = gunzip_start(body) else { return NamedByBody::NoAgent };
             unzipped = start;
             body = &unzipped;
             complete |= last;
         }
         match leading_uid(body) {
             LeadingUid::Uid(uid) => {
-                InstanceUid::from_wire(uid).map_or(NamedByBody::Nobody, NamedByBody::Agent)
+                InstanceUid::from_wire(uid).map_or(NamedByBody::NoAgent, NamedByBody::Agent)
             }
             LeadingUid::Unfinished if !complete => NamedByBody::More,
-            LeadingUid::Unfinished | LeadingUid::Malformed => NamedByBody::Nobody,
+            LeadingUid::Unfinished | LeadingUid::Malformed => NamedByBody::NoAgent,
         }
     }
 }
@@ -164,10 +164,10 @@ mod tests {
         let behind = [&message[18..], &message[..18]].concat();
         assert_eq!(named(&headers, &behind[..209]), NamedByBody::More);
         assert_eq!(named(&headers, &behind), agent);
-        assert_eq!(named(&[("Content-Length", "2")], &message[18..20]), NamedByBody::Nobody);
-        assert_eq!(named(&headers, &[0; 40]), NamedByBody::Nobody, "no protobuf");
+        assert_eq!(named(&[("Content-Length", "2")], &message[18..20]), NamedByBody::NoAgent);
+        assert_eq!(named(&headers, &[0; 40]), NamedByBody::NoAgent, "no protobuf");
         let unnamed = [&message[..1], &[1, 9], &message[18..]].concat();
-        assert_eq!(named(&headers, &unnamed), NamedByBody::Nobody, "no uid");
+        assert_eq!(named(&headers, &unnamed), NamedByBody::NoAgent, "no uid");
     }
 
     #[test]
@@ -190,21 +190,21 @@ mod tests {
             assert_eq!(named(&headers, &body), agent, "{headers:?}");
             assert_eq!(named(&headers, &body[..6]), NamedByBody::More, "{headers:?}");
         }
-        assert_eq!(named(&[gzip, ("Content-Length", "300")], &message), NamedByBody::Nobody);
-        assert_eq!(named(&[chunked], b"x\r\nbody"), NamedByBody::Nobody);
+        assert_eq!(named(&[gzip, ("Content-Length", "300")], &message), NamedByBody::NoAgent);
+        assert_eq!(named(&[chunked], b"x\r\nbody"), NamedByBody::NoAgent);
         assert_eq!(named(&[chunked], b"ffffffffffffffff\r\nbody"), NamedByBody::More);
     }
 
     #[test]
     fn what_is_withheld_or_too_far_behind_is_not_waited_for() {
         let expects = [("Content-Length", "300"), ("Expect", "100-continue")];
-        assert_eq!(named(&expects, &[]), NamedByBody::Nobody);
+        assert_eq!(named(&expects, &[]), NamedByBody::NoAgent);
         let brotli = [("Content-Length", "300"), ("Content-Encoding", "br")];
-        assert_eq!(named(&brotli, &[]), NamedByBody::Nobody);
+        assert_eq!(named(&brotli, &[]), NamedByBody::NoAgent);
         let far = [&[0x1a, 0x80, 0x80, 0x40][..], &[0; BODY_START_MAX]].concat();
         let length = [("Content-Length", "2000000")];
         assert_eq!(named(&length, &far[..1_000]), NamedByBody::More);
-        assert_eq!(named(&length, &far), NamedByBody::Nobody);
-        assert_eq!(named(&[], &[]), NamedByBody::Nobody, "no body");
+        assert_eq!(named(&length, &far), NamedByBody::NoAgent);
+        assert_eq!(named(&[], &[]), NamedByBody::NoAgent, "no body");
     }
 }

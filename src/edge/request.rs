@@ -116,7 +116,7 @@ async fn name_by_body<S: AsyncRead + Unpin>(
             match framing.named_by(body) {
                 NamedByBody::Agent(uid) => return Ok::<_, CloseReason>(Some(uid)),
                 NamedByBody::More if body.len() < BODY_START_MAX && held.set(body.len()) => {}
-                NamedByBody::More | NamedByBody::Nobody => return Ok(None),
+                NamedByBody::More | NamedByBody::NoAgent => return Ok(None),
             }
             read_some(socket, bytes, BODY_READ_BYTES).await?;
         }
