@@ -106,7 +106,7 @@ interop: ## Run the tests with the real OpAMP client and server (opamp-go) alone
 tests: ## Run all tests: unit, property, style, sockets, interop, 1,000 seeds of the simulation.
 	@mkdir -p $(TARGET)
 	GO="$$(.ci/go)" $(CARGO) test --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
-	$(SIM) --test sim --test sim_ownership 2>&1 | tee -a $(RESULTS)
+	$(SIM) --profile sim --test sim --test sim_ownership 2>&1 | tee -a $(RESULTS)
 
 figures: ## Print the figures that the sources are judged by; ROOT=DIR counts another tree.
 	@$(if $(ROOT),FIGURES_ROOT=$(abspath $(ROOT))) $(CARGO) test -q --test tidy -- --nocapture figures_meet_their_goals
@@ -124,7 +124,7 @@ sim-ownership: ## Simulate nodes around a store that fails, and who may speak: S
 		--nocapture no_seed_breaks_a_rule
 
 sim-mutations: ## Break each rule on purpose and show the seed that notices.
-	@$(SIM) --test sim --test sim_ownership -- --nocapture every_breach
+	@$(SIM) --profile sim --test sim --test sim_ownership -- --nocapture every_breach
 
 summary: ## Sum up the results of the last `make tests`.
 	@awk '/^test result:/ { passed += $$4; failed += $$6 } \
