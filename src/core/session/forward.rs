@@ -101,10 +101,12 @@ fn plan<P: Port>(
         || is_on(Breach::R1ForwardsUnchanged)
         || is_on(Breach::R2SendsUnchanged) && !changed.is_empty()
     {
-        return ForwardPlan::Whole;
+        return match one_shots_said_again(work, scan) {
+            FieldSet::EMPTY => ForwardPlan::Whole,
+            said_again => ForwardPlan::Fields(scan.present.minus(said_again)),
+        };
     }
-    // Said once more, a one-shot would be obeyed twice.
-    let said_once = if work.repeats { FieldSet::EMPTY } else { one_shot_fields(scan) };
+    let said_once = one_shot_fields(scan).minus(one_shots_said_again(work, scan));
     let keep = changed.union(said_once);
     if keep.is_empty() {
         return ForwardPlan::Nothing;
@@ -113,6 +115,11 @@ fn plan<P: Port>(
         return ForwardPlan::Whole;
     }
     ForwardPlan::Fields(keep)
+}
+
+/// The fields that the session has taken from the same message before: said once more, a one-shot would be obeyed twice.
+fn one_shots_said_again<P: Port>(work: &Work<'_, P>, scan: &AgentScan<'_>) -> FieldSet {
+    if work.repeats { one_shot_fields(scan) } else { FieldSet::EMPTY }
 }
 
 /// Sends a message in this form, if its server has time for it now; else its one-shot fields
@@ -184,7 +191,7 @@ fn wait_for_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
     if is_on(Breach::R3SkipsNumber) {
         work.session.numbers.use_next();
     }
-    if !one_shot_fields(scan).is_empty() {
+    if !work.repeats && !one_shot_fields(scan).is_empty() {
         let bytes_free = work.port.free_bytes().for_servers;
         let one_shots = &mut work.session.cold_mut().one_shots;
         if !one_shots.try_push(scan, work.moment.policy, bytes_free) {

@@ -27,6 +27,9 @@ pub(super) struct Contender {
     credit: u32,
     /// What it said first may be older than what the session has heard: its front has yet to say that it is open.
     is_doubted: bool,
+    /// How often its front was asked whether it is open, and has yet to answer. An answer to an earlier question says
+    /// nothing of now: the agent may have let this connection go to open the one that is current.
+    unanswered: u32,
     /// Its front has said that it is open, and the current one's agent was sent the ping of this number.
     question: Option<u32>,
     /// When the question that is open now counts as answered by silence.
@@ -135,6 +138,7 @@ impl HomeAttachment {
             had: attach.had,
             credit: attach.credit,
             is_doubted: is_doubted(attach, port),
+            unanswered: 1,
             question: None,
             until: moment.now + moment.policy.answer_wait,
         };
@@ -155,6 +159,10 @@ impl HomeAttachment {
     ) {
         let Some(candidate) = &mut self.candidate else { return };
         if candidate.newcomer.at != at || candidate.question.is_some() {
+            return;
+        }
+        candidate.unanswered = candidate.unanswered.saturating_sub(1);
+        if candidate.unanswered > 0 {
             return;
         }
         // Its agent has begun anew, or messages were lost before this one: its number shows no more.
@@ -300,6 +308,7 @@ fn judge_anew<'a, P: HomePort<'a>>(
 ) {
     let Some(candidate) = &mut home.candidate else { return };
     candidate.question = None;
+    candidate.unanswered = candidate.unanswered.saturating_add(1);
     candidate.until = moment.now + moment.policy.answer_wait;
     let at = candidate.newcomer.at;
     port.to_front(at.front, &ToFront::AskOpen(home.handle(at)));

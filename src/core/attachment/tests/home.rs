@@ -403,6 +403,21 @@ fn one_that_may_be_old_waits_for_its_front_though_the_way_is_free() {
     assert_eq!(setup.done(), ["open false", "(3).1: attached 2 had 0"]);
 }
 
+/// The agent has let the one go to open the other since: that its front had it open before says nothing.
+#[test]
+fn an_answer_to_an_earlier_question_opens_no_case_against_a_later_connection() {
+    let mut setup = HomeSetup::attached();
+    setup.effects.heard = Some(2);
+    setup.attaches(at(3, 1), &ATTACH);
+    setup.attaches(at(2, 6), &ATTACH);
+    assert_eq!(setup.done().last().unwrap(), "(3).1: open?", "once more");
+    let opens = |setup: &mut HomeSetup| {
+        setup.event(|home, moment, port| home.open(at(3, 1), moment, port)).done()
+    };
+    assert!(opens(&mut setup).is_empty());
+    assert_eq!(opens(&mut setup), ["(2).6: ping 1"]);
+}
+
 #[test]
 fn of_one_front_the_later_connection_has_the_session() {
     let mut setup = HomeSetup::attached();

@@ -508,6 +508,37 @@ fn one_shot_fields_keep_their_order_and_their_bound() {
     assert_eq!((one_shots(&gateway), gateway.session.unwrap().figures().server_bytes), (0, 0));
 }
 
+fn customs_sent(gateway: &mut Gateway) -> usize {
+    std::iter::from_fn(|| next_upstream(gateway))
+        .filter(|sent| sent.custom_message.is_some())
+        .count()
+}
+
+#[test]
+fn a_custom_message_that_is_said_again_reaches_its_server_once() {
+    let said = bytes(&message::custom(1, 7));
+    // While the server is away, while it has no time, and at once, to a server that has yet to hear of the agent.
+    for (is_up, has_time) in [(false, true), (true, false), (true, true)] {
+        let mut gateway = gateway();
+        if is_up {
+            gateway.link_up();
+        } else {
+            gateway.link_down();
+        }
+        gateway.has_time = has_time;
+        gateway.request(&said);
+        gateway.request(&said);
+        let mut customs = customs_sent(&mut gateway);
+        gateway.link_down();
+        gateway.link_up();
+        gateway.request(&said);
+        gateway.has_time = true;
+        gateway.permits();
+        customs += customs_sent(&mut gateway);
+        assert_eq!(customs, 1, "is up: {is_up}, has time: {has_time}");
+    }
+}
+
 #[test]
 fn a_wish_for_a_uid_waits_for_the_server() {
     let mut gateway = gateway();
