@@ -75,6 +75,9 @@ pub(super) fn edge(mut section: Section<'_>, admission: AdmissionSettings) -> Ed
     if let Some(count) = section.number("connections_max", 0..=u32::MAX) {
         params.connections_max = Some(count).filter(|count| *count > 0);
     }
+    if let Some(count) = section.number("agents_per_connection_max", 0..=u32::MAX) {
+        params.agents_per_connection_max = Some(count).filter(|count| *count > 0);
+    }
     if let Some(bytes) = section.bytes("memory_max", 0..=1 << 46) {
         params.memory_max = Some(bytes).filter(|bytes| *bytes > 0);
     }

@@ -22,3 +22,4 @@ pub mod pressure;
 pub mod rebalance;
 pub mod server;
 pub mod session;
+pub mod shared_connection;

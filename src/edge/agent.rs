@@ -29,7 +29,7 @@ use crate::clock;
 use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
-use crate::sessions::{Attachment, Outgoing};
+use crate::sessions::Outgoing;
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
 
@@ -179,11 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// Takes what the session has for this connection. `true`: there is something to write now.
     fn take_from_session(&mut self, context: &mut Context<'_>, writable: bool) -> bool {
-        let Some(attachment) = &self.conversation.attachment else {
+        if self.conversation.is_nobody() {
             return self.ends_unknown(context);
-        };
+        }
         self.drain_begins = None;
-        let ending = match attachment.poll_outgoing(context, writable) {
+        let ending = match self.conversation.poll_outgoing(context, writable) {
             Outgoing::Nothing { .. } => return false,
             Outgoing::Bytes(bytes) => {
                 self.unwritten = bytes;
@@ -283,10 +283,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             websocket::encode_close(None, 1000, &mut self.unwritten);
         } else if self.closing.is_some_and(|closing| closing.fin) {
             // Both have ended at one moment: what waits, then the end.
-        } else if reason == CloseReason::Replaced
-            && let Some(attachment) = &self.conversation.attachment
-        {
-            attachment.replaced_was_alive();
+        } else if reason == CloseReason::Replaced {
+            self.conversation.agents.replaced_was_alive();
         }
         self.alive.closing(clock::now());
         self.closing = Some(Closing { reason, answered: true, fin: false });
@@ -298,11 +296,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
 
     /// When to look at the deadlines, if the socket and the session stay still until then.
     fn deadline(&self) -> Instant {
-        let attachment = self.conversation.attachment.as_ref();
-        let reply_due = attachment.and_then(Attachment::reply_due);
+        let agents = &self.conversation.agents;
         let edge = self.conversation.edge();
-        let deadline = self.alive.deadline(&edge.params.keep_alive, reply_due);
-        if attachment.is_none() && self.closing.is_none() && edge.drains() {
+        let deadline = self.alive.deadline(&edge.params.keep_alive, agents.look_due());
+        if self.conversation.is_nobody() && self.closing.is_none() && edge.drains() {
             return deadline.min(clock::now() + UNKNOWN_ASKS_EVERY);
         }
         deadline

@@ -3,22 +3,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Context;
 
 use super::Edge;
+use super::agents::{Agents, Arrived};
 use super::budget::BudgetShare;
 use super::ending::{SocketEnding, broken, reject};
-use crate::ident::{ConnectionId, InstanceUid};
-use crate::sessions::Attachment;
+use crate::ident::InstanceUid;
+use crate::sessions::Outgoing;
 use crate::telemetry::events::edge::{CloseReason, MessageReceived, Transport};
 use crate::websocket::{self, Decoder, Incoming, Role};
 
-/// One agent's connection, above the socket.
+/// A connection, above the socket.
 pub(super) struct Conversation {
     edge: Arc<Edge>,
     peer: SocketAddr,
-    connection: ConnectionId,
     decoder: Decoder,
-    pub(super) attachment: Option<Attachment>,
+    pub(super) agents: Agents,
     share: BudgetShare,
     rejected: u8,
 }
@@ -36,30 +37,38 @@ pub(super) enum AfterBytes {
 
 impl Conversation {
     pub(super) fn new(edge: Arc<Edge>, peer: SocketAddr) -> Self {
-        let connection = edge.next_connection();
+        let agents = Agents::new(edge.next_connection());
         let decoder = Decoder::new(Role::Server);
-        Self {
-            edge,
-            peer,
-            connection,
-            decoder,
-            attachment: None,
-            share: BudgetShare::default(),
-            rejected: 0,
-        }
+        Self { edge, peer, decoder, agents, share: BudgetShare::default(), rejected: 0 }
     }
 
     pub(super) fn edge(&self) -> &Edge {
         &self.edge
     }
 
+    /// The agent, if there is one alone.
     pub(super) fn uid(&self) -> Option<InstanceUid> {
-        self.attachment.as_ref().map(Attachment::uid)
+        self.agents.uid()
     }
 
     /// Whether the agent's next message may be read.
     pub(super) fn may_read(&self) -> bool {
-        self.attachment.as_ref().is_none_or(Attachment::may_read)
+        self.agents.may_read()
+    }
+
+    /// Whether nobody has spoken who is here still, or waits.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.agents.is_nobody(self.edge.drains())
+    }
+
+    /// What the sessions have for this connection; see [`Agents::poll_outgoing`].
+    pub(super) fn poll_outgoing(
+        &mut self,
+        context: &mut Context<'_>,
+        writable: bool,
+    ) -> Outgoing {
+        let at = Arrived { edge: &self.edge, peer: self.peer };
+        self.agents.poll_outgoing(at, context, writable)
     }
 
     /// Whether the last byte ended a message.
@@ -102,16 +111,16 @@ impl Conversation {
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
             // Taken apart: a message borrows from the decoder while it is handled.
-            let Self { edge, decoder, attachment, connection, peer, rejected, .. } = self;
+            let Self { edge, decoder, agents, peer, rejected, .. } = self;
             match decoder.feed(bytes, &mut position, limit) {
                 Ok(None) => return AfterBytes::Continue,
                 Ok(Some(Incoming::Message(message))) => {
                     MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
                         .emit();
-                    match edge.sessions.receive(attachment, *connection, message, out) {
+                    match agents.receive(Arrived { edge, peer: *peer }, message, out) {
                         Ok(()) => *rejected = 0,
                         Err(why) => {
-                            *rejected += 1;
+                            *rejected += u8::from(why.counts());
                             if let Some(ending) = reject(&why, *peer, *rejected, out) {
                                 return AfterBytes::Close(ending);
                             }
@@ -120,9 +129,7 @@ impl Conversation {
                 }
                 Ok(Some(Incoming::Ping(payload))) => websocket::encode_pong(None, payload, out),
                 Ok(Some(Incoming::Pong(payload))) => {
-                    if let Some(attachment) = attachment {
-                        attachment.ponged(payload);
-                    }
+                    agents.ponged(payload);
                 }
                 Ok(Some(Incoming::Close(_))) => return AfterBytes::PeerCloses,
                 Err(fault) => return AfterBytes::Close(broken(fault, *peer)),

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::agents::RejectedSpeech;
 use super::refusal::{COME_AGAIN, OVERLOADED_RETRY_AFTER, message_fault};
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::Rejected;
@@ -59,23 +60,27 @@ pub(super) fn broken(fault: websocket::Fault, peer: SocketAddr) -> SocketEnding 
 }
 
 /// Answers a message that was rejected, the last of `in_a_row`: the agent learns what is wrong with it. Returns
-/// how the connection ends, if it does.
+/// how the connection ends, if it does. Where several agents share it, the answer names whom it is for.
 pub(super) fn reject(
-    why: &Rejected,
+    rejected: &RejectedSpeech,
     peer: SocketAddr,
     in_a_row: u8,
     out: &mut Vec<u8>,
 ) -> Option<SocketEnding> {
+    let RejectedSpeech { why, uid, shared } = rejected;
+    let named = uid.filter(|_| *shared);
     let before = out.len();
     let frame = websocket::begin_message(None, 100, out);
     match why {
-        Rejected::Malformed(_) | Rejected::Uid(_) => {
-            splice::bad_request(None, &why.to_string(), out);
+        Rejected::Malformed(_) | Rejected::Uid(_) | Rejected::TooManyHere { .. } => {
+            splice::bad_request(named, &why.to_string(), out);
         }
         Rejected::Cloned { uid, fresh } => {
             splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
         }
-        Rejected::Full => splice::unavailable(None, &why.to_string(), OVERLOADED_RETRY_AFTER, out),
+        Rejected::Full => {
+            splice::unavailable(named, &why.to_string(), OVERLOADED_RETRY_AFTER, out);
+        }
     }
     websocket::finish_message(frame, out);
     MessageRejected { peer, fault: message_fault(why) }.emit();
@@ -83,6 +88,6 @@ pub(super) fn reject(
     if in_a_row >= REJECTED_MAX {
         return Some(SocketEnding { code: 1002, reason: CloseReason::ProtocolFault });
     }
-    matches!(why, Rejected::Full)
+    (matches!(why, Rejected::Full) && !shared)
         .then_some(SocketEnding { code: 1013, reason: CloseReason::OverLimit })
 }

@@ -8,7 +8,7 @@
 //! - `connection`: the life of one connection. `request`: its first head, and what that asks for. `first_body`: which
 //!   agent its body names.
 //! - `admission`: which arrivals are admitted, wait, or have to come again.
-//! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `ending`: how it ends, and how a message
+//! - `agent`, `conversation`: a WebSocket's life; what its bytes mean. `agents`: whose they are. `ending`: how it ends, and how a message
 //!   on it is rejected.
 //! - `http`, `header_list`, `body`, `answer`: plain HTTP (hyper). `request_admission`: admission of the agents on one
 //!   connection. `paths`: where agents reach the endpoint. `refusal`: each request that is refused over HTTP.
@@ -22,6 +22,7 @@
 mod accept_runtime;
 mod admission;
 mod agent;
+mod agents;
 mod answer;
 mod body;
 mod budget;
@@ -64,7 +65,7 @@ pub(crate) use listen::BindError;
 
 use crate::core::admission::Capacity;
 use crate::ident::{ConnectionId, InstanceUid};
-use crate::sessions::Sessions;
+use crate::sessions::{Sessions, half_of_all};
 use admission::{AdmissionService, ArrivalSource};
 use budget::Budget;
 use drain::EdgeDrain;
@@ -199,6 +200,12 @@ impl Edge {
         source.needs_no_place = known || posts && named.is_none();
         // A WebSocket costs its handshake, and its agent what it reports: it asks each time.
         source.in_session = posts && known;
+    }
+
+    /// How many agents one WebSocket may bring.
+    fn agents_per_connection_max(&self) -> usize {
+        let automatic = || half_of_all(&self.sessions);
+        self.params.agents_per_connection_max.map_or_else(automatic, |max| max as usize)
     }
 
     fn next_connection(&self) -> ConnectionId {

@@ -21,6 +21,8 @@ pub struct EdgeParams {
     pub backlog: u32,
     /// Agents' connections at one time; `None`: what the descriptor limit leaves.
     pub connections_max: Option<u32>,
+    /// Agents on one WebSocket, which a gateway brings; `None`: half of what the table of sessions holds.
+    pub agents_per_connection_max: Option<u32>,
     /// Largest message from an agent, in bytes, after decompression (specification: 64 MiB).
     pub message_bytes_max: usize,
     /// Largest request head (request line and headers), in bytes.
@@ -50,6 +52,7 @@ impl Default for EdgeParams {
             listeners: None,
             backlog: 16_384,
             connections_max: None,
+            agents_per_connection_max: None,
             message_bytes_max: 64 << 20,
             head_bytes_max: 16 << 10,
             head_timeout: Duration::from_secs(10),

@@ -258,6 +258,7 @@ pub(super) const fn message_fault(why: &Rejected) -> MessageFault {
         Rejected::Uid(_) => MessageFault::Uid,
         Rejected::Cloned { .. } => MessageFault::ClonedUid,
         Rejected::Full => MessageFault::SessionsFull,
+        Rejected::TooManyHere { .. } => MessageFault::TooManyAgents,
     }
 }
 

@@ -25,14 +25,19 @@ use crate::sessions::{Sessions, fleet_of_one};
 use crate::websocket::{self, Decoder, Incoming, Role};
 
 /// A node with one listening address. Its servers are out of reach, so it answers its agents itself.
-struct Listening {
-    sessions: Arc<Sessions>,
+pub(super) struct Listening {
+    pub(super) sessions: Arc<Sessions>,
     address: SocketAddr,
     _parts: (AcceptRuntime, JoinSet<()>),
 }
 
 impl Listening {
     fn new(in_fleet: bool) -> Self {
+        Self::with(in_fleet, |_| {})
+    }
+
+    /// The same with other parameters.
+    pub(super) fn with(in_fleet: bool, change: impl FnOnce(&mut EdgeParams)) -> Self {
         let uplink = Arc::new(FakeUplink::down());
         let sessions = Arc::new(Sessions::new(Default::default(), Default::default(), uplink));
         if in_fleet {
@@ -41,6 +46,7 @@ impl Listening {
         let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         let mut params = EdgeParams { listen, ..EdgeParams::default() };
         params.admission.rate = NonZeroU32::new(10_000);
+        change(&mut params);
         let edge = Edge::new(params, Arc::clone(&sessions), 64);
         edge.start_probe().unwrap();
         let runtime = AcceptRuntime::open().unwrap();
@@ -49,11 +55,11 @@ impl Listening {
     }
 
     /// Both kinds of node.
-    fn both() -> [Self; 2] {
+    pub(super) fn both() -> [Self; 2] {
         [false, true].map(Self::new)
     }
 
-    async fn connects(&self, n: u8) -> WireAgent {
+    pub(super) async fn connects(&self, n: u8) -> WireAgent {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let upgrade = "GET /v1/opamp HTTP/1.1\r\nHost: seawall\r\nUpgrade: websocket\r\n\
             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -69,7 +75,7 @@ impl Listening {
     }
 
     /// Waits until the sums are these: a task notices the end of its connection in its own time.
-    async fn counts(&self, connected: i64) {
+    pub(super) async fn counts(&self, connected: i64) {
         let reached = async {
             while self.sessions.count().0 != connected {
                 tokio::task::yield_now().await;
@@ -84,7 +90,7 @@ const MASK: [u8; 4] = [1, 2, 3, 4];
 
 /// What an agent hears.
 #[derive(Debug, PartialEq)]
-enum Heard {
+pub(super) enum Heard {
     Message(Box<ServerToAgent>),
     Ping(Vec<u8>),
     Close(Option<u16>),
@@ -92,7 +98,7 @@ enum Heard {
 }
 
 /// An agent on a socket.
-struct WireAgent {
+pub(super) struct WireAgent {
     socket: TcpStream,
     decoder: Decoder,
     heard: VecDeque<Heard>,
@@ -101,13 +107,13 @@ struct WireAgent {
 }
 
 impl WireAgent {
-    async fn says(&mut self, message: AgentToServer) {
+    pub(super) async fn says(&mut self, message: AgentToServer) {
         let message = addressed(message, self.n, self.number);
         self.number += 1;
         self.says_bytes(&message.encode_to_vec()).await;
     }
 
-    async fn says_bytes(&mut self, message: &[u8]) {
+    pub(super) async fn says_bytes(&mut self, message: &[u8]) {
         let mut out = Vec::new();
         let frame = websocket::begin_message(Some(MASK), message.len(), &mut out);
         out.extend_from_slice(message);
@@ -115,7 +121,7 @@ impl WireAgent {
         self.socket.write_all(&out).await.unwrap();
     }
 
-    async fn hears(&mut self) -> Heard {
+    pub(super) async fn hears(&mut self) -> Heard {
         tokio::time::timeout(PATIENCE, self.next()).await.expect("the agent hears something")
     }
 
@@ -146,8 +152,15 @@ impl WireAgent {
         }
     }
 
+    /// Answers a ping.
+    pub(super) async fn pongs(&mut self, payload: &[u8]) {
+        let mut out = Vec::new();
+        websocket::encode_pong(Some(MASK), payload, &mut out);
+        self.socket.write_all(&out).await.unwrap();
+    }
+
     /// The next is a reply that says nothing, apart from what the server can.
-    async fn is_acknowledged(&mut self) {
+    pub(super) async fn is_acknowledged(&mut self) {
         let heard = self.hears().await;
         let Heard::Message(reply) = heard else { panic!("{heard:?}") };
         let ack = ServerToAgent { instance_uid: vec![self.n; 16], ..Default::default() };
@@ -155,7 +168,7 @@ impl WireAgent {
     }
 
     /// The node closes. The agent answers, or just goes.
-    async fn sees_the_close(mut self, code: u16, answers: bool) {
+    pub(super) async fn sees_the_close(mut self, code: u16, answers: bool) {
         assert_eq!(self.hears().await, Heard::Close(Some(code)));
         if answers {
             let mut out = Vec::new();
@@ -166,11 +179,11 @@ impl WireAgent {
     }
 }
 
-fn addressed(message: AgentToServer, n: u8, sequence_num: u64) -> AgentToServer {
+pub(super) fn addressed(message: AgentToServer, n: u8, sequence_num: u64) -> AgentToServer {
     AgentToServer { instance_uid: vec![n; 16], sequence_num, capabilities: 1, ..message }
 }
 
-fn report() -> AgentToServer {
+pub(super) fn report() -> AgentToServer {
     AgentToServer { agent_description: Some(AgentDescription::default()), ..heartbeat() }
 }
 
@@ -178,11 +191,11 @@ fn health() -> AgentToServer {
     AgentToServer { health: Some(ComponentHealth::default()), ..heartbeat() }
 }
 
-fn heartbeat() -> AgentToServer {
+pub(super) fn heartbeat() -> AgentToServer {
     AgentToServer::default()
 }
 
-fn uid(n: u8) -> InstanceUid {
+pub(super) fn uid(n: u8) -> InstanceUid {
     InstanceUid::from_bytes([n; 16])
 }
 

@@ -8,6 +8,7 @@
 //! not know tokio, a clock, or policy.
 
 pub mod agent;
+pub mod connect_request;
 pub mod digest;
 pub mod field_set;
 pub mod fields;

@@ -14,12 +14,12 @@ use super::outbox::Outbox;
 use super::request::Waiting;
 use crate::core::node_link::AgentConnection;
 use crate::core::session::{AgentMessage, MessageSource, Opened};
-use crate::ident::{ConnectionId, InstanceUid, UidError};
+use crate::ident::{ConnectionId, InstanceUid, SequenceNum, UidError};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
 use crate::opamp::header;
 
-/// Why an agent's message was refused. The agent's fault, except for the last.
+/// Why an agent's message was refused. The agent's fault, except for the table that is full.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
     /// The bytes are no `AgentToServer`.
@@ -39,46 +39,64 @@ pub enum Rejected {
     /// The table is full. The gateway's limit; retrying helps.
     #[error("too many agents")]
     Full,
+    /// The connection brings more agents than one may.
+    #[error("too many agents on one connection: at most {max} (edge.agents_per_connection_max)")]
+    TooManyHere {
+        /// The bound.
+        max: usize,
+    },
 }
 
-impl Sessions {
-    /// A message on a WebSocket. A reply that is there at once is appended to `out` as a frame; anything later
-    /// comes through the attachment, which the first message makes.
+/// A message on an agent's WebSocket, read as far as to say whose it is.
+#[derive(Debug)]
+pub struct SpokenMessage<'a> {
+    /// Who speaks.
+    pub uid: InstanceUid,
+    scan: AgentScan<'a>,
+}
+
+impl<'a> SpokenMessage<'a> {
+    /// Reads a message, with or without its header.
     ///
     /// # Errors
-    /// Says why the message was refused. The attachment is as before.
-    pub fn receive(
-        self: &Arc<Self>,
-        attachment: &mut Option<Attachment>,
-        connection: ConnectionId,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Rejected> {
+    /// Says why it is no agent's message.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Rejected> {
         let scan = AgentScan::parse(header::strip(bytes))?;
         let uid = InstanceUid::from_wire(scan.uid)?;
-        if attachment.as_ref().is_none_or(|attachment| attachment.uid != uid) {
-            let attached = self.attach(uid, connection)?;
-            if let Some(former) = attachment.replace(attached) {
-                former.hand_over(out);
-            }
-        }
-        match attachment.as_ref().map(|attachment| &attachment.bound) {
-            Some(BoundTo::Here { entry, .. }) => {
-                let source = MessageSource::Socket(connection);
-                let message = AgentMessage { source, scan: &scan };
-                self.run(entry, Some(out), |session, moment, port| {
+        Ok(Self { uid, scan })
+    }
+
+    /// Its number, if it has one.
+    pub fn number(&self) -> Option<SequenceNum> {
+        self.scan.number()
+    }
+}
+
+impl Attachment {
+    /// Says a message of this attachment's agent. A reply that is there at once is appended to `out` as a frame;
+    /// anything later comes through [`Attachment::poll_outgoing`].
+    ///
+    /// # Errors
+    /// Says why the message was refused.
+    pub fn says(&self, said: &SpokenMessage<'_>, out: &mut Vec<u8>) -> Result<(), Rejected> {
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                let source = MessageSource::Socket(self.connection);
+                let message = AgentMessage { source, scan: &said.scan };
+                self.sessions.run(entry, Some(out), |session, moment, port| {
                     session.agent_message(&message, moment, port);
                 });
                 Ok(())
             }
-            Some(BoundTo::Home(front)) => match self.in_fleet() {
-                Some(fleet) => fleet.fronts().says(front, &scan, Some(out)),
+            BoundTo::Home(front) => match self.sessions.in_fleet() {
+                Some(fleet) => fleet.fronts().says(front, &said.scan, Some(out)),
                 None => Ok(()),
             },
-            None => Ok(()),
         }
     }
+}
 
+impl Sessions {
     /// A message in a plain-HTTP request. The answer comes from [`Waiting`].
     ///
     /// # Errors
@@ -113,7 +131,12 @@ impl Sessions {
         Ok(Waiting { sessions: Arc::clone(self), bound, uid, request, reply_due })
     }
 
-    fn attach(
+    /// Attaches a WebSocket to an agent's session: the agent says its first message there. A connection may have the
+    /// attachments of several agents, and one at most of each.
+    ///
+    /// # Errors
+    /// Says why the agent was refused.
+    pub fn attach(
         self: &Arc<Self>,
         uid: InstanceUid,
         connection: ConnectionId,

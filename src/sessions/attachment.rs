@@ -142,7 +142,7 @@ impl Attachment {
 
     /// The agent goes on under another uid on the same connection: `out` takes what it is still owed under
     /// this one.
-    pub(super) fn hand_over(&self, out: &mut Vec<u8>) {
+    pub fn hand_over(&self, out: &mut Vec<u8>) {
         match &self.bound {
             BoundTo::Here { entry, .. } => {
                 self.sessions.run(entry, Some(out), |session, moment, port| {

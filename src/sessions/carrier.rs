@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::contents::{Contents, with_space};
+use super::fresh_uid::fresh_uid;
 use super::homes::{DigesterInUse, FarHome, FarWay, hash_of_digests, may_speak};
 use super::outbox::Outbox;
 use super::{InFleet, Sessions, notes};
@@ -147,6 +148,10 @@ impl Port for Carrier<'_> {
 
     fn passes_question(&mut self) -> bool {
         self.sessions.question_budget.lock().take(self.now)
+    }
+
+    fn fresh_uid(&mut self) -> InstanceUid {
+        fresh_uid()
     }
 
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello> {

@@ -8,7 +8,7 @@
 //! # Order of locks
 //! A thread takes locks in this order, and holds at most one of each kind:
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
-//! deadlines, the late replies, the farewells, the budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
+//! deadlines, the late replies, the farewells, the uids given, the budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
 //! it back before it calls a session. The locks of the last group guard plain values: their holder
 //! gives them back before it calls another part.
 
@@ -25,8 +25,10 @@ mod entry;
 pub(crate) mod fake_uplink;
 mod fresh_uid;
 mod fronts;
+mod given_uids;
 mod homes;
 mod joined;
+mod limits;
 mod loopback;
 mod notes;
 mod outbox;
@@ -50,9 +52,11 @@ use parking_lot::Mutex;
 pub use crate::core::session::{
     Answer, Delivered, Delivery, NotSent, PermitUse, Polled, Probe, ServerHello, SessionInfo,
 };
-pub use agents::Rejected;
+pub use agents::{Rejected, SpokenMessage};
 pub use attachment::Attachment;
 pub use drain::{LeftUndone, is_connected};
+pub use given_uids::given_to;
+pub use limits::{half_of_all, silence_max};
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
 #[cfg(test)]
@@ -76,6 +80,7 @@ use counters::Counters;
 use deadlines::Deadlines;
 use entry::{EntryState, LockedEntry, SessionEntry};
 use fronts::Fronts;
+use given_uids::GivenUids;
 use homes::Homes;
 use loopback::Loopback;
 use params::SessionsParams;
@@ -107,11 +112,12 @@ pub struct Sessions {
     joined: OnceLock<Joined>,
 }
 
-/// What is remembered of sessions that have ended.
+/// What is remembered of agents that have no session: any more, or yet.
 #[derive(Default)]
 struct EndedSessions {
     late_replies: Mutex<LateReplies>,
     farewells: Mutex<Farewells>,
+    given: GivenUids,
 }
 
 /// What a node has beside its table once it is one of a fleet. Without it the node is alone, and its agents'
@@ -247,8 +253,12 @@ impl Sessions {
                 // It has just gone from the table; the next one found will be another.
                 continue;
             }
+            let brought = given_uids::bring_kept(self, &mut locked);
             let done = act(&mut locked);
             drop(locked);
+            if let Some(follow_up) = brought {
+                self.follow_up(uid, follow_up);
+            }
             return Ok((entry, done));
         }
     }

@@ -4,10 +4,11 @@
 use std::sync::atomic::Ordering;
 
 use super::Sessions;
+use crate::clock;
 use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
-    AcknowledgementSwallowed, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
+    AcknowledgementSwallowed, CloneFound, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
     HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, OffersTakenBack, Replied,
     ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
 };
@@ -49,5 +50,7 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::OffersTakenBack => OffersTakenBack { uid }.emit(),
         Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
         Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
+        Note::CloneFound { fresh } => CloneFound { uid, fresh }.emit(),
+        Note::UidGiven(given) => sessions.ended.given.note(given, uid, clock::now()),
     }
 }

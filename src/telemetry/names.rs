@@ -112,6 +112,8 @@ struct Metrics [] {
     connections_accepted: Counter = ConnectionsAccepted "seawall_edge_accepted_connections_total",
     /// Connections of agents now open.
     connections_open: Gauge = ConnectionsOpen "seawall_edge_open_connections",
+    /// WebSockets now open that have brought several agents.
+    shared_connections: Gauge = SharedConnections "seawall_edge_shared_connections",
     /// Connections upgraded to WebSocket.
     connections_upgraded: Counter = ConnectionsUpgraded "seawall_edge_upgraded_connections_total",
     /// Connections closed, by why.

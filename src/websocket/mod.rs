@@ -13,6 +13,7 @@ mod host;
 mod mask;
 mod request;
 mod response;
+mod tag;
 
 pub use decode::{Decoder, Incoming};
 pub use encode::{
@@ -29,6 +30,7 @@ pub use request::{
 pub use response::{
     ClientRequest, Refused, ResponseHead, check_response, client_request, retry_after,
 };
+pub use tag::copy_tagged;
 pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 /// Which end of the connection this process is (RFC 6455, section 5.1).

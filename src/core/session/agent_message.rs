@@ -1,5 +1,6 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
+use super::clones::{give_fresh_uid, speaks_for_another};
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
@@ -56,6 +57,10 @@ impl Session {
         let mut work = Work::of(self, moment, port);
         if source == MessageSource::Request {
             work.session.attendance.set_waits(true);
+        }
+        if speaks_for_another(work.session, scan, moment.now) {
+            give_fresh_uid(&mut work, source);
+            return work.finish();
         }
         let awaited = work.take_message(scan);
         if awaited {

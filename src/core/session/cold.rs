@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::Session;
+use super::clones::Speakers;
 use super::former_home::FormerHome;
 use super::former_links::OfferSource;
 use super::late_replies::LateReply;
@@ -34,6 +35,8 @@ pub(super) struct Cold {
     pub(super) uid_requests: UidRequests,
     /// When a server's question was last passed on to the agent.
     pub(super) question_passed_on: Option<Instant>,
+    /// Who speaks under the session's uid.
+    pub(super) speakers: Speakers,
 }
 
 impl Cold {
@@ -45,6 +48,7 @@ impl Cold {
             self.former_home.is_some() || self.awaits_all.is_some() || self.offer_of.is_some();
         let asked =
             self.question_passed_on.is_some() || self.uid_requests != UidRequests::default();
+        let live = live && self.speakers == Speakers::default();
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved && !asked
     }
 
@@ -53,7 +57,7 @@ impl Cold {
         let moved = self.offer_of.is_some()
             || self.awaits_all.is_some()
             || self.former_home.is_some_and(|former| !former.is_past(now));
-        let live = !self.live.is_idle(now);
+        let live = !self.live.is_idle(now) || !self.speakers.is_idle(now);
         let passed_on = self.question_passed_on.is_some_and(|at| !may_pass_on(at, now));
         let asked = passed_on || !self.uid_requests.is_idle(now);
         self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved && !asked

@@ -27,6 +27,7 @@
 
 mod agent_message;
 mod at_front;
+mod clones;
 mod cold;
 mod compare;
 mod connections;

@@ -36,6 +36,9 @@ pub trait Port {
     /// the store's answer: see [`super::QuestionBudget`].
     fn passes_question(&mut self) -> bool;
 
+    /// A uid that no agent has.
+    fn fresh_uid(&mut self) -> InstanceUid;
+
     /// What a server says of itself.
     fn server_hello(&self, server: ServerId) -> Arc<ServerHello>;
 
@@ -341,4 +344,11 @@ pub enum Note {
     OfferDropped(OfferLoss),
     /// A custom message, or a request, is lost.
     CustomDropped(CustomLoss),
+    /// Two live agents speak under this uid: one gets another.
+    CloneFound {
+        /// The other one.
+        fresh: InstanceUid,
+    },
+    /// A server gives the agent another uid.
+    UidGiven(InstanceUid),
 }

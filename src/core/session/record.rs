@@ -8,6 +8,7 @@ mod encoding;
 
 use std::time::Instant;
 
+use super::clones::Speakers;
 use super::cold::Cold;
 use super::greeting::Greeting;
 use super::mailbox::Mailbox;
@@ -156,6 +157,7 @@ impl Session {
             question_passed_on: added.question_passed_on,
             // Those that ask are there, and ask again.
             uid_requests: UidRequests::default(),
+            speakers: Speakers::default(),
         };
         let QuestionsRecord { full_state, said_all, .. } = record.questions;
         Self {

@@ -13,6 +13,7 @@ use super::{
     Session, ToAgent,
 };
 use crate::core::server::Keying;
+use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::field_set::{FieldSet, server_field};
 use crate::opamp::offers::Absorbed;
@@ -195,6 +196,9 @@ fn take_server_message<P: Port>(
     if scan.new_instance_uid().is_some() && gives_uid_to_another(work.session, now) {
         work.port.note(Note::OfferDropped(OfferLoss::FormerConnection));
         return Delivery::of(Delivered::Done, answer);
+    }
+    if let Some(given) = scan.new_instance_uid().and_then(|uid| InstanceUid::from_wire(uid).ok()) {
+        work.port.note(Note::UidGiven(given));
     }
     let asks_again = answer.is_some_and(|answer| answer.introduction == Some(true));
     // It lives, and has forgotten the agent with a former home's link.

@@ -15,7 +15,8 @@
 //! - `sources`: where arrivals come from.
 //! - `enter`: what an arrival does meanwhile. `params`: the settings.
 //!
-//! A WebSocket asks once, with its upgrade. Over plain HTTP agents ask, not connections: one that has a session owes no
+//! A WebSocket asks once, with its upgrade, for its first agent; further agents on it ask by their first messages
+//! (`agents::newcomers`). Over plain HTTP agents ask, not connections: one that has a session owes no
 //! entry, whichever connection its request comes on, and a new one owes one on a connection that others use, too
 //! (`request_admission`). The operators' port is outside of admission.
 
@@ -43,6 +44,7 @@ pub(super) use crate::core::admission::{ClientPatience, ClientTransport, Refusal
 
 use crate::clock;
 use crate::core::admission::{Arrival, ClientTable, SourceShares, SourceTerms};
+use crate::ident::InstanceUid;
 use crate::telemetry::events::admission::{AdmissionMeasured, RateSet};
 use params::AdmissionSettings;
 use shared::SharedAdmission;
@@ -104,6 +106,11 @@ impl AdmissionService {
         (peer, transport): (SocketAddr, ClientTransport),
     ) -> ArrivalSource {
         self.reader.read(headers, (peer, transport))
+    }
+
+    /// The same for an agent that comes on a connection which others use.
+    pub(super) fn source_of_agent(&self, uid: InstanceUid, peer: SocketAddr) -> ArrivalSource {
+        self.reader.of_agent(uid, peer)
     }
 
     /// Counts an arrival for its sources, if it owes an entry.

@@ -74,6 +74,15 @@ impl SourceReader {
     }
 }
 
+impl SourceReader {
+    /// An agent that comes on a connection which others use: it has no headers of its own.
+    pub(super) fn of_agent(&self, uid: InstanceUid, peer: SocketAddr) -> ArrivalSource {
+        let identity = Identity::new(self.hasher.hash_one(uid.to_string().as_bytes()));
+        let source = self.read(std::iter::empty(), (peer, ClientTransport::WebSocket));
+        ArrivalSource { identity: Some(identity), ..source }
+    }
+}
+
 /// The agent that a request's headers name, by its own word.
 pub(in crate::edge) fn named_agent<'a>(
     mut headers: impl Iterator<Item = (&'a str, &'a [u8])>,

@@ -15,6 +15,7 @@ use crate::core::session::{Replier, ToAgent};
 use crate::ident::InstanceUid;
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::Digest;
+use crate::opamp::server::ServerScan;
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::Joined;
 use crate::sessions::attachment_port::{AttachmentEnd, AttachmentPort as _, Credit};
@@ -66,6 +67,15 @@ impl FrontCarrier<'_> {
         }
     }
 
+    /// A uid that the agent is given: it may be the next one to speak on this connection.
+    fn note_given(&self, message: &[u8]) {
+        let scan = ServerScan::parse(message);
+        let given = scan.as_ref().ok().and_then(ServerScan::new_instance_uid);
+        if let Some(given) = given.and_then(|uid| InstanceUid::from_wire(uid).ok()) {
+            self.side.sessions.ended.given.note(given, self.uid(), clock::now());
+        }
+    }
+
     fn give_fresh_uid(&mut self) {
         let (uid, fresh) = (self.uid(), fresh_uid());
         self.done.fresh = Some(fresh);
@@ -112,6 +122,7 @@ impl FrontPort for FrontCarrier<'_> {
             }
             self.answer(true, write);
         } else {
+            self.note_given(bytes);
             let length = bytes.len();
             let kind = if is_answer { ToAgent::Reply(length) } else { ToAgent::Push(length) };
             self.entry.outbox.message(kind, &self.credit(), &mut { write });

@@ -3,6 +3,7 @@
 
 mod drain;
 mod lost_answers;
+mod shared;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

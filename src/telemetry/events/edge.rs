@@ -76,6 +76,49 @@ impl ConnectionClosed {
     }
 }
 
+/// Several agents speak on one WebSocket: a gateway brings them. Pairs with [`SharedConnectionClosed`].
+pub(crate) struct ConnectionShared {
+    /// The gateway's address, or its proxy's.
+    pub peer: SocketAddr,
+}
+
+impl ConnectionShared {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().shared_connections.increment(1.0);
+        debug!(target: TARGET, peer = %self.peer, "several agents share a connection");
+    }
+}
+
+/// A WebSocket is over on which several agents spoke.
+pub(crate) struct SharedConnectionClosed;
+
+impl SharedConnectionClosed {
+    /// Counts it.
+    pub(crate) fn emit(self) {
+        metrics().shared_connections.decrement(1.0);
+    }
+}
+
+/// A connection brings more agents than one may. Said once for each connection.
+pub(crate) struct ConnectionFull {
+    /// The gateway's address, or its proxy's.
+    pub peer: SocketAddr,
+    /// The bound.
+    pub max: usize,
+}
+
+impl ConnectionFull {
+    /// Logs it.
+    pub(crate) fn emit(self) {
+        let Self { peer, max } = self;
+        warn!(
+            target: TARGET, %peer, max,
+            "one connection brings more agents than edge.agents_per_connection_max: the others are refused"
+        );
+    }
+}
+
 /// Accepting a connection failed.
 pub(crate) struct AcceptFailed<'a> {
     /// What the system says.

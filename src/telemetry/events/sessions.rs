@@ -7,6 +7,7 @@ use tracing::{debug, trace};
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::ident::InstanceUid;
 use crate::telemetry::label::Label as _;
+use crate::telemetry::labels::edge::MessageFault;
 pub(crate) use crate::telemetry::labels::sessions::*;
 use crate::telemetry::registry::metrics;
 
@@ -115,6 +116,23 @@ impl ConnectionReplaced {
     pub(crate) fn emit(self) {
         metrics().connections_replaced.increment(1);
         debug!(target: TARGET, uid = %self.uid, "connection replaced by a newer one");
+    }
+}
+
+/// Two live agents spoke under one uid, by their numbers: one was given another.
+pub(crate) struct CloneFound {
+    /// The uid that both used.
+    pub uid: InstanceUid,
+    /// The one that was given.
+    pub fresh: InstanceUid,
+}
+
+impl CloneFound {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().messages_rejected.with(MessageFault::ClonedUid).increment(1);
+        let Self { uid, fresh } = self;
+        debug!(target: TARGET, %uid, %fresh, "two agents use one uid: one gets another");
     }
 }
 

@@ -99,6 +99,8 @@ label! {
         Frame = "frame",
         /// The table of sessions is full.
         SessionsFull = "sessions_full",
+        /// One more agent than one connection may bring.
+        TooManyAgents = "too_many_agents",
     }
 }
 
