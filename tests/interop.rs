@@ -68,39 +68,39 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    reports::first_report in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
-    reports::changes in [Direct, Multiplexed, PerAgent, Http] with [Latest];
+    reports::first_report in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
+    reports::changes in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
     reports::unknown_fields in [Direct, Multiplexed, PerAgent, Http] with [Latest];
-    reports::one_reply_each in [Direct, Multiplexed, PerAgent, Http] with [Latest];
+    reports::one_reply_each in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
     reports::silent_server in [Multiplexed, PerAgent] with [Latest];
     reports::heartbeats_held in [Multiplexed, PerAgent] with [Latest];
 
     unordered::repeated_on_reconnect in [Direct, Multiplexed, PerAgent, Http] with [V022];
     unordered::repeated_when_asked in [Direct, Multiplexed, Http] with [V022, Latest];
 
-    offers::remote_config in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
-    offers::offer_in_reply in [Direct, Multiplexed, PerAgent, Http] with [Latest];
-    offers::custom_messages in [Direct, Multiplexed, PerAgent, Http] with [Latest];
+    offers::remote_config in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
+    offers::offer_in_reply in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
+    offers::custom_messages in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
     offers::heartbeat_interval in [Direct, Multiplexed, PerAgent, Http] with [Latest];
-    offers::restart_command in [Direct, Multiplexed, PerAgent, Http] with [Latest];
+    offers::restart_command in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
     offers::packages in [Direct, Multiplexed, PerAgent, Http] with [Latest];
-    offers::new_instance_uid in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
+    offers::new_instance_uid in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
 
-    lifecycle::clean_disconnect in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
+    lifecycle::clean_disconnect in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
     lifecycle::agent_cut_and_back in [Multiplexed, PerAgent, Http] with [V022, Latest];
     lifecycle::agent_killed in [Multiplexed, PerAgent, Http] with [Latest];
     lifecycle::agent_reborn in [Direct, Multiplexed, PerAgent, Http] with [Latest];
 
-    outages::server_restart in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
+    outages::server_restart in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
     outages::links_cut in [Direct, Multiplexed, PerAgent] with [V022, Latest];
     outages::late_server in [Multiplexed, PerAgent, Http] with [Latest];
 
-    routing::two_agents in [Direct, Multiplexed, PerAgent, Http] with [Latest];
-    routing::all_learn_custom_capabilities in [Direct, Multiplexed, PerAgent, Http] with [Latest];
+    routing::two_agents in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
+    routing::all_learn_custom_capabilities in [Direct, Multiplexed, InARow, PerAgent, Http] with [Latest];
     routing::push_without_uid in [Direct, PerAgent] with [Latest];
     routing::push_without_uid_is_not_guessed in [Multiplexed] with [Latest];
 
-    http::polling in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
+    http::polling in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
     http::gzip in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
     http::agent_gone in [Multiplexed, PerAgent, Http] with [Latest];
 

@@ -21,10 +21,10 @@ const MISSED_MAX: u32 = 3;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Whether a message under a uid that is new on the connection may come from the only agent there so far, which has
-/// changed its uid by itself: its numbers go on. Another agent's number may happen to be the same, so that the former
+/// changed its uid by itself: its numbers go on, and `next` is the one that it would use. Another agent's number may happen to be the same, so that the former
 /// uid is asked for before it counts as gone.
-pub fn may_be_renamed(last: Option<SequenceNum>, number: Option<SequenceNum>) -> bool {
-    last.is_some() && last.map(SequenceNum::next) == number
+pub fn may_be_renamed(next: Option<SequenceNum>, number: Option<SequenceNum>) -> bool {
+    next.is_some() && next == number
 }
 
 /// What silence means.
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn a_number_that_goes_on_may_be_a_renaming() {
         let at = |number| Some(SequenceNum(number));
-        assert!(may_be_renamed(at(0), at(1)) && may_be_renamed(at(7), at(8)));
-        assert!(!may_be_renamed(at(0), at(0)) && !may_be_renamed(at(3), at(0)));
+        assert!(may_be_renamed(at(1), at(1)) && may_be_renamed(at(8), at(8)));
+        assert!(!may_be_renamed(at(1), at(0)) && !may_be_renamed(at(4), None));
         assert!(!may_be_renamed(None, at(0)) && !may_be_renamed(None, None));
     }
 
@@ -109,7 +109,11 @@ mod tests {
         let mut silent = voice;
         assert_eq!(silent.look(asked + ANSWER_WAIT * 2, PATIENCE), AgentSilence::Gone);
         voice.heard(asked + seconds(1));
-        assert_eq!(voice.look(asked + seconds(1000), PATIENCE), AgentSilence::There, "a longer pause");
+        assert_eq!(
+            voice.look(asked + seconds(1000), PATIENCE),
+            AgentSilence::There,
+            "a longer pause"
+        );
         assert_eq!(voice.look(asked + seconds(1100), PATIENCE), AgentSilence::Ask);
     }
 

@@ -62,11 +62,7 @@ impl Conversation {
     }
 
     /// What the sessions have for this connection; see [`Agents::poll_outgoing`].
-    pub(super) fn poll_outgoing(
-        &mut self,
-        context: &mut Context<'_>,
-        writable: bool,
-    ) -> Outgoing {
+    pub(super) fn poll_outgoing(&mut self, context: &mut Context<'_>, writable: bool) -> Outgoing {
         let at = Arrived { edge: &self.edge, peer: self.peer };
         self.agents.poll_outgoing(at, context, writable)
     }

@@ -38,7 +38,8 @@ struct NoHeaders {}
 impl ConnectRequest {
     /// Reads a message without a uid. `None`: it is something else.
     pub fn read(message: &[u8]) -> Option<Self> {
-        let AgentToServer { instance_uid, custom_message, .. } = AgentToServer::decode(message).ok()?;
+        let AgentToServer { instance_uid, custom_message, .. } =
+            AgentToServer::decode(message).ok()?;
         let CustomMessage { capability, r#type, data } = custom_message?;
         if !instance_uid.is_empty() || capability != CAPABILITY || r#type != QUESTION {
             return None;
@@ -56,11 +57,8 @@ impl ConnectRequest {
             response_headers: NoHeaders {},
         };
         let data = serde_json::to_vec(&answer).expect("it is numbers and text");
-        let custom = CustomMessage {
-            capability: CAPABILITY.to_owned(),
-            r#type: ANSWER.to_owned(),
-            data,
-        };
+        let custom =
+            CustomMessage { capability: CAPABILITY.to_owned(), r#type: ANSWER.to_owned(), data };
         let message = ServerToAgent { custom_message: Some(custom), ..ServerToAgent::default() };
         message.encode(out).expect("a vector grows");
     }

@@ -8,8 +8,8 @@ use crate::clock;
 use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
-    AcknowledgementSwallowed, CloneFound, ConnectionReplaced, CustomMessageDropped, GapDetected, Heartbeat,
-    HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, OffersTakenBack, Replied,
+    AcknowledgementSwallowed, CloneFound, ConnectionReplaced, CustomMessageDropped, GapDetected,
+    Heartbeat, HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, OffersTakenBack, Replied,
     ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
 };
 use crate::telemetry::events::store::{

@@ -196,7 +196,8 @@ fn to_former_agent(sessions: &Sessions, message: Homeless<'_>) -> Heard {
     let passed = sessions
         .in_fleet()
         .and_then(|fleet| OtherHomes::of(fleet.homes()).pass_on(message, answer));
-    let kept = || sessions.ended.given.keep(message.uid, (message.from, message.scan), clock::now());
+    let kept =
+        || sessions.ended.given.keep(message.uid, (message.from, message.scan), clock::now());
     let is_done = passed.is_some() || kept();
     let delivered = if is_done { Delivered::Done } else { Delivered::Unknown };
     let is_settled = passed != Some(PassedAway::Kept);

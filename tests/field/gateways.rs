@@ -60,7 +60,9 @@ async fn agents_behind_two_seawalls_in_a_row_are_all_reached_and_none_is_missed(
     // Longer than the grace period: an agent that counted as absent would be gone by now.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(server.with(|state| state.left.len()), 0);
-    inner.wait_metric(SESSIONS, &[("state", "connected")], |value| value == f64::from(AGENTS)).await;
+    inner
+        .wait_metric(SESSIONS, &[("state", "connected")], |value| value == f64::from(AGENTS))
+        .await;
     all_get(&agents, &server, 2).await;
     agents[7].set_health("changed").await;
     server.converged(&all).await;
@@ -113,9 +115,8 @@ async fn a_server_that_forgets_learns_all_agents_of_a_connection_again() {
     server.stop().await;
     server.with(|state| state.forget());
     server.listen().await;
-    let knows_all = |state: &crate::support::mock::state::State| {
-        truths.iter().all(|truth| state.knows(truth))
-    };
+    let knows_all =
+        |state: &crate::support::mock::state::State| truths.iter().all(|truth| state.knows(truth));
     server.wait("all agents again", knows_all).await;
     for n in 0..20 {
         server.push(&offer(&uid(n), b"after")).await;

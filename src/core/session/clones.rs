@@ -54,7 +54,11 @@ impl Speakers {
 }
 
 /// Whether this message is another agent's than the last one: both live, under one uid.
-pub(super) fn speaks_for_another(session: &mut Session, scan: &AgentScan<'_>, now: Instant) -> bool {
+pub(super) fn speaks_for_another(
+    session: &mut Session,
+    scan: &AgentScan<'_>,
+    now: Instant,
+) -> bool {
     let (Some(last), Some(number)) = (session.numbers.agent(), scan.number()) else { return false };
     if number == last || number == last.next() {
         return false;
@@ -116,8 +120,7 @@ mod tests {
         let mut gateway = Harness::new(crate::clock::now());
         gateway.request(&bytes(&message::report(0, Status::FIRST)));
         gateway.effects.answers.clear();
-        let given: Vec<_> =
-            [500, 1, 501, 2, 502].map(|number| polls(&mut gateway, number)).into();
+        let given: Vec<_> = [500, 1, 501, 2, 502].map(|number| polls(&mut gateway, number)).into();
         let at = given.iter().position(Option::is_some);
         assert_eq!(at, Some(3), "{given:?}");
         assert_eq!(given[3].as_ref().map(Vec::len), Some(16));

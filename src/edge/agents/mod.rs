@@ -19,6 +19,7 @@ mod ready;
 mod tests;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
@@ -45,8 +46,8 @@ pub(super) enum Agents {
 pub(super) struct OneAgent {
     connection: ConnectionId,
     attachment: Option<Attachment>,
-    /// The number of its last message.
-    number: Option<SequenceNum>,
+    /// The number that its next message will have; `None`: nobody knows, or it would be the first one again.
+    next: Option<NonZeroU64>,
 }
 
 /// Where an agent's message comes in.
@@ -75,7 +76,7 @@ impl RejectedSpeech {
 
 impl Agents {
     pub(super) const fn new(connection: ConnectionId) -> Self {
-        Self::One(OneAgent { connection, attachment: None, number: None })
+        Self::One(OneAgent { connection, attachment: None, next: None })
     }
 
     /// A message comes. A reply that is there at once is appended to `out` as a frame.
@@ -219,21 +220,21 @@ impl OneAgent {
                 former.hand_over(out);
             }
         }
-        self.number = spoken.number();
+        self.next = spoken.number().and_then(|number| NonZeroU64::new(number.next().0));
         let Some(attachment) = &self.attachment else { return Ok(()) };
         attachment.says(spoken, out)
     }
 
-    /// Another uid speaks. If it may be the same agent's, which has changed its uid by itself, the former uid is named
-    /// that it has left.
+    /// Another uid speaks. If it may be the same agent's, which has changed its uid by itself, its former uid is
+    /// returned, and is off the connection already.
     fn becomes_many(
         &mut self,
         at: Arrived<'_>,
         spoken: &SpokenMessage<'_>,
         out: &mut Vec<u8>,
     ) -> (Box<ManyAgents>, Option<InstanceUid>) {
-        let is_renamed = may_be_renamed(self.number, spoken.number())
-            && !at.edge.sessions.has(spoken.uid);
+        let next = self.next.map(|next| SequenceNum(next.get()));
+        let is_renamed = may_be_renamed(next, spoken.number()) && !at.edge.sessions.has(spoken.uid);
         let mut many = Box::new(ManyAgents::new(at, self.connection));
         let mut former = None;
         if let Some(attachment) = self.attachment.take() {

@@ -267,10 +267,10 @@ impl HomeSide<'_> {
                     self.sessions.apply(locked, event, |session, moment, port| {
                         if reason == DetachReason::Renamed {
                             session.connection_renamed(connection, moment, port);
-                        } else {
-                            // Drained, too: the agent comes back at another front, and its session stays.
-                            session.connection_lost(connection, moment, port);
                         }
+                        // Of one that took another uid by itself, too: its former session is absent. Drained, too:
+                        // the agent comes back at another front, and its session stays.
+                        session.connection_lost(connection, moment, port);
                     });
                 follow_up
             }

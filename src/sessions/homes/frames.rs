@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::carrier::{EventContext, FollowUp};
 use super::super::entry::{LockedEntry, SessionEntry};
+use super::super::given_uids::bring_kept;
 use super::far::FarPort;
 use crate::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment};
 use crate::core::node_link::{Handle, HeartbeatsEntry, ToFront, ToHome};
@@ -112,7 +113,10 @@ impl HomeSide<'_> {
             let follow_up = match self.joined.homes.shards.held(uid) {
                 Some(epoch) => {
                     let at = ConnectionAt { front: from, connection: handle.connection };
-                    self.hear(epoch, &mut locked, at, said)
+                    let attaches = said.attaches();
+                    let kept = attaches.then(|| bring_kept(self.sessions, &mut locked)).flatten();
+                    let heard = self.hear(epoch, &mut locked, at, said);
+                    kept.map_or(heard, |kept| kept.and(heard))
                 }
                 None => self.leave_if_new(&mut locked),
             };

@@ -16,6 +16,8 @@ pub(crate) enum Topology {
     Direct,
     /// Seawall with shared links, fewer than there are agents.
     Multiplexed,
+    /// Two Seawalls in a row, both with shared links: the second one's agents come over the links of the first.
+    InARow,
     /// Seawall with a link for each agent.
     PerAgent,
     /// Seawall with POSTs to the server, whatever agents speak.
@@ -30,7 +32,7 @@ impl Topology {
     pub(crate) fn gateway(self, server: &Server) -> Option<GatewayBuilder> {
         let (scheme, mode) = match self {
             Self::Direct => return None,
-            Self::Multiplexed => ("ws", Mode::Multiplexed(LINKS)),
+            Self::Multiplexed | Self::InARow => ("ws", Mode::Multiplexed(LINKS)),
             Self::PerAgent => ("ws", Mode::PerAgent),
             Self::Http => ("http", Mode::Http(LINKS)),
         };
@@ -62,11 +64,18 @@ impl Setup {
         configure: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> World {
         let server = Server::start(&self.peers, push_uid).await;
+        let mut second = None;
         let gateway = match self.topology.gateway(&server) {
             None => None,
+            Some(builder) if self.topology == Topology::InARow => {
+                let inner = builder.start().await;
+                let first = Gateway::builder().server(&inner.ws_url(), Mode::Multiplexed(LINKS));
+                second = Some(inner);
+                Some(configure(first).start().await)
+            }
             Some(builder) => Some(configure(builder).start().await),
         };
-        World { setup: self.clone(), server, gateway }
+        World { setup: self.clone(), server, gateway, _second: second }
     }
 }
 
@@ -75,13 +84,16 @@ impl Setup {
 pub(crate) struct World {
     pub(crate) setup: Setup,
     pub(crate) server: Server,
+    /// What agents dial.
     gateway: Option<Gateway>,
+    /// What that one dials, in [`Topology::InARow`].
+    _second: Option<Gateway>,
 }
 
 impl World {
     /// Of parts that were started elsewhere.
     pub(crate) fn of(setup: Setup, server: Server, gateway: Gateway) -> Self {
-        Self { setup, server, gateway: Some(gateway) }
+        Self { setup, server, gateway: Some(gateway), _second: None }
     }
 
     /// Options of a WebSocket agent of the scenario's version.
@@ -214,7 +226,9 @@ impl World {
         assert!(log.events(everything, "moved").is_empty(), "an agent was moved to another link");
         let dials = log.events(everything, "dial").len();
         match self.setup.topology {
-            Topology::Multiplexed => assert!(dials <= usize::from(LINKS), "{dials} dials"),
+            Topology::Multiplexed | Topology::InARow => {
+                assert!(dials <= usize::from(LINKS), "{dials} dials")
+            }
             Topology::PerAgent => self.check_own_links(agents),
             Topology::Http => assert_eq!(dials, 0, "no WebSocket is asked for"),
             Topology::Direct => {}

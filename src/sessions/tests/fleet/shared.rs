@@ -54,3 +54,39 @@ fn agents_of_one_connection_are_reached_wherever_their_homes_are() {
         assert!(matches!(info.presence, Presence::Absent { .. }), "{info:?}");
     }
 }
+
+/// A cloned machine: both poll, each at a front of its own.
+#[test]
+fn clones_that_poll_at_two_fronts_are_found_out() {
+    let mut fleet = NodesBench::new();
+    let n = (1..=u8::MAX).find(|n| fleet.home(*n) == 0).unwrap();
+    let (mut one, mut other) = (Roaming::new(n), Roaming { number: 500, ..Roaming::new(n) });
+    let mut given = Vec::new();
+    for round in 0..6 {
+        for (agent, front) in [(&mut one, 1), (&mut other, 2)] {
+            let message = if round == 0 { agent.full() } else { agent.health_report() };
+            let answer = agent.posts(&mut fleet, front, message);
+            given.extend(answer.agent_identification);
+        }
+    }
+    assert!(!given.is_empty());
+    assert!(given.iter().all(|given| given.new_instance_uid.len() == 16));
+}
+
+/// An agent that takes another uid by itself is absent under the former one, and is given up in time.
+#[test]
+fn a_uid_that_its_agent_has_given_up_is_absent() {
+    let mut fleet = NodesBench::new();
+    let of_home = |home| (1..=u8::MAX).find(|n| fleet.home(*n) == home).unwrap();
+    let (former, next) = (of_home(0), of_home(2));
+    let mut agents = vec![Roaming::new(former)];
+    agents[0].connects(&fleet, FRONT);
+    settle(&mut fleet, &mut agents);
+    agents[0].n = next;
+    let message = agents[0].full();
+    agents[0].says(&fleet, FRONT, message);
+    settle(&mut fleet, &mut agents);
+    let presence = |n| fleet.nodes[fleet.home(n)].sessions.info(uid(n)).map(|info| info.presence);
+    assert!(matches!(presence(former), Some(Presence::Absent { .. })), "{:?}", presence(former));
+    assert!(matches!(presence(next), Some(Presence::Connected { .. })));
+}
