@@ -12,7 +12,7 @@ use super::handles::{Family, GaugeFamily, Grid, Handle};
 use super::histogram::Histogram;
 use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
-    AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, Transport,
+    AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, SharedAgentEnd, Transport,
 };
 use super::labels::fleet::{
     HandOverResult, ShardStep, StandingLabel, StoreCallKind, StoreCallResult,
@@ -114,6 +114,8 @@ struct Metrics [] {
     connections_open: Gauge = ConnectionsOpen "seawall_edge_open_connections",
     /// WebSockets now open that have brought several agents.
     shared_connections: Gauge = SharedConnections "seawall_edge_shared_connections",
+    /// Agents that left a WebSocket which others use, by why.
+    shared_agents_ended: Family<SharedAgentEnd> = SharedAgentsEnded "seawall_edge_shared_agents_ended_total",
     /// Connections upgraded to WebSocket.
     connections_upgraded: Counter = ConnectionsUpgraded "seawall_edge_upgraded_connections_total",
     /// Connections closed, by why.

@@ -100,6 +100,7 @@ async fn a_connection_that_is_lost_is_the_absence_of_all_its_agents() {
 async fn a_server_that_forgets_learns_all_agents_of_a_connection_again() {
     let mut server = Mock::start().await;
     let gateway = impatient()
+        .set("upstream", "backoff_initial", "\"100ms\"")
         .set("upstream", "backoff_max", "\"200ms\"")
         .server(&server.url(), Mode::Multiplexed(1))
         .start()

@@ -22,7 +22,8 @@ use crate::opamp::server::REPORT_FULL_STATE;
 use crate::opamp::splice::{self, Additions};
 use crate::sessions::{Attachment, Outgoing, Rejected, SpokenMessage, given_to, silence_max};
 use crate::telemetry::events::edge::{
-    ConnectionFull, ConnectionShared, MessageSent, SendKind, SharedConnectionClosed,
+    ConnectionFull, ConnectionShared, MessageSent, SendKind, SharedAgentEnd, SharedAgentEnded,
+    SharedConnectionClosed,
 };
 use crate::websocket;
 
@@ -34,6 +35,8 @@ const DOUBT: Duration = Duration::from_millis(500);
 /// How often silent agents are looked for, and how many are asked each time.
 const SILENCE_LOOK: Duration = Duration::from_secs(10);
 const ASKED_MAX: usize = 1_024;
+/// For how long an agent is remembered that has moved to another connection: if it speaks here again, there are two.
+const REPLACED_FOR: Duration = Duration::from_secs(300);
 
 /// See the module's text.
 pub(in crate::edge) struct ManyAgents {
@@ -67,8 +70,8 @@ struct AgentSlot {
     task: Waker,
     due: Option<Instant>,
     rhythm: SpeakingRhythm,
-    /// Another connection has its session.
-    is_replaced: bool,
+    /// Since when another connection has its session.
+    replaced: Option<Instant>,
 }
 
 impl ManyAgents {
@@ -115,7 +118,7 @@ impl ManyAgents {
             waker,
             due: None,
             rhythm: SpeakingRhythm::new(clock::now()),
-            is_replaced: false,
+            replaced: None,
         };
         self.slots.insert(id, slot);
     }
@@ -146,7 +149,7 @@ impl ManyAgents {
             return Ok(());
         }
         if let Some(id) = self.by_uid.get(&uid).copied() {
-            let slot = self.slots.get_mut(&id).filter(|slot| !slot.is_replaced);
+            let slot = self.slots.get_mut(&id).filter(|slot| slot.replaced.is_none());
             if let Some(slot) = slot {
                 slot.rhythm.heard(clock::now());
                 slot.waker.look_again();
@@ -218,6 +221,7 @@ impl ManyAgents {
         out: &mut Vec<u8>,
     ) -> Result<(), Rejected> {
         self.attach(at, spoken, out)?;
+        self.note_end(id, SharedAgentEnd::Renamed);
         if let Some(former) = self.remove(id) {
             former.hand_over(out);
         }
@@ -240,7 +244,7 @@ impl ManyAgents {
     /// Looks whether the session has let the connection go, before its agent's next message is taken. What waits for
     /// the agent goes on waiting.
     fn see_end(&mut self, id: u32) {
-        let Some(slot) = self.slots.get(&id).filter(|slot| !slot.is_replaced) else { return };
+        let Some(slot) = self.slots.get(&id).filter(|slot| slot.replaced.is_none()) else { return };
         let context = Context::from_waker(&slot.task);
         match slot.attachment.poll_outgoing(&context, false) {
             Outgoing::Nothing { .. } | Outgoing::Bytes(_) => {}
@@ -251,15 +255,29 @@ impl ManyAgents {
     /// One agent's part of the connection ends, or all of it.
     fn end(&mut self, id: u32, ended: Outgoing) {
         let concerns_all = matches!(ended, Outgoing::Stopping) || !self.is_shared;
-        if matches!(ended, Outgoing::Replaced)
+        let reason = match ended {
+            Outgoing::Replaced => SharedAgentEnd::Replaced,
+            Outgoing::Overflowed => SharedAgentEnd::SlowReader,
+            _ => SharedAgentEnd::Left,
+        };
+        if reason == SharedAgentEnd::Replaced
             && let Some(slot) = self.slots.get_mut(&id)
         {
-            slot.is_replaced = true;
-        } else if !concerns_all {
-            drop(self.remove(id));
+            slot.replaced = Some(clock::now());
         }
         if concerns_all {
             self.ending.get_or_insert(ended);
+        } else {
+            self.note_end(id, reason);
+            if reason != SharedAgentEnd::Replaced {
+                drop(self.remove(id));
+            }
+        }
+    }
+
+    fn note_end(&self, id: u32, reason: SharedAgentEnd) {
+        if let Some(slot) = self.slots.get(&id) {
+            SharedAgentEnded { uid: slot.attachment.uid(), reason }.emit();
         }
     }
 
@@ -321,7 +339,7 @@ impl ManyAgents {
 
     /// Looks at one attachment. Returns whether it had bytes.
     fn look(&mut self, id: u32, out: &mut Vec<u8>) -> bool {
-        let Some(slot) = self.slots.get(&id).filter(|slot| !slot.is_replaced) else {
+        let Some(slot) = self.slots.get(&id).filter(|slot| slot.replaced.is_none()) else {
             return false;
         };
         match slot.attachment.poll_outgoing(&Context::from_waker(&slot.task), true) {
@@ -337,7 +355,7 @@ impl ManyAgents {
 
     /// The connection ends: what waits for its other agents is written first.
     fn take_all(&mut self, out: &mut Vec<u8>) {
-        for (id, slot) in self.slots.iter().filter(|(_, slot)| !slot.is_replaced) {
+        for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.replaced.is_none()) {
             let context = Context::from_waker(&slot.task);
             if let Outgoing::Bytes(bytes) = slot.attachment.poll_outgoing(&context, true) {
                 take_bytes(*id, &bytes, out);
@@ -387,6 +405,7 @@ impl ManyAgents {
     }
 
     /// Asks agents for a sign of life that are silent for longer than they use to be, and gives up those that stay it.
+    /// Those that have moved long ago are forgotten.
     fn ask_silent(&mut self, edge: &Edge, now: Instant, out: &mut Vec<u8>) {
         if let Some((uid, _)) = self.doubt.take_if(|(_, at)| *at <= now) {
             ask(uid, out);
@@ -396,8 +415,14 @@ impl ManyAgents {
         }
         self.look_for_silence = now + SILENCE_LOOK;
         let patience = silence_max(&edge.sessions);
-        let (mut asked, mut gone) = (0, Vec::new());
-        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.is_replaced) {
+        let (mut asked, mut gone, mut past) = (0, Vec::new(), Vec::new());
+        for (id, slot) in &mut self.slots {
+            if let Some(since) = slot.replaced {
+                if now.saturating_duration_since(since) > REPLACED_FOR {
+                    past.push(*id);
+                }
+                continue;
+            }
             match slot.rhythm.look(now, patience) {
                 AgentSilence::There => {}
                 AgentSilence::Gone => gone.push(*id),
@@ -411,6 +436,10 @@ impl ManyAgents {
             }
         }
         for id in gone {
+            self.note_end(id, SharedAgentEnd::Silent);
+            drop(self.remove(id));
+        }
+        for id in past {
             drop(self.remove(id));
         }
     }
@@ -453,7 +482,7 @@ impl ManyAgents {
     }
 
     pub(super) fn replaced_were_alive(&self) {
-        let replaced = self.slots.values().filter(|slot| slot.is_replaced);
+        let replaced = self.slots.values().filter(|slot| slot.replaced.is_some());
         replaced.for_each(|slot| slot.attachment.replaced_was_alive());
     }
 }

@@ -100,6 +100,22 @@ impl SharedConnectionClosed {
     }
 }
 
+/// An agent left a WebSocket that others use.
+pub(crate) struct SharedAgentEnded {
+    /// The agent.
+    pub uid: InstanceUid,
+    /// The reason.
+    pub reason: SharedAgentEnd,
+}
+
+impl SharedAgentEnded {
+    /// Logs and counts it.
+    pub(crate) fn emit(self) {
+        metrics().shared_agents_ended.with(self.reason).increment(1);
+        debug!(target: TARGET, uid = %self.uid, reason = %self.reason, "an agent left a shared connection");
+    }
+}
+
 /// A connection brings more agents than one may. Said once for each connection.
 pub(crate) struct ConnectionFull {
     /// The gateway's address, or its proxy's.

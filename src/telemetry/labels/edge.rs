@@ -105,6 +105,22 @@ label! {
 }
 
 label! {
+    /// Why an agent left a WebSocket that others use.
+    pub(crate) enum SharedAgentEnd("reason") {
+        /// It said goodbye, or its session was over.
+        Left = "left",
+        /// Another connection has its session.
+        Replaced = "replaced",
+        /// More waited for it than may.
+        SlowReader = "slow_reader",
+        /// It stayed silent for longer than its rhythm allows.
+        Silent = "silent",
+        /// It goes on under another uid.
+        Renamed = "renamed",
+    }
+}
+
+label! {
     /// What a message to an agent is.
     pub(crate) enum SendKind("kind") {
         /// A server's reply.

@@ -83,6 +83,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<edge::CloseReason>();
     found.check::<edge::RefuseReason>();
     found.check::<edge::MessageFault>();
+    found.check::<edge::SharedAgentEnd>();
     found.check::<edge::SendKind>();
     found.check::<edge::AcceptError>();
     found.check::<sessions::SessionState>();
