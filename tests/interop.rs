@@ -91,7 +91,7 @@ scenarios! {
     lifecycle::agent_killed in [Multiplexed, PerAgent, Http] with [Latest];
     lifecycle::agent_reborn in [Direct, Multiplexed, PerAgent, Http] with [Latest];
 
-    outages::server_restart in [Direct, Multiplexed, InARow, PerAgent, Http] with [V022, Latest];
+    outages::server_restart in [Direct, Multiplexed, PerAgent, Http] with [V022, Latest];
     outages::links_cut in [Direct, Multiplexed, PerAgent] with [V022, Latest];
     outages::late_server in [Multiplexed, PerAgent, Http] with [Latest];
 

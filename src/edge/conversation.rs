@@ -56,7 +56,7 @@ impl Conversation {
         self.agents.may_read()
     }
 
-    /// Whether nobody has spoken who is here still, or waits.
+    /// Whether no agent is here, or waits to come in.
     pub(super) fn is_nobody(&self) -> bool {
         self.agents.is_nobody(self.edge.drains())
     }

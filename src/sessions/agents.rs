@@ -73,6 +73,42 @@ impl<'a> SpokenMessage<'a> {
 }
 
 impl Attachment {
+    /// Attaches a WebSocket to an agent's session: the agent says its first message there. A connection may have the
+    /// attachments of several agents, and one at most of each.
+    ///
+    /// # Errors
+    /// Says why the agent was refused.
+    pub fn open(
+        sessions: &Arc<Sessions>,
+        uid: InstanceUid,
+        connection: ConnectionId,
+    ) -> Result<Self, Rejected> {
+        if let Some(fleet) = sessions.in_fleet() {
+            let front = fleet.fronts().open(uid, AgentConnection::WebSocket)?;
+            let bound = BoundTo::Home(front);
+            return Ok(Self { sessions: Arc::clone(sessions), bound, uid, connection });
+        }
+        let outbox = Arc::<Outbox>::default();
+        let (entry, opened) = sessions.enter(uid, |entry| {
+            let (opened, _) =
+                sessions.apply(entry, EventContext::default(), |session, moment, port| {
+                    session.connection_opened(connection, moment, port)
+                });
+            if opened == Opened::Admitted {
+                entry.outbox = Some(Arc::clone(&outbox));
+            }
+            opened
+        })?;
+        if opened == Opened::Cloned {
+            return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
+        }
+        if sessions.stopping.load(Ordering::Relaxed) {
+            outbox.close(&sessions.counters, AttachmentEnd::Stopping);
+        }
+        let bound = BoundTo::Here { entry, outbox };
+        Ok(Self { sessions: Arc::clone(sessions), bound, uid, connection })
+    }
+
     /// Says a message of this attachment's agent. A reply that is there at once is appended to `out` as a frame;
     /// anything later comes through [`Attachment::poll_outgoing`].
     ///
@@ -96,7 +132,43 @@ impl Attachment {
     }
 }
 
+/// A message on the WebSocket of one agent, which may have gone on under another uid. The first message attaches it.
+///
+/// # Errors
+/// Says why the message was refused. The attachment is as before.
+pub fn receive_spoken(
+    sessions: &Arc<Sessions>,
+    attachment: &mut Option<Attachment>,
+    connection: ConnectionId,
+    spoken: &SpokenMessage<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Rejected> {
+    if attachment.as_ref().is_none_or(|attachment| attachment.uid != spoken.uid) {
+        let attached = Attachment::open(sessions, spoken.uid, connection)?;
+        if let Some(former) = attachment.replace(attached) {
+            former.hand_over(out);
+        }
+    }
+    let Some(attachment) = attachment else { return Ok(()) };
+    attachment.says(spoken, out)
+}
+
 impl Sessions {
+    /// The same, of a message that has yet to be read.
+    ///
+    /// # Errors
+    /// Says why the message was refused. The attachment is as before.
+    pub fn receive(
+        self: &Arc<Self>,
+        attachment: &mut Option<Attachment>,
+        connection: ConnectionId,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Rejected> {
+        let spoken = SpokenMessage::parse(bytes)?;
+        receive_spoken(self, attachment, connection, &spoken, out)
+    }
+
     /// A message in a plain-HTTP request. The answer comes from [`Waiting`].
     ///
     /// # Errors
@@ -129,41 +201,5 @@ impl Sessions {
         let reply_due = outbox.reply_due_at();
         let bound = BoundTo::Here { entry, outbox };
         Ok(Waiting { sessions: Arc::clone(self), bound, uid, request, reply_due })
-    }
-
-    /// Attaches a WebSocket to an agent's session: the agent says its first message there. A connection may have the
-    /// attachments of several agents, and one at most of each.
-    ///
-    /// # Errors
-    /// Says why the agent was refused.
-    pub fn attach(
-        self: &Arc<Self>,
-        uid: InstanceUid,
-        connection: ConnectionId,
-    ) -> Result<Attachment, Rejected> {
-        if let Some(fleet) = self.in_fleet() {
-            let front = fleet.fronts().open(uid, AgentConnection::WebSocket)?;
-            let bound = BoundTo::Home(front);
-            return Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection });
-        }
-        let outbox = Arc::<Outbox>::default();
-        let (entry, opened) = self.enter(uid, |entry| {
-            let (opened, _) =
-                self.apply(entry, EventContext::default(), |session, moment, port| {
-                    session.connection_opened(connection, moment, port)
-                });
-            if opened == Opened::Admitted {
-                entry.outbox = Some(Arc::clone(&outbox));
-            }
-            opened
-        })?;
-        if opened == Opened::Cloned {
-            return Err(Rejected::Cloned { uid, fresh: fresh_uid() });
-        }
-        if self.stopping.load(Ordering::Relaxed) {
-            outbox.close(&self.counters, AttachmentEnd::Stopping);
-        }
-        let bound = BoundTo::Here { entry, outbox };
-        Ok(Attachment { sessions: Arc::clone(self), bound, uid, connection })
     }
 }

@@ -1,4 +1,4 @@
-//! Uids that servers have given to agents that have yet to speak under them ("AgentToServer.flags",
+//! Uids that servers, or this node, have given to agents that have yet to speak under them ("AgentToServer.flags",
 //! `RequestInstanceUid`). What a server says to such a uid waits for the agent: the server knows it from the moment at
 //! which it was given. And an agent that speaks under it is the one that it was given to.
 //!

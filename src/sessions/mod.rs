@@ -52,7 +52,7 @@ use parking_lot::Mutex;
 pub use crate::core::session::{
     Answer, Delivered, Delivery, NotSent, PermitUse, Polled, Probe, ServerHello, SessionInfo,
 };
-pub use agents::{Rejected, SpokenMessage};
+pub use agents::{Rejected, SpokenMessage, receive_spoken};
 pub use attachment::Attachment;
 pub use drain::{LeftUndone, is_connected};
 pub use given_uids::given_to;

@@ -50,7 +50,10 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::OffersTakenBack => OffersTakenBack { uid }.emit(),
         Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
         Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
-        Note::CloneFound { fresh } => CloneFound { uid, fresh }.emit(),
+        Note::CloneFound { fresh } => {
+            sessions.ended.given.note(fresh, uid, clock::now());
+            CloneFound { uid, fresh }.emit();
+        }
         Note::UidGiven(given) => sessions.ended.given.note(given, uid, clock::now()),
     }
 }

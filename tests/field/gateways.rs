@@ -84,7 +84,7 @@ async fn a_connection_that_is_lost_is_the_absence_of_all_its_agents() {
         assert_eq!(carrier.ask(&full_report(&uid(n), 0)).await.instance_uid, uid(n));
     }
     drop(carrier);
-    // Those who are back in time are not missed.
+    // Agents that are back in time are not missed.
     let mut back = Socket::open(gateway.edge()).await;
     for n in 0..10 {
         assert_eq!(back.ask(&heartbeat(&uid(n), 1)).await.instance_uid, uid(n));

@@ -1,6 +1,6 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
-use super::clones::{give_fresh_uid, speaks_for_another};
+use super::clones::speaks_for_another;
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
@@ -17,6 +17,10 @@ use super::{
 use crate::ident::{ConnectionId, SequenceNum};
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
+use crate::opamp::splice::{self, Additions};
+
+/// How long the message is that gives another uid, about.
+const FRESH_UID_BYTES: usize = 48;
 
 /// Where an agent's message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +264,24 @@ impl<P: Port> Work<'_, P> {
         // The agent is answered at once, also where an announcement has to wait.
         if forwarded { forwarding } else { Forwarding::Nothing }
     }
+}
+
+/// The message's sender gets a uid of its own, and what it said is left aside.
+fn give_fresh_uid<P: Port>(work: &mut Work<'_, P>, source: MessageSource) {
+    let (uid, fresh) = (work.session.uid, work.port.fresh_uid());
+    let write = |out: &mut Vec<u8>| {
+        splice::new_instance_uid(uid, fresh, &Additions::default(), out);
+    };
+    match source {
+        MessageSource::Socket(_) => {
+            work.port.to_agent(ToAgent::Push(FRESH_UID_BYTES), write);
+        }
+        MessageSource::Request => {
+            work.port.answer_request(false, write);
+            work.session.attendance.set_waits(false);
+        }
+    }
+    work.port.note(Note::CloneFound { fresh });
 }
 
 /// Whether a message has the number and the bytes of the last one.

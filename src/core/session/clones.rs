@@ -11,21 +11,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::agent_message::MessageSource;
-use super::work::Work;
-use super::{Note, Port, Session, ToAgent};
+use super::Session;
 use crate::ident::SequenceNum;
 use crate::opamp::agent::AgentScan;
-use crate::opamp::splice::{self, Additions};
 
 /// At this many interruptions in a row there are two agents.
 const INTERRUPTIONS_MAX: u8 = 3;
 /// A longer pause between two of them starts the count again.
 const MEMORY: Duration = Duration::from_secs(300);
-/// How long the message is that gives another uid, about.
-const FRESH_UID_BYTES: usize = 48;
 
-/// The numbers of those who speak under the session's uid.
+/// The numbers of the agents that speak under the session's uid.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Speakers {
     /// The last number before the latest jump.
@@ -70,28 +65,11 @@ pub(super) fn speaks_for_another(
     session.cold_mut().speakers.jumped(last, number, now)
 }
 
-/// The message's sender gets a uid of its own, and what it said is left aside.
-pub(super) fn give_fresh_uid<P: Port>(work: &mut Work<'_, P>, source: MessageSource) {
-    let (uid, fresh) = (work.session.uid, work.port.fresh_uid());
-    let write = |out: &mut Vec<u8>| {
-        splice::new_instance_uid(uid, fresh, &Additions::default(), out);
-    };
-    match source {
-        MessageSource::Socket(_) => {
-            work.port.to_agent(ToAgent::Push(FRESH_UID_BYTES), write);
-        }
-        MessageSource::Request => {
-            work.port.answer_request(false, write);
-            work.session.attendance.set_waits(false);
-        }
-    }
-    work.port.note(Note::CloneFound { fresh });
-}
-
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
 
+    use super::super::Note;
     use super::super::tests::Harness;
     use super::super::tests::message::{self, Status, bytes};
     use super::*;

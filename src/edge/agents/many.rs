@@ -204,7 +204,7 @@ impl ManyAgents {
         out: &mut Vec<u8>,
     ) -> Result<(), Rejected> {
         self.doubt.take_if(|(uid, _)| *uid == spoken.uid);
-        let attachment = at.edge.sessions.attach(spoken.uid, self.connection)?;
+        let attachment = Attachment::open(&at.edge.sessions, spoken.uid, self.connection)?;
         let id = self.next_slot;
         self.next_slot = self.next_slot.wrapping_add(1).max(1);
         let said = attachment.says(spoken, out);
@@ -316,7 +316,7 @@ impl ManyAgents {
         Outgoing::Nothing { reply_due: self.look_due() }
     }
 
-    /// Takes what waits for those whose wakers have called.
+    /// Takes what waits for the attachments whose wakers have called.
     fn take_ready(&mut self, out: &mut Vec<u8>) {
         let mut again = Vec::new();
         for _ in 0..LOOKS_MAX {
@@ -404,8 +404,8 @@ impl ManyAgents {
         }
     }
 
-    /// Asks agents for a sign of life that are silent for longer than they use to be, and gives up those that stay it.
-    /// Those that have moved long ago are forgotten.
+    /// Asks agents for a sign of life that are silent for longer than they use to be, and gives up the others.
+    /// An agent that has moved long ago is forgotten.
     fn ask_silent(&mut self, edge: &Edge, now: Instant, out: &mut Vec<u8>) {
         if let Some((uid, _)) = self.doubt.take_if(|(_, at)| *at <= now) {
             ask(uid, out);
@@ -458,7 +458,7 @@ impl ManyAgents {
         self.newcomers.has_room()
     }
 
-    /// Those who wait for admission count until the node drains: nobody is admitted from then on.
+    /// Agents that wait for admission count until the node drains: none is admitted from then on.
     pub(super) fn is_nobody(&self, drains: bool) -> bool {
         let none_waits = drains || self.newcomers.len() == 0;
         self.slots.is_empty() && none_waits && self.ending.is_none()

@@ -3,10 +3,10 @@
 //!
 //! ```text
 //!          the first message       another uid, given by the server, or taken on by the agent itself
-//!   One: nobody ──► One: attached ─────► One: the same agent, renamed
-//!                         │ another uid
-//!                         ▼
-//!                       Many: each asks for admission, and leaves, by itself; the connection stays
+//!   One: no agent ──► One: attached ─────► One: the same agent, renamed
+//!                           │ another uid
+//!                           ▼
+//!                         Many: each asks for admission, and leaves, by itself; the connection stays
 //! ```
 //!
 //! - `many`: the attachments of many agents. `ready`: which of them there is something to do for.
@@ -29,7 +29,7 @@ use crate::core::shared_connection::may_be_renamed;
 use crate::ident::{ConnectionId, InstanceUid, SequenceNum, UidError};
 use crate::opamp::connect_request::ConnectRequest;
 use crate::opamp::header;
-use crate::sessions::{Attachment, Outgoing, Rejected, SpokenMessage, given_to};
+use crate::sessions::{Attachment, Outgoing, Rejected, SpokenMessage, given_to, receive_spoken};
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::websocket;
 use many::ManyAgents;
@@ -46,7 +46,7 @@ pub(super) enum Agents {
 pub(super) struct OneAgent {
     connection: ConnectionId,
     attachment: Option<Attachment>,
-    /// The number that its next message will have; `None`: nobody knows, or it would be the first one again.
+    /// The number that its next message will have; `None`: it had none, or the highest.
     next: Option<NonZeroU64>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct RejectedSpeech {
 }
 
 impl RejectedSpeech {
-    /// Whether it counts against the connection: what is wrong is its sender's fault, whoever that is.
+    /// Whether it counts against the connection: what is wrong is the sender's fault.
     pub(super) const fn counts(&self) -> bool {
         !self.shared || matches!(self.why, Rejected::Malformed(_) | Rejected::Uid(_))
     }
@@ -140,7 +140,7 @@ impl Agents {
         }
     }
 
-    /// Whether nobody has spoken who is here still, or waits.
+    /// Whether no agent is here, or waits to come in.
     pub(super) fn is_nobody(&self, drains: bool) -> bool {
         match self {
             Self::One(one) => one.attachment.is_none(),
@@ -213,16 +213,8 @@ impl OneAgent {
         spoken: &SpokenMessage<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Rejected> {
-        let spoke = self.attachment.as_ref().map(Attachment::uid);
-        if spoke != Some(spoken.uid) {
-            let attached = at.edge.sessions.attach(spoken.uid, self.connection)?;
-            if let Some(former) = self.attachment.replace(attached) {
-                former.hand_over(out);
-            }
-        }
         self.next = spoken.number().and_then(|number| NonZeroU64::new(number.next().0));
-        let Some(attachment) = &self.attachment else { return Ok(()) };
-        attachment.says(spoken, out)
+        receive_spoken(&at.edge.sessions, &mut self.attachment, self.connection, spoken, out)
     }
 
     /// Another uid speaks. If it may be the same agent's, which has changed its uid by itself, its former uid is

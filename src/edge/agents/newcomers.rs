@@ -1,6 +1,6 @@
 //! Agents that come on a connection which has others: each asks for admission as one that dials would, and what it says
-//! waits meanwhile, so that the others go on. One that has to come again does so here: whoever carries it to this
-//! node has no use for a refusal.
+//! waits meanwhile, so that the others go on. One that has to come again does so here: the gateway
+//! that carries it has no use for a refusal.
 //!
 //! Bounded: with as many waiting as may, the connection is read no further, and its sender is as slow as admission.
 
@@ -118,17 +118,17 @@ impl Newcomers {
             }
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Nobody cancels it but the end of the connection, or of the runtime.
+                // It is cancelled by the end of the connection or of the runtime alone.
                 Err(_) => None,
             },
         }
     }
 }
 
-/// Asks until the agent is in. A drain sends nobody away here: it ends the connection as a whole.
+/// Asks until the agent is in. A drain ends the connection as a whole, and refuses no agent here.
 async fn enter(edge: Arc<Edge>, peer: SocketAddr, uid: InstanceUid) -> InstanceUid {
     let mut source = edge.admission.source_of_agent(uid, peer);
-    // Others use the connection: a refusal is nobody's to hold.
+    // Others use the connection: a refusal holds up none of them.
     source.patience = source.patience.unheld();
     loop {
         edge.recognise(&mut source, Some(uid), false);

@@ -97,9 +97,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Woken(AtomicUsize);
+    struct TaskWoken(AtomicUsize);
 
-    impl Wake for Woken {
+    impl Wake for TaskWoken {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn each_stands_in_the_queue_once_and_the_task_is_woken_once() {
-        let (ready, woken) = (Arc::<ReadyAttachments>::default(), Arc::<Woken>::default());
+        let (ready, woken) = (Arc::<ReadyAttachments>::default(), Arc::<TaskWoken>::default());
         let task = Waker::from(Arc::clone(&woken));
         let wakers = [1, 2].map(|attachment| AttachmentWaker::new(&ready, attachment));
         ready.wake_next(&task);

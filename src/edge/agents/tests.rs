@@ -18,9 +18,9 @@ use crate::opamp::proto::{
 use crate::opamp::server::{REPORT_FULL_STATE, ServerScan};
 
 /// A gateway's socket.
-struct Carrier(WireAgent);
+struct GatewaySocket(WireAgent);
 
-impl Carrier {
+impl GatewaySocket {
     async fn connects(node: &Listening) -> Self {
         Self(node.connects(0).await)
     }
@@ -81,7 +81,7 @@ fn push(node: &Listening, message: &ServerToAgent) {
 async fn each_agent_of_a_connection_is_reached() {
     const AGENTS: u8 = 200;
     for node in [false, true].map(|in_fleet| Listening::with(in_fleet, |_| {})) {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(AGENTS).await;
         node.counts(AGENTS.into()).await;
         for n in 1..=AGENTS {
@@ -113,7 +113,7 @@ async fn each_agent_of_a_connection_is_reached() {
 #[tokio::test]
 async fn what_an_agent_has_confirmed_is_not_sent_again() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         (1..=3).for_each(|n| push(&node, &offer(n, &[n])));
         let mut pings = Vec::new();
@@ -135,7 +135,7 @@ async fn what_an_agent_has_confirmed_is_not_sent_again() {
         carrier.asks(1, 1, heartbeat()).await;
         drop(carrier);
         node.counts(0).await;
-        let mut back = Carrier::connects(&node).await;
+        let mut back = GatewaySocket::connects(&node).await;
         for n in 1..=3 {
             back.says(n, 2, heartbeat()).await;
         }
@@ -150,7 +150,7 @@ async fn what_an_agent_has_confirmed_is_not_sent_again() {
 #[tokio::test]
 async fn the_end_of_one_agent_concerns_it_alone() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         carrier.asks(1, 1, goodbye()).await;
         node.counts(2).await;
@@ -174,8 +174,8 @@ async fn the_end_of_one_agent_concerns_it_alone() {
 #[tokio::test]
 async fn a_uid_on_two_gateways_is_found_out() {
     for node in Listening::both() {
-        let mut one = Carrier::connects(&node).await;
-        let mut other = Carrier::connects(&node).await;
+        let mut one = GatewaySocket::connects(&node).await;
+        let mut other = GatewaySocket::connects(&node).await;
         one.brings(2).await;
         other.asks(3, 0, report()).await;
         let mut fresh = None;
@@ -194,7 +194,7 @@ async fn a_uid_on_two_gateways_is_found_out() {
 async fn a_connection_brings_at_most_so_many() {
     let few = |params: &mut EdgeParams| params.agents_per_connection_max = Some(3);
     for node in [false, true].map(|in_fleet| Listening::with(in_fleet, few)) {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         for n in 4..40 {
             carrier.says(n, 0, report()).await;
@@ -227,7 +227,7 @@ async fn a_newcomer_waits_for_admission_and_the_others_go_on() {
     };
     for node in [false, true].map(|in_fleet| Listening::with(in_fleet, slow)) {
         let began = clock::now();
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(1).await;
         for n in 2..=5 {
             carrier.says(n, 0, report()).await;
@@ -257,14 +257,14 @@ async fn a_newcomer_waits_for_admission_and_the_others_go_on() {
 #[tokio::test]
 async fn a_node_that_stops_or_drains_closes_the_connection_once_all_is_written() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         node.sessions.stop();
         carrier.0.sees_the_close(1001, true).await;
         node.counts(0).await;
     }
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         node.sessions.begin_drain();
         assert_eq!(node.sessions.drain_agent(uid(2), false), AgentDrain::Closing);
@@ -273,11 +273,11 @@ async fn a_node_that_stops_or_drains_closes_the_connection_once_all_is_written()
     }
 }
 
-/// The agent takes another uid by itself: its number goes on. What is asked of the former uid nobody answers.
+/// The agent takes another uid by itself: its number goes on. What is asked of the former uid stays unanswered.
 #[tokio::test]
 async fn an_agent_that_renames_itself_is_one_agent() {
     for node in Listening::both() {
-        let mut agent = Carrier::connects(&node).await;
+        let mut agent = GatewaySocket::connects(&node).await;
         agent.asks(1, 0, report()).await;
         agent.asks(2, 1, report()).await;
         node.counts(1).await;
@@ -295,7 +295,7 @@ async fn an_agent_that_renames_itself_is_one_agent() {
 #[tokio::test]
 async fn another_agent_that_looks_renamed_shows_that_it_is_not() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.asks(1, 0, report()).await;
         carrier.asks(2, 1, report()).await;
         push(&node, &offer(1, b"waits"));
@@ -315,7 +315,7 @@ async fn another_agent_that_looks_renamed_shows_that_it_is_not() {
 #[tokio::test]
 async fn an_agent_that_is_given_a_uid_is_told_from_another() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         carrier.brings(3).await;
         let given = AgentIdentification { new_instance_uid: vec![9; 16] };
         push(&node, &ServerToAgent { agent_identification: Some(given), ..ack(2) });
@@ -336,7 +336,7 @@ async fn an_agent_that_is_given_a_uid_is_told_from_another() {
 #[tokio::test]
 async fn a_gateway_that_asks_for_its_agents_is_answered() {
     for node in Listening::both() {
-        let mut carrier = Carrier::connects(&node).await;
+        let mut carrier = GatewaySocket::connects(&node).await;
         for round in 0..40 {
             let custom_message = Some(CustomMessage {
                 capability: "com.bindplane.opamp-gateway".to_owned(),

@@ -79,6 +79,7 @@ impl FrontCarrier<'_> {
     fn give_fresh_uid(&mut self) {
         let (uid, fresh) = (self.uid(), fresh_uid());
         self.done.fresh = Some(fresh);
+        self.side.sessions.ended.given.note(fresh, uid, clock::now());
         let write = |out: &mut Vec<u8>| {
             splice::new_instance_uid(uid, fresh, &Additions::default(), out);
         };

@@ -137,26 +137,6 @@ impl Woken {
     }
 }
 
-impl Sessions {
-    /// A message on the WebSocket of one agent, which may go on under another uid.
-    pub(super) fn receive(
-        self: &Arc<Self>,
-        attachment: &mut Option<Attachment>,
-        connection: ConnectionId,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Rejected> {
-        let said = SpokenMessage::parse(bytes)?;
-        if attachment.as_ref().is_none_or(|attachment| attachment.uid() != said.uid) {
-            let attached = self.attach(said.uid, connection)?;
-            if let Some(former) = attachment.replace(attached) {
-                former.hand_over(out);
-            }
-        }
-        attachment.as_ref().unwrap().says(&said, out)
-    }
-}
-
 impl<'a> Agent<'a> {
     fn new(bench: &'a Bench, n: u8, connection: u64) -> Self {
         let (connection, woken) = (ConnectionId(connection), Arc::default());
