@@ -10,7 +10,9 @@
 
 mod drain;
 mod fleet;
+pub mod limits;
 mod rebalance;
+pub mod reload;
 mod share;
 mod view;
 mod vital;
@@ -21,27 +23,30 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::{JoinError, JoinSet};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::admin::{Admin, AdminParams};
 use crate::clock;
 use crate::config::Config;
-use crate::edge::{AcceptRuntime, BindError, Edge};
+use crate::edge::params::EdgeParams;
+use crate::edge::{AcceptRuntime, BindError, Edge, agents_of};
 use crate::fleet::{Fleet, FleetError, SessionsAndServers};
 use crate::opamp::digest::DigestKey;
 use crate::ownership::params::OwnershipParams;
 use crate::sessions::{LeftUndone, Sessions};
 use crate::telemetry::events::drain::{DrainUnacknowledged, NotHandedOver};
+use crate::telemetry::events::room::LimitsKnown;
 use crate::tls::TlsError;
 use crate::upstream::Upstream;
-use crate::upstream::params::{Mode, UpstreamParams};
+use crate::upstream::params::UpstreamParams;
 use drain::NodeDrain;
 use fleet::{LEAVE_PATIENCE, NodeSettings, hand_over_patience};
 use rebalance::{NodeRebalance, RebalanceParts};
+use reload::Orders;
 use share::{NodeGate, share_admission};
 use view::{GatewayView, Startup};
+use vital::Vital;
 
 /// Why the gateway failed to start, or ended early. Mostly the configuration's or the machine's fault; retrying helps only
 /// after that was mended. [`StartError::Panicked`] is Seawall's own.
@@ -86,91 +91,157 @@ const LINKS_PATIENCE: Duration = Duration::from_secs(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the sessions of absent agents are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// Descriptors for listeners, logs and the administration port, and for links that replace others.
-/// README.md names the number.
-const DESCRIPTORS_RESERVED: u64 = 256;
-/// A node that can serve fewer agents than this warns of it: the usual soft limit on open files is 1,024.
-const AGENTS_EXPECTED: usize = 5_000;
 
 /// Runs the gateway until `shutdown`, or until an operator drains it, then hands its agents over in order.
 /// After an operator's drain the process stays until `shutdown`.
 ///
 /// # Errors
 /// If it fails to start; see [`StartError`].
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    let connections_max = connections_max(&config.upstream);
-    let admin = bind_admin(&config.admin).await?;
-    // A node that cannot serve agents must not become a member: shards would be given to it, and die with it.
-    Edge::claim(&config.edge.listen)?;
-    let settings = NodeSettings::of(&config);
-    let upstream = servers(config.upstream, &config.ownership)?;
-    // The key of a node without others stays here. Several agree on one.
-    let digest_key = DigestKey::derive(&rand::random::<[u8; 32]>());
-    let sessions = Arc::new(Sessions::new(config.sessions, digest_key, Arc::clone(&upstream) as _));
-    let plane =
-        SessionsAndServers { sessions: Arc::clone(&sessions), upstream: Arc::clone(&upstream) };
-    let (fleet, fleet_task) = settings.node(plane)?;
-    let hand_over_patience = hand_over_patience(config.drain);
-    let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
-    let rebalance = NodeRebalance::new(config.ownership.rebalance);
-    let window = GatewayView::new(&sessions, &upstream, (&drain, &rebalance), &fleet);
-    fleet.answer_with(Arc::downgrade(&window) as _);
-    let mut tasks = JoinSet::new();
-    // Ends last, with the set: until then it tells operators what the gateway does.
-    tasks.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
-    let mut links = upstream.start(&sessions);
-    let mut fleet_task = fleet_task.start()?;
-    tasks.spawn(sweep(Arc::clone(&sessions)));
+pub async fn run(
+    config: Config,
+    orders: Orders,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let vital = Vital::default();
     let mut shutdown = pin!(shutdown);
-    tokio::select! {
-        ready = fleet.ready() => ready?,
-        () = &mut shutdown => {
-            fleet.leave(LEAVE_PATIENCE).await;
-            return Ok(());
+    let (node, edge_params) = NodeParts::open(config, &vital).await?;
+    let member = async {
+        tokio::select! {
+            ready = node.fleet.ready() => ready.map(|()| true),
+            () = &mut shutdown => Ok(false),
         }
-    }
-    settle(&upstream).await;
-    let connections_set = config.edge.connections_max.filter(|set| *set < connections_max);
-    let edge = Edge::new(config.edge, Arc::clone(&sessions), connections_max);
-    // Before the first connection takes a place.
-    let agents_max = edge.agents_max();
-    let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
-    edge.start_probe().map_err(StartError::Threads)?;
-    if fleet.is_shared() {
-        let (edge, sessions) = (Arc::clone(&edge), Arc::clone(&sessions));
-        let (fleet, drain) = (Arc::clone(&fleet), Arc::clone(&drain));
-        tasks.spawn(share_admission(Arc::clone(&fleet), NodeGate::join_fleet(&edge, &sessions)));
-        tasks.spawn(rebalance.run(RebalanceParts { edge, sessions, fleet, drain }));
-    }
-    let mut listeners = listen(&edge, &accept_runtime, &fleet).await?;
-    tasks.spawn(Arc::clone(&edge).watch());
-    drain.serve(&edge);
-    window.serve(&edge);
-    window.enter(Startup::Serving);
-    say_ready(agents_max, connections_set);
-
-    let stays = tokio::select! {
-        () = &mut shutdown => false,
-        () = drain.begun() => true,
-        error = fleet.displaced() => return Err(error.into()),
-        panic = vital::panicked([&mut tasks, &mut links, &mut listeners], &mut fleet_task) => return Err(panic.into()),
     };
-    drain.begin();
-    fleet.hand_over(hand_over_patience).await;
-    drain.close_agents(&edge, &sessions, &fleet, listeners).await;
-    let messages = upstream.stop(STOP_PATIENCE).await;
-    leave(&fleet, &sessions).await;
-    tell_left_undone(&sessions, messages);
-    // The watch over servers ends here: their links stay closed from now on.
-    drop(links);
-    fleet.stop();
-    let _ = fleet_task.await;
-    drain.links_stopped();
-    if stays {
-        shutdown.await;
+    if !vital.during(member).await?? {
+        node.fleet.leave(LEAVE_PATIENCE).await;
+        return Ok(());
     }
-    drop((tasks, accept_runtime));
+    vital.during(settle(&node.upstream)).await?;
+    let accept_runtime = AcceptRuntime::open().map_err(StartError::Threads)?;
+    let edge = node.admit_agents(edge_params, (&vital, &accept_runtime), orders).await?;
+    let serving = async {
+        tokio::select! {
+            () = &mut shutdown => Ok(false),
+            () = node.drain.begun() => Ok(true),
+            error = node.fleet.displaced() => Err(error),
+        }
+    };
+    let stays = vital.during(serving).await??;
+    vital.during(node.hand_over(&edge, &vital)).await?;
+    if stays {
+        vital.during(shutdown).await?;
+    }
+    drop((vital, accept_runtime));
     Ok(())
+}
+
+/// The parts of a node that live from its start to its end.
+struct NodeParts {
+    sessions: Arc<Sessions>,
+    upstream: Arc<Upstream>,
+    fleet: Arc<Fleet>,
+    drain: Arc<NodeDrain>,
+    rebalance: Arc<NodeRebalance>,
+    window: Arc<GatewayView>,
+    connections_max: u32,
+    hand_over_patience: Duration,
+}
+
+impl NodeParts {
+    /// Claims every address, then lets administration answer and links be dialled, and asks to become a member.
+    async fn open(config: Config, vital: &Vital) -> Result<(Self, EdgeParams), StartError> {
+        let connections_max = limits::connections_max(&config.upstream);
+        let admin = bind_admin(&config.admin).await?;
+        // A node that cannot serve agents must not become a member: shards would be given to it, and die with it.
+        Edge::claim(&config.edge.listen)?;
+        let settings = NodeSettings::of(&config);
+        let connections =
+            config.edge.connections_max.map_or(connections_max, |set| set.min(connections_max));
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        LimitsKnown {
+            connections,
+            agents: agents_of(connections),
+            sessions: config.sessions.sessions_max,
+            buffered_bytes: config.edge.buffered_bytes_max,
+            outbox_bytes: config.sessions.outbox_total_bytes_max,
+        }
+        .emit();
+        let upstream = servers(config.upstream, &config.ownership)?;
+        // The key of a node without others stays here. Several agree on one.
+        let digest_key = DigestKey::derive(&rand::random::<[u8; 32]>());
+        let sessions =
+            Arc::new(Sessions::new(config.sessions, digest_key, Arc::clone(&upstream) as _));
+        let plane =
+            SessionsAndServers { sessions: Arc::clone(&sessions), upstream: Arc::clone(&upstream) };
+        let (fleet, fleet_task) = settings.node(plane)?;
+        let hand_over_patience = hand_over_patience(config.drain);
+        let drain = NodeDrain::new(config.drain.after_admission(config.edge.admission.rate));
+        let rebalance = NodeRebalance::new(config.ownership.rebalance);
+        let window = GatewayView::new(&sessions, &upstream, (&drain, &rebalance), &fleet);
+        fleet.answer_with(Arc::downgrade(&window) as _);
+        // Ends last: until then it tells operators what the gateway does.
+        vital.spawn(admin.serve(Arc::clone(&window) as _, std::future::pending()));
+        vital.keep_links(upstream.start(&sessions));
+        vital.keep_fleet(fleet_task.start()?);
+        vital.spawn(sweep(Arc::clone(&sessions)));
+        let node = Self {
+            sessions,
+            upstream,
+            fleet,
+            drain,
+            rebalance,
+            window,
+            connections_max,
+            hand_over_patience,
+        };
+        Ok((node, config.edge))
+    }
+
+    /// Agents are admitted from now on.
+    async fn admit_agents(
+        &self,
+        params: EdgeParams,
+        (vital, accept_runtime): (&Vital, &AcceptRuntime),
+        orders: Orders,
+    ) -> Result<Arc<Edge>, StartError> {
+        let connections_set = params.connections_max.filter(|set| *set < self.connections_max);
+        let edge = Edge::new(params, Arc::clone(&self.sessions), self.connections_max);
+        // Before the first connection takes a place.
+        let agents_max = edge.agents_max();
+        edge.start_probe().map_err(StartError::Threads)?;
+        let parts = || (Arc::clone(&edge), Arc::clone(&self.sessions), Arc::clone(&self.fleet));
+        if self.fleet.is_shared() {
+            let (edge, sessions, fleet) = parts();
+            vital.spawn(share_admission(fleet, NodeGate::join_fleet(&edge, &sessions)));
+            let (edge, sessions, fleet) = parts();
+            let drain = Arc::clone(&self.drain);
+            let parts = RebalanceParts { edge, sessions, fleet, drain };
+            vital.spawn(Arc::clone(&self.rebalance).run(parts));
+        }
+        vital.keep_listeners(listen(&edge, accept_runtime, &self.fleet).await?);
+        vital.spawn(Arc::clone(&edge).watch());
+        vital.spawn(reload::follow(orders, Arc::clone(&edge), Arc::clone(&self.upstream)));
+        self.drain.serve(&edge);
+        self.window.serve(&edge);
+        self.window.enter(Startup::Serving);
+        limits::say_ready(agents_max, connections_set);
+        Ok(edge)
+    }
+
+    /// Drains: agents go to other nodes, and servers hear what is still to be said.
+    async fn hand_over(&self, edge: &Edge, vital: &Vital) {
+        let Self { sessions, upstream, fleet, drain, .. } = self;
+        drain.begin();
+        fleet.hand_over(self.hand_over_patience).await;
+        drain.close_agents(edge, sessions, fleet, vital).await;
+        let messages = upstream.stop(STOP_PATIENCE).await;
+        leave(fleet, sessions).await;
+        tell_left_undone(sessions, messages);
+        // The watch over servers ends here: their links stay closed from now on.
+        vital.drop_links();
+        fleet.stop();
+        vital.fleet_ended().await;
+        drain.links_stopped();
+    }
 }
 
 /// The servers, which are told the node's name at each dial.
@@ -241,19 +312,6 @@ async fn settle(upstream: &Upstream) {
     }
 }
 
-/// Says how many agents the node can serve and what sets that bound, as a warning if they are few for a fleet.
-fn say_ready(agents_max: usize, connections_set: Option<u32>) {
-    let bound = match connections_set {
-        Some(set) => format!("edge.connections_max ({set})"),
-        None => format!("the limit on open files ({})", open_files_max()),
-    };
-    if agents_max < AGENTS_EXPECTED {
-        warn!(agents_max, "ready for agents, but few fit: raise {bound}");
-    } else {
-        info!(agents_max, "ready for agents; {bound} sets their number");
-    }
-}
-
 async fn sweep(sessions: Arc<Sessions>) {
     loop {
         while sessions.sweep(clock::now()) {
@@ -261,31 +319,4 @@ async fn sweep(sessions: Arc<Sessions>) {
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
     }
-}
-
-/// How many agents the descriptors suffice for. The soft limit is raised as far as the system allows:
-/// it exists for programs that use `select`.
-fn connections_max(upstream: &UpstreamParams) -> u32 {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            warn!(%error, "the limit on descriptors cannot be raised");
-        }
-    }
-    let descriptors = open_files_max();
-    let shared = |mode| match mode {
-        Mode::Multiplexed { links: count } | Mode::Http { connections: count, .. } => count.get(),
-        Mode::PerAgent => 0,
-    };
-    let shared: u64 = upstream.servers.iter().map(|server| u64::from(shared(server.mode))).sum();
-    // An agent with an upstream connection of its own takes two descriptors.
-    let own = upstream.servers.iter().any(|server| server.mode == Mode::PerAgent);
-    let left = descriptors.saturating_sub(DESCRIPTORS_RESERVED + shared) / if own { 2 } else { 1 };
-    u32::try_from(left.max(1)).unwrap_or(u32::MAX)
-}
-
-/// The limit on open files now.
-fn open_files_max() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -11,9 +11,12 @@ use clap::{Parser, Subcommand};
 use seawall::admin::cluster;
 use seawall::clock;
 use seawall::config::{self, Config, Mistakes};
+use seawall::gateway::limits;
+use seawall::gateway::reload::{Orders, Reloader};
 use seawall::ownership::StoreError;
 use seawall::ownership::params::SharedStore;
 use seawall::ownership::redis::{Finding, Inspection, RedisStore};
+use seawall::telemetry::logging::Logging;
 use seawall::telemetry::{self, logging};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,7 +40,9 @@ const EXIT_ATTENTION: u8 = 4;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 stopped in order, 1 could not start, 2 wrong \
+    after_help = "Every key of the configuration can come from the environment instead: SEAWALL_, then its parts in \
+    capitals, joined with two underscores, such as SEAWALL_UPSTREAM__SERVERS__0__URL=ws://10.0.0.5:4320 or \
+    SEAWALL_ADMISSION__RATE=500.\n\nExit codes: 0 stopped in order, 1 could not start, 2 wrong \
     configuration or arguments, 3 stopped at once by a second signal. Of `cluster`: 0 the fleet is whole, \
     1 no answer, 2 wrong arguments, 4 something needs attention."
 )]
@@ -48,7 +53,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the gateway until SIGTERM or SIGINT; a second signal stops it at once.
+    /// Run the gateway until SIGTERM or SIGINT; a second signal stops it at once. SIGHUP reads the configuration again.
     Run(Source),
     /// Check a configuration: list all mistakes (exit 2), or summarise it (exit 0).
     Check(Source),
@@ -99,11 +104,14 @@ fn main() -> ExitCode {
     let file = source.config.as_deref();
     match config::load(file, &config::variables()) {
         Err(mistakes) => explain(file, &mistakes),
-        Ok(config) if run_it => run(config),
-        Ok(config) => {
+        Ok((config, written)) if run_it => run(config, Reloader::new(file, written)),
+        Ok((config, _)) => {
             let (findings, may_start) = inspect(&config.ownership.store);
             let verdict = if may_start { "ok" } else { "not ok: see FAULT" };
-            answer(&format!("{verdict}\n{config}\n{findings}"));
+            // As the gateway would, which raises it as far as it may.
+            let _ = limits::raise_open_files();
+            let room = limits::describe(&config);
+            answer(&format!("{verdict}\n{config}\n{room}{findings}"));
             if may_start { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ATTENTION) }
         }
     }
@@ -191,9 +199,9 @@ fn unseen(error: &StoreError) -> Finding {
     }
 }
 
-fn run(config: Config) -> ExitCode {
+fn run(config: Config, reload: (Reloader, Orders)) -> ExitCode {
     // Until the end of this function: then it writes the last lines.
-    let _logging = match logging::start(&config.log) {
+    let logging = match logging::start(&config.log) {
         Ok(logging) => logging,
         Err(error) => {
             complain(&format!("logging cannot be set up: {error}"));
@@ -210,7 +218,7 @@ fn run(config: Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let code = runtime.block_on(serve(config));
+    let code = runtime.block_on(serve(config, reload, &logging));
     // A call that still blocks, such as a name lookup, must not keep the process alive.
     runtime.shutdown_background();
     code
@@ -219,9 +227,13 @@ fn run(config: Config) -> ExitCode {
 /// A signal so soon after the first says nothing new.
 const SAME_WISH: Duration = Duration::from_millis(500);
 
-async fn serve(config: Config) -> ExitCode {
-    let (mut terminate, mut interrupt) = match signals() {
-        Ok(both) => both,
+async fn serve(
+    config: Config,
+    (mut reloader, orders): (Reloader, Orders),
+    logging: &Logging,
+) -> ExitCode {
+    let [mut terminate, mut interrupt, mut hangup] = match signals() {
+        Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -230,7 +242,8 @@ async fn serve(config: Config) -> ExitCode {
         let _ = stopped.await;
     };
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let mut gateway = std::pin::pin!(seawall::gateway::run(config, shutdown));
+    config.to_string().lines().for_each(|line| info!("{line}"));
+    let mut gateway = std::pin::pin!(seawall::gateway::run(config, orders, shutdown));
     let mut stop = Some(stop);
     let mut asked = clock::now();
     loop {
@@ -244,6 +257,10 @@ async fn serve(config: Config) -> ExitCode {
             },
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => {
+                reloader.reload(logging);
+                continue;
+            }
         };
         match stop.take() {
             Some(stop) => {
@@ -262,17 +279,13 @@ async fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn signals() -> std::io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+fn signals() -> std::io::Result<[Signal; 3]> {
+    let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()];
+    Ok([signal(terminate)?, signal(interrupt)?, signal(SignalKind::hangup())?])
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
+    let text = telemetry::explained(error);
     if tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(error = text, "cannot run");
     } else {

@@ -98,6 +98,49 @@ fn a_signal_stops_it_in_order_and_logs_are_json_without_a_terminal() {
     }
 }
 
+#[test]
+fn the_first_lines_sum_the_configuration_up_and_numbers_are_numbers() {
+    let mut child = start();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let events = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()));
+    let mut events = events.map(Result::unwrap);
+    let summary: Vec<String> = events
+        .by_ref()
+        .map(|event| event["message"].as_str().unwrap().to_owned())
+        .take_while(|message| message != "listening for operators")
+        .collect();
+    for wanted in
+        ["starting", "agents:    127.0.0.1:0/v1/opamp", "admission: automatic", "server:    "]
+    {
+        assert!(summary.iter().any(|line| line.starts_with(wanted)), "{wanted}: {summary:?}");
+    }
+    let failed = events.find(|event| event["message"] == "server cannot be reached").unwrap();
+    assert!(failed["retry_after_seconds"].is_f64() && failed["link"].is_u64(), "{failed}");
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn check_says_for_how_many_agents_there_is_room() {
+    let run = "ulimit -n 600; exec \"$0\" check";
+    let mut command = Command::new("sh");
+    command.args(["-c", run, env!("CARGO_BIN_EXE_seawall")]);
+    command.env("SEAWALL_UPSTREAM__SERVERS__0__URL", "ws://127.0.0.1:1");
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // (600 - 256 - 4 links) x 15/16, rounded up.
+    assert!(
+        text.contains("\nroom:      319 agents at one time, by the limit on open files (600)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn help_names_the_environment() {
+    let text = String::from_utf8(seawall(&["--help"]).output().unwrap().stdout).unwrap();
+    assert!(text.contains("SEAWALL_UPSTREAM__SERVERS__0__URL="), "{text}");
+}
+
 fn cluster(admin: &str) -> Output {
     seawall(&["cluster", "--admin", admin]).output().unwrap()
 }

@@ -30,39 +30,75 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<ExitCode> {
 }
 
 async fn demo(args: &DemoArgs) -> io::Result<ExitCode> {
-    println!("Starting an OpAMP server, the Seawall gateway, and {} agents ...", args.agents);
-    let mut stage = Stage::start(&args.stage, Cast::Gateway).await?;
+    println!("The same storm twice, of {} agents on this machine; about 20 seconds.", args.agents);
+    println!("1 of 2: an OpAMP server, and agents that dial it themselves ...");
+    let without = one(args, Cast::ServerAlone).await?;
+    println!("2 of 2: an OpAMP server, Seawall before it, and agents that dial Seawall ...");
+    let with = one(args, Cast::Gateway).await?;
+    tell(&without, &with);
+    let held = without.faults.is_empty() && with.faults.is_empty();
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn one(args: &DemoArgs, cast: Cast) -> io::Result<StormOutcome> {
+    let mut stage = Stage::start(&args.stage, cast).await?;
     let mut outcome = storm(&stage.storm_args(args.agents)).await?;
     if let Err(error) = stage.check() {
         outcome.faults.push(error.to_string());
     }
-    tell(&outcome);
-    Ok(if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(outcome)
 }
 
-fn tell(outcome: &StormOutcome) {
-    let line = |what: &str, value: String| println!("  {what:<58} {value}");
-    let count = |key| shown(outcome.of_server(key), "");
+/// One line of the table: the figure of the storm without Seawall, and of the one with it.
+fn row(what: &str, figures: [String; 2]) -> String {
+    let [without, with] = figures;
+    format!("  {what:<54} {without:>16} {with:>16}")
+}
+
+fn tell(without: &StormOutcome, with: &StormOutcome) {
+    let both = |figure: &dyn Fn(&StormOutcome) -> String| [figure(without), figure(with)];
+    let line = |what: &str, figure: &dyn Fn(&StormOutcome) -> String| {
+        println!("{}", row(what, both(figure)));
+    };
+    let count = |key: &'static str| move |storm: &StormOutcome| shown(storm.of_server(key), "");
     println!("\nAll connections were cut at one instant, and every agent dialled at once.\n");
-    line("agents", outcome.agents.to_string());
-    line("half of them were back after", shown(outcome.seconds_to_50, " s"));
-    line("99 % were back after", shown(outcome.seconds_to_99, " s"));
-    line("all of them were back after", shown(outcome.seconds_to_100, " s"));
-    line("how often an agent had to dial, on average", shown(outcome.attempts_mean, ""));
-    line("connections the gateway closed", outcome.connections_closed_by_gateway.to_string());
-    line("messages the server had to read meanwhile", count("messages"));
-    line("  of these, full reports of an agent's state", count("full_states"));
-    line("new connections the server saw", count("dials"));
-    line("agents the server lost track of (must be 0)", count("agents_missing"));
-    line("agents the server is wrong about (must be 0)", count("agents_wrong"));
-    line("messages that reached the wrong agent (must be 0)", outcome.misrouted.to_string());
-    let memory = outcome.gateway.rss_bytes.map(|bytes| (bytes / 1e6).round());
-    line("memory of the gateway", shown(memory, " MB"));
-    line("processor time the gateway spent on the storm", shown(outcome.gateway.cpu_seconds, " s"));
-    if outcome.faults.is_empty() {
+    println!("{}\n", row("", ["without Seawall".to_owned(), "with Seawall".to_owned()]));
+    line("agents", &|storm| storm.agents.to_string());
+    line("half of them were back after", &|storm| shown(storm.seconds_to_50, " s"));
+    line("99 % were back after", &|storm| shown(storm.seconds_to_99, " s"));
+    line("all of them were back after", &|storm| shown(storm.seconds_to_100, " s"));
+    line("how often an agent had to dial, on average", &|storm| shown(storm.attempts_mean, ""));
+    line("new connections the server saw", &count("dials"));
+    line("messages the server had to read meanwhile", &count("messages"));
+    line("  of these, full reports of an agent's state", &count("full_states"));
+    line("bytes of them", &count("bytes"));
+    line("agents the server lost track of (must be 0)", &count("agents_missing"));
+    line("agents the server is wrong about (must be 0)", &count("agents_wrong"));
+    line("messages that reached the wrong agent (must be 0)", &|storm| storm.misrouted.to_string());
+    let megabytes = |bytes: f64| (bytes / 1e6).round();
+    line("memory of the gateway", &|storm| shown(storm.gateway.rss_bytes.map(megabytes), " MB"));
+    line("processor time the gateway spent on the storm", &|storm| {
+        shown(storm.gateway.cpu_seconds, " s")
+    });
+    let faults: Vec<_> = without.faults.iter().chain(&with.faults).collect();
+    if faults.is_empty() {
         println!("\nThe server's view of every agent is true.");
     }
-    for fault in &outcome.faults {
+    for fault in faults {
         println!("\nFAULT: {fault}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_storms_stand_beside_each_other() {
+        let head = row("", ["without Seawall".to_owned(), "with Seawall".to_owned()]);
+        let line = row("messages", ["20000".to_owned(), "0".to_owned()]);
+        assert!(head.ends_with(" without Seawall     with Seawall"), "{head}");
+        assert!(line.ends_with("           20000                0"), "{line}");
+        assert_eq!(head.len(), line.len());
     }
 }

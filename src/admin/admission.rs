@@ -24,6 +24,9 @@ pub(super) fn answer(method: &Method, uri: &Uri, view: &dyn View) -> Response<St
             }
         }
     }
+    if *method != Method::POST && rate(uri.query().unwrap_or_default()).is_some() {
+        return fault(StatusCode::METHOD_NOT_ALLOWED, "a rate is set by POST /admission?rate=N");
+    }
     match view.admission() {
         Some(admission) => json(StatusCode::OK, &admission),
         None => starting(),

@@ -22,7 +22,7 @@ const PAGE_MAX: usize = 1000;
 const INDEX: &str = "Seawall\n\n\
     /metrics                           for Prometheus\n\
     /healthz                           200 while the process is alive\n\
-    /readyz                            200 if a balancer should send agents here, else 503\n\
+    /readyz                            200 if a balancer should send agents here, else 503; ?room: also 503 while full\n\
     /cluster                           the nodes of the fleet, and what needs attention\n\
     /sessions?limit=100&after=UID      the agents known here, a page at a time\n\
     /sessions/UID                      one agent, wherever its session is\n\
@@ -84,7 +84,12 @@ fn look(uri: &Uri, view: &dyn View) -> Response<String> {
         "/readyz" => {
             let readiness = view.readiness();
             let ready = readiness.is_ready();
-            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let room_asked = uri.query().is_some_and(|query| query == "room" || query == "room=");
+            let status = if ready && !(room_asked && readiness.full) {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
             json(status, &ReadyBody { ready, readiness: &readiness })
         }
         "/cluster" => json(StatusCode::OK, &view.cluster()),

@@ -12,6 +12,7 @@ mod answer;
 pub mod cluster;
 mod drain;
 pub(crate) mod params;
+mod places;
 mod rebalance;
 mod response;
 mod view;
@@ -29,23 +30,24 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use params::AdminParams;
 pub(crate) use view::{
     AdmissionView, AdmittedView, ConnectionView, DrainView, ListedAgent, Readiness, RebalanceView,
-    ServerView, SessionAnswer, SessionView, View,
+    ServerView, SessionAnswer, SessionView, SourceView, StormView, View,
 };
+
+use places::{Places, Seat};
 
 use crate::telemetry::events::admin::{AdminAcceptFailed, AdminListening};
 
-/// Connections at one time; more wait in the accept queue.
-const CONNECTIONS_MAX: usize = 32;
 /// How long a request head may take, and how long a connection may be idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection lives before its next answer is its last. Bounds a peer that reads slowly, too.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
+/// How long a connection may take to end whose place another one needs.
+const LEAVING_TIME: Duration = Duration::from_millis(500);
 /// How long that last answer may take.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Largest request head, in bytes.
@@ -74,15 +76,21 @@ impl Admin {
     /// Serves until `shutdown` completes. Connections that are then open are dropped.
     pub(crate) async fn serve(self, view: Arc<dyn View>, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Places::new();
         loop {
-            let (outcome, place) = tokio::select! {
+            // One beyond the bound is accepted, and waits for its place; more wait in the kernel.
+            let outcome = tokio::select! {
                 () = &mut shutdown => return,
-                event = accept(&self.listener, &places) => event,
+                event = self.listener.accept() => event,
             };
             match outcome {
-                Ok(stream) => {
-                    let connection = carry(stream, Arc::clone(&view), self.head_timeout);
+                Ok((stream, _)) => {
+                    let place = tokio::select! {
+                        () = &mut shutdown => return,
+                        place = places.take() => place,
+                    };
+                    let seat = Arc::clone(&place.seat);
+                    let connection = carry(stream, seat, Arc::clone(&view), self.head_timeout);
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -97,31 +105,32 @@ impl Admin {
     }
 }
 
-/// Waits for a free place first, so that connections beyond the bound wait in the kernel.
-/// Cancel-safe: dropping the future gives the place back.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (io::Result<TcpStream>, Option<tokio::sync::OwnedSemaphorePermit>) {
-    // The semaphore stays open for good, so this is a place each time.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    (listener.accept().await.map(|(stream, _)| stream), place)
-}
-
 /// Carries one connection to its end. Its errors concern its peer alone.
-async fn carry(stream: TcpStream, view: Arc<dyn View>, head_timeout: Duration) {
-    let service = service_fn(move |request| respond(request, Arc::clone(&view)));
+async fn carry(stream: TcpStream, seat: Arc<Seat>, view: Arc<dyn View>, head_timeout: Duration) {
+    let works = Arc::clone(&seat);
+    let service = service_fn(move |request| {
+        let (seat, view) = (Arc::clone(&works), Arc::clone(&view));
+        async move {
+            seat.works();
+            let answer = respond(request, view).await;
+            seat.rests();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    if timeout(CONNECTION_TIME, &mut connection).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        // A connection that outlasts even that is dropped.
-        let _ = timeout(CLOSING_TIME, connection).await;
-    }
+    let patience = tokio::select! {
+        _ = &mut connection => return,
+        () = sleep(CONNECTION_TIME) => CLOSING_TIME,
+        () = seat.is_needed() => LEAVING_TIME,
+    };
+    connection.as_mut().graceful_shutdown();
+    // A connection that outlasts even that is dropped.
+    let _ = timeout(patience, connection).await;
 }
 
 async fn respond(

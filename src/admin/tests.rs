@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
+use super::places::PLACES;
 use super::*;
 use crate::ident::InstanceUid;
 
@@ -63,6 +64,7 @@ struct Fake {
     /// The rate once agents are admitted; before that, the outer value is empty.
     rate: Mutex<Option<Option<NonZeroU32>>>,
     reasons: Mutex<Vec<String>>,
+    full: Mutex<bool>,
 }
 
 impl View for Fake {
@@ -73,7 +75,13 @@ impl View for Fake {
             available: true,
             resync_sessions: 0,
         };
-        Readiness { reasons: self.reasons.lock().clone(), servers: vec![server] }
+        let full = *self.full.lock();
+        Readiness {
+            reasons: self.reasons.lock().clone(),
+            servers: vec![server],
+            full,
+            full_reason: full.then(|| "no room".to_owned()),
+        }
     }
 
     fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<ListedAgent> {
@@ -139,6 +147,10 @@ impl View for Fake {
             disconnected: None,
             last_in_seconds: Some(0.5),
             fleet_rate: None,
+            storm: None,
+            last_storm: None,
+            top_addresses: Vec::new(),
+            top_credentials: Vec::new(),
         })
     }
 
@@ -209,7 +221,9 @@ async fn readiness_gives_its_reasons() {
     let servers = json!([
         { "name": "main", "reachable": true, "available": true, "resync_sessions": 0 }
     ]);
-    let expected = json!({ "ready": true, "reasons": [], "servers": servers });
+    let expected = json!({
+        "ready": true, "reasons": [], "servers": servers, "full": false, "full_reason": null,
+    });
     assert_eq!(get(running.address, "/readyz").await, (200, expected));
     running.view.reasons.lock().push("no server is reached".to_owned());
     let (status, body) = get(running.address, "/readyz").await;
@@ -372,16 +386,57 @@ async fn what_is_wrong_is_said() {
 async fn a_silent_connection_is_closed_and_others_are_answered() {
     let running = start(Duration::from_millis(50)).await;
     let mut silent = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for _ in 0..PLACES {
         silent.push(TcpStream::connect(running.address).await.unwrap());
     }
-    // All places are taken: this one is answered when the silent ones have been closed.
+    // All places are taken, and these are closed in the end whichever connection comes.
     let (status, _, _) = ask(running.address, "GET", "/healthz").await;
     assert_eq!(status, 200);
     for mut stream in silent {
         // An error, a 408 or an end: each of them ends the silence.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
+}
+
+#[tokio::test]
+async fn idle_connections_give_way_to_one_that_asks() {
+    let running = start(HEAD_TIMEOUT).await;
+    let mut idle = Vec::new();
+    for place in 0..PLACES {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        // Some have asked before and stay, some have yet to ask, some have begun to.
+        let said = [&b""[..], b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /hea"][place % 3];
+        stream.write_all(said).await.unwrap();
+        idle.push(stream);
+    }
+    let began = crate::clock::now();
+    for _ in 0..4 {
+        assert_eq!(ask(running.address, "GET", "/healthz").await.0, 200);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}, not the time that a head may take");
+}
+
+#[tokio::test]
+async fn a_full_node_stays_ready_unless_room_is_asked_for() {
+    let running = start(HEAD_TIMEOUT).await;
+    for (full, with_room) in [(false, 200), (true, 503)] {
+        *running.view.full.lock() = full;
+        let (status, body) = get(running.address, "/readyz").await;
+        assert_eq!((status, &body["ready"], &body["full"]), (200, &json!(true), &json!(full)));
+        assert_eq!(body["full_reason"].is_string(), full, "{body}");
+        assert_eq!(get(running.address, "/readyz?room").await.0, with_room);
+    }
+}
+
+#[tokio::test]
+async fn a_rate_that_is_only_asked_for_is_refused_by_the_name_of_the_method() {
+    let running = start(HEAD_TIMEOUT).await;
+    *running.view.rate.lock() = Some(None);
+    let (status, body) = get(running.address, "/admission?rate=5").await;
+    assert_eq!(status, 405);
+    assert!(body["error"].as_str().unwrap().contains("POST"), "{body}");
+    assert_eq!(*running.view.rate.lock(), Some(None));
 }
 
 #[tokio::test]

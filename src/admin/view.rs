@@ -53,6 +53,11 @@ pub(crate) struct Readiness {
     pub reasons: Vec<String>,
     /// The servers, as in the configuration.
     pub servers: Vec<ServerView>,
+    /// Whether there is no room for another agent. A balancer that took a node out for that would take the moments
+    /// from the agents that it has told to come again: the node stays ready.
+    pub full: bool,
+    /// By which limit, and what an operator can do.
+    pub full_reason: Option<String>,
 }
 
 impl Readiness {
@@ -243,6 +248,43 @@ pub(crate) struct AdmissionView {
     /// Connections admitted a second by all nodes of the fleet together, as this node is set; null for a node without
     /// others, and while the rate is automatic.
     pub fleet_rate: Option<u32>,
+    /// The storm that is under way; null while there is none.
+    pub storm: Option<StormView>,
+    /// The last storm that is over; null before the first.
+    pub last_storm: Option<StormView>,
+    /// The addresses that have sent the most in the last minute or two, the busiest first.
+    pub top_addresses: Vec<SourceView>,
+    /// The credentials that have sent the most.
+    pub top_credentials: Vec<SourceView>,
+}
+
+/// What a storm came to, or has come to so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct StormView {
+    /// From its first dial to its last, or to the last agent that waited.
+    pub seconds: f64,
+    /// Dials of agents that owed an entry.
+    pub dials: u64,
+    /// How many were admitted.
+    pub admitted: u64,
+    /// How many were told to come again.
+    pub refused: u64,
+    /// The longest time for which one was parked.
+    pub longest_parked_seconds: f64,
+    /// The longest time after which one was told to come again.
+    pub longest_told_seconds: f64,
+}
+
+/// A source of arrivals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct SourceView {
+    /// An address, the prefix of 64 bits of one of IPv6, or `sha256:` and the first eight digits of the SHA-256 of an
+    /// `Authorization` header's value.
+    pub source: String,
+    /// What it has sent that owed an entry.
+    pub arrivals: u64,
+    /// How many of these came while it was over its share.
+    pub over_share: u64,
 }
 
 /// How many agents were admitted when, in the last five minutes.

@@ -67,13 +67,15 @@ pub(super) fn admission(mut section: Section<'_>) -> AdmissionSettings {
         }
         params.admission.retry_fixed = wait;
     }
-    if params.admission.retry_min > params.admission.retry_max {
+    let sound = section.are_sound(&["retry_min", "retry_max"]);
+    if params.admission.retry_min > params.admission.retry_max && sound {
         section.report(
             "retry_max",
             format!("is less than retry_min ({})", show_duration(params.admission.retry_min)),
         );
     }
-    if params.admission.park_horizon > params.admission.park_ttl {
+    let sound = section.are_sound(&["park_horizon", "park_ttl"]);
+    if params.admission.park_horizon > params.admission.park_ttl && sound {
         section.report(
             "park_horizon",
             format!(

@@ -44,7 +44,8 @@ fn client(section: &mut Section<'_>) -> Option<ClientRule> {
     let given = section.has("user_agent");
     let user_agent = section.text("user_agent", user_agent);
     if !given {
-        section.report("user_agent", "is missing: what the client's User-Agent begins with");
+        section
+            .report_missing("user_agent", "is missing: what the client's User-Agent begins with");
     }
     let transports = [
         ("http", Some(ClientTransport::Http)),
@@ -54,7 +55,7 @@ fn client(section: &mut Section<'_>) -> Option<ClientRule> {
     let transport = section.choice("transport", &transports).flatten();
     let wait = section.duration("wait", WAIT).unwrap_or(WAIT_DEFAULT);
     let hold = section.duration("hold", Duration::ZERO..=*WAIT.end()).unwrap_or_default();
-    if hold > wait {
+    if hold > wait && section.are_sound(&["wait", "hold"]) {
         section.report("hold", "is longer than wait: the client would be gone");
     }
     let forms = [("503", RefusalForm::Status), ("unavailable", RefusalForm::Message)];

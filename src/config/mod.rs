@@ -18,6 +18,7 @@ mod suggest;
 mod summary;
 mod tree;
 mod units;
+mod written;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -34,6 +35,7 @@ use crate::upstream::params::{ServerParams, UpstreamParams};
 pub use mistake::{Mistake, Mistakes, ValueOrigin};
 pub use params::RuntimeParams;
 pub use units::duration;
+pub use written::WrittenKeys;
 
 use section::{Findings, Section};
 
@@ -66,11 +68,15 @@ pub fn variables() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Reads the configuration: the file, if one is named, with `variables` laid over it.
+/// Reads the configuration: the file, if one is named, with `variables` laid over it. Also what is written there, to be
+/// compared with a later text.
 ///
 /// # Errors
 /// Every mistake; an unreadable file is one. The operator's fault; retrying does not help.
-pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Config, Mistakes> {
+pub fn load(
+    file: Option<&Path>,
+    variables: &[(String, String)],
+) -> Result<(Config, WrittenKeys), Mistakes> {
     let text = match file.map(std::fs::read_to_string).transpose() {
         Ok(text) => text.unwrap_or_default(),
         Err(error) => {
@@ -79,7 +85,7 @@ pub fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Confi
             return Err(Mistakes(vec![Mistake { key, origin: ValueOrigin::None, message }]));
         }
     };
-    parse(&text, variables)
+    Ok((parse(&text, variables)?, WrittenKeys::of(&text, variables)))
 }
 
 /// Reads the configuration from the text of a file.
@@ -95,6 +101,7 @@ pub fn parse(text: &str, variables: &[(String, String)]) -> Result<Config, Mista
 fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BTreeSet<String>) {
     let findings = Findings::default();
     let mut tree = tree::parse(text, &mut findings.mistakes.borrow_mut());
+    findings.is_torn.set(!findings.mistakes.borrow().is_empty());
     environment::overlay(variables, &mut tree, &mut findings.mistakes.borrow_mut());
     let mut root = Section::root(tree, &findings);
     let config = Config {
@@ -120,40 +127,50 @@ fn read(text: &str, variables: &[(String, String)]) -> (Config, Vec<Mistake>, BT
 /// Checks that take the values of several sections.
 fn check_across(config: &Config, findings: &Findings) {
     let Config { edge, sessions, upstream, admin, .. } = config;
-    let report =
-        |key: &str, message: &str| findings.report(key.to_owned(), ValueOrigin::None, message);
+    let report_of = |key: &str, with: &[&str], message: &str| {
+        if findings.are_sound(&[key]) && findings.are_sound(with) {
+            findings.report(key.to_owned(), ValueOrigin::None, message);
+        }
+    };
     if edge.message_bytes_max > edge.buffered_bytes_max {
         let key = "edge.buffered_bytes_max";
-        report(key, "is less than edge.message_bytes_max: the largest message could never arrive");
+        let message = "is less than edge.message_bytes_max: the largest message could never arrive";
+        report_of(key, &["edge.message_bytes_max"], message);
     }
     if sessions.outbox_bytes_max > sessions.outbox_total_bytes_max {
         let key = "sessions.outbox_total_bytes_max";
-        report(key, "is less than sessions.outbox_bytes_max, which is for one agent");
+        let message = "is less than sessions.outbox_bytes_max, which is for one agent";
+        report_of(key, &["sessions.outbox_bytes_max"], message);
     }
     if upstream.message_bytes_max > sessions.outbox_total_bytes_max {
         let key = "sessions.outbox_total_bytes_max";
-        report(
+        report_of(
             key,
+            &["upstream.message_bytes_max"],
             "is less than upstream.message_bytes_max: the largest message could never be \
              passed on",
         );
     }
     if upstream.backoff_initial > upstream.backoff_max {
-        report("upstream.backoff_max", "is less than upstream.backoff_initial");
+        let with = "upstream.backoff_initial";
+        report_of("upstream.backoff_max", &[with], "is less than upstream.backoff_initial");
     }
     if upstream.pace_min > upstream.pace_max {
-        report("upstream.pace_max", "is less than upstream.pace_min");
+        report_of("upstream.pace_max", &["upstream.pace_min"], "is less than upstream.pace_min");
     }
     for (place, server) in upstream.servers.iter().enumerate() {
         let key = format!("upstream.servers[{place}].url");
         if edge.listen.iter().any(|listen| leads_to(server, *listen)) {
-            report(&key, "is one of edge.listen: Seawall would dial itself");
+            let message = "is one of edge.listen: Seawall would dial itself";
+            report_of(&key, &["upstream.servers", "edge.listen"], message);
         } else if leads_to(server, admin.listen) {
-            report(&key, "is admin.listen: Seawall would dial itself");
+            let message = "is admin.listen: Seawall would dial itself";
+            report_of(&key, &["upstream.servers", "admin.listen"], message);
         }
     }
     if admin.listen.port() != 0 && edge.listen.iter().any(|edge| meet(*edge, admin.listen)) {
-        report("admin.listen", "is one of edge.listen: agents must not see it");
+        let message = "is one of edge.listen: agents must not see it";
+        report_of("admin.listen", &["edge.listen"], message);
     }
 }
 
@@ -181,5 +198,7 @@ fn meet(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && (ip == with || ip.is_unspecified() || with.is_unspecified())
 }
 
+#[cfg(test)]
+mod follow_up_tests;
 #[cfg(test)]
 mod tests;

@@ -72,12 +72,16 @@ pub(super) fn ownership(mut section: Section<'_>) -> OwnershipParams {
     if let Some(rate) = section.number("rebalance_rate", 0..=1_000_000) {
         params.rebalance.rate = NonZeroU32::new(rate);
     }
-    if let Some(redis) = redis(section.section("redis"), kind) {
+    let sound = section.are_sound(&["store"]);
+    if let Some(redis) = redis(section.section("redis"), (kind, sound)) {
         params.store = SharedStore::Redis(Box::new(redis));
         if params.advertise.is_none() && !advertises {
-            section.report("advertise", "is missing: where other nodes dial this one");
+            section.report_missing("advertise", "is missing: where other nodes dial this one");
         }
-    } else if kind == StoreKind::Memory && params.advertise.is_some() {
+    } else if kind == StoreKind::Memory
+        && params.advertise.is_some()
+        && section.are_sound(&["store"])
+    {
         let why = "has no meaning for store \"memory\": a node with others needs store = \"redis\"";
         section.report("advertise", why);
     }
@@ -110,9 +114,9 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("\"{text}\" is not an address and port such as \"0.0.0.0:4319\""))
 }
 
-/// `[ownership.redis]`; `None` if it is not wanted, or wrong.
-fn redis(mut section: Section<'_>, kind: StoreKind) -> Option<RedisParams> {
-    if kind == StoreKind::Memory {
+/// `[ownership.redis]`; `None` if it is not wanted, or wrong. `sound`: the store was named by a known word, or not at all.
+fn redis(mut section: Section<'_>, (kind, sound): (StoreKind, bool)) -> Option<RedisParams> {
+    if kind == StoreKind::Memory && sound {
         for key in KEYS.into_iter().filter(|key| section.has(key)) {
             section.report(key, "has no meaning for store \"memory\"");
         }
@@ -129,7 +133,8 @@ fn redis(mut section: Section<'_>, kind: StoreKind) -> Option<RedisParams> {
     }
     let addresses = match addresses {
         None => {
-            section.report("addresses", "is missing: where Redis is, such as [\"10.0.0.9:6379\"]");
+            let message = "is missing: where Redis is, such as [\"10.0.0.9:6379\"]";
+            section.report_missing("addresses", message);
             return None;
         }
         Some(addresses) if addresses.is_empty() || addresses.len() > ADDRESSES_MAX => {
@@ -141,7 +146,7 @@ fn redis(mut section: Section<'_>, kind: StoreKind) -> Option<RedisParams> {
     if database != 0 && mode == RedisMode::Cluster {
         section.report("database", "must be 0: a cluster has no other");
     }
-    if user.is_some() && password.is_none() {
+    if user.is_some() && password.is_none() && section.are_sound(&["password", "password_file"]) {
         section.report("user", "needs a password or password_file");
     }
     Some(RedisParams { mode, addresses, prefix, database, user, password, tls })
@@ -162,11 +167,14 @@ fn mode(section: &mut Section<'_>) -> RedisMode {
     match mode {
         ModeKind::Sentinel => {
             if !given {
-                section.report("master", "is missing: the name under which the Sentinels know it");
+                let message = "is missing: the name under which the Sentinels know it";
+                section.report_missing("master", message);
             }
             return RedisMode::Sentinel { master: master.unwrap_or_default() };
         }
-        _ if given => section.report("master", "has no meaning but in mode \"sentinel\""),
+        _ if given && section.are_sound(&["mode"]) => {
+            section.report("master", "has no meaning but in mode \"sentinel\"")
+        }
         _ => {}
     }
     if mode == ModeKind::Cluster { RedisMode::Cluster } else { RedisMode::Single }
@@ -216,6 +224,7 @@ fn tls(section: &mut Section<'_>) -> Option<RedisTls> {
             Some(ClientIdentity { certificate_file, key_file })
         }
         (None, None) => None,
+        _ if !section.are_sound(&["certificate_file", "key_file"]) => None,
         _ => {
             section.report("key_file", "and certificate_file need each other");
             None
@@ -227,7 +236,7 @@ fn tls(section: &mut Section<'_>) -> Option<RedisTls> {
     }
     let ClientFiles { ca_file, identity } = files;
     if !wanted {
-        if ca_file.is_some() || identity.is_some() {
+        if (ca_file.is_some() || identity.is_some()) && section.are_sound(&["tls"]) {
             section.report("tls", "is \"off\", and files for TLS are named");
         }
         return None;

@@ -4,7 +4,7 @@
 //! the code is the only list of keys, and every mistake is reported at once, where a derived deserialiser
 //! (`deny_unknown_fields`) stops at the first. Must not know what a key means.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -22,11 +22,25 @@ pub(super) struct Findings {
     /// Every key that a section read; `[]` stands for any place in a list.
     pub(super) known: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<(String, ValueOrigin)>>,
+    /// The text is not TOML throughout: what seems to be absent may be there.
+    pub(super) is_torn: Cell<bool>,
 }
 
 impl Findings {
     pub(super) fn report(&self, key: String, origin: ValueOrigin, message: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake { key, origin, message: message.into() });
+    }
+
+    /// Whether these keys, and all below them, were read as they were meant. What follows from a value that could not be
+    /// read is no mistake of its own: the default stands in its place.
+    pub(super) fn are_sound(&self, keys: &[&str]) -> bool {
+        let mistakes = self.mistakes.borrow();
+        let is_of = |mistaken: &str, key: &str| {
+            let below = mistaken.strip_prefix(key);
+            !key.is_empty()
+                && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        !mistakes.iter().any(|mistake| keys.iter().any(|key| is_of(&mistake.key, key)))
     }
 
     /// Reports the keys that were left over. Call it when every section was read: only then all keys are
@@ -88,6 +102,24 @@ impl<'a> Section<'a> {
     /// Reports a mistake at a key of this section.
     pub(super) fn report(&self, name: &str, message: impl Into<String>) {
         self.findings.report(self.key(name), self.origin.clone(), message);
+    }
+
+    /// Whether these keys of this section, and all below them, were read as they were meant.
+    pub(super) fn are_sound(&self, names: &[&str]) -> bool {
+        let keys: Vec<String> = names.iter().map(|name| self.key(name)).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.findings.are_sound(&keys)
+    }
+
+    /// Reports that a key is missing, unless it was written and could not be read.
+    pub(super) fn report_missing(&self, name: &str, message: impl Into<String>) {
+        let mistakes = self.findings.mistakes.borrow();
+        let is_no_table =
+            mistakes.iter().any(|mistake| mistake.key == self.path && !self.path.is_empty());
+        drop(mistakes);
+        if !self.findings.is_torn.get() && !is_no_table && self.are_sound(&[name]) {
+            self.report(name, message);
+        }
     }
 
     fn learn(&self, name: &str) {

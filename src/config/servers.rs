@@ -18,6 +18,8 @@ use crate::tls::ClientFiles;
 use crate::upstream::params::{HeaderSource, LINKS_DEFAULT, Mode, ServerParams, UpstreamParams};
 
 const CONNECTIONS_DEFAULT: NonZeroU16 = NonZeroU16::new(32).expect("not zero");
+const HTTP_DEFAULT: Mode =
+    Mode::Http { connections: CONNECTIONS_DEFAULT, poll_interval: POLL_INTERVAL_DEFAULT };
 /// What the specification recommends ("Plain HTTP Transport").
 const POLL_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 /// Polls in a row more often than this are a mistake in the unit.
@@ -69,7 +71,11 @@ pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)])
     let proxy = proxy::choice(&mut section);
     let sections = section.sections("servers");
     if sections.is_empty() {
-        section.report("servers", "no [[upstream.servers]]: name at least one server, by `url`");
+        // A table of a name that is nearly right is the mistake, and the key unknown.
+        if !section.has("server") {
+            let message = "no [[upstream.servers]]: name at least one server, by `url`";
+            section.report_missing("servers", message);
+        }
         section.learn_entry("servers", |entry| {
             proxy::choice(entry);
             server(entry, variables);
@@ -102,9 +108,19 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
     let ca_file = section.text("ca_file", authorities);
     let name = section.text("name", name);
     let given = section.has("url");
-    let url = section.text("url", |text| address::server(text, mode));
+    let sound = section.are_sound(&["mode"]);
+    let url = section.text("url", |text| match address::server(text, mode) {
+        // The mode that was meant may be the one that fits.
+        Err(_) if !sound && address::server(text, HTTP_DEFAULT).is_ok() => {
+            address::server(text, HTTP_DEFAULT)
+        }
+        url => url,
+    });
     if !given {
-        section.report("url", "is missing: the server's address, such as \"ws://10.0.0.5:4320\"");
+        section.report_missing(
+            "url",
+            "is missing: the server's address, such as \"ws://10.0.0.5:4320\"",
+        );
     }
     let url = url?;
     if ca_file.is_some() && matches!(url.scheme_str(), Some("ws" | "http")) {
@@ -140,8 +156,9 @@ fn mode(section: &mut Section<'_>) -> Mode {
             (&["connections", "poll_interval"], "\"http\": it has `connections` instead")
         }
     };
+    let sound = section.are_sound(&["mode"]);
     for (key, given) in KEYS.into_iter().zip(given) {
-        if given && !means.contains(&key) {
+        if given && sound && !means.contains(&key) {
             section.report(key, format!("has no meaning in mode {why}"));
         }
     }
@@ -158,6 +175,7 @@ fn keyed_by(section: &mut Section<'_>, mode: Mode) -> KeyedBy {
     ];
     let chosen = section.choice("keyed_by", &choices);
     match (mode, chosen) {
+        _ if !section.are_sound(&["mode"]) => {}
         (Mode::PerAgent, Some(KeyedBy::Uid | KeyedBy::Link)) => section.report(
             "keyed_by",
             "has no meaning in mode \"per-agent\": each agent has its own connection",

@@ -40,9 +40,20 @@ pub(super) fn unknown(path: &str, known: &BTreeSet<String>) -> String {
         }
         _ => {}
     }
-    match keys.iter().find(|(_, key)| key == word) {
-        Some((place, _)) => format!("not a known key here; it belongs in [{place}]"),
-        None => "not a known key".to_owned(),
+    let mut places: Vec<String> =
+        keys.iter().filter(|(_, key)| key == word).map(|(place, _)| header(place)).collect();
+    places.dedup();
+    match places.as_slice() {
+        [] => "not a known key".to_owned(),
+        places => format!("not a known key here; it belongs in {}", places.join(" or ")),
+    }
+}
+
+/// A section as TOML writes it: `[edge]`, `[[upstream.servers]]`.
+fn header(section: &str) -> String {
+    match section.strip_suffix("[]") {
+        Some(list) => format!("[[{list}]]"),
+        None => format!("[{section}]"),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct EdgeDrain {
     begins: Arc<Notify>,
     /// Set when time is up: every plain-HTTP connection ends.
     cut: watch::Sender<bool>,
-    connections_max: usize,
+    pub(super) connections_max: usize,
     /// Accept loops. Each holds the permit for its next connection.
     accepting: AtomicUsize,
 }

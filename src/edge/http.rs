@@ -32,7 +32,7 @@ use super::request_admission::RequestAdmission;
 use crate::clock;
 use crate::sessions::{RequestAnswer, Waiting};
 use crate::telemetry::events::edge::{
-    CloseReason, MessageReceived, MessageSent, RefuseReason, RequestRefused, SendKind, Transport,
+    CloseReason, MessageReceived, RefuseReason, RequestRefused, Transport,
 };
 use crate::websocket::{HEADERS_MAX, check_host};
 
@@ -117,10 +117,7 @@ where
     let zipped = accepts_gzip(request.headers());
     let stays = admission.is_agents && stays_open(&request);
     let (mut response, drains) = match exchange((edge, admission), request, peer).await {
-        Ok((reply, drains)) => {
-            MessageSent { kind: SendKind::Reply, bytes: reply.len() }.emit();
-            (answer(reply, zipped).await, drains)
-        }
+        Ok((reply, drains)) => (answer(reply, zipped).await, drains),
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
             (refusal.into_response(), edge.may_close(|| true))

@@ -16,9 +16,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::tcp::AgentTcp;
-use super::{Edge, connection};
+use super::{Edge, Limit, connection};
+use crate::clock;
+use crate::core::admission::Capacity;
 use crate::telemetry::events::admission::BacklogCapped;
 use crate::telemetry::events::edge::{AcceptError, AcceptFailed, EdgeListening, EdgeMeasured};
+use crate::telemetry::events::room::{self, RoomChanged};
 
 /// An address cannot be bound. The fault is the configuration's or the machine's.
 #[derive(Debug, thiserror::Error)]
@@ -74,11 +77,34 @@ pub(super) async fn measure(edge: &Edge) {
     loop {
         EdgeMeasured { buffered_bytes: edge.buffered_bytes() }.emit();
         edge.pressure.observe(edge.buffered_bytes());
+        look_for_room(edge);
         let status = edge.admission.observe(u64::try_from(edge.sessions.count().0).unwrap_or(0));
         if let Some(until) = status.expected_until {
             edge.sessions.excuse_absence(until);
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Looks whether a limit is reached, and says so.
+fn look_for_room(edge: &Edge) {
+    let max = edge.drain.connections_max;
+    let reserve = Capacity::reserve_of(max);
+    let reached = if edge.permits.available_permits() <= reserve {
+        Some(Limit::Connections)
+    } else if edge.sessions.is_full_of_connected() {
+        Some(Limit::Sessions)
+    } else {
+        edge.pressure.is_on().then_some(Limit::Memory)
+    };
+    let (change, full) = {
+        let mut room = edge.room.lock();
+        (room.observe(reached, clock::now()), room.full())
+    };
+    room::show(full);
+    if let Some(change) = change {
+        let (connections, agents_max) = (edge.open_connections(), max - reserve);
+        RoomChanged { change, connections, agents_max }.emit();
     }
 }
 

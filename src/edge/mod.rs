@@ -55,15 +55,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::header::HeaderValue;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub(crate) use accept_runtime::AcceptRuntime;
-pub(crate) use admission::{AdmissionStatus, SlotSeries};
+pub(crate) use admission::{
+    AdmissionStatus, Limit, NamedSource, SlotSeries, SourceFigures, StormRecord, StormsSeen,
+};
 pub(crate) use listen::BindError;
 
-use crate::core::admission::Capacity;
+use crate::core::admission::{Capacity, RoomWatch};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::sessions::{Sessions, half_of_all};
 use admission::{AdmissionService, ArrivalSource};
@@ -83,6 +86,7 @@ pub(crate) struct Edge {
     /// The runtime that serves admitted agents.
     serving: Handle,
     pressure: Pressure,
+    room: Mutex<RoomWatch>,
     /// Bytes of incomplete messages of all agents.
     buffered: Arc<Budget>,
     drain: EdgeDrain,
@@ -101,6 +105,11 @@ fn capacity_now(permits: &Arc<Semaphore>, sessions: &Arc<Sessions>) -> admission
     })
 }
 
+/// Of this many connections, those for agents; the others are reserved for refusals.
+pub(crate) const fn agents_of(connections: usize) -> usize {
+    connections - Capacity::reserve_of(connections)
+}
+
 impl Edge {
     /// `connections_max` is what the process can bear; the parameters may ask for less. Agents will be
     /// served on the runtime on which this is called.
@@ -113,7 +122,7 @@ impl Edge {
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let buffered = Arc::new(Budget::new(params.buffered_bytes_max));
         let permits = Arc::new(Semaphore::new(max));
-        let agents_max = max - Capacity::reserve_of(max);
+        let agents_max = agents_of(max);
         let capacity = capacity_now(&permits, &sessions);
         let bounds = (agents_max, params.http_reply_wait);
         let admission = AdmissionService::new(&params.admission, capacity, bounds);
@@ -128,6 +137,7 @@ impl Edge {
             admission,
             serving: Handle::current(),
             pressure,
+            room: Mutex::default(),
             buffered,
             drain: EdgeDrain::new(max),
             keep_alive_header,
@@ -136,8 +146,7 @@ impl Edge {
 
     /// Agents that can be connected at the same time; the other connections are reserved for refusals.
     pub(crate) fn agents_max(&self) -> usize {
-        let connections = self.permits.available_permits();
-        connections - Capacity::reserve_of(connections)
+        agents_of(self.permits.available_permits())
     }
 
     /// Whether no other process listens at these addresses, and this one may.
@@ -171,6 +180,21 @@ impl Edge {
     /// If the system refuses a thread for it.
     pub(crate) fn start_probe(&self) -> io::Result<()> {
         self.admission.start_probe(self.serving.clone())
+    }
+
+    /// The limit by which there is no room for another agent; empty while there is room.
+    pub(crate) fn full(&self) -> Option<Limit> {
+        self.room.lock().full()
+    }
+
+    /// The sources that have sent the most arrivals in the last minute or two.
+    pub(crate) fn top_sources(&self) -> SourceFigures {
+        self.admission.top_sources()
+    }
+
+    /// The storm under way, and the last one.
+    pub(crate) fn storms(&self) -> StormsSeen {
+        self.admission.storms()
     }
 
     /// Bytes of incomplete messages held now.

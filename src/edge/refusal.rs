@@ -133,7 +133,9 @@ impl HttpRefusal {
 
     /// 405.
     pub(super) fn method_not_allowed() -> Self {
-        let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, RefuseReason::MethodNotAllowed);
+        let text = "OpAMP over plain HTTP is a POST, and a WebSocket begins with a GET";
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let refusal = Self::bad(status, RefuseReason::MethodNotAllowed, text);
         refusal.with(header::ALLOW, HeaderValue::from_static("GET, POST"))
     }
 

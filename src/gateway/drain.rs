@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::share::connections;
+use super::vital::Vital;
 use crate::admin::DrainView;
 use crate::clock;
 use crate::core::drain::{Drain, DrainPhase, DrainStep, Left, Terms};
@@ -74,7 +74,7 @@ impl NodeDrain {
         edge: &Edge,
         sessions: &Sessions,
         fleet: &Fleet,
-        mut listeners: JoinSet<()>,
+        vital: &Vital,
     ) {
         let mut shown = DrainPhase::Serving;
         loop {
@@ -100,7 +100,7 @@ impl NodeDrain {
                 DrainStep::AssumeMoves => sessions.begin_drain(),
                 DrainStep::StopAccepting { left_over } => {
                     self.warn_if_too_slow(left.connections, left_over);
-                    listeners.shutdown().await;
+                    vital.stop_listeners().await;
                     edge.begin_drain(Arc::clone(&self.drain));
                     sessions.forget_absent();
                 }

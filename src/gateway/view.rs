@@ -14,14 +14,17 @@ use super::rebalance::NodeRebalance;
 use crate::admin::cluster::ClusterView;
 use crate::admin::{
     AdmissionView, AdmittedView, DrainView, ListedAgent, Readiness, RebalanceView, ServerView,
-    SessionAnswer, View,
+    SessionAnswer, SourceView, StormView, View,
 };
 use crate::clock;
+use crate::core::admission::SourceCount;
 use crate::core::drain::DrainPhase;
-use crate::edge::{AdmissionStatus, Edge, SlotSeries};
+use crate::edge::{Edge, Limit, NamedSource, SlotSeries, StormRecord};
 use crate::fleet::{Fleet, Progress};
 use crate::ident::InstanceUid;
 use crate::sessions::Sessions;
+use crate::telemetry::Label as _;
+use crate::telemetry::events::room::remedy;
 use crate::upstream::{ServerStatus, Upstream};
 
 /// Where in its life the gateway is. Only moves down this list.
@@ -126,7 +129,13 @@ impl View for GatewayView {
             available: server.available,
             resync_sessions: server.backlog,
         };
-        Readiness { reasons, servers: status.into_iter().map(server).collect() }
+        let full = self.edge.get().and_then(|edge| edge.full());
+        Readiness {
+            reasons,
+            servers: status.into_iter().map(server).collect(),
+            full: full.is_some(),
+            full_reason: full.map(full_reason),
+        }
     }
 
     fn sessions(&self, after: Option<InstanceUid>, limit: usize) -> Vec<ListedAgent> {
@@ -160,7 +169,7 @@ impl View for GatewayView {
     fn admission(&self) -> Option<AdmissionView> {
         self.edge.get().map(|edge| {
             let fleet_rate = edge.fleet_rate().filter(|_| self.fleet.is_shared());
-            describe_admission(edge.admission(), fleet_rate)
+            describe_admission(edge, fleet_rate)
         })
     }
 
@@ -175,7 +184,34 @@ impl View for GatewayView {
     }
 }
 
-fn describe_admission(status: AdmissionStatus, fleet_rate: Option<NonZeroU32>) -> AdmissionView {
+/// Why there is no room, and what to do about it.
+fn full_reason(limit: Limit) -> String {
+    format!("no room for another agent, by the limit on {}: {}", limit.as_str(), remedy(limit))
+}
+
+fn describe_storm(record: StormRecord) -> StormView {
+    let StormRecord { length, dials, admitted, refused, longest_parked, longest_told } = record;
+    StormView {
+        seconds: length.as_secs_f64(),
+        dials,
+        admitted,
+        refused,
+        longest_parked_seconds: longest_parked.as_secs_f64(),
+        longest_told_seconds: longest_told.as_secs_f64(),
+    }
+}
+
+fn describe_sources(sources: Vec<(NamedSource, SourceCount)>) -> Vec<SourceView> {
+    let describe = |(source, count): (NamedSource, SourceCount)| SourceView {
+        source: source.to_string(),
+        arrivals: count.arrivals,
+        over_share: count.over_share,
+    };
+    sources.into_iter().map(describe).collect()
+}
+
+fn describe_admission(edge: &Edge, fleet_rate: Option<NonZeroU32>) -> AdmissionView {
+    let (status, storms, sources) = (edge.admission(), edge.storms(), edge.top_sources());
     AdmissionView {
         automatic: status.automatic,
         rate: status.rate.get(),
@@ -185,6 +221,10 @@ fn describe_admission(status: AdmissionStatus, fleet_rate: Option<NonZeroU32>) -
         disconnected: status.disconnected,
         last_in_seconds: status.last_in.map(|time| time.as_secs_f64()),
         fleet_rate: fleet_rate.map(NonZeroU32::get),
+        storm: storms.now.map(describe_storm),
+        last_storm: storms.last.map(describe_storm),
+        top_addresses: describe_sources(sources.addresses),
+        top_credentials: describe_sources(sources.credentials),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::contents::{Contents, with_space};
+use super::counters::Counters;
 use super::fresh_uid::fresh_uid;
 use super::homes::{DigesterInUse, FarHome, FarWay, hash_of_digests, may_speak};
 use super::outbox::Outbox;
@@ -13,7 +14,7 @@ use super::{InFleet, Sessions, notes};
 use crate::core::node_link::PartDigests;
 use crate::core::pacing::Permit;
 use crate::core::session::{
-    ClassSet, Departure, Farewell, FreeBytes, NotSent, Note, Port, ReportDigests, Route,
+    ClassSet, Departure, Farewell, FreeBytes, NotSent, Note, Port, Replier, ReportDigests, Route,
     ServerHello, ToAgent, ToServer,
 };
 use crate::ident::{InstanceUid, ServerId};
@@ -21,6 +22,7 @@ use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, RawHash, report_hash};
 use crate::opamp::field_set::FieldSet;
 use crate::opamp::field_set::agent_field::CAPABILITIES;
+use crate::opamp::server::ServerScan;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
 use crate::websocket;
 
@@ -57,6 +59,8 @@ pub(super) struct Carrier<'a> {
     around: Surroundings<'a>,
     event: EventContext<'a>,
     follow_up: FollowUp,
+    /// The server's own reply came with this event.
+    server_replied: bool,
 }
 
 /// What of an entry a carrier works on, beside the session.
@@ -91,7 +95,8 @@ impl<'a> Carrier<'a> {
         around: Surroundings<'a>,
         event: EventContext<'a>,
     ) -> Self {
-        Self { sessions, uid, now, around, event, follow_up: FollowUp::NOTHING }
+        let follow_up = FollowUp::NOTHING;
+        Self { sessions, uid, now, around, event, follow_up, server_replied: false }
     }
 
     pub(super) const fn into_follow_up(self) -> FollowUp {
@@ -241,7 +246,7 @@ impl Port for Carrier<'_> {
 
     fn answer_request(&mut self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if let Some(outbox) = self.around.outbox.take() {
-            return outbox.answer(settled, &self.sessions.counters, write);
+            return answer(&outbox, (settled, self.server_replied), &self.sessions.counters, write);
         }
         let credit = self.credit();
         let mut write = Some(write);
@@ -287,6 +292,7 @@ impl Port for Carrier<'_> {
     }
 
     fn note(&mut self, note: Note) {
+        self.server_replied |= matches!(note, Note::Replied { by: Replier::Server, .. });
         notes::emit(self.sessions, self.uid, note);
     }
 
@@ -306,4 +312,23 @@ impl Port for Carrier<'_> {
             self.sessions.ended.farewells.lock().told(self.uid, farewell);
         }
     }
+}
+
+/// Answers a request, and counts the answer as what it is, like a message on a WebSocket.
+fn answer(
+    outbox: &Outbox,
+    (settled, server_replied): (bool, bool),
+    counters: &Counters,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let (mut kind, mut bytes) = (SendKind::Reply, 0);
+    outbox.answer(settled, counters, |out| {
+        write(out);
+        bytes = out.len();
+        if !server_replied {
+            let acknowledges = ServerScan::parse(out).is_ok_and(|scan| scan.is_empty_ack());
+            kind = if acknowledges { SendKind::LocalAck } else { SendKind::Push };
+        }
+    });
+    MessageSent { kind, bytes }.emit();
 }

@@ -13,6 +13,7 @@ use super::entry::SessionEntry;
 use super::outbox::Outbox;
 use crate::ident::InstanceUid;
 use crate::opamp::splice::{self, Additions};
+use crate::telemetry::events::edge::{MessageSent, SendKind};
 
 /// A plain-HTTP request whose answer is awaited.
 pub struct Waiting {
@@ -70,6 +71,7 @@ impl Waiting {
     fn acknowledgement(&self) -> RequestAnswer {
         let mut message = Vec::new();
         splice::acknowledge(self.uid, &Additions::default(), &mut message);
+        MessageSent { kind: SendKind::LocalAck, bytes: message.len() }.emit();
         RequestAnswer { message, settled: false }
     }
 

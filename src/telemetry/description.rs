@@ -8,3 +8,6 @@ pub(super) struct Description {
     /// What the metric means, in one sentence.
     pub(super) help: &'static str,
 }
+
+/// A label's key and one of its values.
+pub(super) type Pair = (&'static str, &'static str);

@@ -5,8 +5,8 @@ use std::fmt;
 
 use metrics::{Counter, Gauge};
 
-use super::handles::{Family, GaugeFamily, Grid};
-use super::histogram::Histogram;
+use super::handles::{Family, GaugeFamily, Grid, HistogramFamily};
+use super::histogram::{Bounds, Histogram};
 use super::label::Label;
 
 /// What Prometheus is told a metric is.
@@ -52,7 +52,7 @@ impl Documented for Gauge {
     const KIND: MetricKind = MetricKind::Gauge;
 }
 
-impl Documented for Histogram {
+impl<B: Bounds> Documented for Histogram<B> {
     const KIND: MetricKind = MetricKind::Histogram;
 }
 
@@ -70,6 +70,14 @@ impl<L: Label> Documented for Family<L> {
 
 impl<L: Label> Documented for GaugeFamily<L> {
     const KIND: MetricKind = MetricKind::Gauge;
+
+    fn labels() -> Vec<LabelValues> {
+        vec![values::<L>()]
+    }
+}
+
+impl<L: Label, B: Bounds> Documented for HistogramFamily<L, B> {
+    const KIND: MetricKind = MetricKind::Histogram;
 
     fn labels() -> Vec<LabelValues> {
         vec![values::<L>()]

@@ -3,26 +3,23 @@
 //! Handles come from the table in `names` alone, because the process has no global recorder: so every
 //! counter has a name there. Handles live as long as the process. Must not know which metrics there are.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Key, KeyName, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 
-use super::description::Description;
-use super::histogram::Histogram;
+use super::description::{Description, Pair};
+use super::histogram::{Bounds, Buckets, Histogram, Series};
 
 struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     /// Latencies, which Seawall renders itself. The list grows only while handles are created.
-    histograms: Mutex<Vec<(Description, Histogram)>>,
+    histograms: Mutex<Vec<Series>>,
 }
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
-
-/// A label's key and one of its values.
-type Pair = (&'static str, &'static str);
 
 /// Creates the series of one set of handles, all with the same labels in front.
 pub(super) struct Registrar<'a> {
@@ -49,10 +46,17 @@ impl Registrar<'_> {
         self.exporter.recorder.register_gauge(&self.key(metric, labels), &METADATA)
     }
 
-    pub(super) fn histogram(&self, metric: Description) -> Histogram {
-        let histogram = Histogram::default();
-        self.exporter.histograms.lock().push((metric, histogram.clone()));
-        histogram
+    /// One histogram for each label, or one without.
+    pub(super) fn histograms<B: Bounds>(
+        &self,
+        metric: Description,
+        labels: impl Iterator<Item = Option<Pair>>,
+    ) -> Vec<Histogram<B>> {
+        let split: Vec<_> = labels.map(|label| (label, Buckets::new(B::MICROS))).collect();
+        let histograms = split.iter().map(|(_, buckets)| Histogram::over(Arc::clone(buckets)));
+        let histograms = histograms.collect();
+        self.exporter.histograms.lock().push(Series { metric, split });
+        histograms
     }
 }
 
@@ -80,8 +84,8 @@ pub(super) fn register<T>(
 pub(super) fn render() -> String {
     let exporter = exporter();
     let mut output = exporter.handle.render();
-    for (metric, histogram) in exporter.histograms.lock().iter() {
-        histogram.render(*metric, &mut output);
+    for series in exporter.histograms.lock().iter() {
+        series.render(&mut output);
     }
     output
 }

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge};
 
 use super::description::Description;
 use super::exporter::Registrar;
-use super::histogram::Histogram;
+use super::histogram::{Bounds, Histogram, Latencies};
 use super::label::Label;
 
 /// A type of handle that the table of metrics may use.
@@ -85,8 +85,29 @@ impl<A: Label, B: Label> Handle for Grid<A, B> {
     }
 }
 
-impl Handle for Histogram {
+impl<B: Bounds> Handle for Histogram<B> {
     fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
-        registrar.histogram(metric)
+        let mut one = registrar.histograms(metric, std::iter::once(None));
+        one.pop().expect("one was asked for")
+    }
+}
+
+/// One histogram for each value of a label.
+pub(crate) struct HistogramFamily<L: Label, B: Bounds = Latencies>(
+    Box<[Histogram<B>]>,
+    PhantomData<L>,
+);
+
+impl<L: Label, B: Bounds> HistogramFamily<L, B> {
+    /// The histogram of one value.
+    pub(crate) fn with(&self, value: L) -> &Histogram<B> {
+        &self.0[value.index()]
+    }
+}
+
+impl<L: Label, B: Bounds> Handle for HistogramFamily<L, B> {
+    fn register(registrar: &Registrar<'_>, metric: Description) -> Self {
+        let labels = L::ALL.iter().map(|value| Some((L::KEY, value.as_str())));
+        Self(registrar.histograms(metric, labels).into(), PhantomData)
     }
 }

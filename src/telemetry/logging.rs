@@ -60,9 +60,19 @@ impl LogParams {
 }
 
 /// Logging that was started. When it is dropped, lines that wait are written, for at most a second.
-#[derive(Debug)]
 pub struct Logging {
+    set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
     _thread: LogThread,
+}
+
+impl Logging {
+    /// Has something else logged from now on.
+    ///
+    /// # Errors
+    /// If `level` is malformed.
+    pub fn set_level(&self, level: &str) -> Result<(), String> {
+        (self.set)(EnvFilter::try_new(level).map_err(|error| error.to_string())?)
+    }
 }
 
 /// Starts logging to standard error, for the whole process. Standard output is for answers. A panic is logged, too.
@@ -77,15 +87,25 @@ pub fn start(params: &LogParams) -> Result<Logging, String> {
         .with_env_filter(filter)
         .with_writer(move || lines.clone())
         .log_internal_errors(false);
+    let set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
     let outcome = match (params.format, terminal) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => {
-            builder.json().flatten_event(true).with_current_span(false).try_init()
+            let builder = builder.json().flatten_event(true).with_current_span(false);
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            set = Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+            builder.try_init()
         }
-        (LogFormat::Text, _) | (LogFormat::Auto, true) => builder.with_ansi(terminal).try_init(),
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => {
+            let builder = builder.with_ansi(terminal).with_filter_reloading();
+            let handle = builder.reload_handle();
+            set = Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+            builder.try_init()
+        }
     };
     outcome.map_err(|error| error.to_string())?;
     std::panic::set_hook(Box::new(|panic| Panicked { panic }.emit()));
-    Ok(Logging { _thread: thread })
+    Ok(Logging { set, _thread: thread })
 }
 
 #[cfg(test)]

@@ -28,4 +28,5 @@ pub(crate) use names::ServerMetrics;
 pub(crate) use process::resident_bytes;
 pub use registry::install;
 pub(crate) use registry::render;
+pub use text::explained;
 pub(crate) use text::thousands;

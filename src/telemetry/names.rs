@@ -8,8 +8,8 @@ use super::description::Description;
 #[cfg(test)]
 use super::documented::{Documented, LabelValues, MetricKind};
 use super::exporter::{Registrar, register};
-use super::handles::{Family, GaugeFamily, Grid, Handle};
-use super::histogram::Histogram;
+use super::handles::{Family, GaugeFamily, Grid, Handle, HistogramFamily};
+use super::histogram::{Histogram, Waits};
 use super::labels::cluster::{FrameRefusal, NodeAcceptResult, NodeDialResult};
 use super::labels::edge::{
     AcceptError, CloseReason, MessageFault, RefuseReason, SendKind, SharedAgentEnd, Transport,
@@ -21,7 +21,7 @@ use super::labels::fronts::HomeFrame;
 use super::labels::homes::{AttachmentEvent, FrameOutcome, PassOutcome};
 use super::labels::sessions::{HeartbeatRoute, SessionState};
 use super::labels::upstream::DialResult;
-use crate::core::admission::Outcome;
+use crate::core::admission::{Limit, Outcome};
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
@@ -116,6 +116,14 @@ struct Metrics [] {
     shared_connections: Gauge = SharedConnections "seawall_edge_shared_connections",
     /// Agents that left a WebSocket which others use, by why.
     shared_agents_ended: Family<SharedAgentEnd> = SharedAgentsEnded "seawall_edge_shared_agents_ended_total",
+    /// Connections of agents that may be open at one time.
+    connections_max: Gauge = ConnectionsMax "seawall_edge_connections_max",
+    /// Agents that may be connected at one time; the other connections are reserved for refusals.
+    agents_max: Gauge = AgentsMax "seawall_edge_agents_max",
+    /// 1 for the limit by which the node has no room for another agent, else 0.
+    full: GaugeFamily<Limit> = Full "seawall_full",
+    /// Times that the node had no room left, by the limit that was reached.
+    times_full: Family<Limit> = TimesFull "seawall_times_full_total",
     /// Connections upgraded to WebSocket.
     connections_upgraded: Counter = ConnectionsUpgraded "seawall_edge_upgraded_connections_total",
     /// Connections closed, by why.
@@ -138,6 +146,8 @@ struct Metrics [] {
     pings_sent: Counter = PingsSent "seawall_edge_sent_pings_total",
     /// Bytes held of messages that are still arriving.
     buffered_bytes: Gauge = BufferedBytes "seawall_edge_buffered_bytes",
+    /// How many there may be.
+    buffered_bytes_max: Gauge = BufferedBytesMax "seawall_edge_buffered_bytes_max",
     /// 1 while memory is nearly used up and each listening socket accepts ten connections a second, else 0.
     memory_pressure: Gauge = MemoryPressure "seawall_edge_memory_pressure",
     /// How long tasks that were due waited for a CPU.
@@ -154,7 +164,7 @@ struct Metrics [] {
     /// Connections that wait for admission, unanswered.
     admission_parked: Gauge = AdmissionParked "seawall_admission_parked",
     /// How long connections were parked before they were admitted or refused, or left.
-    admission_parked_seconds: Histogram = AdmissionParkedSeconds "seawall_admission_parked_seconds",
+    admission_parked_seconds: Histogram<Waits> = AdmissionParkedSeconds "seawall_admission_parked_seconds",
     /// Refusals that wait to be sent, which slows down agents that ignore Retry-After.
     admission_held: Gauge = AdmissionHeld "seawall_admission_held",
     /// Agents known (or in fleet_size) that have no connection now; NaN while that is unknown.
@@ -163,9 +173,29 @@ struct Metrics [] {
     admission_last_in: Gauge = AdmissionLastIn "seawall_admission_last_in_seconds",
     /// Sources (addresses, credentials) whose arrivals are counted for fairness.
     admission_sources: Gauge = AdmissionSources "seawall_admission_sources",
+    /// Storms that have begun: many dials within a second, or agents that wait for long or are told to come again.
+    storms: Counter = Storms "seawall_storms_total",
+    /// 1 while a storm is under way, else 0.
+    storm_under_way: Gauge = StormUnderWay "seawall_storm_under_way",
+    /// Dials in storms that are over.
+    storm_dials: Counter = StormDials "seawall_storm_dials_total",
+    /// Dials in them that were told to come again.
+    storm_refusals: Counter = StormRefusals "seawall_storm_refusals_total",
+    /// When the last storm was over, in seconds since 1970; 0 before the first.
+    last_storm_end: Gauge = LastStormEnd "seawall_last_storm_end_timestamp_seconds",
+    /// How long the last storm took.
+    last_storm_seconds: Gauge = LastStormSeconds "seawall_last_storm_seconds",
+    /// Dials in the last storm.
+    last_storm_dials: Gauge = LastStormDials "seawall_last_storm_dials",
+    /// Those of them that were told to come again.
+    last_storm_refusals: Gauge = LastStormRefusals "seawall_last_storm_refusals",
+    /// The longest time for which an agent was parked in the last storm, or after which it was told to come again.
+    last_storm_wait: Gauge = LastStormWait "seawall_last_storm_longest_wait_seconds",
 
     /// Sessions in the table; on a node of a fleet these are of agents that are at home here, wherever they are connected.
     sessions: GaugeFamily<SessionState> = Sessions "seawall_sessions",
+    /// Sessions that there may be.
+    sessions_max: Gauge = SessionsMax "seawall_sessions_max",
     /// Sessions created for agents that were unknown here.
     sessions_opened: Counter = SessionsOpened "seawall_opened_sessions_total",
     /// Sessions whose agent came back within its grace period.
@@ -186,8 +216,8 @@ struct Metrics [] {
     heartbeats: Family<HeartbeatRoute> = Heartbeats "seawall_heartbeats_total",
     /// Replies given to agents, by who wrote them.
     replies: Family<Replier> = Replies "seawall_replies_total",
-    /// Time from an agent's message to its reply.
-    reply_seconds: Histogram = ReplySeconds "seawall_reply_seconds",
+    /// Time from an agent's message to its reply, by who wrote it.
+    reply_seconds: HistogramFamily<Replier> = ReplySeconds "seawall_reply_seconds",
     /// Servers' late empty acknowledgements that were dropped: the agent had its reply.
     acknowledgements_swallowed: Counter = AcknowledgementsSwallowed "seawall_swallowed_acknowledgements_total",
     /// Gaps in agents' sequence numbers: messages lost on the way here.
@@ -250,6 +280,8 @@ struct Metrics [] {
     custom_messages_dropped: Family<CustomLoss> = CustomMessagesDropped "seawall_dropped_custom_messages_total",
     /// Bytes waiting for agents to read them.
     outbox_bytes: Gauge = OutboxBytes "seawall_outbox_bytes",
+    /// How many there may be.
+    outbox_bytes_max: Gauge = OutboxBytesMax "seawall_outbox_bytes_max",
 
     /// Agents whose connection ends at this node of a fleet, wherever their sessions are; 0 on a node that is alone.
     front_agents: Gauge = FrontAgents "seawall_front_agents",
@@ -314,7 +346,7 @@ struct Metrics [] {
     /// Hand-overs of shards from or to this node, by how they ended.
     hand_overs: Family<HandOverResult> = HandOvers "seawall_ownership_hand_overs_total",
     /// How long shards were frozen here to be handed over, whether they went or stayed.
-    hand_over_seconds: Histogram = HandOverSeconds "seawall_ownership_hand_over_seconds",
+    hand_over_seconds: Histogram<Waits> = HandOverSeconds "seawall_ownership_hand_over_seconds",
     /// Times that this node was taken over and began anew.
     new_incarnations: Counter = NewIncarnations "seawall_ownership_new_incarnations_total",
     /// Live nodes whose settings differ from this one's where they must agree.
@@ -343,6 +375,8 @@ struct ServerMetrics ["server"] {
     dials: Family<DialResult> = Dials "seawall_upstream_dials_total",
     /// Links now up.
     links: Gauge = Links "seawall_upstream_links",
+    /// Links that there may be; NaN where each agent has its own.
+    links_max: Gauge = LinksMax "seawall_upstream_links_max",
     /// Links lost, by why.
     links_lost: Family<LossReason> = LinksLost "seawall_upstream_lost_links_total",
     /// 1 while agents are sent to this server, else 0.

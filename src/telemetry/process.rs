@@ -10,21 +10,29 @@ use rustix::time::{ClockId, clock_gettime};
 /// Appends the figures to `output`.
 #[allow(clippy::cast_precision_loss)] // Exact up to 8 PiB.
 pub(super) fn render(output: &mut String) {
+    let resident = resident_bytes().map(|bytes| bytes as f64);
     let figures = [
-        ("process_resident_memory_bytes", "gauge", resident_bytes().map(|bytes| bytes as f64)),
-        ("process_cpu_seconds_total", "counter", Some(cpu_seconds())),
-        ("process_open_fds", "gauge", open_descriptors()),
-        ("process_max_fds", "gauge", descriptors_max()),
-        ("process_start_time_seconds", "gauge", start_seconds()),
+        ("process_resident_memory_bytes", "gauge", "Resident memory.", resident),
+        ("process_cpu_seconds_total", "counter", "CPU time, user and system.", Some(cpu_seconds())),
+        ("process_open_fds", "gauge", "Open file descriptors.", open_descriptors()),
+        ("process_max_fds", "gauge", "The limit on open file descriptors.", descriptors_max()),
+        (
+            "process_start_time_seconds",
+            "gauge",
+            "When the process began, in seconds since 1970.",
+            start_seconds(),
+        ),
     ];
-    for (name, kind, value) in figures {
+    for (name, kind, help, value) in figures {
         if let Some(value) = value {
-            let _ = writeln!(output, "# TYPE {name} {kind}\n{name} {value}\n");
+            let _ =
+                writeln!(output, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
         }
     }
-    let version = env!("CARGO_PKG_VERSION");
-    let name = "seawall_build_info";
-    let _ = writeln!(output, "# TYPE {name} gauge\n{name}{{version=\"{version}\"}} 1\n");
+    let (version, name) = (env!("CARGO_PKG_VERSION"), "seawall_build_info");
+    let _ =
+        writeln!(output, "# HELP {name} 1, with the version of this build.\n# TYPE {name} gauge");
+    let _ = writeln!(output, "{name}{{version=\"{version}\"}} 1\n");
 }
 
 /// The process's resident memory, in bytes, where the system tells it.
@@ -75,5 +83,15 @@ mod tests {
         assert!(open_descriptors().unwrap() >= 3.0);
         assert!(descriptors_max().unwrap() >= open_descriptors().unwrap());
         assert!(start_seconds().unwrap() > 1.6e9);
+    }
+
+    #[test]
+    fn every_figure_is_explained() {
+        let mut text = String::new();
+        render(&mut text);
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for name in names.filter_map(|line| line.split(' ').next()) {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}: {text}");
+        }
     }
 }

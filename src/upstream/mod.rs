@@ -28,6 +28,7 @@ mod walk;
 mod watch;
 mod websocket;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -87,6 +88,12 @@ impl Upstream {
         }
         tasks.spawn(hold::resume(self.servers.voice.listen(), Arc::clone(sessions)));
         tasks
+    }
+
+    /// Sets other bounds of the pace towards each server, from now on.
+    pub(crate) fn set_pace(&self, most: NonZeroU32, least: NonZeroU32) {
+        let now = clock::now();
+        self.targets.iter().for_each(|target| target.server.pacer.set_pace(most, least, now));
     }
 
     /// The state of every server.

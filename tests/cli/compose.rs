@@ -139,7 +139,7 @@ fn config_of(node: &Yaml) -> Config {
     let variables: Vec<(String, String)> =
         variables.map(|(key, value)| (key.clone(), value.text_itself().to_owned())).collect();
     let read = config::load(Some(&folder().join(file.unwrap())), &variables);
-    read.unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0))
+    read.unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).0
 }
 
 #[test]

@@ -53,6 +53,7 @@ async fn other_paths_methods_and_types() {
 
     let answer = request(edge, "PUT", PATH, &[PROTOBUF], b"x").await.unwrap();
     assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, POST")));
+    assert!(answer.text().contains("POST"), "{}", answer.text());
     world.counts(REFUSED, ("reason", "method_not_allowed"), 1).await;
 
     for headers in [vec![("Content-Type", "application/json")], vec![]] {

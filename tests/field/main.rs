@@ -1,4 +1,4 @@
-//! What real fleets do, with Seawall as a process between agents and servers that behave as stock ones do.
+//! What real fleets do, and what operators see of it: one file for each part.
 // Helpers of tests are tests: what they unwrap, they assert.
 #![allow(clippy::unwrap_used)]
 #![forbid(unsafe_code)]
@@ -7,3 +7,4 @@
 mod support;
 
 mod gateways;
+mod operator;

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::room::Crowding;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A lower bound for the disconnected agents.
@@ -17,11 +19,18 @@ pub(super) struct Crowd {
     since: Instant,
     /// The most that were refused in a second, less what the rate can have admitted since.
     seen: u64,
+    /// Refused because there is no room.
+    crowding: Crowding,
 }
 
 impl Crowd {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { refused: 0, since: now, seen: 0 }
+        Self { refused: 0, since: now, seen: 0, crowding: Crowding::new() }
+    }
+
+    /// One more finds no room; says how long it stays away at least. `chance` in 0..1 spreads them.
+    pub(super) fn no_room(&mut self, chance: f64, now: Instant) -> Duration {
+        self.crowding.refused(chance, now)
     }
 
     /// One more is refused, while the rate is `per_second`. Returns how many are disconnected at least.

@@ -122,6 +122,11 @@ impl Admission {
         self.capacity = capacity;
     }
 
+    /// Whether an agent that is new here could be admitted now, as far as the rate goes.
+    pub fn has_room(&self) -> bool {
+        self.capacity.admits(Arrival::default())
+    }
+
     /// Decides on an arrival. `chance` gives numbers in 0..1.
     pub fn arrive(
         &mut self,
@@ -323,11 +328,17 @@ impl Admission {
         }
         let refused = self.crowd.refused(self.rate.get(), now);
         let bounds = self.bounds(refused, arrival);
-        let explained = |at: &Instant| *at <= now + bounds.wait_max();
+        let no_room = reason == Reason::NoRoom;
+        let explained = |at: &Instant| no_room || *at <= now + bounds.wait_max();
         let remembered = arrival.identity.and_then(|identity| self.reserved.find(identity, now));
         let remembered = remembered.filter(explained);
         let remembered = remembered.filter(|_| !is_on(Breach::AdmissionForgetsReservation));
-        let at = remembered.unwrap_or_else(|| self.calendar.reserve(bounds, now, chance()));
+        let at = remembered.unwrap_or_else(|| {
+            let at = self.calendar.reserve(bounds, now, chance());
+            // A place that is free by then is more than the rate can promise.
+            let away = if no_room { self.crowd.no_room(chance(), now) } else { Duration::ZERO };
+            at.max(now + away.min(self.params.retry_max))
+        });
         if let (Some(identity), None) = (arrival.identity, remembered) {
             self.reserved.remember(identity, at, now);
         }

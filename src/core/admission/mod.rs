@@ -28,6 +28,8 @@
 //!   been admitted and the rate has room. Admission reserves more than the rate can admit
 //!   ([`AdmissionParams::overbook_percent`]): overbooking costs attempts, underbooking costs time.
 //! - `reserved`: remembers the reservations of agents that can be recognised.
+//! - `room`: a node that is full, and how long agents then stay away. `storm_record`: what a storm came to.
+//!   `top_sources`: who sends the most.
 //! - `sources`: which sources send more than their share. The last part of the park is closed to them.
 //! - `automatic_rate`: the rate where the operator sets none. `fleet`, `storm`: how many agents may be
 //!   disconnected, and whether that is a storm.
@@ -78,10 +80,13 @@ mod params;
 mod park;
 mod patience;
 mod reserved;
+mod room;
 mod share;
 mod slots;
 mod sources;
 mod storm;
+mod storm_record;
+mod top_sources;
 mod verdict;
 
 #[cfg(test)]
@@ -101,7 +106,10 @@ pub use fleet::Fleet;
 pub use node::{AdmissionStatus, NodeAdmission, ProbeTick};
 pub use params::{AdmissionParams, Capacity, RATE_MAX};
 pub use patience::{ClientPatience, Queue, RefusalForm};
+pub use room::{Limit, RoomChange, RoomWatch};
 pub use share::{Cluster, FleetShare, time_for};
 pub use slots::SlotSeries;
 pub use sources::{SourceShares, SourceTerms};
+pub use storm_record::{StormEvent, StormRecord, StormsSeen};
+pub use top_sources::{SourceCount, TopSources};
 pub use verdict::{AdmissionVerdict, Outcome, ParkVerdict, PassReason, Reason, Refusal};

@@ -13,7 +13,8 @@ use super::patience::Queue;
 use super::share::FleetShare;
 use super::slots::{SlotCounts, SlotSeries};
 use super::storm::{StormSigns, StormWatch};
-use super::verdict::{AdmissionVerdict, ParkVerdict};
+use super::storm_record::{StormBook, StormEvent, StormLook, StormsSeen};
+use super::verdict::{AdmissionVerdict, ParkVerdict, Reason, Refusal};
 
 /// Agents that wait count as this many a second each: at less the last of them would wait for long.
 const WAITING_PER_SECOND: f64 = 20.0;
@@ -84,6 +85,7 @@ pub struct NodeAdmission {
     /// An arrival has had to wait since the last tick.
     wanted: bool,
     storm: StormWatch,
+    book: StormBook,
 }
 
 impl NodeAdmission {
@@ -114,6 +116,7 @@ impl NodeAdmission {
             ticked: now,
             wanted: false,
             storm: StormWatch::new(Fleet::new(fleet_size, now)),
+            book: StormBook::new(now),
         }
     }
 
@@ -129,6 +132,7 @@ impl NodeAdmission {
         self.admission.set_capacity(capacity);
         if !owes_no_entry(arrival) {
             self.arrivals.add(1.0, now);
+            self.book.dialled();
         }
         let verdict = self.admission.arrive(arrival, now, chance);
         match &verdict {
@@ -138,12 +142,36 @@ impl NodeAdmission {
             AdmissionVerdict::Park { .. } => self.wanted = true,
             // They owe no entry, and come again whatever the rate: no storm is seen in them.
             AdmissionVerdict::Refuse(_) if owes_no_entry(arrival) => {}
-            AdmissionVerdict::Refuse(refusal) => {
-                self.wanted = true;
-                self.storm.refused(refusal, now);
-            }
+            AdmissionVerdict::Refuse(refusal) => self.count_refused(refusal, now),
         }
         verdict
+    }
+
+    /// An arrival that owed an entry was refused at once.
+    fn count_refused(&mut self, refusal: &Refusal, now: Instant) {
+        self.book.refused(refusal.hold + refusal.retry_after);
+        if refusal.reason == Reason::NoRoom {
+            // A higher rate would help none of them.
+            self.storm.schedule(refusal, now);
+        } else {
+            self.wanted = true;
+            self.storm.refused(refusal, now);
+        }
+    }
+
+    /// An arrival was parked for this long.
+    pub fn was_parked(&mut self, time: Duration) {
+        self.book.parked(time);
+    }
+
+    /// The storm that is under way, and the last one that is over.
+    pub fn storms(&self, now: Instant) -> StormsSeen {
+        self.book.seen(now)
+    }
+
+    /// Whether the next tick will find something to do.
+    pub fn has_work(&self) -> bool {
+        self.wanted || self.admission.parked() > 0
     }
 
     /// Adjusts an automatic rate, then decides on parked arrivals, a bounded number: adds the verdicts to
@@ -162,6 +190,8 @@ impl NodeAdmission {
         if wanted {
             self.storm.waited();
         }
+        // What keeps them out without room is no lack of pace.
+        let wanted = wanted && self.admission.has_room();
         if let Some(automatic) = &mut self.automatic {
             let seen = Observed { delay: tick.delay, wanted };
             self.admission.set_rate(automatic.observe(seen, passed), now);
@@ -173,7 +203,10 @@ impl NodeAdmission {
             match verdict {
                 ParkVerdict::Admit => self.count_admitted(now),
                 ParkVerdict::Pass => {}
-                ParkVerdict::Refuse(refusal) => self.storm.schedule(refusal, now),
+                ParkVerdict::Refuse(refusal) => {
+                    self.book.refused(refusal.retry_after);
+                    self.storm.schedule(refusal, now);
+                }
             }
         }
         next.is_some_and(|next| next <= now)
@@ -181,6 +214,7 @@ impl NodeAdmission {
 
     fn count_admitted(&mut self, now: Instant) {
         self.storm.admitted();
+        self.book.admitted();
         self.admitted.add(1.0, now);
     }
 
@@ -189,9 +223,8 @@ impl NodeAdmission {
         self.admitted.series(now)
     }
 
-    /// Takes note of how many agents are connected here, a few times a second. Returns whether a storm has begun
-    /// (`true`) or is over (`false`); empty if neither.
-    pub fn observe(&mut self, connected: u64, now: Instant) -> Option<bool> {
+    /// Takes note of how many agents are connected here, a few times a second. Says if a storm has begun or is over.
+    pub fn observe(&mut self, connected: u64, now: Instant) -> Option<StormEvent> {
         let (elsewhere, waiting) =
             self.share.map_or((0, 0), |share| (share.connected, share.waiting));
         if waiting > 0 {
@@ -202,7 +235,13 @@ impl NodeAdmission {
             parked: self.admission.parked_for_entry() as u64,
             per_second: u64::from(self.admission.entry_rate().get()),
         };
-        let changed = self.storm.observe(signs, now);
+        self.storm.observe(signs, now);
+        let look = StormLook {
+            crowded: self.storm.is_under_way(),
+            dials: self.arrivals.sum(now),
+            fleet: self.storm.fleet_size(),
+        };
+        let changed = self.book.observe(look, now);
         self.disconnected = self.storm.disconnected(signs);
         // All nodes together bring them in at the fleet's rate: of this node's part that is as long.
         let planned = u64::from(self.admission.rate().get());
@@ -418,7 +457,7 @@ mod tests {
             }
         };
         node.tick(Duration::ZERO);
-        assert_eq!(node.admission.observe(500, node.now), Some(true));
+        assert_eq!(node.admission.observe(500, node.now), Some(StormEvent::Begun));
         node.tick(Duration::ZERO);
         assert_eq!(node.admission.observe(500, node.now), None, "once");
         let status = node.admission.status(node.now);
@@ -426,6 +465,26 @@ mod tests {
         assert_eq!(status.last_in, Some(SECOND * 49));
         let told = node.now - TICK * 2 + refused.hold + refused.retry_after;
         assert!(status.expected_until.is_some_and(|until| until > told), "{status:?}");
+    }
+
+    #[test]
+    fn an_automatic_rate_stays_while_only_room_is_lacking() {
+        let mut node = NodeBench::new(None);
+        let full = Capacity { free: 9, reserve: 10, sessions_full: false };
+        let mut longest = Duration::ZERO;
+        for _ in 0..3_000 {
+            let verdict = node.admission.arrive(Arrival::default(), full, node.now, &mut || 0.5);
+            let AdmissionVerdict::Refuse(refusal) = verdict else { panic!("{verdict:?}") };
+            assert_eq!(refusal.reason, Reason::NoRoom);
+            longest = longest.max(refusal.hold + refusal.retry_after);
+            node.now += TICK;
+            let tick = ProbeTick { delay: Duration::ZERO, capacity: full };
+            node.admission.tick(tick, node.now, &mut || 0.5, &mut Vec::new());
+        }
+        assert_eq!(node.admission.status(node.now).rate, rate(1_000));
+        assert!(longest > SECOND * 12, "{longest:?} after half a minute without room");
+        let record = node.admission.observe(0, node.now);
+        assert_eq!(record, Some(StormEvent::Begun), "a hundred dials a second are one");
     }
 
     #[test]

@@ -92,6 +92,16 @@ impl StormWatch {
         (was != under_way).then_some(under_way)
     }
 
+    /// Whether one is under way.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// How many agents there are taken to be; 0 while that is unknown.
+    pub(super) fn fleet_size(&self) -> u64 {
+        self.fleet.size()
+    }
+
     /// How many agents may be disconnected, parked ones included; empty while that is unknown.
     pub(super) fn disconnected(&self, signs: StormSigns) -> Option<u64> {
         let by_fleet = self.fleet.disconnected(signs.connected)?;

@@ -93,6 +93,14 @@ impl Pacer {
         }
     }
 
+    /// Sets other bounds of the pace, from now on.
+    pub fn set_pace(&mut self, most: NonZeroU32, least: NonZeroU32, now: Instant) {
+        (self.params.pace_max, self.params.pace_min) = (most, least);
+        self.ceiling.set_rate(most, now);
+        self.floor.set_rate(least, now);
+        self.asks.set_rate(most.min(ASKS_MAX), now);
+    }
+
     /// Whether a message that has just come may go at once. It may if all queues are empty and there is
     /// a token, which it takes.
     pub fn admit(&mut self, now: Instant) -> Permit {

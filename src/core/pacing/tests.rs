@@ -253,3 +253,13 @@ fn all_that_waits_can_move_to_another_server() {
     assert_eq!(moved, [(uid(1), Class::Urgent), (uid(2), Class::Announce), (uid(1), Class::Ask)]);
     assert_eq!((pacer.len(), pacer.next(now)), (0, Next::Empty));
 }
+
+#[test]
+fn other_bounds_count_from_now_on() {
+    let (mut pacer, now) = new(params(1_000, 10, 4_096));
+    let of = |number| NonZeroU32::new(number).unwrap();
+    pacer.set_pace(of(5), of(2), now);
+    crowd(&mut pacer, 0..1_000, Class::Change);
+    let sent: usize = (0..10).map(|second| permits(&mut pacer, now + SECOND * second).len()).sum();
+    assert!((20..=60).contains(&sent), "{sent} in ten seconds at 2 to 5 a second");
+}

@@ -1,6 +1,8 @@
 //! The entry for an agent's message: what it says, whether it goes on, and when it is answered.
 
 use super::clones::speaks_for_another;
+use std::time::Duration;
+
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
 use super::numbers::NumberStep;
@@ -70,10 +72,13 @@ impl Session {
         if awaited {
             work.session.replies.owe(moment.now, moment.policy.reply_wait);
         }
+        if !awaited {
+            // A request gets it when this entry ends.
+            work.port.note(Note::Replied { by: Replier::Gateway, after: Some(Duration::ZERO) });
+        }
         if let MessageSource::Socket(_) = source {
             if !awaited {
                 work.acknowledge(ToAgent::ReplyNow, 0);
-                work.port.note(Note::Replied { by: Replier::Gateway, after: None });
             }
             if scan.disconnects() {
                 work.say_farewell(Departure::Left);

@@ -72,11 +72,12 @@ impl Session {
 impl<P: Port> Work<'_, P> {
     /// The gateway answers in the server's place; a request gets its answer when the entry ends.
     fn give_up_waiting(&mut self) {
+        let after = self.session.replies.waited(self.now(), self.moment.policy.reply_wait);
+        let owed = self.session.replies.waive();
         if self.session.attendance.is_connected() {
-            let owed = self.session.replies.waive();
-            self.acknowledge_owed(owed);
-        } else if self.session.replies.waive() > 0 {
-            self.port.note(Note::Replied { by: Replier::Gateway, after: None });
+            self.acknowledge_owed(owed, after);
+        } else if owed > 0 {
+            self.port.note(Note::Replied { by: Replier::Gateway, after });
         }
     }
 }

@@ -239,7 +239,7 @@ fn has_newer_offer(session: &Session, home: Peer, scan: &ServerScan<'_>) -> bool
 fn acknowledge_lost<P: Port>(work: &mut Work<'_, P>) {
     let owed = work.session.replies.take();
     if owed && work.session.attendance.is_connected() {
-        work.acknowledge_owed(1);
+        work.acknowledge_owed(1, None);
     }
 }
 

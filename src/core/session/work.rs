@@ -2,7 +2,7 @@
 //! common is here: what a message sent changes, what the agent is told, and how each entry ends.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
@@ -167,11 +167,11 @@ impl<'a, P: Port> Work<'a, P> {
         self.session.greeting.gave(hello.as_deref());
     }
 
-    /// Gives replies that the agent is owed, in the server's place.
-    pub(super) fn acknowledge_owed(&mut self, count: u32) {
+    /// Gives replies that the agent is owed, in the server's place. `after`: how long it has waited, if that is known.
+    pub(super) fn acknowledge_owed(&mut self, count: u32, after: Option<Duration>) {
         for _ in 0..count {
             self.acknowledge(ToAgent::Acknowledgement, 0);
-            self.port.note(Note::Replied { by: Replier::Gateway, after: None });
+            self.port.note(Note::Replied { by: Replier::Gateway, after });
         }
     }
 
@@ -222,7 +222,7 @@ impl<'a, P: Port> Work<'a, P> {
     /// own accord, to no other node: its goodbye follows what it said before, also while the node drains.
     pub(super) fn say_farewell(&mut self, why: Departure) {
         let owed = self.session.replies.waive();
-        self.acknowledge_owed(owed);
+        self.acknowledge_owed(owed, None);
         self.session.drains = false;
         if let Some(cold) = &mut self.session.cold {
             cold.mailbox.all_confirmed();

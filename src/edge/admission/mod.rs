@@ -12,7 +12,7 @@
 //!
 //! - `shared`: the one lock, and the arrivals that wait. `probe`: the thread and task by which parked arrivals
 //!   are decided.
-//! - `sources`: where arrivals come from.
+//! - `waker`: wakes that thread. `sources`: where arrivals come from.
 //! - `enter`: what an arrival does meanwhile. `params`: the settings.
 //!
 //! A WebSocket asks once, with its upgrade, for its first agent; further agents on it ask by their first messages
@@ -25,6 +25,7 @@ pub(super) mod params;
 mod probe;
 mod shared;
 mod sources;
+mod waker;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,29 +33,33 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
 pub(super) use enter::{Applicant, CountedArrival, Entered, LetIn, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 
-pub(crate) use crate::core::admission::{AdmissionStatus, FleetShare, SlotSeries};
+pub(crate) use crate::core::admission::{
+    AdmissionStatus, FleetShare, Limit, SlotSeries, StormRecord, StormsSeen,
+};
 pub(super) use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
 
 use crate::clock;
-use crate::core::admission::{Arrival, ClientTable, SourceShares, SourceTerms};
+use crate::core::admission::{Arrival, ClientTable, SourceShares, SourceTerms, TopSources};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::admission::{AdmissionMeasured, RateSet};
 use params::AdmissionSettings;
 use shared::SharedAdmission;
 use sources::SourceReader;
+pub(crate) use sources::{NamedSource, SourceFigures};
 
 /// Admission of one node.
 pub(super) struct AdmissionService {
     shared: Arc<SharedAdmission>,
     reader: SourceReader,
     shares: RwLock<SourceShares>,
+    top: Mutex<TopSources<NamedSource>>,
 }
 
 impl AdmissionService {
@@ -75,7 +80,8 @@ impl AdmissionService {
         let shares = SourceShares::new(terms, status.rate, status.park_places, now);
         let clients = ClientTable::new(settings.clients.clone(), answer);
         let reader = SourceReader::new(settings.source, clients);
-        Self { shared, reader, shares: RwLock::new(shares) }
+        let top = Mutex::new(TopSources::new(now));
+        Self { shared, reader, shares: RwLock::new(shares), top }
     }
 
     /// Starts the probe, by which parked arrivals are decided on the runtime that serves agents.
@@ -115,10 +121,24 @@ impl AdmissionService {
 
     /// Counts an arrival for its sources, if it owes an entry.
     fn arrival(&self, source: ArrivalSource) -> Arrival {
-        let count = || self.shares.read().count(source.sources, clock::now());
-        let over_share = !source.in_session && count();
+        let now = clock::now();
+        let over_share = !source.in_session && self.shares.read().count(source.sources, now);
+        if !source.in_session {
+            let mut top = self.top.lock();
+            source.named.iter().flatten().for_each(|named| top.count(*named, over_share, now));
+        }
         let ArrivalSource { identity, needs_no_place, in_session, patience, .. } = source;
         Arrival { over_share, identity, needs_no_place, in_session, patience }
+    }
+
+    /// The sources that have sent the most in the last minute or two.
+    pub(super) fn top_sources(&self) -> SourceFigures {
+        SourceFigures::of(&mut self.top.lock(), clock::now())
+    }
+
+    /// The storm under way, and the last one.
+    pub(super) fn storms(&self) -> StormsSeen {
+        self.shared.storms(clock::now())
     }
 
     pub(super) fn status(&self) -> AdmissionStatus {

@@ -4,6 +4,9 @@
 //! A thread of its own spawns the task. So the task stands in the run queue behind the work of agents that
 //! were admitted before, and how long it stands there is what entry costs them. A timer of the runtime would
 //! go past that queue.
+//!
+//! Where nothing has arrived for a second the thread rests, and looks once a second: a node without arrivals should
+//! cost nothing. The next arrival wakes it.
 
 use std::io;
 use std::sync::Arc;
@@ -17,21 +20,33 @@ use crate::clock;
 use crate::core::admission::AutomaticRate;
 use crate::telemetry::events::admission::Delayed;
 
+/// Ticks without an arrival after which the thread rests: a second of them.
+const QUIET_TICKS: u32 = 100;
+
 /// Starts the thread. It ends with the node's admission.
 ///
 /// # Errors
 /// If the system gives no thread.
 pub(super) fn start(shared: &Arc<SharedAdmission>, serving: Handle) -> io::Result<()> {
+    let waker = Arc::clone(&shared.waker);
     let shared = Arc::downgrade(shared);
     let pending = Arc::new(AtomicBool::new(false));
     let probe = move || {
+        waker.is_this_thread();
+        let mut quiet = 0;
         while let Some(shared) = shared.upgrade() {
+            let busy = waker.take_arrived() || shared.has_work();
+            quiet = if busy { 0 } else { QUIET_TICKS.min(quiet + 1) };
             // A tick that still waits in the queue stands for those that would come behind it.
             if !pending.swap(true, Ordering::AcqRel) {
                 let pending = PendingTick(Arc::clone(&pending));
                 serving.spawn(tick(shared, pending, clock::now()));
             }
-            std::thread::sleep(AutomaticRate::INTERVAL);
+            if quiet < QUIET_TICKS {
+                std::thread::sleep(AutomaticRate::INTERVAL);
+            } else {
+                waker.rest();
+            }
         }
     };
     std::thread::Builder::new().name("seawall-probe".to_owned()).spawn(probe).map(drop)

@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::params::AdmissionSettings;
+use super::waker::ProbeWaker;
 use crate::clock;
 use crate::core::admission::{
     AdmissionParams, AdmissionStatus, AdmissionVerdict, Arrival, Capacity, FleetShare,
-    NodeAdmission, ParkVerdict, PassReason, ProbeTick, Refusal, SlotSeries, Ticket,
+    NodeAdmission, ParkVerdict, PassReason, ProbeTick, Refusal, SlotSeries, StormsSeen, Ticket,
 };
 use crate::telemetry::events::admission::StormChanged;
 
@@ -24,6 +25,8 @@ pub(super) struct SharedAdmission {
     capacity: CapacityNow,
     /// Arrivals have begun to wait.
     need: Notify,
+    /// Arrivals wake the probe.
+    pub(super) waker: Arc<ProbeWaker>,
 }
 
 /// Says how many more connections the node can bear now.
@@ -59,7 +62,8 @@ impl SharedAdmission {
         let admission = AdmissionParams { park_max: agents_max, ..*admission };
         let node = NodeAdmission::new(admission, *rate, *fleet_size, now);
         let state = SharedState { node, need_told: false, waiting: HashMap::new() };
-        Self { state: Mutex::new(state), capacity, need: Notify::new() }
+        let waker = Arc::default();
+        Self { state: Mutex::new(state), capacity, need: Notify::new(), waker }
     }
 
     pub(super) fn arrive(self: &Arc<Self>, arrival: Arrival) -> Decided {
@@ -70,6 +74,7 @@ impl SharedAdmission {
         if !let_in && !std::mem::replace(&mut state.need_told, true) {
             self.need.notify_one();
         }
+        self.waker.arrived();
         match verdict {
             AdmissionVerdict::Admit => Decided::Admit,
             AdmissionVerdict::Pass(pass) => Decided::Pass(pass),
@@ -77,7 +82,8 @@ impl SharedAdmission {
                 let (tell, verdict) = oneshot::channel();
                 state.waiting.insert(ticket, tell);
                 drop(state);
-                Decided::Park(Parked { shared: Arc::clone(self), ticket, verdict })
+                let since = clock::now();
+                Decided::Park(Parked { shared: Arc::clone(self), ticket, verdict, since })
             }
             AdmissionVerdict::Refuse(refusal) => {
                 drop(state);
@@ -110,6 +116,16 @@ impl SharedAdmission {
         more
     }
 
+    /// Whether a tick has something to decide.
+    pub(super) fn has_work(&self) -> bool {
+        self.state.lock().node.has_work()
+    }
+
+    /// The storm under way, and the last one.
+    pub(super) fn storms(&self, now: Instant) -> StormsSeen {
+        self.state.lock().node.storms(now)
+    }
+
     pub(super) fn set_rate(&self, rate: Option<NonZeroU32>, now: Instant) {
         self.state.lock().node.set_rate(rate, now);
     }
@@ -120,10 +136,11 @@ impl SharedAdmission {
             let mut state = self.state.lock();
             let (changed, status) = (state.node.observe(connected, now), state.node.status(now));
             state.need_told &= status.parked > 0;
-            (changed, status)
+            let dials = state.node.storms(now).now.map_or(0, |storm| storm.dials);
+            (changed.map(|event| (event, dials)), status)
         };
-        if let Some(begun) = changed {
-            StormChanged { begun, status: &status }.emit();
+        if let Some((event, dials)) = changed {
+            StormChanged { event, dials, status: &status }.emit();
         }
         status
     }
@@ -168,6 +185,7 @@ pub(super) struct Parked {
     shared: Arc<SharedAdmission>,
     ticket: Ticket,
     verdict: oneshot::Receiver<ParkVerdict>,
+    since: Instant,
 }
 
 impl Parked {
@@ -191,10 +209,12 @@ impl Drop for Parked {
     fn drop(&mut self) {
         // Admitted, and gone before it could hear of it.
         let unheard = matches!(self.verdict.try_recv(), Ok(ParkVerdict::Admit));
+        let now = clock::now();
         let mut state = self.shared.state.lock();
         if unheard {
-            state.node.refund(clock::now());
+            state.node.refund(now);
         }
+        state.node.was_parked(now.saturating_duration_since(self.since));
         if state.node.leave(self.ticket) {
             state.waiting.remove(&self.ticket);
         }

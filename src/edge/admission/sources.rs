@@ -6,11 +6,15 @@
 //! What identifies a source or an agent is hashed with a secret of the process, so that an attacker cannot
 //! aim at another one's hash.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
 use super::params::SourceFrom;
-use crate::core::admission::{ClientHead, ClientPatience, ClientTable, ClientTransport, Identity};
+use crate::core::admission::{
+    ClientHead, ClientPatience, ClientTable, ClientTransport, Identity, SourceCount, TopSources,
+};
 use crate::ident::InstanceUid;
 
 /// The header by which an agent names itself (OpAMP specification, "Plain HTTP Transport").
@@ -21,6 +25,8 @@ const INSTANCE_UID: &str = "opamp-instance-uid";
 pub(in crate::edge) struct ArrivalSource {
     /// The hashes of its address and of its credential.
     pub(super) sources: [Option<u64>; 2],
+    /// The same two, as an operator is told of them.
+    pub(super) named: [Option<NamedSource>; 2],
     pub(super) identity: Option<Identity>,
     /// See [`crate::core::admission::Arrival`].
     pub(in crate::edge) needs_no_place: bool,
@@ -28,6 +34,70 @@ pub(in crate::edge) struct ArrivalSource {
     pub(in crate::edge) in_session: bool,
     /// What its client bears.
     pub(in crate::edge) patience: ClientPatience,
+}
+
+/// A source under a name that an operator knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum NamedSource {
+    /// What one subscriber has: see [`prefix`].
+    Address([u8; 8]),
+    /// The first bytes of the SHA-256 of an `Authorization` header's value: an operator who has the credential
+    /// knows it again, and no other reader learns anything.
+    Credential([u8; 4]),
+}
+
+impl NamedSource {
+    fn of_credential(value: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, value);
+        let mut first = [0; 4];
+        first.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        Self::Credential(first)
+    }
+}
+
+impl fmt::Display for NamedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Address([0xff, 0xff, 0xff, 0xff, a, b, c, d]) => {
+                write!(f, "{}", Ipv4Addr::new(a, b, c, d))
+            }
+            Self::Address(prefix) => {
+                let mut octets = [0; 16];
+                octets[..8].copy_from_slice(&prefix);
+                write!(f, "{}/64", Ipv6Addr::from(octets))
+            }
+            Self::Credential(bytes) => {
+                f.write_str("sha256:")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// The busiest sources of each kind, the busiest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceFigures {
+    pub(crate) addresses: Vec<(NamedSource, SourceCount)>,
+    pub(crate) credentials: Vec<(NamedSource, SourceCount)>,
+}
+
+impl SourceFigures {
+    /// How many of each are told.
+    const TOLD: usize = 10;
+
+    pub(super) fn of(top: &mut TopSources<NamedSource>, now: Instant) -> Self {
+        let (mut addresses, mut credentials) = (Vec::new(), Vec::new());
+        for (source, count) in top.top(usize::MAX, now) {
+            let list = match source {
+                NamedSource::Address(_) => &mut addresses,
+                NamedSource::Credential(_) => &mut credentials,
+            };
+            if list.len() < Self::TOLD {
+                list.push((source, count));
+            }
+        }
+        Self { addresses, credentials }
+    }
 }
 
 /// Reads sources from headers.
@@ -54,6 +124,7 @@ impl SourceReader {
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("authorization") {
                 source.sources[1] = Some(self.hasher.hash_one(value));
+                source.named[1] = Some(NamedSource::of_credential(value));
             } else if name.eq_ignore_ascii_case(INSTANCE_UID) {
                 source.identity = Some(Identity::new(self.hasher.hash_one(value)));
             } else if name.eq_ignore_ascii_case("user-agent") {
@@ -69,7 +140,9 @@ impl SourceReader {
         }
         let names_agent = source.identity.is_some();
         source.patience = self.clients.patience(ClientHead { transport, user_agent, names_agent });
-        source.sources[0] = address.map(|address| self.hasher.hash_one(prefix(address)));
+        let prefix = address.map(prefix);
+        source.sources[0] = prefix.map(|prefix| self.hasher.hash_one(prefix));
+        source.named[0] = prefix.map(NamedSource::Address);
         source
     }
 }
@@ -159,6 +232,19 @@ mod tests {
         let known =
             source(&reader, "10.0.0.1", "Authorization: Bearer x\r\nOpAMP-Instance-UID: 0192\r\n");
         assert!(known.sources[1].is_some() && known.identity.is_some());
+    }
+
+    #[test]
+    fn sources_have_names_that_an_operator_knows() {
+        let reader = reader(SourceFrom::Peer);
+        let named = |peer: &str, headers: &str| {
+            source(&reader, peer, headers).named.map(|name| name.map(|name| name.to_string()))
+        };
+        let credential = "Authorization: Bearer x\r\n";
+        let text = |text: &str| Some(text.to_owned());
+        // printf 'Bearer x' | sha256sum
+        assert_eq!(named("10.0.0.1", credential), [text("10.0.0.1"), text("sha256:b937a6fd")]);
+        assert_eq!(named("2001:db8::1", ""), [text("2001:db8::/64"), None]);
     }
 
     #[test]

@@ -61,9 +61,14 @@ impl FrontCarrier<'_> {
     }
 
     /// Answers a request that still waits. `settled`: its home has heard it.
-    fn answer(&self, settled: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    fn answer(&self, settled: bool, kind: SendKind, write: impl FnOnce(&mut Vec<u8>)) {
         if self.entry.outbox.awaits_answer() {
-            self.entry.outbox.answer(settled, &self.side.joined.fronts.outboxes, write);
+            let mut bytes = 0;
+            self.entry.outbox.answer(settled, &self.side.joined.fronts.outboxes, |out| {
+                write(out);
+                bytes = out.len();
+            });
+            MessageSent { kind, bytes }.emit();
         }
     }
 
@@ -84,7 +89,7 @@ impl FrontCarrier<'_> {
             splice::new_instance_uid(uid, fresh, &Additions::default(), out);
         };
         if self.entry.is_request() {
-            return self.answer(false, write);
+            return self.answer(false, SendKind::Error, write);
         }
         self.entry.outbox.frame(&self.side.joined.fronts.outboxes, |out| {
             let before = out.len();
@@ -121,7 +126,7 @@ impl FrontPort for FrontCarrier<'_> {
             if !is_answer || !self.entry.outbox.awaits_answer() {
                 return;
             }
-            self.answer(true, write);
+            self.answer(true, SendKind::Reply, write);
         } else {
             self.note_given(bytes);
             let length = bytes.len();
@@ -136,7 +141,7 @@ impl FrontPort for FrontCarrier<'_> {
         let write = |out: &mut Vec<u8>| splice::acknowledge(uid, &Additions::default(), out);
         Replied { source: Replier::Gateway, after: None }.emit();
         if self.entry.is_request() {
-            return self.answer(false, write);
+            return self.answer(false, SendKind::LocalAck, write);
         }
         if let Some(out) = &mut self.out {
             let before = out.len();
@@ -167,7 +172,7 @@ impl FrontPort for FrontCarrier<'_> {
         if self.entry.is_request() {
             let uid = self.uid();
             let write = |out: &mut Vec<u8>| splice::acknowledge(uid, &Additions::default(), out);
-            return self.answer(false, write);
+            return self.answer(false, SendKind::LocalAck, write);
         }
         let (outbox, counters) = (&self.entry.outbox, &self.side.joined.fronts.outboxes);
         let end = match order {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::core::admission::{AdmissionStatus, Outcome};
+use super::room::seconds;
+use crate::clock;
+use crate::core::admission::{AdmissionStatus, Outcome, StormEvent, StormRecord};
 use crate::telemetry::registry::metrics;
 use crate::telemetry::text::thousands;
 
@@ -38,8 +40,10 @@ pub(crate) struct RateSet {
 impl RateSet {
     /// Logs it.
     pub(crate) fn emit(self) {
-        let rate = self.rate.map_or_else(|| "automatic".to_owned(), |rate| rate.to_string());
-        info!(target: TARGET, rate, "admission rate set");
+        match self.rate {
+            Some(rate) => info!(target: TARGET, rate, "admission rate set"),
+            None => info!(target: TARGET, "admission rate automatic"),
+        }
     }
 }
 
@@ -67,30 +71,71 @@ impl AdmissionMeasured<'_> {
     }
 }
 
-/// A storm has begun or is over: arrivals wait, or each is admitted at once again.
+/// A storm has begun or is over.
 pub(crate) struct StormChanged<'a> {
-    /// Whether it has begun.
-    pub begun: bool,
+    /// Which.
+    pub event: StormEvent,
+    /// Dials so far of a storm that has begun.
+    pub dials: u64,
     /// Admission's state.
     pub status: &'a AdmissionStatus,
 }
 
 impl StormChanged<'_> {
-    /// Logs it.
+    /// Logs and counts it.
     pub(crate) fn emit(self) {
         let rate = self.status.rate.get();
-        if self.begun {
-            info!(target: TARGET, rate, "{}", storm(self.status));
-        } else {
-            info!(target: TARGET, rate, "storm over: arrivals are admitted at once");
+        match self.event {
+            StormEvent::Begun => {
+                metrics().storms.increment(1);
+                metrics().storm_under_way.set(1.0);
+                info!(target: TARGET, rate, "{}", storm(self.status, self.dials));
+            }
+            StormEvent::Over(record) => {
+                remember(&record);
+                let StormRecord { dials, admitted, refused, .. } = record;
+                let storm_seconds = seconds(record.length);
+                let longest_parked_seconds = seconds(record.longest_parked);
+                let longest_told_seconds = seconds(record.longest_told);
+                info!(
+                    target: TARGET,
+                    rate,
+                    storm_seconds,
+                    dials,
+                    admitted,
+                    refused,
+                    longest_parked_seconds,
+                    longest_told_seconds,
+                    "storm over"
+                );
+            }
         }
     }
 }
 
+/// Shows a storm that is over, until the next one is.
+#[allow(clippy::cast_precision_loss)] // counts far below 2^52
+fn remember(record: &StormRecord) {
+    let metrics = metrics();
+    let wait = record.longest_parked.max(record.longest_told);
+    metrics.storm_under_way.set(0.0);
+    metrics.storm_dials.increment(record.dials);
+    metrics.storm_refusals.increment(record.refused);
+    let since_1970 = clock::wall().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    metrics.last_storm_end.set(since_1970.unwrap_or_default().as_secs_f64());
+    metrics.last_storm_seconds.set(record.length.as_secs_f64());
+    metrics.last_storm_dials.set(record.dials as f64);
+    metrics.last_storm_refusals.set(record.refused as f64);
+    metrics.last_storm_wait.set(wait.as_secs_f64());
+}
+
 /// How large a storm is, in words. An automatic rate rises while arrivals wait, so an estimate from its first
 /// value would be far too long: it is left out.
-fn storm(status: &AdmissionStatus) -> String {
-    let AdmissionStatus { automatic, parked, disconnected, last_in, .. } = *status;
+fn storm(status: &AdmissionStatus, dials: u64) -> String {
+    let AdmissionStatus { automatic, parked, waiting, disconnected, last_in, .. } = *status;
+    if waiting == 0 {
+        return format!("storm: {} dials, each admitted at once so far", thousands(dials.into()));
+    }
     let Some(agents) = disconnected else {
         return format!("storm: {} arrivals wait, fleet size unknown", thousands(parked as u128));
     };
@@ -160,7 +205,7 @@ impl PressureChanged {
         if self.on {
             warn!(target: TARGET, resident, max, buffered, buffered_max, "memory is short: each listening socket accepts ten connections a second");
         } else {
-            debug!(target: TARGET, resident, max, buffered, buffered_max, "memory suffices again");
+            warn!(target: TARGET, resident, max, buffered, buffered_max, "memory suffices again");
         }
     }
 }
@@ -186,13 +231,15 @@ mod tests {
             last_in: Some(Duration::from_millis(33_300)),
             expected_until: None,
         };
-        assert_eq!(storm(&status), "storm: 10,000 agents disconnected, last one in about 34 s");
+        assert_eq!(storm(&status, 9), "storm: 10,000 agents disconnected, last one in about 34 s");
         let automatic = AdmissionStatus { automatic: true, ..status };
         assert_eq!(
-            storm(&automatic),
+            storm(&automatic, 9),
             "storm: 10,000 agents disconnected, the rate adapts to the machine"
         );
         let unknown = AdmissionStatus { disconnected: None, last_in: None, ..status };
-        assert_eq!(storm(&unknown), "storm: 1,500 arrivals wait, fleet size unknown");
+        assert_eq!(storm(&unknown, 9), "storm: 1,500 arrivals wait, fleet size unknown");
+        let at_once = AdmissionStatus { waiting: 0, parked: 0, ..status };
+        assert_eq!(storm(&at_once, 2_500), "storm: 2,500 dials, each admitted at once so far");
     }
 }

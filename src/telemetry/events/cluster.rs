@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::room::seconds;
 use crate::core::node_link::NodeMessageKind;
 use crate::core::peer_link::{Dialler, LinkEnd, NotQueued};
 use crate::telemetry::label::Label as _;
@@ -39,10 +40,11 @@ impl NodeDialFailed<'_> {
         metrics().node_dials.with(self.result).increment(1);
         let Self { peer, address, error, culprit, retry_after, .. } = self;
         let address = address.map(tracing::field::display);
+        let retry_after_seconds = seconds(retry_after);
         if self.first {
-            warn!(target: TARGET, peer, address, %error, fault = %culprit, ?retry_after, "node cannot be linked");
+            warn!(target: TARGET, peer, address, %error, fault = %culprit, retry_after_seconds, "node cannot be linked");
         } else {
-            debug!(target: TARGET, peer, address, %error, fault = %culprit, ?retry_after, "dial failed");
+            debug!(target: TARGET, peer, address, %error, fault = %culprit, retry_after_seconds, "dial failed");
         }
     }
 }
@@ -140,17 +142,17 @@ impl NodeLinkLost<'_> {
         metrics().node_links_lost.with(self.end).increment(1);
         metrics().node_frames_dropped.increment(self.dropped);
         let Self { peer, end, held, handed, dropped } = self;
-        let reason = end.as_str();
+        let (reason, held_seconds) = (end.as_str(), seconds(held));
         match end {
             LinkEnd::Closed | LinkEnd::Released | LinkEnd::LeaseGone => {
-                info!(target: TARGET, peer, reason, ?held, handed, dropped, "node link ended");
+                info!(target: TARGET, peer, reason, held_seconds, handed, dropped, "node link ended");
             }
             LinkEnd::Reset
             | LinkEnd::Silent
             | LinkEnd::ProtocolFault
             | LinkEnd::Replaced
             | LinkEnd::Overflowed => {
-                warn!(target: TARGET, peer, reason, ?held, handed, dropped, "node link lost");
+                warn!(target: TARGET, peer, reason, held_seconds, handed, dropped, "node link lost");
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::room::seconds;
 use crate::core::ownership::{
     HoldReason, MapVersion, NodeIncarnation, NodeName, ShardId, Standing, StoreCall,
 };
@@ -186,8 +187,8 @@ impl HandOverEnded {
         if matches!(self.result, HandOverResult::Given | HandOverResult::Stayed) {
             metrics().hand_over_seconds.record(self.took);
         }
-        let (shard, result, took) = (self.shard.get(), self.result, self.took);
-        debug!(target: TARGET, shard, %result, ?took, "hand-over");
+        let (shard, result) = (self.shard.get(), self.result);
+        debug!(target: TARGET, shard, %result, took_seconds = seconds(self.took), "hand-over");
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod fronts;
 pub(crate) mod homes;
 pub(crate) mod log;
 pub(crate) mod rebalance;
+pub(crate) mod room;
 pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod upstream;

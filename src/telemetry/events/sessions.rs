@@ -190,7 +190,7 @@ impl Replied {
     pub(crate) fn emit(self) {
         metrics().replies.with(self.source).increment(1);
         if let Some(after) = self.after {
-            metrics().reply_seconds.record(after);
+            metrics().reply_seconds.with(self.source).record(after);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use super::room::seconds;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
 use crate::core::ownership::HoldReason;
@@ -50,11 +51,11 @@ impl DialFailed<'_> {
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.dials.with(self.result).increment(1);
         let LinkName { server, link, .. } = self.name;
-        let (error, retry_after) = (self.error, self.retry_after);
+        let (error, retry_after_seconds) = (self.error, seconds(self.retry_after));
         if self.first {
-            warn!(target: TARGET, server, link, %error, ?retry_after, "server cannot be reached");
+            warn!(target: TARGET, server, link, %error, retry_after_seconds, "server cannot be reached");
         } else {
-            debug!(target: TARGET, server, link, %error, ?retry_after, "dial failed");
+            debug!(target: TARGET, server, link, %error, retry_after_seconds, "dial failed");
         }
     }
 }
@@ -95,12 +96,12 @@ impl LinkLost<'_> {
         metrics.links.decrement(1.0);
         metrics.links_lost.with(self.reason).increment(1);
         let LinkName { server, link, shared } = self.name;
-        let (released, held) = (self.reason == LossReason::Released, self.held);
+        let (released, held_seconds) = (self.reason == LossReason::Released, seconds(self.held));
         let reason = self.reason.as_str();
         if shared && !released {
-            info!(target: TARGET, server, link, reason, ?held, "link lost");
+            info!(target: TARGET, server, link, reason, held_seconds, "link lost");
         } else {
-            debug!(target: TARGET, server, link, reason, ?held, "link ended");
+            debug!(target: TARGET, server, link, reason, held_seconds, "link ended");
         }
     }
 }
@@ -193,11 +194,11 @@ impl PostRefused<'_> {
     /// Logs and counts it.
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.posts_failed.with(PostResult::Refused).increment(1);
-        let (server, status) = (self.server, self.status);
+        let (server, status) = (self.server, self.status.as_u16());
         if self.first {
-            warn!(target: TARGET, server, %status, "the server refuses a message, which is not sent again");
+            warn!(target: TARGET, server, status, "the server refuses a message, which is not sent again");
         } else {
-            debug!(target: TARGET, server, %status, "POST refused");
+            debug!(target: TARGET, server, status, "POST refused");
         }
     }
 }
@@ -455,7 +456,7 @@ impl Paused<'_> {
     /// Logs and counts it.
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.pauses.increment(1);
-        debug!(target: TARGET, server = self.server, pause = ?self.pause, "server asked for a pause");
+        debug!(target: TARGET, server = self.server, pause_seconds = seconds(self.pause), "server asked for a pause");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The core's own types as labels: what was decided is counted under the name that the core gives it,
 //! so that a new variant must be given a word here before the crate compiles.
 
-use crate::core::admission::Outcome;
+use crate::core::admission::{Limit, Outcome};
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
@@ -20,6 +20,14 @@ label_for! {
         Server = "server",
         Credential = "credential",
         Address = "address",
+    }
+}
+
+label_for! {
+    Limit("limit") {
+        Connections = "connections",
+        Sessions = "sessions",
+        Memory = "memory",
     }
 }
 
@@ -227,5 +235,6 @@ mod tests {
         holds::<ErrorKind>();
         holds::<Class>();
         holds::<Outcome>();
+        holds::<Limit>();
     }
 }

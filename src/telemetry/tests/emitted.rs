@@ -9,7 +9,7 @@ use std::path::Path;
 use super::super::label::Label;
 use super::super::labels::{cluster, edge, fleet, fronts, homes, sessions, upstream};
 use super::super::names::Metric;
-use crate::core::admission::Outcome;
+use crate::core::admission::{Limit, Outcome};
 use crate::core::drain::DrainPhase;
 use crate::core::http_mode::PostResult;
 use crate::core::link::LossReason;
@@ -108,6 +108,7 @@ fn every_value_of_a_label_is_emitted() {
     found.check::<LossReason>();
     found.check::<PostResult>();
     found.check::<Blame>();
+    found.check::<Limit>();
     found.check::<Outcome>();
     found.check::<DrainPhase>();
     found.check::<RebalanceEnd>();

@@ -77,11 +77,14 @@ impl Server {
         voice: &Arc<Voice>,
         now: Instant,
     ) -> Result<Self, TlsError> {
+        let metrics = ServerMetrics::new(&params.name);
+        let shared = params.mode != Mode::PerAgent;
+        metrics.links_max.set(if shared { params.mode.shared_links().into() } else { f64::NAN });
         Ok(Self {
             id,
             params: params.clone(),
             seed: Seed::of_name(&params.name),
-            metrics: ServerMetrics::new(&params.name),
+            metrics,
             endpoint: Endpoint::new(params, all, voice)?,
             pacer: SharedPacer::new(params, all, now),
             dials: Semaphore::new(usize::from(all.dials_max.get())),

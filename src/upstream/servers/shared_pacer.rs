@@ -2,7 +2,7 @@
 //! Its lock is held for a few comparisons at a time, and it is the last lock that is taken: it may be
 //! taken with a session locked.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -31,6 +31,12 @@ impl SharedPacer {
             links,
         };
         Self { pacer: Mutex::new(Pacer::new(params, now)), woken: Notify::new() }
+    }
+
+    /// Sets other bounds of the pace, from now on.
+    pub(in crate::upstream) fn set_pace(&self, most: NonZeroU32, least: NonZeroU32, now: Instant) {
+        self.pacer.lock().set_pace(most, least, now);
+        self.woken.notify_one();
     }
 
     pub(in crate::upstream) fn admit(&self, now: Instant) -> Permit {
