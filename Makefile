@@ -9,6 +9,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS := $(TARGET)/test-results.log
 # Agents of `make demo` (10000), of the storms (15000) and of `make storm-drain` (8000).
 AGENTS ?=
+# Stock clients and their shares, for `make storm-clients`.
+CLIENTS ?= loadtest/clients/field.toml
 # Share of agents, 0 to 1, whose state changed before `make storm-bytes`.
 CHANGED ?= 0
 # Agents of `make admission-table`.
@@ -42,8 +44,8 @@ SIM := $(CARGO) test --features simulation
 
 .PHONY: help setup fmt clippy check unit interop tests test summary doc docs-update deny bench figures \
 	bench-build fuzz-check fuzz-build fuzz release demo smoke sim sim-attachments sim-ownership sim-mutations storm-bytes storm-outage \
-	storm-slow storm-drain storm-gate storm-gate-fixed storm-auto admission-table prove-dedup prove-admission \
-	prove-cluster prove-house prove-speed prove-small
+	storm-slow storm-drain storm-gate storm-gate-fixed storm-auto storm-clients admission-table prove-dedup \
+	prove-admission prove-clients prove-cluster prove-house prove-speed prove-small
 
 help: ## List every command.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -77,6 +79,9 @@ storm-gate-fixed: release ## Compare two of them with a fixed Retry-After of 30 
 
 storm-auto: release ## Compare the automatic admission rate with rates set by hand, AGENTS=15000.
 	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),15000) --auto
+
+storm-clients: release ## Run storms of a mix of stock clients, AGENTS=10000: CLIENTS=FILE says which.
+	$(TARGET)/release/loadtest gate --agents $(or $(AGENTS),10000) --clients $(CLIENTS)
 
 admission-table: ## Simulate storms at the gate: what each way of refusing costs. STORM_AGENTS=100000
 	$(CARGO) run --release -p loadtest -- admission-table --agents $(STORM_AGENTS)
@@ -160,6 +165,9 @@ prove-dedup: release ## Prove at full size that servers get only what changed (2
 prove-admission: release ## Prove at full size that storms come in at the set rate, and drains too (20 min).
 	@$(PROOF) admission $(CHOSEN)
 
+prove-clients: release ## Prove at full size that each stock client gets in (40 min; SIZE=small: half a minute).
+	@$(PROOF) clients $(CHOSEN)
+
 prove-cluster: release ## Prove at full size that several nodes act as one (60 min; SIZE=small: 6 min).
 	@$(PROOF) cluster $(CHOSEN)
 
@@ -177,6 +185,7 @@ CLUSTER_IN_CI = --only "1 storm, server by uid" --only "2 kill"
 prove-small: ## Run each proof in small, as CI does, that of the cluster in part: about a minute each.
 	@$(MAKE) --no-print-directory prove-dedup SIZE=small
 	@$(MAKE) --no-print-directory prove-admission SIZE=small
+	@$(MAKE) --no-print-directory prove-clients SIZE=small
 	@$(MAKE) --no-print-directory prove-house SIZE=small PAIRS=1 \
 		BASE_BIN=$(TARGET)/release HEAD_BIN=$(TARGET)/release
 	@$(PROOF) cluster --small $(CLUSTER_IN_CI)

@@ -3,12 +3,17 @@
 //! Each struct is flattened into the commands that need it, so that one option has one name, one
 //! default and one help text.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::fleet::agent::Behaviour;
 use crate::fleet::choice::TargetChoice;
+use crate::fleet::clients::ClientKind;
+use crate::fleet::clients::habits::Transport;
+use crate::fleet::clients::shares::ClientShares;
 use crate::fleet::manners::Shares;
 use crate::fleet::target::DialTarget;
 use crate::fleet::{CutWith, Options};
@@ -53,7 +58,10 @@ impl FleetArgs {
             targets: targets.to_vec(),
             choice: self.choice,
             serving: Vec::new(),
-            behaviour: self.behaviour,
+            clients: ClientShares::plain(self.behaviour),
+            connections: 0,
+            storms_at_start: false,
+            after_outage: Human(Duration::ZERO),
             heartbeat: self.heartbeat,
             dial_rate: self.dial_rate,
             changed: self.changed,
@@ -61,6 +69,49 @@ impl FleetArgs {
             shares: Shares::default(),
             threads: self.threads,
         }
+    }
+}
+
+/// Which stock clients the agents behave as.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ClientArgs {
+    /// Agents behave exactly as this stock client (docs/FIELD-NOTES.md). Without it they behave as
+    /// opamp-go does, and say that they are this program
+    #[arg(long, value_enum, conflicts_with = "clients")]
+    pub(crate) client: Option<ClientKind>,
+    /// A mix of them: a TOML file of clients and their shares, such as loadtest/clients/field.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "transport")]
+    pub(crate) clients: Option<PathBuf>,
+    /// How they speak; by default as --client is known to. Alone, it is for opamp-go
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<Transport>,
+    /// Agents over HTTP share so many connections, as behind a proxy; 0: each has its own
+    #[arg(long, default_value_t = 0)]
+    pub(crate) connections: u16,
+}
+
+impl ClientArgs {
+    /// Whether any is named.
+    pub(crate) const fn are_named(&self) -> bool {
+        self.client.is_some() || self.clients.is_some() || self.transport.is_some()
+    }
+
+    /// The fleet with these clients.
+    ///
+    /// # Errors
+    /// When the file is malformed, or a client does not speak in this way.
+    pub(crate) fn apply(&self, fleet: Options) -> io::Result<Options> {
+        let invalid = |fault| io::Error::new(io::ErrorKind::InvalidInput, fault);
+        let clients = match (&self.clients, self.client) {
+            (Some(path), _) => ClientShares::read(path),
+            (None, Some(kind)) => ClientShares::all(kind, self.transport),
+            (None, None) if self.transport.is_some() => {
+                ClientShares::all(ClientKind::OpampGo, self.transport)
+            }
+            (None, None) => Ok(fleet.clients),
+        };
+        let clients = clients.map_err(invalid)?;
+        Ok(Options { clients, connections: self.connections, ..fleet })
     }
 }
 

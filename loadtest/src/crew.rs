@@ -31,6 +31,8 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// How many agents there are in these processes.
     pub(crate) agents: u32,
+    /// How many of them tell all that they have by themselves: these a server can know in full.
+    tell_all: u32,
     /// Where they dial.
     pub(crate) targets: Vec<DialTarget>,
     /// Agents that stay connected and get orders of their own. The server knows them, so the truth
@@ -57,12 +59,11 @@ impl Crew {
     /// # Errors
     /// When a process or its threads fail to start.
     pub(crate) async fn hire(options: &Options) -> io::Result<Self> {
-        let targets = options.targets.clone();
         let each = agents_per_process();
         let processes = options.agents.div_ceil(each).max(1);
         if processes == 1 {
             let members = vec![Member::Here(AgentFleet::start(options.clone())?)];
-            return Ok(Self { members, agents: options.agents, targets, bystanders: None });
+            return Ok(Self::of(members, options));
         }
         let mut members = Vec::new();
         for number in 0..processes {
@@ -71,11 +72,18 @@ impl Crew {
                 first: options.first + first,
                 agents: share(options.agents, processes, number + 1) - first,
                 dial_rate: options.dial_rate / f64::from(processes),
+                connections: share_of_connections(options.connections, processes),
                 ..options.clone()
             };
             members.push(Member::Worker(Box::new(Worker::start(&part).await?)));
         }
-        Ok(Self { members, agents: options.agents, targets, bystanders: None })
+        Ok(Self::of(members, options))
+    }
+
+    fn of(members: Vec<Member>, options: &Options) -> Self {
+        let targets = options.targets.clone();
+        let (agents, tell_all) = (options.agents, options.tell_all());
+        Self { members, agents, tell_all, targets, bystanders: None }
     }
 
     /// Starts the agents in one process apart from this one, however few they are. What this
@@ -85,13 +93,12 @@ impl Crew {
     /// As those of [`Crew::hire`].
     pub(crate) async fn hire_apart(options: &Options) -> io::Result<Self> {
         let members = vec![Member::Worker(Box::new(Worker::start(options).await?))];
-        let targets = options.targets.clone();
-        Ok(Self { members, agents: options.agents, targets, bystanders: None })
+        Ok(Self::of(members, options))
     }
 
-    /// How many agents the server knows.
+    /// How many agents the server comes to know in full.
     pub(crate) fn known_agents(&self) -> u32 {
-        self.agents + self.bystanders.as_ref().map_or(0, |crew| crew.agents)
+        self.tell_all + self.bystanders.as_ref().map_or(0, |crew| crew.tell_all)
     }
 
     /// Cuts a wave off at this instant.
@@ -273,6 +280,12 @@ fn agents_per_process() -> u32 {
     }
     let room = limit.current.unwrap_or(u64::MAX).saturating_sub(RESERVE).max(1);
     u32::try_from(room).unwrap_or(u32::MAX).min(AGENTS_MAX)
+}
+
+/// Of connections that all agents share, what one of so many processes opens.
+fn share_of_connections(all: u16, processes: u32) -> u16 {
+    let processes = u16::try_from(processes).unwrap_or(u16::MAX).max(1);
+    (all / processes).max(all.min(1))
 }
 
 /// Where part `number` of `parts` begins.

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::args::ClientArgs;
 use crate::figures::shown;
 use crate::stage::{Cast, Stage, StageArgs, perform};
+use crate::storm::args::StormArgs;
 use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
 
@@ -17,6 +19,8 @@ pub(crate) struct DemoArgs {
     /// How many agents
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     agents: u32,
+    #[command(flatten)]
+    clients: ClientArgs,
     #[command(flatten)]
     stage: StageArgs,
 }
@@ -42,7 +46,8 @@ async fn demo(args: &DemoArgs) -> io::Result<ExitCode> {
 
 async fn one(args: &DemoArgs, cast: Cast) -> io::Result<StormOutcome> {
     let mut stage = Stage::start(&args.stage, cast).await?;
-    let mut outcome = storm(&stage.storm_args(args.agents)).await?;
+    let storm_args = StormArgs { clients: args.clients.clone(), ..stage.storm_args(args.agents) };
+    let mut outcome = storm(&storm_args).await?;
     if let Err(error) = stage.check() {
         outcome.faults.push(error.to_string());
     }

@@ -1,6 +1,6 @@
 //! The `proof` command: shows on demand that what an issue promised holds.
 //!
-//! `proof dedup`, `proof admission`, `proof cluster` and `proof house` run commands of this repository one after the
+//! `proof dedup`, `proof admission`, `proof clients`, `proof cluster` and `proof house` run commands of this repository one after the
 //! other, read figures from what they print, and hold each figure against its goal. The table of all
 //! figures is the last thing they print; the exit code is 1 if a goal is missed. `proof speed` measures
 //! two builds in alternation. This crate knows the commands and their JSON; it uses the gateway as an
@@ -47,6 +47,8 @@ enum Command {
     Dedup(Sized),
     /// Storms come in at the rate that is set: every case of admission, the automatic rate, the drain
     Admission(Sized),
+    /// Each stock client gets in: storms of every kind and of a mix, outages, few connections
+    Clients(Sized),
     /// Several nodes act as one: storms, deaths, a store that goes away, shards that move
     Cluster(Sized),
     /// The sources are in order and what held still holds, as quickly: figures, simulation, speed
@@ -118,6 +120,9 @@ fn prove(cli: &Cli) -> io::Result<Vec<Judged>> {
         Command::Dedup(sized) => runner.run_all(sized.chosen(points::dedup::steps(sized.size()))?),
         Command::Admission(sized) => {
             runner.run_all(sized.chosen(points::admission::steps(sized.size()))?)
+        }
+        Command::Clients(sized) => {
+            runner.run_all(sized.chosen(points::clients::steps(sized.size()))?)
         }
         Command::Cluster(sized) => {
             runner.run_all(sized.chosen(points::cluster::steps(sized.size()))?)

@@ -12,7 +12,7 @@ use clap::Args;
 use seawall::clock;
 
 use crate::addresses::{free_port, local};
-use crate::args::{AftermathArgs, FILL_PATIENCE};
+use crate::args::{AftermathArgs, ClientArgs, FILL_PATIENCE};
 use crate::children::Output;
 use crate::crew::Crew;
 use crate::figures::round;
@@ -47,6 +47,8 @@ pub(crate) struct DrainArgs {
     aftermath: AftermathArgs,
     #[command(flatten)]
     staged: StagedArgs,
+    #[command(flatten)]
+    clients: ClientArgs,
 }
 
 /// Beyond notice and rate, how long a drain may take: the last answers, and the links' end.
@@ -102,7 +104,7 @@ impl Scene {
         };
         let addresses = stage.storm_args(args.agents);
         let target = format!("ws://{}/v1/opamp", local(port)).parse().map_err(io::Error::other)?;
-        let options = args.staged.fleet.options(&[target], args.agents);
+        let options = args.clients.apply(args.staged.fleet.options(&[target], args.agents))?;
         let mut crew = fill(&options, FILL_PATIENCE, &mut Progress::new()).await?;
         let server = ServerReport::new(&addresses.server_report);
         let before = server.settle(&mut crew, args.aftermath.settle()).await?.verdict;

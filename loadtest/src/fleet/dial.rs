@@ -8,12 +8,22 @@ use seawall::clock;
 use seawall::websocket::{ResponseHead, check_response};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::target::{DialTarget, Requests};
 use super::{AgentFleet, CutWith, scratch};
 
-/// gorilla's handshake timeout.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The longest answer to an upgrade.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Who dials what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dialling {
+    /// The place of the agent's client in the fleet's shares.
+    pub(crate) client: usize,
+    /// The place of the target.
+    pub(crate) target: usize,
+    /// The agent's number in the whole fleet.
+    pub(crate) index: u32,
+}
 
 /// A WebSocket just opened.
 pub(crate) struct Open {
@@ -26,6 +36,8 @@ pub(crate) struct Open {
 pub(crate) enum Failure {
     /// The other side refused; with the `Retry-After` that opamp-go obeys.
     Refused(Option<Duration>),
+    /// The client's deadline passed after it had asked.
+    GivenUp,
     /// Anything else.
     Failed,
     /// The second wave came meanwhile.
@@ -38,38 +50,38 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Dials the fleet's target number `target` for the agent with this number in the whole fleet,
-/// until `cut` completes: a wave takes connections that still await their first answer as well. `asked` is set to the
-/// instant at which the upgrade was asked for.
+/// Dials as the agent's client does, until `cut` completes: a wave takes connections that still await their first answer
+/// as well. `asked` is set to the instant at which the upgrade was asked for.
 ///
 /// # Errors
 /// See [`Failure`].
 pub(crate) async fn dial(
     fleet: &AgentFleet,
-    (target, index): (usize, u32),
+    dialling: Dialling,
     cut: impl Future<Output = ()>,
     asked: &mut Option<Instant>,
 ) -> Result<Open, Failure> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, open(fleet, (target, index), cut, asked))
-        .await
-        .unwrap_or(Err(Failure::Failed))
+    let deadline = fleet.options.clients.parts()[dialling.client].habits().deadline.answer;
+    let opening = open(fleet, dialling, cut, asked);
+    let Some(deadline) = deadline else { return opening.await };
+    match tokio::time::timeout(deadline, opening).await {
+        Ok(outcome) => outcome,
+        Err(_) if asked.is_some() => Err(Failure::GivenUp),
+        Err(_) => Err(Failure::Failed),
+    }
 }
 
 async fn open(
     fleet: &AgentFleet,
-    (target, index): (usize, u32),
+    dialling: Dialling,
     cut: impl Future<Output = ()>,
     asked: &mut Option<Instant>,
 ) -> Result<Open, Failure> {
-    let goal = &fleet.options.targets[target];
-    let socket = TcpSocket::new_v4()?;
-    socket.set_nodelay(true)?;
-    if let Some(source) = goal.source(index) {
-        socket.bind(source)?;
-    }
-    let mut stream = socket.connect(goal.address).await?;
+    let Dialling { client, target, index } = dialling;
+    let mut stream = connect(&fleet.options.targets[target], Some(index)).await?;
+    let requests = fleet.requests_of(client, target);
     let outcome = tokio::select! {
-        outcome = upgrade(fleet, target, &mut stream, asked) => Some(outcome),
+        outcome = upgrade(requests, &mut stream, asked) => Some(outcome),
         () = cut => None,
     };
     match outcome {
@@ -79,6 +91,19 @@ async fn open(
             Err(Failure::Cut)
         }
     }
+}
+
+/// Connects, from the address that is this agent's own if there is one.
+///
+/// # Errors
+/// When the target cannot be reached.
+pub(crate) async fn connect(goal: &DialTarget, index: Option<u32>) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    if let Some(source) = index.and_then(|index| goal.source(index)) {
+        socket.bind(source)?;
+    }
+    socket.connect(goal.address).await
 }
 
 /// Makes the end of this connection, which is to follow, one of the kind wanted.
@@ -91,12 +116,10 @@ pub(crate) fn cut_off(stream: &TcpStream, how: CutWith) {
 
 /// Asks for the WebSocket; returns what came right behind the answer.
 async fn upgrade(
-    fleet: &AgentFleet,
-    target: usize,
+    Requests { upgrade: request, key, .. }: &Requests,
     stream: &mut TcpStream,
     asked: &mut Option<Instant>,
 ) -> Result<Vec<u8>, Failure> {
-    let (request, key) = &fleet.requests[target];
     let mut unsent = Vec::new();
     scratch::write(stream, request, &mut unsent)?;
     *asked = Some(clock::now());

@@ -1,15 +1,17 @@
 //! What an agent is between its connections: how it dials, which cuts it has noticed, and what is
-//! measured of its return. [`super::session`] serves the connections, [`super::task`] alternates.
+//! measured of its return. [`super::session`] serves WebSockets and [`super::task`] alternates;
+//! [`super::poller`] is the life of an agent over HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use seawall::clock;
 
-use super::backoff::DialBackoff;
 use super::choice::Offered;
-use super::dial::{Failure, Open, dial};
+use super::clients::habits::Habits;
+use super::clients::pauses::{Ended, Next, Pauses, Setback};
+use super::dial::{Dialling, Failure, Open, dial};
 use super::manners::{Manners, Wave};
 use super::measured::{Move, Return};
 use super::mix::Mix;
@@ -26,7 +28,12 @@ pub(crate) struct AgentLife {
     pub(crate) thread: usize,
     /// The agent's place in [`AgentFleet::agents`].
     pub(crate) local: usize,
+    /// The place of its client in [`super::Options::clients`].
+    pub(crate) client: usize,
     pub(crate) mix: Mix,
+    pub(super) pauses: Pauses,
+    /// How often it speaks without a reason.
+    pub(super) heartbeat: Duration,
     manners: Manners,
     /// The first cut.
     cut_at: Option<Instant>,
@@ -61,10 +68,15 @@ impl AgentLife {
     ) -> Self {
         let index = index_of(&fleet, local);
         let purpose = u64::from_be_bytes(*b"lifetime");
-        Self {
+        let client = fleet.options.clients.place_of(fleet.options.seed, index);
+        let law = fleet.options.clients.parts()[client].habits().law;
+        let mut life = Self {
             thread,
             local,
+            client,
             mix: Mix::new(fleet.options.seed, index.into(), purpose),
+            pauses: Pauses::new(law),
+            heartbeat: fleet.options.heartbeat.0,
             manners: fleet.manners(index),
             cut_at: None,
             record: None,
@@ -79,7 +91,28 @@ impl AgentLife {
             moving: None,
             intended: first_dial,
             fleet,
+        };
+        life.begin(first_dial);
+        life
+    }
+
+    /// In a storm that is the fleet's first dial, each is on its way from that on.
+    fn begin(&mut self, first_dial: Instant) {
+        let options = &self.fleet.options;
+        if !options.storms_at_start {
+            return;
         }
+        let outage = options.after_outage.0;
+        if !outage.is_zero() {
+            self.pauses.after_outage(outage, &mut self.mix);
+            self.fleet.agents[self.local].lock().has_run_for_long();
+        }
+        self.on_first_cut(first_dial);
+    }
+
+    /// What its client does.
+    pub(crate) fn habits(&self) -> &'static Habits {
+        self.fleet.options.clients.parts()[self.client].habits()
     }
 
     /// The thread's share, where measurements go.
@@ -87,59 +120,113 @@ impl AgentLife {
         &self.fleet.threads[self.thread]
     }
 
-    /// Dials as opamp-go does: at once, then with growing pauses, for ever. An agent that stays
-    /// away after the cut returns `None`.
+    /// Dials as its client does, with pauses after each failure. An agent that stays away after the cut, or whose client
+    /// gives up, returns `None`.
     pub(super) async fn connect(&mut self) -> Option<Open> {
-        let mut backoff = DialBackoff::new();
         loop {
-            self.notice_cuts();
-            if self.cut_at.is_some() && !self.manners.returns {
+            if self.is_gone() {
                 return None;
             }
             let target = self.choose();
             self.count_dial(target);
-            let index = self.index();
+            let dialling = Dialling { client: self.client, target, index: self.index() };
             let cut = self.cut_meanwhile(clock::now());
             let mut asked = None;
-            let dialled = dial(&self.fleet, (target, index), cut, &mut asked).await;
+            let dialled = dial(&self.fleet, dialling, cut, &mut asked).await;
             self.has_asked(asked);
-            let retry_after = match dialled {
+            let setback = match dialled {
                 Ok(open) => {
+                    self.pauses.succeeded();
                     self.settle_on(target);
                     return Some(open);
                 }
-                Err(Failure::Refused(retry_after)) => {
-                    self.on_refusal(target);
-                    retry_after
-                }
-                Err(Failure::Failed) => {
-                    let mut measured = self.thread().measured.lock();
-                    measured.dial_failures += 1;
-                    measured.at_target(target, |counts| counts.failed += 1);
-                    None
-                }
-                Err(Failure::Cut) => {
-                    self.thread().measured.lock().dials_cut += 1;
-                    self.moving = None;
-                    None
-                }
+                Err(failure) => self.on_failure(failure, target),
             };
-            if let Some(moving) = &mut self.moving {
-                moving.turned_away += 1;
+            let next = self.pauses.next(setback, &mut self.mix);
+            if !self.pause(next).await {
+                return None;
             }
-            // The wait runs from now; the next dial is timed from its end, however late the timer.
-            let wait = self.manners.wait(&mut backoff, retry_after, &mut self.mix);
-            self.intended = clock::now() + wait;
-            tokio::time::sleep_until(self.intended.into()).await;
         }
     }
 
-    fn index(&self) -> u32 {
+    /// A dial, or a POST, came to nothing.
+    pub(super) fn on_failure(&mut self, failure: Failure, target: usize) -> Setback {
+        if let Some(moving) = &mut self.moving {
+            moving.turned_away += 1;
+        }
+        match failure {
+            Failure::Refused(retry_after) => {
+                self.on_refusal(target);
+                return Setback::Refused(retry_after);
+            }
+            Failure::Failed | Failure::GivenUp => {
+                let mut measured = self.thread().measured.lock();
+                measured.dial_failures += 1;
+                measured.given_up += u64::from(matches!(failure, Failure::GivenUp));
+                measured.at_target(target, |counts| counts.failed += 1);
+            }
+            Failure::Cut => {
+                self.thread().measured.lock().dials_cut += 1;
+                self.moving = None;
+            }
+        }
+        Setback::Failed
+    }
+
+    /// Its WebSocket has ended at this instant: waits for as long as its client does then. False: it never dials again.
+    pub(super) async fn pause_after(&mut self, ended: Ended, talked: bool, at: Instant) -> bool {
+        let next = self.pauses.after_end(ended, talked, &mut self.mix);
+        if next == Next::After(Duration::ZERO) {
+            self.intended = at;
+            return true;
+        }
+        self.pause(next).await
+    }
+
+    /// The wait runs from now; the next dial is timed from its end, however late the timer.
+    async fn pause(&mut self, next: Next) -> bool {
+        let Next::After(pause) = next else {
+            self.thread().measured.lock().lost_for_ever += 1;
+            return false;
+        };
+        self.intended = clock::now() + self.manners.wait(pause);
+        tokio::time::sleep_until(self.intended.into()).await;
+        true
+    }
+
+    /// How long it waits where its client waits for so long.
+    pub(super) fn wait(&self, clients: Duration) -> Duration {
+        self.manners.wait(clients)
+    }
+
+    /// Whether it stays away after a cut that it notices now.
+    pub(super) fn is_gone(&mut self) -> bool {
+        self.notice_cuts();
+        self.cut_at.is_some() && !self.manners.returns
+    }
+
+    /// Whether it has yet to get its first reply since it was cut off.
+    pub(super) const fn is_returning(&self) -> bool {
+        self.is_returning
+    }
+
+    /// A message told it to come again later.
+    pub(super) fn on_told(&mut self) {
+        if let Some(target) = self.is_on {
+            self.on_refusal(target);
+        }
+        if let Some(moving) = &mut self.moving {
+            moving.turned_away += 1;
+        }
+    }
+
+    /// Its number in the whole fleet.
+    pub(super) fn index(&self) -> u32 {
         index_of(&self.fleet, self.local)
     }
 
     /// Where to dial: where a forced move leads, else by choice.
-    fn choose(&mut self) -> usize {
+    pub(super) fn choose(&mut self) -> usize {
         self.dials += 1;
         let options = &self.fleet.options;
         let all = options.targets.len();
@@ -153,7 +240,7 @@ impl AgentLife {
     }
 
     /// The connection is open.
-    fn settle_on(&mut self, target: usize) {
+    pub(super) fn settle_on(&mut self, target: usize) {
         let came = self.is_on.is_some_and(|before| before != target);
         self.was_on = self.is_on.replace(target);
         let moved = self.moving.take();
@@ -171,7 +258,7 @@ impl AgentLife {
     }
 
     /// It has asked for a WebSocket: the first time since the cut counts.
-    fn has_asked(&self, at: Option<Instant>) {
+    pub(super) fn has_asked(&self, at: Option<Instant>) {
         if let (Some(record), Some(at), true) = (self.record, at, self.is_returning) {
             let asked = &mut self.thread().measured.lock().returns[record].asked_us;
             *asked = asked.or(self.us_since_cut(at));
@@ -240,7 +327,7 @@ impl AgentLife {
         (!others.is_empty()).then(|| others[self.mix.below(others.len())]).or(self.is_on)
     }
 
-    fn count_dial(&self, target: usize) {
+    pub(super) fn count_dial(&self, target: usize) {
         self.fleet.agents[self.local].lock().dials += 1;
         let mut measured = self.thread().measured.lock();
         measured.dials += 1;
@@ -262,7 +349,7 @@ impl AgentLife {
     }
 
     /// Completes when there is one.
-    async fn cut_meanwhile(&self, since: Instant) {
+    pub(super) async fn cut_meanwhile(&self, since: Instant) {
         // Signals count from its making on, so each one is noticed.
         let mut signal = self.thread().signal.notified();
         while self.cut_since(since).is_none() {
@@ -271,7 +358,7 @@ impl AgentLife {
         }
     }
 
-    fn on_refusal(&mut self, target: usize) {
+    pub(super) fn on_refusal(&mut self, target: usize) {
         self.fleet.refusals.fetch_add(1, Ordering::Relaxed);
         let mut measured = self.thread().measured.lock();
         measured.refusals += 1;

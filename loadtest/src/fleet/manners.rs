@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff::DialBackoff;
 use super::mix::Mix;
 
 /// How long an agent waits that ignores what it is told.
@@ -64,14 +63,9 @@ impl Manners {
         self.returns && (wave == Wave::First || self.in_second_wave)
     }
 
-    /// How long it waits after a failure; `retry_after` as in [`DialBackoff::next`].
-    pub(crate) fn wait(
-        &self,
-        backoff: &mut DialBackoff,
-        retry_after: Option<Duration>,
-        mix: &mut Mix,
-    ) -> Duration {
-        let wait = if self.misbehaves { IMPATIENCE } else { backoff.next(retry_after, mix) };
+    /// How long it waits where its client waits for so long.
+    pub(crate) fn wait(&self, clients: Duration) -> Duration {
+        let wait = if self.misbehaves { IMPATIENCE } else { clients };
         wait.mul_f64(self.clock)
     }
 }
@@ -126,11 +120,10 @@ mod tests {
     #[test]
     fn clocks_err_within_the_bound_and_each_alike_every_time() {
         let shares = Shares { clock_error: 0.1, ..Shares::default() };
-        let (asked, mut mix) = (Some(Duration::from_secs(100)), Mix::new(1, 1, 1));
         let mut waits = Vec::new();
         for index in 0..1000 {
             let manners = Manners::of(7, index, &shares);
-            let mut wait = || manners.wait(&mut DialBackoff::new(), asked, &mut mix).as_secs_f64();
+            let wait = || manners.wait(Duration::from_secs(100)).as_secs_f64();
             waits.push(wait());
             assert_eq!(wait(), waits[waits.len() - 1]);
         }
@@ -143,9 +136,8 @@ mod tests {
     fn a_misbehaving_agent_waits_a_second_whatever_it_is_told() {
         let shares = Shares { misbehaving: 1.0, ..Shares::default() };
         let manners = Manners::of(1, 1, &shares);
-        let (mut backoff, mut mix) = (DialBackoff::new(), Mix::new(1, 1, 1));
-        for asked in [None, Some(Duration::from_secs(30)), None] {
-            assert_eq!(manners.wait(&mut backoff, asked, &mut mix), Duration::from_secs(1));
+        for told in [0, 30] {
+            assert_eq!(manners.wait(Duration::from_secs(told)), Duration::from_secs(1));
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a fleet measures, and how the parts of several threads and processes become one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Serializer as _;
 use serde::{Deserialize, Serialize};
 
+use super::agent::Reaction;
 use super::choice::TargetCounts;
+use super::to_unix_us;
 
 /// Latencies in microseconds: exact to a thousandth, up to an hour.
 #[derive(Debug, Clone)]
@@ -145,6 +147,17 @@ measured! {
     dials_cut,
     /// Connections that the second wave cut.
     second_wave_cut,
+    /// Waits that clients gave up: their deadline passed after they had asked.
+    given_up,
+    /// Close frames received.
+    close_frames,
+    /// Agents whose client never dials again.
+    lost_for_ever,
+    /// Agents whose client was refused what it says only once.
+    refused_for_good,
+    /// POSTs sent, and connections opened for them.
+    posts,
+    post_connections,
     /// Connections that the other side ended.
     closed_by_peer,
     /// Messages for another agent.
@@ -195,6 +208,22 @@ impl Measured {
             self.at_target(place, |mine| mine.add(theirs));
         }
         self.merge_counts(other);
+    }
+
+    /// Counts a message received, and what the agent saw in it.
+    pub(crate) fn reacted(&mut self, reaction: &Reaction, now: Instant) {
+        self.received += 1;
+        self.misrouted += u64::from(reaction.misrouted);
+        self.error_responses += u64::from(reaction.error);
+        self.custom_messages += u64::from(reaction.custom);
+        self.pushes_repeated += u64::from(reaction.repeated);
+        if let Some(sent_us) = reaction.pushed_us.filter(|_| !reaction.repeated) {
+            let late_us = to_unix_us(now).saturating_sub(sent_us);
+            self.pushes.record(Duration::from_micros(late_us));
+        }
+        self.offers += u64::from(reaction.offer);
+        self.full_state_requests_seen += u64::from(reaction.full_state_asked);
+        self.component_requests_seen += u64::from(reaction.components_asked);
     }
 
     /// Counts at one target.

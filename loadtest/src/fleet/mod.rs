@@ -5,6 +5,7 @@
 pub(crate) mod agent;
 mod backoff;
 pub(crate) mod choice;
+pub(crate) mod clients;
 mod dial;
 mod frame;
 mod life;
@@ -13,6 +14,8 @@ pub(crate) mod manners;
 pub(crate) mod measured;
 mod mix;
 pub(crate) mod moves;
+mod poller;
+mod post;
 mod profile;
 mod protobuf;
 mod scratch;
@@ -35,16 +38,18 @@ use tokio::sync::{Notify, watch};
 use crate::human::Human;
 use crate::oracle::judge::AgentLine;
 use crate::procfs;
-use agent::{Behaviour, FleetAgent};
+use agent::FleetAgent;
 pub(crate) use backoff::DialBackoff;
 use choice::TargetChoice;
+use clients::shares::ClientShares;
 use load::LoadOrder;
 use manners::{Census, Manners, Shares, Wave};
 use measured::Measured;
 pub(crate) use mix::Mix;
 use moves::{MoveOrder, OrderedMove};
+use post::HttpConnection;
 use profile::Profile;
-use target::DialTarget;
+use target::{DialTarget, Requests};
 
 /// How connections are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -70,7 +75,13 @@ pub(crate) struct Options {
     /// of them if there are none. [`FleetRequest::Serving`] changes that.
     pub(crate) choice: TargetChoice,
     pub(crate) serving: Vec<usize>,
-    pub(crate) behaviour: Behaviour,
+    /// Which stock client each agent is.
+    pub(crate) clients: ClientShares,
+    /// So many connections carry all agents over HTTP; 0: each has its own.
+    pub(crate) connections: u16,
+    /// The first dials are a storm, from which returns are measured, behind an outage of so long.
+    pub(crate) storms_at_start: bool,
+    pub(crate) after_outage: Human,
     pub(crate) heartbeat: Human,
     /// First dials a second.
     pub(crate) dial_rate: f64,
@@ -87,6 +98,12 @@ impl Options {
     pub(crate) fn census(&self) -> Census {
         let indices = self.first..self.first.saturating_add(self.agents);
         Census::take(self.seed, indices, &self.shares)
+    }
+
+    /// How many agents tell all that they have by themselves.
+    pub(crate) fn tell_all(&self) -> u32 {
+        let indices = self.first..self.first.saturating_add(self.agents);
+        self.clients.count(self.seed, indices, |part| part.habits().speech.first.tells_all())
     }
 }
 
@@ -171,6 +188,14 @@ struct FleetThread {
     /// Wakes every agent of the thread; what for stands in [`AgentFleet::orders`].
     signal: Notify,
     measured: Mutex<Measured>,
+    /// The connections that its agents over HTTP share, if they do.
+    shared: Box<[tokio::sync::Mutex<Option<HttpConnection>>]>,
+}
+
+impl FleetThread {
+    fn new(shared: usize) -> Self {
+        Self { shared: (0..shared).map(|_| Default::default()).collect(), ..Self::default() }
+    }
 }
 
 /// All agents of the process.
@@ -178,8 +203,8 @@ struct FleetThread {
 pub(crate) struct AgentFleet {
     options: Options,
     profile: Profile,
-    /// The upgrade request for each target, and its key.
-    requests: Vec<(Vec<u8>, String)>,
+    /// For each client, and of that for each target.
+    requests: Vec<Requests>,
     agents: Box<[Mutex<FleetAgent>]>,
     threads: Vec<FleetThread>,
     orders: RwLock<Orders>,
@@ -205,11 +230,22 @@ impl AgentFleet {
         let profile = Profile::new(options.seed);
         let threads = usize::from(options.threads.max(1));
         let numbers = options.first..options.first.saturating_add(options.agents);
+        let clients = options.clients.parts();
+        let of_client = |user_agent| options.targets.iter().map(move |it| it.requests(user_agent));
+        let agent = |index| {
+            let client = clients[options.clients.place_of(options.seed, index)];
+            Mutex::new(FleetAgent::new(&profile, index, client.habits()))
+        };
+        let shared = |thread: usize| {
+            let all = usize::from(options.connections);
+            (all / threads + usize::from(thread < all % threads)).max(all.min(1))
+        };
+        let due = if options.storms_at_start { options.census().returning } else { 0 };
         let fleet = Arc::new(Self {
-            requests: options.targets.iter().map(DialTarget::request).collect(),
-            agents: numbers.map(|index| Mutex::new(FleetAgent::new(&profile, index))).collect(),
+            requests: clients.iter().flat_map(|client| of_client(client.user_agent())).collect(),
+            agents: numbers.map(agent).collect(),
             profile,
-            threads: (0..threads).map(|_| FleetThread::default()).collect(),
+            threads: (0..threads).map(|thread| FleetThread::new(shared(thread))).collect(),
             orders: RwLock::new(Orders { serving: options.serving.clone(), ..Orders::default() }),
             options,
             conductor: watch::Sender::new(None),
@@ -217,7 +253,7 @@ impl AgentFleet {
             connected: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             back: AtomicU64::new(0),
-            outstanding: AtomicU64::new(0),
+            outstanding: AtomicU64::new(due),
             refusals: AtomicU64::new(0),
         });
         let start = clock::now() + LEAD;
@@ -318,11 +354,22 @@ impl AgentFleet {
         let now = clock::now();
         let is_cut = self.orders.read().cuts.first().is_some_and(|cut| cut.at <= now);
         let agents = (self.options.first..).zip(&self.agents);
-        let truth = |(index, agent): (u32, &Mutex<FleetAgent>)| AgentLine {
-            disconnected: is_cut && !self.manners(index).returns,
-            ..agent.lock().truth(&self.profile)
+        let truth = |(index, agent): (u32, &Mutex<FleetAgent>)| {
+            let disconnected = is_cut && !self.manners(index).returns;
+            Some(AgentLine { disconnected, ..agent.lock().truth(&self.profile)? })
         };
-        agents.map(truth).collect()
+        agents.filter_map(truth).collect()
+    }
+
+    /// What agents of the client with this place send to the target with that place.
+    fn requests_of(&self, client: usize, target: usize) -> &Requests {
+        &self.requests[client * self.options.targets.len() + target]
+    }
+
+    /// An agent over HTTP has its first answer.
+    fn has_answered(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Of the agent with this number in the whole fleet.

@@ -10,25 +10,32 @@ use seawall::clock;
 use seawall::websocket::{Decoder, Incoming, Role, encode_pong};
 use tokio::net::TcpStream;
 
+use super::clients::habits::Rhythm;
+use super::clients::pauses::{Ended, Pauses};
 use super::dial::{Open, cut_off};
 use super::life::AgentLife;
 use super::load::{Load, LoadKind, LoadOrder};
 use super::manners::Wave;
-use super::{Cut, frame, scratch, to_unix_us};
+use super::{Cut, CutWith, frame, scratch};
 
 /// The longest message taken.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// The deadline of a heartbeat that is switched off.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
+/// Who says nothing is in once its connection has stayed open for so long.
+const SILENCE_COUNTS: Duration = Duration::from_secs(2);
+/// Messages each way that make a connection one on which its client has talked.
+const TALK: u32 = 2;
+
 /// How a connection ended.
 pub(crate) enum End {
-    /// By this order.
-    Cut(Cut),
+    /// By this order, and what its client sees of that.
+    Cut(Cut, Ended),
     /// By its own move to another target.
     Left,
     /// By the other side, or the network.
-    Lost,
+    Lost(Ended),
 }
 
 /// Why the agent ends its connection.
@@ -57,24 +64,32 @@ pub(crate) struct AgentConnection<'a> {
     last_sent: Instant,
     /// When the connection's first report was sent.
     reported: Instant,
+    /// When it opened, while its client has nothing to say and is not in yet.
+    silent_since: Option<Instant>,
+    /// Messages that were sent and received here.
+    said: u32,
+    heard: u32,
     load: Option<Box<Load>>,
     /// When a forced move ends it.
     move_due: Option<Instant>,
 }
 
 /// The connection broke, or the other side broke the protocol.
-struct Broken;
+struct Broken(Ended);
 
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
-        Self
+        Self(Ended::Reset)
     }
 }
 
 impl<'a> AgentConnection<'a> {
     /// For a connection just opened.
     pub(crate) fn new(life: &'a mut AgentLife, open: Open) -> Self {
-        let heartbeat = life.fleet.options.heartbeat.0;
+        let heartbeat = match life.habits().rhythm {
+            Rhythm::Never => FAR,
+            _ => life.fleet.options.heartbeat.0,
+        };
         life.fleet.connected.fetch_add(1, Ordering::Relaxed);
         Self {
             life,
@@ -86,13 +101,16 @@ impl<'a> AgentConnection<'a> {
             heartbeat,
             last_sent: clock::now(),
             reported: clock::now(),
+            silent_since: None,
+            said: 0,
+            heard: 0,
             load: None,
             move_due: None,
         }
     }
 
-    /// Serves it to its end.
-    pub(crate) async fn run(mut self) -> End {
+    /// Serves it to its end; says whether messages went both ways, as clients count that.
+    pub(crate) async fn run(mut self) -> (End, bool) {
         let fleet = self.life.fleet.clone();
         let end = match self.serve().await {
             Ok(Departure::Cut(cut)) => {
@@ -100,20 +118,29 @@ impl<'a> AgentConnection<'a> {
                 if cut.wave == Wave::Second {
                     self.life.thread().measured.lock().second_wave_cut += 1;
                 }
-                End::Cut(cut)
+                let seen = match fleet.options.cut_with {
+                    CutWith::Rst => Ended::Reset,
+                    CutWith::Fin => Ended::Fin,
+                };
+                End::Cut(cut, seen)
             }
             Ok(Departure::Move) => {
                 cut_off(&self.stream, fleet.options.cut_with);
                 End::Left
             }
-            Err(Broken) => End::Lost,
+            Err(Broken(ended)) => End::Lost(ended),
         };
-        self.life.on_end(matches!(end, End::Lost));
+        let is_lost = matches!(&end, End::Lost(ended) if !matches!(ended, Ended::Told(_)));
+        self.life.on_end(is_lost);
         fleet.connected.fetch_sub(1, Ordering::Relaxed);
         if self.answered {
             fleet.answered.fetch_sub(1, Ordering::Relaxed);
         }
-        end
+        let talked = self.said >= TALK && self.heard >= TALK;
+        if talked {
+            self.life.pauses.talked();
+        }
+        (end, talked)
     }
 
     /// Returns at the instant of a cut, or when a forced move is due.
@@ -123,10 +150,14 @@ impl<'a> AgentConnection<'a> {
         let mut signal = pin!(thread.signal.notified());
         let opened = clock::now();
         self.move_due = self.life.next_move();
+        let has_news = fleet.agents[self.life.local].lock().on_open();
+        if has_news {
+            self.reported = clock::now();
+            self.report()?;
+        } else {
+            self.silent_since = Some(opened);
+        }
         let mut timer = pin!(tokio::time::sleep_until(self.deadline().into()));
-        fleet.agents[self.life.local].lock().on_open(fleet.options.behaviour);
-        self.reported = clock::now();
-        self.report()?;
         if self.life.hops() {
             return Ok(Departure::Move);
         }
@@ -164,7 +195,10 @@ impl<'a> AgentConnection<'a> {
 
     fn on_read(&mut self, count: usize) -> Result<(), Broken> {
         if count == 0 {
-            return Err(Broken);
+            return Err(Broken(Ended::Fin));
+        }
+        if self.life.habits().rhythm == Rhythm::AfterFrame {
+            self.last_sent = clock::now();
         }
         // Taken out, so that answers can be built in the rest of the scratch space meanwhile.
         let mut read = scratch::with(|scratch| std::mem::take(&mut scratch.read));
@@ -182,10 +216,13 @@ impl<'a> AgentConnection<'a> {
                 Ok(Some(Incoming::Message(message))) => self.on_message(message).map(|()| true),
                 Ok(Some(Incoming::Ping(payload))) => self.pong(payload).map(|()| true),
                 Ok(Some(Incoming::Pong(_))) => Ok(true),
-                Ok(Some(Incoming::Close(_))) => Err(Broken),
+                Ok(Some(Incoming::Close(_))) => {
+                    self.life.thread().measured.lock().close_frames += 1;
+                    Err(Broken(Ended::Close))
+                }
                 Err(_) => {
                     self.life.thread().measured.lock().malformed += 1;
-                    Err(Broken)
+                    Err(Broken(Ended::Reset))
                 }
             };
             self.decoder = decoder;
@@ -199,35 +236,26 @@ impl<'a> AgentConnection<'a> {
         let reaction = self.life.fleet.agents[self.life.local].lock().on_message(message);
         let now = clock::now();
         let timed = self.load.as_mut().and_then(|load| load.on_reply(now));
+        self.heard = self.heard.saturating_add(1);
         {
             let mut measured = self.life.thread().measured.lock();
-            measured.received += 1;
-            let Ok(reaction) = reaction else {
+            let Ok(reaction) = &reaction else {
                 measured.malformed += 1;
-                return Err(Broken);
+                return Err(Broken(Ended::Reset));
             };
-            measured.misrouted += u64::from(reaction.misrouted);
-            measured.error_responses += u64::from(reaction.error);
-            measured.custom_messages += u64::from(reaction.custom);
-            measured.pushes_repeated += u64::from(reaction.repeated);
-            if let Some(sent_us) = reaction.pushed_us.filter(|_| !reaction.repeated) {
-                let late_us = to_unix_us(now).saturating_sub(sent_us);
-                measured.pushes.record(Duration::from_micros(late_us));
-            }
-            measured.offers += u64::from(reaction.offer);
-            measured.full_state_requests_seen += u64::from(reaction.full_state_asked);
-            measured.component_requests_seen += u64::from(reaction.components_asked);
+            measured.reacted(reaction, now);
             if let Some((latency, _)) = timed {
                 measured.load_replies += 1;
                 measured.load.record(latency);
             }
         }
-        let Ok(reaction) = reaction else { return Err(Broken) };
-        if !self.answered {
-            self.answered = true;
-            self.life.fleet.answered.fetch_add(1, Ordering::Relaxed);
-            self.life.on_first_reply(self.reported, now);
+        let Ok(reaction) = reaction else { return Err(Broken(Ended::Reset)) };
+        let law = self.life.habits().law;
+        if let Some(told) = reaction.unavailable.filter(|_| Pauses::heeds_messages(law)) {
+            self.life.on_told();
+            return Err(Broken(Ended::Told(told)));
         }
+        self.is_in(self.reported, now);
         if let Some(heartbeat) = reaction.heartbeat {
             self.heartbeat = if heartbeat.is_zero() { FAR } else { heartbeat };
         }
@@ -241,13 +269,31 @@ impl<'a> AgentConnection<'a> {
         Ok(())
     }
 
+    /// The agent is in, since this instant: what it reported then was answered, or it has nothing to say.
+    fn is_in(&mut self, reported: Instant, since: Instant) {
+        self.silent_since = None;
+        if !self.answered {
+            self.answered = true;
+            self.life.fleet.answered.fetch_add(1, Ordering::Relaxed);
+            self.life.on_first_reply(reported, since);
+        }
+    }
+
     fn on_timer(&mut self, now: Instant) -> Result<(), Broken> {
+        if let Some(since) = self.silent_since.filter(|since| now >= *since + SILENCE_COUNTS) {
+            self.is_in(since, since);
+        }
         let due = self.load.as_mut().map_or(0, |load| load.on_time(now));
         if due > 0 {
             return self.send_load(due);
         }
         if now >= self.last_sent + self.heartbeat {
+            self.life.fleet.agents[self.life.local].lock().on_beat();
             self.report()?;
+            if self.life.habits().rhythm == Rhythm::Ticks {
+                // What else was sent in between does not count.
+                self.last_sent = now;
+            }
         }
         Ok(())
     }
@@ -257,7 +303,8 @@ impl<'a> AgentConnection<'a> {
     fn deadline(&self) -> Instant {
         let heartbeat = self.last_sent + self.heartbeat;
         let load = self.load.as_ref().and_then(|load| load.due());
-        [load, self.move_due].into_iter().flatten().fold(heartbeat, Instant::min)
+        let silence = self.silent_since.map(|since| since + SILENCE_COUNTS);
+        [load, self.move_due, silence].into_iter().flatten().fold(heartbeat, Instant::min)
     }
 
     fn follow_load(&mut self) -> Result<(), Broken> {
@@ -297,7 +344,10 @@ impl<'a> AgentConnection<'a> {
 
     /// Sends what is pending, or else a heartbeat.
     fn report(&mut self) -> Result<(), Broken> {
-        self.last_sent = clock::now();
+        if self.life.habits().rhythm != Rhythm::Ticks {
+            self.last_sent = clock::now();
+        }
+        self.said = self.said.saturating_add(1);
         self.life.thread().measured.lock().sent += 1;
         let fleet = &self.life.fleet;
         scratch::with(|scratch| {

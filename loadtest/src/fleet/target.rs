@@ -7,6 +7,17 @@ use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use seawall::websocket::{ClientRequest, client_request, generate_key};
 use serde::{Deserialize, Serialize};
 
+/// The parts of requests that are the same for all agents of one kind.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    /// The upgrade request.
+    pub(crate) upgrade: Vec<u8>,
+    /// Its key.
+    pub(crate) key: String,
+    /// The head of a POST, up to the headers that are an agent's or a message's own.
+    pub(crate) post: String,
+}
+
 /// A WebSocket URL whose host has been looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -55,19 +66,25 @@ impl From<DialTarget> for String {
 }
 
 impl DialTarget {
-    /// The upgrade request that all agents send to it, and the key in it.
-    pub(crate) fn request(&self) -> (Vec<u8>, String) {
+    /// What agents of one kind of client send to it.
+    pub(crate) fn requests(&self, user_agent: Option<&'static str>) -> Requests {
         let key = generate_key();
-        let mut out = Vec::new();
-        let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("loadtest"))]);
+        let mut upgrade = Vec::new();
+        let named = user_agent.map(|name| (USER_AGENT, HeaderValue::from_static(name)));
+        let headers: HeaderMap = named.into_iter().collect();
         let request = ClientRequest {
             authority: &self.authority,
             target: &self.path,
             headers: &headers,
             key: &key,
         };
-        client_request(&request, &mut out);
-        (out, key)
+        client_request(&request, &mut upgrade);
+        let named = user_agent.map_or_else(String::new, |name| format!("User-Agent: {name}\r\n"));
+        let post = format!(
+            "POST {} HTTP/1.1\r\nHost: {}\r\n{named}Content-Type: application/x-protobuf\r\n",
+            self.path, self.authority
+        );
+        Requests { upgrade, key, post }
     }
 
     /// As it was written.
@@ -95,9 +112,14 @@ mod tests {
         assert_eq!(target.address.port(), 4320);
         assert_eq!(target.source(0).unwrap().to_string(), "127.1.0.0:0");
         assert_eq!(target.source(257).unwrap().to_string(), "127.1.1.1:0");
-        let (request, key) = target.request();
-        let text = String::from_utf8(request).unwrap();
-        assert!(text.starts_with("GET /v1/opamp HTTP/1.1\r\n") && text.contains(&key));
+        let requests = target.requests(Some("a/1"));
+        let text = String::from_utf8(requests.upgrade).unwrap();
+        assert!(text.starts_with("GET /v1/opamp HTTP/1.1\r\n") && text.contains(&requests.key));
+        assert!(requests.post.starts_with("POST /v1/opamp HTTP/1.1\r\n"), "{}", requests.post);
+        assert!(text.to_lowercase().contains("user-agent: a/1"), "{text}");
+        let nameless = target.requests(None);
+        let nameless = String::from_utf8(nameless.upgrade).unwrap() + &nameless.post;
+        assert!(!nameless.to_lowercase().contains("user-agent"), "{nameless}");
         for wrong in ["http://127.0.0.1:1/", "ws://127.0.0.1", "nonsense"] {
             assert!(wrong.parse::<DialTarget>().is_err(), "{wrong}");
         }

@@ -22,13 +22,15 @@ pub(crate) enum CaseName {
     MisbehavingR1000,
     /// The same with 250 a second
     MisbehavingR250,
+    /// 250 a second, and every agent ignores Retry-After
+    DeafR250,
     /// 1,000 a second, and 500 after a third of the time
     Halved,
     /// 1,000 a second, and half of the fleet is cut again after a third of the time
     SecondWave,
 }
 
-/// What a storm may take at most, as its agents that obey see it.
+/// What a storm may take at most, as its agents that obey see it; where none obeys, as all do.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct CaseBudget {
     /// Time over the ideal.
@@ -61,13 +63,18 @@ impl Case {
             CaseName::R250 => (250.0, 1.05, Some(2.1)),
             CaseName::MisbehavingR1000 => (1000.0, 1.15, Some(2.3)),
             CaseName::MisbehavingR250 => (250.0, 1.15, Some(2.3)),
+            CaseName::DeafR250 => (250.0, 1.15, None),
             CaseName::Halved | CaseName::SecondWave => (1000.0, 1.05, None),
         };
-        let misbehaves = matches!(name, CaseName::MisbehavingR1000 | CaseName::MisbehavingR250);
+        let misbehaving = match name {
+            CaseName::MisbehavingR1000 | CaseName::MisbehavingR250 => 0.2,
+            CaseName::DeafR250 => 1.0,
+            _ => 0.0,
+        };
         Self {
             name,
             rate,
-            misbehaving: if misbehaves { 0.2 } else { 0.0 },
+            misbehaving,
             then: (name == CaseName::Halved).then_some(rate / 2.0),
             second_wave: name == CaseName::SecondWave,
             budget: CaseBudget { time_ratio, attempts_mean },
@@ -97,8 +104,11 @@ impl Case {
 impl CaseBudget {
     /// What was missed, in words. An unknown figure counts as missed.
     pub(crate) fn missed(&self, outcome: &StormOutcome) -> Vec<String> {
+        let queue = &outcome.queue;
+        let none_obeys = queue.agents_obedient == 0 && queue.agents_returning > 0;
+        let time_ratio = if none_obeys { queue.time_ratio_all } else { queue.time_ratio };
         let wanted = [
-            ("time over the ideal", outcome.queue.time_ratio, Some(self.time_ratio)),
+            ("time over the ideal", time_ratio, Some(self.time_ratio)),
             ("dials per obedient agent", outcome.queue.obedient_attempts_mean, self.attempts_mean),
         ];
         let missed = wanted.into_iter().filter_map(|(what, got, most)| {
@@ -135,6 +145,11 @@ mod tests {
         assert_eq!(budget.missed(&outcome(Some(1.051), Some(1.6))).len(), 1);
         assert_eq!(budget.missed(&outcome(Some(1.0), Some(1.601))).len(), 1);
         assert_eq!(budget.missed(&outcome(None, None)).len(), 2);
+        // Where none obeys, all are judged.
+        let mut deaf = outcome(None, None);
+        deaf.queue.agents_returning = 1;
+        deaf.queue.time_ratio_all = Some(1.1);
+        assert!(Case::of(CaseName::DeafR250).budget.missed(&deaf).is_empty());
         // Where dials lack a budget, any number of them will do.
         assert!(
             Case::of(CaseName::Halved).budget.missed(&outcome(Some(1.0), Some(9.0))).is_empty()

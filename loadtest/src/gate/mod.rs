@@ -4,6 +4,7 @@
 
 mod auto;
 mod case;
+mod clients;
 mod table;
 
 use std::io;
@@ -12,9 +13,11 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::args::{positive, share};
+use crate::args::{ClientArgs, positive, share};
+use crate::human::Human;
 use crate::stage::{Cast, Stage, StagedAgents, StagedArgs, perform};
 use crate::storm::args::StormArgs;
+use crate::storm::conditions::Beginning;
 use crate::storm::outcome::StormOutcome;
 use crate::storm::storm;
 use case::{Case, CaseBudget, CaseName};
@@ -50,6 +53,19 @@ pub(crate) struct GateArgs {
     /// Each agent's waits are off by a fixed factor of its own, from 1-SHARE to 1+SHARE
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     clock_error: f64,
+    /// Instead of the cases, storms of stock clients
+    #[command(flatten)]
+    clients: ClientArgs,
+    /// The rate of admission in storms of stock clients
+    #[arg(long, default_value_t = 500.0, value_name = "PER_SECOND", value_parser = positive)]
+    rate: f64,
+    /// Storms of stock clients that begin in this way alone
+    #[arg(long, value_enum)]
+    begin: Option<Beginning>,
+    /// The stock clients come back from an outage of so long, with the pauses that they have reached
+    /// by then; the outage itself is not waited for
+    #[arg(long, default_value = "0s", value_name = "DURATION")]
+    after_outage: Human,
     #[command(flatten)]
     staged: StagedArgs,
 }
@@ -81,7 +97,15 @@ struct CaseRow {
 /// When a process fails to start or ends early, the gateway refuses the rate, or the figures cannot
 /// be written.
 pub(crate) fn run(args: &GateArgs) -> io::Result<ExitCode> {
-    perform(async { if args.auto { auto::run(args).await } else { run_cases(args).await } })
+    perform(async {
+        if args.auto {
+            auto::run(args).await
+        } else if args.clients.are_named() {
+            clients::run(args).await
+        } else {
+            run_cases(args).await
+        }
+    })
 }
 
 async fn run_cases(args: &GateArgs) -> io::Result<ExitCode> {

@@ -1,12 +1,13 @@
 //! The options of a storm.
 
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::conditions::Conditions;
+use super::conditions::{Beginning, Conditions};
 use super::moves::MoveArgs;
-use crate::args::{FleetArgs, GatewayArgs, SettleArgs};
+use crate::args::{ClientArgs, FleetArgs, GatewayArgs, SettleArgs};
 use crate::figures::FiguresArgs;
 use crate::fleet::Options;
 use crate::human::Human;
@@ -47,13 +48,25 @@ pub(crate) struct StormArgs {
     pub(crate) moves: MoveArgs,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
+    #[command(flatten)]
+    pub(crate) clients: ClientArgs,
 }
 
 impl StormArgs {
-    /// The fleet to be cut off.
-    pub(crate) fn options(&self) -> Options {
+    /// The fleet that comes.
+    ///
+    /// # Errors
+    /// When the clients wanted are none, or an outage is wanted before a storm that begins with a cut.
+    pub(crate) fn options(&self) -> io::Result<Options> {
+        let Conditions { begin, after_outage, .. } = self.conditions;
+        if begin == Beginning::Cut && !after_outage.0.is_zero() {
+            let fault =
+                "--after-outage is of agents that come back from it: it wants --begin start";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
+        }
         let options = self.fleet.options(&self.gateway.targets, self.agents);
-        Options { shares: self.conditions.shares(), ..options }
+        let options = self.clients.apply(options)?;
+        Ok(Options { shares: self.conditions.shares(), ..options })
     }
 
     /// Says which stage has been reached, if `--announce` asks for it.

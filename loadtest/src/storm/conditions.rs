@@ -9,9 +9,27 @@ use crate::args::{positive, share};
 use crate::fleet::manners::Shares;
 use crate::human::Human;
 
+/// How a storm begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Beginning {
+    /// All agents are connected, and are cut off at one instant
+    #[default]
+    Cut,
+    /// All agents start at one instant, and the gateway knows none of them
+    Start,
+}
+
 /// With all of it absent, every agent is well-behaved and nothing else happens after the cut.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Conditions {
+    /// How the storm begins
+    #[arg(long, value_enum, default_value = "cut")]
+    pub(crate) begin: Beginning,
+    /// The agents have run for longer, and nobody has answered them for so long: clients have the
+    /// pauses that they have reached by then, and the first dial of the storm is the next that they
+    /// make. The outage itself is not waited for
+    #[arg(long, default_value = "0s", value_name = "DURATION")]
+    pub(crate) after_outage: Human,
     /// The rate that the gateway is set to, in admissions a second. The ideal time is the number of
     /// agents over this rate; the second of burst that a full bucket admits at once is left out
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]

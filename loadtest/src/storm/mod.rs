@@ -2,9 +2,11 @@
 
 mod admission;
 pub(crate) mod args;
+mod begin;
 pub(crate) mod conditions;
 mod course;
 mod cut;
+mod entries;
 mod fill;
 mod ideal;
 pub(crate) mod moves;
@@ -18,26 +20,19 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use seawall::clock;
-
 use crate::crew::Crew;
 use crate::figures::round;
-use crate::gateway;
-use crate::oracle::judge::OracleVerdict;
 use admission::RateSetting;
 use args::StormArgs;
+use begin::{Begun, Scene};
 use course::Course;
 pub(crate) use cut::send_cut;
-use cut::{CUT_LEAD, cut};
+use entries::{AdmissionSample, EntryFigures};
 pub(crate) use fill::fill;
 use moves::MoveFigures;
 use outcome::{GatewayFigures, StormOutcome};
 pub(crate) use progress::Progress;
 use server::ServerReport;
-
-/// How long the gateway has its rate before the cut: long enough for its bucket, which holds a
-/// second of admissions, to fill.
-const BUCKET_FILLS: Duration = Duration::from_secs(2);
 
 /// Runs one storm, and prints and writes its figures.
 ///
@@ -55,37 +50,22 @@ pub(crate) fn run(args: &StormArgs) -> io::Result<ExitCode> {
 /// When the instrument itself fails.
 pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let server = stand_in(args).await?;
-    let options = args.options();
+    let options = args.options()?;
     let admission = RateSetting::beside(&args.gateway.gateway_metrics);
     let mut progress = Progress::new();
-    let mut crew = fill_for(args, &admission, &mut progress).await?;
-    if let Some(server) = &server {
-        let verdict = server.settle(&mut crew, args.settle.settle.0).await?.verdict;
-        if !verdict.holds() {
-            return failed_before_the_cut(args, &mut crew, verdict).await;
-        }
-        if let Some(how) = &args.misbehave {
-            server.misbehave(how).await?;
-        }
-        server.reset().await?;
-    }
-    if let (Some(_), Some(rate)) = (args.conditions.fill_rate, args.conditions.admission_rate) {
-        admission.set(rate).await?;
-        tokio::time::sleep(BUCKET_FILLS).await;
-    }
-    args.announce("filled");
-    let before = crew.measured().await?;
-    let watch = gateway::Watch::begin(&args.gateway.gateway_metrics).await;
-    let cpu_start = crew.cpu_seconds().await?;
-    let cut_at = clock::now() + CUT_LEAD;
-    probes::begin(&mut crew, args, cut_at).await?;
-    cut(&mut crew, cut_at).await?;
+    let scene = Scene { args, options: &options, server: server.as_ref(), admission: &admission };
+    let begun = match scene.begin(&mut progress).await? {
+        Ok(begun) => begun,
+        Err(outcome) => return Ok(outcome),
+    };
+    let Begun { mut crew, before, entries_before, watch, cpu_start, cut_at } = begun;
     args.announce("cut");
     let mut course = Course::new(&args.conditions, admission, cut_at);
     course.run(&mut crew, args.timeout.0, &mut progress).await?;
     let cpu_end = crew.cpu_seconds().await?;
     let probed = probes::end(&mut crew).await?;
     let back = watch.sample().await;
+    let entries_back = AdmissionSample::take(&args.gateway.gateway_metrics).await;
     let ordered = args.moves.carry_out(&mut crew, args.timeout.0).await?;
     args.announce("back");
     let settled = match &server {
@@ -101,10 +81,13 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     };
     args.announce("settled");
     let end = watch.sample().await;
+    let entries_end = AdmissionSample::take(&args.gateway.gateway_metrics).await;
     let measured = crew.measured().await?;
     let census = options.census();
     let mut outcome = StormOutcome::new(census, measured.clone());
-    outcome.with_questions(&measured.counted_since(&before));
+    let since = measured.counted_since(&before);
+    outcome.with_questions(&since);
+    outcome.entries = EntryFigures::new([entries_before, entries_back, entries_end], &since);
     let ideal = course.ideal(census.returning, measured.second_wave_cut);
     outcome.queue.with_ideal(&ideal, outcome.seconds_to_100);
     outcome.probes = probed;
@@ -133,22 +116,6 @@ async fn stand_in(args: &StormArgs) -> io::Result<Option<ServerReport>> {
     Ok(Some(server))
 }
 
-/// Starts the fleet of a storm, and the probes, at the rate meant for that.
-async fn fill_for(
-    args: &StormArgs,
-    admission: &RateSetting,
-    progress: &mut Progress,
-) -> io::Result<Crew> {
-    if let Some(rate) = args.conditions.fill_rate {
-        admission.set(rate).await?;
-    }
-    let options = args.options();
-    let bystanders = probes::hire(args, &options).await?;
-    let mut crew = fill(&options, args.timeout.0, progress).await?;
-    crew.bystanders = bystanders;
-    Ok(crew)
-}
-
 /// Waits until all agents are back, or the time is over; the outcome shows which.
 ///
 /// # Errors
@@ -159,19 +126,4 @@ pub(crate) async fn wait_until_back(
     progress: &mut Progress,
 ) -> io::Result<()> {
     Course::uneventful().run(crew, patience, progress).await
-}
-
-/// A storm is worth its time only if the server is right at its beginning.
-async fn failed_before_the_cut(
-    args: &StormArgs,
-    crew: &mut Crew,
-    verdict: OracleVerdict,
-) -> io::Result<StormOutcome> {
-    let counts = ServerReport::new(&args.server_report).counts().await?;
-    let mut outcome = StormOutcome::new(args.options().census(), crew.measured().await?);
-    outcome.with_server(counts, verdict);
-    outcome
-        .faults
-        .push("the server's view was wrong before the cut; there was no storm".to_owned());
-    Ok(outcome)
 }

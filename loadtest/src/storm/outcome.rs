@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::entries::EntryFigures;
 use super::moves::MoveFigures;
 use super::probes::ProbeFigures;
 use super::queue::{QueueFigures, attempts_mean};
@@ -72,6 +73,8 @@ pub(crate) struct StormOutcome {
     pub(crate) probes: ProbeFigures,
     #[serde(flatten)]
     pub(crate) moves: MoveFigures,
+    #[serde(flatten)]
+    pub(crate) entries: EntryFigures,
     /// Messages that the server got from the cut on, heartbeats apart, over the agents.
     pub(crate) messages_per_agent: Option<f64>,
     /// Some of the faults, in words.
@@ -160,6 +163,7 @@ impl StormOutcome {
             queue: QueueFigures::new(census, &measured),
             probes: ProbeFigures::default(),
             moves: MoveFigures::default(),
+            entries: EntryFigures::default(),
             messages_per_agent: None,
             faults: Vec::new(),
         }
@@ -234,7 +238,8 @@ impl StormOutcome {
         line("first reply, longest", shown(self.first_reply_ms_max, " ms"));
         line("  after its report, p99", shown(self.acknowledged_ms_p99, " ms"));
         line("  after its report, longest", shown(self.acknowledged_ms_max, " ms"));
-        for (name, value) in self.queue.lines().into_iter().chain(self.probes.lines()) {
+        let lines = self.queue.lines().into_iter().chain(self.entries.lines());
+        for (name, value) in lines.chain(self.probes.lines()) {
             line(name, value);
         }
         line("connections closed on agents", self.connections_closed_by_gateway.to_string());

@@ -16,6 +16,7 @@ use super::fill::fill_with;
 use super::progress::Progress;
 use crate::crew::Crew;
 use crate::figures::{round, shown};
+use crate::fleet::clients::shares::ClientShares;
 use crate::fleet::load::{LoadKind, LoadOrder, LoadPace};
 use crate::fleet::measured::Measured;
 use crate::fleet::{FleetRequest, Options};
@@ -100,6 +101,8 @@ pub(crate) async fn hire(args: &StormArgs, herd: &Options) -> io::Result<Option<
         agents: count,
         threads: 1,
         shares: Default::default(),
+        clients: ClientShares::plain(args.fleet.behaviour),
+        connections: 0,
         ..herd.clone()
     };
     let mut crew = Crew::hire_apart(&options).await?;

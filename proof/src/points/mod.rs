@@ -1,6 +1,7 @@
 //! The steps of each proof. A step stands beside the point of the issue that it shows.
 
 pub(crate) mod admission;
+pub(crate) mod clients;
 pub(crate) mod cluster;
 pub(crate) mod dedup;
 pub(crate) mod house;
@@ -43,9 +44,9 @@ mod tests {
     use super::*;
     use crate::step::Step;
 
-    fn each(size: Size) -> [Vec<Step>; 4] {
+    fn each(size: Size) -> [Vec<Step>; 5] {
         let (dedup, admission) = (dedup::steps(size), admission::steps(size));
-        [dedup, admission, house::steps(size), cluster::steps(size)]
+        [dedup, admission, house::steps(size), cluster::steps(size), clients::steps(size)]
     }
 
     #[test]
@@ -78,6 +79,11 @@ mod tests {
             "cluster rolling --agents 8000 --rate 3000 --balancing random",
             "cluster push --agents 10000",
             "cluster push --agents 1000 --rate 3000 --hops=2 --changed=1 --asks",
+            "gate --client python --agents 100 --rate 2",
+            "gate --client java-ws --agents 10000 --rate 500",
+            "gate --clients loadtest/clients/field.toml --agents 10000 --rate 500",
+            "gate --client java-http --agents 10000 --rate 500 --after-outage 10m",
+            "gate --transport http --connections 16 --agents 10000 --rate 1000",
         ] {
             assert!(lines.iter().any(|line| line.contains(wanted)), "{wanted}: {lines:#?}");
         }
