@@ -189,6 +189,16 @@ impl Crew {
             .sum())
     }
 
+    /// How many agents there are of which nothing can be true at a server: they have told nothing.
+    ///
+    /// # Errors
+    /// When a worker has died.
+    pub(crate) async fn mute(&mut self) -> io::Result<u64> {
+        let all = self.agents + self.bystanders.as_ref().map_or(0, |crew| crew.agents);
+        let known = self.truth().await?.len() as u64;
+        Ok(u64::from(all).saturating_sub(known))
+    }
+
     /// What is true of every agent, bystanders included.
     ///
     /// # Errors

@@ -92,6 +92,8 @@ pub(crate) struct FleetAgent {
     told: Option<PendingFields>,
     /// It was refused what it says once.
     was_refused_for_good: bool,
+    /// It has said nothing on the connection that it has.
+    is_silent: bool,
     /// How often it has dialled.
     pub(crate) dials: u32,
     /// The number of the last push that it got.
@@ -144,6 +146,7 @@ impl FleetAgent {
             unanswered: None,
             told: None,
             was_refused_for_good: false,
+            is_silent: false,
             dials: 0,
             last_push: 0,
         }
@@ -162,7 +165,10 @@ impl FleetAgent {
         }
         match self.speech.again {
             Again::Changes => true,
-            Again::Silence => self.has_changed,
+            Again::Silence => {
+                self.is_silent = !self.has_changed;
+                self.has_changed
+            }
             Again::Full | Again::FullSameNumber => {
                 if self.speech.again == Again::FullSameNumber {
                     self.next_number = self.next_number.saturating_sub(1);
@@ -239,6 +245,7 @@ impl FleetAgent {
         uint(2, self.next_number, out);
         let pending = std::mem::take(&mut self.pending);
         self.has_changed = false;
+        self.is_silent = false;
         self.unanswered = Some(self.unanswered.unwrap_or_default().with(pending));
         // Who says once who it is says its capabilities with that.
         let description = PendingFields::of(StatusField::AgentDescription);
@@ -349,12 +356,12 @@ impl FleetAgent {
     }
 
     /// What is true of this agent, for the oracle: of one that says only a part by itself, what it has
-    /// said. `None` if it has said nothing, or was kept for good from saying who it is.
+    /// said. `None` if it has said nothing or stays silent now, or was kept for good from saying who it is.
     pub(crate) fn truth(&self, profile: &Profile) -> Option<AgentLine> {
         let said = if self.speech.first.tells_all() {
             PendingFields::of_client(self.speech.first)
         } else {
-            self.told.filter(|_| !self.was_refused_for_good)?
+            self.told.filter(|_| !self.was_refused_for_good && !self.is_silent)?
         };
         let mut view = StateView { capabilities: CAPABILITIES, ..StateView::default() };
         let mix = Mix::new(0, 0, 0);

@@ -186,15 +186,15 @@ async fn one(
 
 /// What stands over the rows.
 const HEAD: &str = "\
-storm           ideal    100 %  budget  dials/agent  given up  entries   later   beside   Close  for good   agents   agents
-                    s        s       s                                                                      missing    wrong";
+storm           ideal    100 %  budget  dials/agent  given up  entries   later   beside   Close  for good    mute   agents   agents
+                    s        s       s                                                                              missing    wrong";
 
 fn line(row: &ClientRow) -> String {
     let outcome = &row.outcome;
     let entries = &outcome.entries;
     let fitting = |value| shown(value, "");
     format!(
-        "{:<13}{:>8}{:>9}{:>8}{:>13}{:>10}{:>9}{:>8}{:>9}{:>8}{:>10}{:>9}{:>9}",
+        "{:<13}{:>8}{:>9}{:>8}{:>13}{:>10}{:>9}{:>8}{:>9}{:>8}{:>10}{:>8}{:>9}{:>9}",
         row.storm,
         fitting(outcome.queue.ideal_seconds),
         fitting(outcome.seconds_to_100),
@@ -206,6 +206,7 @@ fn line(row: &ClientRow) -> String {
         fitting(entries.served_beside),
         entries.close_frames,
         entries.refused_for_good,
+        entries.agents_mute,
         shown(outcome.of_server("agents_missing"), ""),
         shown(outcome.of_server("agents_wrong"), ""),
     )

@@ -88,6 +88,7 @@ pub(crate) async fn storm(args: &StormArgs) -> io::Result<StormOutcome> {
     let since = measured.counted_since(&before);
     outcome.with_questions(&since);
     outcome.entries = EntryFigures::new([entries_before, entries_back, entries_end], &since);
+    outcome.entries.agents_mute = crew.mute().await?;
     let ideal = course.ideal(census.returning, measured.second_wave_cut);
     outcome.queue.with_ideal(&ideal, outcome.seconds_to_100);
     outcome.probes = probed;

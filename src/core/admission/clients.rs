@@ -98,6 +98,9 @@ fn built_in(head: ClientHead<'_>, begins: impl Fn(&str) -> bool) -> ClientPatien
         }
         // otel-arrow: without a deadline.
         (None, false) if !http => return ClientPatience::LONG,
+        // newrelic-opamp-rs: it waits for 30 s, and comes each 30 s whatever it is told. Only while it waits can it be
+        // let in.
+        (None, false) => return ClientPatience::new(secs(25), secs(5)),
         _ => {}
     }
     if begins("Go-http-client/") {
@@ -148,7 +151,8 @@ mod tests {
     fn a_client_without_a_name_is_told_by_transport_and_header() {
         let table = ClientTable::new(Vec::new(), ANSWER);
         assert_eq!(of(&table, WebSocket, None), ClientPatience::LONG);
-        assert_eq!(of(&table, Http, None).wait(), secs(8));
+        let newrelic = of(&table, Http, None);
+        assert_eq!((newrelic.wait(), newrelic.queue), (secs(25), Queue::Park));
         for transport in [Http, WebSocket] {
             let head = ClientHead { transport, user_agent: None, names_agent: true };
             let dotnet = table.patience(head);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::tests::per_second;
 use super::{
-    Admission, AdmissionParams, AdmissionVerdict, Arrival, ClientPatience, ParkVerdict, PassReason,
-    Queue, Reason, Refusal,
+    Admission, AdmissionParams, AdmissionVerdict, Arrival, ClientHead, ClientPatience, ClientTable,
+    ClientTransport, ParkVerdict, PassReason, Queue, Reason, Refusal,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -220,4 +220,28 @@ fn a_source_over_its_share_goes_behind_those_that_can_be_told_nothing() {
     let (served, refusal) = bench.fill(Arrival { over_share: true, ..untold() });
     assert_eq!((served, refusal.reason), (375, Reason::SourceShare));
     assert_eq!(bench.fill(untold()).0, 125, "the others find a quarter of it");
+}
+
+/// newrelic-opamp-rs polls each half minute whatever it is told, all of a fleet in step: what is not let in while it
+/// waits is not let in at all.
+#[test]
+fn a_fleet_that_comes_each_half_minute_whatever_it_is_told_is_held_to_the_ideal() {
+    const AGENTS: usize = 600;
+    let head =
+        ClientHead { transport: ClientTransport::Http, user_agent: None, names_agent: false };
+    let patience = ClientTable::new(Vec::new(), SECOND / 2).patience(head);
+    let agent = Arrival { patience, ..plain() };
+    let start = crate::clock::now();
+    let params = AdmissionParams::new(per_second(10));
+    let mut bench = ClientBench { admission: Admission::new(params, start), now: start };
+    let mut left = AGENTS;
+    while left > 0 {
+        let came = bench.now;
+        let at_once = (0..left).filter(|_| bench.arrive(agent) == AdmissionVerdict::Admit).count();
+        let verdicts = bench.pass(SECOND * 30, Duration::ZERO);
+        let admitted = at_once + count(&verdicts, ParkVerdict::Admit);
+        assert_eq!(refused(&verdicts, Reason::ParkTtl), 0, "none waits in vain");
+        left -= admitted;
+        assert!(came < start + SECOND * 61, "{left} are left after {:?}", bench.now - start);
+    }
 }

@@ -144,7 +144,7 @@ pub(super) const OTEL_ARROW: Habits = Habits {
     writes_apart: false,
 };
 
-/// newrelic-opamp-rs. Name and deadline are its application's; without a name it is of no known kind.
+/// newrelic-opamp-rs, as New Relic's agent control has it: reqwest, without a name, 30 s for an answer.
 pub(super) const NEWRELIC: Habits = Habits {
     transports: &[Http],
     user_agent: None,
