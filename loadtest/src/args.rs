@@ -85,7 +85,7 @@ pub(crate) struct ClientArgs {
     /// How they speak; by default as --client is known to. Alone, it is for opamp-go
     #[arg(long, value_enum)]
     pub(crate) transport: Option<Transport>,
-    /// Agents over HTTP share so many connections, as behind a proxy; 0: each has its own
+    /// Agents over HTTP share this many connections, as behind a proxy; 0: each has its own
     #[arg(long, default_value_t = 0)]
     pub(crate) connections: u16,
 }

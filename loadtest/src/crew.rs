@@ -292,7 +292,7 @@ fn agents_per_process() -> u32 {
     u32::try_from(room).unwrap_or(u32::MAX).min(AGENTS_MAX)
 }
 
-/// Of connections that all agents share, what one of so many processes opens.
+/// Of connections that all agents share, what one of these processes opens.
 fn share_of_connections(all: u16, processes: u32) -> u16 {
     let processes = u16::try_from(processes).unwrap_or(u16::MAX).max(1);
     (all / processes).max(all.min(1))

@@ -77,7 +77,7 @@ pub(crate) struct Options {
     pub(crate) serving: Vec<usize>,
     /// Which stock client each agent is.
     pub(crate) clients: ClientShares,
-    /// So many connections carry all agents over HTTP; 0: each has its own.
+    /// This many connections carry all agents over HTTP; 0: each has its own.
     pub(crate) connections: u16,
     /// The first dials are a storm, from which returns are measured, behind an outage of so long.
     pub(crate) storms_at_start: bool,

@@ -1,5 +1,5 @@
 //! `loadtest gate --client`, `--clients`: storms of stock clients, and what each may take. A fleet that
-//! nobody knows starts at one instant; a fleet with WebSockets is also cut off.
+//! no gateway knows starts at one instant; a fleet with WebSockets is also cut off.
 //!
 //! | | at most |
 //! |---|---|

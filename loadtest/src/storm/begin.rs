@@ -1,4 +1,4 @@
-//! How a storm begins: agents that are connected are cut off, or agents that nobody knows start.
+//! How a storm begins: agents that are connected are cut off, or agents that no gateway knows start.
 
 use std::io;
 use std::time::{Duration, Instant};

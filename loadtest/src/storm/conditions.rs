@@ -25,7 +25,7 @@ pub(crate) struct Conditions {
     /// How the storm begins
     #[arg(long, value_enum, default_value = "cut")]
     pub(crate) begin: Beginning,
-    /// The agents have run for longer, and nobody has answered them for so long: clients have the
+    /// The agents have run for longer, and no gateway has answered them for so long: clients have the
     /// pauses that they have reached by then, and the first dial of the storm is the next that they
     /// make. The outage itself is not waited for
     #[arg(long, default_value = "0s", value_name = "DURATION")]

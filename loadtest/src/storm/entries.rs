@@ -61,7 +61,7 @@ pub(crate) struct EntryFigures {
     /// Agents that never come again, and agents that were refused what they say once.
     pub(crate) lost_for_ever: u64,
     pub(crate) refused_for_good: u64,
-    /// Agents of which nobody can know: connected and silent, or refused what they say once.
+    /// Agents of which no server can know: connected and silent, or refused what they say once.
     pub(crate) agents_mute: u64,
     /// POSTs, and connections opened for them.
     pub(crate) posts: u64,
@@ -101,7 +101,7 @@ impl EntryFigures {
             ("Close frames received", self.close_frames.to_string()),
             ("agents that never come again", self.lost_for_ever.to_string()),
             ("agents refused for good", self.refused_for_good.to_string()),
-            ("agents of which nobody can know", self.agents_mute.to_string()),
+            ("agents of which no server can know", self.agents_mute.to_string()),
             ("POSTs", self.posts.to_string()),
             ("connections for them", self.post_connections.to_string()),
         ]

@@ -96,7 +96,7 @@ fn java_is_silent_on_its_second_connection_until_something_changes() {
     let truth = agent.truth(&profile).unwrap().view;
     assert_eq!((truth.capabilities, truth.fields), (CAPABILITIES, Default::default()));
     assert!(!agent.on_open(), "the question waits for a change");
-    assert!(agent.truth(&profile).is_none(), "nobody can know who is on this connection");
+    assert!(agent.truth(&profile).is_none(), "no server can know who is on this connection");
     agent.change_health();
     assert!(agent.on_open());
     let (full, _) = read(&mut agent, &profile);

@@ -104,7 +104,7 @@ pub(crate) enum Beat {
 pub(crate) enum FullAnswer {
     /// At once.
     AtOnce,
-    /// After so many seconds.
+    /// After this many seconds.
     After(u64),
     /// With the next message that it sends anyway.
     NextMessage,
@@ -159,8 +159,8 @@ pub(crate) enum PauseLaw {
 pub(crate) enum Unanswered {
     /// It is sent again, bytes and number as they were.
     SameBytes,
-    /// The same, while the counter rises with each try; given up after so many tries, and so many of
-    /// a heartbeat.
+    /// The same, while the counter rises with each try; given up after at most this many tries, those
+    /// of a heartbeat apart.
     SameBytesCounting { tries_max: u32, beat_tries_max: u32 },
     /// Kept if the client was told to come again, lost if the connection failed.
     LostByFailure,

@@ -66,7 +66,7 @@ impl Pauses {
         Self { law, go: DialBackoff::new(), failures: 0, keeps_to: None }
     }
 
-    /// As they are when nobody has answered for so long. Says how long until the next try.
+    /// As they are when no gateway has answered for so long. Says how long until the next try.
     pub(crate) fn after_outage(&mut self, outage: Duration, mix: &mut Mix) -> Duration {
         let mut passed = Duration::ZERO;
         while let Next::After(pause) = self.next(Setback::Failed, mix) {
