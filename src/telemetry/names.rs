@@ -413,7 +413,7 @@ struct ServerMetrics ["server"] {
     resync_sessions: GaugeFamily<Class> = ResyncSessions "seawall_upstream_resync_sessions",
     /// Messages sent to the server that it is yet to answer.
     in_flight: Gauge = InFlight "seawall_upstream_in_flight_messages",
-    /// How many messages may be in flight, set by the server's answer times.
+    /// How many messages may be in flight, set by what the server gets done.
     window: Gauge = Window "seawall_upstream_window_messages",
     /// Messages sent in the last second.
     pace: Gauge = Pace "seawall_upstream_pace_messages_per_second",

@@ -7,7 +7,7 @@ use super::servers::Server;
 use crate::clock;
 use crate::core::link::{Recipient, recipient};
 use crate::core::server::ServerEvent;
-use crate::core::session::Route;
+use crate::core::session::{Answer, Route};
 use crate::ident::InstanceUid;
 use crate::opamp::header;
 use crate::opamp::server::{ErrorKind, ServerScan};
@@ -77,6 +77,10 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
 /// A message on a shared link without an agent's uid. Some servers send acknowledgements and errors so,
 /// which concern all agents; anything else was meant for one agent, and is undeliverable.
 fn unaddressed(server: &Server, link: &Link, scan: &ServerScan<'_>) {
+    if scan.is_empty_ack() || scan.error().is_some() {
+        // It does not say whose message it answers, but one less is in flight: the pace does not starve.
+        server.pacer.answered(link.id.index, Answer::SOME, clock::now());
+    }
     if scan.is_empty_ack() {
         return;
     }

@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(TICK_MILLIS as u64);
 const TICK_MILLIS: u32 = 100;
 const TICKS_PER_SECOND: u64 = 10;
 /// How long an unanswered message counts; up to a tick longer.
-const COUNTED_FOR: Duration = Duration::from_secs(10);
+pub(super) const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// Whole ticks that a message counts for, and the one it was sent in.
 const TICKS: usize = 101;
 /// A message stops counting when one is answered that went out this many ticks later: long enough for
@@ -30,6 +30,11 @@ const PASSED_OVER_AFTER: u64 = 5;
 
 /// A server that has left all orphans unanswered for this long, while there were some, will do so.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
+
+/// A server that leaves one message in this many unanswered leaves some unanswered.
+const SOME_ARE: u32 = 50;
+/// Of this many answers.
+const REMEMBERED: u32 = 2_048;
 
 #[derive(Debug, Clone)]
 struct LinkFlight {
@@ -81,6 +86,9 @@ pub(super) struct Flight {
     /// There was an orphan then, and all have been left unanswered since.
     silent_since: Option<Instant>,
     total: u32,
+    /// Of the last answers, and of the messages that they have passed over.
+    answers: u32,
+    passed_over: u32,
 }
 
 impl Flight {
@@ -96,6 +104,8 @@ impl Flight {
             orphans,
             silent_since: None,
             total: 0,
+            answers: 0,
+            passed_over: 0,
         }
     }
 
@@ -124,11 +134,36 @@ impl Flight {
         }
         let sent_in = after.map(|after| self.tick_of(now.checked_sub(after).unwrap_or(now)));
         let Some(link) = self.links.get_mut(usize::from(link)) else { return };
+        if sent_in.is_some_and(|tick| tick < link.oldest) {
+            // It was passed over, or its link was lost: what counts is another's.
+            self.passed_over = self.passed_over.saturating_sub(1);
+            return;
+        }
         // Where the time is unknown, or was measured from another message: the oldest.
         self.total -= u32::from(link.take(sent_in));
         if let Some(tick) = sent_in {
-            self.total -= link.forget_before(tick.saturating_sub(PASSED_OVER_AFTER));
+            let passed = link.forget_before(tick.saturating_sub(PASSED_OVER_AFTER));
+            self.total -= passed;
+            self.passed_over += passed;
         }
+        self.answers += 1;
+        if self.answers >= REMEMBERED {
+            self.answers /= 2;
+            self.passed_over /= 2;
+        }
+    }
+
+    /// The server leaves some messages unanswered.
+    pub(super) const fn some_unanswered(&self) -> bool {
+        self.passed_over * SOME_ARE > self.answers
+    }
+
+    /// The answer to a message sent `after` ago overtakes that to one which went out clearly earlier on the same link.
+    pub(super) fn overtakes(&self, link: u16, after: Duration, now: Instant) -> bool {
+        let sent_in = self.tick_of(now.checked_sub(after).unwrap_or(now));
+        let Some(link) = self.links.get(usize::from(link)) else { return false };
+        let oldest = link.oldest.max(sent_in.saturating_sub(PASSED_OVER_AFTER));
+        (oldest..sent_in).any(|tick| link.sent[slot(tick)] > 0)
     }
 
     /// A session is over that has `count` messages in flight on the link: the last ones sent.
@@ -262,6 +297,35 @@ mod tests {
             // What went out in the last second, and on the other link.
             assert_eq!(flight.total(start + SECOND * 4), 2);
         }
+    }
+
+    #[test]
+    fn a_late_answer_to_what_was_passed_over_is_nobody_elses() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(1, start);
+        flight.sent(0, start);
+        (0..3).for_each(|_| flight.sent(0, start + SECOND));
+        let now = start + SECOND * 2;
+        flight.answered(0, Some(SECOND), now);
+        assert_eq!(flight.total(now), 2, "it, and what it passed over");
+        assert!(flight.some_unanswered());
+        flight.answered(0, Some(SECOND * 2), now);
+        assert_eq!(flight.total(now), 2, "those are still worked at");
+        assert!(!flight.some_unanswered());
+    }
+
+    #[test]
+    fn who_overtakes_is_seen() {
+        let start = crate::clock::now();
+        let mut flight = Flight::new(2, start);
+        flight.sent(0, start);
+        flight.sent(0, start + TICK * 2);
+        flight.sent(1, start + TICK * 2);
+        let now = start + TICK * 3;
+        assert!(flight.overtakes(0, TICK, now));
+        assert!(!flight.overtakes(0, TICK * 3, now), "the first one");
+        assert!(!flight.overtakes(1, TICK, now), "on another link");
+        assert!(!flight.overtakes(9, TICK, now), "a link that there is not");
     }
 
     #[test]

@@ -18,11 +18,15 @@ mod waiting;
 mod window;
 
 #[cfg(test)]
+mod pools;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod varied;
 
 pub use grant::{Grant, GrantFacts, GrantLink};
 pub use pacer::{Next, Pacer, PacerParams};

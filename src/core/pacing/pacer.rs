@@ -11,10 +11,10 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::{Duration, Instant};
 
-use super::flight::Flight;
+use super::flight::{COUNTED_FOR, Flight};
 use super::meter::Meter;
 use super::waiting::WaitingSessions;
-use super::window::Window;
+use super::window::{AnswerFacts, Window};
 use super::{Class, Permit};
 use crate::core::bucket::Bucket;
 use crate::ident::InstanceUid;
@@ -169,7 +169,7 @@ impl Pacer {
         self.ceiling.take(now)?;
         // What the window lets through counts for the floor: the floor only adds what is missing.
         let floor = self.floor.take(now);
-        if self.flight.total(now) >= self.window.size()
+        if self.flight.total(now) >= self.window.size(now)
             && let Err(wait) = floor
         {
             self.ceiling.refund();
@@ -193,16 +193,16 @@ impl Pacer {
 
     /// A message went out on `link`, with a permit or past the queues.
     pub fn sent(&mut self, link: u16, now: Instant) {
+        let in_flight = self.flight.total(now);
+        self.window.sent(in_flight, now);
         self.flight.sent(link, now);
     }
 
     /// A message that went out on `link` was answered, `after` that if it is known. `true`: a session
     /// that waits may go because of it.
     pub fn answered(&mut self, link: u16, after: Option<Duration>, now: Instant) -> bool {
-        if let Some(after) = after {
-            let in_flight = self.flight.total(now);
-            self.window.answered(after, in_flight, now);
-        }
+        let overtakes = after.is_some_and(|after| self.flight.overtakes(link, after, now));
+        self.count_answer(overtakes, after, now);
         self.flight.answered(link, after, now);
         self.wakes(now)
     }
@@ -214,10 +214,7 @@ impl Pacer {
 
     /// The same as [`Pacer::answered`], of a message whose session is over.
     pub fn orphan_answered(&mut self, after: Option<Duration>, now: Instant) -> bool {
-        if let Some(after) = after {
-            let in_flight = self.flight.total(now);
-            self.window.answered(after, in_flight, now);
-        }
+        self.count_answer(false, after, now);
         self.flight.orphan_answered(after, now);
         self.wakes(now)
     }
@@ -229,8 +226,16 @@ impl Pacer {
         self.wakes(now)
     }
 
+    fn count_answer(&mut self, overtakes: bool, after: Option<Duration>, now: Instant) {
+        let in_flight = self.flight.total(now);
+        let some_unanswered = self.flight.some_unanswered();
+        let is_overdue = after.is_some_and(|after| after >= COUNTED_FOR);
+        let answer = AnswerFacts { in_flight, overtakes, some_unanswered, is_overdue };
+        self.window.answered(answer, now);
+    }
+
     fn wakes(&mut self, now: Instant) -> bool {
-        self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size()
+        self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size(now)
     }
 
     /// What was in flight on `link` will stay unanswered.
@@ -315,7 +320,7 @@ impl Pacer {
     }
 
     /// How many messages may be in flight.
-    pub const fn window(&self) -> u32 {
-        self.window.size()
+    pub fn window(&self, now: Instant) -> u32 {
+        self.window.size(now)
     }
 }

@@ -80,7 +80,7 @@ proptest! {
         let (mut gone, mut by_floor) = (Vec::new(), Vec::new());
         let mut asked = Vec::new();
         for event in events {
-            let full = pacer.in_flight(now) >= pacer.window();
+            let full = pacer.in_flight(now) >= pacer.window(now);
             let paced: usize = Class::PACED.iter().map(|c| oracle.0[c.index()].len()).sum();
             match event {
                 PacingEvent::Enqueue(n, class) => {
@@ -133,7 +133,7 @@ proptest! {
                 PacingEvent::Pass(ms) => now += Duration::from_millis(ms),
             }
             prop_assert_eq!(pacer.len(), oracle.len());
-            prop_assert!(pacer.window() <= in_flight_max);
+            prop_assert!(pacer.window(now) <= in_flight_max);
         }
         let burst = |rate: u32| (f64::from(rate) / 50.0).max(1.0) + 1e-6;
         for times in [&gone, &asked] {

@@ -101,7 +101,7 @@ impl PacedServer {
             }
         }
         let mean = sum.checked_div(answered).unwrap_or_default();
-        Report { answered, mean, window: self.pacer.window() }
+        Report { answered, mean, window: self.pacer.window(self.now) }
     }
 
     fn seconds(&mut self, count: usize) -> Vec<Report> {

@@ -105,12 +105,15 @@ fn the_window_holds_until_answers_come() {
         gone += 1;
     }
     // Exactly that: what the window lets through counts for the floor.
-    assert_eq!(gone, pacer.window());
+    assert_eq!(gone, pacer.window(now));
     let Next::Wait(wait) = pacer.next(now) else { panic!("something waits") };
     assert!(wait <= MS * 101, "the floor: {wait:?}");
     assert!(pacer.answered(0, Some(MS), now), "the task that grants permits has to be woken");
-    assert!(matches!(pacer.next(now), Next::Permit(..)));
-    pacer.sent(0, now);
+    // While the window opens an answer makes room for itself and for two more.
+    for _ in 0..3 {
+        assert!(matches!(pacer.next(now), Next::Permit(..)));
+        pacer.sent(0, now);
+    }
     assert!(matches!(pacer.next(now), Next::Wait(_)));
     pacer.link_lost(0);
     assert_eq!(pacer.in_flight(now), 0);
@@ -140,18 +143,18 @@ fn the_wait_is_that_of_the_own_class() {
 fn a_pause_holds_everything_and_the_window_begins_small() {
     let (mut pacer, mut now) = new(defaults());
     for _ in 0..500 {
-        for _ in 0..pacer.window() {
+        for _ in 0..pacer.window(now) {
             pacer.sent(0, now);
         }
         now += MS;
-        for _ in 0..pacer.window().min(pacer.in_flight(now)) {
+        for _ in 0..pacer.window(now).min(pacer.in_flight(now)) {
             pacer.answered(0, Some(MS), now);
         }
     }
-    assert!(pacer.window() > 1_000, "{}", pacer.window());
+    assert!(pacer.window(now) > 1_000, "{}", pacer.window(now));
     pacer.pause(now + SECOND, now);
     pacer.pause(now + SECOND / 2, now);
-    assert_eq!(pacer.window(), 16);
+    assert_eq!(pacer.window(now), 16);
     assert_eq!(pacer.admit(now), Permit::Wait { soon: false });
     for class in Class::ALL {
         pacer.enqueue(uid(1), class);
@@ -196,7 +199,7 @@ fn answers_to_those_who_are_gone_move_the_window() {
         gone += sent;
     }
     assert_eq!(gone, 2_000);
-    assert!(pacer.window() > 16 && pacer.in_flight(start + SECOND) == 0);
+    assert!(pacer.window(start + SECOND) > 16 && pacer.in_flight(start + SECOND) == 0);
 }
 
 #[test]

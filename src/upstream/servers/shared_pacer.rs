@@ -144,7 +144,7 @@ impl SharedPacer {
         PaceMeasured {
             waiting: Class::ALL.map(|class| pacer.len_of(class)),
             in_flight: pacer.in_flight(now),
-            window: pacer.window(),
+            window: pacer.window(now),
             per_second: pacer.pace(now),
             paused: pacer.paused(now).unwrap_or(Duration::ZERO),
         }
