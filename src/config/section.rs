@@ -47,7 +47,10 @@ impl Findings {
     /// known.
     pub(super) fn report_unknown(&self) {
         let known = self.known.borrow();
-        for (key, origin) in self.unknown.take() {
+        // Behind a table's head that is no TOML, keys stand at the top which belong to that table.
+        let strays = |key: &str| self.is_torn.get() && !key.contains(['.', '[']);
+        let unknown = self.unknown.take();
+        for (key, origin) in unknown.into_iter().filter(|(key, _)| !strays(key)) {
             let path = without_places(&key);
             let message = match (suggest::successor(&path), &origin) {
                 (Some(new), ValueOrigin::Variable(_)) => {
