@@ -8,6 +8,7 @@ mod address;
 mod admission;
 mod clients;
 mod environment;
+mod liveness;
 mod mistake;
 mod ownership;
 mod params;

@@ -13,9 +13,12 @@ use super::address;
 use super::params::{ANY_TIME, MEMORY, MESSAGE, SOME_TIME, set};
 use super::proxy::{self, ProxyVariables};
 use super::section::Section;
+use super::tree::RawValue;
 use crate::core::server::KeyedBy;
 use crate::tls::ClientFiles;
-use crate::upstream::params::{HeaderSource, LINKS_DEFAULT, Mode, ServerParams, UpstreamParams};
+use crate::upstream::params::{
+    HeaderSource, LINKS_DEFAULT, LIVENESS_BUDGET_DEFAULT, Mode, ServerParams, UpstreamParams,
+};
 
 const CONNECTIONS_DEFAULT: NonZeroU16 = NonZeroU16::new(32).expect("not zero");
 const HTTP_DEFAULT: Mode =
@@ -104,6 +107,7 @@ pub(super) fn upstream(mut section: Section<'_>, variables: &[(String, String)])
 fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<ServerParams> {
     let mode = mode(section);
     let keyed_by = keyed_by(section, mode);
+    let liveness_budget = liveness_budget(section);
     let headers = headers(section, variables);
     let ca_file = section.text("ca_file", authorities);
     let name = section.text("name", name);
@@ -129,7 +133,8 @@ fn server(section: &mut Section<'_>, variables: &[(String, String)]) -> Option<S
             .report("ca_file", format!("has no meaning for {scheme}://, which is not encrypted"));
     }
     // The address is a good name if none is given: it stays the same when the list is reordered.
-    let server = ServerParams { mode, keyed_by, headers, ca_file, ..ServerParams::at(url) };
+    let own = ServerParams::at(url);
+    let server = ServerParams { mode, liveness_budget, keyed_by, headers, ca_file, ..own };
     Some(match name {
         Some(name) => ServerParams { name, ..server },
         None => server,
@@ -163,6 +168,23 @@ fn mode(section: &mut Section<'_>) -> Mode {
         }
     }
     mode
+}
+
+/// A number of messages a second, or the word for none.
+fn liveness_budget(section: &mut Section<'_>) -> Option<NonZeroU32> {
+    let given = section.parsed("liveness_budget", |value| {
+        let number = match value {
+            RawValue::Integer(number) => u32::try_from(*number).ok(),
+            RawValue::Text(text) if text.trim() == "never" => return Ok(None),
+            RawValue::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let fits = number.and_then(NonZeroU32::new).filter(|number| number.get() <= PACE_MAX);
+        fits.map(Some).ok_or_else(|| {
+            format!("must be 1 to {PACE_MAX} messages a second, or \"never\" for none at all")
+        })
+    });
+    given.unwrap_or(Some(LIVENESS_BUDGET_DEFAULT))
 }
 
 /// In the modes `per-agent` and `http` there is one answer only.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Config;
-use super::admission;
 use super::units::{show_bytes, show_duration};
+use super::{admission, liveness};
 use crate::core::drain::Terms;
 use crate::core::server::KeyedBy;
 use crate::ownership::params::{OwnershipParams, SharedStore};
@@ -47,6 +47,11 @@ impl fmt::Display for Config {
                 write!(f, ", with {}", names.join(", "))?;
             }
             writeln!(f)?;
+            writeln!(
+                f,
+                "           {}",
+                liveness::describe(server, self.edge.admission.fleet_size)
+            )?;
         }
         writeln!(f, "ownership: {}", describe_ownership(&self.ownership))?;
         writeln!(

@@ -2,7 +2,7 @@
 //! session's: what comes through the port is done at once and in full.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
 use super::contents::{Contents, with_space};
@@ -12,7 +12,7 @@ use super::homes::{DigesterInUse, FarHome, FarWay, hash_of_digests, may_speak};
 use super::outbox::Outbox;
 use super::{InFleet, Sessions, notes};
 use crate::core::node_link::PartDigests;
-use crate::core::pacing::Permit;
+use crate::core::pacing::{Liveness, Permit};
 use crate::core::session::{
     ClassSet, Departure, Farewell, FreeBytes, NotSent, Note, Port, Replier, ReportDigests, Route,
     ServerHello, ToAgent, ToServer,
@@ -141,6 +141,10 @@ impl Port for Carrier<'_> {
             return Permit::Wait { soon: false };
         }
         self.sessions.uplink.admit(self.uid, route)
+    }
+
+    fn liveness(&mut self, route: Route, asked: Duration) -> Liveness {
+        self.sessions.uplink.liveness(route, asked)
     }
 
     fn state_lost(&self, route: Route) -> bool {

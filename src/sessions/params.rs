@@ -14,7 +14,8 @@ pub struct SessionsParams {
     pub grace_period: Duration,
     /// How long an agent waits for the server's own reply before it gets an acknowledgement (R5).
     pub reply_wait: Duration,
-    /// One heartbeat in each such interval goes on to the server; zero forwards all (R9).
+    /// Of each agent one heartbeat in each such interval goes on to the server, if that has a budget for it; zero forwards
+    /// all (R9).
     pub heartbeat_forward_interval: Duration,
     /// A plain-HTTP agent that has been silent for this long counts as disconnected.
     pub poll_timeout: Duration,
@@ -36,7 +37,7 @@ impl Default for SessionsParams {
             sessions_max: 1_000_000,
             grace_period: Duration::from_secs(60),
             reply_wait: Duration::from_secs(1),
-            heartbeat_forward_interval: Duration::from_secs(60),
+            heartbeat_forward_interval: Duration::from_secs(1),
             poll_timeout: Duration::from_secs(90),
             outbox_bytes_max: 1 << 20,
             outbox_total_bytes_max: 512 << 20,

@@ -1,8 +1,9 @@
 //! What the sessions need of the servers' side. `upstream` implements it; a test may too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::core::pacing::{Class, Permit};
+use crate::core::pacing::{Class, Liveness, Permit};
 use crate::core::server::Keying;
 use crate::core::session::{NotSent, Route, ServerHello};
 use crate::ident::{InstanceUid, ServerId};
@@ -24,6 +25,11 @@ pub trait Uplink: Send + Sync + 'static {
     /// Asked before a message that has just come is sent on `route`; what has waited goes with the permit that
     /// was granted to it.
     fn admit(&self, uid: InstanceUid, route: Route) -> Permit;
+
+    /// A sign of life of an agent whose server on `route` wants one in each `asked`: whether it fits the server's budget.
+    fn liveness(&self, _route: Route, _asked: Duration) -> Liveness {
+        Liveness::Fits
+    }
 
     /// The server has asked for the full state of all agents that were introduced to this incarnation lately:
     /// introducing the next one by its full state spares a question.

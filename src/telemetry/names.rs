@@ -409,7 +409,7 @@ struct ServerMetrics ["server"] {
     polls: Counter = Polls "seawall_upstream_polls_total",
     /// Error responses from the server.
     server_errors: Family<ErrorKind> = ServerErrors "seawall_upstream_server_errors_total",
-    /// Sessions that wait for a permit to send to the server, by what they have to say.
+    /// Sessions that wait for a permit to send to the server, by what they have to say. Those of class `liveness` have nothing new: they wait for `liveness_budget`.
     resync_sessions: GaugeFamily<Class> = ResyncSessions "seawall_upstream_resync_sessions",
     /// Messages sent to the server that it is yet to answer.
     in_flight: Gauge = InFlight "seawall_upstream_in_flight_messages",
@@ -417,6 +417,8 @@ struct ServerMetrics ["server"] {
     window: Gauge = Window "seawall_upstream_window_messages",
     /// Messages sent in the last second.
     pace: Gauge = Pace "seawall_upstream_pace_messages_per_second",
+    /// How often the server hears of each agent that is alive, in seconds, while `liveness_budget` is too small for all that they say; else 0.
+    liveness_interval: Gauge = LivenessInterval "seawall_upstream_liveness_interval_seconds",
     /// Seconds left of the pause that the server asked for, else 0.
     pause_seconds: Gauge = PauseSeconds "seawall_upstream_pause_seconds",
     /// Announces sent: an agent introduced by uid, number and capabilities alone.

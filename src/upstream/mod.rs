@@ -102,7 +102,7 @@ impl Upstream {
             name: target.server.name().to_owned(),
             reachable: target.server.is_reached(),
             available: target.server.is_in_use(),
-            backlog: target.server.pacer.waiting(),
+            backlog: target.server.pacer.backlog(),
         };
         self.targets.iter().map(of).collect()
     }

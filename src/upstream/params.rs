@@ -50,6 +50,8 @@ pub struct ServerParams {
     pub url: Uri,
     /// How agents share connections.
     pub mode: Mode,
+    /// Heartbeats and polls that it gets a second, at most; `None`: none at all (R9).
+    pub liveness_budget: Option<NonZeroU32>,
     /// How it knows its agents; in mode `per-agent` by their connections, whatever this says.
     pub keyed_by: KeyedBy,
     /// Headers added to each dial or POST.
@@ -145,6 +147,7 @@ impl ServerParams {
             name: url.authority().map(ToString::to_string).unwrap_or_default(),
             url,
             mode: Mode::Multiplexed { links: LINKS_DEFAULT },
+            liveness_budget: Some(LIVENESS_BUDGET_DEFAULT),
             keyed_by: KeyedBy::default(),
             headers: Vec::new(),
             ca_file: None,
@@ -171,6 +174,9 @@ impl ServerParams {
 
 /// Links that all agents share, if their number is left open.
 pub const LINKS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
+
+/// As many as 30,000 agents say each 30 s, if the number is left open.
+pub const LIVENESS_BUDGET_DEFAULT: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 
 /// What holds for all servers.
 #[derive(Debug, Clone, PartialEq)]

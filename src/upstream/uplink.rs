@@ -2,13 +2,14 @@
 //! up, counts and appends, and leaves the rest to tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Upstream;
 use super::link_set::LinkSet;
 use super::params::Mode;
 use super::transport::Target;
 use crate::clock;
-use crate::core::pacing::{Class, Permit};
+use crate::core::pacing::{Class, Liveness, Permit};
 use crate::core::server::Keying;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, ServerId};
@@ -26,6 +27,12 @@ impl Uplink for Upstream {
         self.servers()
             .get(route.link.server)
             .map_or(Permit::Granted, |server| server.admit(clock::now()))
+    }
+
+    fn liveness(&self, route: Route, asked: Duration) -> Liveness {
+        self.servers()
+            .get(route.link.server)
+            .map_or(Liveness::Never, |server| server.pacer.liveness(asked, clock::now()))
     }
 
     fn state_lost(&self, route: Route) -> bool {

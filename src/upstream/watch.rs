@@ -1,6 +1,7 @@
 //! The task that tells a server's state that time passes, and carries out what follows: agents move away
 //! from a server and back, and a server whose links are all gone is dialled to see whether it is back.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::transport::Target;
 use crate::clock;
 use crate::core::server::{ServerEffect, ServerEvent};
 use crate::sessions::Sessions;
+use crate::telemetry::events::liveness::LivenessTold;
 use crate::telemetry::events::upstream as events;
 
 const TICK: Duration = Duration::from_millis(250);
@@ -29,11 +31,22 @@ pub(super) async fn watch(servers: Arc<Servers>, target: Arc<Target>, sessions: 
                 _ => {}
             }
         }
+        tell_of_liveness(server);
         let pace = server.pacer.measure(clock::now());
         let queue_bytes = target.transport.waiting_bytes();
         events::ServerMeasured { in_use: server.is_in_use(), queue_bytes, pace }
             .emit(&server.metrics);
         tokio::time::sleep(TICK).await;
+    }
+}
+
+fn tell_of_liveness(server: &Server) {
+    let budget = server.params.liveness_budget.map_or(0, NonZeroU32::get);
+    // What waits while the server is away waits for its return.
+    if server.is_reached()
+        && let Some(news) = server.pacer.liveness_news(clock::now())
+    {
+        LivenessTold { server: server.name(), budget, news }.emit();
     }
 }
 

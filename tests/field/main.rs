@@ -7,4 +7,5 @@
 mod support;
 
 mod gateways;
+mod liveness;
 mod operator;

@@ -39,6 +39,7 @@ impl ServerPace {
             pace_max: number(pace.most),
             pace_min: number(pace.least),
             in_flight_max: number(pace.in_flight),
+            liveness: NonZeroU32::new(1_000),
             links: NonZeroU16::new(links.max(1)).unwrap(),
         };
         let pacer = Pacer::new(params, clock::now());

@@ -12,6 +12,7 @@
 
 mod flight;
 mod grant;
+mod liveness;
 mod meter;
 mod pacer;
 mod waiting;
@@ -29,6 +30,7 @@ mod tests;
 mod varied;
 
 pub use grant::{Grant, GrantFacts, GrantLink};
+pub use liveness::{Liveness, LivenessNews};
 pub use pacer::{Next, Pacer, PacerParams};
 
 /// Why a session waits for its server. Classes share the server's pace by weight: each gets on.
@@ -40,19 +42,22 @@ pub enum Class {
     Change,
     /// The agent's whole state, for a server that asked for it.
     FullState,
-    /// An agent is announced to a link's new incarnation, or its heartbeat goes on.
+    /// An agent is announced to a link's new incarnation.
     Announce,
     /// The agent must be asked for its full state. This is free for the server as yet, and has a pace
     /// of its own.
     Ask,
+    /// The server is to hear that the agent is alive, which has a budget of its own.
+    Liveness,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Urgent, Self::Change, Self::FullState, Self::Announce, Self::Ask];
+    pub const ALL: [Self; 6] =
+        [Self::Urgent, Self::Change, Self::FullState, Self::Announce, Self::Ask, Self::Liveness];
 
-    /// The classes that cost the server a message and so share its pace; the most urgent first.
+    /// The classes that cost the server a message and so share its pace; the most urgent first. A sign of life joins them
+    /// when the budget has room for it.
     pub const PACED: [Self; 4] = [Self::Urgent, Self::Change, Self::FullState, Self::Announce];
 
     /// Its place in [`Class::ALL`].

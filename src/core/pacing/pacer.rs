@@ -12,6 +12,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::{Duration, Instant};
 
 use super::flight::{COUNTED_FOR, Flight};
+use super::liveness::{Liveness, LivenessBudget, LivenessNews};
 use super::meter::Meter;
 use super::waiting::WaitingSessions;
 use super::window::{AnswerFacts, Window};
@@ -40,6 +41,8 @@ pub struct PacerParams {
     pub pace_min: NonZeroU32,
     /// The largest window, in messages. The floor may pass it.
     pub in_flight_max: NonZeroU32,
+    /// Signs of life a second, at most; `None`: no sign of life goes.
+    pub liveness: Option<NonZeroU32>,
     /// How many links there are; their numbers are below it.
     pub links: NonZeroU16,
 }
@@ -64,6 +67,7 @@ pub struct Pacer {
     ceiling: Bucket,
     floor: Bucket,
     asks: Bucket,
+    liveness: LivenessBudget,
     /// Whether an Ask is looked at before the rest. They alternate in that: with plenty of tokens for
     /// both, each gets its share.
     ask_first: bool,
@@ -84,6 +88,7 @@ impl Pacer {
             ceiling: Bucket::new(params.pace_max, now),
             floor: Bucket::new(params.pace_min, now),
             asks: Bucket::new(params.pace_max.min(ASKS_MAX), now),
+            liveness: LivenessBudget::new(params.liveness, now),
             ask_first: false,
             flight: Flight::new(params.links.get(), now),
             window: Window::new(params.in_flight_max.get(), now),
@@ -114,7 +119,7 @@ impl Pacer {
     /// have to be woken.
     pub fn enqueue(&mut self, uid: InstanceUid, class: Class) -> bool {
         let before = match class {
-            Class::Ask => self.waiting.len_of(Class::Ask),
+            Class::Ask | Class::Liveness => self.waiting.len_of(class),
             _ => self.waiting.len_paced(),
         };
         self.waiting.push(uid, class);
@@ -146,11 +151,35 @@ impl Pacer {
     }
 
     fn next_paced(&mut self, now: Instant) -> Result<Option<(InstanceUid, Class)>, Duration> {
-        if self.waiting.len_paced() == 0 {
-            return Ok(None);
+        let signs = self.waiting.len_of(Class::Liveness);
+        let liveness = if signs > 0 { self.liveness.ready(now) } else { Err(LOOK_AGAIN) };
+        match liveness {
+            Err(wait) if self.waiting.len_paced() == 0 => {
+                return if signs > 0 { Err(wait) } else { Ok(None) };
+            }
+            Err(_) | Ok(()) => self.take(now)?,
         }
-        self.take(now)?;
-        Ok(self.waiting.pop_paced())
+        let next = self.waiting.pop_paced(liveness.is_ok());
+        if matches!(next, Some((_, Class::Liveness))) {
+            self.liveness.take(now);
+        }
+        Ok(next)
+    }
+
+    /// A sign of life has come of an agent from which the server wants one in each `asked`; zero if it named no interval.
+    pub fn liveness(&mut self, asked: Duration, now: Instant) -> Liveness {
+        let waiting = self.waiting.len_of(Class::Liveness);
+        self.liveness.admit(asked, waiting, now)
+    }
+
+    /// How long a sign of life waits, as things stand: the server hears of each agent about that often.
+    pub fn liveness_every(&self) -> Duration {
+        self.liveness.every(self.waiting.len_of(Class::Liveness))
+    }
+
+    /// What an operator is to know of the budget since this was last asked.
+    pub fn liveness_news(&mut self, now: Instant) -> Option<LivenessNews> {
+        self.liveness.news(self.waiting.len_of(Class::Liveness), now)
     }
 
     fn next_ask(&mut self, now: Instant) -> Result<Option<(InstanceUid, Class)>, Duration> {
@@ -184,6 +213,9 @@ impl Pacer {
         if class == Class::Ask {
             self.asks.refund();
             return;
+        }
+        if class == Class::Liveness {
+            self.liveness.refund();
         }
         self.ceiling.refund();
         self.floor.refund();
@@ -235,7 +267,8 @@ impl Pacer {
     }
 
     fn wakes(&mut self, now: Instant) -> bool {
-        self.waiting.len_paced() > 0 && self.flight.total(now) < self.window.size(now)
+        self.waiting.len_paced() + self.waiting.len_of(Class::Liveness) > 0
+            && self.flight.total(now) < self.window.size(now)
     }
 
     /// What was in flight on `link` will stay unanswered.

@@ -24,7 +24,7 @@ enum PacingEvent {
 
 fn event() -> impl Strategy<Value = PacingEvent> {
     prop_oneof![
-        6 => (0..40_u32, 0..5_usize).prop_map(|(n, class)| PacingEvent::Enqueue(n, class)),
+        6 => (0..40_u32, 0..6_usize).prop_map(|(n, class)| PacingEvent::Enqueue(n, class)),
         3 => Just(PacingEvent::Message),
         8 => Just(PacingEvent::Permit),
         1 => Just(PacingEvent::UnusedPermit),
@@ -52,7 +52,7 @@ fn excess(gone: &[Duration], rate: f64) -> f64 {
 
 /// What waits, as a reader of the rules would write it down.
 #[derive(Default)]
-struct Oracle([VecDeque<u32>; 5]);
+struct Oracle([VecDeque<u32>; 6]);
 
 impl Oracle {
     fn len(&self) -> usize {

@@ -29,7 +29,7 @@ pub(super) const fn weight(class: Class) -> u64 {
         Class::Change => 4,
         Class::FullState => 2,
         // An Ask has a pace of its own; its weight plays no part.
-        Class::Announce | Class::Ask => 1,
+        Class::Announce | Class::Liveness | Class::Ask => 1,
     }
 }
 
@@ -61,12 +61,12 @@ impl WaitingSessions {
         queue.sessions.push_back(uid);
     }
 
-    /// The next session that the server's pace is for.
-    pub(super) fn pop_paced(&mut self) -> Option<(InstanceUid, Class)> {
+    /// The next session that the server's pace is for. `liveness`: it may be one whose agent is alive.
+    pub(super) fn pop_paced(&mut self, liveness: bool) -> Option<(InstanceUid, Class)> {
         let waits = |class: &Class| !self.queues[class.index()].sessions.is_empty();
         // The first of equals is the most urgent.
-        let class =
-            Class::PACED.into_iter().filter(waits).min_by_key(|c| self.queues[c.index()].pass)?;
+        let classes = Class::PACED.into_iter().chain(liveness.then_some(Class::Liveness));
+        let class = classes.filter(waits).min_by_key(|c| self.queues[c.index()].pass)?;
         let uid = self.pop(class)?;
         let queue = &mut self.queues[class.index()];
         self.pass = queue.pass;
@@ -112,7 +112,7 @@ impl WaitingSessions {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len_paced() + self.len_of(Class::Ask)
+        self.len_paced() + self.len_of(Class::Ask) + self.len_of(Class::Liveness)
     }
 
     pub(super) fn drain(&mut self) -> Vec<(InstanceUid, Class)> {

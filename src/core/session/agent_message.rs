@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
+use super::liveness::{SignOfLife, note_suppressed, sign_of_life};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
@@ -121,9 +122,15 @@ impl<P: Port> Work<'_, P> {
         }
         let forwarding = if scan.is_heartbeat() && !changed {
             let goes_on = self.heartbeat_goes_on(route);
-            self.take_heartbeat(scan, route.filter(|_| goes_on))
+            let route = route.filter(|_| goes_on);
+            let route = route.filter(|on| sign_of_life(self, *on) == SignOfLife::Goes);
+            self.take_heartbeat(scan, route)
         } else {
-            take_report(self, scan, route)
+            let forwarding = take_report(self, scan, route);
+            if let (Forwarding::Nothing, Some(route)) = (forwarding, route) {
+                note_suppressed(self, route);
+            }
+            forwarding
         };
         if scan.disconnects() {
             self.port.note(Note::Ended(EndReason::AgentDisconnect));

@@ -1,12 +1,11 @@
 //! The entries for an agent whose connection ends at a front: heartbeats that the front has answered (R9), messages
 //! that are lost between the two (R6), and the session's way to another home.
 
+use super::liveness::tell_alive;
 use super::numbers::NumberStep;
 use super::questions::ASK_AGAIN;
-use super::wanted::announcement_waits;
-use super::work::{Work, permit, route as route_of};
+use super::work::{Work, route as route_of};
 use super::{EndReason, Moment, Note, Port, Presence, Route, Session};
-use crate::core::pacing::Permit;
 use crate::ident::SequenceNum;
 use crate::opamp::digest::Digest;
 use crate::opamp::field_set::{FieldSet, agent_field};
@@ -75,7 +74,7 @@ impl AtFront<'_> {
         if step == NumberStep::First {
             work.session.questions.want();
         } else {
-            tell_alive(&mut work);
+            note_heartbeat(&mut work);
         }
         if work.session.attendance.is_connected() {
             work.flush_offers();
@@ -124,22 +123,10 @@ impl AtFront<'_> {
     }
 }
 
-/// R9: sends one heartbeat on in the agent's name, if one is due and the server has time for it.
-fn tell_alive<P: Port>(work: &mut Work<'_, P>) {
+/// R9: a heartbeat that the agent's front has answered.
+fn note_heartbeat<P: Port>(work: &mut Work<'_, P>) {
     let route = route_of(work);
-    let mut forwarded = false;
-    if let Some(route) = route
-        && work.heartbeat_goes_on(Some(route))
-    {
-        let waits = announcement_waits(work.session, route, work.now(), work.port)
-            || permit(work, route) != Permit::Granted;
-        forwarded = !waits && {
-            work.leave_former_server(route);
-            work.send_announce(route).is_ok()
-        };
-        if !forwarded {
-            work.session.permits.announce_later();
-        }
-    }
+    let due = work.heartbeat_goes_on(route);
+    let forwarded = route.filter(|_| due).is_some_and(|route| tell_alive(work, route));
     work.port.note(Note::Heartbeat { forwarded });
 }

@@ -42,6 +42,7 @@ mod forward;
 mod greeting;
 mod info;
 mod late_replies;
+mod liveness;
 mod mailbox;
 mod moved_here;
 mod numbers;

@@ -2,6 +2,7 @@
 //! newest state wins. If more waits, the session stands in the queue again.
 
 use super::former_home::is_held_back;
+use super::liveness::send_sign_of_life;
 use super::parts::says_something;
 use super::server_message::store_offer;
 use super::wanted::{
@@ -101,6 +102,7 @@ fn use_permit<P: Port>(
         Class::Change | Class::FullState | Class::Announce if !attendance.has_left() => {
             send_state(work, class, route, state_lost)
         }
+        Class::Liveness if send_sign_of_life(work, route)? => Ok(PermitUse::Used),
         _ => Ok(PermitUse::Idle),
     }
 }

@@ -140,7 +140,9 @@ impl Permits {
     }
 
     pub(super) const fn to_record(self) -> PermitsRecord {
-        let Self { queued, announce_due, answer_goes_first } = self;
+        let Self { mut queued, announce_due, answer_goes_first } = self;
+        // The next home hears for itself that the agent is alive.
+        queued.remove(Class::Liveness);
         PermitsRecord { queued, announce_due, answer_goes_first }
     }
 

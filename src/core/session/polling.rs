@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::former_home::is_held_back;
-use super::work::Work;
+use super::liveness::{SignOfLife, sign_of_life};
+use super::work::{Work, route};
 use super::{Moment, Port, Session, ToServer};
 use crate::ident::ServerId;
 
@@ -50,9 +51,13 @@ impl Session {
         {
             return Polled::NotYet;
         }
-        self.permits.announce_later();
-        Work::of(self, moment, port).finish();
-        Polled::Due
+        let mut work = Work::of(self, moment, port);
+        let sign = route(&work).map_or(SignOfLife::Goes, |on| sign_of_life(&mut work, on));
+        if sign == SignOfLife::Goes {
+            work.session.permits.announce_later();
+        }
+        work.finish();
+        if sign == SignOfLife::Stays { Polled::NotYet } else { Polled::Due }
     }
 
     /// Makes a message for `server` on behalf of this agent, while no other message goes there. An agent that

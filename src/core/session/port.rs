@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ClassSet, EndReason, Farewell, ForwardPlan, ReportDigests, Route, ServerHello};
-use crate::core::pacing::Permit;
+use crate::core::pacing::{Liveness, Permit};
 use crate::ident::{InstanceUid, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::digest::{Digest, RawHash};
@@ -23,6 +23,10 @@ pub trait Port {
     /// Asks the pacer whether a message that has just come may go on `route`. What goes with a permit that
     /// was granted before goes as it is.
     fn permit(&mut self, route: Route) -> Permit;
+
+    /// Asks whether a sign of life fits the budget of the server behind `route`, which asked for one in each `asked`, if
+    /// that is not zero.
+    fn liveness(&mut self, route: Route, asked: Duration) -> Liveness;
 
     /// Whether the server has asked for the full state of all agents that were introduced to this
     /// incarnation lately: then the next one is introduced by its full state, which spares a question.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Policy, Session};
 
+/// The interval of heartbeats that the specification recommends, and most agents keep.
+const USUAL_S: u16 = 30;
 /// An agent counts as silent when it has missed this many of the intervals that its server has asked for.
 const OFFERED_MISSED_MAX: u32 = 3;
 /// The same of the intervals that it keeps: what was observed is the longest of late.
@@ -61,15 +63,27 @@ impl Rhythm {
         policy.poll_timeout.max(offered).max(observed)
     }
 
-    /// R9: one heartbeat in each such interval goes on to the server. A budget of such messages for each server
-    /// would be asked here. A server that asked for an interval hears of the agent in each: a heartbeat that comes a
-    /// little early counts for its own.
+    /// The interval that the server has offered; zero is none.
+    pub(super) fn offered(self) -> Duration {
+        Duration::from_secs(self.offered_s.into())
+    }
+
+    /// R9: one heartbeat in each such interval goes on to the server, if that has a budget for it. A server that asked for an
+    /// interval hears of the agent in each: a heartbeat that comes a little early counts for its own.
     pub(super) fn forward_interval(self, policy: &Policy) -> Duration {
         let configured = policy.heartbeat_forward_interval;
         if self.offered_s == 0 {
             return configured;
         }
         configured.min(Duration::from_secs(self.offered_s.into()) * 3 / 4)
+    }
+
+    /// The same of reports that say nothing new. An agent may say one each second; none needs to be heard of more often than
+    /// by heartbeats.
+    pub(super) fn report_interval(self, policy: &Policy) -> Duration {
+        let heartbeats = if self.offered_s == 0 { USUAL_S } else { self.offered_s };
+        let early = Duration::from_secs(heartbeats.into()) * 3 / 4;
+        self.forward_interval(policy).max(early)
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod edge;
 pub(crate) mod fleet;
 pub(crate) mod fronts;
 pub(crate) mod homes;
+pub(crate) mod liveness;
 pub(crate) mod log;
 pub(crate) mod rebalance;
 pub(crate) mod room;

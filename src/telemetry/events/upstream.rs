@@ -358,6 +358,8 @@ pub(crate) struct PaceMeasured {
     pub in_flight: u32,
     /// How many those may be.
     pub window: u32,
+    /// How often the server hears of each agent, where its budget is smaller than what they say.
+    pub liveness_every: Duration,
     /// Messages that lately went, by the second.
     pub per_second: f64,
     /// How long the server's pause still lasts.
@@ -386,6 +388,7 @@ impl ServerMeasured {
         metrics.in_flight.set(f64::from(self.pace.in_flight));
         metrics.window.set(f64::from(self.pace.window));
         metrics.pace.set(self.pace.per_second);
+        metrics.liveness_interval.set(self.pace.liveness_every.as_secs_f64());
         metrics.pause_seconds.set(self.pace.paused.as_secs_f64());
     }
 }

@@ -197,6 +197,7 @@ label_for! {
         FullState = "full_state",
         Announce = "announce",
         Ask = "ask",
+        Liveness = "liveness",
     }
 }
 

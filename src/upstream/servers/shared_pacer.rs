@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::core::pacing::{Class, Next, Pacer, PacerParams, Permit};
+use crate::core::pacing::{Class, Liveness, LivenessNews, Next, Pacer, PacerParams, Permit};
 use crate::ident::InstanceUid;
 use crate::sessions::Answer;
 use crate::telemetry::events::upstream::PaceMeasured;
@@ -28,6 +28,7 @@ impl SharedPacer {
             pace_max: all.pace_max,
             pace_min: all.pace_min,
             in_flight_max: all.in_flight_max,
+            liveness: server.liveness_budget,
             links,
         };
         Self { pacer: Mutex::new(Pacer::new(params, now)), woken: Notify::new() }
@@ -41,6 +42,16 @@ impl SharedPacer {
 
     pub(in crate::upstream) fn admit(&self, now: Instant) -> Permit {
         self.pacer.lock().admit(now)
+    }
+
+    /// A sign of life has come of an agent from which the server wants one in each `asked`.
+    pub(in crate::upstream) fn liveness(&self, asked: Duration, now: Instant) -> Liveness {
+        self.pacer.lock().liveness(asked, now)
+    }
+
+    /// What an operator is to know of the budget for signs of life.
+    pub(in crate::upstream) fn liveness_news(&self, now: Instant) -> Option<LivenessNews> {
+        self.pacer.lock().liveness_news(now)
     }
 
     pub(in crate::upstream) fn enqueue(&self, uid: InstanceUid, class: Class) {
@@ -134,6 +145,12 @@ impl SharedPacer {
         self.pacer.lock().len()
     }
 
+    /// Sessions that have something to tell, without those that only say that their agent is alive.
+    pub(in crate::upstream) fn backlog(&self) -> usize {
+        let pacer = self.pacer.lock();
+        pacer.len() - pacer.len_of(Class::Liveness)
+    }
+
     /// Takes out everything that waits, for another server.
     pub(in crate::upstream) fn drain(&self) -> Vec<(InstanceUid, Class)> {
         self.pacer.lock().drain()
@@ -145,6 +162,7 @@ impl SharedPacer {
             waiting: Class::ALL.map(|class| pacer.len_of(class)),
             in_flight: pacer.in_flight(now),
             window: pacer.window(now),
+            liveness_every: pacer.liveness_every(),
             per_second: pacer.pace(now),
             paused: pacer.paused(now).unwrap_or(Duration::ZERO),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::core::ownership::NodeIncarnation;
-use crate::core::pacing::{Class, Permit};
+use crate::core::pacing::{Class, Liveness, Permit};
 use crate::core::server::Keying;
 use crate::core::session::{
     AgentMessage, Answer, ClassSet, Departure, Farewell, FormerLinksEnded, FreeBytes, FullState,
@@ -100,6 +100,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) effects: Effects,
     /// The server has time for what comes: a message that has just come gets its permit at once.
     pub(in crate::core::session) has_time: bool,
+    /// Whether a sign of life fits the server's budget.
+    pub(in crate::core::session) liveness: Liveness,
     /// The agent's connection takes no message more: too much waits there.
     pub(in crate::core::session) overflows: bool,
     /// Bytes that copies of what the agent has yet to confirm may take.
@@ -135,6 +137,7 @@ impl Gateway {
             },
             effects: Effects::default(),
             has_time: true,
+            liveness: Liveness::Fits,
             overflows: false,
             free_for_copies: usize::MAX,
             restores: false,
@@ -373,6 +376,10 @@ impl Port for Gateway {
 
     fn permit(&mut self, _: Route) -> Permit {
         if self.has_time { Permit::Granted } else { Permit::Wait { soon: false } }
+    }
+
+    fn liveness(&mut self, _: Route, _: Duration) -> Liveness {
+        self.liveness
     }
 
     fn state_lost(&self, _: Route) -> bool {

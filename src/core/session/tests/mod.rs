@@ -5,6 +5,7 @@ mod doubt;
 mod harness;
 mod intervals;
 mod late_replies;
+mod liveness;
 pub(super) mod message;
 mod moves;
 mod peers;

@@ -465,26 +465,6 @@ fn r7_a_restart_for_a_process_that_is_gone_is_dropped() {
 }
 
 #[test]
-fn r9_one_heartbeat_in_each_interval_goes_on() {
-    let mut gateway = gateway();
-    gateway.effects.to_server.clear();
-    for number in 1..=13 {
-        gateway.wait(Duration::from_secs(10));
-        gateway.agent_says(HERE, &bytes(&message::heartbeat(number)));
-    }
-    assert_eq!(gateway.effects.to_server.len(), 2, "in 130 seconds");
-    // One that introduces the agent, or says something new, goes on at once.
-    gateway.link_down();
-    gateway.link_up();
-    gateway.agent_says(HERE, &bytes(&message::heartbeat(14)));
-    assert_eq!(gateway.effects.to_server.len(), 1);
-    let capabilities = message::CAPABILITIES | 0x2000;
-    let changed = AgentToServer { capabilities, ..message::heartbeat(15) };
-    gateway.agent_says(HERE, &bytes(&changed));
-    assert_eq!(gateway.effects.to_server.len(), 2);
-}
-
-#[test]
 fn one_shot_fields_keep_their_order_and_their_bound() {
     let mut gateway = gateway();
     gateway.server_says(route(1), &bytes(&message::ack()));
