@@ -287,23 +287,26 @@ async fn a_gateway_without_agents_rests() {
     // The probe rests after a second without arrivals.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let pid = node.process.pid().unwrap();
-    let (began, before) = (clock::now(), cpu_nanoseconds(pid));
+    let (began, before) = (clock::now(), wakes(pid));
     tokio::time::sleep(Duration::from_secs(8)).await;
-    let used = (cpu_nanoseconds(pid) - before) as f64 / began.elapsed().as_nanos() as f64;
-    // An optimised build uses less than 0.1 %. This one is not, and the machine may be busy.
-    assert!(used < 0.005, "{:.2} % of a core", used * 100.0);
+    let each_second = (wakes(pid) - before) as f64 / began.elapsed().as_secs_f64();
+    // An optimised build uses 30 us for each, so less than 0.1 % of a core. A node that asked a
+    // hundred times a second woke more than 130 times.
+    assert!(each_second < 60.0, "{each_second:.0} wakes a second");
     // The next agent is served at once all the same.
     let dialled = clock::now();
     assert_eq!(dial(node.edge).await.0, 101);
     assert!(dialled.elapsed() < Duration::from_secs(1), "{:?}", dialled.elapsed());
 }
 
-/// Processor time of all threads of a process.
-fn cpu_nanoseconds(pid: u32) -> u64 {
+/// How often the threads of a process have waited and gone on: a busy machine changes it little, unlike
+/// processor time.
+fn wakes(pid: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of = |thread: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
+        let text = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let count = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        count.trim().parse::<u64>().ok()
     };
     threads.filter_map(|thread| of(thread.unwrap())).sum()
 }
