@@ -63,13 +63,15 @@ impl Agent {
         self.truth.lock().clone()
     }
 
-    /// Its health changes.
+    /// Its health changes. Its truth has that at once, whenever its report goes.
     pub(crate) async fn set_health(&self, status: &str) {
+        self.truth.lock().health = Some(health(status));
         self.command(Command::Health(status.to_owned())).await;
     }
 
-    /// Its configuration changes.
+    /// Its configuration changes, in the same way.
     pub(crate) async fn set_config(&self, body: Vec<u8>) {
+        self.truth.lock().effective_config = Some(config(&body));
         self.command(Command::Config(body)).await;
     }
 
@@ -141,14 +143,8 @@ impl Task {
             truth.sequence_num += 1;
             let mut report = heartbeat(&truth.instance_uid, truth.sequence_num);
             match command {
-                Command::Health(status) => {
-                    truth.health = Some(health(&status));
-                    report.health.clone_from(&truth.health);
-                }
-                Command::Config(body) => {
-                    truth.effective_config = Some(config(&body));
-                    report.effective_config.clone_from(&truth.effective_config);
-                }
+                Command::Health(status) => report.health = Some(health(&status)),
+                Command::Config(body) => report.effective_config = Some(config(&body)),
             }
             report
         };
