@@ -67,6 +67,7 @@ fn read(role: Role, bytes: &[u8], piece: usize) -> (Vec<Seen>, Option<Fault>) {
                     assert!(bytes.len() <= LIMIT);
                     seen.push(Seen::Message(bytes.to_vec()));
                 }
+                Ok(Some(Incoming::PassedOver { .. })) => unreachable!("it was not asked for"),
                 Ok(Some(Incoming::Ping(bytes))) => seen.push(Seen::Ping(bytes.to_vec())),
                 Ok(Some(Incoming::Pong(bytes))) => seen.push(Seen::Pong(bytes.to_vec())),
                 Ok(Some(Incoming::Close(code))) => seen.push(Seen::Close(code)),

@@ -23,3 +23,4 @@ pub mod rebalance;
 pub mod server;
 pub mod session;
 pub mod shared_connection;
+pub mod suspects;

@@ -36,6 +36,9 @@ use crate::websocket;
 /// How often a connection whose agent is unknown asks, while the node drains, whether it may end.
 const UNKNOWN_ASKS_EVERY: Duration = Duration::from_millis(250);
 
+/// The code by which an agent says that a message was too large for it (RFC 6455, section 7.4.1).
+const TOO_LARGE: u16 = 1009;
+
 /// See the module's text.
 pub(super) struct AgentSocket<S> {
     socket: S,
@@ -239,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             Poll::Ready(Ok(Some(AfterBytes::Continue))) => {
                 self.alive.heard(self.conversation.is_between(), clock::now());
             }
-            Poll::Ready(Ok(Some(AfterBytes::PeerCloses))) => self.peer_closes(),
+            Poll::Ready(Ok(Some(AfterBytes::PeerCloses(code)))) => self.peer_closes(code),
             Poll::Ready(Ok(Some(AfterBytes::Close(ending)))) => self.close(ending),
         }
         SocketStep::Again
@@ -277,7 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     }
 
     /// The agent's Close: the answer to ours, or its own, which is answered.
-    fn peer_closes(&mut self) {
+    fn peer_closes(&mut self, code: Option<u16>) {
+        if code == Some(TOO_LARGE) {
+            self.conversation.agents.refused_for_size();
+        }
         let reason = self.reason_or(CloseReason::AgentClosed);
         if self.closing.is_none() {
             websocket::encode_close(None, 1000, &mut self.unwritten);

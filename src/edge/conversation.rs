@@ -29,8 +29,8 @@ pub(super) struct Conversation {
 pub(super) enum AfterBytes {
     /// Read on.
     Continue,
-    /// The agent closes.
-    PeerCloses,
+    /// The agent closes, with this code.
+    PeerCloses(Option<u16>),
     /// The gateway closes.
     Close(SocketEnding),
 }
@@ -94,7 +94,8 @@ impl Conversation {
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
             match self.decoder.feed(bytes, &mut position, limit) {
-                Ok(Some(Incoming::Close(_))) | Err(_) => return AfterBytes::PeerCloses,
+                Ok(Some(Incoming::Close(code))) => return AfterBytes::PeerCloses(code),
+                Err(_) => return AfterBytes::PeerCloses(None),
                 Ok(Some(_)) => {}
                 Ok(None) => return AfterBytes::Continue,
             }
@@ -123,11 +124,13 @@ impl Conversation {
                         }
                     }
                 }
+                // Asked for on links to servers alone.
+                Ok(Some(Incoming::PassedOver { .. })) => {}
                 Ok(Some(Incoming::Ping(payload))) => websocket::encode_pong(None, payload, out),
                 Ok(Some(Incoming::Pong(payload))) => {
                     agents.ponged(payload);
                 }
-                Ok(Some(Incoming::Close(_))) => return AfterBytes::PeerCloses,
+                Ok(Some(Incoming::Close(code))) => return AfterBytes::PeerCloses(code),
                 Err(fault) => return AfterBytes::Close(broken(fault, *peer)),
             }
         }

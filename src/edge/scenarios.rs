@@ -145,7 +145,7 @@ impl WireAgent {
                         Heard::Message(Box::new(message))
                     }
                     Incoming::Ping(payload) => Heard::Ping(payload.to_vec()),
-                    Incoming::Pong(_) => continue,
+                    Incoming::Pong(_) | Incoming::PassedOver { .. } => continue,
                     Incoming::Close(code) => Heard::Close(code),
                 });
             }
@@ -165,6 +165,13 @@ impl WireAgent {
         let Heard::Message(reply) = heard else { panic!("{heard:?}") };
         let ack = ServerToAgent { instance_uid: vec![self.n; 16], ..Default::default() };
         assert_eq!(ServerToAgent { capabilities: 0, ..*reply }, ack);
+    }
+
+    /// The agent closes.
+    pub(super) async fn closes(&mut self, code: u16) {
+        let mut out = Vec::new();
+        websocket::encode_close(Some(MASK), code, &mut out);
+        self.socket.write_all(&out).await.unwrap();
     }
 
     /// The node closes. The agent answers, or just goes.

@@ -17,6 +17,7 @@ use super::fronts::{FrontEntry, FrontSide};
 use super::outbox::{Look, Outbox, OutboxWork, Outgoing};
 use crate::clock;
 use crate::core::node_link::DetachReason;
+use crate::core::session::offer_refused;
 use crate::ident::{ConnectionId, InstanceUid};
 
 /// An attachment as the task of an agent's WebSocket holds it, from the agent's first message on. Dropping it
@@ -119,6 +120,22 @@ impl Attachment {
             BoundTo::Home(front) => {
                 if let Some(fleet) = self.sessions.in_fleet() {
                     fleet.fronts().ponged(front, payload);
+                }
+            }
+        }
+    }
+
+    /// The agent closes the connection, because what was written to it is too large for it.
+    pub fn refused_for_size(&self) {
+        match &self.bound {
+            BoundTo::Here { entry, .. } => {
+                self.sessions.run(entry, None, |session, moment, port| {
+                    offer_refused(session, moment, port);
+                });
+            }
+            BoundTo::Home(front) => {
+                if let Some(fleet) = self.sessions.in_fleet() {
+                    fleet.fronts().close(front, DetachReason::TooLarge);
                 }
             }
         }

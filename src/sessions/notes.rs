@@ -9,8 +9,9 @@ use crate::core::session::{EndReason, Note};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
     AcknowledgementSwallowed, CloneFound, ConnectionReplaced, CustomMessageDropped, GapDetected,
-    Heartbeat, HeartbeatRoute, MessagesMissed, OfferDropped, OfferStored, OffersTakenBack, Replied,
-    ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded, SessionOpened, SessionResumed,
+    Heartbeat, HeartbeatRoute, MessagesMissed, OfferDropped, OfferRefused, OfferStored,
+    OffersTakenBack, Replied, ReportForwarded, ReportSuppressed, SessionAbsent, SessionEnded,
+    SessionOpened, SessionResumed,
 };
 use crate::telemetry::events::store::{
     ContentMissing, FullStateAsked, FullStateWanted, ReportFromStore,
@@ -48,6 +49,7 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::AcknowledgementSwallowed => AcknowledgementSwallowed.emit(),
         Note::OfferStored => OfferStored { uid }.emit(),
         Note::OffersTakenBack => OffersTakenBack { uid }.emit(),
+        Note::OfferRefused(bytes) => OfferRefused { uid, bytes }.emit(),
         Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
         Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
         Note::CloneFound { fresh } => {

@@ -397,6 +397,8 @@ struct ServerMetrics ["server"] {
     undelivered: Counter = Undelivered "seawall_upstream_undelivered_messages_total",
     /// Messages from the server that are malformed, or whose instance uid is.
     messages_malformed: Counter = UpstreamMessagesMalformed "seawall_upstream_malformed_messages_total",
+    /// Messages from the server that were over `upstream.message_bytes_max`, and so were dropped.
+    messages_passed_over: Counter = UpstreamMessagesPassedOver "seawall_upstream_oversized_messages_total",
     /// Messages that lack an instance uid on a shared link, so that their agent is unknown.
     pushes_anonymous: Counter = PushesAnonymous "seawall_upstream_anonymous_pushes_total",
     /// Messages for agents that are unknown here.
@@ -425,6 +427,16 @@ struct ServerMetrics ["server"] {
     announces: Counter = Announces "seawall_upstream_announces_total",
     /// Pauses that the server asked for.
     pauses: Counter = Pauses "seawall_upstream_pauses_total",
+    /// Agents that go on over links of their own, because their messages may have ended a link that others share.
+    set_apart: Counter = SetApart "seawall_upstream_set_apart_agents_total",
+    /// Agents with links of their own for that reason now.
+    apart: Gauge = Apart "seawall_upstream_apart_agents",
+    /// Parts of agents' messages that are held back, because the server ends the connection on which they come.
+    parts_held: Counter = PartsHeld "seawall_upstream_held_parts_total",
+    /// Agents for which the server ends each connection.
+    agents_denied: Counter = AgentsDenied "seawall_upstream_denied_agents_total",
+    /// The smallest message in bytes that the server is known to refuse for its size, else 0.
+    size_refused: Gauge = SizeRefused "seawall_upstream_refused_message_bytes",
     /// Sessions moved to another server after `failover_after`, or back after recovery.
     sessions_moved: Counter = SessionsMoved "seawall_upstream_moved_sessions_total",
 }

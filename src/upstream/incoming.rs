@@ -9,6 +9,8 @@ use crate::core::link::{Recipient, recipient};
 use crate::core::server::ServerEvent;
 use crate::core::session::{Answer, Route};
 use crate::ident::InstanceUid;
+use crate::opamp::field_set::server_field;
+use crate::opamp::fields::fields;
 use crate::opamp::header;
 use crate::opamp::server::{ErrorKind, ServerScan};
 use crate::sessions::{Delivered, Delivery, Sessions};
@@ -48,6 +50,7 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
             return false;
         }
     };
+    server.suspects.answered(link.answered(agent.or(named)));
     let (uid, delivery) = match recipient(agent, named) {
         Recipient::Agent(uid) => (uid, sessions.from_server(uid, route, &scan)),
         Recipient::Foreign(uid) => (uid, Delivery::of(Delivered::Unknown, None)),
@@ -72,6 +75,25 @@ pub(super) fn take(origin: &Origin<'_>, sessions: &Sessions, bytes: &[u8]) -> bo
         Delivered::Unavailable(retry_after) => pause(server, retry_after),
     }
     delivery.delivered != Delivered::Unknown || delivery.answer.is_some()
+}
+
+/// A message over the limit was read and not stored. Its agent, if its beginning names one, gets no answer of it.
+pub(super) fn pass_over(origin: &Origin<'_>, sessions: &Sessions, head: &[u8], bytes: u64) {
+    let Origin { server, link, route, agent } = *origin;
+    let uid = agent.or_else(|| uid_of(header::strip(head)));
+    events::MessagePassedOver { name: link.name(server.name()), uid, bytes }.emit(&server.metrics);
+    server.suspects.answered(link.answered(uid));
+    let answer = uid.and_then(|uid| sessions.not_taken(uid, route, false));
+    if let Some(answer) = answer {
+        server.pacer.answered(link.id.index, answer, clock::now());
+    }
+}
+
+/// The agent's uid, if it stands in the beginning of a message.
+fn uid_of(head: &[u8]) -> Option<InstanceUid> {
+    let mut known = fields(head).map_while(Result::ok);
+    let uid = known.find(|field| field.number == server_field::INSTANCE_UID)?;
+    InstanceUid::from_wire(&head[uid.value]).ok()
 }
 
 /// A message on a shared link without an agent's uid. Some servers send acknowledgements and errors so,

@@ -14,9 +14,13 @@ use tokio::sync::Notify;
 use super::queue::{LinkBounds, LinkQueue, Post};
 use crate::core::link::{LinkLife, LinkPhase, LinkRefusal};
 use crate::core::session::Route;
+use crate::core::suspects::{Sent, Suspect};
 use crate::ident::{Incarnation, InstanceUid, LinkId};
 use crate::sessions::NotSent;
 use crate::telemetry::events::upstream::LinkName;
+
+/// The number of every link that an agent has for itself, for a while, at a server whose agents share links.
+pub(super) const APART: u16 = u16::MAX;
 
 /// A link as its users see it.
 #[derive(Debug)]
@@ -88,6 +92,12 @@ impl Link {
         Self { id, owner, bounds, published, queue, wake: Notify::new() }
     }
 
+    /// Its first incarnation is this one.
+    pub(super) fn starting_at(self, incarnation: Incarnation) -> Self {
+        self.published.store(LinkLife { incarnation, ..LinkLife::FIRST });
+        self
+    }
+
     /// How the log shows this link of the server with this name. A pooled connection, or one agent's
     /// own, comes and goes; a WebSocket that many share is worth a line.
     pub(super) fn name<'a>(&self, server: &'a str) -> LinkName<'a> {
@@ -127,7 +137,11 @@ impl Link {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<usize, NotSent> {
         let mut queue = self.queue.lock();
-        match self.published.load().accepts(incarnation, self.owner.is_some()) {
+        match self
+            .published
+            .load()
+            .accepts(incarnation, self.owner.is_some() && self.id.index != APART)
+        {
             Ok(()) => {}
             Err(LinkRefusal::Stale) => return Err(NotSent::Stale),
             Err(LinkRefusal::Down) => return Err(NotSent::Down),
@@ -165,6 +179,32 @@ impl Link {
         Some(Post { uid, route: self.route(), body })
     }
 
+    /// Whether a POST can go; of another agent than `besides`.
+    pub(super) fn has_post(&self, besides: Option<InstanceUid>) -> bool {
+        self.queue.lock().has_post(besides)
+    }
+
+    /// Whether a message of this agent's is under way beside the channel: its other messages wait.
+    pub(super) fn set_busy(&self, uid: InstanceUid, is_busy: bool) {
+        self.queue.lock().set_busy(uid, is_busy);
+        self.wake.notify_one();
+    }
+
+    /// Whether this agent's last exchange beside the channel failed.
+    pub(super) fn set_slow(&self, uid: InstanceUid, is_slow: bool) {
+        self.queue.lock().set_slow(uid, is_slow);
+    }
+
+    /// See [`Link::set_slow`].
+    pub(super) fn is_slow(&self, uid: InstanceUid) -> bool {
+        self.queue.lock().is_slow(uid)
+    }
+
+    /// See [`Link::set_busy`].
+    pub(super) fn is_busy(&self, uid: InstanceUid) -> bool {
+        self.queue.lock().is_busy(uid)
+    }
+
     /// A message is still to be delivered: it goes first when messages go again. The last one that was
     /// taken out finds room, whatever came since.
     pub(super) fn requeue(&self, post: Post) {
@@ -184,11 +224,24 @@ impl Link {
         up.is_some()
     }
 
-    /// The link is lost, and with it what waited on it: sessions see it by the incarnation.
-    pub(super) fn down(&self) {
+    /// The link is lost, and with it what waited on it: sessions see it by the incarnation. Returns what it had carried
+    /// that is unanswered.
+    pub(super) fn down(&self) -> Vec<(Suspect, Sent)> {
         let mut queue = self.queue.lock();
-        queue.clear();
+        let unanswered = queue.clear();
         self.published.store(self.published.load().lost());
+        unanswered
+    }
+
+    /// The server has said something to this agent, or to one that it did not name: see [`LinkQueue::answered`].
+    pub(super) fn answered(&self, uid: Option<InstanceUid>) -> Option<usize> {
+        self.queue.lock().answered(uid)
+    }
+
+    /// Whether nothing waits on it and nothing is unanswered.
+    pub(super) fn is_quiet(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.waiting().1 == 0 && queue.is_answered()
     }
 
     /// The link has served its purpose: it ends once what waits is written.

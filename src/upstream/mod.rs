@@ -6,11 +6,13 @@
 //! - `websocket`: links that are WebSockets. `http`: mode `http`, where a link is a channel of POSTs.
 //! - `link`, `queue`, `link_set`: a link as its users see it, in both. `transport`: which of them a server has.
 //! - `dial`: connections. `incoming`: where a server's message goes.
+//! - `findings`: what was found out about messages that end links.
 //! - `permits`, `watch`: a server's tasks whatever its mode. `stop`: how all of them end.
 //! - `uplink`: what the sessions ask of all this.
 //! - `voice`: whether the node may speak to servers at all. `hold`: what follows when that changes.
 
 mod dial;
+mod findings;
 mod hold;
 mod http;
 mod incoming;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::http::{self, HttpPool};
-use super::link::Link;
+use super::link::{APART, Link};
 use super::link_set::LinkSet;
 use super::params::{Mode, UpstreamParams};
 use super::queue::{LinkBounds, LinkQueue};
@@ -14,6 +14,7 @@ use super::servers::{Server, Servers};
 use super::websocket::{self, LinkTask, OwnLinks};
 use crate::core::http_mode::PollParts;
 use crate::core::session::Route;
+use crate::core::suspects::MessageWay;
 use crate::ident::{Incarnation, InstanceUid, LinkId};
 use crate::sessions::{NotSent, Sessions};
 
@@ -26,8 +27,8 @@ const CHANNEL_MESSAGES_MIN: usize = 16;
 
 /// The links of one server.
 pub(super) enum Transport {
-    /// A fixed number of WebSockets for all agents.
-    Multiplexed(LinkSet),
+    /// A fixed number of WebSockets for all agents, and one for each agent that goes apart for a while.
+    Multiplexed { shared: LinkSet, apart: OwnLinks },
     /// A WebSocket for each agent.
     PerAgent(OwnLinks),
     /// A fixed number of channels of POSTs.
@@ -48,7 +49,10 @@ impl Transport {
         match server.params.mode {
             Mode::Multiplexed { .. } => {
                 let bounds = LinkBounds { bytes_max, messages_max };
-                Self::Multiplexed(LinkSet::new(server.id, count, bounds, LinkQueue::frames))
+                let shared = LinkSet::new(server.id, count, bounds, LinkQueue::frames);
+                let bytes_max = bytes_max.min(AGENT_LINK_BYTES_MAX);
+                let apart = OwnLinks::apart(server, LinkBounds { bytes_max, messages_max });
+                Self::Multiplexed { shared, apart }
             }
             Mode::PerAgent => {
                 let bytes_max = bytes_max.min(AGENT_LINK_BYTES_MAX);
@@ -76,8 +80,9 @@ impl Transport {
         sessions: &Arc<Sessions>,
     ) {
         match self {
-            Self::Multiplexed(links) => {
-                for link in links.iter() {
+            Self::Multiplexed { shared, apart } => {
+                apart.start(servers, sessions);
+                for link in shared.iter() {
                     tasks.spawn(websocket::keep_link(LinkTask {
                         servers: Arc::clone(servers),
                         server: Arc::clone(server),
@@ -94,7 +99,7 @@ impl Transport {
     /// The links that all agents share.
     pub(super) fn shared(&self) -> Option<&LinkSet> {
         match self {
-            Self::Multiplexed(links) => Some(links),
+            Self::Multiplexed { shared, .. } => Some(shared),
             Self::PerAgent(_) => None,
             Self::Http(pool) => Some(&pool.channels),
         }
@@ -104,7 +109,9 @@ impl Transport {
     pub(super) fn link_of(&self, uid: InstanceUid) -> Option<Arc<Link>> {
         match self {
             Self::PerAgent(own) => own.get(uid),
-            Self::Multiplexed(links) => links.of(uid).cloned(),
+            Self::Multiplexed { shared, apart } => {
+                apart.of_apart(uid).or_else(|| shared.of(uid).cloned())
+            }
             Self::Http(pool) => pool.channels.of(uid).cloned(),
         }
     }
@@ -117,7 +124,10 @@ impl Transport {
         let of = |link: &Arc<Link>| if link.is_released() { first } else { link.route() };
         match self {
             Self::PerAgent(own) => own.route(uid).unwrap_or(first),
-            Self::Multiplexed(links) => links.of(uid).map_or(first, of),
+            Self::Multiplexed { shared, apart } => match apart.of_apart(uid) {
+                Some(link) => link.route(),
+                None => shared.of(uid).map_or(first, of),
+            },
             Self::Http(pool) => pool.channels.of(uid).map_or(first, of),
         }
     }
@@ -135,7 +145,12 @@ impl Transport {
         };
         match self {
             Self::PerAgent(own) => own.make(uid).send(uid, route.incarnation, write),
-            Self::Multiplexed(links) => shared(links, write),
+            Self::Multiplexed { shared: links, apart } => match apart.of_apart(uid) {
+                Some(link) if route.link.index == APART => link.send(uid, route.incarnation, write),
+                // It was looked up before the agent went apart, or came back.
+                Some(_) => Err(NotSent::Stale),
+                None => shared(links, write),
+            },
             Self::Http(pool) => {
                 let bytes = shared(&pool.channels, write)?;
                 pool.add(uid);
@@ -154,9 +169,31 @@ impl Transport {
     /// The agent's session is over.
     pub(super) fn release(&self, uid: InstanceUid) {
         match self {
-            Self::Multiplexed(_) => {}
-            Self::PerAgent(own) => own.release(uid),
+            Self::Multiplexed { apart: own, .. } | Self::PerAgent(own) => own.release(uid),
             Self::Http(pool) => pool.remove(uid),
+        }
+    }
+
+    /// Where a message on this route goes, for `core::suspects`.
+    pub(super) const fn way(&self, route: Route) -> MessageWay {
+        match self {
+            Self::Multiplexed { .. } if route.link.index != APART => MessageWay::Shared,
+            _ => MessageWay::Own,
+        }
+    }
+
+    /// Whether all is answered on the agent's own link.
+    pub(super) fn is_quiet(&self, uid: InstanceUid) -> bool {
+        match self {
+            Self::Multiplexed { apart: own, .. } | Self::PerAgent(own) => own.is_quiet(uid),
+            Self::Http(_) => true,
+        }
+    }
+
+    /// The agent has been apart for long enough.
+    pub(super) fn rejoin(&self, uid: InstanceUid, sessions: &Sessions) {
+        if let Self::Multiplexed { apart, .. } = self {
+            apart.rejoin(uid, sessions);
         }
     }
 
@@ -164,7 +201,9 @@ impl Transport {
     pub(super) fn links(&self) -> Vec<Arc<Link>> {
         match self {
             Self::PerAgent(own) => own.all(),
-            Self::Multiplexed(links) => links.iter().cloned().collect(),
+            Self::Multiplexed { shared, apart } => {
+                shared.iter().cloned().chain(apart.all()).collect()
+            }
             Self::Http(pool) => pool.channels.iter().cloned().collect(),
         }
     }
@@ -173,7 +212,10 @@ impl Transport {
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
             Self::PerAgent(own) => own.waiting_bytes(),
-            Self::Multiplexed(links) => links.iter().map(|link| link.waiting_bytes()).sum(),
+            Self::Multiplexed { shared, apart } => {
+                let shared: usize = shared.iter().map(|link| link.waiting_bytes()).sum();
+                shared + apart.waiting_bytes()
+            }
             Self::Http(pool) => pool.channels.iter().map(|link| link.waiting_bytes()).sum(),
         }
     }

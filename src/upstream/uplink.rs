@@ -12,6 +12,7 @@ use crate::clock;
 use crate::core::pacing::{Class, Liveness, Permit};
 use crate::core::server::Keying;
 use crate::core::session::Route;
+use crate::core::suspects::Passage;
 use crate::ident::{InstanceUid, ServerId};
 use crate::sessions::{NotSent, ServerHello, SharedLink, Uplink};
 use crate::telemetry::events::upstream as events;
@@ -50,7 +51,11 @@ impl Uplink for Upstream {
         if server.holds_still() {
             return Err(NotSent::Down);
         }
-        let sent = target.transport.send(uid, route, write);
+        let sent = if server.suspects.is_active() {
+            send_watched(target, uid, route, write)
+        } else {
+            target.transport.send(uid, route, write)
+        };
         match sent {
             Ok(bytes) => {
                 server.pacer.sent(route.link.index, clock::now());
@@ -119,4 +124,25 @@ impl Uplink for Upstream {
     fn release(&self, uid: InstanceUid) {
         self.targets().iter().for_each(|target| target.transport.release(uid));
     }
+}
+
+/// The same as [`Transport::send`], where parts of messages are held back, or the server is known to refuse some.
+///
+/// [`Transport::send`]: super::transport::Transport::send
+fn send_watched(
+    target: &Target,
+    uid: InstanceUid,
+    route: Route,
+    write: &mut dyn FnMut(&mut Vec<u8>),
+) -> Result<usize, NotSent> {
+    let mut message = Vec::new();
+    write(&mut message);
+    let way = target.transport.way(route);
+    match target.server.suspects.passage(uid, way, &message, clock::now()) {
+        Passage::Whole => {}
+        Passage::Cut(rest) => message = rest,
+        // The session waits for a permit; it is granted once the agent's own link is up.
+        Passage::Apart => return Err(NotSent::Stale),
+    }
+    target.transport.send(uid, route, &mut |out| out.extend_from_slice(&message))
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::findings;
 use super::servers::{Server, Servers};
 use super::transport::Target;
 use crate::clock;
@@ -32,6 +33,7 @@ pub(super) async fn watch(servers: Arc<Servers>, target: Arc<Target>, sessions: 
             }
         }
         tell_of_liveness(server);
+        findings::carry_out(&target, &sessions);
         let pace = server.pacer.measure(clock::now());
         let queue_bytes = target.transport.waiting_bytes();
         events::ServerMeasured { in_use: server.is_in_use(), queue_bytes, pace }

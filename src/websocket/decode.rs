@@ -13,6 +13,10 @@ use super::{Fault, Role};
 /// Empty fragments accepted in one message. All others bring a byte at least, so that the limit on
 /// the message bounds them.
 const EMPTY_FRAGMENTS_MAX: u8 = 64;
+/// The longest message that is passed over: one that does not end must not keep others from being read.
+const PASSED_OVER_MAX: usize = 1 << 30;
+/// What is stored of a message that is passed over.
+const HEAD_BYTES_MAX: usize = 64;
 /// The first buffer of an incomplete message, unless the message is shorter.
 const BUFFER_BYTES_MIN: usize = 1024;
 
@@ -21,6 +25,13 @@ const BUFFER_BYTES_MIN: usize = 1024;
 pub enum Incoming<'a> {
     /// A whole binary message, its fragments joined.
     Message(&'a [u8]),
+    /// A message over the limit, which was not stored; from a decoder that [`Decoder::passing_over`] made.
+    PassedOver {
+        /// How it begins.
+        head: &'a [u8],
+        /// Its size.
+        bytes: u64,
+    },
     /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
     /// A pong.
@@ -36,6 +47,7 @@ pub struct Decoder {
     role: Role,
     closed: bool,
     discards: bool,
+    passes_over: bool,
     partial: Option<Box<Partial>>,
 }
 
@@ -48,6 +60,8 @@ struct Partial {
     /// A data frame has begun, and more of its message follow.
     fragmented: bool,
     empty_fragments: u8,
+    /// The message is over the limit: its head alone is stored. How long it is so far.
+    over_limit: Option<u64>,
     message: Vec<u8>,
     control: Vec<u8>,
     handed_out: Option<FrameKind>,
@@ -62,7 +76,14 @@ enum PayloadPlace {
 impl Decoder {
     /// A decoder for a connection whose handshake is done.
     pub const fn new(role: Role) -> Self {
-        Self { role, closed: false, discards: false, partial: None }
+        Self { role, closed: false, discards: false, passes_over: false, partial: None }
+    }
+
+    /// Messages over the limit are no fault: they are read and not stored, and others follow. Those over a gibibyte are
+    /// one.
+    #[must_use]
+    pub fn passing_over(self) -> Self {
+        Self { passes_over: true, ..self }
     }
 
     /// Takes in `input` from `position` on and returns the next thing that is complete.
@@ -96,8 +117,13 @@ impl Decoder {
             }
             Ok(Some(Complete::Input(kind, range))) => Ok(Some(incoming(kind, &input[range]))),
             Ok(Some(Complete::Stored(kind))) => {
-                let bytes = self.partial.as_ref().map_or(&[][..], |partial| partial.payload(kind));
-                Ok(Some(incoming(kind, bytes)))
+                let partial = self.partial.as_deref();
+                let bytes = partial.map_or(&[][..], |partial| partial.payload(kind));
+                let over = partial.filter(|_| kind == FrameKind::Data).and_then(|it| it.over_limit);
+                Ok(Some(match over {
+                    Some(total) => Incoming::PassedOver { head: bytes, bytes: total },
+                    None => incoming(kind, bytes),
+                }))
             }
         }
     }
@@ -135,6 +161,7 @@ impl Decoder {
             None => return,
             Some(FrameKind::Data) => {
                 partial.message = Vec::new();
+                partial.over_limit = None;
                 partial.fragmented = false;
                 partial.empty_fragments = 0;
             }
@@ -202,7 +229,9 @@ impl Decoder {
             if let Some(mask) = frame.mask {
                 apply_mask(piece, mask, frame.taken);
             }
-            let joined = self.partial.as_ref().is_some_and(|partial| partial.fragmented);
+            let joined = self.partial.as_ref().is_some_and(|partial| {
+                partial.fragmented || frame.kind == FrameKind::Data && partial.over_limit.is_some()
+            });
             let whole = frame.taken == 0 && length == frame.missing;
             if whole && (frame.kind != FrameKind::Data || (frame.is_final && !joined)) {
                 self.drop_if_idle();
@@ -250,7 +279,8 @@ impl Decoder {
             joined[held..held + copied].copy_from_slice(&fresh[..copied]);
             (&joined[..held + copied], copied)
         };
-        let context = Context { role: self.role, fragmented, room: limit.saturating_sub(stored) };
+        let room = limit.saturating_sub(stored);
+        let context = Context { role: self.role, fragmented, room: self.room_asked(room) };
         let Some((frame, header_bytes)) = Frame::read(bytes, context)? else {
             *position += copied;
             let partial = self.partial.get_or_insert_default();
@@ -261,6 +291,9 @@ impl Decoder {
         *position += header_bytes - held;
         if let Some(partial) = &mut self.partial {
             partial.header_bytes = 0;
+        }
+        if frame.kind == FrameKind::Data && frame.missing > room {
+            self.partial.get_or_insert_default().goes_over_limit();
         }
         if frame.kind == FrameKind::Data && frame.missing == 0 && !frame.is_final {
             let partial = self.partial.get_or_insert_default();
@@ -273,6 +306,18 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// How long the next data frame may be, where this much is left of the limit.
+    fn room_asked(&self, room: usize) -> usize {
+        let over = self.partial.as_ref().and_then(|partial| partial.over_limit);
+        match over.map(usize::try_from) {
+            _ if !self.passes_over => room,
+            None => PASSED_OVER_MAX.max(room),
+            Some(over) => PASSED_OVER_MAX.saturating_sub(over.unwrap_or(usize::MAX)),
+        }
+    }
+}
+
 /// What [`Decoder::feed`] is about to return, before it borrows the bytes.
 enum Complete {
     Close(Option<u16>),
@@ -281,10 +326,20 @@ enum Complete {
 }
 
 impl Partial {
+    /// The message is over the limit from here on.
+    fn goes_over_limit(&mut self) {
+        if self.over_limit.is_none() {
+            self.over_limit = Some(self.message.len() as u64);
+            self.message.truncate(HEAD_BYTES_MAX);
+            self.message.shrink_to_fit();
+        }
+    }
+
     const fn is_idle(&self) -> bool {
         self.header_bytes == 0
             && self.frame.is_none()
             && !self.fragmented
+            && self.over_limit.is_none()
             && self.message.is_empty()
             && self.control.is_empty()
     }
@@ -296,6 +351,14 @@ impl Partial {
     /// Stores a piece of the frame. The buffer grows by doubling, up to the frame's end: it is at most twice
     /// what has arrived, save for the first kilobyte.
     fn append(&mut self, frame: &Frame, piece: &[u8]) {
+        if frame.kind == FrameKind::Data
+            && let Some(total) = &mut self.over_limit
+        {
+            *total += piece.len() as u64;
+            let room = HEAD_BYTES_MAX.saturating_sub(self.message.len()).min(piece.len());
+            self.message.extend_from_slice(&piece[..room]);
+            return;
+        }
         let buffer =
             if frame.kind == FrameKind::Data { &mut self.message } else { &mut self.control };
         let needed = buffer.len() + piece.len();

@@ -40,7 +40,7 @@ mod tests {
                 Incoming::Message(bytes) => (b'm', bytes.to_vec()),
                 Incoming::Ping(bytes) => (b'i', bytes.to_vec()),
                 Incoming::Pong(bytes) => (b'o', bytes.to_vec()),
-                Incoming::Close(_) => unreachable!(),
+                Incoming::Close(_) | Incoming::PassedOver { .. } => unreachable!(),
             });
         }
         let message = [&[0][..], &[7; 300]].concat();

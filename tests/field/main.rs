@@ -9,3 +9,4 @@ mod support;
 mod gateways;
 mod liveness;
 mod operator;
+mod shared_fate;

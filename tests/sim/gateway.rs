@@ -272,7 +272,9 @@ pub(crate) fn unframe(mut frames: Vec<u8>) -> Vec<Vec<u8>> {
         match frame {
             Incoming::Message(message) => messages.push(header::strip(message).to_vec()),
             Incoming::Ping(payload) => messages.push(network::control(payload)),
-            Incoming::Pong(_) | Incoming::Close(_) => panic!("the sessions write neither"),
+            Incoming::Pong(_) | Incoming::Close(_) | Incoming::PassedOver { .. } => {
+                panic!("the sessions write neither")
+            }
         }
     }
     messages

@@ -152,6 +152,7 @@ impl Socket {
         {
             self.got.push_back(match next {
                 Incoming::Message(payload) => Got::Message(payload.to_vec()),
+                Incoming::PassedOver { .. } => continue,
                 Incoming::Ping(payload) => Got::Ping(payload.to_vec()),
                 Incoming::Pong(payload) => Got::Pong(payload.to_vec()),
                 Incoming::Close(code) => Got::Close(code),

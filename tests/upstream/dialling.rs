@@ -150,15 +150,18 @@ async fn a_servers_close_is_answered() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_told_and_counted() {
+async fn a_message_over_the_limit_is_passed_over_and_the_link_stays() {
     let server = Mock::start().await;
-    let gateway = before(&server).set("upstream", "message_bytes_max", "4096").start().await;
-    let agents = agents(&gateway, 1).await;
+    let mut gateway = before(&server).set("upstream", "message_bytes_max", "4096").start().await;
+    let agents = agents(&gateway, 2).await;
     server.converged(&refs(&agents)).await;
     server.push(&custom(agents[0].uid(), 5000)).await;
-    let lost = "seawall_upstream_lost_links_total";
-    gateway.wait_metric(lost, &[("reason", "too_big")], |links| links == 1.0).await;
-    server.wait("the Close", |state| state.closes == [1009] && state.links() == 0).await;
+    let passed_over = "seawall_upstream_oversized_messages_total";
+    gateway.wait_metric(passed_over, &[], |messages| messages == 1.0).await;
+    assert_eq!(gateway.process().log().count("over upstream.message_bytes_max"), 1);
+    agents[1].set_health("unmoved").await;
+    server.converged(&refs(&agents)).await;
+    assert_eq!(server.with(|state| state.dials.len()), 1);
     server.push(&custom(agents[0].uid(), 3000)).await;
     agents[0].wait(|seen| seen.messages.iter().any(|m| m.custom_message.is_some())).await;
     assert_connected(&agents);

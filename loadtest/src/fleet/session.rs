@@ -214,6 +214,8 @@ impl<'a> AgentConnection<'a> {
             let outcome = match decoder.feed(bytes, &mut position, MESSAGE_BYTES_MAX) {
                 Ok(None) => Ok(false),
                 Ok(Some(Incoming::Message(message))) => self.on_message(message).map(|()| true),
+                // Asked for by a gateway's links alone.
+                Ok(Some(Incoming::PassedOver { .. })) => Ok(true),
                 Ok(Some(Incoming::Ping(payload))) => self.pong(payload).map(|()| true),
                 Ok(Some(Incoming::Pong(_))) => Ok(true),
                 Ok(Some(Incoming::Close(_))) => {

@@ -10,7 +10,7 @@
 //!                 ├──────────────────────────────────► Open ──► Posting
 //!                 │                                     ▲          │
 //!                 │                                     └─answered─┤
-//!                 └──────────── lost, late, too big ───────────────┘
+//!                 └────── lost, late, too big, went aside ─────────┘
 //!   released and the queue is empty ──► Ended
 //!   silenced, from anywhere ──► Resting
 //! ```
@@ -104,6 +104,10 @@ impl HttpChannel {
             }
             (ChannelEvent::NotPosted, ChannelState::Posting { connection }) => {
                 self.state = ChannelState::Open { connection, rest_until: now };
+            }
+            (ChannelEvent::WentAside, ChannelState::Posting { .. }) => {
+                // The exchange has the connection, and sees to its end.
+                self.state = ChannelState::Resting { until: now, idle: true };
             }
             (ChannelEvent::Answered(answered), ChannelState::Posting { connection }) => {
                 self.answered(answered, connection, facts.jitter, now);

@@ -15,7 +15,9 @@
 //!                                    end (then event = ConnectionClosed). Otherwise event = Wake
 //!         Dial                       dial; event = Dialled or DialFailed
 //!         Post                       take the queue's first message and send it; event = Answered. If
-//!                                    the queue is empty, or `is_withheld`, event = NotPosted
+//!                                    the queue is empty, or `is_withheld`, event = NotPosted. If the answer
+//!                                    takes long, the exchange may go on elsewhere: event = WentAside, and
+//!                                    `settle_aside` says what becomes of the message
 //!         Deliver                    give the answer to its agent; event = Delivered
 //!         End                        return
 //!         any other                  carry it out at once; the event stays as it is
@@ -30,6 +32,7 @@
 //! probe goes, and [`PollSchedule`] runs on its own.
 
 mod answer;
+mod aside;
 mod channel;
 mod order;
 mod polls;
@@ -42,6 +45,7 @@ mod property_tests;
 mod tests;
 
 pub use answer::{Answered, Objection, PostResult};
+pub use aside::{ASIDE_AFTER, ASIDE_AGAIN_AFTER, ASIDES_MAX, after_delivery, settle_aside};
 pub use channel::HttpChannel;
 pub use order::PostOrder;
 pub use polls::{PollParts, PollSchedule};

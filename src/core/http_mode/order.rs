@@ -32,6 +32,12 @@ impl<T> PostOrder<T> {
         self.waiting.pop_front()
     }
 
+    /// Takes out the first message that `may_go` says true of.
+    pub fn take_if(&mut self, may_go: impl Fn(&T) -> bool) -> Option<T> {
+        let place = self.waiting.iter().position(may_go)?;
+        if place == 0 { self.take() } else { self.waiting.remove(place) }
+    }
+
     /// A message that was taken out is still to be delivered: it goes next.
     pub fn put_back(&mut self, message: T) {
         self.waiting.push_front(message);

@@ -25,6 +25,8 @@ pub enum ChannelEvent {
     Answered(Answered),
     /// The queue was empty after all, or its first message is withheld.
     NotPosted,
+    /// The answer takes long, and other messages wait: the exchange goes on elsewhere, with its connection.
+    WentAside,
     /// The node lost the right to speak: what was under way is given up.
     Silenced,
     /// The answer's message was read. `taken`: it was one for this agent.

@@ -87,8 +87,9 @@ impl Redial {
         self.until = now + self.backoff.lost(self.rule, jitter, up_since, now);
     }
 
-    /// The link, or its dial, was ended because the node has to hold still.
-    pub const fn held_still(&mut self, now: Instant) {
+    /// The link, or its dial, was ended for a reason that has nothing to do with how the server is: the node has to hold
+    /// still, or one message was wrong.
+    pub const fn at_once(&mut self, now: Instant) {
         self.until = now;
     }
 }
@@ -143,7 +144,7 @@ mod tests {
         let mut redial = Redial::new(RULE, start);
         assert_eq!(redial.next(still, start), RedialStep::HoldStill);
         redial.failed(0.5, None, start);
-        redial.held_still(start);
+        redial.at_once(start);
         assert_eq!(redial.next(still, start), RedialStep::HoldStill);
         assert_eq!(redial.next(facts(None), start), RedialStep::Dial, "no wait is left of it");
         let released = RedialFacts { released: true, ..still };

@@ -120,6 +120,8 @@ pub enum DetachReason {
     Renamed,
     /// A plain-HTTP request has its answer.
     Answered,
+    /// The agent has closed it, because a message was too large for it.
+    TooLarge,
 }
 
 pub(super) const ATTACH: u8 = 1;
@@ -305,6 +307,7 @@ impl DetachReason {
             Self::Drained => 1,
             Self::Renamed => 2,
             Self::Answered => 3,
+            Self::TooLarge => 4,
         }
     }
 
@@ -314,6 +317,7 @@ impl DetachReason {
             1 => Self::Drained,
             2 => Self::Renamed,
             3 => Self::Answered,
+            4 => Self::TooLarge,
             _ => return Err(Undecodable::Unknown("a reason")),
         })
     }

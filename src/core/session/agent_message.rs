@@ -206,6 +206,7 @@ impl<P: Port> Work<'_, P> {
         if let Some(cold) = &mut self.session.cold {
             cold.map.close();
             cold.mailbox.take_doubt();
+            cold.offer_limit = None;
         }
         drop_restart(self);
     }

@@ -9,6 +9,7 @@ use super::former_home::FormerHome;
 use super::former_links::OfferSource;
 use super::late_replies::LateReply;
 use super::mailbox::Mailbox;
+use super::offer_size::OfferLimit;
 use super::one_shots::OneShots;
 use super::presence::LiveReplacements;
 use super::questions::{AnswerDoubt, MapQuestion};
@@ -19,6 +20,8 @@ use super::uid_requests::UidRequests;
 #[derive(Debug, Default)]
 pub(super) struct Cold {
     pub(super) mailbox: Mailbox,
+    /// How large an offer the agent is known to refuse.
+    pub(super) offer_limit: Option<OfferLimit>,
     pub(super) one_shots: OneShots,
     pub(super) map: MapQuestion,
     pub(super) doubt: AnswerDoubt,
@@ -49,7 +52,9 @@ impl Cold {
         let asked =
             self.question_passed_on.is_some() || self.uid_requests != UidRequests::default();
         let live = live && self.speakers == Speakers::default();
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && live && !moved && !asked
+        let limited = self.offer_limit.is_some();
+        let empty = self.mailbox.is_idle() && self.one_shots.is_empty() && !limited;
+        empty && quiet && live && !moved && !asked
     }
 
     fn is_idle(&self, now: Instant) -> bool {
@@ -60,7 +65,9 @@ impl Cold {
         let live = !self.live.is_idle(now) || !self.speakers.is_idle(now);
         let passed_on = self.question_passed_on.is_some_and(|at| !may_pass_on(at, now));
         let asked = passed_on || !self.uid_requests.is_idle(now);
-        self.mailbox.is_idle() && self.one_shots.is_empty() && quiet && !live && !moved && !asked
+        let limited = self.offer_limit.is_some_and(|limit| !limit.is_past(now));
+        let empty = self.mailbox.is_idle() && self.one_shots.is_empty() && !limited;
+        empty && quiet && !live && !moved && !asked
     }
 }
 

@@ -194,6 +194,19 @@ impl Mailbox {
         Some(dropped)
     }
 
+    /// The largest message that the agent has yet to confirm is given up. Returns its size.
+    pub(super) fn drop_largest_unconfirmed(&mut self) -> Option<usize> {
+        let sizes = self.unconfirmed.iter().map(|written| written.message.len());
+        let (place, bytes) = sizes.enumerate().max_by_key(|(_, bytes)| *bytes)?;
+        self.unconfirmed.remove(place);
+        Some(bytes)
+    }
+
+    /// What waits is given up; what was written is as it was.
+    pub(super) fn drop_waiting(&mut self) {
+        self.offers = None;
+    }
+
     /// Whether the agent has yet to confirm something.
     pub(super) fn is_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()

@@ -263,6 +263,8 @@ pub enum OfferLoss {
     FormerServer,
     /// It came on the link of the agent's former home, and this node's has brought a newer one.
     FormerHome,
+    /// It is as large as one that the agent has refused for its size.
+    TooLargeForAgent,
     /// It gives a uid to an agent whose connection is gone: another one has the temporary uid now.
     FormerConnection,
 }
@@ -344,6 +346,8 @@ pub enum Note {
     OfferStored,
     /// The agent has yet to confirm what was written to it, and its connection is gone: it waits once more.
     OffersTakenBack,
+    /// The agent has refused an offer of this many bytes for its size.
+    OfferRefused(usize),
     /// An offer is lost.
     OfferDropped(OfferLoss),
     /// A custom message, or a request, is lost.

@@ -144,6 +144,8 @@ impl Session {
     pub fn from_record(record: SessionRecord) -> Self {
         let (last_ping, added) = (record.mailbox.last_ping, record.seldom.added);
         let cold = Cold {
+            // Found out anew where it goes.
+            offer_limit: None,
             mailbox: Mailbox::from_record(record.mailbox),
             one_shots: OneShots::from_record(record.one_shots),
             map: MapQuestion::from_record(record.questions.map),

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::moved_here::{has_moved_lately, note_passed_on, take_rename};
+use super::offer_size::is_refused;
 use super::replica::Refused;
 use super::server_asks::note_asks;
 use super::uid_requests::gives_uid_to_another;
@@ -131,14 +132,14 @@ pub struct RefusedMessage<'a> {
 }
 
 /// A server's message on its way to the agent.
-struct ForAgent<'a> {
+pub(super) struct ForAgent<'a> {
     /// The message, its flags cut down to what the agent must see; its bytes still have all of them.
-    scan: ServerScan<'a>,
+    pub(super) scan: ServerScan<'a>,
     /// There were such flags.
-    stripped: bool,
-    from: Route,
+    pub(super) stripped: bool,
+    pub(super) from: Route,
     /// For how long the agent has been waiting for a reply.
-    waited: Option<Duration>,
+    pub(super) waited: Option<Duration>,
 }
 
 fn take_server_message<P: Port>(
@@ -259,8 +260,12 @@ fn note_all_answered<P: Port>(work: &mut Work<'_, P>) {
 }
 
 /// Brings a message to the agent: now, with its next poll, or never.
-fn deliver<P: Port>(work: &mut Work<'_, P>, message: &ForAgent<'_>) {
+pub(super) fn deliver<P: Port>(work: &mut Work<'_, P>, message: &ForAgent<'_>) {
     let ForAgent { scan, waited, .. } = message;
+    if is_refused(work.session, scan.bytes.len(), work.now()) {
+        work.port.note(Note::OfferDropped(OfferLoss::TooLargeForAgent));
+        return acknowledge_lost(work);
+    }
     let is_reply = work.session.replies.take();
     let is_empty = scan.is_empty_ack() && !is_on(Breach::R5AnswersTwice);
     let has_offers = work.session.has_offers();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::former_home::{FormerHome, former_home, is_held_back};
 use super::greeting::additions;
 use super::mailbox::Copying;
+use super::offer_size::drop_refused;
 use super::rhythm::silence_max;
 use super::wanted::wanted_permits;
 use super::{
@@ -205,6 +206,9 @@ impl<'a, P: Port> Work<'a, P> {
     /// All that waited for an agent goes to its WebSocket. If that closes, the rest waits for the agent's next one.
     pub(super) fn flush_offers(&mut self) {
         let (with, uid) = (Additions::default(), self.session.uid);
+        if drop_refused(self.session, self.now()) {
+            self.port.note(Note::OfferDropped(OfferLoss::TooLargeForAgent));
+        }
         while self.session.has_offers() {
             let copying = copying(self, false);
             let mailbox = &mut self.session.cold_mut().mailbox;

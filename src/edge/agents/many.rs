@@ -70,6 +70,8 @@ struct AgentSlot {
     task: Waker,
     due: Option<Instant>,
     rhythm: SpeakingRhythm,
+    /// The most bytes that were written for it at one time since its last pong.
+    unconfirmed_max: usize,
     /// Since when another connection has its session.
     replaced: Option<Instant>,
 }
@@ -118,6 +120,7 @@ impl ManyAgents {
             waker,
             due: None,
             rhythm: SpeakingRhythm::new(clock::now()),
+            unconfirmed_max: 0,
             replaced: None,
         };
         self.slots.insert(id, slot);
@@ -339,11 +342,12 @@ impl ManyAgents {
 
     /// Looks at one attachment. Returns whether it had bytes.
     fn look(&mut self, id: u32, out: &mut Vec<u8>) -> bool {
-        let Some(slot) = self.slots.get(&id).filter(|slot| slot.replaced.is_none()) else {
+        let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.replaced.is_none()) else {
             return false;
         };
         match slot.attachment.poll_outgoing(&Context::from_waker(&slot.task), true) {
             Outgoing::Bytes(bytes) => {
+                slot.unconfirmed_max = slot.unconfirmed_max.max(bytes.len());
                 take_bytes(id, &bytes, out);
                 return true;
             }
@@ -470,14 +474,23 @@ impl ManyAgents {
     }
 
     /// A pong came. Its payload says whose it is; the connection's own pings are empty.
-    pub(super) fn ponged(&self, payload: &[u8]) {
+    pub(super) fn ponged(&mut self, payload: &[u8]) {
         const TAG_BYTES: usize = size_of::<u32>();
         let (payload, id) = match payload.split_last_chunk::<TAG_BYTES>() {
             Some((ping, tag)) if !ping.is_empty() => (ping, u32::from_be_bytes(*tag)),
             _ => (payload, 0),
         };
-        if let Some(slot) = self.slots.get(&id) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.unconfirmed_max = 0;
             slot.attachment.ponged(payload);
+        }
+    }
+
+    /// The peer closes, because a message was too large for it: the largest that was written of late, and not confirmed.
+    pub(super) fn refused_for_size(&self) {
+        let open = self.slots.values().filter(|slot| slot.unconfirmed_max > 0);
+        if let Some(culprit) = open.max_by_key(|slot| slot.unconfirmed_max) {
+            culprit.attachment.refused_for_size();
         }
     }
 

@@ -181,11 +181,20 @@ impl Agents {
     }
 
     /// A pong came: what was written before its ping has arrived.
-    pub(super) fn ponged(&self, payload: &[u8]) {
+    pub(super) fn ponged(&mut self, payload: &[u8]) {
         match self {
             Self::One(OneAgent { attachment: Some(attachment), .. }) => attachment.ponged(payload),
             Self::One(_) => {}
             Self::Many(many) => many.ponged(payload),
+        }
+    }
+
+    /// The peer closes, because what was written to it is too large for it. Of several agents it was the one with the
+    /// largest message that is yet to be confirmed.
+    pub(super) fn refused_for_size(&self) {
+        match self {
+            Self::One(one) => one.attachment.iter().for_each(Attachment::refused_for_size),
+            Self::Many(many) => many.refused_for_size(),
         }
     }
 

@@ -148,6 +148,35 @@ async fn what_an_agent_has_confirmed_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_offer_that_is_too_large_for_a_connection_is_held_back_and_the_others_are_not() {
+    for node in Listening::both() {
+        let mut carrier = GatewaySocket::connects(&node).await;
+        carrier.brings(3).await;
+        (1..=3).for_each(|n| push(&node, &offer(n, &vec![n; if n == 2 { 5_000 } else { 10 }])));
+        let (mut offers, mut pings) = (0, 0);
+        while offers < 3 || pings < 3 {
+            match carrier.0.hears().await {
+                Heard::Message(_) => offers += 1,
+                Heard::Ping(_) => pings += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        carrier.0.closes(1009).await;
+        node.counts(0).await;
+        let mut back = GatewaySocket::connects(&node).await;
+        let mut again = Vec::new();
+        for n in 1..=3 {
+            back.says(n, 1, heartbeat()).await;
+        }
+        for _ in 0..5 {
+            again.extend(back.hears().await.remote_config.map(|config| config.config_hash));
+        }
+        again.sort();
+        assert_eq!(again, [[1; 10], [3; 10]], "the others' offers go again");
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_one_agent_concerns_it_alone() {
     for node in Listening::both() {
         let mut carrier = GatewaySocket::connects(&node).await;

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::core::attachment::{ConnectionAt, HomeAttachment, HomeMoment, Newcomer, SessionCall};
 use crate::core::node_link::{AgentConnection, AgentReport, CloseOrder, DetachReason};
 use crate::core::ownership::Epoch;
-use crate::core::session::{AgentMessage, MessageSource, Opened, told_parts};
+use crate::core::session::{AgentMessage, MessageSource, Opened, offer_refused, told_parts};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::field_set::{FieldSet, agent_field};
 use crate::telemetry::events::homes::{AttachmentChanged, AttachmentEvent};
@@ -46,7 +46,7 @@ fn count_changes(
             SessionCall::Lost { reason } => {
                 is_lost = true;
                 match reason {
-                    DetachReason::Lost => AttachmentEvent::Lost,
+                    DetachReason::Lost | DetachReason::TooLarge => AttachmentEvent::Lost,
                     DetachReason::Drained => AttachmentEvent::Drained,
                     DetachReason::Renamed => AttachmentEvent::Renamed,
                     DetachReason::Answered => AttachmentEvent::Answered,
@@ -265,8 +265,12 @@ impl HomeSide<'_> {
             FarConnection::Socket(connection) => {
                 let ((), follow_up) =
                     self.sessions.apply(locked, event, |session, moment, port| {
-                        if reason == DetachReason::Renamed {
-                            session.connection_renamed(connection, moment, port);
+                        match reason {
+                            DetachReason::Renamed => {
+                                session.connection_renamed(connection, moment, port);
+                            }
+                            DetachReason::TooLarge => offer_refused(session, moment, port),
+                            _ => {}
                         }
                         // Of one that took another uid by itself, too: its former session is absent. Drained, too:
                         // the agent comes back at another front, and its session stays.

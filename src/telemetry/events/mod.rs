@@ -18,4 +18,5 @@ pub(crate) mod rebalance;
 pub(crate) mod room;
 pub(crate) mod sessions;
 pub(crate) mod store;
+pub(crate) mod suspects;
 pub(crate) mod upstream;

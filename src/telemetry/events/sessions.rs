@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
 
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::ident::InstanceUid;
@@ -279,6 +279,24 @@ impl OfferDropped {
     pub(crate) fn emit(self) {
         metrics().offers_dropped.with(self.reason).increment(1);
         debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "offer dropped");
+    }
+}
+
+/// An agent closed its connection, because an offer was too large for it.
+pub(crate) struct OfferRefused {
+    /// The agent.
+    pub uid: InstanceUid,
+    /// The offer's size.
+    pub bytes: usize,
+}
+
+impl OfferRefused {
+    /// Logs it; what is dropped for it is counted one by one.
+    pub(crate) fn emit(self) {
+        let Self { uid, bytes } = self;
+        warn!(target: TARGET, %uid, bytes, code = 1009,
+            "the agent takes no message of this size: offers as large are held back; raise the agent's limit, or have \
+             its server offer less");
     }
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct LinkLost<'a> {
     pub name: LinkName<'a>,
     /// The reason.
     pub reason: LossReason,
+    /// The code of the server's Close, if it had one.
+    pub code: Option<u16>,
     /// How long it had held.
     pub held: Duration,
 }
@@ -97,11 +99,11 @@ impl LinkLost<'_> {
         metrics.links_lost.with(self.reason).increment(1);
         let LinkName { server, link, shared } = self.name;
         let (released, held_seconds) = (self.reason == LossReason::Released, seconds(self.held));
-        let reason = self.reason.as_str();
+        let (reason, code) = (self.reason.as_str(), self.code);
         if shared && !released {
-            info!(target: TARGET, server, link, reason, held_seconds, "link lost");
+            info!(target: TARGET, server, link, reason, code, held_seconds, "link lost");
         } else {
-            debug!(target: TARGET, server, link, reason, held_seconds, "link ended");
+            debug!(target: TARGET, server, link, reason, code, held_seconds, "link ended");
         }
     }
 }
@@ -331,6 +333,27 @@ impl QueueRefused<'_> {
     pub(crate) fn emit(self, metrics: &ServerMetrics) {
         metrics.queue_refusals.increment(1);
         trace!(target: TARGET, server = self.server, "queue full");
+    }
+}
+
+/// A server's message was over the limit, and was read and not stored.
+pub(crate) struct MessagePassedOver<'a> {
+    /// The link that it came on.
+    pub name: LinkName<'a>,
+    /// The agent that it was for, if it says so at its beginning.
+    pub uid: Option<InstanceUid>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl MessagePassedOver<'_> {
+    /// Logs and counts it.
+    pub(crate) fn emit(self, metrics: &ServerMetrics) {
+        metrics.messages_passed_over.increment(1);
+        let (server, uid, bytes) =
+            (self.name.server, self.uid.map(tracing::field::display), self.bytes);
+        warn!(target: TARGET, server, uid, bytes,
+            "a message of the server's is over upstream.message_bytes_max: its agent does not get it");
     }
 }
 

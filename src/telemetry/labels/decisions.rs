@@ -171,6 +171,7 @@ label_for! {
         NewProcess = "new_process",
         FormerServer = "former_server",
         FormerHome = "former_home",
+        TooLargeForAgent = "too_large_for_agent",
         FormerConnection = "former_connection",
     }
 }

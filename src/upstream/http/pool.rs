@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::exchange::{ExchangeLimits, RequestTemplate};
 use crate::clock;
-use crate::core::http_mode::PollParts;
+use crate::core::http_mode::{ASIDES_MAX, PollParts};
 use crate::ident::InstanceUid;
 use crate::sessions::Sessions;
 use crate::upstream::link_set::LinkSet;
@@ -27,6 +27,8 @@ pub(in crate::upstream) struct HttpPool {
     /// The agents that are polled for, by their part of the interval. Each is in here once: there are
     /// at most as many as sessions.
     polled: Box<[Mutex<HashSet<InstanceUid>>]>,
+    /// Permits for exchanges that go on beside their channels.
+    pub(super) asides: Arc<Semaphore>,
     /// A channel has come up.
     pub(super) returned: Notify,
 }
@@ -38,6 +40,8 @@ impl HttpPool {
         parts: PollParts,
         all: &UpstreamParams,
     ) -> Self {
+        // A server that is slow for all must not get many more connections for that.
+        let asides = ASIDES_MAX.max(channels.iter().count() / 4);
         Self {
             server: Arc::clone(server),
             channels,
@@ -48,6 +52,7 @@ impl HttpPool {
             },
             parts,
             polled: (0..parts.count()).map(|_| Mutex::default()).collect(),
+            asides: Arc::new(Semaphore::new(asides)),
             returned: Notify::new(),
         }
     }

@@ -75,7 +75,7 @@ async fn attempt(
     let reporter = server.reporter(number);
     let link = reporter.and_then(|uid| pool.channels.of(uid));
     let (Some(uid), Some(link)) = (reporter, link) else { return ProbeOutcome::BAD };
-    if link.is_up() {
+    if link.is_up() || link.is_busy(uid) {
         // Its last message is still under way: two of one agent would overtake each other.
         return ProbeOutcome::BAD;
     }

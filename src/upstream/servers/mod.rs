@@ -3,11 +3,13 @@
 
 mod server;
 mod shared_pacer;
+mod shared_suspects;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use server::{MessageFailure, Server};
+pub(super) use shared_suspects::{Apart, HowEnded};
 
 use super::params::UpstreamParams;
 use super::voice::Voice;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use super::shared_pacer::SharedPacer;
+use super::shared_suspects::SharedSuspects;
 use crate::core::pacing::Permit;
 use crate::core::placement::Seed;
 use crate::core::server::{
@@ -43,6 +44,7 @@ pub(in crate::upstream) struct Server {
     pub(in crate::upstream) metrics: ServerMetrics,
     pub(in crate::upstream) endpoint: Endpoint,
     pub(in crate::upstream) pacer: SharedPacer,
+    pub(in crate::upstream) suspects: SharedSuspects,
     /// Permits to dial: agents' own links, and pooled connections, come in numbers.
     pub(in crate::upstream) dials: Semaphore,
     hello: RwLock<Arc<ServerHello>>,
@@ -87,6 +89,7 @@ impl Server {
             metrics,
             endpoint: Endpoint::new(params, all, voice)?,
             pacer: SharedPacer::new(params, all, now),
+            suspects: SharedSuspects::default(),
             dials: Semaphore::new(usize::from(all.dials_max.get())),
             hello: RwLock::default(),
             state: Mutex::new(ServerState::new(rules(params, all), now)),

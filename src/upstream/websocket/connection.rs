@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,14 +24,25 @@ use crate::websocket::{self, Decoder, Fault, Incoming, Role};
 /// How long a server may take to accept a Close, and to answer it.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What a server has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FromServer<'a> {
+    /// A message.
+    Message(&'a [u8]),
+    /// One over the limit, of which this is the beginning and the size.
+    PassedOver(&'a [u8], u64),
+}
+
 /// What the connection needs of its surroundings.
 pub(super) struct Serve<'a> {
     pub(super) link: &'a Link,
     pub(super) message_bytes_max: usize,
     /// The connection lasts as long as this right to speak.
     pub(super) right: Right,
+    /// The code of the server's Close, once it has come; 0 before that, and if it has none.
+    pub(super) closed_with: AtomicU16,
     /// Takes one message of the server's. Must return at once.
-    pub(super) take: &'a (dyn Fn(&[u8]) + Send + Sync),
+    pub(super) take: &'a (dyn Fn(FromServer<'_>) + Send + Sync),
 }
 
 /// Runs until the connection is lost, or the link released and everything written.
@@ -38,7 +50,7 @@ pub(super) async fn run(serve: &Serve<'_>, opened: OpenedSocket, alive: KeepAliv
     let OpenedSocket { stream, mut early } = opened;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let alive = Mutex::new(alive);
-    let mut decoder = Decoder::new(Role::Client);
+    let mut decoder = Decoder::new(Role::Client).passing_over();
     if let Err(reason) = serve.feed(&mut decoder, &mut early) {
         return reason;
     }
@@ -89,13 +101,19 @@ impl Serve<'_> {
         loop {
             match decoder.feed(bytes, &mut position, self.message_bytes_max) {
                 Ok(None) => return Ok(()),
-                Ok(Some(Incoming::Message(message))) => (self.take)(message),
+                Ok(Some(Incoming::Message(message))) => (self.take)(FromServer::Message(message)),
+                Ok(Some(Incoming::PassedOver { head, bytes })) => {
+                    (self.take)(FromServer::PassedOver(head, bytes));
+                }
                 Ok(Some(Incoming::Ping(payload))) => {
                     let mask = Some(rand::random());
                     self.link.control(|out| websocket::encode_pong(mask, payload, out));
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
-                Ok(Some(Incoming::Close(_))) => return Err(LossReason::Closed),
+                Ok(Some(Incoming::Close(code))) => {
+                    self.closed_with.store(code.unwrap_or_default(), Ordering::Relaxed);
+                    return Err(LossReason::Closed);
+                }
                 Err(fault) => {
                     tracing::debug!(%fault, "the server broke the WebSocket protocol");
                     return Err(match fault {
@@ -220,9 +238,13 @@ mod tests {
             assert!(link.up());
             link.release();
             let taken = Mutex::new(Vec::new());
-            let take = |message: &[u8]| taken.lock().push(message.to_vec());
+            let take = |said: FromServer<'_>| {
+                let FromServer::Message(message) = said else { return };
+                taken.lock().push(message.to_vec());
+            };
             let right = Arc::new(Voice::default()).listen();
-            let serve = Serve { link: &link, message_bytes_max: 100, right, take: &take };
+            let (message_bytes_max, closed_with) = (100, AtomicU16::new(0));
+            let serve = Serve { link: &link, message_bytes_max, right, closed_with, take: &take };
             let (near, far) = duplex(1_024);
             let opened = OpenedSocket { stream: Box::new(near), early: Vec::new() };
             let (interval, timeout) = (Duration::from_secs(30), Duration::from_secs(10));

@@ -2,20 +2,24 @@
 //! lost, and starts over until it is released. What comes next, `core::link::Redial` says.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
-use super::connection::{Serve, run};
+use super::connection::{FromServer, Serve, run};
 use crate::clock;
 use crate::core::link::{KeepAlive, LossReason, Redial, RedialFacts, RedialStep};
 use crate::core::node_link::LinkEnded;
 use crate::core::placement;
 use crate::core::server::ServerEvent;
+use crate::core::suspects::{Sent, Suspect};
 use crate::sessions::Sessions;
+use crate::telemetry::events::suspects::SetApart;
 use crate::telemetry::events::upstream as events;
 use crate::upstream::dial::{DialError, OpenedSocket};
 use crate::upstream::incoming::{self, Origin};
 use crate::upstream::link::Link;
-use crate::upstream::servers::{Server, Servers};
+use crate::upstream::params::Mode;
+use crate::upstream::servers::{HowEnded, Server, Servers};
 use crate::upstream::voice::Right;
 use crate::upstream::walk;
 
@@ -36,7 +40,7 @@ pub(in crate::upstream) fn keep_link(task: LinkTask) -> impl Future<Output = ()>
         loop {
             if right.renew() {
                 task.link.down();
-                redial.held_still(clock::now());
+                redial.at_once(clock::now());
             }
             match redial.next(task.facts(), clock::now()) {
                 RedialStep::End => return,
@@ -53,9 +57,43 @@ impl LinkTask {
         RedialFacts {
             released: self.link.is_released(),
             holds_still: !self.servers.voice.may_speak(),
-            held: self.server.held(clock::now()),
+            held: self.held(),
             jitter: rand::random(),
         }
+    }
+
+    /// How long dials are held back: at the server's wish, or because it denies this agent.
+    fn held(&self) -> Option<Duration> {
+        let now = clock::now();
+        let denied = self.link.owner.and_then(|uid| self.server.suspects.paused(uid, now));
+        self.server.held(now).max(denied)
+    }
+
+    /// The server has taken a connection: what the last one was lost with is judged. Returns whether this one may be used.
+    fn judge_loss(&self) -> bool {
+        let (Self { server, link, .. }, now) = (self, clock::now());
+        let Some(uid) = link.owner else {
+            let agents = server.suspects.shared_opens(link.id.index, now);
+            SetApart { name: link.name(server.name()), agents }.emit(&server.metrics);
+            return true;
+        };
+        server.suspects.own_opens(uid, server.params.mode == Mode::PerAgent, now)
+    }
+
+    /// A message has ended a link that many share, or another link stands: the server is well, and they need not wait.
+    fn server_is_well(&self, end: HowEnded) -> bool {
+        end.names_message() || end.accuses() && self.server.has_links_up()
+    }
+
+    /// Takes note of whose messages were under way when the link was lost.
+    fn note_unanswered(&self, end: HowEnded, unanswered: Vec<(Suspect, Sent)>, now: Instant) {
+        let (suspects, mut unanswered) = (&self.server.suspects, unanswered.into_iter());
+        if let Some(uid) = self.link.owner {
+            let sent = unanswered.find(|(of, _)| of.uid == uid).map(|(_, sent)| sent);
+            return suspects.own_lost(uid, end, sent, now);
+        }
+        let of = unanswered.map(|(suspect, _)| suspect).collect();
+        suspects.shared_lost(self.link.id.index, end, of, now);
     }
 
     /// A release ends the wait; any other call is a message that waits for the link.
@@ -95,6 +133,8 @@ impl LinkTask {
         match dialled {
             // What waits on the link is older than the right: it is dropped first.
             _ if right.is_lost() => {}
+            // It would be ended again.
+            Ok(_) if !self.judge_loss() => {}
             Ok(opened) if self.link.up() => self.serve(opened, redial, right).await,
             // Released in the meantime.
             Ok(_) => {}
@@ -104,6 +144,7 @@ impl LinkTask {
 
     fn failed(&self, error: &DialError, redial: &mut Redial) {
         let now = clock::now();
+        self.server.suspects.dial_failed(now);
         let retry_after = redial.failed(rand::random(), error.retry_after(), now);
         let first = self.server.is_first(ServerEvent::DialFailed(error.failed_dial()), now);
         let (name, result) = (self.link.name(self.server.name()), error.label());
@@ -116,16 +157,24 @@ impl LinkTask {
         server.handle(ServerEvent::LinkUp, since);
         events::LinkUp { name: link.name(server.name()) }.emit(&server.metrics);
         let origin = Origin { server, link, route: link.route(), agent: link.owner };
-        let take = |bytes: &[u8]| {
-            incoming::take(&origin, sessions, bytes);
+        let take = |said: FromServer<'_>| match said {
+            FromServer::Message(bytes) => {
+                incoming::take(&origin, sessions, bytes);
+            }
+            FromServer::PassedOver(head, bytes) => {
+                incoming::pass_over(&origin, sessions, head, bytes);
+            }
         };
         let params = &servers.params;
         let (message_bytes_max, right) = (params.message_bytes_max, right.clone());
-        let serve = Serve { link, message_bytes_max, right, take: &take };
+        let closed_with = AtomicU16::new(0);
+        let serve = Serve { link, message_bytes_max, right, closed_with, take: &take };
         let alive = KeepAlive::new(params.ping_interval, params.ping_timeout, since);
         let ((), reason) = tokio::join!(self.announce(), run(&serve, opened, alive));
-        link.down();
-        let now = clock::now();
+        let (unanswered, now) = (link.down(), clock::now());
+        let code = Some(serve.closed_with.load(Ordering::Relaxed)).filter(|code| *code > 0);
+        let end = HowEnded { reason, code };
+        self.note_unanswered(end, unanswered, now);
         if link.owner.is_none() {
             server.shared_link_lost(link.id.index, now);
         } else {
@@ -139,9 +188,11 @@ impl LinkTask {
             fleet.server_link_ended(LinkEnded { link: link.id, links, up_to }, None);
         }
         let held = now.saturating_duration_since(since);
-        events::LinkLost { name: link.name(server.name()), reason, held }.emit(&server.metrics);
-        if reason == LossReason::HoldsStill {
-            redial.held_still(now);
+        let name = link.name(server.name());
+        events::LinkLost { name, reason, code, held }.emit(&server.metrics);
+        let held_well = held >= params.stable_after && link.owner.is_none();
+        if reason == LossReason::HoldsStill || held_well && self.server_is_well(end) {
+            redial.at_once(now);
         } else {
             redial.lost(rand::random(), since, now);
         }

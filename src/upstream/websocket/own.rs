@@ -1,5 +1,6 @@
 //! Mode `per-agent`: a WebSocket for each agent, made when the agent has something to say for the first
-//! time, and gone with its session.
+//! time, and gone with its session. Where agents share links, one that goes apart for a while has such a link, too
+//! (`core::suspects`).
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -13,14 +14,16 @@ use crate::core::node_link::LinkEnded;
 use crate::core::session::Route;
 use crate::ident::{InstanceUid, LinkId};
 use crate::sessions::Sessions;
-use crate::upstream::link::Link;
+use crate::upstream::link::{APART, Link};
 use crate::upstream::queue::{LinkBounds, LinkQueue};
-use crate::upstream::servers::{Server, Servers};
+use crate::upstream::servers::{Apart, Server, Servers};
 
 /// The links of one server's agents.
 pub(in crate::upstream) struct OwnLinks {
     server: Arc<Server>,
     bounds: LinkBounds,
+    /// What all of them are called: [`APART`] where agents share links.
+    index: u16,
     links: Arc<DashMap<InstanceUid, Arc<Link>>>,
     /// What their tasks need; there from the start of the node's service on.
     starter: OnceLock<Starter>,
@@ -35,7 +38,25 @@ struct Starter {
 impl OwnLinks {
     pub(in crate::upstream) fn new(server: &Arc<Server>, bounds: LinkBounds) -> Self {
         let (server, links) = (Arc::clone(server), Arc::default());
-        Self { server, bounds, links, starter: OnceLock::new() }
+        Self { server, bounds, index: 0, links, starter: OnceLock::new() }
+    }
+
+    /// For agents that go apart.
+    pub(in crate::upstream) fn apart(server: &Arc<Server>, bounds: LinkBounds) -> Self {
+        Self { index: APART, ..Self::new(server, bounds) }
+    }
+
+    /// The link of an agent that goes apart.
+    pub(in crate::upstream) fn of_apart(&self, uid: InstanceUid) -> Option<Arc<Link>> {
+        match self.server.suspects.apart(uid)? {
+            Apart::Stays => Some(self.make(uid)),
+            Apart::Rejoins => self.links.get(&uid).map(|link| Arc::clone(&link)),
+        }
+    }
+
+    /// Whether all is answered on this agent's link, if it has one.
+    pub(in crate::upstream) fn is_quiet(&self, uid: InstanceUid) -> bool {
+        self.links.get(&uid).is_none_or(|link| link.is_quiet())
     }
 
     /// From here on, links are dialled.
@@ -61,8 +82,14 @@ impl OwnLinks {
         let mut made = false;
         let mut make = || {
             made = true;
-            let id = LinkId { server: self.server.id, index: 0 };
-            Arc::new(Link::new(id, Some(uid), self.bounds, LinkQueue::frames()))
+            let id = LinkId { server: self.server.id, index: self.index };
+            let link = Link::new(id, Some(uid), self.bounds, LinkQueue::own_frames());
+            let is_apart = self.index == APART;
+            let first = is_apart.then(|| self.server.suspects.next_incarnation());
+            Arc::new(match first {
+                Some(first) => link.starting_at(first),
+                None => link,
+            })
         };
         let link = match self.links.entry(uid) {
             Entry::Vacant(place) => Arc::clone(&place.insert(make())),
@@ -108,6 +135,15 @@ impl OwnLinks {
         }
     }
 
+    /// The agent goes with the others again once its link has ended.
+    pub(in crate::upstream) fn rejoin(&self, uid: InstanceUid, sessions: &Sessions) {
+        if self.links.contains_key(&uid) {
+            return self.release(uid);
+        }
+        self.server.suspects.own_ended(uid, clock::now());
+        sessions.enqueue_one(uid);
+    }
+
     /// All of them.
     pub(in crate::upstream) fn all(&self) -> Vec<Arc<Link>> {
         self.links.iter().map(|link| Arc::clone(&link)).collect()
@@ -146,7 +182,11 @@ impl Drop for KeptLink {
         if let Some((messages, after)) = sessions.own_link_ended(*uid, link.id, now) {
             server.pacer.orphans_lost(messages, after, now);
         }
-        links.remove_if(uid, |_, current| Arc::ptr_eq(current, link));
+        let removed = links.remove_if(uid, |_, current| Arc::ptr_eq(current, link));
+        if removed.is_some() && link.id.index == APART {
+            server.suspects.own_ended(*uid, now);
+            sessions.enqueue_one(*uid);
+        }
         if let Some(fleet) = sessions.in_fleet() {
             // The agent may be at another home by now, which waits for this.
             let up_to = link.route().incarnation;

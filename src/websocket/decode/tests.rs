@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::{self, WebSocket};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::*;
+use crate::websocket::encode_message;
 
 const MASK: [u8; 4] = [0x5a, 1, 0xff, 0x80];
 
@@ -39,6 +40,7 @@ fn feed_all(
         loop {
             match decoder.feed(&mut buffer, &mut position, limit) {
                 Ok(Some(Incoming::Message(bytes))) => seen.push(Seen::Message(bytes.to_vec())),
+                Ok(Some(Incoming::PassedOver { .. })) => panic!("it was not asked for"),
                 Ok(Some(Incoming::Ping(bytes))) => seen.push(Seen::Ping(bytes.to_vec())),
                 Ok(Some(Incoming::Pong(bytes))) => seen.push(Seen::Pong(bytes.to_vec())),
                 Ok(Some(Incoming::Close(code))) => seen.push(Seen::Close(code)),
@@ -172,6 +174,7 @@ fn after_this_sides_close_messages_are_read_and_not_stored() {
         while let Some(incoming) = decoder.feed(piece, &mut position, 4096).unwrap() {
             seen.push(match incoming {
                 Incoming::Message(bytes) => Seen::Message(bytes.to_vec()),
+                Incoming::PassedOver { .. } => panic!("it was not asked for"),
                 Incoming::Ping(bytes) => Seen::Ping(bytes.to_vec()),
                 Incoming::Pong(bytes) => Seen::Pong(bytes.to_vec()),
                 Incoming::Close(code) => Seen::Close(code),
@@ -285,4 +288,58 @@ proptest! {
             prop_assert_eq!(seen, expected);
         }
     }
+}
+
+#[test]
+fn a_message_over_the_limit_is_passed_over_and_others_follow() {
+    let mut stream = Vec::new();
+    encode_message(false, &[1; 50], &mut stream);
+    encode_message(false, &[2; 5_000], &mut stream);
+    encode_message(false, &[3; 100], &mut stream);
+    // In fragments, with a ping between them.
+    let long = [4; 60];
+    for (opcode, is_last) in [(0x02, false), (0x00, false), (0x00, true)] {
+        stream.extend([opcode | if is_last { 0x80 } else { 0 }, 60]);
+        stream.extend(long);
+        stream.extend([0x89, 0]);
+    }
+    encode_message(false, &[5; 20], &mut stream);
+    for piece in [1, 7, 100, 10_000] {
+        let mut decoder = Decoder::new(Role::Client).passing_over();
+        let mut seen = Vec::new();
+        for bytes in stream.clone().chunks_mut(piece) {
+            let mut position = 0;
+            while let Some(incoming) = decoder.feed(bytes, &mut position, 100).unwrap() {
+                match incoming {
+                    Incoming::Message(message) => seen.push((message[0], message.len() as u64)),
+                    Incoming::PassedOver { head, bytes } => {
+                        assert!(head.len() <= HEAD_BYTES_MAX && !head.is_empty());
+                        seen.push((head[0], bytes));
+                    }
+                    Incoming::Ping(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(decoder.buffered() < 2_000, "not the long one");
+        }
+        assert_eq!(seen, [(1, 50), (2, 5_000), (3, 100), (4, 180), (5, 20)], "{piece}");
+        assert!(decoder.is_idle());
+    }
+}
+
+#[test]
+fn a_message_that_does_not_end_is_passed_over_up_to_a_bound() {
+    let mut decoder = Decoder::new(Role::Client).passing_over();
+    let fragment = |opcode: u8| {
+        let mut frame = vec![opcode, 127, 0, 0, 0, 0, 0x10, 0, 0, 0];
+        frame.resize(10 + (1 << 28), 0);
+        frame
+    };
+    let mut feed = |mut bytes: Vec<u8>| {
+        let mut position = 0;
+        decoder.feed(&mut bytes, &mut position, 100).map(|incoming| incoming.is_some())
+    };
+    assert_eq!(feed(fragment(0x02)), Ok(false));
+    (0..3).for_each(|_| assert_eq!(feed(fragment(0x00)), Ok(false)));
+    assert_eq!(feed(vec![0x00, 20]), Err(Fault::TooBig));
 }

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::PATIENCE;
 use super::agent::Agent;
@@ -357,6 +358,17 @@ async fn read(open: &Open, mut source: SplitStream<Upgraded>, writer: mpsc::Send
         };
         let report = payload.strip_prefix(&[0]).expect("the gateway writes the header");
         let report = AgentToServer::decode(report).expect("an AgentToServer");
+        let ends = open.shared.state.lock().behaviour.ends.clone();
+        if ends.concern(&report, payload.len()) {
+            open.shared.change(|state| state.ended.push(clock::now()));
+            let Some(code) = ends.code else { return };
+            let reason = "of one message".into();
+            let _ =
+                writer.send(Message::Close(Some(CloseFrame { code: code.into(), reason }))).await;
+            // The gateway's answer, or its end.
+            while source.next().await.is_some_and(|next| next.is_ok()) {}
+            return;
+        }
         let Some((delay, reply)) = open.shared.change(|state| state.take(open.id, report)) else {
             continue;
         };

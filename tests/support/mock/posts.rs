@@ -53,6 +53,10 @@ async fn answer(open: &Open, request: Request<Incoming>) -> io::Result<Response<
             open.shared.change(|state| state.refused.push((seawall::clock::now(), report)));
             return Ok(Response::new(Full::default()));
         }
+        Post::Unanswered => {
+            open.shared.change(|state| state.take(open.id, report));
+            return std::future::pending().await;
+        }
         Post::Take | Post::TakeAndCut => {}
     }
     let taken = open.shared.change(|state| state.take(open.id, report));

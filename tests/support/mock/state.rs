@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 
-use super::super::message::REPORT_FULL_STATE;
+use super::super::message::{REPORT_FULL_STATE, config};
 
 /// `AcceptsStatus`, `OffersRemoteConfig`, `AcceptsEffectiveConfig`.
 pub(crate) const SERVER_CAPABILITIES: u64 = 0x7;
@@ -58,6 +58,30 @@ pub(crate) enum Post {
     Page,
     /// It is answered with 200 and nothing.
     Nothing,
+    /// It is taken, and never answered.
+    Unanswered,
+}
+
+/// Messages for which the server ends the connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends {
+    /// Those with more bytes than this.
+    pub(crate) above_bytes: Option<usize>,
+    /// Those with an effective configuration that has this body.
+    pub(crate) config: Option<Vec<u8>>,
+    /// All of this agent.
+    pub(crate) agent: Option<Vec<u8>>,
+    /// The code of the Close; without one the connection is cut.
+    pub(crate) code: Option<u16>,
+}
+
+impl Ends {
+    pub(super) fn concern(&self, report: &AgentToServer, bytes: usize) -> bool {
+        let has_config = |body: &Vec<u8>| report.effective_config == Some(config(body));
+        self.above_bytes.is_some_and(|most| bytes > most)
+            || self.config.as_ref().is_some_and(has_config)
+            || self.agent.as_ref() == Some(&report.instance_uid)
+    }
 }
 
 /// How the server behaves.
@@ -66,6 +90,7 @@ pub(crate) struct Behaviour {
     pub(crate) accept: Accept,
     pub(crate) reply: Reply,
     pub(crate) post: Post,
+    pub(crate) ends: Ends,
     /// What becomes of one that says something of its agent's state, if it is taken otherwise.
     pub(crate) news: Post,
     /// Agents whose POSTs fare otherwise.
@@ -109,6 +134,8 @@ pub(crate) struct State {
     /// What rides on the next reply to an agent.
     pub(crate) offers: HashMap<Vec<u8>, ServerToAgent>,
     pub(crate) agents: HashMap<Vec<u8>, Known>,
+    /// Connections that it ended for a message, with the time.
+    pub(crate) ended: Vec<Instant>,
     /// Agents that said goodbye.
     pub(crate) left: Vec<Vec<u8>>,
     /// Codes of the gateway's Closes, and how many had come at each dial.

@@ -81,10 +81,11 @@ impl Dice {
             DetachReason::Drained,
             DetachReason::Renamed,
             DetachReason::Answered,
+            DetachReason::TooLarge,
         ];
         let heartbeats = self.flags[1].then_some(SequenceNum(self.numbers[4]));
         let detach = Detach {
-            reason: reasons[self.bits[0] as usize % 4],
+            reason: reasons[self.bits[0] as usize % reasons.len()],
             heartbeats,
             missed: self.flags[3],
         };

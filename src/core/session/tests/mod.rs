@@ -8,6 +8,7 @@ mod late_replies;
 mod liveness;
 pub(super) mod message;
 mod moves;
+mod offer_sizes;
 mod peers;
 mod permits;
 mod polls;

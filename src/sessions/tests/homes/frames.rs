@@ -94,6 +94,19 @@ fn offers_go_to_the_front_and_wait_for_an_agent_that_is_away() {
 }
 
 #[test]
+fn an_offer_that_was_too_large_for_its_agent_goes_to_no_other_front() {
+    let home = HomeBench::new();
+    let front = settled(&home, 1, (2, 5));
+    home.bench.says(1, &offer(&[b'a'; 300]));
+    // It is not confirmed.
+    front.detaches(DetachReason::TooLarge, false);
+    home.bench.says(1, &offer(&[b'b'; 300]));
+    let mut front = Front::new(&home, 1, (3, 1));
+    let heard = front.attaches(1, &changed(1));
+    assert!(!heard.iter().any(|heard| matches!(heard, Heard::Push(_))), "{heard:?}");
+}
+
+#[test]
 fn an_agent_that_moves_to_another_front_takes_its_session_along() {
     let home = HomeBench::new();
     let former = settled(&home, 1, (2, 5));
