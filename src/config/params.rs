@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::section::Section;
 use crate::admin::AdminParams;
 use crate::core::drain::Terms;
+use crate::core::session::CustomKind;
 use crate::edge::params::{AdmissionSettings, EdgeParams, EndpointPaths};
 use crate::opamp::digest::Volatile;
-use crate::sessions::params::SessionsParams;
+use crate::sessions::params::{CustomKinds, SessionsParams};
 use crate::telemetry::logging::{LogFormat, LogParams};
 
 /// What the runtime needs to know.
@@ -120,6 +121,7 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
         outbox_total_bytes_max: bytes(MEMORY),
         custom_messages_max: number(0..=1 << 20),
     );
+    params.custom_kinds = custom_kinds(&mut section);
     let path = |text: &str| match Volatile::parse([text]) {
         Ok(_) => Ok(text.to_owned()),
         Err(mistakes) => {
@@ -136,6 +138,44 @@ pub(super) fn sessions(mut section: Section<'_>) -> SessionsParams {
         params.store.bytes_max = bytes_max;
     }
     params
+}
+
+/// `[[sessions.custom_messages]]`.
+fn custom_kinds(section: &mut Section<'_>) -> CustomKinds {
+    let mut named: Vec<(String, CustomKind)> = Vec::new();
+    let sections = section.sections("custom_messages");
+    if sections.is_empty() {
+        section.learn_entry("custom_messages", |entry| drop(custom_kind(entry)));
+    } else if sections.len() > CustomKinds::MAX {
+        let message = format!("more than {} capabilities", CustomKinds::MAX);
+        section.report("custom_messages", message);
+    }
+    for mut section in sections {
+        let Some((capability, kind)) = custom_kind(&mut section) else { continue };
+        if named.iter().any(|(name, _)| *name == capability) {
+            section.report("capability", format!("\"{capability}\" is named twice"));
+        }
+        named.push((capability, kind));
+    }
+    CustomKinds::with(named)
+}
+
+fn custom_kind(section: &mut Section<'_>) -> Option<(String, CustomKind)> {
+    let given = section.has("capability");
+    let capability = section.text("capability", |text| match text.len() {
+        1..=256 => Ok(text.to_owned()),
+        _ => Err("must be 1 to 256 bytes: the capability as agents write it".to_owned()),
+    });
+    if !given {
+        section.report_missing("capability", "is missing: the capability as agents write it");
+    }
+    let kinds = [
+        ("event", CustomKind::Event),
+        ("latest", CustomKind::Latest),
+        ("dedup", CustomKind::Dedup),
+    ];
+    let kind = section.choice("kind", &kinds).unwrap_or_default();
+    Some((capability?, kind))
 }
 
 /// `[drain]`.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::core::admission::{ClientPatience, ClientTransport, RefusalForm};
+use crate::core::session::CustomKind;
 use crate::opamp::digest::Volatile;
 use crate::ownership::params::SharedStore;
 use crate::ownership::redis::{RedisMode, RedisPassword};
+use crate::sessions::params::CustomKinds;
 use crate::upstream::params::Mode;
 
 const SAMPLE: &str = include_str!("../../config/seawall.toml");
@@ -46,9 +48,10 @@ fn the_sample_shows_every_key() {
     let mut section = String::new();
     for line in SAMPLE.lines().map(|line| line.trim_start_matches("# ")) {
         if let Some(name) = line.strip_prefix('[') {
-            let name = name.trim_matches(['[', ']']);
-            section = name.replace("servers", "servers[]").replace("clients", "clients[]");
-
+            section = name.trim_matches(['[', ']']).to_owned();
+            for list in ["servers", "clients", "custom_messages"] {
+                section = section.replace(list, &format!("{list}[]"));
+            }
             shown.insert(section.clone());
         } else if let Some((key, _)) = line.split_once(" = ") {
             shown.insert(format!("{section}.{key}"));
@@ -85,6 +88,23 @@ fn all_mistakes_are_reported_at_once_with_key_and_line() {
             "line 8: colours: not a known key",
         ]
     );
+}
+
+#[test]
+fn custom_messages_are_events_but_for_those_that_are_named() {
+    let entry = |capability: &str, kind: &str| {
+        format!("[[sessions.custom_messages]]\ncapability = \"{capability}\"\nkind = \"{kind}\"\n")
+    };
+    let text = entry("com.example", "latest") + SERVER;
+    let kinds = parse(&text, &[]).unwrap().sessions.custom_kinds;
+    assert_eq!(kinds, CustomKinds::with(vec![("com.example".to_owned(), CustomKind::Latest)]));
+    let wrong = entry("a", "event")
+        + &entry("a", "state")
+        + "[[sessions.custom_messages]]\nkind = \"dedup\"\n"
+        + SERVER;
+    let keys: Vec<_> = parse(&wrong, &[]).unwrap_err().0.into_iter().map(|m| m.key).collect();
+    let at = |place: u8, key: &str| format!("sessions.custom_messages[{place}].{key}");
+    assert_eq!(keys, [at(1, "capability"), at(1, "kind"), at(2, "capability")]);
 }
 
 #[test]

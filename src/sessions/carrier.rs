@@ -14,8 +14,8 @@ use super::{InFleet, Sessions, notes};
 use crate::core::node_link::PartDigests;
 use crate::core::pacing::{Liveness, Permit};
 use crate::core::session::{
-    ClassSet, Departure, Farewell, FreeBytes, NotSent, Note, Port, Replier, ReportDigests, Route,
-    ServerHello, ToAgent, ToServer,
+    ClassSet, CustomKind, Departure, Farewell, FreeBytes, NotSent, Note, Port, Replier,
+    ReportDigests, Route, ServerHello, ToAgent, ToServer,
 };
 use crate::ident::{InstanceUid, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -183,6 +183,14 @@ impl Port for Carrier<'_> {
             || report_hash(&digester.key, scan),
             |digests| hash_of_digests(&digester.key, scan, &digests),
         )
+    }
+
+    fn raw_hash(&self, bytes: &[u8]) -> RawHash {
+        RawHash::of(&DigesterInUse::of(self.sessions).key, bytes)
+    }
+
+    fn custom_kind(&self, capability: &str) -> CustomKind {
+        self.sessions.params.custom_kinds.of(capability)
     }
 
     fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests) {

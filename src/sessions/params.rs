@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::session::CustomKind;
 use crate::opamp::digest::Volatile;
 use crate::store::StoreParams;
 
@@ -25,6 +26,8 @@ pub struct SessionsParams {
     pub outbox_total_bytes_max: usize,
     /// Custom messages that may wait for one absent or polling agent.
     pub custom_messages_max: usize,
+    /// What servers need of agents' custom messages.
+    pub custom_kinds: CustomKinds,
     /// Parts of what agents report that may change unreported (R1).
     pub volatile: Volatile,
     /// Limits of the content store, from which servers get full states (R2).
@@ -42,8 +45,38 @@ impl Default for SessionsParams {
             outbox_bytes_max: 1 << 20,
             outbox_total_bytes_max: 512 << 20,
             custom_messages_max: 64,
+            custom_kinds: CustomKinds::default(),
             volatile: Volatile::default(),
             store: StoreParams::default(),
         }
+    }
+}
+
+/// A heartbeat of otel-arrow carries the state of its pipelines each time.
+const OTEL_ARROW_STATUS: &str = "io.opentelemetry.otap-dfe.pipeline-status/v1";
+
+/// What servers need of agents' custom messages, by capability. Messages of every other capability are events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomKinds(Vec<(String, CustomKind)>);
+
+impl CustomKinds {
+    /// How many capabilities may be named.
+    pub const MAX: usize = 64;
+
+    /// These, and what Seawall knows of the other capabilities.
+    pub fn with(mut named: Vec<(String, CustomKind)>) -> Self {
+        named.extend(Self::default().0);
+        Self(named)
+    }
+
+    pub(super) fn of(&self, capability: &str) -> CustomKind {
+        let found = self.0.iter().find(|(name, _)| name == capability);
+        found.map_or(CustomKind::Event, |(_, kind)| *kind)
+    }
+}
+
+impl Default for CustomKinds {
+    fn default() -> Self {
+        Self(vec![(OTEL_ARROW_STATUS.to_owned(), CustomKind::Dedup)])
     }
 }

@@ -10,3 +10,4 @@ mod gateways;
 mod liveness;
 mod operator;
 mod shared_fate;
+mod states;

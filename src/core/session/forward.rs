@@ -2,6 +2,7 @@
 //! of a message that has to wait.
 
 use super::compare::compare;
+use super::custom_states::{report_sent, supersede, unchanged_custom};
 use super::delta::Delta;
 use super::former_home::is_held_back;
 use super::one_shots::one_shot_fields;
@@ -101,12 +102,12 @@ fn plan<P: Port>(
         || is_on(Breach::R1ForwardsUnchanged)
         || is_on(Breach::R2SendsUnchanged) && !changed.is_empty()
     {
-        return match one_shots_said_again(work, scan) {
+        return match one_shots_known(work, scan, route) {
             FieldSet::EMPTY => ForwardPlan::Whole,
-            said_again => ForwardPlan::Fields(scan.present.minus(said_again)),
+            known => ForwardPlan::Fields(scan.present.minus(known)),
         };
     }
-    let said_once = one_shot_fields(scan).minus(one_shots_said_again(work, scan));
+    let said_once = one_shot_fields(scan).minus(one_shots_known(work, scan, route));
     let keep = changed.union(said_once);
     if keep.is_empty() {
         return ForwardPlan::Nothing;
@@ -118,8 +119,13 @@ fn plan<P: Port>(
 }
 
 /// The fields that the session has taken from the same message before: said once more, a one-shot would be obeyed twice.
-fn one_shots_said_again<P: Port>(work: &Work<'_, P>, scan: &AgentScan<'_>) -> FieldSet {
-    if work.repeats { one_shot_fields(scan) } else { FieldSet::EMPTY }
+/// And a custom message that is a state which the server has.
+fn one_shots_known<P: Port>(
+    work: &Work<'_, P>,
+    scan: &AgentScan<'_>,
+    route: Option<Route>,
+) -> FieldSet {
+    if work.repeats { one_shot_fields(scan) } else { unchanged_custom(work, scan, route) }
 }
 
 /// Sends a message in this form, if its server has time for it now; else its one-shot fields
@@ -139,6 +145,7 @@ pub(super) fn forward<P: Port>(
             if scan.disconnects() {
                 part(work);
             }
+            report_sent(work, scan, plan);
             work.port.note(Note::ReportForwarded);
             Forwarding::Sent
         }
@@ -192,6 +199,7 @@ fn wait_for_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
         work.session.numbers.use_next();
     }
     if !work.repeats && !one_shot_fields(scan).is_empty() {
+        supersede(work, scan);
         let bytes_free = work.port.free_bytes().for_servers;
         let one_shots = &mut work.session.cold_mut().one_shots;
         if !one_shots.try_push(scan, work.moment.policy, bytes_free) {

@@ -12,7 +12,7 @@
 //! | `outstanding` | messages that the server has yet to answer, and where they went | R6 |
 //! | `permits` | the classes in which the session waits for its server | R6, R9 |
 //! | `mailbox` | offers that wait for the agent, and what it has yet to confirm | R7 |
-//! | `one_shots` | custom messages and requests that wait for the server | R6 |
+//! | `one_shots`, `customs` | custom messages and requests that wait for the server; which of them are states | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
 //! | `rhythm` | how often the agent gives a sign of life | R8, R9 |
 //! | `farewells` | ends of which servers were told | R3, R8 |
@@ -31,6 +31,8 @@ mod clones;
 mod cold;
 mod compare;
 mod connections;
+mod custom_states;
+mod customs;
 mod deadlines;
 mod delta;
 mod doubts;
@@ -77,6 +79,7 @@ use std::time::{Duration, Instant};
 pub use agent_message::{AgentMessage, MessageSource};
 pub use at_front::{AtFront, follows, has_reported, told_parts};
 pub use connections::{Opened, is_cloned};
+pub use customs::{CustomKind, SentStates};
 pub use delta::ReportDigests;
 pub use doubts::{Doubt, Doubts};
 pub use drain::Forgets;

@@ -64,14 +64,22 @@ impl OneShots {
         self.messages.front().map(Vec::as_slice)
     }
 
-    /// The first message went.
-    pub(super) fn pop(&mut self) {
-        if let Some(message) = self.messages.pop_front() {
-            self.bytes -= message.len();
-        }
+    /// The first message went: takes it out.
+    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+        let message = self.messages.pop_front();
+        self.bytes -= message.as_ref().map_or(0, Vec::len);
         if self.messages.is_empty() {
             self.messages = VecDeque::new();
         }
+        message
+    }
+
+    /// Takes out messages that are past. Returns how many.
+    pub(super) fn remove(&mut self, is_past: impl Fn(&[u8]) -> bool) -> usize {
+        let before = self.messages.len();
+        self.messages.retain(|message| !is_past(message));
+        self.bytes = self.messages.iter().map(Vec::len).sum();
+        before - self.messages.len()
     }
 
     pub(super) fn len(&self) -> usize {

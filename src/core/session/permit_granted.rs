@@ -1,6 +1,7 @@
 //! The entries for the pacer's permits: with each, one message goes. What it says is decided now, so the
 //! newest state wins. If more waits, the session stands in the queue again.
 
+use super::custom_states::custom_sent;
 use super::former_home::is_held_back;
 use super::liveness::send_sign_of_life;
 use super::parts::says_something;
@@ -194,7 +195,9 @@ fn send_one_shot<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<Permit
     let Some(fields) = first else { return Ok(PermitUse::Idle) };
     let (capabilities, number) = (*capabilities, numbers.next());
     work.port.send(route, &ToServer::OneShot { fields, capabilities, number })?;
-    work.session.cold_mut().one_shots.pop();
+    if let Some(message) = work.session.cold_mut().one_shots.pop() {
+        custom_sent(work, &message);
+    }
     work.note_sent(route);
     if is_on(Breach::R3RepeatsNumber) {
         work.session.numbers.give_back();

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ClassSet, EndReason, Farewell, ForwardPlan, ReportDigests, Route, ServerHello};
+use super::{
+    ClassSet, CustomKind, EndReason, Farewell, ForwardPlan, ReportDigests, Route, ServerHello,
+};
 use crate::core::pacing::{Liveness, Permit};
 use crate::ident::{InstanceUid, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -53,6 +55,12 @@ pub trait Port {
 
     /// A hash of the report's bytes: equal bytes have equal digests.
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash;
+
+    /// A hash of these bytes.
+    fn raw_hash(&self, bytes: &[u8]) -> RawHash;
+
+    /// What a server needs of custom messages of this capability.
+    fn custom_kind(&self, capability: &str) -> CustomKind;
 
     /// Puts the digests of a report's parts into `digests`.
     fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests);
@@ -276,6 +284,8 @@ pub enum CustomLoss {
     OverBudget,
     /// The session ended.
     SessionEnded,
+    /// It is a state, and a newer one took its place.
+    Superseded,
 }
 
 /// Who wrote a reply.

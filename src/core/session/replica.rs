@@ -28,6 +28,7 @@
 //! Some servers ask on every reply: they get each state once. One that was content and asks again has lost
 //! the agent's state in the meantime, and gets it again.
 
+use super::customs::SentStates;
 use super::delta::{Delta, ReportDigests};
 use super::parts::{CAPABILITIES, COMPONENTS, ForwardPlan, PARTS, reports_map, says_something};
 use super::questions::has_all_promised;
@@ -72,6 +73,8 @@ pub struct ReplicaState {
     pub map_given: bool,
     /// The server had answered everything when it last spoke, and asked for nothing. Stays behind on its node.
     pub is_content: bool,
+    /// Custom messages that the server has. Stay behind on their node.
+    pub customs: SentStates,
     /// The components themselves are there, beside their hash.
     pub has_map: bool,
     /// `hash` and `last_parts` are a report's.
@@ -94,13 +97,15 @@ impl ReplicaState {
         full_given: false,
         map_given: false,
         is_content: false,
+        customs: SentStates::EMPTY,
         has_map: false,
         hash_counts: false,
         hash: RawHash(0),
         digests: [Digest([0; 16]); PARTS.len()],
     };
 
-    const fn ask_for_all(&mut self) {
+    fn ask_for_all(&mut self) {
+        self.customs.forget();
         self.full_pending = says_something(self.reported);
     }
 
@@ -128,7 +133,8 @@ impl ReplicaState {
     }
 
     /// What is on its way to the server is lost. `again`: it must be sent once more.
-    const fn lost(&mut self, again: bool) {
+    fn lost(&mut self, again: bool) {
+        self.customs.forget();
         self.lacks(self.in_flight);
         if again {
             self.pending = self.pending.union(self.in_flight);
@@ -171,7 +177,13 @@ impl Replica {
 
     /// A copy of the state; `None` before the first report.
     pub(super) fn to_record(&self) -> Option<ReplicaState> {
-        self.0.as_deref().cloned()
+        let state = self.0.as_deref().cloned();
+        state.map(|state| ReplicaState { customs: SentStates::EMPTY, ..state })
+    }
+
+    /// The custom messages that the server has.
+    pub(super) fn customs(&mut self) -> Option<&mut SentStates> {
+        self.0.as_mut().map(|state| &mut state.customs)
     }
 
     /// The state, to compare with.
@@ -331,6 +343,7 @@ impl Replica {
     /// What the server has of these parts is in doubt: it gets them again.
     pub(super) fn tell_again(&mut self, parts: FieldSet) {
         let Some(state) = &mut self.0 else { return };
+        state.customs.forget();
         if state.reported.is_subset(parts) {
             self.tell_all_again();
             return;
@@ -371,6 +384,7 @@ impl Replica {
     pub(super) fn forgotten(&mut self, moved: bool, link_lost: bool) {
         if let Some(state) = &mut self.0 {
             state.acked = FieldSet::EMPTY;
+            state.customs.forget();
             state.is_content = false;
             if moved || link_lost {
                 state.remembered = FieldSet::EMPTY;

@@ -180,6 +180,7 @@ label_for! {
     CustomLoss("reason") {
         OverBudget = "over_budget",
         SessionEnded = "session_ended",
+        Superseded = "superseded",
     }
 }
 

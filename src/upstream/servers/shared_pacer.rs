@@ -145,7 +145,7 @@ impl SharedPacer {
         self.pacer.lock().len()
     }
 
-    /// Sessions that have something to tell, without those that only say that their agent is alive.
+    /// Sessions that wait with news, in every class but [`Class::Liveness`].
     pub(in crate::upstream) fn backlog(&self) -> usize {
         let pacer = self.pacer.lock();
         pacer.len() - pacer.len_of(Class::Liveness)

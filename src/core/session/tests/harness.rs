@@ -9,10 +9,10 @@ use crate::core::ownership::NodeIncarnation;
 use crate::core::pacing::{Class, Liveness, Permit};
 use crate::core::server::Keying;
 use crate::core::session::{
-    AgentMessage, Answer, ClassSet, Departure, Farewell, FormerLinksEnded, FreeBytes, FullState,
-    LateReply, Memory, MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer, PermitUse,
-    Policy, Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo, SessionRecord,
-    ToAgent, ToServer,
+    AgentMessage, Answer, ClassSet, CustomKind, Departure, Farewell, FormerLinksEnded, FreeBytes,
+    FullState, LateReply, Memory, MessageSource, Moment, Move, Moved, NotSent, Note, Opened, Peer,
+    PermitUse, Policy, Port, Presence, ReportDigests, Route, ServerHello, Session, SessionInfo,
+    SessionRecord, ToAgent, ToServer,
 };
 use crate::ident::{ConnectionId, Incarnation, InstanceUid, LinkId, SequenceNum, ServerId};
 use crate::opamp::agent::AgentScan;
@@ -102,6 +102,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) has_time: bool,
     /// Whether a sign of life fits the server's budget.
     pub(in crate::core::session) liveness: Liveness,
+    /// What the server needs of custom messages.
+    pub(in crate::core::session) custom_kind: CustomKind,
     /// The agent's connection takes no message more: too much waits there.
     pub(in crate::core::session) overflows: bool,
     /// Bytes that copies of what the agent has yet to confirm may take.
@@ -138,6 +140,7 @@ impl Gateway {
             effects: Effects::default(),
             has_time: true,
             liveness: Liveness::Fits,
+            custom_kind: CustomKind::Event,
             overflows: false,
             free_for_copies: usize::MAX,
             restores: false,
@@ -413,6 +416,14 @@ impl Port for Gateway {
 
     fn report_hash(&self, scan: &AgentScan<'_>) -> RawHash {
         report_hash(&self.digester.key, scan)
+    }
+
+    fn raw_hash(&self, bytes: &[u8]) -> RawHash {
+        RawHash::of(&self.digester.key, bytes)
+    }
+
+    fn custom_kind(&self, _: &str) -> CustomKind {
+        self.custom_kind
     }
 
     fn digest(&mut self, scan: &AgentScan<'_>, digests: &mut ReportDigests) {

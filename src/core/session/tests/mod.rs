@@ -1,6 +1,7 @@
 //! Tests of a whole session: its rules one by one, and then everything at once in any order.
 
 mod at_front;
+mod customs;
 mod doubt;
 mod harness;
 mod intervals;

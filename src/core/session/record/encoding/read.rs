@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{AWAY_MAX, FEW_MAX, MESSAGES_MAX, WHAT};
 use crate::core::codec::{ByteReader, Undecodable};
 use crate::core::node_link::FRAME_BYTES_MAX;
+use crate::core::session::customs::SentStates;
 use crate::core::session::parts::PARTS;
 use crate::core::session::{
     AddedRecord, AnswerDoubt, ClassSet, Doubt, Doubts, FormerHome, FormerLink, FullState, LastSent,
@@ -165,6 +166,7 @@ impl RecordReader<'_> {
             full_given,
             map_given,
             is_content: false,
+            customs: SentStates::EMPTY,
             has_map,
             hash_counts: false,
             hash: RawHash(0),
