@@ -19,6 +19,7 @@ pub mod pacing;
 pub mod peer_link;
 pub mod placement;
 pub mod pressure;
+pub mod progress;
 pub mod rebalance;
 pub mod server;
 pub mod session;

@@ -29,7 +29,7 @@ use crate::clock;
 use crate::core::keepalive::{AgentKeepAlive, Overdue};
 use crate::ident::InstanceUid;
 use crate::scratch;
-use crate::sessions::Outgoing;
+use crate::sessions::{Outgoing, is_short_of_room};
 use crate::telemetry::events::edge::{CloseReason, PingSent};
 use crate::websocket;
 
@@ -43,8 +43,6 @@ const TOO_LARGE: u16 = 1009;
 pub(super) struct AgentSocket<S> {
     socket: S,
     conversation: Conversation,
-    /// Bytes that came behind the request head; handled first.
-    early: Box<[u8]>,
     /// Bytes that wait until the socket takes them, and how many of them have been written.
     unwritten: Vec<u8>,
     written: usize,
@@ -78,11 +76,11 @@ enum SocketStep {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     /// `early`: what came behind the upgrade.
-    pub(super) fn new(socket: S, conversation: Conversation, early: Vec<u8>) -> Self {
+    pub(super) fn new(socket: S, mut conversation: Conversation, early: Vec<u8>) -> Self {
+        conversation.handles_first(early);
         Self {
             socket,
             conversation,
-            early: early.into_boxed_slice(),
             unwritten: Vec::new(),
             written: 0,
             flush: false,
@@ -166,8 +164,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.unwritten.len() {
             let rest = &self.unwritten[self.written..];
-            self.written += ready!(write_some(&mut self.socket, context, rest))?;
+            let times = &self.conversation.edge().params.keep_alive;
+            let Poll::Ready(count) = write_some(&mut self.socket, context, rest) else {
+                self.alive.blocked(times, clock::now());
+                return Poll::Pending;
+            };
+            let count = count?;
+            self.written += count;
             self.flush = true;
+            if self.alive.is_blocked() {
+                let all = self.written == self.unwritten.len();
+                self.alive.wrote(count, all, times, clock::now());
+            }
         }
         if !self.unwritten.is_empty() {
             self.unwritten = Vec::new();
@@ -218,11 +226,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     /// Reads once, handles what came, and writes the answers, as far as the socket takes them.
     fn read(&mut self, context: &mut Context<'_>) -> SocketStep {
         let closing = self.closing.is_some();
-        let mut early = std::mem::take(&mut self.early);
+        let mut early = self.conversation.take_unhandled();
+        let mut count = early.len();
         let (heard, sent) = scratch::with_output(|out| {
             let heard = if early.is_empty() {
                 let socket = Pin::new(&mut self.socket);
                 scratch::poll_read(socket, context, |bytes| {
+                    count = bytes.len();
                     take_in(&mut self.conversation, closing, bytes, out)
                 })
             } else {
@@ -240,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
                 return SocketStep::Over(self.reason_or(CloseReason::AgentClosed));
             }
             Poll::Ready(Ok(Some(AfterBytes::Continue))) => {
-                self.alive.heard(self.conversation.is_between(), clock::now());
+                let heard = self.conversation.heard(count);
+                self.alive.heard(heard, &self.conversation.edge().params.keep_alive, clock::now());
             }
             Poll::Ready(Ok(Some(AfterBytes::PeerCloses(code)))) => self.peer_closes(code),
             Poll::Ready(Ok(Some(AfterBytes::Close(ending)))) => self.close(ending),
@@ -262,6 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
             }
         }
         self.unwritten.extend_from_slice(rest);
+        if !rest.is_empty() {
+            self.conversation.agents.left_to_write(self.unwritten.len());
+        }
         Ok(())
     }
 
@@ -315,18 +329,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AgentSocket<S> {
     fn on_time(&mut self, now: Instant) -> Option<CloseReason> {
         if self.closing.is_none() && !self.conversation.may_read() {
             // What the agent says stays unread: its silence says nothing about it.
-            self.alive.heard(true, now);
+            self.alive.holds_back(now);
         }
-        match self.alive.overdue(&self.conversation.edge().params.keep_alive, now)? {
+        let edge = self.conversation.edge();
+        let is_short = || is_short_of_room(&edge.sessions);
+        match self.alive.overdue(&edge.params.keep_alive, is_short, now)? {
             Overdue::Ping { silent } => {
-                // Bytes that the agent has yet to read serve as well as a ping.
-                if self.unwritten.is_empty() {
-                    websocket::encode_ping(None, &[], &mut self.unwritten);
-                    PingSent { silent }.emit();
-                }
+                websocket::encode_ping(None, &[], &mut self.unwritten);
+                PingSent { silent }.emit();
                 None
             }
-            Overdue::Pong if !self.unwritten.is_empty() => Some(CloseReason::SlowReader),
+            Overdue::Unread => Some(CloseReason::SlowReader),
             Overdue::Pong => Some(CloseReason::PingTimeout),
             Overdue::Message => {
                 self.close(SocketEnding { code: 1008, reason: CloseReason::MessageTimeout });

@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 
 use super::refusal::{HttpResponse, PROTOBUF};
+use crate::sessions::AnswerBytes;
 
 /// A shorter reply is sent as it is, in bytes.
 const GZIP_BYTES_MIN: usize = 512;
@@ -18,13 +19,15 @@ const GZIP_BYTES_MIN: usize = 512;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The response with this reply. `zipped`: the agent accepts gzip.
-pub(super) async fn answer(reply: Vec<u8>, zipped: bool) -> HttpResponse {
-    let zipped = if zipped && reply.len() >= GZIP_BYTES_MIN { gzip(&reply).await } else { None };
+pub(super) async fn answer(reply: AnswerBytes, zipped: bool) -> HttpResponse {
+    let zips = zipped && reply.as_ref().len() >= GZIP_BYTES_MIN;
+    let zipped = if zips { gzip(reply.as_ref()).await } else { None };
     let (body, zipped) = match zipped {
-        Some(smaller) => (smaller, true),
+        Some(smaller) => (reply.replaced_by(smaller), true),
         None => (reply, false),
     };
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    // They are counted until hyper has written them.
+    let mut answer = Response::new(Full::new(Bytes::from_owner(body)));
     answer.headers_mut().insert(header::CONTENT_TYPE, PROTOBUF);
     if zipped {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

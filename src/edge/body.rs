@@ -2,10 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
+
+use crate::clock;
+use crate::core::progress::TransferProgress;
 
 /// Why a body is rejected. The agent's fault, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -19,16 +23,20 @@ pub(super) enum BodyError {
     /// The budget of bytes is used up. The gateway's limit.
     #[error("no room for the body now")]
     NoRoom,
+    /// It comes too slowly. The agent's link, perhaps.
+    #[error("the body stands still, or comes in drips")]
+    TooSlow,
     /// The connection broke.
     #[error("the body ended early: {0}")]
     Broken(String),
 }
 
 /// Collects a body as it was sent. Bytes are counted, because many agents leave the length open (chunked). A
-/// length above the limit is refused unread. `hold` is told how many bytes are held, and may refuse.
+/// length above the limit is refused unread. It may come slowly, as `core::progress` has it. `hold` is told how many
+/// bytes are held, and may refuse.
 pub(super) async fn collect<B>(
     mut body: B,
-    bytes_max: usize,
+    (bytes_max, patience): (usize, Duration),
     mut hold: impl FnMut(usize) -> bool,
 ) -> Result<Vec<u8>, BodyError>
 where
@@ -40,7 +48,12 @@ where
         return Err(too_large);
     }
     let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let mut progress = TransferProgress::new(patience, clock::now());
+    loop {
+        let in_time = tokio::time::timeout_at(progress.due().into(), body.frame());
+        let Some(frame) = in_time.await.map_err(|_| BodyError::TooSlow)? else {
+            return Ok(whole);
+        };
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
         // Trailers are skipped.
         let Ok(piece) = frame.into_data() else { continue };
@@ -51,8 +64,8 @@ where
             return Err(BodyError::NoRoom);
         }
         whole.extend_from_slice(&piece);
+        progress.moved(piece.len(), patience, clock::now());
     }
-    Ok(whole)
 }
 
 /// What is decompressed before other agents of the thread have their turn: bytes that come of it, and bytes that it comes
@@ -132,6 +145,8 @@ mod tests {
     use std::io::Write;
     use std::task::{Context, Poll, Waker};
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(bytes).unwrap();
@@ -152,13 +167,31 @@ mod tests {
             held = bytes;
             bytes < 90
         };
-        let whole = collect(pieces(&[30, 0, 50]), 100, &mut hold).await.unwrap();
+        let whole = collect(pieces(&[30, 0, 50]), (100, PATIENCE), &mut hold).await.unwrap();
         assert_eq!(whole, [7; 80]);
-        let refused = collect(pieces(&[60, 30, 9]), 100, &mut hold).await;
+        let refused = collect(pieces(&[60, 30, 9]), (100, PATIENCE), &mut hold).await;
         assert!(matches!(refused, Err(BodyError::NoRoom)));
-        let too_large = collect(pieces(&[60, 41]), 100, &mut hold).await;
+        let too_large = collect(pieces(&[60, 41]), (100, PATIENCE), &mut hold).await;
         assert!(matches!(too_large, Err(BodyError::TooLarge { bytes_max: 100 })));
         assert_eq!(held, 60, "bytes are held before they are stored");
+    }
+
+    /// A piece of this size every so often, `count` times.
+    async fn comes(size: usize, every: Duration, count: usize) -> Result<Vec<u8>, BodyError> {
+        let pieces = futures_util::stream::unfold(0, |sent| async move {
+            tokio::time::sleep(every).await;
+            let frame = Frame::data(Bytes::from(vec![7; size]));
+            (sent < count).then_some((Ok::<_, &str>(frame), sent + 1))
+        });
+        collect(StreamBody::new(Box::pin(pieces)), (1 << 30, PATIENCE), |_| true).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_steadily_is_waited_for_and_one_in_drips_is_not() {
+        let second = Duration::from_secs(1);
+        assert_eq!(comes(250 << 10, second, 98).await.unwrap().len(), 98 * (250 << 10));
+        assert!(matches!(comes(1, second, 98).await, Err(BodyError::TooSlow)));
+        assert!(matches!(comes(1 << 20, 2 * PATIENCE, 2).await, Err(BodyError::TooSlow)));
     }
 
     /// What comes of it, in how many turns, and the most bytes that it held between two of them.

@@ -9,6 +9,7 @@ use super::Edge;
 use super::agents::{Agents, Arrived};
 use super::budget::BudgetShare;
 use super::ending::{SocketEnding, broken, reject};
+use crate::core::keepalive::HeardBytes;
 use crate::ident::InstanceUid;
 use crate::sessions::Outgoing;
 use crate::telemetry::events::edge::{CloseReason, MessageReceived, Transport};
@@ -22,6 +23,11 @@ pub(super) struct Conversation {
     pub(super) agents: Agents,
     share: BudgetShare,
     rejected: u8,
+    /// What was read and is handled first: what came behind the request head, or behind a message after which no more
+    /// may be taken now.
+    unhandled: Box<[u8]>,
+    /// A message has ended since that was last asked.
+    ended_one: bool,
 }
 
 /// What follows from the bytes that were read.
@@ -39,7 +45,16 @@ impl Conversation {
     pub(super) fn new(edge: Arc<Edge>, peer: SocketAddr) -> Self {
         let agents = Agents::new(edge.next_connection());
         let decoder = Decoder::new(Role::Server);
-        Self { edge, peer, decoder, agents, share: BudgetShare::default(), rejected: 0 }
+        Self {
+            edge,
+            peer,
+            decoder,
+            agents,
+            share: BudgetShare::default(),
+            rejected: 0,
+            unhandled: Box::default(),
+            ended_one: false,
+        }
     }
 
     pub(super) fn edge(&self) -> &Edge {
@@ -67,15 +82,27 @@ impl Conversation {
         self.agents.poll_outgoing(at, context, writable)
     }
 
-    /// Whether the last byte ended a message.
-    pub(super) const fn is_between(&self) -> bool {
-        self.decoder.is_idle()
+    /// What the last read has brought, of this many bytes.
+    pub(super) const fn heard(&mut self, bytes: usize) -> HeardBytes {
+        let ended_one = std::mem::replace(&mut self.ended_one, false);
+        HeardBytes { bytes, ended_one, is_between: self.decoder.is_idle() }
+    }
+
+    /// These bytes were read already.
+    pub(super) fn handles_first(&mut self, early: Vec<u8>) {
+        self.unhandled = early.into_boxed_slice();
+    }
+
+    /// What was read, and waits until the next message may be taken.
+    pub(super) fn take_unhandled(&mut self) -> Box<[u8]> {
+        std::mem::take(&mut self.unhandled)
     }
 
     /// Handles what was read; answers go to `out`.
     pub(super) fn take(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> AfterBytes {
         let taken = self.take_all(bytes, out);
-        let fits = self.share.set(self.decoder.buffered(), &self.edge.buffered);
+        let held = self.decoder.buffered() + self.unhandled.len();
+        let fits = self.share.set(held, &self.edge.buffered);
         if !fits && taken == AfterBytes::Continue {
             return AfterBytes::Close(SocketEnding { code: 1013, reason: CloseReason::OverLimit });
         }
@@ -107,11 +134,16 @@ impl Conversation {
         // One byte more than the message: the header in front of it.
         let limit = self.edge.params.message_bytes_max.saturating_add(1);
         loop {
+            if position > 0 && position < bytes.len() && self.ended_one && !self.may_read() {
+                self.unhandled = bytes[position..].into();
+                return AfterBytes::Continue;
+            }
             // Taken apart: a message borrows from the decoder while it is handled.
-            let Self { edge, decoder, agents, peer, rejected, .. } = self;
+            let Self { edge, decoder, agents, peer, rejected, ended_one, .. } = self;
             match decoder.feed(bytes, &mut position, limit) {
                 Ok(None) => return AfterBytes::Continue,
                 Ok(Some(Incoming::Message(message))) => {
+                    *ended_one = true;
                     MessageReceived { transport: Transport::WebSocket, bytes: message.len() }
                         .emit();
                     match agents.receive(Arrived { edge, peer: *peer }, message, out) {

@@ -78,7 +78,7 @@ pub(super) fn reject(
         Rejected::Cloned { uid, fresh } => {
             splice::new_instance_uid(*uid, *fresh, &Additions::default(), out);
         }
-        Rejected::Full => {
+        Rejected::Full | Rejected::Busy => {
             splice::unavailable(named, &why.to_string(), OVERLOADED_RETRY_AFTER, out);
         }
     }

@@ -26,11 +26,11 @@ use super::body;
 use super::budget::BudgetShare;
 use super::header_list::{accepts_gzip, gzipped, has_other_transfer_coding, stays_open};
 use super::lingering_close;
-use super::prefixed::Prefixed;
+use super::prefixed::{Prefixed, ReadPatience};
 use super::refusal::{HttpRefusal, HttpResponse, OVERLOADED_RETRY_AFTER, PROTOBUF};
 use super::request_admission::RequestAdmission;
 use crate::clock;
-use crate::sessions::{RequestAnswer, Waiting};
+use crate::sessions::{AnswerBytes, RequestAnswer, Waiting, is_short_of_room};
 use crate::telemetry::events::edge::{
     CloseReason, MessageReceived, RefuseReason, RequestRefused, Transport,
 };
@@ -58,6 +58,8 @@ where
     let patience = edge.params.keep_alive.message_timeout;
     let service =
         service_fn(|request| Box::pin(respond((edge, admission), request, peer, &drained)));
+    let sessions = Arc::clone(&edge.sessions);
+    let is_short = Box::new(move || is_short_of_room(&sessions));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(edge.params.http_idle_timeout)
@@ -66,7 +68,14 @@ where
         .half_close(true)
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.params.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN))
-        .serve_connection(TokioIo::new(Prefixed::new(prefix, socket, patience)), service);
+        .serve_connection(
+            TokioIo::new(Prefixed::new(
+                prefix,
+                socket,
+                ReadPatience { longest: patience, is_short },
+            )),
+            service,
+        );
     let served = tokio::select! {
         served = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(served),
         () = edge.until_cut() => None,
@@ -116,16 +125,20 @@ where
 {
     let zipped = accepts_gzip(request.headers());
     let stays = admission.is_agents && stays_open(&request);
+    let mut is_overloaded = false;
     let (mut response, drains) = match exchange((edge, admission), request, peer).await {
         Ok((reply, drains)) => (answer(reply, zipped).await, drains),
         Err(refusal) => {
             RequestRefused { peer, reason: refusal.reason }.emit();
+            is_overloaded = refusal.reason == RefuseReason::Overloaded;
             (refusal.into_response(), edge.may_close(|| true))
         }
     };
     let headers = response.headers_mut();
     if drains {
         drained.store(true, Ordering::Relaxed);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if is_overloaded {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     } else if stays {
         headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
@@ -139,7 +152,7 @@ async fn exchange<B>(
     (edge, admission): (&Arc<Edge>, &RequestAdmission),
     request: Request<B>,
     peer: SocketAddr,
-) -> Result<(Vec<u8>, bool), HttpRefusal>
+) -> Result<(AnswerBytes, bool), HttpRefusal>
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Display + Send,
@@ -152,11 +165,10 @@ where
     let bytes_max = edge.params.message_bytes_max;
     let mut held = Held { edge, share: BudgetShare::default() };
     let (head, body) = request.into_parts();
-    let collecting = body::collect(body, bytes_max, |bytes| held.set(bytes));
+    let patience = edge.params.keep_alive.message_timeout;
+    let collecting = body::collect(body, (bytes_max, patience), |bytes| held.set(bytes));
     let collected = tokio::select! {
-        collected = tokio::time::timeout(edge.params.keep_alive.message_timeout, collecting) => {
-            collected.map_err(|_| HttpRefusal::body_timeout())?
-        }
+        collected = collecting => collected,
         // Its sender keeps the message, and another node takes it.
         () = edge.until_cut() => return Err(HttpRefusal::not_yet(OVERLOADED_RETRY_AFTER)),
     };
@@ -175,6 +187,8 @@ where
         edge.sessions.receive_http(&message).map_err(|why| HttpRefusal::rejected(&why, peer))?;
     drop((message, held));
     let RequestAnswer { message: reply, settled } = reply(&waiting, answer_max).await;
+    // Its sender takes it for lost, says the same again, and is given all of it then.
+    let reply = AnswerBytes::try_new(&edge.sessions, reply).ok_or_else(HttpRefusal::overloaded)?;
     let drains = edge.may_close(|| settled);
     if drains {
         waiting.release_drained();

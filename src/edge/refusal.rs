@@ -180,6 +180,7 @@ impl HttpRefusal {
                 (StatusCode::BAD_REQUEST, RefuseReason::BadRequest)
             }
             BodyError::Broken(_) => (StatusCode::BAD_REQUEST, RefuseReason::BadRequest),
+            BodyError::TooSlow => return Self::body_timeout(),
             BodyError::NoRoom => return Self::overloaded(),
         };
         Self::bad(status, reason, &fault.to_string())
@@ -188,7 +189,7 @@ impl HttpRefusal {
     /// The sessions reject the message.
     pub(super) fn rejected(why: &Rejected, peer: SocketAddr) -> Self {
         MessageRejected { peer, fault: message_fault(why) }.emit();
-        if matches!(why, Rejected::Full) {
+        if matches!(why, Rejected::Full | Rejected::Busy) {
             return Self::overloaded();
         }
         Self::bad(StatusCode::BAD_REQUEST, RefuseReason::BadRequest, &why.to_string())
@@ -261,6 +262,7 @@ pub(super) const fn message_fault(why: &Rejected) -> MessageFault {
         Rejected::Cloned { .. } => MessageFault::ClonedUid,
         Rejected::Full => MessageFault::SessionsFull,
         Rejected::TooManyHere { .. } => MessageFault::TooManyAgents,
+        Rejected::Busy => MessageFault::Busy,
     }
 }
 

@@ -13,13 +13,13 @@ use super::fresh_uid::fresh_uid;
 use super::outbox::Outbox;
 use super::request::Waiting;
 use crate::core::node_link::AgentConnection;
-use crate::core::session::{AgentMessage, MessageSource, Opened};
+use crate::core::session::{AgentMessage, MessageSource, Opened, keeps_message};
 use crate::ident::{ConnectionId, InstanceUid, SequenceNum, UidError};
 use crate::opamp::agent::AgentScan;
 use crate::opamp::fields::ScanError;
 use crate::opamp::header;
 
-/// Why an agent's message was refused. The agent's fault, except for the table that is full.
+/// Why an agent's message was refused. The agent's fault, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
     /// The bytes are no `AgentToServer`.
@@ -45,6 +45,9 @@ pub enum Rejected {
         /// The bound.
         max: usize,
     },
+    /// As much of what this agent says once waits for its server as may. Over plain HTTP; retrying helps.
+    #[error("too much of this agent's waits for its server")]
+    Busy,
 }
 
 /// A message on an agent's WebSocket, read as far as to say whose it is.
@@ -184,7 +187,10 @@ impl Sessions {
         }
         let outbox = Arc::<Outbox>::default();
         let message = AgentMessage { source: MessageSource::Request, scan: &scan };
-        let (entry, (request, follow_up)) = self.enter(uid, |entry| {
+        let (entry, taken) = self.enter(uid, |entry| {
+            if keeps_message(&entry.session, &scan) {
+                return Err(Rejected::Busy);
+            }
             // The message comes in the same breath, and its follow-up is that of both.
             let (request, _) =
                 self.apply(entry, EventContext::default(), |session, moment, port| {
@@ -195,8 +201,9 @@ impl Sessions {
                 self.apply(entry, EventContext::default(), |session, moment, port| {
                     session.agent_message(&message, moment, port);
                 });
-            (request, follow_up)
+            Ok((request, follow_up))
         })?;
+        let (request, follow_up) = taken?;
         self.follow_up(uid, follow_up);
         let reply_due = outbox.reply_due_at();
         let bound = BoundTo::Here { entry, outbox };

@@ -12,9 +12,11 @@ use std::time::Instant;
 
 use super::Sessions;
 use super::attachment_port::{AttachmentEnd, AttachmentPort as _};
+use super::counters::Counters;
 use super::entry::SessionEntry;
-use super::fronts::{FrontEntry, FrontSide};
+use super::fronts::FrontEntry;
 use super::outbox::{Look, Outbox, OutboxWork, Outgoing};
+use super::room::connection_counters;
 use crate::clock;
 use crate::core::node_link::DetachReason;
 use crate::core::session::offer_refused;
@@ -100,10 +102,37 @@ impl Attachment {
         }
     }
 
+    /// When to look at [`Attachment::may_read`] again, if nothing wakes the task before.
+    pub fn held_back_until(&self) -> Option<Instant> {
+        match &self.bound {
+            BoundTo::Here { outbox, .. } => outbox.held_back_until(),
+            BoundTo::Home(_) => None,
+        }
+    }
+
     /// Whether the agent's next message may be read. If not, the task that last polled
     /// [`Attachment::poll_outgoing`] is woken when it may.
     pub fn may_read(&self) -> bool {
-        self.at_home().is_none_or(|(side, front)| side.may_read(front))
+        match &self.bound {
+            BoundTo::Here { outbox, .. } => outbox.may_be_read(),
+            BoundTo::Home(front) => {
+                self.sessions.in_fleet().is_none_or(|fleet| fleet.fronts().may_read(front))
+            }
+        }
+    }
+
+    /// The task holds this many bytes that its socket has yet to take.
+    pub fn left_to_write(&self, bytes: usize) {
+        let (outbox, counters) = self.outbox();
+        outbox.left_to_write(bytes, counters);
+    }
+
+    /// The connection's outbox, and where its bytes are counted.
+    fn outbox(&self) -> (&Outbox, &Counters) {
+        match &self.bound {
+            BoundTo::Here { outbox, .. } => (outbox, &self.sessions.counters),
+            BoundTo::Home(front) => (&front.outbox, connection_counters(&self.sessions)),
+        }
     }
 
     /// A pong came: what was written before its ping has arrived.
@@ -173,11 +202,6 @@ impl Attachment {
             }
         }
     }
-
-    fn at_home(&self) -> Option<(FrontSide<'_>, &Arc<FrontEntry>)> {
-        let BoundTo::Home(front) = &self.bound else { return None };
-        Some((self.sessions.in_fleet()?.fronts(), front))
-    }
 }
 
 impl Drop for Attachment {
@@ -196,5 +220,7 @@ impl Drop for Attachment {
                 }
             }
         }
+        // What its socket has not taken is gone with it.
+        self.left_to_write(0);
     }
 }

@@ -10,7 +10,7 @@ use crate::core::session::ToAgent;
 /// calls nothing.
 pub(super) trait AttachmentPort {
     /// Brings one message, which `write` appends without a header. `false`: the connection closes, and what waited
-    /// is dropped. If it closed before, `write` is uncalled.
+    /// is dropped; or, with `write` uncalled, it closed before, or there is no room beside what waits for all agents.
     fn message(
         &self,
         kind: ToAgent,
@@ -23,6 +23,9 @@ pub(super) trait AttachmentPort {
 
     /// Has the agent answer a ping of this number, which goes behind what was brought before.
     fn confirm(&self, ping: u16, counters: &Counters);
+
+    /// Whether the agent's messages may be read. If not, they are read again after a while without another word.
+    fn may_read(&self, may: bool, now: Instant);
 
     /// Closes the connection; what waits for it is dropped.
     fn close(&self, counters: &Counters, why: AttachmentEnd);

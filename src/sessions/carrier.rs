@@ -169,10 +169,14 @@ impl Port for Carrier<'_> {
 
     fn free_bytes(&self) -> FreeBytes {
         let Sessions { counters, params, .. } = self.sessions;
+        let total = params.outbox_total_bytes_max;
+        let for_present = total.saturating_sub(counters.present_bytes());
         FreeBytes {
-            for_agents: params.outbox_total_bytes_max.saturating_sub(counters.agent_bytes()),
-            for_copies: (params.outbox_total_bytes_max / COPIES_SHARE)
-                .saturating_sub(counters.copied_bytes()),
+            for_agents: for_present,
+            for_absent: total.saturating_sub(counters.agent_bytes() + counters.copied_bytes()),
+            for_copies: (total / COPIES_SHARE)
+                .saturating_sub(counters.copied_bytes())
+                .min(for_present),
             for_servers: ONE_SHOT_TOTAL_BYTES_MAX.saturating_sub(counters.server_bytes()),
         }
     }
@@ -278,6 +282,11 @@ impl Port for Carrier<'_> {
     fn confirm(&mut self, ping: u16) {
         let counters = &self.sessions.counters;
         self.at_connection(|connection| connection.confirm(ping, counters));
+    }
+
+    fn may_read(&mut self, may: bool) {
+        let now = self.now;
+        self.at_connection(|connection| connection.may_read(may, now));
     }
 
     fn detach(&mut self, why: Departure) {

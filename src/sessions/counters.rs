@@ -3,7 +3,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
+use super::absent_sessions::AbsentSessions;
+use super::shortage::Shortage;
 use crate::core::session::{Presence, SessionFigures};
+use crate::ident::InstanceUid;
 
 /// How a session counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +35,11 @@ pub(super) struct Counters {
     polling: AtomicI64,
     absent: AtomicI64,
     agent_bytes: AtomicUsize,
+    absent_bytes: AtomicUsize,
     copied_bytes: AtomicUsize,
     server_bytes: AtomicUsize,
+    pub(super) absent_sessions: AbsentSessions,
+    pub(super) shortage: Shortage,
 }
 
 impl Counters {
@@ -51,9 +57,21 @@ impl Counters {
         self.absent.load(Ordering::Relaxed)
     }
 
-    /// Bytes that wait for agents.
+    /// Bytes that wait for agents: what is stored for them, what waits at their connections, and what their sockets
+    /// have yet to take.
     pub(super) fn agent_bytes(&self) -> usize {
         self.agent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Of these, the bytes that are stored for agents that are away.
+    pub(super) fn absent_bytes(&self) -> usize {
+        self.absent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of agents that are there, with the copies of what they have yet to confirm. They go before those of
+    /// agents that are away.
+    pub(super) fn present_bytes(&self) -> usize {
+        self.agent_bytes().saturating_sub(self.absent_bytes()) + self.copied_bytes()
     }
 
     /// Bytes of copies of what agents have yet to confirm.
@@ -76,13 +94,24 @@ impl Counters {
         adjust(&self.agent_bytes, before, after);
     }
 
-    /// What one session adds to the sums has changed.
-    pub(super) fn changed(&self, before: Contribution, after: Contribution) {
+    /// What the session of `uid` adds to the sums has changed.
+    pub(super) fn changed(&self, uid: InstanceUid, before: Contribution, after: Contribution) {
         if after.status != before.status {
             self.add(before.status, -1);
             self.add(after.status, 1);
+            if after.status == EntryStatus::Absent {
+                self.absent_sessions.went_away(uid);
+            }
+            if before.status == EntryStatus::Absent {
+                self.absent_sessions.is_no_longer_away(uid);
+            }
+        }
+        let stores = after.absent_bytes() > 0;
+        if stores != (before.absent_bytes() > 0) {
+            self.absent_sessions.stores_offers(uid, stores);
         }
         adjust(&self.agent_bytes, before.agent_bytes, after.agent_bytes);
+        adjust(&self.absent_bytes, before.absent_bytes(), after.absent_bytes());
         adjust(&self.copied_bytes, before.copied_bytes, after.copied_bytes);
         adjust(&self.server_bytes, before.server_bytes, after.server_bytes);
     }
@@ -110,6 +139,11 @@ impl Contribution {
     pub(super) const fn of(figures: SessionFigures) -> Self {
         let SessionFigures { presence, agent_bytes, copied_bytes, server_bytes, .. } = figures;
         Self { status: EntryStatus::of(presence), agent_bytes, copied_bytes, server_bytes }
+    }
+
+    /// Bytes that are stored for the agent while it is away.
+    pub(super) const fn absent_bytes(self) -> usize {
+        if matches!(self.status, EntryStatus::Absent) { self.agent_bytes } else { 0 }
     }
 }
 
@@ -143,12 +177,13 @@ mod tests {
         counters.opened();
         let absent = figures(Presence::Absent { until: crate::clock::now() }, 0, 0);
         let there = figures(Presence::Polling { heard: crate::clock::now(), waits: false }, 20, 3);
-        counters.changed(absent, there);
+        let uid = InstanceUid::from_bytes([1; 16]);
+        counters.changed(uid, absent, there);
         counters.outbox_changed(0, 5);
         assert_eq!((counters.connected(), counters.absent()), (1, 0));
         assert_eq!((counters.agent_bytes(), counters.server_bytes()), (25, 3));
         assert_eq!(counters.copied_bytes(), 10);
-        counters.changed(there, figures(Presence::Gone, 0, 0));
+        counters.changed(uid, there, figures(Presence::Gone, 0, 0));
         counters.outbox_changed(5, 0);
         assert_eq!((counters.connected(), counters.absent()), (0, 0));
         assert_eq!((counters.agent_bytes(), counters.server_bytes()), (0, 0));

@@ -61,7 +61,7 @@ impl EntryState {
 
     /// Bytes that wait for the agent at its connection.
     pub(super) fn connection_bytes(&self) -> usize {
-        let here = self.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        let here = self.outbox.as_ref().map_or(0, |outbox| outbox.unread_bytes());
         here + self.far.as_ref().map_or(0, |far| far.unwritten_bytes())
     }
 
@@ -98,7 +98,7 @@ impl Drop for LockedEntry<'_> {
     fn drop(&mut self) {
         let after = Contribution::of(self.state.session.figures());
         if after != self.before {
-            self.counters.changed(self.before, after);
+            self.counters.changed(self.state.session.uid(), self.before, after);
         }
     }
 }

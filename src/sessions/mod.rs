@@ -8,13 +8,17 @@
 //! # Order of locks
 //! A thread takes locks in this order, and holds at most one of each kind:
 //! a shard of the table → a session's entry → one of: an outbox, the store, a link's queue, a pacer, the
-//! deadlines, the late replies, the farewells, the uids given, the budget for questions. A connection's task takes its outbox alone to look for what waits, and gives
+//! deadlines, the late replies, the farewells, the uids given, the budget for questions, the lists of absent sessions.
+//! A connection's task takes its outbox alone to look for what waits, and gives
 //! it back before it calls a session. The locks of the last group guard plain values: their holder
 //! gives them back before it calls another part.
 
+mod absent_sessions;
 mod agents;
+mod answer;
 mod attachment;
 mod attachment_port;
+mod backlog;
 mod carrier;
 mod contents;
 mod counters;
@@ -35,7 +39,9 @@ mod notes;
 mod outbox;
 pub mod params;
 mod request;
+mod room;
 mod servers;
+mod shortage;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -54,6 +60,7 @@ pub use crate::core::session::{
     Answer, Delivered, Delivery, NotSent, PermitUse, Polled, Probe, ServerHello, SessionInfo,
 };
 pub use agents::{Rejected, SpokenMessage, receive_spoken};
+pub use answer::{AnswerBytes, UnwrittenBytes};
 pub use attachment::Attachment;
 pub use drain::{LeftUndone, is_connected};
 pub use given_uids::given_to;
@@ -61,6 +68,7 @@ pub use held_back::{tell_agent, tell_server_again};
 pub use limits::{half_of_all, silence_max};
 pub use outbox::Outgoing;
 pub use request::{RequestAnswer, Waiting};
+pub use room::is_short_of_room;
 #[cfg(test)]
 pub(crate) use tests::fleet_of_one;
 pub use uplink::{SharedLink, Uplink};
@@ -221,7 +229,8 @@ impl Sessions {
             return Ok(entry);
         }
         // The bound may be passed by as many as there are threads here at one instant.
-        if self.table.len() >= self.params.sessions_max as usize {
+        let max = self.params.sessions_max as usize;
+        if self.table.len() >= max && !room::make_place(self) {
             events::SessionRefused { uid }.emit();
             return Err(Rejected::Full);
         }
@@ -323,20 +332,7 @@ impl Sessions {
 
     /// Does what has to wait until the session's lock is free.
     fn follow_up(&self, uid: InstanceUid, follow_up: FollowUp) {
-        follow_up.enqueue.iter().for_each(|class| self.uplink.enqueue(uid, class));
-        if follow_up.is_over {
-            // In this order: once its place is free, a new session may want a link.
-            self.uplink.release(uid);
-            self.table.remove_if(&uid, |_, entry| {
-                let is_over = entry.peek().is_over();
-                if let Some(joined) = self.joined.get().filter(|_| is_over) {
-                    joined.homes.shards.left(uid);
-                }
-                is_over
-            });
-        }
-        if let Some(fleet) = self.in_fleet() {
-            fleet.handle_loopback(uid);
-        }
+        room::carry_out(self, uid, follow_up);
+        room::make_room(self);
     }
 }

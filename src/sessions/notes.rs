@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Sessions;
 use crate::clock;
-use crate::core::session::{EndReason, Note};
+use crate::core::session::{EndReason, Note, OfferLoss};
 use crate::ident::InstanceUid;
 use crate::telemetry::events::sessions::{
     AcknowledgementSwallowed, CloneFound, ConnectionReplaced, CustomMessageDropped, GapDetected,
@@ -50,7 +50,12 @@ pub(super) fn emit(sessions: &Sessions, uid: InstanceUid, note: Note) {
         Note::OfferStored => OfferStored { uid }.emit(),
         Note::OffersTakenBack => OffersTakenBack { uid }.emit(),
         Note::OfferRefused(bytes) => OfferRefused { uid, bytes }.emit(),
-        Note::OfferDropped(loss) => OfferDropped { uid, reason: loss }.emit(),
+        Note::OfferDropped(loss) => {
+            if matches!(loss, OfferLoss::Evicted | OfferLoss::NoRoom) {
+                sessions.counters.shortage.note();
+            }
+            OfferDropped { uid, reason: loss }.emit();
+        }
         Note::CustomDropped(loss) => CustomMessageDropped { uid, reason: loss }.emit(),
         Note::CloneFound { fresh } => {
             sessions.ended.given.note(fresh, uid, clock::now());

@@ -5,7 +5,7 @@
 //! ```text
 //!             message (within credit)             close, and what waits is of no use
 //!   Open ───────────────────────────► Open ───────────────────────────────────────────► Ended: bytes gone
-//!    │                                  │ credit is used up: Overflowed, bytes gone
+//!    │                                  │ its own credit is used up: Overflowed, bytes gone
 //!    │ close_when_written, farewell     ▼
 //!    └──────────────────────────────► AttachmentEnd: the task writes what waits, then closes
 //!                                      (a front lingers first, until its agent has confirmed what was written)
@@ -17,6 +17,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::attachment_port::{AttachmentEnd, AttachmentPort, Credit};
+use super::backlog::Backlog;
 use super::counters::Counters;
 use crate::core::session::ToAgent;
 use crate::telemetry::events::edge::{MessageSent, SendKind};
@@ -50,8 +51,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct OutboxState {
-    /// Encoded frames; for a request, the message itself.
-    bytes: Vec<u8>,
+    backlog: Backlog,
     /// The task to wake.
     waker: Option<Waker>,
     stage: Stage,
@@ -84,14 +84,10 @@ impl Default for Stage {
     }
 }
 
-impl OutboxState {
-    /// Takes what waits.
-    fn take(&mut self, counters: &Counters) -> Vec<u8> {
-        let bytes = std::mem::take(&mut self.bytes);
-        counters.outbox_changed(bytes.len(), 0);
-        bytes
-    }
+/// A message of at most this many bytes is brought whatever others hold: a reply that says nothing, or a question.
+const SMALL_BYTES: usize = 256;
 
+impl OutboxState {
     const fn reply_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Open { reply_due } => reply_due,
@@ -124,10 +120,13 @@ pub(super) enum OutboxWork {
 
 impl Outbox {
     /// Looks for what the task has to do; `waker` is woken when there is more. Bytes are handed
-    /// out only if `writable`: while earlier ones wait at the socket they gather here, where they are
+    /// out only if `writable`, when all earlier ones are written: until then they gather here, where they are
     /// bounded.
     pub(super) fn look(&self, waker: &Waker, look: Look, counters: &Counters) -> OutboxWork {
         let mut state = self.state.lock();
+        if look.writable {
+            state.backlog.left_to_write(0, counters);
+        }
         let closes = match state.stage {
             Stage::Ends(AttachmentEnd::Replaced) => Some(Outgoing::Replaced),
             Stage::Ends(AttachmentEnd::Overflowed) => Some(Outgoing::Overflowed),
@@ -145,8 +144,8 @@ impl Outbox {
         if reply_due.is_some_and(|due| due <= look.now) {
             return OutboxWork::ReplyOverdue;
         }
-        if look.writable && !state.bytes.is_empty() {
-            return OutboxWork::Outgoing(Outgoing::Bytes(state.take(counters)));
+        if look.writable && state.backlog.len() > 0 {
+            return OutboxWork::Outgoing(Outgoing::Bytes(state.backlog.take()));
         }
         let lingers = state.stage == Stage::Lingers && look.lingers;
         let drains = matches!(state.stage, Stage::Ends(AttachmentEnd::Draining) | Stage::Lingers);
@@ -179,18 +178,44 @@ impl Outbox {
             state.wake_next(waker);
             return Poll::Pending;
         };
-        Poll::Ready((state.take(counters), settled))
+        Poll::Ready((state.backlog.take_uncounted(counters), settled))
     }
 
-    /// Bytes that wait.
+    /// Bytes that the task has yet to take.
     pub(super) fn bytes(&self) -> usize {
-        self.state.lock().bytes.len()
+        self.state.lock().backlog.len()
+    }
+
+    /// Bytes that the agent has yet to read, as far as the socket tells.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.state.lock().backlog.unread()
     }
 
     /// Takes what waits, for a task that writes it at once.
     pub(super) fn take_into(&self, out: &mut Vec<u8>, counters: &Counters) {
-        let mut bytes = self.state.lock().take(counters);
+        let mut bytes = self.state.lock().backlog.take_uncounted(counters);
         out.append(&mut bytes);
+    }
+
+    /// The task holds this many bytes that the socket has yet to take.
+    pub(super) fn left_to_write(&self, bytes: usize, counters: &Counters) {
+        self.state.lock().backlog.left_to_write(bytes, counters);
+    }
+
+    /// Until when the agent's messages stay unread at the latest, if they do.
+    pub(super) fn held_back_until(&self) -> Option<Instant> {
+        self.state.lock().backlog.held_back_until()
+    }
+
+    /// Whether the agent's next message may be read now.
+    pub(super) fn may_be_read(&self) -> bool {
+        let mut state = self.state.lock();
+        let Some(until) = state.backlog.held_back_until() else { return true };
+        let is_past = until <= crate::clock::now();
+        if is_past {
+            state.backlog.hold_back(None);
+        }
+        is_past
     }
 
     /// Takes one control frame or message, which `write` writes with its head. Left out if the connection closes
@@ -198,9 +223,11 @@ impl Outbox {
     pub(super) fn frame(&self, counters: &Counters, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
         if state.stage.takes_more() {
-            let before = state.bytes.len();
-            write(&mut state.bytes);
-            counters.outbox_changed(before, state.bytes.len());
+            let mut bytes = state.backlog.lift();
+            let before = bytes.len();
+            write(&mut bytes);
+            counters.outbox_changed(before, bytes.len());
+            state.backlog.put(bytes);
             state.wake();
         }
     }
@@ -252,8 +279,8 @@ impl Outbox {
         let mut state = self.state.lock();
         let mut bytes = Vec::new();
         write(&mut bytes);
-        counters.outbox_changed(state.bytes.len(), bytes.len());
-        state.bytes = bytes;
+        counters.outbox_changed(state.backlog.len(), bytes.len());
+        state.backlog.put(bytes);
         state.stage = Stage::Ends(AttachmentEnd::Answered { settled });
         state.wake();
     }
@@ -283,28 +310,26 @@ impl AttachmentPort for Outbox {
         {
             return false;
         }
-        let mut bytes = std::mem::take(&mut state.bytes);
+        if !credit.has_room_for(kind) {
+            return false;
+        }
+        let mut bytes = state.backlog.lift();
         let before = bytes.len();
         let frame = websocket::begin_message(None, kind.expected_bytes(), &mut bytes);
         write(&mut bytes);
         websocket::finish_message(frame, &mut bytes);
         let after = bytes.len();
         let exceeds = before > 0 && after > credit.bytes_max;
-        // What waited in the mailbox is in the total until the session's lock is free. The rest may pass the
-        // bound by what one lock adds to one agent's bytes: that is counted afterwards.
-        let added = if matches!(kind, ToAgent::Stored(_)) { 0 } else { after - before };
-        let over = exceeds
-            || (added > 0 && credit.counters.agent_bytes() + added > credit.total_bytes_max);
-        if over {
+        if exceeds {
             credit.counters.outbox_changed(before, 0);
             state.stage = Stage::Ends(AttachmentEnd::Overflowed);
         } else {
             credit.counters.outbox_changed(before, after);
-            state.bytes = bytes;
+            state.backlog.put(bytes);
             MessageSent { kind: send_kind(kind), bytes: after - before }.emit();
         }
         state.wake();
-        !over
+        !exceeds
     }
 
     fn reply_due(&self, at: Option<Instant>) {
@@ -317,9 +342,17 @@ impl AttachmentPort for Outbox {
         self.frame(counters, |out| websocket::encode_ping(None, &ping.to_be_bytes(), out));
     }
 
+    fn may_read(&self, may: bool, now: Instant) {
+        let mut state = self.state.lock();
+        state.backlog.hold_back((!may).then_some(now));
+        if may {
+            state.wake();
+        }
+    }
+
     fn close(&self, counters: &Counters, why: AttachmentEnd) {
         let mut state = self.state.lock();
-        state.take(counters);
+        state.backlog.take_uncounted(counters);
         if state.stage.takes_more() || state.stage == Stage::Farewell {
             state.stage = Stage::Ends(why);
         }
@@ -332,6 +365,17 @@ impl AttachmentPort for Outbox {
             state.stage = Stage::Ends(AttachmentEnd::Draining);
         }
         state.wake();
+    }
+}
+
+impl Credit<'_> {
+    /// Whether a message may wait beside what waits for all agents. What waited in the mailbox is in the total
+    /// already. The bound may be passed by what one lock adds to one agent's bytes: that is counted afterwards.
+    pub(super) fn has_room_for(&self, kind: ToAgent) -> bool {
+        let bytes = kind.expected_bytes();
+        matches!(kind, ToAgent::Stored(_))
+            || bytes <= SMALL_BYTES
+            || self.counters.present_bytes() + bytes <= self.total_bytes_max
     }
 }
 
@@ -374,15 +418,49 @@ mod tests {
     }
 
     #[test]
-    fn all_connections_share_one_bound() {
+    fn all_connections_share_one_bound_and_none_closes_for_the_others_bytes() {
         let counters = Counters::default();
         let outboxes = [(); 4].map(|()| Outbox::default());
         let took = outboxes.each_ref().map(|outbox| put(outbox, &counters, 400));
         assert_eq!(took, [true, true, false, false]);
+        let nothing = look(&outboxes[2], &counters);
+        assert!(matches!(nothing, OutboxWork::Outgoing(Outgoing::Nothing { .. })), "it stays open");
+        assert!(put(&outboxes[3], &counters, 100), "an acknowledgement always passes");
         outboxes[0].close(&counters, AttachmentEnd::Replaced);
         assert_eq!(outboxes[0].bytes(), 0, "unread bytes are lost");
-        assert!(put(&outboxes[2], &counters, 1) || counters.agent_bytes() < 1_000);
+        assert!(put(&outboxes[2], &counters, 400), "there is room again");
         assert!(matches!(look(&outboxes[0], &counters), OutboxWork::Outgoing(Outgoing::Replaced)));
+    }
+
+    /// What its task has taken is in the total until it is written.
+    #[test]
+    fn what_a_socket_has_yet_to_take_is_counted() {
+        let (outbox, counters) = (Outbox::default(), Counters::default());
+        put(&outbox, &counters, 500);
+        assert!(matches!(look(&outbox, &counters), OutboxWork::Outgoing(Outgoing::Bytes(_))));
+        assert!(counters.agent_bytes() > 500 && outbox.unread_bytes() > 500);
+        assert!(!put(&Outbox::default(), &counters, 600), "it leaves no room for another");
+        assert!(put(&outbox, &counters, 400), "what is under way is beside its own bound");
+        outbox.close(&counters, AttachmentEnd::Replaced);
+        assert!(counters.agent_bytes() > 500, "closing writes nothing");
+        outbox.left_to_write(20, &counters);
+        assert_eq!(counters.agent_bytes(), 20);
+        outbox.left_to_write(0, &counters);
+        assert_eq!(counters.agent_bytes(), 0);
+    }
+
+    #[test]
+    fn messages_stay_unread_until_the_session_says_so_or_for_a_while() {
+        let outbox = Outbox::default();
+        let now = crate::clock::now();
+        assert!(outbox.may_be_read());
+        outbox.may_read(false, now);
+        assert!(!outbox.may_be_read() && outbox.held_back_until().is_some());
+        outbox.may_read(true, now);
+        assert!(outbox.may_be_read() && outbox.held_back_until().is_none());
+        let Some(long_ago) = now.checked_sub(std::time::Duration::from_secs(60)) else { return };
+        outbox.may_read(false, long_ago);
+        assert!(outbox.may_be_read() && outbox.held_back_until().is_none());
     }
 
     /// While a mailbox is emptied, its session counts all of it still.
@@ -394,7 +472,8 @@ mod tests {
         for _ in 0..3 {
             assert!(outbox.message(ToAgent::Stored(20), &credit(&counters), write));
         }
-        assert!(!outbox.message(ToAgent::Push(20), &credit(&counters), write), "newly come");
+        let large = &mut |_: &mut Vec<u8>| panic!("there is no room for it");
+        assert!(!outbox.message(ToAgent::Push(300), &credit(&counters), large), "newly come");
         let (other, counters) = (Outbox::default(), Counters::default());
         assert!(put(&other, &counters, 90));
         let one_more = other.message(ToAgent::Stored(20), &credit(&counters), write);

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::Sessions;
 use super::carrier::EventContext;
+use super::counters::Counters;
+use super::room::make_room;
 use crate::ident::InstanceUid;
 use crate::mutation::{Breach, is_on};
 use crate::store::ContentStore;
@@ -41,10 +43,24 @@ impl Sessions {
         let at_fronts = self.joined.get().map_or(0, |joined| joined.fronts.outbox_bytes());
         let outbox_bytes = self.counters.agent_bytes() + at_fronts;
         SessionsMeasured { connected, absent, outbox_bytes }.emit();
+        self.look_at_room(now);
         measure_store(&self.store);
         self.ended.late_replies.lock().forget(now);
         self.ended.farewells.lock().forget(now);
         full
+    }
+
+    /// Says when room for bytes gets short, and when there is enough again.
+    fn look_at_room(&self, now: Instant) {
+        make_room(self);
+        let look = |counters: &Counters| {
+            let max = self.params.outbox_total_bytes_max;
+            counters.shortage.look(now, (counters.agent_bytes(), max));
+        };
+        look(&self.counters);
+        if let Some(joined) = self.joined.get() {
+            look(joined.fronts.outboxes());
+        }
     }
 
     fn look_at(&self, uid: InstanceUid, at: Instant, (now, excused): (Instant, Option<Instant>)) {

@@ -43,6 +43,7 @@ use newcomers::Contender;
 pub use port::{ConnectionAt, HomeMoment, HomePolicy, HomePort, Newcomer, SessionCall};
 pub use record::HomeRecord;
 use requests::Requests;
+pub use session_side::may_say_more;
 pub use unwritten::Unwritten;
 
 /// For how long a loss is remembered. A front notices a dead connection within that time.
@@ -56,10 +57,7 @@ struct HeldBy {
     transport: AgentConnection,
     /// The content of all messages up to this number is the session's.
     had: u64,
-    /// The front has been told so up to this number.
-    told: u64,
-    /// About what the front holds of the messages after that.
-    untold_bytes: usize,
+    telling: Telling,
     unwritten: Unwritten,
     /// The server's capabilities that the agent has heard of on this connection, or will: they are in a message that is
     /// repeated until it is written.
@@ -81,6 +79,18 @@ struct HeldBy {
     under_way: Option<u64>,
 }
 
+/// What the front has been told of what is the session's.
+#[derive(Debug, Clone, Copy, Default)]
+struct Telling {
+    /// All up to this number.
+    told: u64,
+    /// About what the front holds of the messages after that.
+    untold_bytes: usize,
+    /// As much waits for the agent's server as may: until some of it has gone, the front holds what it was not told of,
+    /// and reads no further.
+    holds_back: bool,
+}
+
 /// What a message costs its front beside its parts. An estimate.
 const MESSAGE_BYTES: usize = 256;
 /// So much may be taken and untold: it is little beside what a front may hold, and beside the credit.
@@ -89,14 +99,19 @@ const UNTOLD_BYTES_MAX: usize = 4 << 10;
 impl HeldBy {
     /// The front hears at once what was taken.
     const fn tell(&mut self) -> u64 {
-        self.untold_bytes = 0;
-        self.told = self.had;
+        if self.telling.holds_back {
+            return self.telling.told;
+        }
+        self.telling.untold_bytes = 0;
+        self.telling.told = self.had;
         self.had
     }
 
-    /// Whether the front can wait to hear what was taken: the reply says it, too, and comes soon.
-    fn is_told_with_the_reply(&self) -> bool {
-        self.told > 0 && self.reply_due.is_some() && self.untold_bytes < UNTOLD_BYTES_MAX
+    /// Whether the front can wait to hear what was taken: the reply says it, too, and comes soon; or there is no room for
+    /// more.
+    fn is_told_later(&self) -> bool {
+        let Telling { told, untold_bytes, holds_back } = self.telling;
+        holds_back || told > 0 && self.reply_due.is_some() && untold_bytes < UNTOLD_BYTES_MAX
     }
 }
 
@@ -181,7 +196,7 @@ impl HomeAttachment {
         let Some(current) = self.current_at(at) else { return };
         if message.number <= current.had {
             // The front may have missed that it was taken.
-            current.told = 0;
+            current.telling.told = 0;
             if is_on(Breach::AttachmentTakesAgain) {
                 port.session(SessionCall::Message(message.report));
             }
@@ -204,7 +219,7 @@ impl HomeAttachment {
     fn take<'a, P: HomePort<'a>>(&mut self, report: &AgentReport<'a>, port: &mut P) {
         let Some(current) = &mut self.current else { return };
         current.had += 1;
-        current.untold_bytes += MESSAGE_BYTES + report.fields.len();
+        current.telling.untold_bytes += MESSAGE_BYTES + report.fields.len();
         if let Some(highest) = &mut self.highest {
             highest.had = current.had;
         }
@@ -380,7 +395,7 @@ impl HomeAttachment {
             needs,
             credit: moment.policy.credit,
         };
-        current.told = had;
+        current.telling.told = had;
         let at = current.at;
         port.to_front(at.front, &ToFront::Attached(self.handle(at), attached));
         if let Some(last) = attach.heartbeats.filter(|_| is_next) {

@@ -40,5 +40,5 @@ pub use batch::HeartbeatsGather;
 pub use front::{AgentAbout, FrontAttachment, FrontMoment, FrontPolicy, FrontPort};
 pub use home::{
     ConnectionAt, HomeAttachment, HomeMoment, HomePolicy, HomePort, HomeRecord, Newcomer,
-    SessionCall, Unwritten,
+    SessionCall, Unwritten, may_say_more,
 };

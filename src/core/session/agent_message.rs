@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cold::all_said;
 use super::forward::{Forwarding, forward, take_report};
+use super::giving_way::make_good_for_dropped;
 use super::liveness::{SignOfLife, note_suppressed, sign_of_life};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
@@ -43,6 +44,17 @@ pub struct AgentMessage<'a> {
     pub scan: &'a AgentScan<'a>,
 }
 
+/// How a message is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReplyBy {
+    /// The server's own reply is awaited.
+    Server,
+    /// The gateway acknowledges it.
+    Gateway,
+    /// The gateway tells the agent that something in it is dropped.
+    Refusal,
+}
+
 impl Session {
     /// The agent says something. In this order: the number is followed (R3), the message goes on or waits
     /// (R1, R2, R6, R9), the agent is answered (R5), what waited for it is delivered (R7).
@@ -69,16 +81,17 @@ impl Session {
             give_fresh_uid(&mut work, source);
             return work.finish();
         }
-        let awaited = work.take_message(scan);
-        if awaited {
-            work.session.replies.owe(moment.now, moment.policy.reply_wait);
-        }
-        if !awaited {
+        let reply = work.take_message(scan);
+        match reply {
+            ReplyBy::Server => work.session.replies.owe(moment.now, moment.policy.reply_wait),
             // A request gets it when this entry ends.
-            work.port.note(Note::Replied { by: Replier::Gateway, after: Some(Duration::ZERO) });
+            ReplyBy::Gateway => {
+                work.port.note(Note::Replied { by: Replier::Gateway, after: Some(Duration::ZERO) });
+            }
+            ReplyBy::Refusal => refuse(&mut work, source),
         }
         if let MessageSource::Socket(_) = source {
-            if !awaited {
+            if reply == ReplyBy::Gateway {
                 work.acknowledge(ToAgent::ReplyNow, 0);
             }
             if scan.disconnects() {
@@ -92,8 +105,8 @@ impl Session {
 }
 
 impl<P: Port> Work<'_, P> {
-    /// Sends the message on or keeps it; says whether the server's own reply is awaited.
-    fn take_message(&mut self, scan: &AgentScan<'_>) -> bool {
+    /// Sends the message on or keeps it; says how it is answered.
+    fn take_message(&mut self, scan: &AgentScan<'_>) -> ReplyBy {
         let is_told_gone = std::mem::take(&mut self.session.last_said.is_told_gone);
         if scan.disconnects() {
             self.session.rhythm.stop();
@@ -102,7 +115,7 @@ impl<P: Port> Work<'_, P> {
                 self.enter(Presence::Disconnecting);
                 part(self);
                 self.port.note(Note::Ended(EndReason::AgentDisconnect));
-                return false;
+                return ReplyBy::Gateway;
             }
         }
         let route = route_of(self);
@@ -135,8 +148,13 @@ impl<P: Port> Work<'_, P> {
         if scan.disconnects() {
             self.port.note(Note::Ended(EndReason::AgentDisconnect));
         }
-        let comes_soon = matches!(forwarding, Forwarding::Sent | Forwarding::Queued { soon: true });
-        comes_soon && !scan.disconnects() && !self.moment.policy.reply_wait.is_zero()
+        let waits = !scan.disconnects() && !self.moment.policy.reply_wait.is_zero();
+        match forwarding {
+            Forwarding::Sent | Forwarding::Queued { soon: true } if waits => ReplyBy::Server,
+            // With its goodbye an agent wants to hear nothing more.
+            Forwarding::Refused if !scan.disconnects() => ReplyBy::Refusal,
+            _ => ReplyBy::Gateway,
+        }
     }
 
     /// Follows the agent's numbers. Any but the next one is a new process's first, a repetition, or the sign
@@ -231,6 +249,7 @@ impl<P: Port> Work<'_, P> {
     pub(super) fn note_alive(&mut self) {
         let now = self.now();
         self.session.heard(now);
+        make_good_for_dropped(self);
         let question_waits = self.session.has_offers();
         self.session.questions.after_report(question_waits, now);
         if let Some(cold) = &mut self.session.cold {
@@ -326,6 +345,30 @@ fn note_all_said<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
         let now = work.now();
         all_said(work.session, now);
     }
+}
+
+/// What an agent is told of a message that found no room.
+const REFUSED: &str = "too much waits for the server: what this message says once is dropped";
+
+/// When it may say it again.
+const REFUSED_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Tells the agent that what its message says once found no room.
+fn refuse<P: Port>(work: &mut Work<'_, P>, source: MessageSource) {
+    let uid = work.session.uid;
+    let write =
+        |out: &mut Vec<u8>| splice::unavailable(Some(uid), REFUSED, REFUSED_RETRY_AFTER, out);
+    match source {
+        MessageSource::Socket(_) => {
+            work.port.to_agent(ToAgent::ReplyNow, write);
+        }
+        MessageSource::Request => {
+            let settled = work.session.is_settled();
+            work.port.answer_request(settled, write);
+            work.session.attendance.set_waits(false);
+        }
+    }
+    work.port.note(Note::Replied { by: Replier::Gateway, after: Some(Duration::ZERO) });
 }
 
 #[cfg(test)]

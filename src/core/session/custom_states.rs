@@ -89,7 +89,7 @@ pub(super) fn supersede<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
         let alone = AgentScan::parse(message).is_ok_and(|scan| holds_custom_alone(&scan));
         alone && CustomFields::of(message).is_some_and(|waiting| waiting.is_of(&custom))
     };
-    for _ in 0..cold.one_shots.remove(is_older) {
+    for _ in 0..cold.one_shots.remove(work.moment.policy, is_older) {
         work.port.note(Note::CustomDropped(CustomLoss::Superseded));
     }
 }

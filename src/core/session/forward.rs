@@ -2,14 +2,15 @@
 //! of a message that has to wait.
 
 use super::compare::compare;
-use super::custom_states::{report_sent, supersede, unchanged_custom};
+use super::custom_states::{report_sent, unchanged_custom};
 use super::delta::Delta;
 use super::former_home::is_held_back;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
 use super::questions::has_all_promised;
+use super::reading_less;
 use super::work::{Work, part, permit};
-use super::{CustomLoss, FullState, Note, Port, Presence, Route, Session, ToServer};
+use super::{FullState, Note, Port, Presence, Route, Session, ToServer};
 use crate::core::pacing::Permit;
 use crate::mutation::{Breach, is_on};
 use crate::opamp::agent::AgentScan;
@@ -27,6 +28,8 @@ pub(super) enum Forwarding {
     },
     /// There was nothing to send.
     Nothing,
+    /// Something that is said once found no room to wait. The agent must be told.
+    Refused,
 }
 
 /// Fields that go with every message.
@@ -149,10 +152,8 @@ pub(super) fn forward<P: Port>(
             work.port.note(Note::ReportForwarded);
             Forwarding::Sent
         }
-        waits => {
-            wait_for_permit(work, scan);
-            waits
-        }
+        _ if !wait_for_permit(work, scan) => Forwarding::Refused,
+        waits => waits,
     }
 }
 
@@ -193,21 +194,16 @@ fn takes_reserved_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) 
 }
 
 /// A message has to wait, and its number stays unused. What it says of the agent's state is in the
-/// replica and the store; its one-shot fields wait in order, as far as there is room.
-fn wait_for_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) {
+/// replica and the store; its one-shot fields wait in order, as far as there is room. `false`: there was none.
+fn wait_for_permit<P: Port>(work: &mut Work<'_, P>, scan: &AgentScan<'_>) -> bool {
     if is_on(Breach::R3SkipsNumber) {
         work.session.numbers.use_next();
     }
-    if !work.repeats && !one_shot_fields(scan).is_empty() {
-        supersede(work, scan);
-        let bytes_free = work.port.free_bytes().for_servers;
-        let one_shots = &mut work.session.cold_mut().one_shots;
-        if !one_shots.try_push(scan, work.moment.policy, bytes_free) {
-            work.port.note(Note::CustomDropped(CustomLoss::OverBudget));
-        }
-    }
+    let waits =
+        work.repeats || one_shot_fields(scan).is_empty() || reading_less::one_waits(work, scan);
     if scan.disconnects() {
         // A permit will say it.
         work.leave();
     }
+    waits
 }

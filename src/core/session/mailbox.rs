@@ -68,6 +68,8 @@ pub(super) struct Mailbox {
     in_doubt: Option<Instant>,
     /// The server told the agent to use another uid.
     renamed: bool,
+    /// The largest offer that was dropped because there was no room, in bytes: its server has to find out. 0: none.
+    dropped: usize,
 }
 
 /// How a copy of a message is made.
@@ -85,13 +87,13 @@ pub(super) struct Copying {
 
 impl Mailbox {
     pub(super) fn to_record(&self, last_ping: u16) -> MailboxRecord {
-        let Self { offers, unconfirmed, in_doubt, renamed } = self.clone();
+        let Self { offers, unconfirmed, in_doubt, renamed, .. } = self.clone();
         MailboxRecord { offers, unconfirmed, last_ping, in_doubt, renamed }
     }
 
     pub(super) fn from_record(record: MailboxRecord) -> Self {
         let MailboxRecord { offers, unconfirmed, in_doubt, renamed, .. } = record;
-        Self { offers, unconfirmed, in_doubt, renamed }
+        Self { offers, unconfirmed, in_doubt, renamed, dropped: 0 }
     }
 
     /// Whether anything waits for the agent.
@@ -278,10 +280,29 @@ impl Mailbox {
         self.renamed
     }
 
+    /// An offer of this many bytes was dropped because there was no room.
+    pub(super) fn note_dropped(&mut self, bytes: usize) {
+        self.dropped = self.dropped.max(bytes).max(1);
+    }
+
+    /// Whether an offer was dropped of which the server has yet to hear.
+    pub(super) const fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
+    /// Whether an offer was dropped for which there is room now: the server is to hear of it.
+    pub(super) fn take_dropped(&mut self, free: usize) -> bool {
+        let is_told = self.dropped > 0 && self.dropped <= free;
+        if is_told {
+            self.dropped = 0;
+        }
+        is_told
+    }
+
     /// Whether the mailbox is empty, and the agent has all that was written.
     pub(super) fn is_idle(&self) -> bool {
         let none_waits = self.offers.is_none() && self.unconfirmed.is_empty();
-        none_waits && self.in_doubt.is_none() && !self.renamed
+        none_waits && self.in_doubt.is_none() && !self.renamed && self.dropped == 0
     }
 }
 

@@ -11,8 +11,9 @@
 //! | `questions` | what the agent has to be asked for | R3, R4 |
 //! | `outstanding` | messages that the server has yet to answer, and where they went | R6 |
 //! | `permits` | the classes in which the session waits for its server | R6, R9 |
-//! | `mailbox` | offers that wait for the agent, and what it has yet to confirm | R7 |
-//! | `one_shots`, `customs` | custom messages and requests that wait for the server; which of them are states | R6 |
+//! | `mailbox`, `giving_way` | offers that wait for the agent, and what it has yet to confirm; who gives way | R7, R11 |
+//! | `one_shots`, `reading_less` | custom messages and requests that wait for the server; when the agent is read no further | R6 |
+//! | `customs`, `custom_states` | which custom messages are states, and what the server has of them | R6 |
 //! | `late_replies` | answers to an earlier session of the same agent | R6 |
 //! | `rhythm` | how often the agent gives a sign of life | R8, R9 |
 //! | `farewells` | ends of which servers were told | R3, R8 |
@@ -41,6 +42,7 @@ mod farewells;
 mod former_home;
 mod former_links;
 mod forward;
+mod giving_way;
 mod greeting;
 mod held_back;
 mod info;
@@ -60,6 +62,7 @@ mod port;
 mod presence;
 mod question_budget;
 mod questions;
+mod reading_less;
 mod record;
 mod replica;
 mod replies;
@@ -86,6 +89,7 @@ pub use drain::Forgets;
 pub use farewells::{Farewell, Farewells, succeed};
 pub use former_home::FormerHome;
 pub use former_links::{FormerLink, Move, OfferSource};
+pub use giving_way::{evict_offers, give_way};
 pub use greeting::ServerHello;
 pub use held_back::{part_freed, part_held};
 pub use info::{SessionFigures, SessionInfo};
@@ -105,6 +109,7 @@ pub use port::{
 pub use presence::{EndReason, LiveReplacementsRecord, Presence};
 pub use question_budget::QuestionBudget;
 pub use questions::{AnswerDoubt, FullState, QuestionsRecord};
+pub use reading_less::keeps_message;
 pub use record::{AddedRecord, SeldomRecord, SessionRecord};
 pub use replica::ReplicaState;
 pub use replies::RepliesRecord;

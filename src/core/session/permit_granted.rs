@@ -5,6 +5,7 @@ use super::custom_states::custom_sent;
 use super::former_home::is_held_back;
 use super::liveness::send_sign_of_life;
 use super::parts::says_something;
+use super::reading_less;
 use super::server_message::store_offer;
 use super::wanted::{
     announcement_due, announcement_waits, awaits_first_word, wanted_permits, wants_to_ask,
@@ -195,7 +196,7 @@ fn send_one_shot<P: Port>(work: &mut Work<'_, P>, route: Route) -> Result<Permit
     let Some(fields) = first else { return Ok(PermitUse::Idle) };
     let (capabilities, number) = (*capabilities, numbers.next());
     work.port.send(route, &ToServer::OneShot { fields, capabilities, number })?;
-    if let Some(message) = work.session.cold_mut().one_shots.pop() {
+    if let Some(message) = reading_less::one_went(work) {
         custom_sent(work, &message);
     }
     work.note_sent(route);

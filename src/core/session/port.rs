@@ -93,7 +93,8 @@ pub trait Port {
     // Towards the agent.
 
     /// Writes one `ServerToAgent`, without a header, for the agent's present connection. `false`: the connection
-    /// closes, and what waits there is dropped. One that closes already leaves `write` uncalled.
+    /// closes, and what waits there is dropped; or, with `write` uncalled, it closes already, or bytes of all agents leave
+    /// no room for more now.
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool;
 
     /// Answers the plain-HTTP request that waits. `settled`: the server has heard and answered everything.
@@ -105,6 +106,10 @@ pub trait Port {
     /// Has the agent's WebSocket confirm what was written to it: a ping of this number goes behind it.
     /// [`super::Session::confirmed`] follows with its pong.
     fn confirm(&mut self, ping: u16);
+
+    /// Whether the agent's next messages may be read. They stay unread (`false`) once as many of its one-shot messages
+    /// wait for the server as may; said again whenever one of them went.
+    fn may_read(&mut self, may: bool);
 
     /// The agent's present connection is no longer the session's.
     fn detach(&mut self, why: Departure);
@@ -140,8 +145,10 @@ pub enum NotSent {
 /// How many bytes more may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeBytes {
-    /// For agents.
+    /// For agents that are there. Offers that are stored for others give way to them.
     pub for_agents: usize,
+    /// Offers that are stored for agents that are away.
+    pub for_absent: usize,
     /// Copies of what agents have yet to confirm.
     pub for_copies: usize,
     /// One-shot messages, for servers.
@@ -263,8 +270,12 @@ pub enum Departure {
 pub enum OfferLoss {
     /// The session ended.
     SessionEnded,
-    /// It is larger than the bytes that are left.
+    /// It is more than may wait for one agent.
     OverBudget,
+    /// It is larger than the bytes that are left for all agents.
+    NoRoom,
+    /// It waited for an agent that is away, and gave way to what is for agents that are there.
+    Evicted,
     /// The agent is a new process: the restart command was meant for the old one.
     NewProcess,
     /// It came from a server that the agent has been moved away from.

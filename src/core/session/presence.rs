@@ -70,6 +70,8 @@ pub enum EndReason {
     GraceExpired,
     /// It stopped polling.
     PollExpired,
+    /// It was away, and a newcomer took its place.
+    GaveWay,
     /// It goes on under another uid.
     ReplacedUid,
     /// The node drains, and the agent went to another.

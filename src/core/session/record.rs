@@ -101,6 +101,17 @@ impl SessionRecord {
     }
 }
 
+/// The next home knows nothing of offers that were dropped: the server hears of them with the move.
+fn replica_record(replica: &Replica, has_dropped: bool) -> Option<ReplicaState> {
+    let record = replica.to_record();
+    if !has_dropped {
+        return record;
+    }
+    let mut replica = Replica::from_record(record);
+    replica.tell_all_again();
+    replica.to_record()
+}
+
 impl Session {
     /// Writes everything down that the session's decisions rest on.
     pub fn to_record(&self) -> SessionRecord {
@@ -122,7 +133,7 @@ impl Session {
                 map: cold.map.to_record(),
                 doubt: cold.doubt,
             },
-            replica: self.replica.to_record(),
+            replica: replica_record(&self.replica, cold.mailbox.has_dropped()),
             permits: self.permits.to_record(),
             mailbox: cold.mailbox.to_record(self.last_ping),
             one_shots: cold.one_shots.to_record(),

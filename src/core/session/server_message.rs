@@ -271,8 +271,11 @@ pub(super) fn deliver<P: Port>(work: &mut Work<'_, P>, message: &ForAgent<'_>) {
     let has_offers = work.session.has_offers();
     match work.session.attendance.presence() {
         Presence::Connected { .. } if is_reply => {
-            write_through(work, message, ToAgent::Reply);
-            note_server_reply(work, *waited);
+            if write_through(work, message, ToAgent::Reply) {
+                note_server_reply(work, *waited);
+            } else {
+                work.acknowledge_owed(1, *waited);
+            }
         }
         Presence::Polling { .. } if is_reply => {
             store_offer(work, scan);
@@ -298,12 +301,12 @@ fn note_server_reply<P: Port>(work: &mut Work<'_, P>, after: Option<Duration>) {
     work.port.note(Note::Replied { by: Replier::Server, after });
 }
 
-/// Writes a server's message for the agent's WebSocket.
+/// Writes a server's message for the agent's WebSocket. `false`: there was no room for it.
 fn write_through<P: Port>(
     work: &mut Work<'_, P>,
     message: &ForAgent<'_>,
     kind: fn(usize) -> ToAgent,
-) {
+) -> bool {
     let ForAgent { scan, stripped, from, .. } = message;
     let uid = work.session.uid;
     if scan.new_instance_uid().is_some() {
@@ -322,15 +325,17 @@ fn write_through<P: Port>(
     if has_content && !wrote {
         store_offer(work, scan);
     }
+    wrote
 }
 
-/// Keeps a server's message for an agent that is away or polls. What exceeds the room is lost: the agent's
-/// full report then shows the server what the agent lacks.
+/// Keeps a server's message for an agent that is away or polls, or whose connection has no room for it. What exceeds the
+/// room is lost: once there is room, and the agent there, its state shows the server what the agent lacks.
 pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>) {
-    if scan.bytes.len() > work.port.free_bytes().for_agents {
-        work.offer_may_be_lost();
-        work.port.note(Note::OfferDropped(OfferLoss::OverBudget));
-        return;
+    let free = work.port.free_bytes();
+    let is_absent = matches!(work.session.attendance.presence(), Presence::Absent { .. });
+    let free = if is_absent { free.for_absent } else { free.for_agents };
+    if scan.bytes.len() > free {
+        return drop_offer(work, scan.bytes.len(), OfferLoss::NoRoom);
     }
     let limits = work.moment.policy.offers;
     let absorbed = work.session.cold_mut().mailbox.absorb(scan, limits);
@@ -340,16 +345,19 @@ pub(super) fn store_offer<P: Port>(work: &mut Work<'_, P>, scan: &ServerScan<'_>
     }
 }
 
+/// An offer of this many bytes is dropped: there is no room. Were the server told at once, it would offer the same at once.
+pub(super) fn drop_offer<P: Port>(work: &mut Work<'_, P>, bytes: usize, loss: OfferLoss) {
+    work.session.cold_mut().mailbox.note_dropped(bytes);
+    work.port.note(Note::OfferDropped(loss));
+}
+
 /// The mailbox had no room for some of what was to wait.
 pub(super) fn note_dropped<P: Port>(work: &mut Work<'_, P>, dropped: Absorbed) {
     let Absorbed { dropped_custom, dropped_offers, .. } = dropped;
-    if dropped_offers > 0 {
-        work.offer_may_be_lost();
-    }
     for _ in 0..dropped_custom {
         work.port.note(Note::CustomDropped(CustomLoss::OverBudget));
     }
     for _ in 0..dropped_offers {
-        work.port.note(Note::OfferDropped(OfferLoss::OverBudget));
+        drop_offer(work, 0, OfferLoss::OverBudget);
     }
 }

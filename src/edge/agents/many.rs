@@ -20,7 +20,9 @@ use crate::core::shared_connection::{AgentSilence, SpeakingRhythm};
 use crate::ident::{ConnectionId, InstanceUid};
 use crate::opamp::server::REPORT_FULL_STATE;
 use crate::opamp::splice::{self, Additions};
-use crate::sessions::{Attachment, Outgoing, Rejected, SpokenMessage, given_to, silence_max};
+use crate::sessions::{
+    Attachment, Outgoing, Rejected, SpokenMessage, UnwrittenBytes, given_to, silence_max,
+};
 use crate::telemetry::events::edge::{
     ConnectionFull, ConnectionShared, MessageSent, SendKind, SharedAgentEnd, SharedAgentEnded,
     SharedConnectionClosed,
@@ -57,10 +59,19 @@ pub(in crate::edge) struct ManyAgents {
     is_shared: bool,
     /// It was said that no more agents are taken.
     full_said: bool,
-    /// The socket takes bytes.
-    writable: bool,
+    socket: SocketSide,
+    /// Agents after whose last message no more was to be read.
+    full: BTreeSet<u32>,
     /// How the connection ends, behind what is written.
     ending: Option<Outgoing>,
+}
+
+/// The connection's socket.
+struct SocketSide {
+    /// It takes bytes.
+    writable: bool,
+    /// Answers that it has yet to take.
+    answers: UnwrittenBytes,
 }
 
 /// One agent.
@@ -93,7 +104,8 @@ impl ManyAgents {
             look_for_silence: clock::now() + SILENCE_LOOK,
             is_shared: false,
             full_said: false,
-            writable: true,
+            socket: SocketSide { writable: true, answers: UnwrittenBytes::new(&at.edge.sessions) },
+            full: BTreeSet::new(),
             ending: None,
         }
     }
@@ -129,6 +141,7 @@ impl ManyAgents {
     /// Takes an agent off the connection. Dropping its attachment is the loss of the connection for it.
     fn remove(&mut self, id: u32) -> Option<Attachment> {
         let slot = self.slots.remove(&id)?;
+        self.full.remove(&id);
         self.by_uid.remove(&slot.attachment.uid());
         if let Some(due) = slot.due {
             self.due.remove(&(due, id));
@@ -156,7 +169,9 @@ impl ManyAgents {
             if let Some(slot) = slot {
                 slot.rhythm.heard(clock::now());
                 slot.waker.look_again();
-                return slot.attachment.says(spoken, out);
+                let said = slot.attachment.says(spoken, out);
+                self.see_room(id);
+                return said;
             }
             // It speaks here, and on the connection that replaced this one.
             if let Some(former) = self.remove(id) {
@@ -212,7 +227,16 @@ impl ManyAgents {
         self.next_slot = self.next_slot.wrapping_add(1).max(1);
         let said = attachment.says(spoken, out);
         self.insert(id, attachment);
+        self.see_room(id);
         said
+    }
+
+    /// Looks whether more may be read after an agent's message. The connection is read in order: while one of its agents
+    /// has no room, all wait.
+    fn see_room(&mut self, id: u32) {
+        if self.slots.get(&id).is_some_and(|slot| !slot.attachment.may_read()) {
+            self.full.insert(id);
+        }
     }
 
     /// An agent goes on under the uid that it was given.
@@ -291,14 +315,16 @@ impl ManyAgents {
         context: &mut Context<'_>,
         writable: bool,
     ) -> Outgoing {
-        self.writable = writable;
+        self.socket.writable = writable;
         self.ready.wake_next(context.waker());
         if !writable {
             return Outgoing::Nothing { reply_due: None };
         }
+        self.socket.answers.set(0);
         let mut out = Vec::new();
         if self.ending.is_none() {
             let now = clock::now();
+            self.forget_room();
             self.let_in(at, context, &mut out);
             self.note_due(now);
             self.ask_silent(at.edge, now, &mut out);
@@ -450,16 +476,33 @@ impl ManyAgents {
 
     /// When [`Self::poll_outgoing`] has something without being woken.
     pub(super) fn look_due(&self) -> Option<Instant> {
-        if !self.writable {
+        if !self.socket.writable {
             return None;
         }
         let doubt = self.doubt.map(|(_, at)| at);
         let reply = self.due.first().map(|(due, _)| *due);
-        doubt.into_iter().chain(reply).chain([self.look_for_silence]).min()
+        let full = self.full_slots().filter_map(|slot| slot.attachment.held_back_until());
+        doubt.into_iter().chain(reply).chain([self.look_for_silence]).chain(full).min()
     }
 
     pub(super) fn may_read(&self) -> bool {
-        self.newcomers.has_room()
+        self.newcomers.has_room() && self.full_slots().all(|slot| slot.attachment.may_read())
+    }
+
+    /// Of agents that have room again, no more need be asked.
+    fn forget_room(&mut self) {
+        let slots = &self.slots;
+        self.full.retain(|id| slots.get(id).is_some_and(|slot| !slot.attachment.may_read()));
+    }
+
+    fn full_slots(&self) -> impl Iterator<Item = &AgentSlot> {
+        let slots = self.full.iter().filter_map(|id| self.slots.get(id));
+        slots.filter(|slot| slot.replaced.is_none())
+    }
+
+    /// The connection's task holds this many bytes that its socket has yet to take.
+    pub(super) fn left_to_write(&mut self, bytes: usize) {
+        self.socket.answers.set(bytes);
     }
 
     /// Agents that wait for admission count until the node drains: none is admitted from then on.

@@ -156,10 +156,21 @@ impl Agents {
         }
     }
 
-    /// When [`Agents::poll_outgoing`] has something without being woken.
+    /// The connection's task holds this many bytes that its socket has yet to take, answers to what it read.
+    pub(super) fn left_to_write(&mut self, bytes: usize) {
+        match self {
+            Self::One(one) => one.attachment.iter().for_each(|it| it.left_to_write(bytes)),
+            Self::Many(many) => many.left_to_write(bytes),
+        }
+    }
+
+    /// When [`Agents::poll_outgoing`] or [`Agents::may_read`] has something without being woken.
     pub(super) fn look_due(&self) -> Option<Instant> {
         match self {
-            Self::One(one) => one.attachment.as_ref().and_then(Attachment::reply_due),
+            Self::One(one) => {
+                let attachment = one.attachment.as_ref()?;
+                attachment.reply_due().into_iter().chain(attachment.held_back_until()).min()
+            }
             Self::Many(many) => many.look_due(),
         }
     }

@@ -241,6 +241,31 @@ async fn a_connection_brings_at_most_so_many() {
     }
 }
 
+fn custom() -> AgentToServer {
+    AgentToServer { custom_message: Some(CustomMessage::default()), ..heartbeat() }
+}
+
+/// The connection is read in order: what another agent says comes behind.
+#[tokio::test]
+async fn a_connection_is_read_no_further_while_one_agents_custom_messages_wait() {
+    let node = Listening::with(false, |_| {});
+    let mut carrier = GatewaySocket::connects(&node).await;
+    carrier.brings(2).await;
+    // As many as may wait for a server, which is away.
+    for number in 1..=64 {
+        carrier.says(1, number, custom()).await;
+    }
+    carrier.says(2, 1, heartbeat()).await;
+    for _ in 1..=64 {
+        assert_eq!(carrier.hears().await, ack(1));
+    }
+    let early = tokio::time::timeout(Duration::from_millis(500), carrier.hears()).await;
+    assert!(early.is_err(), "{early:?}");
+    // The server has taken none for a while.
+    assert_eq!(carrier.hears().await, ack(2));
+    carrier.asks(1, 65, heartbeat()).await;
+}
+
 #[tokio::test]
 async fn half_of_the_table_is_left_to_others() {
     let node = Listening::with(false, |_| {});

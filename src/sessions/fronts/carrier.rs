@@ -53,9 +53,13 @@ impl FrontCarrier<'_> {
 
     fn credit(&self) -> Credit<'_> {
         let params = &self.side.sessions.params;
+        // Each home has a bound of its own. So an agent that reads at once is brought what comes for it, up to twice the
+        // bound, and agents that read nothing make room meanwhile.
+        let reads_at_once = self.entry.outbox.unread_bytes() == 0;
+        let total_bytes_max = params.outbox_total_bytes_max;
         Credit {
             bytes_max: params.outbox_bytes_max,
-            total_bytes_max: params.outbox_total_bytes_max,
+            total_bytes_max: total_bytes_max.saturating_mul(1 + usize::from(reads_at_once)),
             counters: &self.side.joined.fronts.outboxes,
         }
     }
@@ -131,7 +135,11 @@ impl FrontPort for FrontCarrier<'_> {
             self.note_given(bytes);
             let length = bytes.len();
             let kind = if is_answer { ToAgent::Reply(length) } else { ToAgent::Push(length) };
-            self.entry.outbox.message(kind, &self.credit(), &mut { write });
+            let (outbox, credit) = (&self.entry.outbox, self.credit());
+            if !outbox.message(kind, &credit, &mut { write }) {
+                // Its home keeps it for the agent's next connection.
+                return outbox.close(credit.counters, AttachmentEnd::Overflowed);
+            }
         }
         self.done.queued = self.done.queued.max(number);
     }

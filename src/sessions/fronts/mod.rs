@@ -143,6 +143,11 @@ impl Fronts {
         });
     }
 
+    /// Where bytes are counted that wait at connections here.
+    pub(super) const fn outboxes(&self) -> &Counters {
+        &self.outboxes
+    }
+
     /// Bytes that wait for agents to read them.
     pub(super) fn outbox_bytes(&self) -> usize {
         self.outboxes.agent_bytes()

@@ -10,7 +10,7 @@ use super::super::contents::Contents;
 use super::super::counters::Counters;
 use super::messages;
 use crate::clock;
-use crate::core::attachment::{HomeAttachment, HomePort, SessionCall};
+use crate::core::attachment::{HomeAttachment, HomePort, SessionCall, may_say_more};
 use crate::core::node_link::{AgentReport, CloseOrder, ForAgentKind, ToFront};
 use crate::core::ownership::{AbsenceBegan, NodeIncarnation};
 use crate::core::session::{Session, ToAgent, follows, is_cloned};
@@ -154,14 +154,11 @@ impl AttachmentPort for FarWay<'_> {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
         let Some(epoch) = self.joined.homes.shards.speaks_to_agents(self.uid) else { return false };
-        let mut bytes = Vec::with_capacity(kind.expected_bytes());
-        write(&mut bytes);
-        // As for a connection of this node: what waited in the mailbox is in the total already.
-        let added = if matches!(kind, ToAgent::Stored(_)) { 0 } else { bytes.len() };
-        if added > 0 && credit.counters.agent_bytes() + added > credit.total_bytes_max {
-            self.close(CloseOrder::Overflowed, credit.counters);
+        if !credit.has_room_for(kind) {
             return false;
         }
+        let mut bytes = Vec::with_capacity(kind.expected_bytes());
+        write(&mut bytes);
         let kind = match kind {
             ToAgent::ReplyNow | ToAgent::Acknowledgement | ToAgent::Reply(_) => {
                 ForAgentKind::Answer
@@ -183,6 +180,11 @@ impl AttachmentPort for FarWay<'_> {
     fn confirm(&self, ping: u16, _: &Counters) {
         let home = &mut self.far.borrow_mut().home;
         home.ping(ping, &mut FarPort::new(self.joined, self.uid, None));
+    }
+
+    fn may_read(&self, may: bool, _: Instant) {
+        let home = &mut self.far.borrow_mut().home;
+        may_say_more(home, may, &mut FarPort::new(self.joined, self.uid, None));
     }
 
     fn close(&self, counters: &Counters, why: AttachmentEnd) {

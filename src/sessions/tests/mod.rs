@@ -11,6 +11,7 @@ mod loopback;
 mod permits;
 mod posts;
 mod reports;
+mod room;
 mod ways;
 mod websocket;
 

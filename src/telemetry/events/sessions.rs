@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::core::session::{CustomLoss, EndReason, OfferLoss, Replier};
 use crate::ident::InstanceUid;
@@ -313,5 +313,38 @@ impl CustomMessageDropped {
     pub(crate) fn emit(self) {
         metrics().custom_messages_dropped.with(self.reason).increment(1);
         debug!(target: TARGET, uid = %self.uid, reason = self.reason.as_str(), "custom message dropped");
+    }
+}
+
+/// Room for bytes that wait for agents (`sessions.outbox_total_bytes_max`) gets short, or suffices again.
+pub(crate) enum ShortageChanged {
+    /// Something found no room, or had to give way.
+    Begins {
+        /// Bytes that wait.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// Nothing has for a while.
+    Ends {
+        /// How many offers and answers were lost meanwhile.
+        lost: u64,
+        /// For how long.
+        lasted: Duration,
+    },
+}
+
+impl ShortageChanged {
+    /// Logs it. What is lost is counted as dropped offers and refused requests.
+    pub(crate) fn emit(self) {
+        match self {
+            Self::Begins { waiting, max } => {
+                warn!(target: TARGET, waiting, max, "no room for more bytes that wait for agents (sessions.outbox_total_bytes_max): offers for absent agents are dropped first, and servers are sent those agents' state again later");
+            }
+            Self::Ends { lost, lasted } => {
+                let seconds = lasted.as_secs();
+                info!(target: TARGET, lost, seconds, "there is room again for bytes that wait for agents");
+            }
+        }
     }
 }

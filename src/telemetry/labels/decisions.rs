@@ -152,6 +152,7 @@ label_for! {
         AgentDisconnect = "agent_disconnect",
         GraceExpired = "grace_expired",
         PollExpired = "poll_expired",
+        GaveWay = "gave_way",
         ReplacedUid = "replaced_uid",
         Moved = "moved",
     }
@@ -168,6 +169,8 @@ label_for! {
     OfferLoss("reason") {
         SessionEnded = "session_ended",
         OverBudget = "over_budget",
+        NoRoom = "no_room",
+        Evicted = "evicted",
         NewProcess = "new_process",
         FormerServer = "former_server",
         FormerHome = "former_home",

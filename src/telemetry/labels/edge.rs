@@ -101,6 +101,8 @@ label! {
         SessionsFull = "sessions_full",
         /// One more agent than one connection may bring.
         TooManyAgents = "too_many_agents",
+        /// As much of what the agent says once waits for its server as may.
+        Busy = "busy",
     }
 }
 

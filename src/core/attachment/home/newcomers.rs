@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, HomeMoment, HomePort, Newcomer,
-    SessionCall, Unwritten, says_all,
+    SessionCall, Telling, Unwritten, says_all,
 };
 use crate::core::attachment::home::session_side::{self, OF_SESSION, ping_of_session};
 use crate::core::node_link::{AgentConnection, Attach, AttachmentId, CloseOrder, ToFront};
@@ -281,8 +281,7 @@ impl HomeAttachment {
             at: newcomer.at,
             transport: newcomer.transport,
             had,
-            told: 0,
-            untold_bytes: 0,
+            telling: Telling::default(),
             unwritten: Unwritten::new(numbered, attach.credit),
             greeted: None,
             reached: true,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, Unwritten};
+use super::{ConnectionAt, GAP_MEMORY, HeldBy, Highest, HomeAttachment, Telling, Unwritten};
 
 use crate::core::codec::{ByteReader, Undecodable, put_bytes, put_optional, put_varint};
 use crate::core::node_link::{AgentConnection, AttachmentId, FRAME_BYTES_MAX, ForAgentKind};
@@ -58,8 +58,7 @@ impl HomeAttachment {
                 AgentConnection::WebSocket
             },
             had: highest.had,
-            told: 0,
-            untold_bytes: 0,
+            telling: Telling::default(),
             unwritten: current.unwritten,
             greeted: None,
             reached: false,

@@ -30,7 +30,7 @@ impl HomeAttachment {
     /// another connection wants the session, what this one holds must be known.
     pub fn settle<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
         let is_contested = self.candidate.is_some();
-        if is_contested || self.current.as_ref().is_some_and(|it| !it.is_told_with_the_reply()) {
+        if is_contested || self.current.as_ref().is_some_and(|it| !it.is_told_later()) {
             self.confirm(port);
         }
     }
@@ -39,9 +39,10 @@ impl HomeAttachment {
     pub(super) fn confirm<'a, P: HomePort<'a>>(&mut self, port: &mut P) {
         let uid = self.uid;
         if let Some(current) = &mut self.current
-            && current.told < current.had
+            && current.telling.told < current.had
             && current.reached
         {
+            current.telling.holds_back = false;
             let handle = Handle { uid, connection: current.at.connection };
             port.to_front(current.at.front, &ToFront::Confirmed(handle, current.tell()));
         }
@@ -116,5 +117,15 @@ impl HomeAttachment {
         } else {
             current.closing = order != CloseOrder::Draining;
         }
+    }
+}
+
+/// Whether the agent may say more (R6). If not, its front is not told what was taken, so that it reads on for as long as
+/// it has room itself.
+pub fn may_say_more<'a, P: HomePort<'a>>(home: &mut HomeAttachment, may: bool, port: &mut P) {
+    let Some(current) = &mut home.current else { return };
+    let held_back = std::mem::replace(&mut current.telling.holds_back, !may);
+    if may && held_back {
+        home.confirm(port);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::attachment::{
-    ConnectionAt, HomeAttachment, HomeMoment, HomePort, HomeRecord, SessionCall,
+    ConnectionAt, HomeAttachment, HomeMoment, HomePort, HomeRecord, SessionCall, may_say_more,
 };
 use crate::core::node_link::{
     AgentConnection, AgentReport, Attach, AttachmentId, CloseOrder, Detach, DetachReason,
@@ -189,6 +189,29 @@ fn the_next_message_is_taken_and_no_other() {
     setup.effects.needs = FieldSet::EMPTY;
     setup.says(at(2, 5), 2).says(at(2, 5), 2);
     assert_eq!(setup.done(), ["takes 2", "(2).5: confirmed 2", "(2).5: confirmed 2"]);
+}
+
+/// Its front holds what it was not told of, and reads its agent no further once it has no room itself.
+#[test]
+fn while_as_much_waits_for_a_server_as_may_the_front_is_not_told_what_was_taken() {
+    let mut setup = HomeSetup::attached();
+    let may = |setup: &mut HomeSetup, may| {
+        setup.event(|home, _, port| may_say_more(home, may, port));
+    };
+    may(&mut setup, false);
+    setup.says(at(2, 5), 2).says(at(2, 5), 3);
+    assert!(setup.offers());
+    assert_eq!(setup.done(), ["takes 2", "takes 3", "(2).5: message 1"]);
+    may(&mut setup, false);
+    assert!(setup.done().is_empty());
+    may(&mut setup, true);
+    assert_eq!(setup.done(), ["(2).5: confirmed 3"]);
+    may(&mut setup, true);
+    assert!(setup.done().is_empty(), "once");
+    may(&mut setup, false);
+    setup.says(at(2, 5), 4);
+    setup.event(|home, _, port| home.close(CloseOrder::Left, port));
+    assert_eq!(setup.done(), ["takes 4", "(2).5: confirmed 4", "(2).5: close Left"]);
 }
 
 /// The reply says it, too.

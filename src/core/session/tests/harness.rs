@@ -87,6 +87,8 @@ pub(in crate::core::session) struct Effects {
     pub(in crate::core::session) enqueued: Vec<Class>,
     pub(in crate::core::session) farewell: Option<Farewell>,
     reply_due: Option<Instant>,
+    /// The agent's messages stay unread.
+    pub(in crate::core::session) held_back: bool,
     is_over: bool,
 }
 
@@ -108,6 +110,8 @@ pub(in crate::core::session) struct Gateway {
     pub(in crate::core::session) overflows: bool,
     /// Bytes that copies of what the agent has yet to confirm may take.
     pub(in crate::core::session) free_for_copies: usize,
+    /// Bytes that may wait for agents.
+    pub(in crate::core::session) free_for_agents: usize,
     /// After each event the session is replaced by one that is made from its record.
     pub(in crate::core::session) restores: bool,
     /// What the server says of itself.
@@ -143,6 +147,7 @@ impl Gateway {
             custom_kind: CustomKind::Event,
             overflows: false,
             free_for_copies: usize::MAX,
+            free_for_agents: usize::MAX,
             restores: false,
             server_capabilities: Some(0),
             passes_questions: true,
@@ -190,7 +195,7 @@ impl Gateway {
         assert_eq!(info.owed > 0, info.reply_due.is_some(), "{session:?}");
         assert_eq!(self.effects.is_over, info.presence == Presence::Gone, "{session:?}");
         let figures = session.figures();
-        assert!(figures.server_bytes <= POLICY.one_shot_bytes_max);
+        assert!(figures.server_bytes <= 2 * POLICY.one_shot_bytes_max);
         assert!(figures.agent_bytes <= POLICY.offers.bytes_max);
         if self.effects.is_over {
             self.contents.clear();
@@ -408,7 +413,8 @@ impl Port for Gateway {
 
     fn free_bytes(&self) -> FreeBytes {
         FreeBytes {
-            for_agents: usize::MAX,
+            for_agents: self.free_for_agents,
+            for_absent: self.free_for_agents,
             for_copies: self.free_for_copies,
             for_servers: usize::MAX,
         }
@@ -478,7 +484,9 @@ impl Port for Gateway {
     fn to_agent(&mut self, message: ToAgent, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let connection = self.attached.expect("the agent is on a WebSocket");
         let is_reply = !matches!(message, ToAgent::Push(_) | ToAgent::Stored(_));
-        if self.overflows {
+        // An acknowledgement always passes.
+        let bytes = message.expected_bytes();
+        if self.overflows || bytes > self.free_for_agents && bytes > 32 {
             return false;
         }
         let mut bytes = Vec::new();
@@ -505,6 +513,11 @@ impl Port for Gateway {
         if let Some(last) = self.effects.to_agent.back_mut() {
             last.ping = Some(ping);
         }
+    }
+
+    fn may_read(&mut self, may: bool) {
+        // Left out of the log: it is for one connection at one home, and after a move to another home it is said anew.
+        self.effects.held_back = !may;
     }
 
     fn detach(&mut self, _: Departure) {

@@ -17,6 +17,7 @@ mod presence;
 mod random;
 mod record;
 mod record_bytes;
+mod room;
 mod rules;
 mod settled;
 mod test_nodes;

@@ -31,11 +31,6 @@ fn gateway() -> Gateway {
     gateway
 }
 
-fn one_shots(gateway: &Gateway) -> usize {
-    let cold = gateway.session.as_ref().unwrap().cold.as_ref();
-    cold.map_or(0, |cold| cold.one_shots.len())
-}
-
 fn next_upstream(gateway: &mut Gateway) -> Option<AgentToServer> {
     let (_, bytes) = gateway.effects.to_server.pop_front()?;
     Some(AgentToServer::decode(&bytes[..]).unwrap())
@@ -462,30 +457,6 @@ fn r7_a_restart_for_a_process_that_is_gone_is_dropped() {
     let given = gateway.effects.to_agent.iter();
     let given: Vec<_> = given.map(|m| ServerToAgent::decode(&m.bytes[..]).unwrap()).collect();
     assert!(given.iter().all(|message| message.command.is_none()), "{given:?}");
-}
-
-#[test]
-fn one_shot_fields_keep_their_order_and_their_bound() {
-    let mut gateway = gateway();
-    gateway.server_says(route(1), &bytes(&message::ack()));
-    gateway.link_down();
-    for data in 0..6 {
-        gateway.agent_says(HERE, &bytes(&message::custom(u64::from(data) + 1, data)));
-    }
-    assert_eq!(one_shots(&gateway), POLICY.one_shots_max);
-    gateway.link_up();
-    gateway.session.as_mut().unwrap().cold_mut().one_shots = Default::default();
-    for data in 0..3 {
-        gateway.has_time = data > 0;
-        // The server has time again, but what waited goes first all the same.
-        gateway.agent_says(HERE, &bytes(&message::custom(u64::from(data) + 7, data)));
-    }
-    gateway.permits();
-    let data: Vec<_> = std::iter::from_fn(|| next_upstream(&mut gateway))
-        .map(|sent| String::from_utf8(sent.custom_message.unwrap().data.clone()).unwrap())
-        .collect();
-    assert_eq!(data, ["0", "1", "2"]);
-    assert_eq!((one_shots(&gateway), gateway.session.unwrap().figures().server_bytes), (0, 0));
 }
 
 fn customs_sent(gateway: &mut Gateway) -> usize {
