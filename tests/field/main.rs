@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bytes;
 mod gateways;
 mod liveness;
 mod operator;
