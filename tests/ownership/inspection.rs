@@ -66,6 +66,9 @@ async fn a_redis_with_a_replica_and_a_log_gets_none() {
     let replica = Server::start(&program, &["--replicaof", &of]).await;
     let is_up = |info: &str| info.contains("master_link_status:up");
     until(replica.port, &["INFO", "replication"], is_up).await;
+    // The master counts it a moment later.
+    let counts = |info: &str| info.contains("min_slaves_good_slaves:1");
+    until(master.port, &["INFO", "replication"], counts).await;
     let found = single(master.port).inspect(WITHIN).await.unwrap();
     let warns = |finding: &Finding| matches!(finding, Finding::Warning(_) | Finding::Unseen(_));
     assert!(!found.findings.iter().any(warns), "{found:?}");

@@ -282,12 +282,19 @@ impl ChannelTask {
                     self.link.requeue(post);
                 }
             }
+            // The message may stand in the queue again by now: a pause concerns its server alone.
+            ChannelEffect::PauseServer(asked) => self.pause(asked),
+            ChannelEffect::ServerServed => server.message_served(clock::now()),
             _ => {
                 if let Some(post) = &hand.post {
                     self.settle(effect, post, &hand.exchanged);
                 }
             }
         }
+    }
+
+    fn pause(&self, asked: Option<Duration>) {
+        self.pool.server.handle(ServerEvent::PauseAsked(asked), clock::now());
     }
 
     /// What follows from an answer for the message, its agent and its server.
@@ -301,9 +308,7 @@ impl ChannelTask {
                 events::PostFailed { server: server.name(), result, reason }.emit(&server.metrics);
             }
             ChannelEffect::ServerServed => server.message_served(clock::now()),
-            ChannelEffect::PauseServer(asked) => {
-                server.handle(ServerEvent::PauseAsked(asked), clock::now());
-            }
+            ChannelEffect::PauseServer(asked) => self.pause(asked),
             ChannelEffect::NotTaken { again } => self.pool.not_taken(&self.sessions, post, again),
             ChannelEffect::ServerFailed(blame) => {
                 let (uid, agents) = (post.uid, self.pool.agents());
