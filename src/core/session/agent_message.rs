@@ -10,7 +10,7 @@ use super::liveness::{SignOfLife, note_suppressed, sign_of_life};
 use super::numbers::NumberStep;
 use super::one_shots::one_shot_fields;
 use super::parts::ForwardPlan;
-use super::questions::has_all_promised;
+use super::questions::{AnswerDoubt, has_all_promised};
 use super::uid_requests::note_flags;
 use super::wanted::announcement_waits;
 use super::work::{Work, part, route as route_of};
@@ -235,8 +235,7 @@ impl<P: Port> Work<'_, P> {
         self.note_alive();
         let session = &mut *self.session;
         if session.questions.take_report(scan, session.capabilities) {
-            let is_complete = has_all_promised(session.capabilities, scan.present);
-            let sure = is_complete || !session.attendance.is_polling();
+            let sure = has_all_promised(session.capabilities, scan.present);
             if !sure || session.cold.is_some() {
                 let doubt = &mut session.cold_mut().doubt;
                 *doubt = doubt.after_answer(sure, now);
@@ -259,10 +258,16 @@ impl<P: Port> Work<'_, P> {
 
     pub(super) fn ask_if_in_doubt(&mut self) {
         let now = self.now();
-        if let Some(cold) = &mut self.session.cold
-            && cold.doubt.is_due(now)
-        {
-            self.session.questions.want();
+        let session = &mut *self.session;
+        let Some(cold) = &mut session.cold else { return };
+        if !cold.doubt.is_due(now) {
+            return;
+        }
+        if session.attendance.is_polling() {
+            session.questions.want();
+        } else {
+            // It has read the question by now, and has answered if it had not.
+            cold.doubt = AnswerDoubt::Settled;
         }
     }
 

@@ -184,6 +184,10 @@ impl<P: Port> Work<'_, P> {
             cold.uid_requests.begin_anew();
         }
         self.session.questions.maybe_lost();
+        let cold = self.session.cold.as_mut();
+        if cold.is_some_and(|cold| cold.doubt.connection_changed()) {
+            self.session.questions.want();
+        }
         server_asks::map_question_may_be_lost(self);
         if is_on(Breach::R7ForgetsKept)
             && let Some(cold) = &mut self.session.cold

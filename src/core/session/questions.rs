@@ -233,16 +233,17 @@ impl MapQuestion {
     }
 }
 
-/// Whether a polling agent's answer to the question was one. The reply to a poll may be lost unseen, and the
-/// question with it. If the agent's next report has its description, because that has changed, it passes
-/// for the answer, and what else was missing would stay missing. So an answer that lacks anything that the
-/// agent's capabilities promise is taken, and the agent is asked once more.
+/// Whether an agent's answer to the question was one. The reply to a poll may be lost unseen, and a connection before the
+/// agent has read what was written to it; the question is lost with them. If the agent's next report has its
+/// description, because that has changed, it passes for the answer, and what else was missing would stay missing. So an
+/// answer that lacks anything that the agent's capabilities promise is taken, and the agent is asked once more: a
+/// polling one after a while, another one if its connection ends before that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerDoubt {
     /// The answer is believed.
     #[default]
     Settled,
-    /// The agent is asked again then.
+    /// The agent is asked again then, or when it comes over another connection before.
     Until(Instant),
     /// It is being asked, and whatever it says then is believed.
     Settling,
@@ -258,7 +259,16 @@ impl AnswerDoubt {
         if sure || !self.is_settled() { Self::Settled } else { Self::Until(now + ASK_AGAIN) }
     }
 
-    /// The agent has spoken. Returns whether it must be asked once more now.
+    /// The agent is there over another connection. Returns whether it must be asked once more.
+    pub(super) fn connection_changed(&mut self) -> bool {
+        let asks = matches!(self, Self::Until(_));
+        if asks {
+            *self = Self::Settling;
+        }
+        asks
+    }
+
+    /// The agent has spoken. Returns whether the time is over for which its answer was in doubt.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = matches!(*self, Self::Until(until) if until <= now);
         if due {

@@ -511,3 +511,24 @@ proptest! {
         World::same_with_records(full_on_reconnect, ServerPeer::default, &events);
     }
 }
+
+/// What a connection took with it is asked for, though the next connection is lost before the agent has read that.
+#[test]
+fn what_two_lost_connections_took_with_them_is_asked_for() {
+    let change = |description, health| Status { description, health, config: None, remote: None };
+    let mut world = World::new(false, ServerPeer::default());
+    for event in [
+        Event::Connects,
+        Event::ConnectionLost(change(None, Some(1))),
+        Event::Connects,
+        Event::Permits,
+        Event::Change(change(Some(0), None)),
+        Event::AgentReadsAndIsLost(0),
+    ] {
+        world.happen(event);
+    }
+    world.connect();
+    world.deliver();
+    world.quiesce();
+    assert_eq!(world.server.status(), Some(world.agent.status));
+}
