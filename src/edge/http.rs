@@ -209,7 +209,7 @@ fn check<B>(edge: &Edge, request: &Request<B>) -> Result<bool, HttpRefusal> {
         return Err(HttpRefusal::upgrade(headers));
     }
     if request.method() != Method::POST {
-        return Err(HttpRefusal::method_not_allowed());
+        return Err(HttpRefusal::method_not_allowed(request.method()));
     }
     if has_other_transfer_coding(headers) {
         return Err(HttpRefusal::transfer_coding());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::admission::RefusalForm;
@@ -131,11 +131,15 @@ impl HttpRefusal {
         Self::bad(StatusCode::NOT_IMPLEMENTED, RefuseReason::TransferCoding, text)
     }
 
-    /// 405.
-    pub(super) fn method_not_allowed() -> Self {
+    /// 405, with a text. An answer to HEAD has no content (RFC 9110, section 9.3.2), and announces none: not every client
+    /// knows that it must not wait for it.
+    pub(super) fn method_not_allowed(method: &Method) -> Self {
         let text = "OpAMP over plain HTTP is a POST, and a WebSocket begins with a GET";
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        let refusal = Self::bad(status, RefuseReason::MethodNotAllowed, text);
+        let (status, reason) = (StatusCode::METHOD_NOT_ALLOWED, RefuseReason::MethodNotAllowed);
+        let refusal = match *method {
+            Method::HEAD => Self::new(status, reason),
+            _ => Self::bad(status, reason, text),
+        };
         refusal.with(header::ALLOW, HeaderValue::from_static("GET, POST"))
     }
 

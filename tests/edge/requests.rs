@@ -54,7 +54,9 @@ async fn other_paths_methods_and_types() {
     let answer = request(edge, "PUT", PATH, &[PROTOBUF], b"x").await.unwrap();
     assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, POST")));
     assert!(answer.text().contains("POST"), "{}", answer.text());
-    world.counts(REFUSED, ("reason", "method_not_allowed"), 1).await;
+    let answer = request(edge, "HEAD", PATH, &[], &[]).await.unwrap();
+    assert_eq!((answer.status, answer.header("content-length")), (405, None));
+    world.counts(REFUSED, ("reason", "method_not_allowed"), 2).await;
 
     for headers in [vec![("Content-Type", "application/json")], vec![]] {
         let answer = request(edge, "POST", PATH, &headers, b"{}").await.unwrap();
