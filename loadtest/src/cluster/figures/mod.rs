@@ -25,9 +25,9 @@ use back::Back;
 use cost::CostFigures;
 use push::PushFigures;
 
-/// How often a home passes an agent's heartbeat on to its server, by default. Where servers are polled, polls come
-/// more often, and say the same.
-const HEARTBEATS_FORWARDED_EACH: Duration = Duration::from_secs(60);
+/// A home passes an agent's heartbeats on as they come, but no more often than this, while they fit its server's budget.
+/// Where servers are polled, polls say the same.
+const HEARTBEATS_FORWARDED_EACH: Duration = Duration::from_secs(1);
 
 /// The figures.
 #[derive(Debug, Serialize)]
@@ -343,7 +343,8 @@ fn messages_beyond(
 
 /// Heartbeats, or polls, that the server was due to get.
 fn heartbeats_due(args: &ClusterArgs, seconds: f64) -> f64 {
-    let each = args.mode.polls_each().unwrap_or(HEARTBEATS_FORWARDED_EACH);
+    let as_they_come = args.fleet.heartbeat.0.max(HEARTBEATS_FORWARDED_EACH);
+    let each = args.mode.polls_each().unwrap_or(as_they_come);
     f64::from(args.agents) * (1.0 + seconds / each.as_secs_f64())
 }
 
