@@ -14,7 +14,6 @@
 //! whose message another asks again. Agents that have sessions are bounded here by what connections there are, of which
 //! each carries one request at a time, and by admission where they dial for each.
 
-use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use hyper::header::HeaderMap;
 
 use super::Edge;
 use super::admission::{
-    self, Applicant, ClientPatience, ClientTransport, CountedArrival, Entered, LetIn,
+    self, ClientPatience, ClientTransport, CountedArrival, Entered, LetIn, SharingApplicant,
 };
 use super::refusal::HttpRefusal;
 use crate::ident::InstanceUid;
@@ -94,7 +93,7 @@ impl RequestAdmission {
         edge.recognise(&mut source, Some(named), true);
         // Others use the connection: they do not wait for a refusal that is held.
         source.patience = source.patience.unheld();
-        let mut applicant = RequestApplicant { refused: None };
+        let mut applicant = SharingApplicant::default();
         let mut counted = CountedArrival::new();
         // Boxed: few wait here.
         let entering = admission::enter(&edge.admission, source, &mut applicant, &mut counted);
@@ -116,27 +115,4 @@ fn answer_max(
 ) -> AnswerMax {
     let most = edge.params.http_reply_wait;
     if parked.is_zero() { most } else { most.min(patience().answer_max(parked)) }
-}
-
-/// An arrival on a connection that others use, too. hyper drops it when the connection ends.
-struct RequestApplicant {
-    refused: Option<Duration>,
-}
-
-impl Applicant for RequestApplicant {
-    fn gone(&mut self) -> impl Future<Output = ()> + Send {
-        pending()
-    }
-
-    fn is_gone(&mut self) -> bool {
-        false
-    }
-
-    fn may_listen(&self) -> bool {
-        true
-    }
-
-    async fn refuse(&mut self, retry_after: Duration) {
-        self.refused = Some(retry_after);
-    }
 }

@@ -209,7 +209,10 @@ mod tests {
         let Next::Wait(wait) = pacer.next(now) else { panic!("the others wait for the budget") };
         assert!(wait <= SECOND + Duration::from_millis(1), "{wait:?}");
         pacer.refund(Class::Liveness);
-        assert!(matches!(pacer.next(now), Next::Permit(_, Class::Liveness)), "nobody needed it");
+        assert!(
+            matches!(pacer.next(now), Next::Permit(_, Class::Liveness)),
+            "a permit that was not used is given back"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The same for each transport. An arrival is what a transport takes for one: over HTTP/1.1 a connection, or an
 //! agent's first request on a connection that others use, too; over HTTP/2 or HTTP/3 it would be a stream.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::time::{Duration, Instant};
 
 use super::shared::{Decided, HeldRefusal};
@@ -27,6 +27,31 @@ pub(in crate::edge) trait Applicant: Send {
     /// Tells the agent, in the form that its client obeys, to come again after this time, in whole seconds, and ends the
     /// arrival.
     fn refuse(&mut self, retry_after: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// An agent on a connection that others use, too. Whoever reads the connection drops it when that ends.
+#[derive(Default)]
+pub(in crate::edge) struct SharingApplicant {
+    /// When it should come again, if it was refused.
+    pub(in crate::edge) refused: Option<Duration>,
+}
+
+impl Applicant for SharingApplicant {
+    fn gone(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+
+    fn is_gone(&mut self) -> bool {
+        false
+    }
+
+    fn may_listen(&self) -> bool {
+        true
+    }
+
+    async fn refuse(&mut self, retry_after: Duration) {
+        self.refused = Some(retry_after);
+    }
 }
 
 /// By what an agent is let in.

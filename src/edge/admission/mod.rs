@@ -36,7 +36,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
-pub(super) use enter::{Applicant, CountedArrival, Entered, LetIn, enter};
+pub(super) use enter::{Applicant, CountedArrival, Entered, LetIn, SharingApplicant, enter};
 pub(in crate::edge) use shared::CapacityNow;
 pub(super) use sources::{ArrivalSource, named_agent};
 

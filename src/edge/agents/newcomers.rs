@@ -5,7 +5,7 @@
 //! Bounded: with as many waiting as may, the connection is read no further, and its sender is as slow as admission.
 
 use std::collections::HashMap;
-use std::future::{Future as _, pending};
+use std::future::Future as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::super::Edge;
-use super::super::admission::{self, Applicant, CountedArrival, Entered};
+use super::super::admission::{self, CountedArrival, Entered, SharingApplicant};
 use super::super::budget::HeldBytes;
 use crate::ident::InstanceUid;
 
@@ -132,7 +132,7 @@ async fn enter(edge: Arc<Edge>, peer: SocketAddr, uid: InstanceUid) -> InstanceU
     source.patience = source.patience.unheld();
     loop {
         edge.recognise(&mut source, Some(uid), false);
-        let mut applicant = AgentApplicant { refused: None };
+        let mut applicant = SharingApplicant::default();
         let mut counted = CountedArrival::new();
         let entering = admission::enter(&edge.admission, source, &mut applicant, &mut counted);
         let is_in = matches!(Box::pin(entering).await, Entered::Admitted(_));
@@ -140,28 +140,5 @@ async fn enter(edge: Arc<Edge>, peer: SocketAddr, uid: InstanceUid) -> InstanceU
             return uid;
         }
         tokio::time::sleep(applicant.refused.unwrap_or(ASKS_AGAIN)).await;
-    }
-}
-
-/// An agent on a connection that others use, too. It ends with the connection, by being dropped.
-struct AgentApplicant {
-    refused: Option<Duration>,
-}
-
-impl Applicant for AgentApplicant {
-    fn gone(&mut self) -> impl Future<Output = ()> + Send {
-        pending()
-    }
-
-    fn is_gone(&mut self) -> bool {
-        false
-    }
-
-    fn may_listen(&self) -> bool {
-        true
-    }
-
-    async fn refuse(&mut self, retry_after: Duration) {
-        self.refused = Some(retry_after);
     }
 }
