@@ -29,7 +29,7 @@ pub(in crate::edge) trait Applicant: Send {
     fn refuse(&mut self, retry_after: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// An agent on a connection that others use, too. Whoever reads the connection drops it when that ends.
+/// An agent on a connection that others use, too. The task of the connection drops it when the connection ends.
 #[derive(Default)]
 pub(in crate::edge) struct SharingApplicant {
     /// When it should come again, if it was refused.
