@@ -167,11 +167,13 @@ async fn nine_hundred_agents_at_six_hundred_open_files_are_told_and_so_is_the_op
     assert!(addresses.contains("\"source\":\"127.0.0.1\",\"arrivals\":9"), "{addresses}");
 
     drop(open);
-    node.says("the node has room again").await;
     node.until("/readyz?room", |status, body| status == 200 && body.contains("\"full\":false"))
         .await;
+    // The hundreds at once filled it, too. On a slow machine it had room for a while after them.
     let log = node.process.log();
-    assert_eq!((log.count("the node is full"), log.count("has room again")), (1, 1));
+    let counts = || (log.count("the node is full"), log.count("has room again"));
+    let in_turn = log.until(crate::support::PATIENCE, |_| counts().0 == counts().1).await;
+    assert!(in_turn && counts().0 <= 2, "{:?}", counts());
 }
 
 #[tokio::test]
