@@ -83,3 +83,54 @@ impl AbsentSessions {
         self.lately.lock().pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(number: usize) -> InstanceUid {
+        InstanceUid::from_bytes(u128::try_from(number).unwrap().to_be_bytes())
+    }
+
+    #[test]
+    fn the_one_that_is_away_longest_gives_way_first_and_one_that_is_back_does_not() {
+        let absent = AbsentSessions::default();
+        for number in [1, 2, 3, 4] {
+            absent.went_away(uid(number));
+        }
+        absent.is_no_longer_away(uid(2));
+        // Back and away again: the last of all.
+        absent.is_no_longer_away(uid(1));
+        absent.went_away(uid(1));
+        let order: Vec<_> = std::iter::from_fn(|| absent.longest_away()).collect();
+        assert_eq!(order, [uid(3), uid(4), uid(1)]);
+    }
+
+    #[test]
+    fn no_more_than_its_bound_are_known_and_the_oldest_are_forgotten() {
+        let absent = AbsentSessions::default();
+        for number in 0..LATELY_ABSENT_MAX + 2 {
+            absent.went_away(uid(number));
+        }
+        assert_eq!(absent.longest_away(), Some(uid(2)));
+        let left = std::iter::from_fn(|| absent.longest_away()).count();
+        assert_eq!(left, LATELY_ABSENT_MAX - 1);
+    }
+
+    #[test]
+    fn the_longest_stored_offers_are_named_until_they_are_gone() {
+        let absent = AbsentSessions::default();
+        for number in [1, 2] {
+            absent.stores_offers(uid(number), true);
+        }
+        assert_eq!(absent.longest_stored(), Some(uid(1)));
+        assert_eq!(absent.longest_stored(), Some(uid(1)), "naming it takes nothing away");
+        // Newer offers for the same agent count from now on.
+        absent.stores_offers(uid(1), true);
+        assert_eq!(absent.longest_stored(), Some(uid(2)));
+        absent.stores_offers(uid(2), false);
+        absent.stores_offers(uid(1), false);
+        assert_eq!(absent.longest_stored(), None);
+        assert_eq!(absent.longest_away(), None, "the two lists are apart");
+    }
+}

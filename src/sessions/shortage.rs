@@ -40,24 +40,59 @@ impl Shortage {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Looks whether a shortage has begun or is over. `waiting`: bytes that wait for agents; `max`: how many may.
-    pub(super) fn look(&self, now: Instant, (waiting, max): (usize, usize)) {
+    /// Looks whether a shortage has begun or is over, which is said once. `waiting`: bytes that wait for agents; `max`:
+    /// how many may.
+    pub(super) fn look(
+        &self,
+        now: Instant,
+        (waiting, max): (usize, usize),
+    ) -> Option<ShortageChanged> {
         let lost = self.lost.load(Ordering::Relaxed);
         let mut told = self.state.lock();
         let before = std::mem::replace(&mut told.lost, lost);
         match &mut told.short {
             None if before < lost => {
                 told.short = Some(Short { since: now, last: now, before });
-                ShortageChanged::Begins { waiting, max }.emit();
+                Some(ShortageChanged::Begins { waiting, max })
             }
-            None => {}
-            Some(short) if before < lost => short.last = now,
+            Some(short) if before < lost => {
+                short.last = now;
+                None
+            }
             Some(short) if now.saturating_duration_since(short.last) >= SHORTAGE_OVER_AFTER => {
                 let lasted = short.last.saturating_duration_since(short.since);
-                ShortageChanged::Ends { lost: lost - short.before, lasted }.emit();
+                let lost = lost - short.before;
                 told.short = None;
+                Some(ShortageChanged::Ends { lost, lasted })
             }
-            Some(_) => {}
+            None | Some(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_told_once_when_it_begins_and_once_when_nothing_was_lost_for_a_minute() {
+        let start = crate::clock::now();
+        let shortage = Shortage::default();
+        let look = |seconds| shortage.look(start + Duration::from_secs(seconds), (90, 100));
+        assert_eq!(look(0), None);
+        shortage.note();
+        assert_eq!(look(1), Some(ShortageChanged::Begins { waiting: 90, max: 100 }));
+        for second in [2, 30, 60] {
+            shortage.note();
+            assert_eq!(look(second), None, "at {second} s");
+        }
+        assert_eq!(look(119), None, "59 s after the last loss");
+        let lasted = Duration::from_secs(59);
+        assert_eq!(look(120), Some(ShortageChanged::Ends { lost: 4, lasted }));
+        assert_eq!(look(200), None);
+        shortage.note();
+        assert_eq!(look(201), Some(ShortageChanged::Begins { waiting: 90, max: 100 }));
+        let lasted = Duration::ZERO;
+        assert_eq!(look(261), Some(ShortageChanged::Ends { lost: 1, lasted }), "its own losses");
     }
 }

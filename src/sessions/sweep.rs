@@ -55,7 +55,9 @@ impl Sessions {
         make_room(self);
         let look = |counters: &Counters| {
             let max = self.params.outbox_total_bytes_max;
-            counters.shortage.look(now, (counters.agent_bytes(), max));
+            if let Some(changed) = counters.shortage.look(now, (counters.agent_bytes(), max)) {
+                changed.emit();
+            }
         };
         look(&self.counters);
         if let Some(joined) = self.joined.get() {

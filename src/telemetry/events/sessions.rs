@@ -317,6 +317,7 @@ impl CustomMessageDropped {
 }
 
 /// Room for bytes that wait for agents (`sessions.outbox_total_bytes_max`) gets short, or suffices again.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ShortageChanged {
     /// Something found no room, or had to give way.
     Begins {
